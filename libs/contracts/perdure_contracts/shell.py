@@ -1,0 +1,70 @@
+"""What every service says and hears because of the shell, whatever its domain.
+
+Owner: libs/common. A refusal and a dead letter are events in the journal of the service
+that met them; `resend`, `tail` and `unpark` are for the shell at the other end and never
+reach a core.
+"""
+
+from .message import message
+
+
+@message("shell.command-rejected.v1")
+class CommandRejected:
+    """A command was understood and refused. `code` is for programs, `reason` for people."""
+
+    command_id: str
+    command: str
+    code: str
+    reason: str
+
+
+@message("shell.dead-lettered.v1")
+class DeadLettered:
+    """A record that cannot be applied, with its bytes, for a person to look at.
+
+    `value`, `key` and `headers` are the record's own; bytes travel as base64. `stream` is
+    the stream that waits for it, empty when the record names none.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    code: str
+    reason: str
+    value: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    stream: str = ""
+    received_ms: int = 0
+
+
+@message("shell.stream-unparked.v1")
+class StreamUnparked:
+    """A person let a parked stream go on; `action` says what became of its first message."""
+
+    stream: str
+    action: str
+
+
+@message("shell.unpark.v1")
+class Unpark:
+    """Let a parked stream go on: `retry` its first message, or `drop` it."""
+
+    stream: str
+    action: str = "retry"
+
+
+@message("shell.resend.v1")
+class Resend:
+    """Send everything with a number above `after` for the topic's partition once more."""
+
+    topic: str
+    partition: int
+    after: int
+
+
+@message("shell.tail.v1")
+class Tail:
+    """The last number that an idle source has sent to this topic and partition."""
+
+    last: int
