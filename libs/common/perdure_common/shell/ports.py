@@ -1,0 +1,301 @@
+"""The two things the shell stands on, as protocols: a store and a bus.
+
+`perdure_common.adapters` has the real ones (PostgreSQL, Kafka) and ones in memory; the
+same tests run against all of them.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from perdure_common.decider import Lookup, Row, Upsert
+
+TopicPartition: TypeAlias = tuple[str, int]
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it was read from a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+    key: bytes | None = None
+    headers: Headers = ()
+    timestamp_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """A record to be written to a topic's partition."""
+
+    topic: str
+    partition: int
+    value: bytes
+    key: bytes | None = None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """An event as it is stored. `data` and `meta` are JSON text; `seq` is dense per shard."""
+
+    shard: str
+    seq: int
+    stream: str
+    version: int
+    tenant_id: str
+    type: str
+    data: str
+    meta: str
+    recorded_at: datetime
+
+
+@dataclass(slots=True)
+class Heard:
+    """How far one source was heard on a topic's partition.
+
+    `seq` is the last number taken; `gap` the highest number that was dropped because one
+    before it is missing, 0 if none is.
+    """
+
+    seq: int = 0
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the store knows of a shard at the moment it was claimed.
+
+    `epoch` is the claimer's own. `next_seq` is the next number to hand out;
+    `published_seq` and `projected_seq` are the last numbers whose messages were
+    acknowledged and whose lazy rows were written. `heard` is keyed (topic, partition,
+    source), `sent` (topic, partition) with the last number sent there, `wakes` by stream,
+    `parked` by stream with the count of its messages.
+    """
+
+    shard: str
+    epoch: int
+    next_seq: int
+    published_seq: int
+    projected_seq: int
+    format: int
+    recorded_at: datetime | None
+    consumed: Mapping[TopicPartition, int]
+    heard: Mapping[tuple[str, int, str], Heard]
+    sent: Mapping[TopicPartition, int]
+    wakes: Mapping[str, datetime]
+    parked: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state of a stream after `version`, as JSON text, made by `state_version`."""
+
+    stream: str
+    version: int
+    state_version: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of an outsider's message: `answer` is JSON text."""
+
+    tenant_id: str
+    source: str
+    id: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedMessage:
+    """A message that waits behind a parked stream; `n` counts from 1 within the stream."""
+
+    stream: str
+    n: int
+    raw: bytes
+
+
+@dataclass(slots=True)
+class ShardCommit:
+    """Everything that one batch writes for one shard.
+
+    `rows` take the numbers from `next_seq` on, which must be the shard's. Marks only move
+    forward. A wake of None is removed. `upserts` are coalesced: one for each row of a
+    table, sorted by the store. `unparked` messages are deleted, and the stream with them
+    when none is left.
+    """
+
+    shard: str
+    epoch: int
+    next_seq: int
+    format: int
+    published_seq: int | None = None
+    projected_seq: int | None = None
+    rows: list[JournalRow] = field(default_factory=list[JournalRow])
+    upserts: list[Upsert] = field(default_factory=list[Upsert])
+    consumed: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
+    heard: dict[tuple[str, int, str], Heard] = field(
+        default_factory=dict[tuple[str, int, str], Heard]
+    )
+    sent: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
+    wakes: dict[str, datetime | None] = field(default_factory=dict[str, datetime | None])
+    snapshots: list[Snapshot] = field(default_factory=list[Snapshot])
+    deliveries: list[Delivery] = field(default_factory=list[Delivery])
+    parked: list[ParkedMessage] = field(default_factory=list[ParkedMessage])
+    unparked: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+
+
+class Fenced(Exception):  # noqa: N818 - the protocol's word
+    """Somebody else has claimed `shards`; nothing of the batch was written."""
+
+    def __init__(self, shards: Sequence[str]) -> None:
+        super().__init__(f"shards {', '.join(shards)} were claimed by another owner")
+        self.shards = tuple(shards)
+
+
+class Repeated(Exception):  # noqa: N818
+    """A stream or delivery that was taken for new is there already; nothing was written.
+
+    `streams` names the streams, empty when a delivery was met.
+    """
+
+    def __init__(self, streams: Sequence[str] = ()) -> None:
+        super().__init__(f"already there: {', '.join(streams) or 'a delivery'}")
+        self.streams = tuple(streams)
+
+
+class Refused(Exception):  # noqa: N818
+    """The store does not take the batch's data, whoever sends it; nothing was written."""
+
+
+class Unanswered(Exception):  # noqa: N818
+    """Whether the batch was written is unknown: the answer did not arrive."""
+
+
+class Unreachable(Exception):  # noqa: N818
+    """The store or the bus cannot be reached now; nothing was written."""
+
+
+class Store(Protocol):
+    """One service's tables. All methods raise `Unreachable` when the server is gone."""
+
+    async def claim(self, shards: Sequence[str], owner: str) -> Sequence[Claim]:
+        """Raise the epochs of `shards` (made when new) and return what is known of each."""
+        ...
+
+    async def epochs(self, shards: Sequence[str]) -> Mapping[str, int]:
+        """Return the epoch of each shard as it stands."""
+        ...
+
+    async def commit(self, batch: Sequence[ShardCommit]) -> None:
+        """Write the batch in one transaction, or nothing.
+
+        Raises:
+            Fenced: The epoch of a shard is not the batch's.
+            Repeated: A journal row's (stream, version) or a delivery is there already.
+            Refused: The database refuses the data (a check, a type, a length).
+            Unanswered: The connection broke before the answer came.
+        """
+        ...
+
+    async def load(
+        self, streams: Mapping[str, int]
+    ) -> Mapping[str, tuple[Snapshot | None, Sequence[JournalRow]]]:
+        """Return each stream's newest snapshot and the rows after it, by version.
+
+        `streams` gives the highest snapshot version that may be used for each (-1: any).
+        """
+        ...
+
+    async def journal(self, shard: str, after: int, limit: int) -> Sequence[JournalRow]:
+        """Return up to `limit` rows of the shard with `seq > after`, in order."""
+        ...
+
+    async def look_up(self, tenant_id: str, lookups: Sequence[Lookup]) -> Sequence[Sequence[Row]]:
+        """Return the rows of each lookup, restricted to the tenant; one query per kind."""
+        ...
+
+    async def deliveries(
+        self, keys: Sequence[tuple[str, str, str]]
+    ) -> Mapping[tuple[str, str, str], str]:
+        """Return the answers kept for (tenant, source, id)s that were delivered before."""
+        ...
+
+    async def parked(self, stream: str, limit: int) -> Sequence[ParkedMessage]:
+        """Return the first `limit` messages that wait behind a parked stream, in order."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...
+
+
+class Member(Protocol):
+    """Membership in a group that shares out the partitions of one topic."""
+
+    async def leave(self) -> None:
+        """Leave the group, so that the others get the partitions at once."""
+        ...
+
+
+OnChange: TypeAlias = Callable[[Sequence[int]], Awaitable[None]]
+
+
+class Bus(Protocol):
+    """Topics. Logical names (`perdure.engine.commands.v1`) are mapped by the adapter."""
+
+    async def partitions(self, topic: str) -> int:
+        """Return how many partitions the topic has.
+
+        Raises:
+            LookupError: The topic does not exist; create topics first.
+        """
+        ...
+
+    async def join(self, group: str, topic: str, assigned: OnChange, revoked: OnChange) -> Member:
+        """Join the group. `revoked` is awaited before another member gets the partitions."""
+        ...
+
+    async def bounds(
+        self, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, tuple[int, int]]:
+        """Return the first offset that is there and the next to be written, of each."""
+        ...
+
+    def read(self, positions: Mapping[TopicPartition, int]) -> None:
+        """From now on read exactly these partitions, new ones from the given offsets.
+
+        Partitions that were read before go on where they were, whatever is given.
+        """
+        ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Go on at `offset` in a partition that is being read; drop what was fetched."""
+        ...
+
+    def pause(self, topics: Sequence[str]) -> None:
+        """Fetch nothing from exactly these topics until the next call."""
+        ...
+
+    async def fetch(self, records_max: int, wait_s: float) -> Sequence[Record]:
+        """Return what is there, oldest first per partition, fair between partitions.
+
+        Waits up to `wait_s` only when nothing is there.
+        """
+        ...
+
+    async def send(self, records: Sequence[Outbound]) -> Sequence[BaseException | None]:
+        """Write the records, in order per partition, and wait for the acknowledgements.
+
+        Returns one entry for each record: None when it is safely written.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop reading and writing; leave every group."""
+        ...
