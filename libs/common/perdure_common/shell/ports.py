@@ -150,7 +150,7 @@ class ShardCommit:
     unparked: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
 
 
-class Fenced(Exception):  # noqa: N818 - the protocol's word
+class Fenced(Exception):
     """Somebody else has claimed `shards`; nothing of the batch was written."""
 
     def __init__(self, shards: Sequence[str]) -> None:
@@ -158,7 +158,7 @@ class Fenced(Exception):  # noqa: N818 - the protocol's word
         self.shards = tuple(shards)
 
 
-class Repeated(Exception):  # noqa: N818
+class Repeated(Exception):
     """A stream or delivery that was taken for new is there already; nothing was written.
 
     `streams` names the streams, empty when a delivery was met.
@@ -169,15 +169,15 @@ class Repeated(Exception):  # noqa: N818
         self.streams = tuple(streams)
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """The store does not take the batch's data, whoever sends it; nothing was written."""
 
 
-class Unanswered(Exception):  # noqa: N818
+class Unanswered(Exception):
     """Whether the batch was written is unknown: the answer did not arrive."""
 
 
-class Unreachable(Exception):  # noqa: N818
+class Unreachable(Exception):
     """The store or the bus cannot be reached now; nothing was written."""
 
 

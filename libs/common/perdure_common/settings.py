@@ -1,0 +1,99 @@
+"""Every setting of perdure, read from the environment in one place.
+
+A setting that is wrong stops the process at the start, with a sentence that names it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DEFAULT_TENANT = "00000000-0000-7000-8000-000000000001"
+"""The tenant that trigger events from topics belong to when none is configured."""
+
+DEFAULT_WORKSPACE = "00000000-0000-7000-8000-000000000002"
+"""The workspace of a workflow that names none."""
+
+PORTS = {"engine": 8741, "scheduler": 8742, "recovery": 8743, "runner": 8744}
+"""Where each process answers HTTP unless `PERDURE_<NAME>_PORT` says otherwise."""
+
+
+class SettingError(ValueError):
+    """A setting cannot be used; the text names it and says what it may be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process. Durations are in seconds.
+
+    `partitions` is N: the partitions of every internal topic, fixed at installation.
+    `topic_prefix` replaces the first word of every topic's name. `http_allow` lists
+    networks and `host:port` pairs that outgoing requests may reach beside public ones.
+    """
+
+    database_url: str = ""
+    kafka_bootstrap: str = ""
+    tenant_id: str = DEFAULT_TENANT
+    topic_prefix: str = "perdure"
+    partitions: int = 8
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
+    http_allow: tuple[str, ...] = ()
+    lanes: int = 2
+    verdict_wait_s: float = 10.0
+    log_format: str = "json"
+    log_level: str = "INFO"
+
+    @classmethod
+    def read(cls, process: str, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Return the settings of `process` (`engine`, `runner`, …).
+
+        Raises:
+            SettingError: A value cannot be read, or a server's address is missing.
+        """
+        env = os.environ if environ is None else environ
+        for name in ("PERDURE_DATABASE_URL", "PERDURE_KAFKA_BOOTSTRAP"):
+            if not env.get(name):
+                raise SettingError(
+                    f"{name} is not set; `perdure up` sets it, or give the server's address"
+                )
+        port = f"PERDURE_{process.upper()}_PORT"
+        return cls(
+            database_url=env["PERDURE_DATABASE_URL"],
+            kafka_bootstrap=env["PERDURE_KAFKA_BOOTSTRAP"],
+            tenant_id=env.get("PERDURE_TENANT") or DEFAULT_TENANT,
+            topic_prefix=env.get("PERDURE_TOPIC_PREFIX") or "perdure",
+            partitions=_integer(env, "PERDURE_PARTITIONS", 8, least=1),
+            http_host=env.get("PERDURE_HTTP_HOST") or "127.0.0.1",
+            http_port=_integer(env, port, PORTS.get(process, 0), least=0),
+            http_allow=_words(env.get("PERDURE_HTTP_ALLOW", "")),
+            lanes=_integer(env, "PERDURE_LANES", 2, least=1),
+            verdict_wait_s=_seconds(env, "PERDURE_VERDICT_WAIT_S", 10.0),
+            log_format=env.get("PERDURE_LOG_FORMAT") or "json",
+            log_level=(env.get("PERDURE_LOG_LEVEL") or "INFO").upper(),
+        )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.replace(",", " ").split() if word)
+
+
+def _integer(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    text = env.get(name)
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < least:
+        raise SettingError(f"{name} is {text!r}; it must be a whole number from {least} up")
+    return int(text)
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise SettingError(f"{name} is {text!r}; it must be a number of seconds")
+    return value
