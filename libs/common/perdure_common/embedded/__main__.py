@@ -1,0 +1,39 @@
+"""`python -m perdure_common.embedded fetch|up|down|status`: the servers without the rest."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from perdure_common.embedded import Embedded, EmbeddedError
+from perdure_common.embedded.jars import fetch
+from perdure_common.embedded.keeper import main as keep
+
+_USAGE = "usage: python -m perdure_common.embedded fetch | up ROOT | down ROOT | status ROOT"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; 0 only when what was asked for happened."""
+    try:
+        match arguments:
+            case ["keep", *rest]:
+                return keep(rest)
+            case ["fetch"]:
+                fetch()
+            case ["up", root]:
+                print(json.dumps(asdict(Embedded(Path(root)).start(detach=True))))
+            case ["down", root]:
+                Embedded(Path(root)).stop()
+            case ["status", root]:
+                print(json.dumps(asdict(Embedded(Path(root)).status()), indent=1))
+            case _:
+                print(_USAGE, file=sys.stderr)
+                return 2
+    except EmbeddedError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
