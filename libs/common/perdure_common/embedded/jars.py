@@ -93,7 +93,8 @@ def fetch(cache: Path | None = None) -> Path:
     try:
         context = MavenContext(repo_cache=folder, timeout=_TIMEOUT_S)
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            list(pool.map(lambda jar: _fetch_one(jar, context, folder), missing(base)))
+            for done in [pool.submit(_fetch_one, jar, context, folder) for jar in missing(base)]:
+                done.result()
     finally:
         lock.release()
     return folder

@@ -24,7 +24,7 @@ import psutil
 from perdure_common.embedded.errors import EmbeddedError, tail
 from perdure_common.embedded.kafka import Kafka, kafka
 from perdure_common.embedded.lifeline import tied
-from perdure_common.embedded.postgres import Postgres, postgres
+from perdure_common.embedded.postgres import Postgres, RunAs, postgres
 from perdure_common.embedded.state import Lock, Phase, Process, Root, State
 
 READY_LIMIT_S = 60.0
@@ -32,8 +32,6 @@ _POLL_S = 0.05
 _WATCH_S = 0.25
 _STOP_LIMIT_S = 10.0
 _BACKOFF_MAX_S = 30.0
-_PORT_ATTEMPTS = 3
-_PORT_TAKEN = ("Address already in use", "could not bind IPv4 address")
 
 
 @dataclass
@@ -45,7 +43,7 @@ class Server:
     is_ready: Callable[[int], bool]
     log: Path
     stop_signal: signal.Signals
-    popen_options: dict[str, Any] = field(default_factory=dict[str, Any])
+    run_as: RunAs = field(default_factory=lambda: RunAs())
     child: subprocess.Popen[bytes] | None = None
     log_from: int = 0
     crashes: int = 0
@@ -62,7 +60,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 cwd="/",
                 preexec_fn=tied(self.stop_signal),
-                **self.popen_options,
+                **self.run_as,
             )
 
     @property
@@ -112,7 +110,7 @@ class Keeper:
         if not alone.acquire(timeout_s=READY_LIMIT_S):
             return 1
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._stop.set())
+            signal.signal(number, self._on_signal)
         self._write(phase=Phase.STARTING)
         try:
             self._start()
@@ -129,6 +127,9 @@ class Keeper:
             return 1
         self._write(phase=Phase.STOPPED, keeper_pid=0)
         return 0
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._stop.set()
 
     def _write(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)
@@ -167,7 +168,7 @@ class Keeper:
             is_ready=lambda _: database.is_ready(port),
             log=database.log,
             stop_signal=signal.SIGINT,  # "fast": roll back, flush, leave
-            popen_options=database.run_as,
+            run_as=database.run_as,
         )
         self._servers["postgres"] = server
         server.launch()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from perdure_common.embedded.errors import EmbeddedError
 
@@ -42,6 +42,14 @@ _SETTINGS = {
 }
 
 
+class RunAs(TypedDict, total=False):
+    """The user that runs PostgreSQL, as `subprocess` takes it; empty for oneself."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
 @dataclass(frozen=True)
 class Postgres:
     """One PostgreSQL server: where its program and data are and who runs it."""
@@ -49,7 +57,7 @@ class Postgres:
     bin: Path
     home: Path
     log: Path
-    run_as: dict[str, Any]
+    run_as: RunAs
 
     @property
     def data(self) -> Path:
@@ -78,7 +86,7 @@ class Postgres:
         password = self.home / "password"
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
-        if self.run_as:
+        if "user" in self.run_as and "group" in self.run_as:
             os.chown(password, self.run_as["user"], self.run_as["group"])
         command = [str(self.bin / "initdb"), "-D", str(fresh), "-U", USER, f"--pwfile={password}"]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"]
@@ -159,7 +167,7 @@ def postgres(root: Path) -> Postgres:
     if os.geteuid() != 0:
         home = root / "postgres"
         home.mkdir(mode=0o700, exist_ok=True)
-        return Postgres(program, home, log, {})
+        return Postgres(program, home, log, RunAs())
     try:
         user = pwd.getpwnam(_UNPRIVILEGED)
     except KeyError:
@@ -168,7 +176,7 @@ def postgres(root: Path) -> Postgres:
             "run as an ordinary user, or set PERDURE_DATABASE_URL to a database of yours."
         )
         raise EmbeddedError("postgres_needs_user", message) from None
-    run_as: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    run_as: RunAs = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     apart = _ROOT_HOME / hashlib.sha256(str(root).encode()).hexdigest()[:12]
     if not _may_run(program, run_as):
         program = _copy_program(program.parent)
@@ -178,7 +186,7 @@ def postgres(root: Path) -> Postgres:
     return Postgres(program, home, log, run_as)
 
 
-def _may_run(program: Path, run_as: dict[str, Any]) -> bool:
+def _may_run(program: Path, run_as: RunAs) -> bool:
     try:
         command = [str(program / "postgres"), "--version"]
         done = subprocess.run(command, check=False, capture_output=True, cwd="/", **run_as)
@@ -187,7 +195,7 @@ def _may_run(program: Path, run_as: dict[str, Any]) -> bool:
     return done.returncode == 0
 
 
-def _may_enter(directory: Path, run_as: dict[str, Any]) -> bool:
+def _may_enter(directory: Path, run_as: RunAs) -> bool:
     command = ["test", "-x", str(directory)]
     return subprocess.run(command, check=False, cwd="/", **run_as).returncode == 0
 
