@@ -1,0 +1,79 @@
+# The only door: everything a person or a machine does with this repository is a target here.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/setup.stamp
+PACKAGES := $(sort $(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
+TESTS ?= tests
+NAME ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo up down doctor test check fix bench schemas migrate lock
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv from the locked dependencies and fetch Kafka
+
+demo: $(READY) ## run the demonstration: servers, services, triggers, a failure and its recovery
+	@$(BIN)/perdure demo
+
+up: $(READY) ## start servers and services and leave them running
+	@$(BIN)/perdure up --detach
+
+down: $(READY) ## stop what `make up` started
+	@$(BIN)/perdure down
+
+doctor: $(READY) ## say what is missing or wrong on this machine
+	@$(BIN)/perdure doctor
+
+test: $(READY) ## run the tests against real servers (TESTS=tests/unit for some)
+	@$(BIN)/python -m pytest -q $(TESTS)
+
+check: $(READY) ## check style, types, imports, generated files and house rules
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/basedpyright --level error
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m perdure_contracts.schemas --check schemas
+	@$(BIN)/python -m pytest -q tests/tidy
+
+fix: $(READY) ## repair what the style checks can repair
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format --quiet
+
+bench: $(READY) ## run one benchmark: make bench NAME=...
+	@test -n "$(NAME)" || { echo "Say which: make bench NAME=$$(ls bench 2>/dev/null \
+		| sed -n 's/^\([a-z][a-z_]*\)\.py$$/\1/p' | paste -sd '|' -)"; exit 2; }
+	@$(BIN)/python -m bench.$(NAME)
+
+schemas: $(READY) ## generate schemas/ from the contracts
+	@$(BIN)/python -m perdure_contracts.schemas schemas
+
+migrate: $(READY) ## bring the database to the newest schema
+	@$(BIN)/perdure migrate
+
+# Versions and hashes, without saying where they come from: that is each machine's own business.
+lock: $(READY) ## write requirements.lock anew from the pyproject files
+	@$(BIN)/uv lock --quiet
+	@$(BIN)/uv export --quiet --frozen --all-groups --no-emit-workspace --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+
+# pip fetches uv (its version and hashes stand in the lock file), uv does the rest, faster.
+# Nothing unpinned is fetched: the packages of the workspace are built by the locked uv_build.
+$(READY): requirements.lock $(PACKAGES)
+	@test -n "$(PYTHON)" || { echo "perdure needs Python 3.11 or newer; install it, or name it:" \
+		"make PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Python cannot make a virtual" \
+		"environment; install its venv module (python3-venv on Debian and Ubuntu)."; exit 1; }
+	@awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' requirements.lock > .venv/uv.txt
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement .venv/uv.txt
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation \
+		$(foreach package,$(PACKAGES),--editable $(dir $(package)))
+	@$(BIN)/python -m perdure_common.embedded fetch
+	@touch $@
