@@ -118,8 +118,9 @@ class Decider(Generic[S, C, E]):
 
     `commands` and `events` are the message types it takes and makes; each belongs to one
     decider of a service. `decide` is also given `Due` when `wake_at(state)` has come, if
-    the decider has one. `private` events are journalled but not published. `passes`
-    are commands that reach even a parked stream. A change of the state's type needs a new
+    the decider has one. `creates` are commands that begin a stream: it is taken for new
+    without a look. `private` events are journalled but not published. `passes` are
+    commands that reach even a parked stream. A change of the state's type needs a new
     `state_version`; older snapshots are then dropped and the journal is folded again.
     """
 
@@ -134,6 +135,7 @@ class Decider(Generic[S, C, E]):
     route: Callable[[S, Recorded[E]], tuple[Outgoing, ...]]
     facts: Callable[[S, Any], Mapping[str, Lookup]] = no_facts
     wake_at: Callable[[S], datetime | None] = never
+    creates: tuple[type, ...] = ()
     private: tuple[type, ...] = ()
     passes: tuple[type, ...] = ()
     state_version: int = 1

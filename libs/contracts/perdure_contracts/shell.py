@@ -56,8 +56,9 @@ class Unpark:
 
 @message("shell.resend.v1")
 class Resend:
-    """Send everything with a number above `after` for the topic's partition once more."""
+    """Send what `shard` has sent to the topic's partition above the number `after` again."""
 
+    shard: str
     topic: str
     partition: int
     after: int

@@ -1,0 +1,16 @@
+"""The imperative shell: everything around a pure core, once for all services.
+
+Reads records, lets the cores decide, writes one transaction for each batch, publishes
+after the commit. Read in this order:
+
+ports.py      the store and the bus that the shell stands on
+codec.py      messages as bytes, and the numbers that chain them
+shard.py      what an owner keeps in memory of a shard
+intake.py     a record becomes a command, a duplicate, a gap or a dead letter
+fold.py       a batch of commands becomes rows, marks and messages
+remake.py     what was unsent before a crash is made again from the journal
+publisher.py  messages leave in order, after the commit
+due.py        when a wake may fire
+lane.py       the loop: gather, fold, commit, publish
+owner.py      who owns which shard: group, claims, shutdown
+"""

@@ -1,0 +1,227 @@
+"""Messages as bytes and back, and the numbers that chain what one shard says.
+
+The k-th message that row `seq` of a shard makes has the number `seq · 1024 + k`; k = 0 is
+the event itself. Numbers of one source grow, so a receiver that knows the number before
+(`x-prev`) sees what it has had already and what is missing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import msgspec
+from perdure_contracts import shell as shell_messages
+from perdure_contracts.message import NAMES, TYPES
+
+from perdure_common.shell.ports import Headers, JournalRow, Outbound, Record
+
+FAN_OUT_BITS = 10
+FAN_OUT_MAX = 1 << FAN_OUT_BITS
+"""How many messages one event may send, itself included."""
+
+MESSAGE_BYTES_MAX = 900_000
+"""The largest body that is sent: below Kafka's default of 1 MiB for a batch, headers too."""
+
+SHELL_TYPES = tuple(cls for name, cls in TYPES.items() if name.startswith("shell."))
+_ = shell_messages  # imported so that its messages are registered
+
+
+class TooLarge(ValueError):
+    """A message is larger than may be sent."""
+
+
+class UnknownType(LookupError):
+    """No message of that name exists in this version."""
+
+
+@cache
+def decoder_of(cls: type) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of a message type."""
+    return msgspec.json.Decoder(cls)
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_body(message: object) -> bytes:
+    """Return the message's fields as JSON."""
+    return _encoder.encode(message)
+
+
+def decode_body(name: str, body: bytes | str) -> Any:
+    """Return the message called `name` with the fields in `body`.
+
+    Raises:
+        UnknownType: There is no message of that name.
+        msgspec.ValidationError: A field is missing or of another type.
+        msgspec.DecodeError: The body is not JSON.
+    """
+    cls = TYPES.get(name)
+    if cls is None:
+        raise UnknownType(name)
+    return decoder_of(cls).decode(body)
+
+
+def number(seq: int, k: int) -> int:
+    """Return the number of the k-th message of row `seq`."""
+    return seq << FAN_OUT_BITS | k
+
+
+def source_of(service: str, shard: str) -> str:
+    """Return how a shard signs its messages (`ce_source`)."""
+    return f"/{service}/{shard}"
+
+
+def parse_source(source: str) -> tuple[str, str] | None:
+    """Return (service, shard) of a source, None if no shard of perdure signs like that."""
+    parts = source.split("/", 2)
+    return (parts[1], parts[2]) if len(parts) == 3 and not parts[0] and parts[2] else None
+
+
+def parse_number(message_id: str) -> int | None:
+    """Return the number in a message's id (`<service>/<shard>/<seq>.<k>`), if it has one."""
+    seq, dot, k = message_id.rpartition("/")[2].partition(".")
+    if not (dot and seq.isdecimal() and k.isdecimal()):
+        return None
+    return number(int(seq), int(k))
+
+
+class Meta(msgspec.Struct, omit_defaults=True):
+    """What the journal keeps beside an event: its cause, and the numbers before its messages.
+
+    `prev` has one entry for each message that the event made, in the order of k, beginning
+    with `first` (1 when the event itself was not published).
+    """
+
+    cause: str = ""
+    first: int = 0
+    prev: tuple[int, ...] = ()
+    traceparent: str = ""
+
+
+_meta_decoder = msgspec.json.Decoder(Meta)
+
+
+def encode_meta(meta: Meta) -> str:
+    """Return the meta as JSON text."""
+    return _encoder.encode(meta).decode()
+
+
+def decode_meta(text: str) -> Meta:
+    """Return the meta of a journal row."""
+    return _meta_decoder.decode(text)
+
+
+def event_of(row: JournalRow) -> Any:
+    """Return the event of a journal row.
+
+    Raises:
+        UnknownType: A newer version of perdure wrote it.
+    """
+    return decode_body(row.type, row.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a message goes and under which number, after which one."""
+
+    topic: str
+    partition: int
+    number: int
+    prev: int
+
+
+def outbound(
+    service: str, row: JournalRow, address: Address, name: str, body: bytes, key: str
+) -> Outbound:
+    """Return the record for a message that `row` made.
+
+    Raises:
+        TooLarge: The body is above `MESSAGE_BYTES_MAX`.
+    """
+    if len(body) > MESSAGE_BYTES_MAX:
+        raise TooLarge(
+            f"{name} for {key} has {len(body):,} bytes; at most {MESSAGE_BYTES_MAX:,} can be sent"
+        )
+    meta = decode_meta(row.meta) if row.meta else Meta()
+    seq, k = address.number >> FAN_OUT_BITS, address.number & (FAN_OUT_MAX - 1)
+    headers: list[tuple[str, bytes]] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", f"{service}/{row.shard}/{seq}.{k}".encode()),
+        ("ce_source", source_of(service, row.shard).encode()),
+        ("ce_type", name.encode()),
+        ("ce_subject", key.encode()),
+        ("ce_time", instant(row.recorded_at).encode()),
+        ("ce_tenantid", row.tenant_id.encode()),
+        ("content-type", b"application/json"),
+        ("x-prev", str(address.prev).encode()),
+    ]
+    if meta.traceparent:
+        headers.append(("traceparent", meta.traceparent.encode()))
+    return Outbound(address.topic, address.partition, body, key.encode(), tuple(headers))
+
+
+def control(
+    service: str, shard: str, topic: str, partition: int, message: object, unique: str
+) -> Outbound:
+    """Return a record by which one shell speaks to another; it has no number of its own."""
+    headers = (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", unique.encode()),
+        ("ce_source", source_of(service, shard).encode()),
+        ("ce_type", NAMES[type(message)].encode()),
+        ("content-type", b"application/json"),
+    )
+    return Outbound(topic, partition, encode_body(message), None, headers)
+
+
+def instant(moment: datetime) -> str:
+    """Return an instant as RFC 3339 text in UTC with microseconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def header(headers: Headers, name: str) -> bytes | None:
+    """Return the first header of that name, None if there is none."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+_record_decoder = msgspec.json.Decoder(Record)
+
+
+def pack_record(record: Record) -> bytes:
+    """Return a record as bytes, to be kept behind a parked stream."""
+    return _encoder.encode(record)
+
+
+def unpack_record(raw: bytes) -> Record:
+    """Return the record that `pack_record` packed."""
+    return _record_decoder.decode(raw)
+
+
+class Frame(msgspec.Struct):
+    """A snapshot's text: the state with what is needed to read it again."""
+
+    decider: str
+    tenant_id: str
+    state: msgspec.Raw
+
+
+def encode_frame(decider: str, tenant_id: str, state: object) -> str:
+    """Return a stream's state as a snapshot's text."""
+    raw = msgspec.Raw(_encoder.encode(state))
+    return _encoder.encode(Frame(decider, tenant_id, raw)).decode()
+
+
+def decode_frame(text: str) -> Frame:
+    """Return the frame of a snapshot; its `state` is still JSON."""
+    return msgspec.json.decode(text, type=Frame)
+
+
+def answer(fields: Mapping[str, object]) -> str:
+    """Return what is kept of a delivery, as JSON text."""
+    return _encoder.encode(fields).decode()

@@ -1,0 +1,418 @@
+"""A batch: commands become rows, marks and messages, in memory, one stream after another.
+
+The batch collects what will be written (`commits`) and what leaves after the commit
+(`sending`). Streams are changed in memory at once; a batch that is not written must be
+followed by `forget`, which drops every stream that it touched.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from perdure_contracts.message import NAMES
+from perdure_contracts.shell import CommandRejected, DeadLettered, StreamUnparked
+
+from perdure_common.decider import (
+    Decider,
+    Due,
+    Facts,
+    Lookup,
+    Outgoing,
+    Recorded,
+    Rejected,
+    Service,
+    Upsert,
+)
+from perdure_common.scrub import scrub_text
+from perdure_common.shell import codec
+from perdure_common.shell.effects import (
+    destination,
+    effects_of,
+    events_partition,
+    outbound_of,
+)
+from perdure_common.shell.intake import Link, Registry, Taken, hearing
+from perdure_common.shell.ports import (
+    Delivery,
+    JournalRow,
+    ParkedMessage,
+    Record,
+    ShardCommit,
+    Snapshot,
+)
+from perdure_common.shell.shard import Held, Sending, Shard, Upserts
+
+SNAPSHOT_EVERY = 200
+"""Events of one stream after which its state is written down again."""
+
+
+class NeedsFacts(Exception):
+    """A command needs rows that were not looked up yet."""
+
+    def __init__(self, lookups: Mapping[str, Lookup]) -> None:
+        super().__init__()
+        self.lookups = lookups
+
+
+class Poisoned(Exception):
+    """The core failed on this item; the rest of the batch must go without it."""
+
+    def __init__(self, taken: Taken, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.taken = taken
+        self.error = error
+
+
+FactKey = tuple[str, str, tuple[tuple[str, object], ...], tuple[str, ...]]
+
+
+def fact_key(tenant_id: str, lookup: Lookup) -> FactKey:
+    """Return what two lookups with the same answer have in common."""
+    where = tuple(sorted((c, _frozen(v)) for c, v in lookup.where.items()))
+    return tenant_id, lookup.table, where, lookup.columns
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(slots=True)
+class Part:
+    """What the batch does to one shard."""
+
+    shard: Shard
+    commit: ShardCommit
+    now: datetime
+    eager: Upserts = field(default_factory=Upserts)
+    lazy: list[Upsert] = field(default_factory=list[Upsert])
+    sending: list[Sending] = field(default_factory=list[Sending])
+    touched: set[str] = field(default_factory=set[str])
+    parked: dict[str, int] = field(default_factory=dict[str, int])
+    flushed: bool = False
+
+
+@dataclass
+class Counts:
+    """What became of the records of a batch."""
+
+    commands: int = 0
+    events: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    dead_letters: int = 0
+    passed_over: int = 0
+
+
+class Batch:
+    """One batch over the shards of a lane."""
+
+    def __init__(
+        self, registry: Registry, *, tenant_id: str, partitions: int, clock_now: datetime
+    ) -> None:
+        self._registry = registry
+        self._tenant_id = tenant_id
+        self._service: Service = registry.service
+        self._partitions = partitions
+        self._clock_now = clock_now
+        self.parts: dict[str, Part] = {}
+        self.counts = Counts()
+        self.facts: dict[FactKey, Sequence[Mapping[str, Any]]] = {}
+        self.delivered: dict[tuple[str, str, str], str] = {}
+
+    def part(self, shard: Shard) -> Part:
+        """Return the batch's part for a shard, begun when it is first asked for.
+
+        The instant of a shard's batch never precedes what its journal has already.
+        """
+        part = self.parts.get(shard.id)
+        if part is None:
+            commit = ShardCommit(shard.id, shard.epoch, shard.next_seq, shard.format)
+            part = Part(shard, commit, max(self._clock_now, shard.recorded_at))
+            self.parts[shard.id] = part
+        return part
+
+    def forget(self) -> None:
+        """Drop every stream that the batch touched: it was not written."""
+        for part in self.parts.values():
+            part.shard.forget(part.touched)
+
+    # Taking ------------------------------------------------------------------------
+
+    def consume(self, part: Part, record: Record) -> None:
+        """Move the mark of what was read behind the record."""
+        place = (record.topic, record.partition)
+        part.commit.consumed[place] = record.offset + 1
+
+    def hears(self, part: Part, taken: Taken) -> bool:
+        """Return whether a numbered message is to be taken, and remember how far we heard."""
+        link = taken.link
+        if link is None:
+            return True
+        key = (taken.record.topic, taken.record.partition, link.source)
+        known = part.commit.heard.get(key) or part.shard.heard.get(key)
+        take, heard = hearing(known, link)
+        if heard != known:
+            part.commit.heard[key] = heard
+        if not take:
+            if link.number > heard.seq:
+                self.counts.gaps += 1
+            else:
+                self.counts.duplicates += 1
+        return take
+
+    def hears_tail(self, part: Part, taken: Taken) -> None:
+        """Note a gap when a source says that it has sent more than was heard."""
+        assert taken.tail is not None and taken.envelope is not None
+        key = (taken.record.topic, taken.record.partition, taken.envelope.source)
+        known = part.commit.heard.get(key) or part.shard.heard.get(key)
+        link = Link(taken.envelope.source, taken.tail.last + 1, taken.tail.last)
+        _, heard = hearing(known, link)
+        if (known.seq if known else 0) < taken.tail.last:
+            heard.gap = max(known.gap if known else 0, taken.tail.last)
+            part.commit.heard[key] = heard
+
+    def repeated(self, part: Part, taken: Taken) -> bool:
+        """Return whether an outsider's message was delivered before."""
+        key = taken.outsider
+        if key is None:
+            return False
+        known = key in self.delivered or any(
+            (d.tenant_id, d.source, d.id) == key for d in part.commit.deliveries
+        )
+        self.counts.duplicates += known
+        return known
+
+    # Folding -----------------------------------------------------------------------
+
+    def apply(self, part: Part, taken: Taken, held: Held) -> None:
+        """Let the core decide on a command and record what it says.
+
+        Raises:
+            NeedsFacts: Rows must be looked up first; nothing was changed.
+            Poisoned: The core failed; the batch must be dropped and go without the item.
+        """
+        try:
+            self._apply(part, taken, held)
+        except NeedsFacts:
+            raise
+        except Exception as error:
+            part.touched.add(taken.stream)
+            raise Poisoned(taken, error) from error
+
+    def _apply(self, part: Part, taken: Taken, held: Held) -> None:
+        decider = held.decider or taken.decider
+        assert decider is not None
+        command = taken.command
+        if not held.tenant_id:
+            held.tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
+        if held.decider is None and held.state is None:
+            held.state = decider.initial
+        facts = self._facts(decider, held, command)
+        cause = taken.envelope.id if taken.envelope is not None else f"wake/{taken.stream}"
+        decided = decider.decide(held.state, command, facts, part.now)
+        self.counts.commands += 1
+        if isinstance(decided, Rejected):
+            self.refuse(part, taken, held, decided)
+            return
+        part.touched.add(taken.stream)
+        held.decider = decider
+        for event in decided:
+            self._record(part, taken.stream, held, event, cause)
+        self._wake(part, taken.stream, held)
+        if taken.outsider is not None:
+            fields = {
+                "stream": taken.stream,
+                "version": held.version,
+                "events": [NAMES[type(event)] for event in decided],
+            }
+            self._deliver(part, taken.outsider, fields)
+
+    def _facts(self, decider: Decider[Any, Any, Any], held: Held, command: object) -> Facts:
+        lookups = decider.facts(held.state, command)
+        if not lookups:
+            return {}
+        keys = {name: fact_key(held.tenant_id, lookup) for name, lookup in lookups.items()}
+        missing = {n: lookups[n] for n, key in keys.items() if key not in self.facts}
+        if missing:
+            raise NeedsFacts(missing)
+        return {name: self.facts[key] for name, key in keys.items()}
+
+    def _deliver(
+        self, part: Part, outsider: tuple[str, str, str], fields: Mapping[str, object]
+    ) -> None:
+        tenant_id, source, message_id = outsider
+        text = codec.answer(fields)
+        part.commit.deliveries.append(Delivery(tenant_id, source, message_id, text))
+
+    def _record(self, part: Part, stream: str, held: Held, event: Any, cause: str) -> None:
+        """Write one event down: its row, its state, its rows of tables, its messages."""
+        commit = part.commit
+        held.version += 1
+        name = NAMES[type(event)]
+        body = codec.encode_body(event)
+        row = JournalRow(
+            shard=commit.shard,
+            seq=commit.next_seq + len(commit.rows),
+            stream=stream,
+            version=held.version,
+            tenant_id=held.tenant_id,
+            type=name,
+            data=body.decode(),
+            meta="",
+            recorded_at=part.now,
+        )
+        recorded = Recorded(event, held.tenant_id, stream, held.version, part.now)
+        messages, upserts, published = effects_of(self._registry, held, recorded)
+        for upsert in upserts:
+            part.lazy.append(upsert) if upsert.lazy else part.eager.add(upsert)
+        self._send(part, row, published, messages, name, body, cause)
+        self.counts.events += 1
+
+    def _send(
+        self,
+        part: Part,
+        row: JournalRow,
+        published: bool,
+        messages: Sequence[Outgoing],
+        name: str,
+        body: bytes,
+        cause: str,
+    ) -> None:
+        """Number what leaves because of a row, and write the numbers before beside it."""
+        destinations: list[tuple[str, int]] = []
+        if published:
+            partition = events_partition(row.shard, self._partitions)
+            destinations.append((self._service.events_topic, partition))
+        destinations.extend(destination(m, self._partitions) for m in messages)
+        first = 0 if published else 1
+        if first + len(destinations) > codec.FAN_OUT_MAX:
+            raise codec.TooLarge(f"{name} would send {len(destinations):,} messages at once")
+        prev: list[int] = []
+        numbered = [*([True] if published else []), *(m.raw is None for m in messages)]
+        for k, place in enumerate(destinations, first):
+            if not numbered[k - first]:  # a foreign record has no number to chain to
+                prev.append(0)
+                continue
+            last = part.commit.sent.get(place, part.shard.sent.get(place, 0))
+            prev.append(last)
+            part.commit.sent[place] = codec.number(row.seq, k)
+        meta = codec.Meta(cause=cause, first=first, prev=tuple(prev))
+        row = JournalRow(
+            row.shard, row.seq, row.stream, row.version, row.tenant_id,
+            row.type, row.data, codec.encode_meta(meta), row.recorded_at,
+        )  # fmt: skip
+        part.commit.rows.append(row)
+        for record in outbound_of(
+            self._service, row, meta, published, messages, body, destinations
+        ):
+            part.sending.append(Sending(row.seq, record))
+
+    def _wake(self, part: Part, stream: str, held: Held) -> None:
+        """Write the stream's next instant down if it comes earlier than the one that stands.
+
+        Later ones are left alone: the wake that fires too early finds the right one.
+        """
+        assert held.decider is not None
+        at = held.decider.wake_at(held.state)
+        stands = part.commit.wakes.get(stream, part.shard.wakes.get(stream))
+        if at is None:
+            if stands is not None:
+                part.commit.wakes[stream] = None
+        elif stands is None or at < stands:
+            part.commit.wakes[stream] = at
+
+    def wake(self, part: Part, stream: str, held: Held) -> None:
+        """Fire a stream's wake if it is due, otherwise write down when it is."""
+        assert held.decider is not None
+        at = held.decider.wake_at(held.state)
+        if at is None or at > part.now:
+            part.commit.wakes[stream] = at
+            return
+        record = Record("", 0, 0, b"")
+        part.commit.wakes[stream] = None
+        taken = Taken(record, None, None, Due(stream), held.decider, stream)
+        self.apply(part, taken, held)
+
+    # Refusing, burying, parking ------------------------------------------------------
+
+    def refuse(self, part: Part, taken: Taken, held: Held, rejected: Rejected) -> None:
+        """Journal a refusal on the command's stream, and answer it."""
+        self.counts.rejected += 1
+        part.touched.add(taken.stream)
+        if rejected.dead_letter and taken.envelope is not None:
+            self.bury(part, taken, rejected)
+        elif taken.envelope is not None:
+            event = CommandRejected(
+                command_id=taken.envelope.id,
+                command=NAMES[type(taken.command)],
+                code=rejected.code,
+                reason=scrub_text(rejected.reason),
+            )
+            self._record(part, taken.stream, held, event, taken.envelope.id)
+        if taken.outsider is not None:
+            refusal = {"code": rejected.code, "reason": scrub_text(rejected.reason)}
+            self._deliver(part, taken.outsider, {"stream": taken.stream, "rejected": refusal})
+
+    def bury(self, part: Part, taken: Taken, rejected: Rejected, stream: str = "") -> None:
+        """Keep a record as a dead letter; its neighbours go on."""
+        self.counts.dead_letters += 1
+        record = taken.record
+        event = DeadLettered(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            code=rejected.code,
+            reason=scrub_text(rejected.reason),
+            value=record.value,
+            key=record.key,
+            headers=record.headers,
+            stream=stream,
+            received_ms=record.timestamp_ms,
+        )
+        place = f"dead-letter/{record.topic}/{record.partition}/{record.offset}"
+        tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
+        held = Held(None, None, 0, tenant_id)
+        self._record(part, place, held, event, taken.envelope.id if taken.envelope else "")
+
+    def park(self, part: Part, taken: Taken, poisoned: Rejected | None = None) -> None:
+        """Put a message behind its parked stream; the first one, `poisoned`, parks it."""
+        stream = taken.stream
+        n = 1 + part.parked.get(stream, part.shard.parked.get(stream, 0))
+        part.parked[stream] = n
+        raw = codec.pack_record(taken.record)
+        part.commit.parked.append(ParkedMessage(stream, n, raw))
+        if poisoned is not None:
+            self.bury(part, taken, poisoned, stream)
+
+    def unpark(self, part: Part, taken: Taken, held: Held, action: str) -> None:
+        """Take a message out from behind its stream; the last one ends the parking."""
+        part.commit.unparked.append((taken.stream, taken.parked))
+        if taken.parked >= part.parked.get(taken.stream, part.shard.parked[taken.stream]):
+            part.touched.add(taken.stream)
+            event = StreamUnparked(stream=taken.stream, action=action)
+            self._record(part, taken.stream, held, event, "")
+
+    def is_parked(self, part: Part, taken: Taken) -> bool:
+        """Return whether the item has to queue behind its stream."""
+        stream = taken.stream
+        if not taken.parked and (stream in part.shard.parked or stream in part.parked):
+            passes = taken.decider.passes if taken.decider is not None else ()
+            return not isinstance(taken.command, passes)
+        return False
+
+    # Snapshots ---------------------------------------------------------------------
+
+    def snapshot(self) -> None:
+        """Write down the states that have grown by `SNAPSHOT_EVERY` events."""
+        for part in self.parts.values():
+            for stream in part.touched:
+                held = part.shard.streams.get(stream)
+                if held is None or held.decider is None:
+                    continue
+                if held.version - held.snapshot_version >= SNAPSHOT_EVERY:
+                    text = codec.encode_frame(held.decider.name, held.tenant_id, held.state)
+                    version = held.decider.state_version
+                    part.commit.snapshots.append(Snapshot(stream, held.version, version, text))
+                    held.snapshot_version = held.version

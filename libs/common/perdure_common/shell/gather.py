@@ -1,0 +1,103 @@
+"""What waits for a lane: records of its shards, messages that were let go, wakes."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+import structlog
+
+from perdure_common.decider import Rejected
+from perdure_common.shell import codec
+from perdure_common.shell.intake import Intake, NewerType, Taken
+from perdure_common.shell.ports import Record, Store, Unreachable
+from perdure_common.shell.shard import Shard
+
+RECORDS_MAX = 500
+"""Records in one batch."""
+
+DRAIN_MAX = 100
+"""Parked messages that are taken out at once."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Item:
+    """Something for a batch: a record of a shard, or a wake (`due`).
+
+    `visited` says that its marks were moved, `fresh` that it was not had before.
+    """
+
+    shard: Shard
+    taken: Taken
+    due: bool = False
+    visited: bool = False
+    fresh: bool = True
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """What identifies the item when the batch goes again."""
+        record = self.taken.record
+        if self.due:
+            return (f"wake/{self.taken.stream}", 0, 0)
+        return (record.topic, record.partition, record.offset)
+
+
+def waiting(
+    shards: Iterable[Shard], intake: Intake, stopped: Callable[[Shard, str], None]
+) -> list[Item]:
+    """Return the records that wait, answers before new starts, fair between the shards.
+
+    A shard that has to wait for a newer version is handed to `stopped`.
+    """
+    items: list[Item] = []
+    mine = list(shards)
+    share = max(1, RECORDS_MAX // max(1, len(mine)))
+    for shard in mine:
+        answers = list(islice(shard.inbox, share))
+        starts = list(islice(shard.waiting, max(0, share - len(answers))))
+        for record in (*answers, *starts):
+            try:
+                items.append(Item(shard, intake.take(record)))
+            except NewerType as error:
+                stopped(shard, str(error))
+                break
+            except Exception as error:
+                log.exception("record_not_taken", topic=record.topic, offset=record.offset)
+                reason = f"it could not be read: {type(error).__name__}"
+                items.append(Item(shard, Taken(record, bad=Rejected(reason, "unreadable"))))
+    return [item for item in items if not item.shard.lost]
+
+
+def wakes(dues: Iterable[tuple[Shard, str]]) -> list[Item]:
+    """Return the wakes as items."""
+    return [
+        Item(shard, Taken(Record("", 0, 0, stream.encode()), stream=stream), due=True)
+        for shard, stream in dues
+    ]
+
+
+async def unparking(shards: Iterable[Shard], intake: Intake, store: Store) -> list[Item]:
+    """Return the messages that were let go behind parked streams."""
+    items: list[Item] = []
+    for shard in list(shards):
+        for stream in list(shard.draining):
+            try:
+                parked = await store.parked(stream, DRAIN_MAX)
+            except Unreachable:
+                continue
+            for message in parked:
+                record = codec.unpack_record(message.raw)
+                taken = intake.take(record) if record.topic else Taken(record)
+                taken.stream, taken.parked = stream, message.n
+                taken.link, taken.outsider = None, None  # settled when it was parked
+                items.append(Item(shard, taken))
+    return items
+
+
+def drop(shard: Shard, record: Record) -> None:
+    """Take a record that is settled from the front of its queue."""
+    for queue in (shard.inbox, shard.waiting):
+        if queue and queue[0] is record:
+            queue.popleft()
+            return

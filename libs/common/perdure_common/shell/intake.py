@@ -1,0 +1,230 @@
+"""A record becomes something to do: a command, a word between shells, or a dead letter.
+
+Nothing here looks at a stream or changes a mark; whether a numbered message was had before
+is decided when it is folded, in order (`hearing`).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from perdure_contracts import cloudevents
+from perdure_contracts.message import NAMES, TYPES, Envelope
+from perdure_contracts.shell import Resend, Tail, Unpark
+
+from perdure_common.decider import Decider, Rejected, Service
+from perdure_common.ids import partition_of
+from perdure_common.shell import codec
+from perdure_common.shell.ports import Heard, Record
+
+BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, Unpark)}
+
+
+class NewerType(Exception):
+    """Another shard of perdure sent a command that this version does not know.
+
+    It must not be passed over: the shard waits for a newer binary.
+    """
+
+
+@dataclass(slots=True)
+class Link:
+    """The place of a message in what its source says: its number and the one before."""
+
+    source: str
+    number: int
+    prev: int
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a record asks for. Exactly one of `command`, `bad`, `tail`, `unpark`, or none.
+
+    `outsider` is (tenant, source, id) when the message is settled by its delivery.
+    `parked` is its place behind a parked stream when it comes from there.
+    """
+
+    record: Record
+    envelope: Envelope | None = None
+    link: Link | None = None
+    command: Any = None
+    decider: Decider[Any, Any, Any] | None = None
+    stream: str = ""
+    outsider: tuple[str, str, str] | None = None
+    bad: Rejected | None = None
+    tail: Tail | None = None
+    resend: Resend | None = None
+    unpark: Unpark | None = None
+    parked: int = 0
+    passed_over: str = ""
+
+
+@dataclass
+class Registry:
+    """Which decider of a service takes which command and made which event."""
+
+    service: Service
+    by_command: dict[type, Decider[Any, Any, Any]] = field(
+        default_factory=dict[type, Decider[Any, Any, Any]]
+    )
+    by_event: dict[str, Decider[Any, Any, Any]] = field(
+        default_factory=dict[str, Decider[Any, Any, Any]]
+    )
+    by_name: dict[str, Decider[Any, Any, Any]] = field(
+        default_factory=dict[str, Decider[Any, Any, Any]]
+    )
+
+    def __post_init__(self) -> None:
+        for decider in self.service.deciders:
+            self.by_name[decider.name] = decider
+            for command in decider.commands:
+                self.by_command[command] = decider
+            for event in decider.events:
+                self.by_event[NAMES[event]] = decider
+
+
+def hearing(heard: Heard | None, link: Link) -> tuple[bool, Heard]:
+    """Return whether a message is to be taken, and how far its source is heard then.
+
+    A message is taken if the one before it was, and it is itself new. One whose
+    predecessor is missing is dropped and remembered as a gap.
+    """
+    known = heard or Heard()
+    if link.number <= known.seq:
+        return False, known
+    if link.prev > known.seq:
+        return False, Heard(known.seq, max(known.gap, link.number))
+    return True, Heard(link.number, known.gap if known.gap > link.number else 0)
+
+
+class Intake:
+    """Reads the records of one service."""
+
+    def __init__(self, registry: Registry, *, tenant_id: str, partitions: int) -> None:
+        self._registry = registry
+        self._service = registry.service
+        self._tenant_id = tenant_id
+        self._partitions = partitions
+        self._own = {self._service.commands_topic, *self._service.pausable}
+
+    def take(self, record: Record) -> Taken:
+        """Return what the record asks for.
+
+        Raises:
+            NewerType: See there.
+        """
+        try:
+            event = cloudevents.decode(record.headers, record.value)
+        except cloudevents.CloudEventError as error:
+            return Taken(record, bad=Rejected(str(error), error.code))
+        foreign = record.topic in self._service.foreign
+        link = None if foreign else self._link(record, event)
+        envelope = Envelope(
+            id=event.id,
+            source=event.source,
+            type=event.type,
+            tenant_id=self._tenant_of(event, trusted=link is not None),
+            topic=record.topic,
+            subject=event.subject,
+            time=event.time,
+            traceparent=event.extensions.get("traceparent"),
+        )
+        if foreign:
+            return self._heard(Taken(record, envelope), event)
+        taken = Taken(record, envelope, link)
+        if event.type in BETWEEN_SHELLS:
+            return self._between_shells(taken, event)
+        if event.type not in TYPES:
+            return self._unknown(taken, event)
+        try:
+            message = codec.decode_body(event.type, event.data)
+        except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
+            reason = f"the body is no {event.type}: {error}; its schema stands in schemas/"
+            taken.bad = Rejected(reason, "invalid_body")
+            return taken
+        return self._heard(taken, message)
+
+    def _tenant_of(self, event: cloudevents.CloudEvent, *, trusted: bool) -> str:
+        """Return the tenant; a header is believed only when a shard of ours wrote it."""
+        named = event.extensions.get("tenantid")
+        return named if trusted and named else self._tenant_id
+
+    def _link(self, record: Record, event: cloudevents.CloudEvent) -> Link | None:
+        prev = codec.header(record.headers, "x-prev")
+        if prev is None or not prev.isdigit():
+            return None
+        number = codec.parse_number(event.id)
+        return None if number is None else Link(event.source, number, int(prev))
+
+    def _between_shells(self, taken: Taken, event: cloudevents.CloudEvent) -> Taken:
+        try:
+            message = codec.decode_body(event.type, event.data)
+        except (codec.UnknownType, msgspec.ValidationError, msgspec.DecodeError) as error:
+            taken.bad = Rejected(f"the body is no {event.type}: {error}", "invalid_body")
+            return taken
+        if isinstance(message, Tail):
+            taken.tail = message
+        elif isinstance(message, Resend):
+            taken.resend = message
+        elif isinstance(message, Unpark):
+            taken.unpark = message
+            taken.stream = message.stream
+        return taken
+
+    def _unknown(self, taken: Taken, event: cloudevents.CloudEvent) -> Taken:
+        if taken.record.topic not in self._own:
+            taken.passed_over = "unknown_type"
+            return taken
+        if taken.link is not None:
+            raise NewerType(
+                f"{taken.record.topic} has a {event.type} from {event.source}, which this "
+                f"version of {self._service.name} does not know; start the newer version"
+            )
+        taken.bad = Rejected(
+            f"{self._service.name} has no command {event.type!r}; "
+            "schemas/ lists the ones there are",
+            "unknown_type",
+        )
+        return taken
+
+    def _heard(self, taken: Taken, message: object) -> Taken:
+        assert taken.envelope is not None
+        command = self._service.hear(message, taken.envelope)
+        if command is None:
+            return self._passed_over(taken, message)
+        if isinstance(command, Rejected):
+            taken.bad = command
+            return taken
+        decider = self._registry.by_command.get(type(command))
+        if decider is None:
+            return self._passed_over(taken, command)
+        taken.command, taken.decider = command, decider
+        taken.stream = decider.stream_of(command)
+        if taken.link is None and not isinstance(command, self._service.by_token):
+            envelope = taken.envelope
+            taken.outsider = (envelope.tenant_id, envelope.source, envelope.id)
+        return self._in_its_shard(taken)
+
+    def _passed_over(self, taken: Taken, message: object) -> Taken:
+        """Pass a message over: news that are none of ours, but never an outsider's command."""
+        if taken.link is None and taken.record.topic in self._own:
+            name = NAMES.get(type(message), type(message).__name__)
+            taken.bad = Rejected(f"{self._service.name} takes no {name}", "not_a_command")
+        else:
+            taken.passed_over = "not_heard"
+        return taken
+
+    def _in_its_shard(self, taken: Taken) -> Taken:
+        """Refuse a command on a partition that is not its stream's: two owners would write it."""
+        record = taken.record
+        if record.topic in self._service.foreign:
+            return taken
+        right = partition_of(taken.stream, self._partitions)
+        if record.partition != right:
+            taken.bad = Rejected(
+                f"{NAMES[type(taken.command)]} about {taken.stream!r} belongs to partition "
+                f"{right} of {self._partitions} (CRC-32 of the key), not {record.partition}",
+                "wrong_partition",
+            )
+            taken.command = None
+        return taken

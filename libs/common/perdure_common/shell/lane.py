@@ -1,0 +1,398 @@
+"""The loop of a lane: gather, fold, commit, hand over to the publisher.
+
+A lane is a share of a process's shards that are written in one transaction. What goes
+wrong is dealt with here, always the same way: drop the memory that the batch touched, then
+go again without what was at fault.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+from perdure_contracts.shell import Resend
+
+from perdure_common import fault
+from perdure_common.decider import Lookup, Rejected, Row
+from perdure_common.scrub import scrub_text
+from perdure_common.shell import codec, gather, remake
+from perdure_common.shell.due import Dues
+from perdure_common.shell.fold import (
+    Batch,
+    FactKey,
+    NeedsFacts,
+    Part,
+    Poisoned,
+    fact_key,
+)
+from perdure_common.shell.gather import Item
+from perdure_common.shell.intake import Intake, Registry
+from perdure_common.shell.ports import (
+    Fenced,
+    Refused,
+    Repeated,
+    ShardCommit,
+    Store,
+    Unanswered,
+    Unreachable,
+)
+from perdure_common.shell.publisher import Publisher
+from perdure_common.shell.shard import Held, Shard
+
+BATCH_S = 0.05
+"""How long one batch may fold; what is left comes with the next."""
+
+PACE_S = 0.004
+"""The least time between the starts of two batches that follow each other."""
+
+REMEMBERED_MAX = 5_000
+"""Immutable rows that are remembered before they are looked up afresh."""
+
+BACK_OFF_S = (0.1, 2.0)
+
+REPEATS_MAX = 20
+"""How often one batch may meet streams that it took for new; above, the shell is at fault."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Stats:
+    """What a lane has done since it began; read by the metrics."""
+
+    batches: int = 0
+    commands: int = 0
+    events: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    dead_letters: int = 0
+    wakes: int = 0
+    poisoned: int = 0
+    commit_s: float = 0.0
+    rows_refused: int = 0
+
+
+@dataclass
+class Context:
+    """What a lane is given: its service, the ground it stands on, and whom it tells."""
+
+    registry: Registry
+    intake: Intake
+    store: Store
+    publisher: Publisher
+    dues: Dues
+    now: Callable[[], datetime]
+    lost: Callable[[Sequence[Shard], str], None]
+    stopped: Callable[[Shard, str], None]
+    resend: Callable[[Resend], None]
+    tenant_id: str
+    partitions: int
+    remembered: dict[FactKey, Sequence[Row]] = field(default_factory=dict[FactKey, Sequence[Row]])
+
+
+class Lane:
+    """One loop over some shards."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        context.dues.poke = lambda: self.poke.set()
+        self.shards: dict[str, Shard] = {}
+        self.turn = asyncio.Lock()
+        self.poke = asyncio.Event()
+        self.stats = Stats()
+        self._poison: dict[tuple[str, int, int], Rejected] = {}
+        self._known: set[str] = set()
+
+    def forget(self, shard: str) -> None:
+        """Drop what is remembered of a shard's wakes: it is ours no more."""
+        self._context.dues.forget(shard)
+
+    async def run(self) -> None:
+        """Take turns until cancelled; a turn is never broken off in the middle."""
+        began = 0.0
+        while True:
+            await self._wait()
+            pause_s = PACE_S - (time.monotonic() - began)
+            if pause_s > 0:
+                await asyncio.sleep(pause_s)
+            began = time.monotonic()
+            async with self.turn:
+                await self._take_turn()
+
+    async def _wait(self) -> None:
+        """Wait for records, or for the next wake."""
+        now = self._context.now()
+        wakes = [at for s in self.shards.values() if (at := s.next_wake()) is not None]
+        wait_s = min(((at - now).total_seconds() for at in wakes), default=1.0)
+        try:
+            async with asyncio.timeout(max(0.0, min(wait_s, 1.0))):
+                await self.poke.wait()
+        except TimeoutError:
+            return
+
+    async def _take_turn(self) -> None:
+        self.poke.clear()
+        context = self._context
+        shards = self.shards.values()
+        items = gather.waiting(shards, context.intake, context.stopped)
+        dues = gather.wakes(context.dues.ready(shards, context.now()))
+        parked = await gather.unparking(shards, context.intake, context.store)
+        items = [*parked, *items, *dues]
+        if items:
+            await self._write(items)
+            self.stats.wakes += len(dues)
+            if context.dues.pending() or any(s.inbox or s.waiting for s in shards):
+                self.poke.set()
+
+    # Writing -----------------------------------------------------------------------
+
+    async def _write(self, items: list[Item]) -> None:
+        """Fold and commit the items, going again without what is at fault."""
+        pause_s = BACK_OFF_S[0]
+        repeats = 0
+        while items:
+            batch = self._begin()
+            for item in items:
+                item.visited = False
+            try:
+                await self._fold(batch, items)
+                await self._commit(batch)
+            except Poisoned as poisoned:
+                batch.forget()
+                self._condemn(items, poisoned)
+            except Repeated as repeated:
+                batch.forget()
+                self._known.update(repeated.streams)
+                repeats += 1
+                if repeats > REPEATS_MAX:
+                    raise
+            except Refused as refused:
+                batch.forget()
+                items = [item for item in items if item.visited]
+                if len(items) > 1:
+                    half = len(items) // 2
+                    await self._write(items[:half])
+                    items = [item for item in items[half:] if not item.shard.lost]
+                else:
+                    self._blame(items[0], "data_refused", str(refused))
+            except Fenced as fenced:
+                batch.forget()
+                lost = [s for s in self.shards.values() if s.id in fenced.shards]
+                self._context.lost(lost, "fenced")
+                items = [item for item in items if not item.shard.lost]
+            except Unanswered as unanswered:
+                batch.forget()
+                lost = [part.shard for part in batch.parts.values()]
+                self._context.lost(lost, f"unanswered commit: {unanswered}")
+                return
+            except Unreachable as error:
+                batch.forget()
+                log.warning("store_unreachable", error=str(error), wait_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, BACK_OFF_S[1])
+            else:
+                self._settle(batch, items)
+                return
+
+    def _begin(self) -> Batch:
+        context = self._context
+        batch = Batch(
+            context.registry,
+            tenant_id=context.tenant_id,
+            partitions=context.partitions,
+            clock_now=context.now(),
+        )
+        if len(context.remembered) > REMEMBERED_MAX:
+            context.remembered.clear()
+        batch.facts = dict(context.remembered)
+        return batch
+
+    def _condemn(self, items: Sequence[Item], poisoned: Poisoned) -> None:
+        """Mark the item on which the core failed."""
+        item = next(i for i in items if i.taken is poisoned.taken)
+        log.error("poison", stream=item.taken.stream, place=item.place, exc_info=poisoned.error)
+        code = "too_large" if isinstance(poisoned.error, codec.TooLarge) else "poison"
+        self._blame(item, code, str(poisoned))
+
+    def _blame(self, item: Item, code: str, reason: str) -> None:
+        self.stats.poisoned += 1
+        self._poison[item.place] = Rejected(
+            f"{scrub_text(reason)}; look at the dead letter, mend the cause, then redrive it", code
+        )
+
+    async def _commit(self, batch: Batch) -> None:
+        batch.snapshot()
+        commits: list[ShardCommit] = []
+        for part in batch.parts.values():
+            part.commit.upserts = part.eager.rows()
+            acknowledged = part.shard.acknowledged()
+            if acknowledged > part.shard.published_mark:
+                part.commit.published_seq = acknowledged
+            commits.append(part.commit)
+        if not commits:
+            return
+        fault.point("before_commit")
+        began = time.perf_counter()
+        await self._context.store.commit(commits)
+        self.stats.commit_s += time.perf_counter() - began
+        fault.point("after_commit")
+
+    def _settle(self, batch: Batch, items: Sequence[Item]) -> None:
+        """Take over what was written, and send what it says."""
+        for part in batch.parts.values():
+            shard = part.shard
+            shard.absorb(part.commit, part.lazy, flushed=False)
+            shard.unsent.extend(part.sending)
+            shard.trim()
+        for item in items:
+            if not item.visited:
+                break
+            self._poison.pop(item.place, None)
+            if not item.due and not item.taken.parked:
+                gather.drop(item.shard, item.taken.record)
+        if self._known:
+            self._known.clear()
+        counts, stats = batch.counts, self.stats
+        stats.batches += 1
+        stats.commands += counts.commands
+        stats.events += counts.events
+        stats.rejected += counts.rejected
+        stats.duplicates += counts.duplicates
+        stats.gaps += counts.gaps
+        stats.dead_letters += counts.dead_letters
+        if counts.events:
+            self._context.publisher.nudge()
+
+    # Folding -----------------------------------------------------------------------
+
+    async def _fold(self, batch: Batch, items: Sequence[Item]) -> None:
+        await self._prepare(batch, items)
+        deadline = time.perf_counter() + BATCH_S
+        queue: deque[Item] = deque(items)
+        while queue:
+            later: deque[Item] = deque()
+            missing: list[tuple[str, Lookup]] = []
+            blocked: set[str] = set()
+            for item in queue:
+                if not item.visited and time.perf_counter() > deadline and batch.parts:
+                    break  # in order: nothing behind it is visited either
+                if item.taken.stream and item.taken.stream in blocked:
+                    later.append(item)
+                    self._visit(batch, item)
+                    continue
+                try:
+                    self._step(batch, item)
+                except NeedsFacts as needs:
+                    tenant_id = item.shard.streams[item.taken.stream].tenant_id
+                    missing.extend((tenant_id, lookup) for lookup in needs.lookups.values())
+                    blocked.add(item.taken.stream)
+                    later.append(item)
+            if missing:
+                await self._look_up(batch, missing)
+            queue = deque(item for item in later if item.visited)
+
+    async def _prepare(self, batch: Batch, items: Sequence[Item]) -> None:
+        """Fetch what folding needs: what was delivered before, and streams not in memory."""
+        keys = [i.taken.outsider for i in items if i.taken.outsider is not None]
+        if keys:
+            batch.delivered = dict(await self._context.store.deliveries(keys))
+        wanted: dict[str, Shard] = {}
+        for item in items:
+            stream, shard = item.taken.stream, item.shard
+            if not stream or stream in shard.streams:
+                if stream:
+                    shard.streams.move_to_end(stream)
+                continue
+            decider = item.taken.decider
+            new = decider is not None and isinstance(item.taken.command, decider.creates)
+            if new and stream not in self._known and stream not in wanted:
+                shard.hold(stream, Held(None, None, 0, ""))
+                batch.part(shard).touched.add(stream)
+            else:
+                wanted[stream] = shard
+        if wanted:
+            registry, store = self._context.registry, self._context.store
+            loaded = await remake.load(registry, store, dict.fromkeys(wanted, -1))
+            for stream, held in loaded.items():
+                wanted[stream].hold(stream, held)
+
+    def _visit(self, batch: Batch, item: Item) -> None:
+        """Move the marks behind an item, once, in the order of the records."""
+        if item.visited:
+            return
+        item.visited, item.fresh = True, True
+        if not item.due and not item.taken.parked:
+            part = batch.part(item.shard)
+            batch.consume(part, item.taken.record)
+            item.fresh = batch.hears(part, item.taken)
+
+    def _step(self, batch: Batch, item: Item) -> None:
+        """Do what one item asks for."""
+        self._visit(batch, item)
+        part, taken = batch.part(item.shard), item.taken
+        held = item.shard.streams.get(taken.stream) if taken.stream else None
+        poison = self._poison.get(item.place)
+        if taken.passed_over or not item.fresh:
+            batch.counts.passed_over += 1
+        elif poison is not None:
+            self._park(batch, part, item, poison)
+        elif taken.bad is not None:
+            batch.bury(part, taken, taken.bad)
+        elif taken.tail is not None:
+            batch.hears_tail(part, taken)
+        elif taken.resend is not None:
+            self._context.resend(taken.resend)
+        elif taken.unpark is not None:
+            if taken.stream in item.shard.parked:
+                item.shard.draining[taken.stream] = taken.unpark.action
+                self.poke.set()
+        elif item.due:
+            assert held is not None
+            if held.decider is None:
+                part.commit.wakes[taken.stream] = None
+            else:
+                batch.wake(part, taken.stream, held)
+        elif held is not None:
+            self._apply(batch, part, item, held)
+
+    def _apply(self, batch: Batch, part: Part, item: Item, held: Held) -> None:
+        taken = item.taken
+        if batch.is_parked(part, taken):
+            batch.park(part, taken)
+        elif taken.parked:
+            action = item.shard.draining.get(taken.stream, "retry")
+            if action == "drop":
+                item.shard.draining[taken.stream] = "retry"
+            elif taken.command is not None:  # a parked wake comes again by itself
+                batch.apply(part, taken, held)
+            batch.unpark(part, taken, held, action)
+        elif not batch.repeated(part, taken):
+            batch.apply(part, taken, held)
+
+    def _park(self, batch: Batch, part: Part, item: Item, poison: Rejected) -> None:
+        """Park the stream of an item on which the core failed, or bury the item."""
+        taken = item.taken
+        if taken.parked:
+            item.shard.draining.pop(taken.stream, None)  # it stays where it is
+        elif not taken.stream:
+            batch.bury(part, taken, poison)
+        elif batch.is_parked(part, taken):
+            batch.park(part, taken)
+        else:
+            batch.park(part, taken, poison)
+
+    async def _look_up(self, batch: Batch, missing: Sequence[tuple[str, Lookup]]) -> None:
+        """Find the rows that commands need, one query for each kind and tenant."""
+        by_tenant: dict[str, dict[FactKey, Lookup]] = {}
+        for tenant_id, lookup in missing:
+            by_tenant.setdefault(tenant_id, {})[fact_key(tenant_id, lookup)] = lookup
+        for tenant_id, lookups in by_tenant.items():
+            found = await self._context.store.look_up(tenant_id, list(lookups.values()))
+            for (key, lookup), rows in zip(lookups.items(), found, strict=True):
+                batch.facts[key] = rows
+                if lookup.immutable and rows:
+                    self._context.remembered[key] = rows

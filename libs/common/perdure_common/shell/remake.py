@@ -1,0 +1,135 @@
+"""What a crash left unsent, made again from the journal by folding.
+
+The journal has every event and the numbers before its messages; the messages themselves
+are what the pure core makes of the events, now as then.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import msgspec
+
+from perdure_common.decider import Recorded, Upsert
+from perdure_common.shell import codec
+from perdure_common.shell.effects import destination, effects_of, events_partition, outbound_of
+from perdure_common.shell.intake import Registry
+from perdure_common.shell.ports import JournalRow, Outbound, Snapshot, Store
+from perdure_common.shell.shard import Held
+
+PAGE = 2_000
+"""Rows of the journal that are read at once."""
+
+
+@dataclass
+class Remade:
+    """What rows of a shard's journal lead to: `sent` pairs (seq, record), `lazy` upserts."""
+
+    sent: list[tuple[int, Outbound]] = field(default_factory=list[tuple[int, Outbound]])
+    upserts: list[tuple[int, Upsert]] = field(default_factory=list[tuple[int, Upsert]])
+
+
+def restore(registry: Registry, snapshot: Snapshot | None, rows: Sequence[JournalRow]) -> Held:
+    """Return a stream as its snapshot and the rows after it leave it.
+
+    A snapshot of another state version must not be given: load without it.
+    """
+    held = Held(None, None, 0, "")
+    if snapshot is not None:
+        frame = codec.decode_frame(snapshot.state)
+        decider = registry.by_name[frame.decider]
+        state: object = msgspec.json.decode(
+            frame.state, type=cast(type[object], type(decider.initial))
+        )
+        held = Held(decider, state, snapshot.version, frame.tenant_id, snapshot.version)
+    for row in rows:
+        replay(registry, held, row)
+    return held
+
+
+def usable(registry: Registry, snapshot: Snapshot | None) -> bool:
+    """Return whether the snapshot's state can be read by this version."""
+    if snapshot is None:
+        return True
+    decider = registry.by_name.get(codec.decode_frame(snapshot.state).decider)
+    return decider is not None and decider.state_version == snapshot.state_version
+
+
+def replay(registry: Registry, held: Held, row: JournalRow) -> None:
+    """Fold one row into the stream, without its effects."""
+    name = row.type
+    held.version = row.version
+    held.tenant_id = held.tenant_id or row.tenant_id
+    decider = registry.by_event.get(name)
+    if decider is None:
+        if not name.startswith("shell."):
+            raise codec.UnknownType(f"the journal has a {name}, which this version cannot fold")
+        return
+    if held.decider is None:
+        held.decider, held.state = decider, decider.initial
+    held.state = decider.evolve(held.state, codec.event_of(row))
+
+
+async def load(registry: Registry, store: Store, streams: Mapping[str, int]) -> Mapping[str, Held]:
+    """Return the streams as they stand; one that does not exist has version 0.
+
+    `streams` gives the highest version of a snapshot that may be used (-1: any).
+    """
+    found = await store.load(streams)
+    stale = {s: 0 for s, (snapshot, _) in found.items() if not usable(registry, snapshot)}
+    if stale:
+        found = {**found, **await store.load(stale)}
+    return {stream: restore(registry, *found.get(stream, (None, ()))) for stream in streams}
+
+
+async def remake(
+    registry: Registry, store: Store, shard: str, after: int, partitions: int
+) -> tuple[Remade, Mapping[str, Held]]:
+    """Return all that the shard's rows with `seq > after` lead to, and the streams after them."""
+    made = Remade()
+    streams: dict[str, Held] = {}
+    while rows := await store.journal(shard, after, PAGE):
+        first: dict[str, int] = {}
+        for row in rows:
+            if row.stream not in streams:
+                first.setdefault(row.stream, row.version)
+        await _begin(registry, store, streams, first)
+        for row in rows:
+            _remake_row(registry, streams[row.stream], row, partitions, made)
+        after = rows[-1].seq
+    return made, streams
+
+
+async def _begin(
+    registry: Registry, store: Store, streams: dict[str, Held], first: Mapping[str, int]
+) -> None:
+    """Bring streams to where they stood before the first row that is made again."""
+    wanted = {s: version - 1 for s, version in first.items() if version > 1}
+    found: Mapping[str, tuple[Snapshot | None, Sequence[JournalRow]]] = {}
+    if wanted:
+        found = await store.load(wanted)
+    stale = {s: 0 for s, (snapshot, _) in found.items() if not usable(registry, snapshot)}
+    if stale:
+        found = {**found, **await store.load(stale)}
+    for stream, version in first.items():
+        snapshot, rows = found.get(stream, (None, ()))
+        streams[stream] = restore(registry, snapshot, [r for r in rows if r.version < version])
+
+
+def _remake_row(
+    registry: Registry, held: Held, row: JournalRow, partitions: int, made: Remade
+) -> None:
+    service = registry.service
+    meta = codec.decode_meta(row.meta)
+    event = codec.event_of(row)
+    held.tenant_id = held.tenant_id or row.tenant_id
+    recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
+    messages, upserts, published = effects_of(registry, held, recorded)
+    held.version = row.version
+    places = [destination(m, partitions) for m in messages]
+    if published:
+        places.insert(0, (service.events_topic, events_partition(row.shard, partitions)))
+    body = row.data.encode()
+    for record in outbound_of(service, row, meta, published, messages, body, places):
+        made.sent.append((row.seq, record))
+    made.upserts.extend((row.seq, upsert) for upsert in upserts)

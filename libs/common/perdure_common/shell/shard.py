@@ -1,0 +1,222 @@
+"""What the owner of a shard keeps in memory: marks, streams, wakes, and what is unsent."""
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from perdure_common.decider import Decider, Upsert
+from perdure_common.shell.ports import (
+    Claim,
+    Heard,
+    Outbound,
+    Record,
+    ShardCommit,
+    TopicPartition,
+)
+
+STREAMS_MAX = 2_000
+"""Streams of one shard that stay in memory; the least recently used is dropped first."""
+
+UpsertKey = tuple[str, tuple[tuple[str, object], ...]]
+
+
+@dataclass(slots=True)
+class Held:
+    """A stream in memory: its state after `version`; `decider` is None before any event."""
+
+    decider: Decider[Any, Any, Any] | None
+    state: Any
+    version: int
+    tenant_id: str
+    snapshot_version: int = 0
+
+
+@dataclass(slots=True)
+class Sending:
+    """A message that the journal has and Kafka may not have yet."""
+
+    seq: int
+    record: Outbound
+
+
+def key_of(upsert: Upsert) -> UpsertKey:
+    """Return what makes an upsert's row one row."""
+    return upsert.table, tuple(upsert.key.items())
+
+
+def merged(first: Upsert, then: Upsert) -> Upsert:
+    """Return the one upsert that does what two for the same row do one after the other."""
+    if then.guard and any(c in first.set for c in then.guard):
+        was = tuple(first.set.get(c) for c in then.guard)
+        comes = tuple(then.set.get(c) for c in then.guard)
+        if None not in was and comes < was:  # type: ignore[operator]
+            then, first = first, then
+    added = dict(first.add)
+    for column, amount in then.add.items():
+        added[column] = added.get(column, 0) + amount
+    return Upsert(
+        table=then.table,
+        key=then.key,
+        set={**first.set, **then.set},
+        add=added,
+        new=first.new,
+        lazy=first.lazy and then.lazy,
+        guard=then.guard or first.guard,
+    )
+
+
+class Upserts:
+    """Upserts merged row by row, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._rows: dict[UpsertKey, Upsert] = {}
+
+    def add(self, upsert: Upsert) -> None:
+        """Merge one more upsert in."""
+        key = key_of(upsert)
+        known = self._rows.get(key)
+        self._rows[key] = upsert if known is None else merged(known, upsert)
+
+    def extend(self, upserts: Iterable[Upsert]) -> None:
+        """Merge more upserts in, oldest first."""
+        for upsert in upserts:
+            self.add(upsert)
+
+    def rows(self) -> list[Upsert]:
+        """Return one upsert for each row."""
+        return list(self._rows.values())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+@dataclass(slots=True)
+class Shard:
+    """A claimed shard. Marks here are what the store has; a batch adds its own on top."""
+
+    id: str
+    epoch: int
+    next_seq: int
+    format: int
+    published_seq: int
+    projected_seq: int
+    recorded_at: datetime
+    consumed: dict[TopicPartition, int]
+    heard: dict[tuple[str, int, str], Heard]
+    sent: dict[TopicPartition, int]
+    wakes: dict[str, datetime]
+    parked: dict[str, int]
+    published_mark: int = 0
+    streams: "OrderedDict[str, Held]" = field(default_factory=OrderedDict[str, Held])
+    inbox: deque[Record] = field(default_factory=deque[Record])
+    waiting: deque[Record] = field(default_factory=deque[Record])
+    unsent: deque[Sending] = field(default_factory=deque[Sending])
+    extra: deque[Outbound] = field(default_factory=deque[Outbound])
+    lazy: Upserts = field(default_factory=Upserts)
+    lazy_seq: int = 0
+    heap: list[tuple[datetime, str]] = field(default_factory=list[tuple[datetime, str]])
+    draining: dict[str, str] = field(default_factory=dict[str, str])
+    lost: bool = False
+
+    @classmethod
+    def of(cls, claim: Claim) -> "Shard":
+        """Return the shard as it stands right after it was claimed."""
+        shard = cls(
+            id=claim.shard,
+            epoch=claim.epoch,
+            next_seq=claim.next_seq,
+            format=claim.format,
+            published_seq=claim.published_seq,
+            projected_seq=claim.projected_seq,
+            recorded_at=claim.recorded_at or datetime.min.replace(tzinfo=UTC),
+            consumed=dict(claim.consumed),
+            heard=dict(claim.heard),
+            sent=dict(claim.sent),
+            wakes=dict(claim.wakes),
+            parked=dict(claim.parked),
+            published_mark=claim.published_seq,
+            lazy_seq=claim.projected_seq,
+        )
+        shard.heap = [(at, stream) for stream, at in shard.wakes.items()]
+        heapq.heapify(shard.heap)
+        return shard
+
+    def acknowledged(self) -> int:
+        """Return the last number up to which everything is safely published."""
+        return self.unsent[0].seq - 1 if self.unsent else self.next_seq - 1
+
+    def hold(self, stream: str, held: Held) -> None:
+        """Keep a stream in memory."""
+        self.streams[stream] = held
+
+    def forget(self, streams: Iterable[str]) -> None:
+        """Drop streams from memory; they are loaded again when they are needed."""
+        for stream in streams:
+            self.streams.pop(stream, None)
+
+    def trim(self) -> None:
+        """Drop the streams that were not used for longest, above `STREAMS_MAX`."""
+        while len(self.streams) > STREAMS_MAX:
+            self.streams.popitem(last=False)
+
+    def due(self, now: datetime) -> list[str]:
+        """Return the streams whose wake is at or before `now`, earliest first.
+
+        Entries of the heap that were moved or removed meanwhile are thrown away here.
+        """
+        found: list[str] = []
+        while self.heap and self.heap[0][0] <= now:
+            at, stream = heapq.heappop(self.heap)
+            if self.wakes.get(stream) == at and stream not in self.parked:
+                found.append(stream)
+        return found
+
+    def next_wake(self) -> datetime | None:
+        """Return the earliest instant in the heap, of a wake that may have moved."""
+        return self.heap[0][0] if self.heap else None
+
+    def again(self, streams: Iterable[str]) -> None:
+        """Put wakes back that were taken out by `due` and could not be fired."""
+        for stream in streams:
+            at = self.wakes.get(stream)
+            if at is not None:
+                heapq.heappush(self.heap, (at, stream))
+
+    def absorb(self, commit: ShardCommit, lazy: Iterable[Upsert], flushed: bool) -> None:
+        """Take over the marks of a batch that was written.
+
+        `lazy` are the rows that the batch leaves for later; `flushed` says that it wrote
+        those that were waiting before.
+        """
+        if commit.rows:
+            self.recorded_at = commit.rows[-1].recorded_at
+        self.next_seq = commit.next_seq + len(commit.rows)
+        self.consumed.update(commit.consumed)
+        self.heard.update(commit.heard)
+        self.sent.update(commit.sent)
+        self._absorb_wakes(commit.wakes)
+        for message in commit.parked:
+            self.parked[message.stream] = max(self.parked.get(message.stream, 0), message.n)
+        for stream, n in commit.unparked:
+            if n >= self.parked.get(stream, n + 1):
+                del self.parked[stream]
+                self.draining.pop(stream, None)
+                self.again([stream])
+        if commit.published_seq is not None:
+            self.published_mark = commit.published_seq
+        if flushed:
+            self.lazy = Upserts()
+            self.projected_seq = commit.projected_seq or self.projected_seq
+        self.lazy.extend(lazy)
+        self.lazy_seq = self.next_seq - 1
+
+    def _absorb_wakes(self, wakes: Mapping[str, datetime | None]) -> None:
+        for stream, at in wakes.items():
+            if at is None:
+                self.wakes.pop(stream, None)
+            else:
+                self.wakes[stream] = at
+                heapq.heappush(self.heap, (at, stream))

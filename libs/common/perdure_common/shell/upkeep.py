@@ -1,0 +1,163 @@
+"""What an owner does once a second: flush, see who owns what, ask for what is missing.
+
+An idle source also repeats the last number it has sent to each place, once a minute, so
+that a lost last record is missed by whoever should have had it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+from perdure_contracts.shell import Resend, Tail
+
+from perdure_common.decider import Service
+from perdure_common.shell import codec, remake
+from perdure_common.shell.flush import flush
+from perdure_common.shell.intake import Registry
+from perdure_common.shell.lane import Lane
+from perdure_common.shell.ports import Bus, Fenced, Headers, Store, Unanswered, Unreachable
+from perdure_common.shell.publisher import Publisher
+from perdure_common.shell.shard import Shard
+
+TICK_S = 1.0
+TAIL_EVERY_S = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What an owner stands on, given by `main()` or a test."""
+
+    store: Store
+    bus: Bus
+    now: Callable[[], datetime]
+    name: str
+    tenant_id: str
+    partitions: int
+    lanes: int = 2
+
+
+class Shards(Protocol):
+    """What upkeep needs of an owner."""
+
+    service: Service
+    publisher: Publisher
+    lanes: list[Lane]
+    shards: dict[str, Shard]
+    failures: dict[str, int]
+
+    def lose(self, shards: Sequence[Shard], why: str) -> None:
+        """Drop shards that are ours no more."""
+        ...
+
+
+class Upkeep:
+    """The slow rhythm of an owner."""
+
+    def __init__(self, owner: Shards, ground: Ground, registry: Registry) -> None:
+        self._owner = owner
+        self._ground = ground
+        self._store = ground.store
+        self._registry = registry
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        since_tail_s = 0.0
+        while True:
+            await asyncio.sleep(TICK_S)
+            since_tail_s += TICK_S
+            for lane in self._owner.lanes:
+                await self._flush(lane)
+            try:
+                await self._compare_epochs()
+            except Unreachable as error:
+                log.warning("store_unreachable", error=str(error))
+            self._ask_for_gaps()
+            if since_tail_s >= TAIL_EVERY_S:
+                since_tail_s = 0.0
+                self._say_tails()
+
+    async def _flush(self, lane: Lane) -> None:
+        async with lane.turn:
+            shards = list(lane.shards.values())
+            try:
+                lane.stats.rows_refused += await flush(self._store, shards)
+            except Fenced as fenced:
+                self._owner.lose([s for s in shards if s.id in fenced.shards], "fenced")
+            except Unanswered as error:
+                self._owner.lose(shards, f"unanswered flush: {error}")
+            except Unreachable as error:
+                log.warning("store_unreachable", error=str(error))
+
+    async def _compare_epochs(self) -> None:
+        shards = dict(self._owner.shards)
+        if not shards:
+            return
+        epochs = await self._store.epochs(list(shards))
+        stale = [s for s in shards.values() if epochs.get(s.id) != s.epoch and not s.lost]
+        if stale:
+            self._owner.lose(stale, "claimed by another owner")
+        else:
+            self._owner.failures.clear()
+
+    def _ask_for_gaps(self) -> None:
+        """Ask the sources of open gaps to send again what is missing."""
+        for shard in self._owner.shards.values():
+            for (topic, partition, source), heard in shard.heard.items():
+                who = codec.parse_source(source) if heard.gap else None
+                if who is None:
+                    continue
+                service, origin = who
+                message = Resend(shard=origin, topic=topic, partition=partition, after=heard.seq)
+                place = int(origin.rpartition("/")[2]) % self._ground.partitions
+                self._say(shard, f"perdure.{service}.commands.v1", place, message)
+
+    def _say_tails(self) -> None:
+        for shard in self._owner.shards.values():
+            if shard.unsent:
+                continue
+            for (topic, partition), last in shard.sent.items():
+                self._say(shard, topic, partition, Tail(last=last))
+
+    def _say(self, shard: Shard, topic: str, partition: int, message: object) -> None:
+        """Send a word to another shell. Its id need not be unique: it changes nothing twice."""
+        unique = f"{self._owner.service.name}/{shard.id}/{type(message).__name__.lower()}"
+        record = codec.control(
+            self._owner.service.name, shard.id, topic, partition, message, unique
+        )
+        shard.extra.append(record)
+        self._owner.publisher.nudge()
+
+    async def resend(self, message: Resend) -> None:
+        """Send again what a shard has said to one place above a number.
+
+        Any process of the service may do it: the journal says what was said.
+        """
+        after = max(0, (message.after >> codec.FAN_OUT_BITS) - 1)
+        try:
+            made, _ = await remake.remake(
+                self._registry, self._store, message.shard, after, self._ground.partitions
+            )
+        except Unreachable as error:
+            log.warning("resend_failed", error=str(error))  # the receiver asks again
+            return
+        place = (message.topic, message.partition)
+        again = [
+            record
+            for _, record in made.sent
+            if (record.topic, record.partition) == place and _number(record.headers) > message.after
+        ]
+        log.info("resend", shard=message.shard, place=place, records=len(again))
+        for shard in self._owner.shards.values():
+            shard.extra.extend(again)
+            break
+        self._owner.publisher.nudge()
+
+
+def _number(headers: Headers) -> int:
+    found = codec.header(headers, "ce_id")
+    return (codec.parse_number(found.decode()) or 0) if found is not None else 0
