@@ -2,7 +2,8 @@
 
 `kafka.lock` lists every jar of the class path with its size and SHA-256, as `requirements.lock`
 does for Python. jgo knows the Maven repositories and downloads; what it downloads counts only when
-the hash is right, so a download that was cut off is simply done again.
+the hash is right, so a download that was cut off is simply done again. Whoever has a mirror names
+it in `PERDURE_MAVEN_REPOSITORY`.
 """
 
 import hashlib
@@ -91,7 +92,9 @@ def fetch(cache: Path | None = None) -> Path:
         message = f"Another process has been fetching Kafka into {base} for too long; end it."
         raise EmbeddedError("cache_busy", message)
     try:
-        context = MavenContext(repo_cache=folder, timeout=_TIMEOUT_S)
+        mirror = os.environ.get("PERDURE_MAVEN_REPOSITORY")
+        repositories = {"mirror": mirror.rstrip("/")} if mirror else None
+        context = MavenContext(repo_cache=folder, remote_repos=repositories, timeout=_TIMEOUT_S)
         with ThreadPoolExecutor(_PARALLEL) as pool:
             for done in [pool.submit(_fetch_one, jar, context, folder) for jar in missing(base)]:
                 done.result()

@@ -81,6 +81,8 @@ class Embedded:
             if detach:
                 self._root.detached.touch()
             state = self._find() or self._launch(wanted, detach=detach)
+            if detach:
+                self._users.release()  # they stay anyway
         except BaseException:
             self._users.release()
             raise
