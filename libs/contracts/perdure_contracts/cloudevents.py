@@ -1,0 +1,352 @@
+"""CloudEvents 1.0 on Kafka: headers and bytes become an event, and back.
+
+Binary mode keeps the attributes in `ce_*` headers and the data in the record's value;
+structured mode keeps the whole event as JSON in the value. What outsiders send is checked
+here and nowhere else, so every error says what the sender must change.
+
+Sources: the CloudEvents specification 1.0.2, its JSON event format and its Kafka protocol
+binding. Attribute values are UTF-8 in Kafka headers, not percent-encoded (binding, 3.2.4).
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias, cast
+
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+
+STRUCTURED = "application/cloudevents+json"
+BATCHED = "application/cloudevents-batch+json"
+REQUIRED = ("id", "source", "specversion", "type")
+OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
+TRACING = ("traceparent", "tracestate")
+"""Extensions that also travel as plain headers (W3C trace context)."""
+
+JSON_DEPTH_MAX = 200
+"""How deep JSON may be nested: parsers recurse, and nobody writes this by hand."""
+
+_NAME = re.compile(r"[a-z0-9]+\Z")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+_JSON_TYPE = re.compile(r"(application|text)/json|[^/]+/[^/]*\+json", re.IGNORECASE)
+_NO_EXTENSIONS: Mapping[str, str] = {}
+
+
+class CloudEventError(ValueError):
+    """A record is no CloudEvent. `code` is for programs, the text says what to change."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class CloudEvent:
+    """One event. `id` and `source` together are unique; `data` is as it was sent.
+
+    `time` is RFC 3339 text. `extensions` has lower-case names; all values are text, as
+    they are in Kafka headers.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str | None = None
+    time: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    data: bytes = b""
+    extensions: Mapping[str, str] = field(default=_NO_EXTENSIONS)
+
+    def json(self) -> Any:
+        """Return the data as a JSON value: parsed if it is JSON (the default), else text.
+
+        No data is None. Bytes that are no UTF-8 text come as base64.
+
+        Raises:
+            CloudEventError: `bad_json`: the data is said to be JSON and is not.
+        """
+        if not self.data:
+            return None
+        if self.datacontenttype is None or is_json(self.datacontenttype):
+            return parse_json(self.data, "the data")
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError:
+            return base64.b64encode(self.data).decode()
+
+
+def is_json(content_type: str) -> bool:
+    """Return whether a media type means JSON (RFC 6839: also everything with `+json`)."""
+    return _JSON_TYPE.fullmatch(content_type.partition(";")[0].strip()) is not None
+
+
+def decode(headers: Iterable[tuple[str, bytes | None]], value: bytes | None) -> CloudEvent:
+    """Return the event that a Kafka record carries, in binary or structured mode.
+
+    Header names are compared without regard to case. A `content-type` of
+    `application/cloudevents+json` means structured mode, everything else binary.
+
+    Raises:
+        CloudEventError: `missing_attribute`, `empty_attribute`, `bad_specversion`,
+            `bad_time`, `bad_encoding`, `bad_json`, `bad_attribute`, `duplicate_header` or
+            `unsupported_mode`.
+    """
+    plain: dict[str, bytes] = {}
+    for name, raw in headers:
+        lower = name.lower()
+        known = lower.startswith("ce_") or lower in ("content-type", *TRACING)
+        if not known or raw is None:
+            continue
+        if lower in plain and plain[lower] != raw:
+            raise CloudEventError(
+                "duplicate_header", f"header {lower!r} is there twice with two values; send it once"
+            )
+        plain[lower] = raw
+    content_type = _text(plain.get("content-type"), "content-type")
+    media = (content_type or "").partition(";")[0].strip().lower()
+    if media == BATCHED:
+        raise CloudEventError(
+            "unsupported_mode", "batches of events are not taken; send one event in each record"
+        )
+    body = value or b""
+    if media == STRUCTURED:
+        return _structured(body, plain)
+    if media.startswith("application/cloudevents"):
+        raise CloudEventError(
+            "unsupported_mode", f"{media} is not taken; use {STRUCTURED} or binary mode"
+        )
+    return _binary(plain, content_type, body)
+
+
+def encode(
+    event: CloudEvent, extra_headers: Iterable[tuple[str, bytes]] = ()
+) -> tuple[Headers, bytes]:
+    """Return the headers and the value of a record that carries `event` in binary mode."""
+    headers: list[tuple[str, bytes]] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.id.encode()),
+        ("ce_source", event.source.encode()),
+        ("ce_type", event.type.encode()),
+    ]
+    for name in ("subject", "time", "dataschema"):
+        text = getattr(event, name)
+        if text is not None:
+            headers.append((f"ce_{name}", text.encode()))
+    if event.datacontenttype is not None:
+        headers.append(("content-type", event.datacontenttype.encode()))
+    for name, text in event.extensions.items():
+        headers.append((name if name in TRACING else f"ce_{name}", text.encode()))
+    headers.extend(extra_headers)
+    return tuple(headers), event.data
+
+
+def parse_json(raw: bytes | str, what: str) -> Any:
+    """Return the JSON value of `raw`; `what` names it in the error.
+
+    Raises:
+        CloudEventError: `bad_json`: no JSON, nested deeper than `JSON_DEPTH_MAX`, or with
+            numbers that JSON does not have; `bad_encoding`: not UTF-8.
+    """
+    try:
+        text = raw if isinstance(raw, str) else raw.decode()
+    except UnicodeDecodeError as error:
+        raise CloudEventError(
+            "bad_encoding", f"{what} is not UTF-8 at byte {error.start}; send JSON as UTF-8"
+        ) from None
+    if _depth(text) > JSON_DEPTH_MAX:
+        raise CloudEventError(
+            "bad_json", f"{what} is nested deeper than {JSON_DEPTH_MAX} levels; flatten it"
+        )
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise CloudEventError("bad_json", f"{what} is not JSON: {error}") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _depth(text: str) -> int:
+    """Return an upper bound of the nesting (brackets within strings count too, if deep)."""
+    if text.count("[") + text.count("{") <= JSON_DEPTH_MAX:
+        return 0
+    deepest = depth = 0
+    for piece in re.finditer(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', text):
+        mark = piece[0]
+        if mark in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark in "]}":
+            depth -= 1
+    return deepest
+
+
+def _text(raw: bytes | None, name: str) -> str | None:
+    if raw is None:
+        return None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise CloudEventError(
+            "bad_encoding",
+            f"header {name!r} is not UTF-8 at byte {error.start}; encode it as UTF-8",
+        ) from None
+
+
+def _binary(plain: Mapping[str, bytes], content_type: str | None, body: bytes) -> CloudEvent:
+    attributes: dict[str, str] = {}
+    for name, raw in plain.items():
+        if name == "content-type":
+            continue
+        attribute = name[3:] if name.startswith("ce_") else name
+        text = _text(raw, name)
+        # An extension's plain header (traceparent) is older than the same as ce_ header.
+        if text is not None and not (name in TRACING and f"ce_{name}" in plain):
+            attributes[attribute] = text
+    if not attributes.keys() & set(REQUIRED):
+        raise CloudEventError(
+            "missing_attribute",
+            "the record is no CloudEvent: it has no ce_ headers, and its content-type is not "
+            f"{STRUCTURED}; send ce_specversion, ce_id, ce_source and ce_type",
+        )
+    if content_type is not None:
+        attributes["datacontenttype"] = content_type
+    return _event(attributes, body)
+
+
+def _structured(body: bytes, plain: Mapping[str, bytes]) -> CloudEvent:
+    value = parse_json(body, "the event")
+    if not isinstance(value, dict):
+        raise CloudEventError(
+            "bad_json", "the event is not a JSON object; send one with id and so on"
+        )
+    members = cast("dict[str, Any]", value)
+    if "data" in members and "data_base64" in members:
+        raise CloudEventError(
+            "bad_attribute", "the event has both data and data_base64; send one of them"
+        )
+    attributes = {
+        name: _attribute(name, member)
+        for name, member in members.items()
+        if name not in ("data", "data_base64") and member is not None
+    }
+    for name in TRACING:
+        if name in plain and name not in attributes:
+            attributes[name] = _text(plain[name], name) or ""
+    return _event(attributes, _structured_data(members, attributes))
+
+
+def _structured_data(members: Mapping[str, Any], attributes: dict[str, str]) -> bytes:
+    encoded = members.get("data_base64")
+    if encoded is not None:
+        if not isinstance(encoded, str):
+            raise CloudEventError("bad_encoding", "data_base64 is not text; send base64 text")
+        try:
+            return base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise CloudEventError(
+                "bad_encoding", f"data_base64 is not base64 (RFC 4648): {error}"
+            ) from None
+    if "data" not in members or members["data"] is None:
+        return b""
+    data = members["data"]
+    content_type = attributes.get("datacontenttype")
+    if content_type is not None and not is_json(content_type) and isinstance(data, str):
+        return _utf8(data)
+    if content_type is not None and not is_json(content_type):
+        raise CloudEventError(
+            "bad_attribute",
+            f"data of type {content_type} must be a JSON string (or data_base64); send one",
+        )
+    return _utf8(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise CloudEventError(
+            "bad_encoding",
+            "the event has half of a surrogate pair (\\ud800…); send whole characters",
+        ) from None
+
+
+def _attribute(name: str, member: Any) -> str:
+    if isinstance(member, bool):
+        return "true" if member else "false"
+    if isinstance(member, int):
+        return str(member)
+    if not isinstance(member, str):
+        raise CloudEventError(
+            "bad_attribute",
+            f"attribute {name!r} is no string, integer or boolean; put structure into data",
+        )
+    _utf8(member)
+    return member
+
+
+def _event(attributes: dict[str, str], data: bytes) -> CloudEvent:
+    """Check the attributes and make the event."""
+    version = attributes.get("specversion")
+    for name in REQUIRED:
+        if name not in attributes:
+            raise CloudEventError(
+                "missing_attribute",
+                f"attribute {name!r} is missing; send it (ce_{name} in headers)",
+            )
+    if version != "1.0":
+        raise CloudEventError("bad_specversion", f"specversion is {version!r}; send 1.0")
+    for name in (*REQUIRED, "subject", "datacontenttype", "dataschema"):
+        if attributes.get(name) == "":
+            raise CloudEventError(
+                "empty_attribute", f"attribute {name!r} is empty; give it a value or leave it out"
+            )
+    time = attributes.get("time")
+    if time is not None:
+        _check_time(time)
+    extensions: dict[str, str] = {}
+    for name, text in attributes.items():
+        if name in REQUIRED or name in OPTIONAL:
+            continue
+        if not _NAME.match(name) or name == "data":
+            raise CloudEventError(
+                "bad_attribute",
+                f"attribute name {name!r} may only have lower-case letters and digits, "
+                "and may not be 'data'",
+            )
+        extensions[name] = text
+    return CloudEvent(
+        id=attributes["id"],
+        source=attributes["source"],
+        type=attributes["type"],
+        subject=attributes.get("subject"),
+        time=time,
+        datacontenttype=attributes.get("datacontenttype"),
+        dataschema=attributes.get("dataschema"),
+        data=data,
+        extensions=extensions or _NO_EXTENSIONS,
+    )
+
+
+def _check_time(text: str) -> None:
+    """Check an RFC 3339 instant; a leap second (:60) is one too."""
+    match = _TIME.match(text)
+    if match:
+        date, clock, _, zone = match.groups()
+        if clock.endswith(":60"):
+            clock = clock[:-2] + "59"
+        zone = "+00:00" if zone in "Zz" else zone
+        try:
+            datetime.fromisoformat(f"{date}T{clock}{zone}")
+        except ValueError:
+            match = None
+    if not match:
+        raise CloudEventError(
+            "bad_time", f"time is {text!r}; send RFC 3339, such as 2026-01-31T12:00:00Z"
+        )
