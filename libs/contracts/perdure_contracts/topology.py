@@ -1,0 +1,140 @@
+"""Every topic of perdure as data: what is on it, in which order, for how long.
+
+Internal topics have N partitions, the same N everywhere, fixed at installation; a message
+goes to the partition crc32(routing key) mod N, where the routing key is the part of its
+stream's id before the first `/`. `schemas/topology.json` is made from this module.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+DAY_S = 24 * 3600
+
+RETENTION_S = 7 * DAY_S
+"""How long a record stays; the journals keep what was sent at least as long."""
+
+DEAD_LETTER_RETENTION_S = 30 * DAY_S
+"""How long a dead letter stays on its topic; recovery keeps it in a table as well."""
+
+BYTES_MAX = 1024 * 1024
+"""The largest batch of records that a topic takes (`max.message.bytes`)."""
+
+DEAD_LETTER_BYTES_MAX = 2 * BYTES_MAX
+"""A dead letter holds another record, in base64, and the reason."""
+
+TRIGGER_PARTITIONS = 8
+"""The partitions of `perdure.triggers.v1` when perdure creates it; any number is fine."""
+
+FIRST_WORD = "perdure"
+SERVICES = ("engine", "recovery", "scheduler")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """A topic. `partitions` is None where it is N; `order` says what keeps its order."""
+
+    name: str
+    owner: str
+    about: str
+    key: str
+    order: str
+    partitions: int | None = None
+    retention_s: int = RETENTION_S
+    bytes_max: int = BYTES_MAX
+    dead_letters: bool = True
+
+    @property
+    def internal(self) -> bool:
+        """Whether only perdure writes to it, so that it must have N partitions."""
+        return self.partitions is None
+
+
+def _of_service(service: str) -> tuple[Topic, Topic]:
+    return (
+        Topic(
+            name=f"perdure.{service}.commands.v1",
+            owner=service,
+            about=f"what {service} is asked to do; its partitions decide who owns which shard",
+            key="the stream's routing key",
+            order="per stream; messages of one source follow each other by x-prev",
+        ),
+        Topic(
+            name=f"perdure.{service}.events.v1",
+            owner=service,
+            about=f"what {service} tells after it was committed",
+            key="the stream's routing key",
+            order="per stream, in the order of the journal",
+        ),
+    )
+
+
+_OWN = (
+    Topic(
+        name="perdure.engine.starts.v1",
+        owner="engine",
+        about="executions to start; apart, so that they can wait while results go on",
+        key="the execution",
+        order="none that matters: each record begins a stream",
+    ),
+    Topic(
+        name="perdure.engine.tasks.v1",
+        owner="engine",
+        about="attempts of nodes, for the runners",
+        key="the execution",
+        order="none that matters: answers settle by token",
+    ),
+    Topic(
+        name="perdure.triggers.v1",
+        owner="scheduler",
+        about="trigger events from outside; CloudEvents in binary or structured mode",
+        key="any, or none",
+        order="per partition, as the sender chose",
+        partitions=TRIGGER_PARTITIONS,
+    ),
+)
+
+
+def _dead_letters_of(topic: Topic) -> Topic:
+    return replace(
+        topic,
+        name=f"{topic.name}.dlt",
+        owner="recovery",
+        about=f"records of {topic.name} that could not be applied, as they were",
+        key="as it was",
+        order="per partition of origin",
+        retention_s=DEAD_LETTER_RETENTION_S,
+        bytes_max=DEAD_LETTER_BYTES_MAX,
+        dead_letters=False,
+    )
+
+
+_SOURCES = (*(topic for service in SERVICES for topic in _of_service(service)), *_OWN)
+
+TOPICS: tuple[Topic, ...] = tuple(
+    sorted(
+        (*_SOURCES, *(_dead_letters_of(topic) for topic in _SOURCES if topic.dead_letters)),
+        key=lambda topic: topic.name,
+    )
+)
+"""Every topic, dead letters included, by name."""
+
+BY_NAME = {topic.name: topic for topic in TOPICS}
+
+
+def physical(name: str, prefix: str = FIRST_WORD) -> str:
+    """Return the name that a topic or group has in Kafka: `prefix` for the first word.
+
+    Names that do not begin with `perdure.` are others' and stay as they are.
+    """
+    first, dot, rest = name.partition(".")
+    return f"{prefix}.{rest}" if dot and first == FIRST_WORD else name
+
+
+def as_json() -> dict[str, Any]:
+    """Return the topology as a JSON object."""
+    return {
+        "partitions": "null means N, the same for all internal topics, fixed at installation",
+        "partitioner": "crc32(routing key) mod N; the routing key is the key up to the first '/'",
+        "cleanup_policy": "delete",
+        "topics": [asdict(topic) for topic in TOPICS],
+    }
