@@ -1,0 +1,257 @@
+"""Every failure has a type, for a reason that can be named."""
+
+import builtins
+import importlib
+import json
+from types import ModuleType
+from typing import get_args
+
+import asyncpg
+import httpcore
+import httpx
+import pydantic.errors
+import pydantic.warnings
+import pydantic_core
+import pytest
+from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.recovery import FailureType
+from perdure_recovery.classification_classes import CLASSES, CLASSES_WEAK, ROOT_CAUSE
+from perdure_recovery.classification_tables import (
+    CODES,
+    ENGINE_CODES,
+    OWN_LIMITS,
+    SQLSTATE_CLASSES,
+    SQLSTATES,
+)
+from perdure_recovery.classify import classify
+
+AIOKAFKA = importlib.import_module("aiokafka.errors")  # has no type stubs
+CATEGORIES = {
+    *("provider", "network", "configuration", "credentials", "input"),
+    *("model", "code", "capacity", "platform"),
+}
+
+
+def error(**facts: object) -> ErrorFacts:
+    return ErrorFacts(**{"type": "http_status", "message": "", **facts})  # pyright: ignore
+
+
+def exceptions_of(module: ModuleType) -> list[type[BaseException]]:
+    return [
+        cls
+        for cls in vars(module).values()
+        if isinstance(cls, type) and issubclass(cls, BaseException)
+    ]
+
+
+def names(cls: type[BaseException]) -> tuple[str, ...]:
+    return tuple(f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)
+
+
+MODULES = (
+    *(builtins, json, httpx, httpcore, asyncpg, AIOKAFKA),
+    *(pydantic_core, pydantic.errors, pydantic.warnings),
+)
+EXCEPTIONS = sorted({c for m in MODULES for c in exceptions_of(m)}, key=lambda c: names(c)[0])
+
+
+def test_hundreds_of_classes_are_asked() -> None:
+    assert len(EXCEPTIONS) > 480
+
+
+@pytest.mark.parametrize("cls", EXCEPTIONS, ids=lambda cls: names(cls)[0])
+def test_every_class_of_the_libraries_is_known_on_purpose(cls: type[BaseException]) -> None:
+    package = cls.__module__.partition(".")[0]
+    own = [
+        (base.__module__.partition(".")[0], base.__name__)
+        for base in cls.__mro__
+        if base.__module__.partition(".")[0] == package
+    ]
+    assert any(name in CLASSES or name in CLASSES_WEAK for name in own), (
+        f"say in classification_classes.py what {names(cls)[0]} means"
+    )
+
+
+@pytest.mark.parametrize("cls", [*exceptions_of(AIOKAFKA), *exceptions_of(httpx)])
+def test_classes_without_codes_are_listed_by_their_own_name(cls: type[BaseException]) -> None:
+    package = cls.__module__.partition(".")[0]
+    assert package == "builtins" or (package, cls.__name__) in CLASSES
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [c for c in exceptions_of(asyncpg) if (getattr(c, "sqlstate", None) or "00") >= "02"],
+    ids=lambda cls: cls.__name__,
+)
+def test_an_sqlstate_and_the_class_that_stands_for_it_agree(cls: type[BaseException]) -> None:
+    state = str(vars(cls).get("sqlstate") or getattr(cls, "sqlstate", ""))
+    by_state = classify(error(sqlstate=state)).failure_type
+    by_class = classify(error(classes=names(cls))).failure_type
+    assert by_class == by_state or (by_class, state) == ("unknown", "57014")
+
+
+@pytest.mark.parametrize("code", sorted(ENGINE_CODES))
+def test_every_code_of_the_engine_is_typed(code: str) -> None:
+    made = classify(error(type=code))
+    assert (made.failure_type, made.rule_id) == (ENGINE_CODES[code], f"engine:{code}")
+    assert made.own_limit == (code in OWN_LIMITS)
+
+
+@pytest.mark.parametrize("status", range(300, 600))
+def test_every_status_of_failure_has_a_type(status: int) -> None:
+    made = classify(error(status_code=status))
+    assert made.failure_type != "unknown"
+    assert made.rule_id == f"status:{status}"
+
+
+CASES: list[tuple[dict[str, object], str, str]] = [
+    ({"status_code": 503}, "dependency_down", "status:503"),
+    ({"status_code": 429}, "rate_limit", "status:429"),
+    (
+        {"status_code": 429, "codes": ("insufficient_quota", "rate_limit_error")},
+        "quota_exhausted",
+        "code:insufficient_quota",
+    ),
+    (
+        {"status_code": 400, "codes": ("invalid_request_error",), "message": "prompt is too long"},
+        "context_length",
+        "message:context",
+    ),
+    (
+        {"status_code": 400, "message": "Your credit balance is too low to access the API"},
+        "quota_exhausted",
+        "message:quota",
+    ),
+    (
+        {"status_code": 403, "message": "You have exceeded a secondary rate limit"},
+        "rate_limit",
+        "message:throttled",
+    ),
+    ({"status_code": 403}, "permission", "status:403"),
+    ({"status_code": 409, "message": "already there"}, "validation", "status:409"),
+    ({"status_code": 412, "message": "the ETag differs"}, "conflict", "status:412"),
+    ({"status_code": 529}, "dependency_down", "status:529"),
+    ({"codes": ("rate_limit_error",), "message": "no"}, "rate_limit", "code:rate_limit_error"),
+    ({"sqlstate": "40001"}, "conflict", "sqlstate:40001"),
+    ({"sqlstate": "23505"}, "validation", "sqlstate:23505"),
+    ({"sqlstate": "53300"}, "dependency_down", "sqlstate:53300"),
+    ({"sqlstate": "42P01"}, "code_bug", "sqlstate:42"),
+    ({"sqlstate": "01000", "message": "x"}, "unknown", "unknown"),
+    (
+        {"sqlstate": "57014", "message": "canceling statement due to user request"},
+        "cancelled",
+        "sqlstate:57014",
+    ),
+    (
+        {"sqlstate": "57014", "message": "canceling statement due to statement timeout"},
+        "timeout",
+        "sqlstate:57014",
+    ),
+    ({"classes": names(httpx.ConnectTimeout)}, "timeout", "class:httpx.ConnectTimeout"),
+    (
+        {"classes": names(AIOKAFKA.BrokerResponseError), "message": "odd"},
+        "unknown",
+        "unknown",
+    ),
+    ({"classes": names(json.JSONDecodeError)}, "output_invalid", "class:json.JSONDecodeError"),
+    (
+        {"classes": ("mine.orders.Broken", "builtins.KeyError")},
+        "code_bug",
+        "class:builtins.KeyError",
+    ),
+    (
+        {
+            "classes": names(httpx.ConnectError),
+            "causes": ("ssl.SSLCertVerificationError", "ssl.SSLError"),
+        },
+        "auth",
+        "cause:ssl.SSLCertVerificationError",
+    ),
+    (
+        {"type": "connect_failed", "message": "[Errno -2] Name or service not known"},
+        "data_missing",
+        "message:unknown name",
+    ),
+    (
+        {"classes": ("builtins.RuntimeError",), "causes": ("httpx.ReadTimeout",)},
+        "timeout",
+        "cause:class:httpx.ReadTimeout",
+    ),
+    (
+        {"classes": ("builtins.ExceptionGroup",), "causes": ("httpx.ReadError", "ssl.SSLError")},
+        "network",
+        "cause:group",
+    ),
+    (
+        {
+            "classes": ("builtins.ExceptionGroup",),
+            "causes": ("httpx.ReadError", "json.JSONDecodeError"),
+        },
+        "unknown",
+        "unknown",
+    ),
+    (
+        {"classes": ("openai.RateLimitError", "openai.APIStatusError", "builtins.Exception")},
+        "rate_limit",
+        "class:openai.RateLimitError",
+    ),
+    ({"message": "the socket hang up happened"}, "network", "message:connection"),
+    ({"message": "nothing telling"}, "unknown", "unknown"),
+]
+
+
+@pytest.mark.parametrize(("facts", "failure_type", "rule_id"), CASES)
+def test_the_most_specific_word_decides(
+    facts: dict[str, object], failure_type: str, rule_id: str
+) -> None:
+    made = classify(error(**facts))
+    assert (made.failure_type, made.rule_id) == (failure_type, rule_id)
+
+
+def test_the_author_of_a_node_knows_best() -> None:
+    made = classify(error(status_code=503), override="validation")
+    assert (made.failure_type, made.rule_id, made.source) == ("validation", "override", "override")
+
+
+@pytest.mark.parametrize(
+    "facts", [{"status_code": 429}, {"status_code": 529}, {"sqlstate": "53300"}]
+)
+def test_throttling_is_told_apart(facts: dict[str, object]) -> None:
+    assert classify(error(**facts)).throttled
+
+
+def test_a_missing_model_may_be_replaced_a_missing_page_may_not() -> None:
+    assert classify(error(status_code=404, dependency="llm:openai:gpt-x")).fallback_allowed
+    assert not classify(error(status_code=404, dependency="http:a.example")).fallback_allowed
+
+
+def test_every_type_has_a_root_cause_of_the_documented_kind() -> None:
+    assert set(ROOT_CAUSE) == set(get_args(FailureType))
+    assert set(ROOT_CAUSE.values()) <= CATEGORIES
+
+
+def test_the_tables_name_only_types_that_exist() -> None:
+    types = set(get_args(FailureType))
+    for table in (CODES, ENGINE_CODES, SQLSTATES, SQLSTATE_CLASSES):
+        assert set(table.values()) <= types
+    assert set(CLASSES.values()) | set(CLASSES_WEAK.values()) <= types | {"generic", "no error"}
+
+
+@pytest.mark.parametrize(
+    "package",
+    sorted({package for package, _ in CLASSES} - {"openai", "anthropic"}),  # not needed to run
+)
+def test_every_name_in_the_tables_exists_in_its_library(package: str) -> None:
+    there = {
+        name
+        for suffix in ("", ".errors", ".exceptions", ".exceptions._base", ".warnings")
+        for name in _names_in(package + suffix)
+    }
+    assert {name for where, name in CLASSES if where == package} <= there
+
+
+def _names_in(module: str) -> set[str]:
+    try:
+        return set(dir(importlib.import_module(module)))
+    except ModuleNotFoundError:
+        return set()

@@ -1,0 +1,146 @@
+"""Same failure, same signature; unlike failures stay apart."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from perdure_common.scrub import SECRET, scrub_text
+from perdure_contracts.engine import ErrorFacts
+from perdure_recovery.signature import (
+    INPUT_MAX,
+    MASKS,
+    MESSAGE_MAX,
+    error_message,
+    error_message_hash,
+    error_type,
+    in_app_frames,
+    mask,
+    signature,
+    text_of,
+)
+
+PAIRS = [
+    ("execution 3f2b8c9d-0e1f-4a2b-8c3d-5e6f7a8b9c0d lost", "execution <uuid> lost"),
+    ("GET https://api.example.com/v1/t?id=7 failed", "GET <url> failed"),
+    ("no mailbox ann.b+c@mail.example.org here", "no mailbox <email> here"),
+    ("since 2026-01-02T03:04:05.678Z it fails", "since <timestamp> it fails"),
+    ("[10/Oct/2023:13:55:36] refused", "[<timestamp>] refused"),
+    ("connect to 10.0.4.17:5432 refused", "connect to <ip> refused"),
+    ("connect to [2001:db8::7]:443 refused", "connect to <ip> refused"),
+    ("no route to fe80::1ff:fe23:4567:890a%eth0", "no route to <ip>"),
+    ("cannot read /var/lib/app/data.db", "cannot read <path>"),
+    ("no key 'order 12'", "no key <quoted>"),
+    ("no column 'amount'", "no column 'amount'"),
+    ("at 0x7f8a9c0012ab", "at <hex>"),
+    ("object 8f14e45fceea167a5a36dedd4bea2543 is gone", "object <hex> is gone"),
+    ("object Zx81kQp7LmN4vB2cD9 is gone", "object <opaque> is gone"),
+    ("request req_011CSHoEeqs5 failed", "request <id> failed"),
+    ("see #4711", "see <id>"),
+    ("gave up after 2.5 s", "gave up after <duration>"),
+    ("try again in 1m30s", "try again in <duration>"),
+    ("try again in 399ms.", "try again in <duration>."),
+    ("Limit 200,000, used 198213 tokens", "Limit <number>, used <number>"),
+    ("needs version 1.2.3", "needs version <number>"),
+    ("model gpt-4o-mini-2024-07-18 is overloaded", "model gpt-4o-mini-2024-07-18 is overloaded"),
+    ("claude-3-5-sonnet-20241022 said 12", "claude-3-5-sonnet-20241022 said <number>"),
+]
+
+
+def error(message: str = "boom", **more: object) -> ErrorFacts:
+    return ErrorFacts(**{"type": "http_status", "message": message, **more})  # pyright: ignore
+
+
+@pytest.mark.parametrize(("text", "masked"), PAIRS)
+def test_what_changes_from_case_to_case_is_masked(text: str, masked: str) -> None:
+    assert mask(text) == masked
+
+
+@pytest.mark.parametrize("text", [text for text, _ in PAIRS])
+def test_masking_twice_changes_nothing_more(text: str) -> None:
+    assert mask(mask(text)) == mask(text)
+
+
+def test_the_masks_come_in_the_documented_order() -> None:
+    names = [name for name, _ in MASKS]
+    assert names == [
+        *("uuid", "url", "email", "timestamp", "ip", "path"),
+        *("quoted", "hex", "opaque", "id", "duration", "number"),
+    ]
+
+
+def test_prose_in_a_body_keeps_its_words() -> None:
+    body = '{"message": "no room for 3 more", "param": "row 3"}'
+    assert mask(body) == '{"message": "no room for <number> more", "param": <quoted>}'
+
+
+def test_placeholders_of_the_scrubber_survive() -> None:
+    text = scrub_text("Incorrect API key provided: sk-proj-abcdEFGH1234ijklMNOP5678")
+    assert SECRET in mask(text)
+
+
+def test_only_the_first_kilobytes_are_looked_at() -> None:
+    assert mask("a b " * INPUT_MAX) == mask("a b " * INPUT_MAX * 2)
+
+
+def test_two_requests_that_fail_alike_have_one_signature() -> None:
+    one = error("GET https://a.example/1 took 12 s", status_code=504, dependency="http:a.example")
+    two = error("GET https://b.example/2 took 99 s", status_code=504, dependency="http:b.example")
+    assert signature(one) == signature(two)
+    assert signature(one).startswith("v1:")
+    assert len(signature(one)) == len("v1:") + 16
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        error("other text"),
+        error(type="read_timeout"),
+        error(codes=("overloaded_error",)),
+        error(status_code=502),
+        error(sqlstate="40001"),
+        error(classes=("httpx.ReadTimeout",)),
+        error(stage="connect"),
+        error(dependency="llm:openai:gpt-4o"),
+        error(frames=(("shop.orders", "total"),)),
+    ],
+)
+def test_unlike_failures_stay_apart(other: ErrorFacts) -> None:
+    assert signature(other) != signature(error())
+
+
+def test_the_other_sides_own_words_are_preferred() -> None:
+    body = {"error": {"message": "max 3 tickets", "type": "invalid"}}
+    assert text_of(error(detail=body)) == "max 3 tickets"
+    assert text_of(error(detail={"body": json.dumps(body)})) == "max 3 tickets"
+    assert text_of(error(detail={"body": "{broken"})) == "boom"
+    assert text_of(error()) == "boom"
+
+
+def test_a_recursion_is_one_frame_and_lambdas_are_none() -> None:
+    frames = [("m", "walk")] * 50 + [("m", "<lambda>"), ("m", "leaf"), ("m", "walk")]
+    assert in_app_frames(tuple(frames)) == (("m", "leaf"), ("m", "walk"))
+
+
+def test_the_last_five_frames_count() -> None:
+    frames = tuple(("m", f"f{i}") for i in range(9))
+    assert in_app_frames(frames) == frames[4:]
+
+
+def test_the_type_is_package_and_class() -> None:
+    assert error_type(error(classes=("asyncpg.exceptions.DataError",))) == "asyncpg.DataError"
+    assert error_type(error(classes=("ValueError",))) == "builtins.ValueError"
+    assert error_type(error()) == "http_status"
+
+
+def test_the_kept_message_is_short_and_its_hash_is_of_the_whole() -> None:
+    long, longer = error("word " * 300 + "end"), error("word " * 300 + "other end")
+    assert len(error_message(long)) == MESSAGE_MAX
+    assert error_message(long) == error_message(longer)
+    assert error_message_hash(long) != error_message_hash(longer)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=400))
+def test_any_text_has_a_signature_and_the_same_one_again(text: str) -> None:
+    assert signature(error(text)) == signature(error(text))
