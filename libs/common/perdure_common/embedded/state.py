@@ -6,13 +6,13 @@ by kill -9, which no pid file does.
 """
 
 import fcntl
-import json
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+
+import msgspec
 
 _POLL_S = 0.02
 
@@ -59,10 +59,6 @@ class State:
     error_detail: str = ""
 
 
-def _process(raw: object) -> Process | None:
-    return Process(**cast("dict[str, Any]", raw)) if isinstance(raw, dict) else None
-
-
 @dataclass(frozen=True)
 class Root:
     """The paths under one root directory; making it makes the directories."""
@@ -90,29 +86,25 @@ class Root:
     def read(self) -> State:
         """The state written last; a fresh one where there is none or it cannot be read."""
         try:
-            raw = json.loads((self.path / "servers.json").read_text())
-            raw["phase"] = Phase(raw["phase"])
-            raw["postgres"], raw["kafka"] = _process(raw["postgres"]), _process(raw["kafka"])
-            return State(**raw)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return msgspec.json.decode((self.path / "servers.json").read_bytes(), type=State)
+        except (FileNotFoundError, msgspec.DecodeError):
             return State()
 
     def read_ports(self) -> dict[str, int]:
         """The ports of the last run, by name; they are used again where they are free."""
         try:
-            raw: dict[str, int] = json.loads((self.path / "ports.json").read_text())
-        except (FileNotFoundError, ValueError):
+            return msgspec.json.decode((self.path / "ports.json").read_bytes(), type=dict[str, int])
+        except (FileNotFoundError, msgspec.DecodeError):
             return {}
-        return raw
 
     def write_ports(self, ports: dict[str, int]) -> None:
         """Remember the ports for the next run."""
-        (self.path / "ports.json").write_text(json.dumps(ports))
+        (self.path / "ports.json").write_bytes(msgspec.json.encode(ports))
 
     def write(self, state: State) -> None:
         """Replace the state in one step, so that no reader sees half of it."""
         fresh = self.path / f"servers.json.{os.getpid()}"
-        fresh.write_text(json.dumps(asdict(state), indent=1))
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
         fresh.replace(self.path / "servers.json")
 
 
