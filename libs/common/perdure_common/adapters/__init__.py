@@ -1,0 +1,1 @@
+"""What the shell stands on, for real (PostgreSQL, Kafka) and in memory."""

@@ -1,0 +1,79 @@
+-- What the store asks PostgreSQL. Tables are found through search_path (the service's schema).
+
+-- name: claim
+-- Raises the epochs of shards and returns their rows; the locks are held to the end.
+SELECT id, epoch, next_seq, published_seq, projected_seq, format FROM claim_shards($1, $2);
+
+-- name: last_recorded
+-- The instant of the newest journal row of each shard.
+SELECT s.id AS shard, j.recorded_at
+FROM unnest($1::text[]) AS s (id)
+CROSS JOIN LATERAL (
+    SELECT recorded_at FROM journal WHERE shard = s.id ORDER BY seq DESC LIMIT 1
+) j;
+
+-- name: consumed
+SELECT shard, topic, partition, next_offset FROM consumed WHERE shard = ANY ($1);
+
+-- name: heard
+SELECT shard, topic, partition, source, seq, gap FROM heard WHERE shard = ANY ($1);
+
+-- name: sent
+SELECT shard, topic, partition, seq FROM sent WHERE shard = ANY ($1);
+
+-- name: wakes
+SELECT shard, stream, at FROM wake WHERE shard = ANY ($1) ORDER BY shard, stream;
+
+-- name: parked_streams
+SELECT shard, stream, last_n FROM parked_stream WHERE shard = ANY ($1) ORDER BY shard, stream;
+
+-- name: epochs
+SELECT id, epoch FROM shard WHERE id = ANY ($1);
+
+-- name: snapshots
+-- The newest snapshot of each stream that is not above the version allowed for it.
+SELECT s.stream, x.version, x.state_version, x.state
+FROM unnest($1::text[], $2::integer[]) AS s (stream, version_max)
+CROSS JOIN LATERAL (
+    SELECT version, state_version, state FROM snapshot
+    WHERE stream = s.stream AND (s.version_max < 0 OR version <= s.version_max)
+    ORDER BY version DESC LIMIT 1
+) x;
+
+-- name: rows_after
+-- The rows of each stream after a version, in order.
+SELECT j.shard, j.seq, j.stream, j.version, j.tenant_id, j.type, j.data, j.meta, j.recorded_at
+FROM unnest($1::text[], $2::integer[]) AS s (stream, after)
+CROSS JOIN LATERAL (
+    SELECT * FROM journal WHERE stream = s.stream AND version > s.after ORDER BY version
+) j;
+
+-- name: journal
+SELECT shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
+FROM journal WHERE shard = $1 AND seq > $2 ORDER BY seq LIMIT $3;
+
+-- name: deliveries
+SELECT d.tenant_id, d.source, d.id, d.answer
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant_id, source, id)
+JOIN delivery d USING (tenant_id, source, id);
+
+-- name: parked
+SELECT stream, n, raw FROM parked_message WHERE stream = $1 ORDER BY n LIMIT $2;
+
+-- name: repeated
+-- Which (stream, version)s the journal has already.
+SELECT DISTINCT j.stream
+FROM unnest($1::text[], $2::integer[]) AS s (stream, version)
+JOIN journal j USING (stream, version)
+ORDER BY j.stream;
+
+-- name: columns
+-- The columns of a table with what is needed to write them.
+SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+    t.typcategory = 'A' AS is_array,
+    a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS required
+FROM pg_attribute a
+JOIN pg_type t ON t.oid = a.atttypid
+WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
+    AND a.attgenerated = ''
+ORDER BY a.attnum;

@@ -1,0 +1,99 @@
+"""Lookups become queries: one for all lookups of one kind, sorted out afterwards."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from perdure_common.adapters.postgres_projection import Table, quoted
+from perdure_common.adapters.postgres_types import comparable, readable, to_plain_text
+from perdure_common.decider import Lookup, Row
+from perdure_common.shell.ports import Refused
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What lookups that share one query have in common."""
+
+    table: str
+    where: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The columns that the query returns."""
+        return tuple(dict.fromkeys((*self.columns, *self.where)))
+
+    def query(
+        self, table: Table, tenant_id: str, lookups: Sequence[Lookup]
+    ) -> tuple[str, list[Any]]:
+        """Return a query for at least the rows of all `lookups`, and its arguments.
+
+        Raises:
+            Refused: The table has no such column, or a value does not fit its type.
+        """
+        for name in (*self.read, "tenant_id"):
+            if name not in table:
+                raise Refused(f"table {self.table} has no column {name!r}; correct `facts`")
+        conditions = [f"tenant_id = $1::text::{table['tenant_id'].type}"]
+        arguments: list[Any] = [tenant_id]
+        for name in self.where:
+            column = table[name]
+            values = [v for lookup in lookups for v in wanted(lookup.where[name])]
+            convert = column.convert or to_plain_text
+            try:
+                given = {to_plain_text(convert(v)) for v in values if v is not None}
+            except (TypeError, ValueError, ArithmeticError) as error:
+                raise Refused(f"{self.table}.{name} is a {column.type}: {error}") from error
+            arguments.append(sorted(v for v in given if v is not None))
+            element = column.type
+            condition = f"{quoted(name)} = ANY (${len(arguments)}::text[]::{element}[])"
+            conditions.append(
+                f"({condition} OR {quoted(name)} IS NULL)" if None in values else condition
+            )
+        names = ", ".join(quoted(name) for name in self.read)
+        sql = f"SELECT {names} FROM {quoted(self.table)} WHERE {' AND '.join(conditions)}"
+        return sql, arguments
+
+
+def kinds(lookups: Sequence[Lookup]) -> Mapping[Kind, Sequence[int]]:
+    """Return the kinds among `lookups` and at which places each stands."""
+    found: dict[Kind, list[int]] = {}
+    for place, lookup in enumerate(lookups):
+        kind = Kind(lookup.table, tuple(sorted(lookup.where)), lookup.columns)
+        found.setdefault(kind, []).append(place)
+    return found
+
+
+def wanted(value: object) -> tuple[Any, ...]:
+    """Return the values that a condition allows."""
+    if isinstance(value, tuple | list | set | frozenset):
+        return tuple(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return (value,)
+
+
+def matching(
+    kind: Kind, table: Table, rows: Sequence[Any], lookups: Sequence[Lookup]
+) -> list[list[Row]]:
+    """Return the rows of each lookup out of those that the query found."""
+    found = [{name: readable(table[name], row[name]) for name in kind.read} for row in rows]
+    answers: list[list[Row]] = []
+    for lookup in lookups:
+        allowed = {
+            name: [comparable(table[name], v) for v in wanted(lookup.where[name])]
+            for name in kind.where
+        }
+        answers.append(
+            in_order(
+                {name: row[name] for name in kind.columns}
+                for row in found
+                if all(row[name] in values for name, values in allowed.items())
+            )
+        )
+    return answers
+
+
+def in_order(rows: Any) -> list[Row]:
+    """Return rows in an order that depends on their content alone."""
+    return sorted(rows, key=lambda row: orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
