@@ -1,0 +1,89 @@
+"""What an expression asks of its scope, found without evaluating it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from .syntax import Member, Node, Root, View
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What must be gathered before an expression is evaluated.
+
+    `nodes` are the names in `$('Name')`, as written; `context` the names of context
+    providers, where they are read by a fixed key (`uses_context` alone says: any).
+    """
+
+    nodes: frozenset[str] = frozenset()
+    context: frozenset[str] = frozenset()
+    uses_json: bool = False
+    uses_input: bool = False
+    uses_now: bool = False
+    uses_vars: bool = False
+    uses_execution: bool = False
+    uses_context: bool = False
+
+    @staticmethod
+    def union(parts: "Iterable[References]") -> "References":
+        """What any of the parts asks for."""
+        found = tuple(parts)
+        return References(
+            nodes=frozenset[str]().union(*(each.nodes for each in found)),
+            context=frozenset[str]().union(*(each.context for each in found)),
+            uses_json=any(each.uses_json for each in found),
+            uses_input=any(each.uses_input for each in found),
+            uses_now=any(each.uses_now for each in found),
+            uses_vars=any(each.uses_vars for each in found),
+            uses_execution=any(each.uses_execution for each in found),
+            uses_context=any(each.uses_context for each in found),
+        )
+
+
+def walk(node: Any) -> Iterator[Any]:
+    """Every node of a tree, without recursion; the order is of no meaning."""
+    pending: list[Any] = [node]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, tuple):
+            pending.extend(each)
+        elif is_dataclass(each):
+            yield each
+            pending.extend(getattr(each, field.name) for field in fields(each))
+
+
+def fixed_path(node: Node) -> tuple[str | int, ...] | None:
+    """The keys of a pure path into `$json`, None for anything else."""
+    keys: list[str | int] = []
+    while isinstance(node, Member):
+        keys.append(node.key)
+        node = node.of
+    return tuple(reversed(keys)) if isinstance(node, Root) and node.name == "$json" else None
+
+
+def references_of(node: Node) -> References:
+    """What a tree asks for."""
+    roots: set[str] = set()
+    nodes: set[str] = set()
+    context: set[str] = set()
+    for each in walk(node):
+        if isinstance(each, Root):
+            roots.add(each.name)
+        elif isinstance(each, View):
+            if each.node is None:
+                roots.add("$input")
+            else:
+                nodes.add(each.node)
+        elif isinstance(each, Member) and isinstance(each.of, Root):
+            if each.of.name == "$context" and isinstance(each.key, str):
+                context.add(each.key)
+    return References(
+        nodes=frozenset(nodes),
+        context=frozenset(context),
+        uses_json="$json" in roots,
+        uses_input=bool(roots & {"$input", "$itemIndex"}),
+        uses_now=bool(roots & {"$now", "$today"}),
+        uses_vars="$vars" in roots,
+        uses_execution="$execution" in roots,
+        uses_context="$context" in roots,
+    )
