@@ -154,7 +154,10 @@ class Owner:
             self._wanted.difference_update(shards)
             await self._release(shards)
 
-        return await self._bus.join(f"perdure.{self.service.name}", topic, assigned, revoked)
+        group = f"perdure.{self.service.name}"
+        if topic != self.service.commands_topic:
+            group = f"{group}.{topic.split('.')[1]}"
+        return await self._bus.join(group, topic, assigned, revoked)
 
     def _shard_id(self, topic: str, partition: int) -> str:
         own = topic == self.service.commands_topic

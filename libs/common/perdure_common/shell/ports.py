@@ -242,6 +242,17 @@ class Member(Protocol):
         """Leave the group, so that the others get the partitions at once."""
         ...
 
+    async def committed(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        """Return the offsets that the group has committed; only those there are.
+
+        For work that keeps no marks in a store: the runner's.
+        """
+        ...
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        """Commit the group's next offsets. `Unreachable` when the member is no more."""
+        ...
+
 
 OnChange: TypeAlias = Callable[[Sequence[int]], Awaitable[None]]
 

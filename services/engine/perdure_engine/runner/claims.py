@@ -1,0 +1,162 @@
+"""Leases of long and unsafe attempts: who runs what, until when.
+
+A token is claimed once, ever: the row stays, so that a task that comes again is not run
+again. A runner that is gone stops renewing; another one reports its attempts as lost.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import asyncpg
+from perdure_common.shell.ports import Unreachable
+
+LEASE_S = 30.0
+HEARTBEAT_S = 5.0
+KEEP_S = 8 * 86_400.0
+"""Claims outlive the topic that carries the tasks (7 days)."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An attempt whose runner let the lease run out."""
+
+    token: str
+    execution_id: str
+    runner: str
+
+
+class Claims(Protocol):
+    """Where leases are kept. Methods raise `Unreachable` when the server is gone."""
+
+    async def claim(self, runner: str, tasks: Mapping[str, str]) -> frozenset[str]:
+        """Claim tokens (token → execution id); return those that are the runner's now."""
+        ...
+
+    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
+        """Renew live leases; return the tokens still held, True for those to be stopped."""
+        ...
+
+    async def finish(self, runner: str, tokens: Sequence[str]) -> None:
+        """Note that the answers are safely in the log."""
+        ...
+
+    async def expired(self) -> Sequence[Lost]:
+        """Return attempts whose lease has run out; each is handed out once per lease time."""
+        ...
+
+    async def forget(self) -> None:
+        """Delete claims older than the tasks that the topic keeps."""
+        ...
+
+
+def named_queries(path: Path) -> Mapping[str, str]:
+    """Return the statements of a .sql file by the names in its `-- name: x --` headers."""
+    found: dict[str, str] = {}
+    for part in path.read_text(encoding="utf-8").split("-- name: ")[1:]:
+        name, _, text = part.partition(" --\n")
+        found[name.strip()] = text.strip()
+    return found
+
+
+class PostgresClaims:
+    """Leases in the table `node_claims`; the server's clock decides."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._pool: asyncpg.Pool | None = None
+        self._sql = named_queries(Path(__file__).with_name("queries.sql"))
+
+    async def _fetch(self, name: str, *values: object) -> Sequence[asyncpg.Record]:
+        try:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=2)
+            return await self._pool.fetch(self._sql[name], *values)
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+            raise Unreachable(f"the database does not answer: {error}") from error
+        except asyncpg.OperatorInterventionError as error:
+            raise Unreachable(f"the database is going down: {error}") from error
+
+    async def claim(self, runner: str, tasks: Mapping[str, str]) -> frozenset[str]:
+        """See `Claims.claim`."""
+        rows = await self._fetch("claim", list(tasks), list(tasks.values()), runner, LEASE_S)
+        return frozenset(str(row["token"]) for row in rows)
+
+    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
+        """See `Claims.renew`."""
+        rows = await self._fetch("renew", list(tokens), runner, LEASE_S)
+        return {str(row["token"]): bool(row["canceled"]) for row in rows}
+
+    async def finish(self, runner: str, tokens: Sequence[str]) -> None:
+        """See `Claims.finish`."""
+        await self._fetch("finish", list(tokens), runner)
+
+    async def expired(self) -> Sequence[Lost]:
+        """See `Claims.expired`."""
+        rows = await self._fetch("expired", LEASE_S)
+        return [Lost(row["token"], row["execution_id"], row["runner"]) for row in rows]
+
+    async def forget(self) -> None:
+        """See `Claims.forget`."""
+        await self._fetch("forget", KEEP_S)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._pool is not None:
+            await self._pool.close()
+
+
+@dataclass
+class _Lease:
+    execution_id: str
+    runner: str
+    until: float
+    finished: bool = False
+    canceled: bool = False
+
+
+@dataclass
+class MemoryClaims:
+    """Leases in memory, with a clock that the test moves."""
+
+    now_s: float = 0.0
+    leases: dict[str, _Lease] = field(default_factory=dict[str, _Lease])
+
+    async def claim(self, runner: str, tasks: Mapping[str, str]) -> frozenset[str]:
+        """See `Claims.claim`."""
+        won = [token for token in tasks if token not in self.leases]
+        for token in won:
+            self.leases[token] = _Lease(tasks[token], runner, self.now_s + LEASE_S)
+        return frozenset(won)
+
+    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
+        """See `Claims.renew`."""
+        held: dict[str, bool] = {}
+        for token in tokens:
+            lease = self.leases.get(token)
+            if lease and lease.runner == runner and lease.until > self.now_s:
+                lease.until = self.now_s + LEASE_S
+                held[token] = lease.canceled
+        return held
+
+    async def finish(self, runner: str, tokens: Sequence[str]) -> None:
+        """See `Claims.finish`."""
+        for token in tokens:
+            lease = self.leases.get(token)
+            if lease is not None and lease.runner == runner:
+                lease.finished = True
+
+    async def expired(self) -> Sequence[Lost]:
+        """See `Claims.expired`."""
+        lost: list[Lost] = []
+        for token, lease in self.leases.items():
+            if not lease.finished and not lease.canceled and lease.until < self.now_s:
+                lease.until = self.now_s + LEASE_S
+                lease.runner = f"lost/{lease.runner}"
+                lost.append(Lost(token, lease.execution_id, lease.runner))
+        return lost
+
+    async def forget(self) -> None:
+        """See `Claims.forget`."""
+        return

@@ -1,0 +1,90 @@
+"""What a task is done by: each kind of node that runs here, by its type and subtype."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import httpx
+from perdure_common.outbound import AllowList
+from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
+
+from perdure_engine.runner.failures import bug_of
+from perdure_engine.runner.http_request import Failed, request
+
+ITEMS_AT_ONCE = 10
+"""Items of one node run whose effects may be under way at the same time."""
+
+Perform: TypeAlias = Callable[["Tools", Mapping[str, Any], str], Awaitable[dict[str, Any] | Failed]]
+"""Does one item: (tools, its resolved parameters, its idempotency key) to its answer."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What nodes reach the world with."""
+
+    http: httpx.AsyncClient
+    allowed: AllowList
+
+
+async def _http_request(
+    tools: Tools, parameters: Mapping[str, Any], key: str
+) -> dict[str, Any] | Failed:
+    return await request(tools.http, tools.allowed, parameters, key)
+
+
+PERFORMERS: Mapping[tuple[str, str], Perform] = {
+    ("EXTERNAL_ACTION", "HTTP_REQUEST"): _http_request,
+}
+
+
+def item_key(task: NodeTask, index: int) -> str:
+    """Return the idempotency key of one item: stable over attempts and recovery."""
+    return task.idempotency_key if index == 0 else f"{task.idempotency_key}-{index}"
+
+
+async def perform(tools: Tools, task: NodeTask, runner: str) -> NodeResult:
+    """Run every item of a task and return the answer to its attempt.
+
+    The items that failed are listed with what is known of each; the others have their
+    answer in `ports["main"]`, at their place, with None where an item failed.
+    """
+    began = time.perf_counter()
+    performer = PERFORMERS.get((task.node_type, task.node_subtype))
+    if performer is None:
+        error = ErrorFacts(
+            type="node_type_not_supported",
+            message=f"this runner has no {task.node_type} {task.node_subtype}; "
+            "start the newer version",
+            stage="run",
+        )
+        return NodeResult(
+            execution_id=task.execution_id, token=task.token, outcome="failed", error=error
+        )
+    gate = asyncio.Semaphore(ITEMS_AT_ONCE)
+
+    async def one(index: int, parameters: Mapping[str, Any]) -> dict[str, Any] | Failed:
+        async with gate:
+            try:
+                return await performer(tools, parameters, item_key(task, index))
+            except Exception as error:  # a defect of a node must not end the runner
+                return Failed(bug_of(error))
+
+    answers = await asyncio.gather(*(one(i, p) for i, p in enumerate(task.parameters)))
+    failed = tuple(
+        (i, replace(answer.error, stage=answer.error.stage or "run"))
+        for i, answer in enumerate(answers)
+        if isinstance(answer, Failed)
+    )
+    items = [None if isinstance(answer, Failed) else {"json": answer} for answer in answers]
+    return NodeResult(
+        execution_id=task.execution_id,
+        token=task.token,
+        outcome="failed" if failed else "completed",
+        ports={"main": items},
+        failed=failed,
+        error=failed[0][1] if failed else None,
+        duration_ms=round((time.perf_counter() - began) * 1000),
+        runner=runner,
+    )
