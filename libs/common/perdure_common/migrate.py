@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -298,7 +298,7 @@ async def _search(connection: Any, service: str) -> None:
 
 
 @asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[Any]:
+async def _connected(url: str) -> AsyncGenerator[Any]:
     try:
         connection: Any = await asyncpg.connect(url, timeout=30)  # pyright: ignore
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -314,7 +314,7 @@ async def _connected(url: str) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def _locked(url: str, service: str) -> AsyncIterator[Any]:
+async def _locked(url: str, service: str) -> AsyncGenerator[Any]:
     """Give a connection that holds the lock, with schema, roles and table made."""
     async with _connected(url) as connection:
         await connection.execute("SET client_min_messages = warning")

@@ -7,7 +7,7 @@ commits with the statement. So there is one point at which an answer can be lost
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -195,7 +195,7 @@ class PostgresStore:
     # Connections -------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _connection(self, *, answer_may_be_lost: bool = False) -> AsyncIterator[Any]:
+    async def _connection(self, *, answer_may_be_lost: bool = False) -> AsyncGenerator[Any]:
         """Give a connection; say what a broken one means.
 
         Raises:

@@ -1,8 +1,8 @@
 """Lookups become queries: one for all lookups of one kind, sorted out afterwards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -69,7 +69,7 @@ def kinds(lookups: Sequence[Lookup]) -> Mapping[Kind, Sequence[int]]:
 def wanted(value: object) -> tuple[Any, ...]:
     """Return the values that a condition allows."""
     if isinstance(value, tuple | list | set | frozenset):
-        return tuple(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return tuple(cast(Iterable[Any], value))
     return (value,)
 
 
@@ -94,6 +94,6 @@ def matching(
     return answers
 
 
-def in_order(rows: Any) -> list[Row]:
+def in_order(rows: Iterable[Row]) -> list[Row]:
     """Return rows in an order that depends on their content alone."""
     return sorted(rows, key=lambda row: orjson.dumps(row, option=orjson.OPT_SORT_KEYS))

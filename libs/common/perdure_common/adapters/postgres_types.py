@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import orjson
@@ -99,11 +99,10 @@ def cleaned(value: Any) -> Any:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):
-        items: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return {clean(str(k)): cleaned(v) for k, v in items.items()}
+        items = cast(Mapping[Any, Any], value).items()
+        return {clean(str(k)): cleaned(v) for k, v in items}
     if isinstance(value, list | tuple):
-        parts: Sequence[Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return [cleaned(v) for v in parts]
+        return [cleaned(v) for v in cast(Sequence[Any], value)]
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return float(value)
     return value
@@ -164,11 +163,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, date | UUID):
         return str(value)
     if isinstance(value, list | tuple):
-        parts: Sequence[Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return [plain(v) for v in parts]
+        return [plain(v) for v in cast(Sequence[Any], value)]
     if isinstance(value, Mapping):
-        items: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return {k: plain(v) for k, v in items.items()}
+        return {k: plain(v) for k, v in cast(Mapping[Any, Any], value).items()}
     return value
 
 
