@@ -1,6 +1,7 @@
 """Ids that follow from what they stand for: made again, they are the same."""
 
 import hashlib
+import json
 import uuid
 import zlib
 
@@ -28,6 +29,28 @@ def time_ordered(milliseconds: int, *parts: object) -> str:
     value = value & ~(0xF << 76) | 0x8 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return str(uuid.UUID(int=value))
+
+
+def canonical_json(value: object) -> bytes:
+    """Return the one JSON text of a JSON value: sorted keys, no spaces, UTF-8.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON does not have.
+        TypeError: Something in it is no JSON value.
+    """
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode("utf-8", "surrogatepass")
+
+
+def sha256_of_json(value: object) -> str:
+    """Return the SHA-256 of a JSON value's canonical text, in hexadecimal.
+
+    Two values have the same hash if they are the same, whatever the order of their keys and
+    the spaces of the text they came from. Raises as `canonical_json`.
+    """
+    return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
 def routing_key(stream: str) -> str:

@@ -3,11 +3,54 @@
 Streams: the workflow id (deployments), and one stream for each trigger event.
 """
 
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from .engine import Mode
 from .message import Json, message
 
-SHA256_LENGTH = 64
+Status: TypeAlias = Literal["IDLE", "DEPLOYING", "ACTIVE", "UNDEPLOYING", "FAILED"]
+"""Where a workflow's deployment stands; FAILED only while nothing serves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployedTrigger:
+    """A trigger node as it serves: how events find it and what they must fulfil.
+
+    `index_key` is what a trigger event is looked up by, `config` the filters, `position`
+    the node's place in the file, from 0.
+    """
+
+    node_id: str
+    subtype: str
+    index_key: str
+    config: Json
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One step of a deployment, at the ISO instant `at`."""
+
+    at: str
+    step: Literal["validate", "index", "hooks", "swap"]
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """One execution that a trigger event starts, at the trigger node that matched."""
+
+    execution_id: str
+    workflow_id: str
+    version: int
+    node_id: str
+    mode: Mode
+    triggered_by: str
+
+
+# Commands ---------------------------------------------------------------------------
 
 
 @message("scheduler.deploy-workflow.v1")
@@ -37,7 +80,11 @@ class UndeployWorkflow:
 
 @message("scheduler.receive-trigger.v1")
 class ReceiveTrigger:
-    """A trigger event that arrived. Made by the scheduler's own ears, never sent."""
+    """A trigger event that arrived. Made by the scheduler's own ears, never sent.
+
+    `body_sha256` is of the bytes as they came. `trigger_node` is the CloudEvent's extension
+    `triggernode`, `extensions` has all of them.
+    """
 
     tenant_id: str
     source: str
@@ -46,45 +93,60 @@ class ReceiveTrigger:
     subject: str
     time: str | None
     data: Json
+    body_sha256: str = ""
     trigger_node: str | None = None
+    extensions: dict[str, str] = field(default_factory=dict[str, str])
+
+
+# Events -----------------------------------------------------------------------------
 
 
 @message("scheduler.deployment-started.v1")
 class DeploymentStarted:
-    """A deployment was accepted and began. `action` is DEPLOY or UPDATE."""
+    """A deployment was accepted and began. `action` is UPDATE when a version serves already."""
 
     workflow_id: str
     version: int
     action: Literal["DEPLOY", "UPDATE"]
     deployed_by: str
+    from_status: Status = "IDLE"
     config: Json = None
 
 
 @message("scheduler.workflow-deployed.v1")
 class WorkflowDeployed:
-    """A version serves; `triggers` are its rows, `replaced` the version that served before."""
+    """A version serves; `triggers` are its rows.
+
+    `replaced` is the version that served before, `retired` its rows, which serve no more.
+    """
 
     workflow_id: str
     workflow_name: str
     version: int
     sha256: str
-    triggers: tuple[Json, ...]
+    triggers: tuple[DeployedTrigger, ...]
     deployed_by: str
     replaced: int | None = None
+    retired: tuple[DeployedTrigger, ...] = ()
     config: Json = None
-    logs: tuple[Json, ...] = ()
+    logs: tuple[LogEntry, ...] = ()
 
 
 @message("scheduler.deployment-failed.v1")
 class DeploymentFailed:
-    """A deployment did not happen; what served before goes on serving."""
+    """A deployment did not happen; what served before, `serving`, goes on serving.
+
+    `code` is that of the first problem; `reason` tells all of them.
+    """
 
     workflow_id: str
     version: int
     code: str
     reason: str
     serving: int | None = None
-    logs: tuple[Json, ...] = ()
+    deployed_by: str = ""
+    config: Json = None
+    logs: tuple[LogEntry, ...] = ()
 
 
 @message("scheduler.undeployment-started.v1")
@@ -98,20 +160,21 @@ class UndeploymentStarted:
 
 @message("scheduler.workflow-undeployed.v1")
 class WorkflowUndeployed:
-    """The workflow's triggers serve no more."""
+    """The workflow's triggers, `retired`, serve no more."""
 
     workflow_id: str
     version: int
     undeployed_by: str
+    retired: tuple[DeployedTrigger, ...] = ()
+    logs: tuple[LogEntry, ...] = ()
 
 
 @message("scheduler.trigger-accepted.v1")
 class TriggerAccepted:
-    """A trigger event matched, and each match starts one execution.
+    """A trigger event matched; each trigger node that it matches starts one execution.
 
-    `starts` has one entry for each matching trigger node:
-    `{execution_id, workflow_id, version, node_id, mode, triggered_by}`. The data is kept
-    in the event because the executions are started from it, again after a crash too.
+    The data is kept in the event because the executions are started from it, again after a
+    crash too. An event that matches very many nodes is accepted in several parts.
     """
 
     source: str
@@ -120,15 +183,18 @@ class TriggerAccepted:
     subject: str
     time: str | None
     data: Json
-    starts: tuple[Json, ...]
+    starts: tuple[Start, ...]
+    subtype: str = ""
+    body_sha256: str = ""
 
 
-Command: TypeAlias = DeployWorkflow | UndeployWorkflow | ReceiveTrigger
-Event: TypeAlias = (
+DeploymentCommand: TypeAlias = DeployWorkflow | UndeployWorkflow
+DeploymentEvent: TypeAlias = (
     DeploymentStarted
     | WorkflowDeployed
     | DeploymentFailed
     | UndeploymentStarted
     | WorkflowUndeployed
-    | TriggerAccepted
 )
+Command: TypeAlias = DeploymentCommand | ReceiveTrigger
+Event: TypeAlias = DeploymentEvent | TriggerAccepted

@@ -1,0 +1,63 @@
+"""Wiring only: the deciders of the two kinds of stream, and what the service hears."""
+
+from perdure_common.decider import Decider, Service
+from perdure_contracts.scheduler import (
+    DeploymentCommand,
+    DeploymentEvent,
+    DeploymentFailed,
+    DeploymentStarted,
+    DeployWorkflow,
+    ReceiveTrigger,
+    TriggerAccepted,
+    UndeploymentStarted,
+    UndeployWorkflow,
+    WorkflowDeployed,
+    WorkflowUndeployed,
+)
+
+from .decide import decide_deployment, decide_trigger
+from .evolve import evolve_deployment, evolve_trigger
+from .facts import trigger_facts
+from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
+from .project import project_deployment, project_trigger
+from .route import route_deployment, route_trigger
+from .state import Deployment, Trigger
+
+deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
+    name="deployment",
+    initial=Deployment(),
+    commands=(DeployWorkflow, UndeployWorkflow),
+    events=(
+        DeploymentStarted,
+        WorkflowDeployed,
+        DeploymentFailed,
+        UndeploymentStarted,
+        WorkflowUndeployed,
+    ),
+    stream_of=stream_of_deployment,
+    decide=decide_deployment,
+    evolve=evolve_deployment,
+    project=project_deployment,
+    route=route_deployment,
+)
+
+triggers: Decider[Trigger, ReceiveTrigger, TriggerAccepted] = Decider(
+    name="trigger",
+    initial=Trigger(),
+    commands=(ReceiveTrigger,),
+    events=(TriggerAccepted,),
+    stream_of=stream_of_trigger,
+    decide=decide_trigger,
+    evolve=evolve_trigger,
+    project=project_trigger,
+    route=route_trigger,
+    facts=trigger_facts,
+    creates=(ReceiveTrigger,),
+)
+
+service = Service(
+    name="scheduler",
+    deciders=(deployments, triggers),
+    hear=hear,
+    foreign=(TRIGGERS,),
+)

@@ -1,0 +1,250 @@
+"""The triggers of a frozen definition: what may be written in a trigger node, and its key.
+
+Each subtype has one reader, which turns the node's parameters into the key that events are
+looked up by and the filters that they must fulfil. A parameter that this version does not
+act on is refused, never passed over: a filter that is ignored fires too often.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeGuard, cast
+
+from perdure_common.ids import canonical_json
+from perdure_contracts.message import Json
+from perdure_contracts.scheduler import DeployedTrigger
+
+KEY_LENGTH_MAX = 255
+"""The length of `trigger_index.index_key`, in characters."""
+
+WORDS_MAX = 50
+"""How many entries a filter may list; each of at most `KEY_LENGTH_MAX` characters."""
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""The one text of a workflow's id."""
+
+REPOSITORY = re.compile(r"\*|[A-Za-z0-9_.-]+(/([A-Za-z0-9_.-]+|\*))?")
+"""What a GITHUB trigger listens to: `owner/name`, `owner/*`, `owner`, or `*` for all."""
+
+SUBTYPES_LATER = ("CRON", "EMAIL", "SLACK", "KAFKA")
+"""Trigger subtypes that the engine knows and this version cannot deploy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a definition cannot be deployed; `reason` names the node and what to do."""
+
+    code: str
+    reason: str
+
+
+@dataclass
+class Parameters:
+    """The parameters of one trigger node, being read; what is wrong is collected."""
+
+    node_id: str
+    subtype: str
+    values: Mapping[str, Any]
+    problems: list[Problem] = field(default_factory=list[Problem])
+
+    def refuse(self, code: str, reason: str) -> None:
+        """Note a problem of this node."""
+        self.problems.append(Problem(code, f"node {self.node_id!r} ({self.subtype}): {reason}"))
+
+    def known(self, *names: str) -> None:
+        """Refuse every parameter that is not among `names`, and expression filters."""
+        for name in self.values:
+            if name == "filter":
+                self.refuse(
+                    "filter_unsupported",
+                    "`filter` with an expression cannot be deployed by this version; "
+                    "leave it out and put an IF node behind the trigger",
+                )
+            elif name not in names:
+                near = difflib.get_close_matches(str(name), names, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"it takes {_listed(names)}"
+                self.refuse("unknown_parameter", f"there is no parameter {name!r}; {hint}")
+
+    def text(self, name: str, example: str) -> str:
+        """Return a parameter that must be there, as text; "" when it was refused."""
+        value = self.values.get(name)
+        if not isinstance(value, str) or not value.strip():
+            self.refuse("invalid_parameter", f"`{name}` must be a text, such as {example!r}")
+        elif len(value) > KEY_LENGTH_MAX or "{{" in value or not value.isprintable():
+            self.refuse(
+                "invalid_parameter",
+                f"`{name}` must be fixed text of at most {KEY_LENGTH_MAX} characters",
+            )
+        else:
+            return value.strip()
+        return ""
+
+    def words(self, name: str, example: str) -> list[str]:
+        """Return a parameter that lists texts; one text alone is a list of one."""
+        value = self.values.get(name)
+        if value is None:
+            return []
+        listed = cast("list[Any]", [value] if isinstance(value, str) else value)
+        if (
+            isinstance(value, str | list)
+            and 0 < len(listed) <= WORDS_MAX
+            and all(_is_word(word) for word in listed)
+        ):
+            return [str(word) for word in listed]
+        self.refuse(
+            "invalid_parameter",
+            f"`{name}` must be a list of 1 to {WORDS_MAX} texts, such as [{example}]",
+        )
+        return []
+
+
+Reader: TypeAlias = Callable[[str, Parameters], tuple[str, dict[str, Json]]]
+"""(workflow id, parameters) → (index key, filters)."""
+
+
+def _manual(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Json]]:
+    parameters.known()
+    return workflow_id, {}
+
+
+def _webhook(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Json]]:
+    del workflow_id
+    parameters.known("path")
+    path = path_key(parameters.text("path", "/orders"))
+    if any(sign in path for sign in "?# ") or len(path) > KEY_LENGTH_MAX:
+        parameters.refuse(
+            "invalid_parameter",
+            f"`path` is {path!r}; write the path alone, such as '/orders/new'",
+        )
+    return path, {}
+
+
+def _github(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Json]]:
+    del workflow_id
+    parameters.known("repository", "events", "actions", "branches", "paths")
+    repository = parameters.text("repository", "acme/shop").lower()
+    if repository and not REPOSITORY.fullmatch(repository):
+        parameters.refuse(
+            "invalid_parameter",
+            f"`repository` is {repository!r}; write 'owner/name', 'owner/*', 'owner' or '*'",
+        )
+    config: dict[str, Json] = {}
+    for name, example in (
+        ("events", "issues"),
+        ("actions", "opened"),
+        ("branches", "main"),
+        ("paths", "docs/*"),
+    ):
+        words = parameters.words(name, example)
+        if words:
+            config[name] = words
+    return repository, config
+
+
+READERS: dict[str, Reader] = {"MANUAL": _manual, "WEBHOOK": _webhook, "GITHUB": _github}
+"""The subtypes that can be deployed."""
+
+
+def path_key(path: str) -> str:
+    """Return a webhook's path as it is looked up: one leading slash, none at the end."""
+    return "/" + path.strip("/")
+
+
+def has_nul(value: Json) -> bool:
+    """Return whether a text in a JSON value has the character NUL, which no table can keep."""
+    return b"\\u0000" in canonical_json(value).replace(b"\\\\", b"")
+
+
+def read_triggers(
+    workflow_id: str, definition: Json
+) -> tuple[tuple[DeployedTrigger, ...], tuple[Problem, ...]]:
+    """Return the triggers of a definition in the order of the file, and what is wrong.
+
+    Disabled triggers serve nothing and are left out. With problems the triggers are not to
+    be used.
+    """
+    nodes = _mapping(definition).get("nodes")
+    if not isinstance(nodes, list):
+        return (), (Problem("invalid_definition", "the definition has no list `nodes`"),)
+    triggers: list[DeployedTrigger] = []
+    problems: list[Problem] = []
+    disabled = 0
+    for position, entry in enumerate(cast("list[Any]", nodes)):
+        node = _mapping(entry)
+        if node.get("node_type") != "TRIGGER":
+            continue
+        if node.get("disabled") is True:
+            disabled += 1
+            continue
+        read = _read_node(workflow_id, position, node, problems)
+        if read is not None:
+            triggers.append(read)
+    if not triggers and not problems:
+        problems.append(_no_trigger(disabled))
+    problems.extend(_repeated(triggers))
+    return tuple(triggers), tuple(problems)
+
+
+def _read_node(
+    workflow_id: str, position: int, node: Mapping[str, Any], problems: list[Problem]
+) -> DeployedTrigger | None:
+    node_id, subtype = node.get("node_id"), str(node.get("node_subtype"))
+    if not _is_word(node_id):
+        problems.append(
+            Problem(
+                "invalid_definition",
+                f"nodes[{position}] has no `node_id` of 1 to {KEY_LENGTH_MAX} characters",
+            )
+        )
+        return None
+    values = node.get("parameters")
+    parameters = Parameters(node_id, subtype, _mapping(values), problems)
+    if values is not None and not isinstance(values, dict):
+        parameters.refuse("invalid_definition", "`parameters` must be an object")
+    reader = READERS.get(subtype)
+    if reader is None:
+        _refuse_subtype(parameters)
+        return None
+    index_key, config = reader(workflow_id, parameters)
+    return DeployedTrigger(
+        node_id=node_id, subtype=subtype, index_key=index_key, config=config, position=position
+    )
+
+
+def _refuse_subtype(parameters: Parameters) -> None:
+    can = _listed(READERS)
+    if parameters.subtype in SUBTYPES_LATER:
+        parameters.refuse(
+            "unsupported_trigger",
+            f"this version cannot deploy {parameters.subtype} triggers, only {can}; "
+            "disable the node or use one of these",
+        )
+    else:
+        parameters.refuse("unknown_trigger", f"there is no such trigger; there are {can}")
+
+
+def _no_trigger(disabled: int) -> Problem:
+    if disabled:
+        return Problem("no_trigger", "every trigger node is disabled; enable one")
+    return Problem("no_trigger", "the definition has no node of type TRIGGER; add one")
+
+
+def _repeated(triggers: list[DeployedTrigger]) -> list[Problem]:
+    ids = [trigger.node_id for trigger in triggers]
+    return [
+        Problem("invalid_definition", f"two trigger nodes are called {node_id!r}; rename one")
+        for node_id in sorted({i for i in ids if ids.count(i) > 1})
+    ]
+
+
+def _is_word(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= KEY_LENGTH_MAX and value.isprintable()
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _listed(names: Mapping[str, object] | tuple[str, ...]) -> str:
+    return ", ".join(names) or "no parameters"

@@ -1,0 +1,114 @@
+"""Messages of others as commands of ours. Pure; None is passed over.
+
+On perdure.triggers.v1 anybody may publish: what cannot be understood becomes a dead letter
+with a reason, what is simply not for us is passed over.
+"""
+
+import hashlib
+
+from perdure_common.decider import Rejected
+from perdure_common.ids import derived
+from perdure_contracts.cloudevents import CloudEvent, CloudEventError
+from perdure_contracts.message import Envelope, Json
+from perdure_contracts.scheduler import (
+    Command,
+    DeploymentCommand,
+    DeployWorkflow,
+    ReceiveTrigger,
+    UndeployWorkflow,
+)
+
+from .match import SUBTYPES
+
+TRIGGERS = "perdure.triggers.v1"
+OURS = "perdure.trigger."
+
+DATA_BYTES_MAX = 256 * 1024
+"""The largest body of a trigger event: the executions that it starts carry it along."""
+
+ATTRIBUTE_BYTES_MAX = 1024
+"""The longest id, source or subject: they are keys of tables and indexes."""
+
+
+def hear(message: object, envelope: Envelope) -> Command | Rejected | None:
+    """Return what `message` asks of the scheduler, if anything."""
+    match message:
+        case DeployWorkflow() | UndeployWorkflow():
+            return message
+        case CloudEvent():
+            return _trigger(message, envelope)
+        case _:
+            return None
+
+
+def stream_of_deployment(command: DeploymentCommand) -> str:
+    """Return the stream of a workflow's deployment."""
+    return command.workflow_id
+
+
+def stream_of_trigger(command: ReceiveTrigger) -> str:
+    """Return the stream of a trigger event: a redelivery meets what the first one left."""
+    return derived("trigger", command.tenant_id, command.source, command.event_id)
+
+
+def _trigger(event: CloudEvent, envelope: Envelope) -> ReceiveTrigger | Rejected | None:
+    if not event.type.startswith(OURS):
+        return None
+    fault = _fault(event)
+    if fault is not None:
+        return fault
+    data = _data(event)
+    if isinstance(data, Rejected):
+        return data
+    return ReceiveTrigger(
+        tenant_id=envelope.tenant_id,
+        source=event.source,
+        event_id=event.id,
+        event_type=event.type,
+        subject=event.subject or "",
+        time=event.time,
+        data=data,
+        body_sha256=hashlib.sha256(event.data).hexdigest(),
+        trigger_node=event.extensions.get("triggernode"),
+        extensions=dict(event.extensions),
+    )
+
+
+def _fault(event: CloudEvent) -> Rejected | None:
+    """Return what is wrong with a trigger event before its body is looked at."""
+    if event.type not in SUBTYPES:
+        return _dead(
+            "unknown_trigger_type",
+            f"there is no trigger type {event.type!r}; there are {', '.join(SUBTYPES)}",
+        )
+    if not event.subject:
+        return _dead(
+            "missing_subject",
+            f"a {event.type} must say what it is about: set `ce_subject` to the workflow's id "
+            "or name, the webhook's path, or the repository",
+        )
+    for name, text in (("id", event.id), ("source", event.source), ("subject", event.subject)):
+        if len(text.encode()) > ATTRIBUTE_BYTES_MAX or "\0" in text:
+            return _dead(
+                "bad_attribute",
+                f"`ce_{name}` must have at most {ATTRIBUTE_BYTES_MAX} bytes and no NUL character",
+            )
+    if len(event.data) > DATA_BYTES_MAX:
+        return _dead(
+            "payload_too_large",
+            f"the body has {len(event.data):,} bytes, at most {DATA_BYTES_MAX:,} can be taken; "
+            "send a reference to it instead",
+        )
+    return None
+
+
+def _data(event: CloudEvent) -> Json | Rejected:
+    """Return the body as JSON; an event without one has an empty object."""
+    try:
+        return event.json() if event.data else {}
+    except CloudEventError as error:
+        return _dead(error.code, error.message)
+
+
+def _dead(code: str, reason: str) -> Rejected:
+    return Rejected(reason, code, dead_letter=True)

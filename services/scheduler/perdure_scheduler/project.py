@@ -1,0 +1,165 @@
+"""Rows from events: who serves, what was deployed when, and what became of a trigger event."""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from perdure_common.decider import Recorded, Upsert
+from perdure_common.ids import derived
+from perdure_contracts.message import Json
+from perdure_contracts.scheduler import (
+    DeployedTrigger,
+    DeploymentEvent,
+    DeploymentFailed,
+    DeploymentStarted,
+    LogEntry,
+    Status,
+    TriggerAccepted,
+    UndeploymentStarted,
+    WorkflowDeployed,
+    WorkflowUndeployed,
+)
+
+from .state import Deployment, Trigger
+
+
+def project_deployment(
+    state: Deployment, recorded: Recorded[DeploymentEvent]
+) -> tuple[Upsert, ...]:
+    """Return the rows that the event writes, given the state right after it.
+
+    A swap is one event: the new rows become active and the old ones inactive in the same
+    transaction, so there are never both versions, and never none.
+    """
+    event = recorded.event
+    match event:
+        case DeploymentStarted(action=action, from_status=was, deployed_by=by, config=config):
+            return (
+                _history(recorded, action, was, "DEPLOYING", by, config=config),
+                _history(recorded, "DEPLOY_STARTED", was, "DEPLOYING", by, config=config),
+            )
+        case WorkflowDeployed(deployed_by=by, config=config, logs=logs):
+            done = _history(
+                recorded, "DEPLOY_COMPLETED", "DEPLOYING", "ACTIVE", by,
+                config=config, logs=logs, ended=True,
+            )  # fmt: skip
+            retired = _retired(recorded, event.replaced or 0, event.retired)
+            return (*retired, *_active(recorded, event), done)
+        case DeploymentFailed(deployed_by=by, config=config, logs=logs, reason=reason):
+            return (
+                _history(
+                    recorded, "DEPLOY_FAILED", "DEPLOYING", state.status, by,
+                    config=config, logs=logs, ended=True, error=f"{event.code}: {reason}",
+                ),
+            )  # fmt: skip
+        case UndeploymentStarted(undeployed_by=by):
+            return (
+                _history(recorded, "UNDEPLOY", "ACTIVE", "UNDEPLOYING", by),
+                _history(recorded, "UNDEPLOY_STARTED", "ACTIVE", "UNDEPLOYING", by),
+            )
+        case WorkflowUndeployed(undeployed_by=by, logs=logs):
+            done = _history(
+                recorded, "UNDEPLOY_COMPLETED", "UNDEPLOYING", "IDLE", by, logs=logs, ended=True
+            )
+            return (*_retired(recorded, event.version, event.retired), done)
+        case _:
+            assert_never(event)
+
+
+def _active(recorded: Recorded[DeploymentEvent], event: WorkflowDeployed) -> Iterable[Upsert]:
+    for trigger in event.triggers:
+        key = _trigger_key(event.workflow_id, event.version, trigger)
+        row = {
+            **_trigger_row(recorded, event.workflow_id, event.version, trigger),
+            "workflow_name": event.workflow_name,
+            "trigger_config": trigger.config,
+            "position": trigger.position,
+            "deployment_status": "active",
+            "is_active": True,
+            "created_at": recorded.recorded_at,
+        }
+        yield Upsert("trigger_index", key, set=row)
+
+
+def _retired(
+    recorded: Recorded[DeploymentEvent], version: int, triggers: Iterable[DeployedTrigger]
+) -> Iterable[Upsert]:
+    workflow_id = recorded.event.workflow_id
+    for trigger in triggers:
+        key = _trigger_key(workflow_id, version, trigger)
+        row = _trigger_row(recorded, workflow_id, version, trigger)
+        yield Upsert("trigger_index", key, set={**row, "deployment_status": "inactive"})
+
+
+def _trigger_key(workflow_id: str, version: int, trigger: DeployedTrigger) -> dict[str, object]:
+    return {
+        "workflow_id": workflow_id,
+        "deployment_version": version,
+        "node_id": trigger.node_id,
+    }
+
+
+def _trigger_row(
+    recorded: Recorded[DeploymentEvent],
+    workflow_id: str,
+    version: int,
+    trigger: DeployedTrigger,
+) -> dict[str, object]:
+    """Return what every write of a trigger's row says, the last one too."""
+    return {
+        "id": derived("trigger_index", workflow_id, version, trigger.node_id),
+        "tenant_id": recorded.tenant_id,
+        "trigger_type": "TRIGGER",
+        "trigger_subtype": trigger.subtype,
+        "index_key": trigger.index_key,
+        "updated_at": recorded.recorded_at,
+    }
+
+
+def _history(
+    recorded: Recorded[DeploymentEvent],
+    action: str,
+    from_status: Status,
+    to_status: Status,
+    by: str,
+    *,
+    config: Json = None,
+    logs: tuple[LogEntry, ...] = (),
+    ended: bool = False,
+    error: str | None = None,
+) -> Upsert:
+    """Return a row of workflow_deployment_history, which never changes again."""
+    event = recorded.event
+    row: dict[str, object] = {
+        "tenant_id": recorded.tenant_id,
+        "workflow_id": event.workflow_id,
+        "deployment_action": action,
+        "from_status": from_status,
+        "to_status": to_status,
+        "deployment_version": event.version,
+        "deployment_config": config if config is not None else {},
+        "triggered_by": by,
+        "started_at": recorded.recorded_at,
+        "completed_at": recorded.recorded_at if ended else None,
+        "error_message": error,
+        "deployment_logs": [
+            {"at": log.at, "step": log.step, "ok": log.ok, "message": log.message} for log in logs
+        ],
+        "stream_version": recorded.version,
+    }
+    row_id = derived("deployment", event.workflow_id, recorded.version, action)
+    return Upsert("workflow_deployment_history", {"id": row_id}, set=row, new=True)
+
+
+def project_trigger(state: Trigger, recorded: Recorded[TriggerAccepted]) -> tuple[Upsert, ...]:
+    """Return the row of the trigger event, with all the executions that it started."""
+    event = recorded.event
+    key = {"tenant_id": recorded.tenant_id, "source": event.source, "id": event.event_id}
+    row = {
+        "subtype": event.subtype,
+        "subject": event.subject,
+        "received_at": recorded.recorded_at,
+        "body_sha256": event.body_sha256,
+        "executions": list(state.executions),
+        "status": "accepted",
+    }
+    return (Upsert("trigger_deliveries", key, set=row),)

@@ -1,0 +1,47 @@
+"""Messages from events: the executions that a trigger event starts."""
+
+from perdure_common.decider import Outgoing, Recorded
+from perdure_contracts.engine import StartExecution
+from perdure_contracts.scheduler import DeploymentEvent, TriggerAccepted
+
+from .state import Deployment, Trigger
+
+STARTS = "perdure.engine.starts.v1"
+
+
+def route_deployment(
+    state: Deployment, recorded: Recorded[DeploymentEvent]
+) -> tuple[Outgoing, ...]:
+    """Return nothing: whoever wants to know of deployments hears the events themselves."""
+    del state, recorded
+    return ()
+
+
+def route_trigger(state: Trigger, recorded: Recorded[TriggerAccepted]) -> tuple[Outgoing, ...]:
+    """Return one `StartExecution` for each trigger node that the event matched."""
+    del state  # the event says enough
+    event = recorded.event
+    envelope = {
+        "id": event.event_id,
+        "source": event.source,
+        "type": event.event_type,
+        "subject": event.subject,
+        "time": event.time,
+    }
+    return tuple(
+        Outgoing(
+            STARTS,
+            start.execution_id,
+            StartExecution(
+                execution_id=start.execution_id,
+                workflow_id=start.workflow_id,
+                version=start.version,
+                node_id=start.node_id,
+                mode=start.mode,
+                triggered_by=start.triggered_by,
+                trigger=envelope,
+                data=event.data,
+            ),
+        )
+        for start in event.starts
+    )
