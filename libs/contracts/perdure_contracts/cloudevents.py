@@ -32,7 +32,6 @@ JSON_DEPTH_MAX = 200
 _NAME = re.compile(r"[a-z0-9]+\Z")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 _JSON_TYPE = re.compile(r"(application|text)/json|[^/]+/[^/]*\+json", re.IGNORECASE)
-_NO_EXTENSIONS: Mapping[str, str] = {}
 
 
 class CloudEventError(ValueError):
@@ -60,7 +59,7 @@ class CloudEvent:
     datacontenttype: str | None = None
     dataschema: str | None = None
     data: bytes = b""
-    extensions: Mapping[str, str] = field(default=_NO_EXTENSIONS)
+    extensions: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def json(self) -> Any:
         """Return the data as a JSON value: parsed if it is JSON (the default), else text.
@@ -330,7 +329,7 @@ def _event(attributes: dict[str, str], data: bytes) -> CloudEvent:
         datacontenttype=attributes.get("datacontenttype"),
         dataschema=attributes.get("dataschema"),
         data=data,
-        extensions=extensions or _NO_EXTENSIONS,
+        extensions=extensions,
     )
 
 
