@@ -75,10 +75,10 @@ def check(counts: Mapping[str, int], prefix: str, partitions: int) -> None:
         if topic.internal and counts.get(physical(topic.name, prefix), partitions) != partitions
     }
     if wrong:
-        found = ", ".join(f"{name} has {count}" for name, count in sorted(wrong.items()))
+        found = ", ".join(f"{name} has {count}" for name, count in sorted(wrong.items())[:3])
         raise TopicError(
             "wrong_partitions",
-            f"internal topics must all have {partitions} partitions, but {found}; "
+            f"internal topics must all have {partitions} partitions, but {len(wrong)} have not ({found}); "
             "set PERDURE_PARTITIONS to the number at installation, or delete these topics "
             "(what is on them is lost)",
         )
