@@ -117,7 +117,7 @@ class DeploymentStarted:
 class WorkflowDeployed:
     """A version serves; `triggers` are its rows.
 
-    `replaced` is the version that served before, `retired` its rows, which serve no more.
+    `replaced` is the version that served before, `retired` its trigger nodes.
     """
 
     workflow_id: str
@@ -127,7 +127,7 @@ class WorkflowDeployed:
     triggers: tuple[DeployedTrigger, ...]
     deployed_by: str
     replaced: int | None = None
-    retired: tuple[DeployedTrigger, ...] = ()
+    retired: tuple[str, ...] = ()
     config: Json = None
     logs: tuple[LogEntry, ...] = ()
 
@@ -160,12 +160,12 @@ class UndeploymentStarted:
 
 @message("scheduler.workflow-undeployed.v1")
 class WorkflowUndeployed:
-    """The workflow's triggers, `retired`, serve no more."""
+    """The version's trigger nodes, `retired`, serve no more."""
 
     workflow_id: str
     version: int
     undeployed_by: str
-    retired: tuple[DeployedTrigger, ...] = ()
+    retired: tuple[str, ...] = ()
     logs: tuple[LogEntry, ...] = ()
 
 

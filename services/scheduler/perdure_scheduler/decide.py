@@ -24,7 +24,7 @@ from perdure_contracts.scheduler import (
     WorkflowUndeployed,
 )
 
-from .definition import UUID, Problem, has_nul, read_triggers
+from .definition import UUID, Problem, read_triggers
 from .match import SUBTYPES, fulfils
 from .state import Deployment, Trigger
 
@@ -92,12 +92,6 @@ def _refusal(state: Deployment, command: DeployWorkflow) -> Rejected | None:
         return Rejected(
             f"{command.workflow_id!r} is no workflow id; it is a UUID in lower case",
             "invalid_workflow_id",
-        )
-    if has_nul([command.definition, command.config, command.deployed_by]):
-        return Rejected(
-            f"a text in the command for {name} has the character NUL (\\u0000), which cannot be "
-            "stored; remove it",
-            "invalid_text",
         )
     if not 1 <= version < 2**31:
         return Rejected(f"{name} has no version {version}; they count from 1", "unknown_version")
@@ -170,7 +164,7 @@ def _deployed(
         triggers=triggers,
         deployed_by=command.deployed_by,
         replaced=serving.version if serving is not None else None,
-        retired=serving.triggers if serving is not None else (),
+        retired=serving.node_ids if serving is not None else (),
         config=command.config,
         logs=(
             LogEntry(at=at, step="validate", ok=True, message=f"triggers: {len(triggers)}"),
@@ -194,12 +188,6 @@ def _undeploy(
             f"workflow {command.workflow_id} is not deployed, so there is nothing to undeploy",
             "not_deployed",
         )
-    if has_nul(command.undeployed_by):
-        return Rejected(
-            f"`undeployed_by` for workflow {command.workflow_id} has the character NUL (\\u0000), "
-            "which cannot be stored; remove it",
-            "invalid_text",
-        )
     message = f"version {serving.version} serves no more; running executions finish"
     return (
         UndeploymentStarted(
@@ -211,7 +199,7 @@ def _undeploy(
             workflow_id=command.workflow_id,
             version=serving.version,
             undeployed_by=command.undeployed_by,
-            retired=serving.triggers,
+            retired=serving.node_ids,
             logs=(LogEntry(at=now.isoformat(), step="swap", ok=True, message=message),),
         ),
     )

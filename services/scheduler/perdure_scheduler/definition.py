@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeGuard, cast
 
-from perdure_common.ids import canonical_json
 from perdure_contracts.message import Json
 from perdure_contracts.scheduler import DeployedTrigger
 
@@ -149,11 +148,6 @@ READERS: dict[str, Reader] = {"MANUAL": _manual, "WEBHOOK": _webhook, "GITHUB": 
 def path_key(path: str) -> str:
     """Return a webhook's path as it is looked up: one leading slash, none at the end."""
     return "/" + path.strip("/")
-
-
-def has_nul(value: Json) -> bool:
-    """Return whether a text in a JSON value has the character NUL, which no table can keep."""
-    return b"\\u0000" in canonical_json(value).replace(b"\\\\", b"")
 
 
 def read_triggers(

@@ -22,7 +22,8 @@ def evolve_deployment(state: Deployment, event: DeploymentEvent) -> Deployment:
         case DeploymentStarted():
             return replace(state, status="DEPLOYING")
         case WorkflowDeployed(version=version, sha256=sha256, triggers=triggers):
-            return Deployment("ACTIVE", Serving(version, sha256, triggers))
+            node_ids = tuple(trigger.node_id for trigger in triggers)
+            return Deployment("ACTIVE", Serving(version, sha256, node_ids))
         case DeploymentFailed():
             return replace(state, status="FAILED" if state.serving is None else "ACTIVE")
         case UndeploymentStarted():

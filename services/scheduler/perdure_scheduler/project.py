@@ -7,7 +7,6 @@ from perdure_common.decider import Recorded, Upsert
 from perdure_common.ids import derived
 from perdure_contracts.message import Json
 from perdure_contracts.scheduler import (
-    DeployedTrigger,
     DeploymentEvent,
     DeploymentFailed,
     DeploymentStarted,
@@ -67,52 +66,35 @@ def project_deployment(
 
 def _active(recorded: Recorded[DeploymentEvent], event: WorkflowDeployed) -> Iterable[Upsert]:
     for trigger in event.triggers:
-        key = _trigger_key(event.workflow_id, event.version, trigger)
         row = {
-            **_trigger_row(recorded, event.workflow_id, event.version, trigger),
+            "id": derived("trigger_index", event.workflow_id, event.version, trigger.node_id),
+            "tenant_id": recorded.tenant_id,
             "workflow_name": event.workflow_name,
-            "trigger_config": trigger.config,
             "position": trigger.position,
+            "trigger_type": "TRIGGER",
+            "trigger_subtype": trigger.subtype,
+            "trigger_config": trigger.config,
+            "index_key": trigger.index_key,
             "deployment_status": "active",
             "is_active": True,
             "created_at": recorded.recorded_at,
+            "updated_at": recorded.recorded_at,
         }
+        key = _trigger_key(event.workflow_id, event.version, trigger.node_id)
         yield Upsert("trigger_index", key, set=row)
 
 
 def _retired(
-    recorded: Recorded[DeploymentEvent], version: int, triggers: Iterable[DeployedTrigger]
+    recorded: Recorded[DeploymentEvent], version: int, node_ids: Iterable[str]
 ) -> Iterable[Upsert]:
-    workflow_id = recorded.event.workflow_id
-    for trigger in triggers:
-        key = _trigger_key(workflow_id, version, trigger)
-        row = _trigger_row(recorded, workflow_id, version, trigger)
-        yield Upsert("trigger_index", key, set={**row, "deployment_status": "inactive"})
+    for node_id in node_ids:
+        key = _trigger_key(recorded.event.workflow_id, version, node_id)
+        row = {"deployment_status": "inactive", "updated_at": recorded.recorded_at}
+        yield Upsert("trigger_index", key, set=row)
 
 
-def _trigger_key(workflow_id: str, version: int, trigger: DeployedTrigger) -> dict[str, object]:
-    return {
-        "workflow_id": workflow_id,
-        "deployment_version": version,
-        "node_id": trigger.node_id,
-    }
-
-
-def _trigger_row(
-    recorded: Recorded[DeploymentEvent],
-    workflow_id: str,
-    version: int,
-    trigger: DeployedTrigger,
-) -> dict[str, object]:
-    """Return what every write of a trigger's row says, the last one too."""
-    return {
-        "id": derived("trigger_index", workflow_id, version, trigger.node_id),
-        "tenant_id": recorded.tenant_id,
-        "trigger_type": "TRIGGER",
-        "trigger_subtype": trigger.subtype,
-        "index_key": trigger.index_key,
-        "updated_at": recorded.recorded_at,
-    }
+def _trigger_key(workflow_id: str, version: int, node_id: str) -> dict[str, object]:
+    return {"workflow_id": workflow_id, "deployment_version": version, "node_id": node_id}
 
 
 def _history(

@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from perdure_contracts.scheduler import DeployedTrigger, Status
+from perdure_contracts.scheduler import Status
 
 
 @dataclass(frozen=True)
 class Serving:
-    """The version that serves, with the trigger rows that a swap takes out again."""
+    """The version that serves, with the trigger nodes that a swap takes out again."""
 
     version: int
     sha256: str
-    triggers: tuple[DeployedTrigger, ...]
+    node_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
