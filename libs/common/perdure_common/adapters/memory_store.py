@@ -97,6 +97,7 @@ class MemoryStore:
         self._lost: deque[bool] = deque()
         self._shards: dict[str, _Shard] = {}
         self._streams: dict[str, list[JournalRow]] = {}
+        self._versions: set[tuple[str, int]] = set()
         self._snapshots: dict[str, dict[int, Snapshot]] = {}
         self._deliveries: dict[tuple[str, str, str], str] = {}
         self._parked: dict[str, dict[int, bytes]] = {}
@@ -245,7 +246,7 @@ class MemoryStore:
         repeated = {
             row.stream
             for row in rows
-            if any(known.version == row.version for known in self._streams.get(row.stream, ()))
+            if (row.stream, row.version) in self._versions
         }
         if repeated:
             raise Repeated(sorted(repeated))
@@ -288,6 +289,7 @@ class MemoryStore:
         for row in commit.rows:
             shard.rows.append(row)
             self._streams.setdefault(row.stream, []).append(row)
+            self._versions.add((row.stream, row.version))
         for place, offset in commit.consumed.items():
             shard.consumed[place] = max(offset, shard.consumed.get(place, 0))
         for key, heard in commit.heard.items():

@@ -50,6 +50,7 @@ _AGAIN = ("40001", "40P01")
 """Serialization failure and deadlock: nothing was written, the same batch may go again."""
 
 _TRIES_MAX = 3
+_STATEMENTS_MAX = 200
 _CONNECT_S = 10.0
 _CLOSE_S = 5.0
 _COMMAND_S = 60.0
@@ -237,7 +238,7 @@ class PostgresStore:
                         reset=_keep,
                         timeout=_CONNECT_S,
                         command_timeout=_COMMAND_S,
-                        statement_cache_size=200,
+                        statement_cache_size=_STATEMENTS_MAX,
                         max_cached_statement_lifetime=0,
                         server_settings={
                             **_SETTINGS,
@@ -262,6 +263,8 @@ class PostgresStore:
         shapes = tuple(shape for shape, _ in groups)
         sql = self._statements.get(shapes)
         if sql is None:
+            if len(self._statements) >= _STATEMENTS_MAX:
+                self._statements.clear()
             sql = self._statements[shapes] = _batch_sql(shapes, tables)
         return sql, arguments
 

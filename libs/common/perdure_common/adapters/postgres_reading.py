@@ -96,4 +96,4 @@ def matching(
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """Return rows in an order that depends on their content alone."""
-    return sorted(rows, key=lambda row: orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
+    return sorted(rows, key=lambda row: orjson.dumps(row, repr, orjson.OPT_SORT_KEYS))
