@@ -3,6 +3,7 @@
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from perdure_common.doctor import Outcome, check_database, check_kafka
 from perdure_common.embedded import Addresses
 
 
@@ -34,3 +35,9 @@ async def test_what_is_produced_is_consumed(servers: Addresses, topic_prefix: st
     ) as consumer:
         message = await consumer.getone()
     assert (message.partition, message.value) == (1, b"hello")
+
+
+async def test_the_doctor_reaches_servers_that_answer(servers: Addresses) -> None:
+    found = await check_database(servers.database_url), await check_kafka(servers.kafka_bootstrap)
+    assert [finding.outcome for finding in found] == [Outcome.OK, Outcome.OK]
+    assert "PostgreSQL 18" in found[0].message

@@ -86,12 +86,16 @@ class Postgres:
         password = self.home / "password"
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
-        if "user" in self.run_as and "group" in self.run_as:
-            os.chown(password, self.run_as["user"], self.run_as["group"])
+        self.give(password)
         command = [str(self.bin / "initdb"), "-D", str(fresh), "-U", USER, f"--pwfile={password}"]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"]
         self._run(command, "postgres_init_failed")
         fresh.rename(self.data)
+
+    def give(self, path: Path) -> None:
+        """Make a file or directory the property of who runs the server."""
+        if "user" in self.run_as and "group" in self.run_as:
+            os.chown(path, self.run_as["user"], self.run_as["group"])
 
     def command(self, port: int) -> list[str]:
         """The command line of the server."""
@@ -156,18 +160,14 @@ def program_dir() -> Path:
     return Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def postgres(root: Path) -> Postgres:
-    """The server of a root directory (Root.path), ready to be prepared.
+def run_as() -> RunAs:
+    """Who runs PostgreSQL: oneself, or `nobody` where one is root.
 
     Raises:
         EmbeddedError: `postgres_needs_user` when we are root and the user `nobody` is missing.
     """
-    program = program_dir()
-    log = root / "logs" / "postgres.log"
     if os.geteuid() != 0:
-        home = root / "postgres"
-        home.mkdir(mode=0o700, exist_ok=True)
-        return Postgres(program, home, log, RunAs())
+        return RunAs()
     try:
         user = pwd.getpwnam(_UNPRIVILEGED)
     except KeyError:
@@ -176,28 +176,45 @@ def postgres(root: Path) -> Postgres:
             "run as an ordinary user, or set PERDURE_DATABASE_URL to a database of yours."
         )
         raise EmbeddedError("postgres_needs_user", message) from None
-    run_as: RunAs = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    apart = _ROOT_HOME / hashlib.sha256(str(root).encode()).hexdigest()[:12]
-    if not _may_run(program, run_as):
-        program = _copy_program(program.parent.parent)
-    home = root / "postgres" if _may_enter(root, run_as) else apart
+    return RunAs(user=user.pw_uid, group=user.pw_gid, extra_groups=[])
+
+
+def runnable(who: RunAs) -> Path:
+    """The directory of the programs where that user may run them; a copy if there is no other."""
+    program = program_dir()
+    if not who or _may_run(program, who):
+        return program
+    return _copy_program(program.parent.parent)
+
+
+def postgres(root: Path) -> Postgres:
+    """The server of a root directory (Root.path), ready to be prepared.
+
+    Raises:
+        EmbeddedError: `postgres_missing`, `postgres_needs_user`.
+    """
+    who = run_as()
+    home = root / "postgres"
+    if who and not _may_enter(root, who):
+        home = _ROOT_HOME / hashlib.sha256(str(root).encode()).hexdigest()[:12]
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.chown(home, user.pw_uid, user.pw_gid)
-    return Postgres(program, home, log, run_as)
+    server = Postgres(runnable(who), home, root / "logs" / "postgres.log", who)
+    server.give(home)
+    return server
 
 
-def _may_run(program: Path, run_as: RunAs) -> bool:
+def _may_run(program: Path, who: RunAs) -> bool:
     try:
         command = [str(program / "postgres"), "--version"]
-        done = subprocess.run(command, check=False, capture_output=True, cwd="/", **run_as)
+        done = subprocess.run(command, check=False, capture_output=True, cwd="/", **who)
     except PermissionError:
         return False
     return done.returncode == 0
 
 
-def _may_enter(directory: Path, run_as: RunAs) -> bool:
+def _may_enter(directory: Path, who: RunAs) -> bool:
     command = ["test", "-x", str(directory)]
-    return subprocess.run(command, check=False, cwd="/", **run_as).returncode == 0
+    return subprocess.run(command, check=False, cwd="/", **who).returncode == 0
 
 
 def _copy_program(package: Path) -> Path:
