@@ -81,7 +81,9 @@ class Work:
     )
     _answered: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _ours: set[int] = field(default_factory=set[int])
     _member: Member | None = None
+    _joined: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -92,6 +94,7 @@ class Work:
             asyncio.create_task(self._beat()),
         ]
         self._member = await self.bus.join(GROUP, TASKS, self._assigned, self._revoked)
+        self._joined.set()
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({stopping, *loops}, return_when=asyncio.FIRST_COMPLETED)
@@ -120,13 +123,26 @@ class Work:
     # Which partitions are ours ----------------------------------------------------------
 
     async def _assigned(self, partitions: Sequence[int]) -> None:
-        member = self._member
-        while member is None:  # the first assignment may come before join returns
-            await asyncio.sleep(0.01)
-            member = self._member
-        known = await member.committed(partitions)
-        bounds = await self.bus.bounds([(TASKS, p) for p in partitions])
-        for partition in partitions:
+        """Begin to read, beside: the first assignment may come before `join` returns."""
+        self._ours.update(partitions)
+        task = asyncio.create_task(self._begin_reading(partitions))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _begin_reading(self, partitions: Sequence[int]) -> None:
+        await self._joined.wait()
+        assert self._member is not None
+        pause_s = BACK_OFF_S[0]
+        while True:
+            try:
+                known = await self._member.committed(partitions)
+                bounds = await self.bus.bounds([(TASKS, p) for p in partitions])
+                break
+            except Unreachable as error:
+                log.warning("bus_unreachable", error=str(error), wait_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, BACK_OFF_S[1])
+        for partition in self._ours.intersection(partitions) - set(self._prefixes):
             start = known.get(partition, bounds[TASKS, partition][0])
             self._prefixes[partition] = Prefix(start)
             self._committed[partition] = start
@@ -134,6 +150,7 @@ class Work:
 
     async def _revoked(self, partitions: Sequence[int]) -> None:
         await self._commit()
+        self._ours.difference_update(partitions)
         for partition in partitions:
             self._prefixes.pop(partition, None)
             self._committed.pop(partition, None)
