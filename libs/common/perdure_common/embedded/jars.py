@@ -11,13 +11,15 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
-import requests
-from jgo.maven import MavenContext
 
 from perdure_common.embedded.errors import EmbeddedError
 from perdure_common.embedded.state import Lock
+
+if TYPE_CHECKING:
+    from jgo.maven import MavenContext
 
 KAFKA_VERSION = "4.4.0"
 _PARALLEL = 6
@@ -86,6 +88,9 @@ def fetch(cache: Path | None = None) -> Path:
     folder = base / "maven"
     if not missing(base):
         return folder
+    # Here and not above: it takes a third of a second, and is needed once.
+    from jgo.maven import MavenContext
+
     folder.mkdir(parents=True, exist_ok=True)
     lock = Lock(base / "maven.lock")
     if not lock.acquire(timeout_s=_FETCH_LIMIT_S):
@@ -114,14 +119,14 @@ def _is_whole(jar: Jar, folder: Path) -> bool:
         return False
 
 
-def _fetch_one(jar: Jar, context: MavenContext, folder: Path) -> None:
+def _fetch_one(jar: Jar, context: "MavenContext", folder: Path) -> None:
     name = f"{jar.group}:{jar.artifact}:{jar.version}"
     reason = ""
     for _ in range(_ATTEMPTS_MAX):
         jar.path(folder).unlink(missing_ok=True)
         try:
             context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
-        except (requests.RequestException, RuntimeError, OSError) as error:
+        except (RuntimeError, OSError) as error:  # OSError: all that requests raises
             reason = str(error)
             continue
         if _is_whole(jar, folder):

@@ -33,6 +33,7 @@ _POLL_S = 0.05
 _WATCH_S = 0.25
 _STOP_LIMIT_S = 10.0
 _BACKOFF_MAX_S = 30.0
+_SETTLED_S = 60.0
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Server:
     child: subprocess.Popen[bytes] | None = None
     log_from: int = 0
     crashes: int = 0
+    launched_at_s: float = 0.0
     again_at_s: float = 0.0
 
     def launch(self) -> None:
@@ -56,6 +58,7 @@ class Server:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             self.log_from = log.tell()
+            self.launched_at_s = time.monotonic()
             self.child = subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
@@ -116,15 +119,16 @@ class Keeper:
             signal.signal(number, self._on_signal)
         self._write(phase=Phase.STARTING)
         try:
-            self._start()
-            self._write(phase=Phase.READY)
-            self._root.write_ports(self._ports())
-            threading.Thread(target=self._await_orphanhood, daemon=True).start()
-            self._watch()
-            self._write(phase=Phase.STOPPING)
-            self._stop_all()
+            try:
+                self._start()
+                self._write(phase=Phase.READY)
+                self._root.write_ports(self._ports())
+                threading.Thread(target=self._await_orphanhood, daemon=True).start()
+                self._watch()
+                self._write(phase=Phase.STOPPING)
+            finally:
+                self._stop_all()
         except EmbeddedError as error:
-            self._stop_all()
             failure = {"error_code": error.code, "error": error.message}
             self._write(phase=Phase.FAILED, **failure, error_detail=error.detail)
             return 1
@@ -223,6 +227,8 @@ class Keeper:
         """Start a crashed server again on its port: after 1 s, 2 s, … up to 30 s."""
         now = time.monotonic()
         if not server.again_at_s:
+            if now - server.launched_at_s > _SETTLED_S:
+                server.crashes = 0
             delay_s = min(2.0**server.crashes, _BACKOFF_MAX_S)
             server.crashes += 1
             server.again_at_s = now + delay_s
@@ -278,7 +284,8 @@ def end_leftovers(database: Postgres | None, broker: Kafka | None) -> None:
     left: list[psutil.Process] = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.pid != os.getpid() and ours & set(process.cmdline()):
+            ours_by_name = process.name() in ("postgres", "java")
+            if ours_by_name and ours & set(process.cmdline()):
                 process.send_signal(signal.SIGINT if database else signal.SIGTERM)
                 left.append(process)
     _, stubborn = psutil.wait_procs(left, timeout=_STOP_LIMIT_S)
