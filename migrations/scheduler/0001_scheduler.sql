@@ -43,12 +43,12 @@ CREATE TABLE trigger_index (
         deployment_status IN ('active', 'inactive', 'pending', 'failed')
     )
 );
-CREATE INDEX trigger_index_lookup_idx ON trigger_index (tenant_id, trigger_subtype, index_key)
-    WHERE deployment_status = 'active' AND is_active;
-CREATE INDEX trigger_index_workflow_idx ON trigger_index (tenant_id, workflow_id)
-    WHERE deployment_status = 'active' AND is_active;
-CREATE INDEX trigger_index_name_idx ON trigger_index (tenant_id, workflow_name)
-    WHERE deployment_status = 'active' AND is_active;
+-- Whole indexes, not partial ones: lookups give the status as a parameter, and a plan that serves
+-- every parameter cannot use an index that has only some of the rows.
+CREATE INDEX trigger_index_lookup_idx
+    ON trigger_index (tenant_id, trigger_subtype, index_key, deployment_status, is_active);
+CREATE INDEX trigger_index_name_idx
+    ON trigger_index (tenant_id, workflow_name, deployment_status, is_active);
 
 -- What was deployed and undeployed, step by step; rows never change.
 CREATE TABLE workflow_deployment_history (

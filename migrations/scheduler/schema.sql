@@ -1,0 +1,252 @@
+TABLE consumed
+    shard text NOT NULL
+    topic text NOT NULL
+    partition integer NOT NULL
+    next_offset bigint NOT NULL
+    WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
+    CONSTRAINT consumed_pkey PRIMARY KEY (shard, topic, partition)
+
+TABLE delivery
+    tenant_id text NOT NULL
+    source text NOT NULL
+    id text NOT NULL
+    answer text NOT NULL
+    received_at timestamp with time zone DEFAULT now() NOT NULL
+    CONSTRAINT delivery_pkey PRIMARY KEY (tenant_id, source, id)
+
+TABLE heard
+    shard text NOT NULL
+    topic text NOT NULL
+    partition integer NOT NULL
+    source text NOT NULL
+    seq bigint NOT NULL
+    gap bigint DEFAULT 0 NOT NULL
+    WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
+    CONSTRAINT heard_pkey PRIMARY KEY (shard, topic, partition, source)
+
+TABLE journal
+    shard text NOT NULL
+    seq bigint NOT NULL
+    stream text NOT NULL
+    version integer NOT NULL
+    tenant_id text NOT NULL
+    type text NOT NULL
+    data text NOT NULL
+    meta text NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    CONSTRAINT journal_pkey PRIMARY KEY (shard, seq)
+    CONSTRAINT journal_stream_version_key UNIQUE (stream, version)
+
+TABLE parked_message
+    stream text NOT NULL
+    n integer NOT NULL
+    raw bytea NOT NULL
+    CONSTRAINT parked_message_pkey PRIMARY KEY (stream, n)
+
+TABLE parked_stream
+    stream text NOT NULL
+    shard text NOT NULL
+    last_n integer NOT NULL
+    CONSTRAINT parked_stream_pkey PRIMARY KEY (stream)
+    INDEX parked_stream_shard_idx CREATE INDEX parked_stream_shard_idx ON parked_stream USING btree (shard)
+
+TABLE sent
+    shard text NOT NULL
+    topic text NOT NULL
+    partition integer NOT NULL
+    seq bigint NOT NULL
+    WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
+    CONSTRAINT sent_pkey PRIMARY KEY (shard, topic, partition)
+
+TABLE shard
+    id text NOT NULL
+    epoch bigint NOT NULL
+    owner text NOT NULL
+    next_seq bigint DEFAULT 1 NOT NULL
+    published_seq bigint DEFAULT 0 NOT NULL
+    projected_seq bigint DEFAULT 0 NOT NULL
+    format integer DEFAULT 1 NOT NULL
+    WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
+    CONSTRAINT shard_pkey PRIMARY KEY (id)
+
+TABLE snapshot
+    stream text NOT NULL
+    version integer NOT NULL
+    state_version integer NOT NULL
+    state text NOT NULL
+    CONSTRAINT snapshot_pkey PRIMARY KEY (stream, version)
+
+TABLE trigger_deliveries
+    tenant_id text NOT NULL
+    source text NOT NULL
+    id text NOT NULL
+    subtype character varying(100) NOT NULL
+    subject text DEFAULT ''::text NOT NULL
+    received_at timestamp with time zone NOT NULL
+    body_sha256 text NOT NULL
+    executions jsonb DEFAULT '[]'::jsonb NOT NULL
+    status character varying(50) NOT NULL
+    CONSTRAINT valid_status CHECK (((status)::text = 'accepted'::text))
+    CONSTRAINT trigger_deliveries_pkey PRIMARY KEY (tenant_id, source, id)
+    INDEX trigger_deliveries_received_idx CREATE INDEX trigger_deliveries_received_idx ON trigger_deliveries USING btree (tenant_id, received_at)
+
+TABLE trigger_index
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    workflow_id uuid NOT NULL
+    workflow_name text DEFAULT ''::text NOT NULL
+    deployment_version integer NOT NULL
+    node_id character varying(255) NOT NULL
+    position integer DEFAULT 0 NOT NULL
+    trigger_type character varying(50) NOT NULL
+    trigger_subtype character varying(100) NOT NULL
+    trigger_config jsonb DEFAULT '{}'::jsonb NOT NULL
+    index_key character varying(255) NOT NULL
+    deployment_status character varying(50) DEFAULT 'active'::character varying NOT NULL
+    is_active boolean DEFAULT true NOT NULL
+    timezone text
+    next_fire_at timestamp with time zone
+    settled_until timestamp with time zone
+    error_message text
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT valid_deployment_status CHECK (((deployment_status)::text = ANY ((ARRAY['active'::character varying, 'inactive'::character varying, 'pending'::character varying, 'failed'::character varying])::text[])))
+    CONSTRAINT valid_trigger_subtype CHECK (((trigger_subtype)::text = ANY ((ARRAY['CRON'::character varying, 'MANUAL'::character varying, 'WEBHOOK'::character varying, 'EMAIL'::character varying, 'GITHUB'::character varying, 'SLACK'::character varying, 'KAFKA'::character varying])::text[])))
+    CONSTRAINT valid_trigger_type CHECK (((trigger_type)::text = 'TRIGGER'::text))
+    CONSTRAINT trigger_index_pkey PRIMARY KEY (id)
+    CONSTRAINT trigger_index_node_key UNIQUE (workflow_id, deployment_version, node_id)
+    CONSTRAINT trigger_index_one_active EXCLUDE USING btree (workflow_id WITH =, node_id WITH =) WHERE (((deployment_status)::text = 'active'::text)) DEFERRABLE INITIALLY DEFERRED
+    INDEX trigger_index_lookup_idx CREATE INDEX trigger_index_lookup_idx ON trigger_index USING btree (tenant_id, trigger_subtype, index_key, deployment_status, is_active)
+    INDEX trigger_index_name_idx CREATE INDEX trigger_index_name_idx ON trigger_index USING btree (tenant_id, workflow_name, deployment_status, is_active)
+
+TABLE wake
+    shard text NOT NULL
+    stream text NOT NULL
+    at timestamp with time zone NOT NULL
+    WITH (autovacuum_vacuum_scale_factor=0.05, fillfactor=70)
+    CONSTRAINT wake_pkey PRIMARY KEY (shard, stream)
+
+TABLE workflow_deployment_history
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    workflow_id uuid NOT NULL
+    stream_version integer NOT NULL
+    deployment_action character varying(50) NOT NULL
+    from_status character varying(50) NOT NULL
+    to_status character varying(50) NOT NULL
+    deployment_version integer NOT NULL
+    deployment_config jsonb DEFAULT '{}'::jsonb NOT NULL
+    triggered_by text DEFAULT ''::text NOT NULL
+    started_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    completed_at timestamp with time zone
+    error_message text
+    deployment_logs jsonb DEFAULT '[]'::jsonb NOT NULL
+    CONSTRAINT valid_deployment_action CHECK (((deployment_action)::text = ANY ((ARRAY['DEPLOY'::character varying, 'UNDEPLOY'::character varying, 'UPDATE'::character varying, 'ROLLBACK'::character varying, 'DEPLOY_STARTED'::character varying, 'DEPLOY_COMPLETED'::character varying, 'DEPLOY_FAILED'::character varying, 'UNDEPLOY_STARTED'::character varying, 'UNDEPLOY_COMPLETED'::character varying])::text[])))
+    CONSTRAINT valid_status CHECK ((((from_status)::text = ANY ((ARRAY['IDLE'::character varying, 'DEPLOYING'::character varying, 'ACTIVE'::character varying, 'UNDEPLOYING'::character varying, 'FAILED'::character varying])::text[])) AND ((to_status)::text = ANY ((ARRAY['IDLE'::character varying, 'DEPLOYING'::character varying, 'ACTIVE'::character varying, 'UNDEPLOYING'::character varying, 'FAILED'::character varying])::text[]))))
+    CONSTRAINT workflow_deployment_history_pkey PRIMARY KEY (id)
+    INDEX workflow_deployment_history_started_idx CREATE INDEX workflow_deployment_history_started_idx ON workflow_deployment_history USING btree (tenant_id, started_at)
+    INDEX workflow_deployment_history_workflow_idx CREATE INDEX workflow_deployment_history_workflow_idx ON workflow_deployment_history USING btree (tenant_id, workflow_id, stream_version)
+
+CREATE OR REPLACE FUNCTION claim_shards(p_shards text[], p_owner text)
+ RETURNS SETOF shard
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    s text;
+BEGIN
+    FOR s IN SELECT DISTINCT u FROM unnest(p_shards) AS u ORDER BY u LOOP
+        RETURN QUERY
+            INSERT INTO shard AS h (id, epoch, owner) VALUES (s, 1, p_owner)
+            ON CONFLICT (id) DO UPDATE SET epoch = h.epoch + 1, owner = EXCLUDED.owner
+            RETURNING h.*;
+    END LOOP;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION commit_batch(f_shard text[], f_epoch bigint[], f_next_seq bigint[], f_rows integer[], f_format integer[], f_published bigint[], f_projected bigint[], j_shard text[], j_seq bigint[], j_stream text[], j_version integer[], j_tenant text[], j_type text[], j_data text[], j_meta text[], j_at timestamp with time zone[], c_shard text[], c_topic text[], c_partition integer[], c_next bigint[], h_shard text[], h_topic text[], h_partition integer[], h_source text[], h_seq bigint[], h_gap bigint[], s_shard text[], s_topic text[], s_partition integer[], s_seq bigint[], w_shard text[], w_stream text[], w_at timestamp with time zone[], x_stream text[], x_version integer[], x_state_version integer[], x_state text[], d_tenant text[], d_source text[], d_id text[], d_answer text[], p_shard text[], p_stream text[], p_n integer[], p_raw bytea[], u_stream text[], u_n integer[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    fenced text[] := '{}';
+BEGIN
+    -- One by one: the locks are taken in the caller's (sorted) order, whatever the planner likes.
+    FOR i IN 1 .. cardinality(f_shard) LOOP
+        UPDATE shard SET
+            next_seq = next_seq + f_rows[i],
+            published_seq = greatest(published_seq, f_published[i]),
+            projected_seq = greatest(projected_seq, f_projected[i]),
+            format = greatest(format, f_format[i])
+        WHERE id = f_shard[i] AND epoch = f_epoch[i] AND next_seq = f_next_seq[i];
+        IF NOT FOUND THEN
+            fenced := fenced || f_shard[i];
+        END IF;
+    END LOOP;
+    IF cardinality(fenced) > 0 THEN
+        RAISE EXCEPTION 'fenced' USING ERRCODE = 'PD001', DETAIL = array_to_json(fenced)::text;
+    END IF;
+    IF j_shard IS NOT NULL THEN
+        INSERT INTO journal (
+            shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
+        ) SELECT * FROM unnest(
+            j_shard, j_seq, j_stream, j_version, j_tenant, j_type, j_data, j_meta, j_at
+        );
+    END IF;
+    IF c_shard IS NOT NULL THEN
+        INSERT INTO consumed AS t (shard, topic, partition, next_offset)
+        SELECT * FROM unnest(c_shard, c_topic, c_partition, c_next)
+        ON CONFLICT (shard, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset
+        WHERE t.next_offset < EXCLUDED.next_offset;
+    END IF;
+    IF h_shard IS NOT NULL THEN
+        INSERT INTO heard AS t (shard, topic, partition, source, seq, gap)
+        SELECT * FROM unnest(h_shard, h_topic, h_partition, h_source, h_seq, h_gap)
+        ON CONFLICT (shard, topic, partition, source)
+        DO UPDATE SET seq = EXCLUDED.seq, gap = EXCLUDED.gap
+        WHERE t.seq <= EXCLUDED.seq;
+    END IF;
+    IF s_shard IS NOT NULL THEN
+        INSERT INTO sent AS t (shard, topic, partition, seq)
+        SELECT * FROM unnest(s_shard, s_topic, s_partition, s_seq)
+        ON CONFLICT (shard, topic, partition) DO UPDATE SET seq = EXCLUDED.seq
+        WHERE t.seq < EXCLUDED.seq;
+    END IF;
+    IF w_shard IS NOT NULL THEN
+        DELETE FROM wake t USING unnest(w_shard, w_stream, w_at) AS w (shard, stream, at)
+        WHERE t.shard = w.shard AND t.stream = w.stream AND w.at IS NULL;
+        INSERT INTO wake AS t (shard, stream, at)
+        SELECT * FROM unnest(w_shard, w_stream, w_at) AS w (shard, stream, at)
+        WHERE w.at IS NOT NULL
+        ON CONFLICT (shard, stream) DO UPDATE SET at = EXCLUDED.at;
+    END IF;
+    IF x_stream IS NOT NULL THEN
+        DELETE FROM snapshot t USING unnest(x_stream, x_version) AS x (stream, version)
+        WHERE t.stream = x.stream AND t.version < (
+            SELECT max(o.version) FROM snapshot o
+            WHERE o.stream = x.stream AND o.version < x.version
+        );
+        INSERT INTO snapshot (stream, version, state_version, state)
+        SELECT * FROM unnest(x_stream, x_version, x_state_version, x_state)
+        ON CONFLICT (stream, version)
+        DO UPDATE SET state_version = EXCLUDED.state_version, state = EXCLUDED.state;
+    END IF;
+    IF d_tenant IS NOT NULL THEN
+        INSERT INTO delivery (tenant_id, source, id, answer)
+        SELECT * FROM unnest(d_tenant, d_source, d_id, d_answer);
+    END IF;
+    IF p_shard IS NOT NULL THEN
+        INSERT INTO parked_message (stream, n, raw)
+        SELECT * FROM unnest(p_stream, p_n, p_raw);
+        INSERT INTO parked_stream AS t (stream, shard, last_n)
+        SELECT p.stream, max(p.shard), max(p.n)
+        FROM unnest(p_shard, p_stream, p_n) AS p (shard, stream, n) GROUP BY p.stream
+        ON CONFLICT (stream) DO UPDATE SET last_n = greatest(t.last_n, EXCLUDED.last_n);
+    END IF;
+    IF u_stream IS NOT NULL THEN
+        DELETE FROM parked_message t USING unnest(u_stream, u_n) AS u (stream, n)
+        WHERE t.stream = u.stream AND t.n = u.n;
+        DELETE FROM parked_stream t WHERE t.stream = ANY (u_stream)
+        AND NOT EXISTS (SELECT FROM parked_message m WHERE m.stream = t.stream);
+    END IF;
+END
+$function$
