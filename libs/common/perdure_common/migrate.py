@@ -309,6 +309,12 @@ async def _connected(url: str) -> AsyncGenerator[Any]:
         ) from error
     try:
         yield connection
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise MigrationError(
+            "database_refused",
+            f"the database does not let us go on ({type(error).__name__}: {error}); the user of "
+            "PERDURE_DATABASE_URL must own the schema, or may create it",
+        ) from error
     finally:
         await connection.close()
 

@@ -118,17 +118,13 @@ class PostgresStore:
         """See `Store`. A deadlock with another writer is tried again, up to three times."""
         if not batch:
             return
-        for attempt in range(1, _TRIES_MAX + 1):
-            sql, arguments = await self._statement(batch)
-            try:
-                async with self._connection(answer_may_be_lost=True) as connection:
-                    await connection.fetchval(sql, *arguments)
-                return
-            except asyncpg.PostgresError as error:
-                if error.sqlstate not in _AGAIN or attempt == _TRIES_MAX:
-                    await self._explain(error, batch)
-            except (asyncpg.DataError, ValueError, OverflowError) as error:
-                raise Refused(f"a value of the batch cannot be sent: {error}") from error
+        try:
+            await self._commit(batch)
+        except Refused:
+            # The tables may have been migrated since they were looked at; next time we know.
+            self._tables.clear()
+            self._statements.clear()
+            raise
 
     async def load(
         self, streams: Mapping[str, int]
@@ -254,6 +250,19 @@ class PostgresStore:
 
     # Committing --------------------------------------------------------------------
 
+    async def _commit(self, batch: Sequence[ShardCommit]) -> None:
+        sql, arguments = await self._statement(batch)
+        for attempt in range(1, _TRIES_MAX + 1):
+            try:
+                async with self._connection(answer_may_be_lost=True) as connection:
+                    await connection.fetchval(sql, *arguments)
+                return
+            except asyncpg.PostgresError as error:
+                if error.sqlstate not in _AGAIN or attempt == _TRIES_MAX:
+                    await self._explain(error, batch)
+            except (asyncpg.DataError, ValueError, OverflowError) as error:
+                raise Refused(f"a value of the batch cannot be sent: {error}") from error
+
     async def _statement(self, batch: Sequence[ShardCommit]) -> tuple[str, list[Any]]:
         groups = coalesced(u for commit in batch for u in commit.upserts)
         tables = {shape.table: await self._table(shape.table) for shape, _ in groups}
@@ -295,10 +304,6 @@ class PostgresStore:
                 streams = await self._repeated(batch)
                 if streams:
                     raise Repeated(streams) from error
-        if (error.sqlstate or "").startswith("42"):
-            # The tables may have been migrated since they were looked at.
-            self._tables.clear()
-            self._statements.clear()
         if error.sqlstate in _AGAIN:
             raise Unreachable(f"PostgreSQL gave up on the batch: {error.message}") from error
         where = ".".join(
