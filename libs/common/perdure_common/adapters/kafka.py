@@ -14,7 +14,7 @@ from perdure_common.adapters.kafka_clients import Client, Names, reaching, setti
 from perdure_common.adapters.kafka_group import Membership
 from perdure_common.adapters.kafka_reader import Reader
 from perdure_common.adapters.kafka_sender import DELIVERY_S, Sender
-from perdure_common.shell.ports import OnChange, Outbound, Record, TopicPartition
+from perdure_common.shell.ports import Member, OnChange, Outbound, Record, TopicPartition
 
 LOOK_S = 15.0
 """How long a question about topics may take."""
@@ -69,9 +69,7 @@ class KafkaBus:
             raise LookupError(f"topic {name} does not exist; create the topics first")
         return len(found)
 
-    async def join(
-        self, group: str, topic: str, assigned: OnChange, revoked: OnChange
-    ) -> Membership:
+    async def join(self, group: str, topic: str, assigned: OnChange, revoked: OnChange) -> Member:
         """See `Bus.join`. `assigned` may be called before this returns.
 
         Raises:

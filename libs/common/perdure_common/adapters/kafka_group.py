@@ -5,16 +5,18 @@ mean nothing. It is polled so that aiokafka tells what goes wrong in the group.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import (  # pyright: ignore[reportMissingTypeStubs]
+    RangePartitionAssignor,
+)
 
 from perdure_common.adapters.kafka_clients import RETRY_S, Client, reaching
-from perdure_common.shell.ports import OnChange
+from perdure_common.shell.ports import OnChange, Unreachable
 
 SESSION_S = 10.0
 """After so long without a sign of life a member has left."""
@@ -27,6 +29,7 @@ REBALANCE_S = 30.0
 
 JOIN_S = 45.0
 LEAVE_S = 5.0
+ANSWER_S = 10.0
 POLL_S = 1.0
 FOREVER_MS = 2**31 - 1
 """No limit between two polls: what this member does, it does elsewhere."""
@@ -72,6 +75,30 @@ class Membership(ConsumerRebalanceListener):
             self._task = None
         await self._give_up()
         await self._part()
+
+    async def committed(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        """See `Member.committed`.
+
+        Raises:
+            Unreachable: The member is no more, or no broker answers.
+        """
+        async with reaching(f"offsets of group {self._group} are unknown", ANSWER_S):
+            known = await self._here()._coordinator.fetch_committed_offsets(
+                [TopicPartition(self._topic, partition) for partition in partitions]
+            )
+        return {tp.partition: found.offset for tp, found in known.items() if found.offset >= 0}
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        """See `Member.commit`."""
+        async with reaching(f"offsets of group {self._group} are not committed", ANSWER_S):
+            await self._here().commit(
+                {TopicPartition(self._topic, p): offset for p, offset in offsets.items()}
+            )
+
+    def _here(self) -> Client:
+        if self._consumer is None:
+            raise Unreachable(f"this member has left group {self._group}")
+        return self._consumer
 
     async def on_partitions_revoked(self, revoked: Sequence[Any]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Await the owner's callback before the rebalance goes on."""

@@ -82,6 +82,7 @@ class Reader:
         self._changed = asyncio.Event()
         self._arrived = asyncio.Event()
         self._turn = 0
+        self._closed = False
         self._consumer: Client = None
         self._task: asyncio.Task[None] | None = None
 
@@ -124,14 +125,16 @@ class Reader:
             return taken
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
-                while not taken:
+                while not taken and not self._closed:
                     await self._arrived.wait()
                     self._arrived.clear()
                     taken = self._take(records_max)
         return taken
 
     async def close(self) -> None:
-        """Stop reading."""
+        """Stop reading; a waiting `fetch` returns."""
+        self._closed = True
+        self._arrived.set()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

@@ -10,13 +10,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from perdure_common.shell.ports import (
+    Member,
     OnChange,
     Outbound,
     Record,
     TopicPartition,
     Unreachable,
 )
+
+log = structlog.get_logger(__name__)
 
 
 def _nothing(client: str, record: Outbound) -> BaseException | None:
@@ -74,6 +79,7 @@ class _Seat:
 @dataclass(slots=True)
 class _Group:
     topic: str
+    committed: dict[int, int] = field(default_factory=dict[int, int])
     seats: list[_Seat] = field(default_factory=list[_Seat])
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -199,16 +205,20 @@ class MemoryBroker:
 
     async def leave(self, group: str, seat: _Seat) -> None:
         """Take a member out and share its partitions out."""
-        members = self._groups[group]
+        members = self._groups.get(group)
+        if members is None:
+            return
         async with members.changing:
             if seat not in members.seats:
                 return
-            gone, seat.partitions = seat.partitions, ()
-            if gone:
-                await seat.revoked(gone)
+            await _give_up(seat)
             if seat in members.seats:
                 members.seats.remove(seat)
         await self._rebalance(group)
+
+    def committed(self, group: str) -> dict[int, int]:
+        """Return the offsets that a group has committed."""
+        return self._groups[group].committed
 
     def forget(self, client: "MemoryBus") -> None:
         """Wake a closed client no more."""
@@ -220,9 +230,7 @@ class MemoryBroker:
         group = self._groups[name]
         async with group.changing:
             for seat in list(group.seats):
-                gone, seat.partitions = seat.partitions, ()
-                if gone:
-                    await seat.revoked(gone)
+                await _give_up(seat)
             count, members = self.count(group.topic), list(group.seats)
             for i, seat in enumerate(members):
                 first = i * count // len(members)
@@ -230,11 +238,25 @@ class MemoryBroker:
                 seat.partitions = tuple(range(first, last))
             for seat in members:
                 if seat in group.seats:
-                    await seat.assigned(seat.partitions)
+                    await _call(seat.assigned, seat)
+
+
+async def _give_up(seat: _Seat) -> None:
+    if seat.partitions:
+        await _call(seat.revoked, seat)
+    seat.partitions = ()
+
+
+async def _call(callback: OnChange, seat: _Seat) -> None:
+    """Call a member's callback; what goes wrong in it does not stop the group, as on Kafka."""
+    try:
+        await callback(seat.partitions)
+    except Exception:
+        log.exception("group_callback_failed", client=seat.name)
 
 
 class _Membership:
-    """A client's membership, to be given up."""
+    """A client's membership; implements the port `Member`."""
 
     def __init__(self, broker: MemoryBroker, group: str, seat: _Seat) -> None:
         self._broker = broker
@@ -244,6 +266,19 @@ class _Membership:
     async def leave(self) -> None:
         """Leave; `revoked` is awaited, then the others get the partitions."""
         await self._broker.leave(self._group, self._seat)
+
+    async def committed(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        """See `Member.committed`."""
+        self._broker.require(self._seat.name)
+        known = self._broker.committed(self._group)
+        return {p: known[p] for p in partitions if p in known}
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        """See `Member.commit`."""
+        self._broker.require(self._seat.name)
+        if not offsets.keys() <= set(self._seat.partitions):
+            raise Unreachable(f"{self._seat.name} does not hold {sorted(offsets)} any more")
+        self._broker.committed(self._group).update(offsets)
 
 
 class MemoryBus:
@@ -268,9 +303,7 @@ class MemoryBus:
         self._broker.require(self.name)
         return self._broker.count(topic)
 
-    async def join(
-        self, group: str, topic: str, assigned: OnChange, revoked: OnChange
-    ) -> _Membership:
+    async def join(self, group: str, topic: str, assigned: OnChange, revoked: OnChange) -> Member:
         """See `Bus.join`."""
         self._broker.require(self.name)
         seat = _Seat(self.name, assigned, revoked)
@@ -313,7 +346,7 @@ class MemoryBus:
             return taken
         try:
             async with asyncio.timeout(wait_s):
-                while not taken:
+                while not taken and not self._closed:
                     await self._arrived.wait()
                     self._arrived.clear()
                     taken = self._take(records_max)
