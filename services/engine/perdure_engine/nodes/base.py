@@ -148,6 +148,12 @@ def no_faults(parameters: Parameters) -> Iterable[Fault]:
     return ()
 
 
+def no_input_faults(parameters: Parameters, connected: tuple[str, ...]) -> Iterable[Fault]:
+    """Find nothing: any of the inputs may be connected."""
+    del parameters, connected
+    return ()
+
+
 def unprepared(parameters: Parameters, compiled: Mapping[str, Compiled]) -> object:
     """Return the compiled parameters themselves: the subtype needs no other form."""
     del parameters
@@ -187,7 +193,9 @@ class NodeSpecification:
     `regular_error_port` takes failed items under CONTINUE_REGULAR_OUTPUT_ON_ERROR.
     `prepare(parameters, compiled)` makes, once for a version, what `run` gets.
     `attempt_timeout_s(parameters)` is the attempt's limit where the node sets no
-    `timeout_s`; None is none.
+    `timeout_s`; None is none. `check_inputs(parameters, connected)` looks at the input ports
+    that are connected. `later` names parameters that are known but not acted on yet: they
+    are refused, never passed over.
     """
 
     node_type: NodeType
@@ -206,6 +214,8 @@ class NodeSpecification:
     effect: Callable[[Parameters], EffectClass] = pure
     length: Callable[[Parameters, float | None], Literal["short", "long"]] = length_by_timeout
     attempt_timeout_s: Callable[[Parameters], float | None] = no_limit
+    check_inputs: Callable[[Parameters, tuple[str, ...]], Iterable[Fault]] = no_input_faults
+    later: tuple[str, ...] = ()
 
     @cached_property
     def parameters_by_name(self) -> Mapping[str, Parameter]:

@@ -1,0 +1,91 @@
+"""ACTION SET: computes fields of each item, and says which of the others stay."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.message import Json
+
+from perdure_engine.expressions import Compiled, ExpressionError
+
+from .base import (
+    Fault,
+    Inputs,
+    Item,
+    NodeSpecification,
+    Outcome,
+    Parameter,
+    Parameters,
+    ScopeOf,
+    paired,
+)
+from .errors import expression_error
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The computed fields, and the names that stay: None is all of them."""
+
+    values: Compiled
+    keep: frozenset[str] | None
+
+
+def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
+    """Give each item its fields; all expressions see the item as it came (rule 29)."""
+    out: list[Item] = []
+    failed: list[tuple[int, ErrorFacts]] = []
+    for index, item in enumerate(inputs.items):
+        try:
+            values = plan.values.evaluate(scope_of(index))
+        except ExpressionError as error:
+            failed.append((index, expression_error(error)))
+            continue
+        out.append(paired({**_kept(item["json"], plan.keep), **values}, index, len(out)))
+    return Outcome(ports={"main": out}, failed=tuple(failed))
+
+
+def _kept(json: Json, keep: frozenset[str] | None) -> Mapping[str, Json]:
+    fields = cast("dict[str, Json]", json) if isinstance(json, dict) else {"value": json}
+    if keep is None:
+        return fields
+    return {name: value for name, value in fields.items() if name in keep}
+
+
+def _prepare(parameters: Parameters, compiled: Mapping[str, Compiled]) -> object:
+    keep = parameters.get("keep", "all")
+    names = None if keep == "all" else frozenset(() if keep == "none" else keep)
+    return Plan(values=compiled["values"], keep=names)
+
+
+def _check(parameters: Parameters) -> Iterable[Fault]:
+    keep: Any = parameters.get("keep", "all")
+    names = cast("list[Any]", keep) if isinstance(keep, list) else []
+    listed = isinstance(keep, list) and all(isinstance(name, str) for name in names)
+    if keep not in ("all", "none") and not listed:
+        yield Fault(
+            "invalid_parameter",
+            "keep",
+            "`keep` must be `all`, `none`, or a list of the names of fields that stay",
+        )
+
+
+SPECIFICATION = NodeSpecification(
+    node_type="ACTION",
+    subtype="SET",
+    summary="Computes fields of each item.",
+    place="inline",
+    parameters=(
+        Parameter(
+            "values",
+            "object",
+            "The fields: `{name: value or expression}`.",
+            optional=False,
+            expressions=True,
+        ),
+        Parameter("keep", "any", "Which other fields stay: all, none, or names.", default="all"),
+    ),
+    run=run,
+    prepare=_prepare,
+    check=_check,
+)

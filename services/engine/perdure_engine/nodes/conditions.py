@@ -1,0 +1,27 @@
+"""Conditions: asked of each item, and a boolean or nothing (rule 32 says what null does)."""
+
+from perdure_contracts.engine import ErrorFacts
+
+from perdure_engine.expressions import Compiled, ExpressionError, Scope
+
+from .errors import data_error, expression_error
+
+
+def holds(condition: Compiled, scope: Scope) -> bool | ErrorFacts:
+    """Return whether `condition` holds for the item of `scope`, or why it cannot be told."""
+    try:
+        value = condition.evaluate(scope)
+    except ExpressionError as error:
+        return expression_error(error)
+    if isinstance(value, bool):
+        return value
+    kind = "null" if value is None else JSON_KINDS.get(value.__class__, "a number")
+    return data_error(
+        "condition_not_boolean",
+        f"the condition gave {kind}, it must give true or false; compare it with something, "
+        "or use !! to turn it into a boolean",
+    )
+
+
+JSON_KINDS: dict[type, str] = {str: "a text", list: "an array", dict: "an object"}
+"""How an error names the type of a value."""

@@ -1,0 +1,64 @@
+"""FLOW IF: each item leaves on `true` or on `false`."""
+
+from collections.abc import Mapping
+
+from perdure_contracts.engine import ErrorFacts
+
+from perdure_engine.expressions import Compiled
+
+from .base import (
+    Inputs,
+    Item,
+    NodeSpecification,
+    Outcome,
+    Parameter,
+    Parameters,
+    ScopeOf,
+    paired,
+)
+from .conditions import holds
+
+
+def run(condition: Compiled, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
+    """Send each item to the port that its condition says."""
+    ports: dict[str, list[Item]] = {"true": [], "false": []}
+    failed: list[tuple[int, ErrorFacts]] = []
+    for index, item in enumerate(inputs.items):
+        answer = holds(condition, scope_of(index))
+        if isinstance(answer, ErrorFacts):
+            failed.append((index, answer))
+            continue
+        port = ports["true" if answer else "false"]
+        port.append(paired(item["json"], index, len(port)))
+    return Outcome(ports=ports, failed=tuple(failed))
+
+
+def _prepare(parameters: Parameters, compiled: Mapping[str, Compiled]) -> object:
+    del parameters
+    return compiled["condition"]
+
+
+def _outputs(parameters: Parameters) -> tuple[str, ...]:
+    del parameters
+    return ("true", "false")
+
+
+SPECIFICATION = NodeSpecification(
+    node_type="FLOW",
+    subtype="IF",
+    summary="Sends each item to `true` or `false`.",
+    place="inline",
+    parameters=(
+        Parameter(
+            "condition",
+            "condition",
+            "Asked of each item.",
+            optional=False,
+            expressions=True,
+        ),
+    ),
+    outputs=_outputs,
+    regular_error_port="false",
+    run=run,
+    prepare=_prepare,
+)

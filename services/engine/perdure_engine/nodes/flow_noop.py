@@ -1,0 +1,18 @@
+"""FLOW NOOP: items leave as they came; a place to join branches, or to look at."""
+
+from .base import Inputs, NodeSpecification, Outcome, ScopeOf, passed_through
+
+
+def run(prepared: object, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
+    """Pass the items on."""
+    del prepared, scope_of
+    return passed_through(("main",), inputs)
+
+
+SPECIFICATION = NodeSpecification(
+    node_type="FLOW",
+    subtype="NOOP",
+    summary="Passes its items on.",
+    place="inline",
+    run=run,
+)

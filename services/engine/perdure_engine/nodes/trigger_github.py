@@ -1,0 +1,58 @@
+"""TRIGGER GITHUB: what happens in a repository starts the workflow."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, cast
+
+from .base import Fault, NodeSpecification, Parameter, Parameters
+
+REPOSITORY = re.compile(r"\*|[A-Za-z0-9_.-]+(/([A-Za-z0-9_.-]+|\*))?")
+"""What is listened to: `owner/name`, `owner/*`, `owner`, or `*` for all."""
+
+WORDS_MAX = 50
+WORD_LENGTH_MAX = 255
+"""How many entries a filter may list, and the characters of each."""
+
+FILTERS = {"events": "issues", "actions": "opened", "branches": "main", "paths": "docs/*"}
+"""The filters, each with an example."""
+
+
+def _check(parameters: Parameters) -> Iterable[Fault]:
+    repository = parameters.get("repository")
+    if isinstance(repository, str) and not REPOSITORY.fullmatch(repository.strip()):
+        yield Fault(
+            "invalid_parameter",
+            "repository",
+            f"`repository` is {repository[:80]!r}; write 'owner/name', 'owner/*', 'owner' or '*'",
+        )
+    for name, example in FILTERS.items():
+        if name in parameters and not _words(parameters[name]):
+            yield Fault(
+                "invalid_parameter",
+                name,
+                f"`{name}` must be a list of 1 to {WORDS_MAX} texts, such as [{example}]",
+            )
+
+
+def _words(value: Any) -> bool:
+    words = cast("list[Any]", value) if isinstance(value, list) else [value]
+    return 0 < len(words) <= WORDS_MAX and all(
+        isinstance(word, str) and 0 < len(word) <= WORD_LENGTH_MAX for word in words
+    )
+
+
+SPECIFICATION = NodeSpecification(
+    node_type="TRIGGER",
+    subtype="GITHUB",
+    summary="Starts on an event of a GitHub repository.",
+    place="trigger",
+    parameters=(
+        Parameter("repository", "text", "What is listened to: owner/name.", optional=False),
+        Parameter("events", "any", "Names of events, such as issues or push; none is all."),
+        Parameter("actions", "any", "Actions of the event, such as opened; none is all."),
+        Parameter("branches", "any", "Branches, with * for any text; none is all."),
+        Parameter("paths", "any", "Paths of changed files, with * for any text; none is all."),
+    ),
+    inputs=(),
+    check=_check,
+)
