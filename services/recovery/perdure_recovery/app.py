@@ -1,0 +1,104 @@
+"""Wiring only: the deciders of the four kinds of stream, what is heard, and main()."""
+
+from perdure_common.decider import Decider, Service
+from perdure_contracts.recovery import (
+    AttemptFailed,
+    AttemptOrdered,
+    AttemptRefused,
+    AttemptSucceeded,
+    DeadLetterKept,
+    DeadLetterSettled,
+    EpisodeClosed,
+    ExecutionCommand,
+    ExecutionEvent,
+    FailureNoted,
+    KeepDeadLetter,
+    LetterCommand,
+    LetterEvent,
+    ModeSet,
+    NoteCompletion,
+    NoteEnd,
+    NoteFailure,
+    NoteLesson,
+    NoteOccurrence,
+    PatternCommand,
+    PatternEvent,
+    PatternSeen,
+    PatternTaught,
+    RedriveDeadLetter,
+    SetMode,
+)
+
+from . import letters, mode, patterns
+from .decide import decide, wake_at
+from .evolve import evolve
+from .facts import execution_facts
+from .hear import DEAD_LETTERS, ENGINE_EVENTS, hear, stream_of
+from .project import project
+from .route import route
+from .state import Execution
+
+executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
+    name="execution",
+    initial=Execution(),
+    commands=(NoteFailure, NoteCompletion, NoteEnd),
+    events=(
+        FailureNoted,
+        AttemptOrdered,
+        AttemptRefused,
+        AttemptSucceeded,
+        AttemptFailed,
+        EpisodeClosed,
+    ),
+    stream_of=stream_of,
+    decide=decide,
+    evolve=evolve,
+    project=project,
+    route=route,
+    facts=execution_facts,
+    wake_at=wake_at,
+)
+
+pattern_streams: Decider[patterns.Pattern, PatternCommand, PatternEvent] = Decider(
+    name="pattern",
+    initial=patterns.Pattern(),
+    commands=(NoteOccurrence, NoteLesson),
+    events=(PatternSeen, PatternTaught),
+    stream_of=patterns.stream_of,
+    decide=patterns.decide,
+    evolve=patterns.evolve,
+    project=patterns.project,
+    route=patterns.route,
+)
+
+mode_streams: Decider[mode.Mode, SetMode, ModeSet] = Decider(
+    name="mode",
+    initial=mode.Mode(),
+    commands=(SetMode,),
+    events=(ModeSet,),
+    stream_of=mode.stream_of,
+    decide=mode.decide,
+    evolve=mode.evolve,
+    project=mode.project,
+    route=mode.route,
+)
+
+letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(
+    name="dead letter",
+    initial=letters.Letter(),
+    commands=(KeepDeadLetter, RedriveDeadLetter),
+    events=(DeadLetterKept, DeadLetterSettled),
+    stream_of=letters.stream_of,
+    decide=letters.decide,
+    evolve=letters.evolve,
+    project=letters.project,
+    route=letters.route,
+    private=(DeadLetterKept,),
+)
+
+service = Service(
+    name="recovery",
+    deciders=(executions, pattern_streams, mode_streams, letter_streams),
+    hear=hear,
+    hears=(ENGINE_EVENTS, *DEAD_LETTERS),
+)

@@ -1,0 +1,374 @@
+"""What recovery decides about the failures of an execution.
+
+Pure: time and facts are arguments, chance follows from ids. A failure goes through the
+same stages each time: recognised (`_noted`), believed passing or lasting (`believe`), a
+strategy chosen (`choose`), the guard rails asked (`first_refusal`), the decision explained.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import reduce
+from typing import Literal, assert_never
+
+from perdure_common.decider import Due, Facts, Rejected
+from perdure_common.ids import derived
+from perdure_contracts.recovery import (
+    AttemptFailed,
+    AttemptOrdered,
+    AttemptRefused,
+    AttemptSucceeded,
+    EpisodeClosed,
+    ExecutionCommand,
+    ExecutionEvent,
+    FailureNoted,
+    NoteCompletion,
+    NoteEnd,
+    NoteFailure,
+    PatternFacts,
+    RecoveryMode,
+)
+
+from .classify import Classification, classify
+from .evolve import evolve
+from .explain import explain_decision, explain_outcome
+from .facts import experience, modes
+from .guard import Situation, duplicate, first_refusal, stricter
+from .instants import parsed, seconds_between, written
+from .signature import error_message, error_message_hash, error_type
+from .state import Attempt, Episode, Execution, place, tried_on
+from .strategy import UNCHANGED, Case, Plan, choose
+from .transience import believe
+
+CONFIRMED_AFTER = timedelta(minutes=10)
+"""How long a completed node must go on without the same failure to count as recovered."""
+
+
+def decide(
+    state: Execution, command: ExecutionCommand | Due, facts: Facts, now: datetime
+) -> tuple[ExecutionEvent, ...] | Rejected:
+    """Return what is to be done about a failure, or what came of what was done."""
+    match command:
+        case NoteFailure():
+            return _failure(state, command, facts, now)
+        case NoteCompletion():
+            return _completion(state, command, now)
+        case NoteEnd():
+            return _end(state, command, facts, now)
+        case Due():
+            return _confirmed(state, now)
+        case _:
+            assert_never(command)
+
+
+def wake_at(state: Execution) -> datetime | None:
+    """Return when the next completed node counts as recovered."""
+    completed = [e.attempt.succeeded_at for e in state.episodes.values() if e.attempt]
+    return min((at + CONFIRMED_AFTER for at in completed if at), default=None)
+
+
+# A failure ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """A plan and what the guard rails said: `rail` is None when the plan is carried out.
+
+    It is `rules` when the plan itself is not to try. `number` counts the episode's tries.
+    """
+
+    plan: Plan
+    rail: str | None
+    reason: str
+    mode: RecoveryMode
+    number: int
+    doubtful: bool
+
+
+def _failure(
+    state: Execution, command: NoteFailure, facts: Facts, now: datetime
+) -> tuple[ExecutionEvent, ...] | Rejected:
+    key = place(command.node_id, command.scope)
+    known = state.episodes.get(key)
+    open_attempt = known.failure.attempt if known and known.failure.run == command.run else 0
+    again = duplicate(command.failure_id, state.decided, command.attempt, open_attempt)
+    if again is not None:
+        return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
+    command = _dated(command, now)
+    before = _ended_by(known, command, now) if known else ()
+    state = reduce(evolve, before, state)
+    episode = state.episodes.get(key)  # gone if what happened before is over
+    kind = classify(command.error)
+    noted, tried_at = _noted(command, kind, facts, now)
+    retried = episode.retried if episode else 0
+    plan = choose(
+        Case(
+            failure_id=command.failure_id,
+            classification=kind,
+            retried=retried,
+            drawn_s=episode.drawn_s if episode else 0.0,
+            transient=noted.transient,
+            retry_after_s=command.error.retry_after_s,
+            deadline=parsed(command.deadline) if command.deadline else None,
+            tried_at=tried_at,
+            now=now,
+        )
+    )
+    decision = _judged(state, command, plan, facts, now, number=retried + 1)
+    return (*before, noted, *_decided(command, noted, decision, now))
+
+
+def _dated(command: NoteFailure, now: datetime) -> NoteFailure:
+    """Let a failure of which nobody told the time have happened now."""
+    failed_at = command.failed_at or written(now)
+    return replace(
+        command, failed_at=failed_at, first_failed_at=command.first_failed_at or failed_at
+    )
+
+
+def _noted(
+    command: NoteFailure, kind: Classification, facts: Facts, now: datetime
+) -> tuple[FailureNoted, datetime | None]:
+    """Return the failure as it was recognised, and when its pattern was last tried."""
+    error, workspace_id = command.error, command.workspace_id
+    own, others, tried_at = experience(facts, workspace_id, error.dependency)
+    belief = believe(kind.failure_type, own, others, now.timestamp())
+    at = place(command.node_id, command.scope)
+    noted = FailureNoted(
+        failure_id=command.failure_id,
+        episode_id=derived("episode", command.execution_id, at, command.run),
+        pattern_id=derived("pattern", workspace_id, command.signature, error.dependency),
+        pattern=PatternFacts(
+            workspace_id=workspace_id,
+            signature=command.signature,
+            dependency=error.dependency,
+            failure_type=kind.failure_type,
+            rule_id=kind.rule_id,
+            root_cause_category=kind.root_cause_category,
+            pattern_source=kind.source,
+            error_type=error_type(error),
+            error_message=error_message(error),
+            error_message_hash=error_message_hash(error),
+            execution_stage=error.stage,
+            context={"rule": kind.rule_id, "node_type": command.node_type},
+        ),
+        execution_id=command.execution_id,
+        workflow_id=command.workflow_id,
+        node_id=command.node_id,
+        node_name=command.node_name,
+        node_type=command.node_type,
+        scope=command.scope,
+        run=command.run,
+        attempt=command.attempt,
+        triggered_by="engine" if command.node_id else "stall",
+        failed_at=command.failed_at,
+        first_failed_at=command.first_failed_at,
+        success_mean=belief.mean,
+        transient=belief.transient,
+        confidence=belief.confidence,
+        evidence={
+            "alpha": belief.alpha,
+            "beta": belief.beta,
+            "own": belief.own,
+            "shared": belief.shared,
+        },
+    )
+    return noted, tried_at
+
+
+def _judged(
+    state: Execution,
+    command: NoteFailure,
+    plan: Plan,
+    facts: Facts,
+    now: datetime,
+    *,
+    number: int,
+) -> _Decision:
+    """Ask the guard rails about a plan that acts by itself."""
+    mode, switch = modes(facts, command.workspace_id)
+    situation = Situation(
+        mode=mode,
+        switch=switch,
+        asked=command.asked,
+        verdict_until=parsed(command.verdict_until) if command.verdict_until else None,
+        deadline=parsed(command.deadline) if command.deadline else None,
+        effect=command.effect,
+        effect_state=command.error.effect_state,
+        node_attempts=state.tried.get(place(command.node_id, command.scope), 0),
+        execution_attempts=tried_on(state, now),
+        now=now,
+    )
+    refusal = first_refusal(situation) if plan.automatic else None
+    rail = "rules" if not plan.automatic else refusal.rail if refusal else None
+    unsure = command.effect not in ("pure", "keyed") and command.error.effect_state == "unknown"
+    return _Decision(
+        plan=plan,
+        rail=rail,
+        reason=refusal.reason if refusal else plan.reason,
+        mode=stricter(mode, switch),
+        number=number,
+        doubtful=unsure,
+    )
+
+
+def _decided(
+    command: NoteFailure, noted: FailureNoted, decision: _Decision, now: datetime
+) -> tuple[ExecutionEvent, ...]:
+    plan, number = decision.plan, decision.number
+    attempt_id = derived("attempt", command.failure_id, number)
+    against = decision.reason if decision.rail not in (None, "rules") else None
+    explanation = explain_decision(noted, plan, number, against, doubtful=decision.doubtful)
+    if decision.rail is None:
+        return (
+            AttemptOrdered(
+                failure_id=command.failure_id,
+                attempt_id=attempt_id,
+                attempt_number=number,
+                strategy=plan.strategy,
+                delay_s=plan.delay_s,
+                drawn_s=plan.drawn_s,
+                probe=plan.probe,
+                reason=plan.reason,
+                ordered_at=written(now),
+                explanation=explanation,
+            ),
+        )
+    late = command.verdict_until is not None and now >= parsed(command.verdict_until)
+    refused = AttemptRefused(
+        failure_id=command.failure_id,
+        attempt_id=attempt_id,
+        attempt_number=number,
+        strategy=plan.strategy,
+        rail=decision.rail,
+        reason=decision.reason,
+        answered=command.asked and not late,
+        shown=decision.mode != "off",
+        refused_at=written(now),
+        explanation=explanation,
+    )
+    closed = EpisodeClosed(
+        episode_id=noted.episode_id,
+        attempt_id=attempt_id,
+        outcome="escalated",
+        attempts=number - 1,
+        duration_s=seconds_between(noted.first_failed_at, now),
+    )
+    return refused, closed
+
+
+# What came of it ------------------------------------------------------------------------
+
+
+def _completion(
+    state: Execution, command: NoteCompletion, now: datetime
+) -> tuple[ExecutionEvent, ...]:
+    """A node completed: the attempt that was open for it has succeeded."""
+    episode = state.episodes.get(place(command.node_id, command.scope))
+    if episode is None or episode.attempt is None or episode.attempt.succeeded_at is not None:
+        return ()
+    if episode.failure.run != command.run:
+        return ()
+    at = min(now, parsed(command.completed_at)) if command.completed_at else now
+    resolution_s = seconds_between(episode.failure.first_failed_at, at)
+    attempt = episode.attempt
+    return (
+        AttemptSucceeded(
+            attempt_id=attempt.attempt_id,
+            pattern_id=episode.failure.pattern_id,
+            teaches=attempt.strategy in UNCHANGED,
+            succeeded_at=written(at),
+            resolution_s=resolution_s,
+            explanation=explain_outcome(
+                episode.failure, attempt.number, attempt.reason, "succeeded", resolution_s
+            ),
+        ),
+    )
+
+
+def _end(
+    state: Execution, command: NoteEnd, facts: Facts, now: datetime
+) -> tuple[ExecutionEvent, ...] | Rejected:
+    """The execution ended: completed nodes are recovered, open attempts have come to nothing."""
+    closed = tuple(e for key in sorted(state.episodes) for e in _ended(state.episodes[key], now))
+    if command.failure is None or state.decided:
+        return closed  # a node failed before: its episode is the execution's
+    own = _failure(state, command.failure, facts, now)
+    return own if isinstance(own, Rejected) else (*closed, *own)
+
+
+def _confirmed(state: Execution, now: datetime) -> tuple[ExecutionEvent, ...]:
+    """Ten minutes have passed since nodes completed: they are recovered."""
+    return tuple(
+        _recovered(episode, episode.attempt)
+        for _, episode in sorted(state.episodes.items())
+        if episode.attempt is not None
+        and episode.attempt.succeeded_at is not None
+        and now - episode.attempt.succeeded_at >= CONFIRMED_AFTER
+    )
+
+
+def _ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[ExecutionEvent, ...]:
+    """Return what a new failure of the same node says about what was open before it."""
+    attempt = episode.attempt
+    if attempt is None:
+        return ()
+    same = episode.failure.pattern.signature == command.signature
+    if attempt.succeeded_at is not None:
+        return (_failed(episode, attempt, "relapsed", now),) if same else _ended(episode, now)
+    if episode.failure.run != command.run:
+        return _ended(episode, now)
+    return (_failed(episode, attempt, "same_failure" if same else "other_failure", now),)
+
+
+def _ended(episode: Episode, now: datetime) -> tuple[ExecutionEvent, ...]:
+    """Close an episode of which nothing more is heard."""
+    attempt = episode.attempt
+    if attempt is None:
+        return ()
+    if attempt.succeeded_at is not None:
+        return (_recovered(episode, attempt),)
+    closed = EpisodeClosed(
+        episode_id=episode.failure.episode_id,
+        attempt_id=attempt.attempt_id,
+        outcome="superseded",
+        attempts=episode.retried,
+        duration_s=seconds_between(episode.failure.first_failed_at, now),
+    )
+    return _failed(episode, attempt, "superseded", now), closed
+
+
+def _recovered(episode: Episode, attempt: Attempt) -> EpisodeClosed:
+    failure = episode.failure
+    duration_s = seconds_between(
+        failure.first_failed_at, attempt.succeeded_at or attempt.ordered_at
+    )
+    return EpisodeClosed(
+        episode_id=failure.episode_id,
+        attempt_id=attempt.attempt_id,
+        outcome="recovered",
+        attempts=episode.retried,
+        duration_s=duration_s,
+        explanation=explain_outcome(
+            failure, attempt.number, attempt.reason, "recovered", duration_s
+        ),
+    )
+
+
+def _failed(
+    episode: Episode,
+    attempt: Attempt,
+    outcome: Literal["same_failure", "other_failure", "superseded", "relapsed"],
+    now: datetime,
+) -> AttemptFailed:
+    spent_s = seconds_between(episode.failure.first_failed_at, now)
+    return AttemptFailed(
+        attempt_id=attempt.attempt_id,
+        pattern_id=episode.failure.pattern_id,
+        teaches=outcome == "same_failure" and attempt.strategy in UNCHANGED,
+        outcome=outcome,
+        failed_at=written(now),
+        resolution_s=spent_s,
+        explanation=explain_outcome(
+            episode.failure, attempt.number, attempt.reason, outcome, spent_s
+        ),
+    )

@@ -1,0 +1,88 @@
+"""State from events. Pure; a released arm is never edited, only joined by a new one."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import assert_never
+
+from perdure_contracts.recovery import (
+    AttemptFailed,
+    AttemptOrdered,
+    AttemptRefused,
+    AttemptSucceeded,
+    EpisodeClosed,
+    ExecutionEvent,
+    FailureNoted,
+)
+
+from .instants import parsed
+from .state import Attempt, Episode, Execution, day_of, episode_of, place
+
+
+def evolve(state: Execution, event: ExecutionEvent) -> Execution:
+    """Return the execution as it stands after `event`."""
+    match event:
+        case FailureNoted():
+            return _noted(state, event)
+        case AttemptOrdered():
+            return _ordered(state, event)
+        case AttemptRefused():
+            return state  # the episode is closed by the event that follows
+        case AttemptSucceeded(attempt_id=attempt_id, succeeded_at=at):
+            key, episode, attempt = _holding(state, attempt_id)
+            done = replace(attempt, succeeded_at=parsed(at))
+            return _with(state, key, replace(episode, attempt=done))
+        case AttemptFailed(attempt_id=attempt_id):
+            key, episode, _ = _holding(state, attempt_id)
+            return _with(state, key, replace(episode, attempt=None))
+        case EpisodeClosed(episode_id=episode_id):
+            return replace(state, episodes=_without(state.episodes, episode_id))
+        case _:
+            assert_never(event)
+
+
+def _noted(state: Execution, event: FailureNoted) -> Execution:
+    key = place(event.node_id, event.scope)
+    known = state.episodes.get(key)
+    goes_on = known is not None and known.failure.episode_id == event.episode_id
+    episode = replace(known, failure=event) if known and goes_on else Episode(event)
+    state = replace(state, decided=state.decided | {event.failure_id})
+    return _with(state, key, episode)
+
+
+def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
+    episode = episode_of(state, event.failure_id)
+    key = place(episode.failure.node_id, episode.failure.scope)
+    ordered_at = parsed(event.ordered_at)
+    attempt = Attempt(
+        attempt_id=event.attempt_id,
+        number=event.attempt_number,
+        strategy=event.strategy,
+        reason=event.reason,
+        ordered_at=ordered_at,
+    )
+    day = day_of(ordered_at)
+    state = replace(
+        state,
+        tried={**state.tried, key: state.tried.get(key, 0) + 1},
+        day=day,
+        tried_today=state.tried_today + 1 if state.day == day else 1,
+    )
+    retried = episode.retried + 1
+    return _with(
+        state, key, replace(episode, retried=retried, drawn_s=event.drawn_s, attempt=attempt)
+    )
+
+
+def _holding(state: Execution, attempt_id: str) -> tuple[str, Episode, Attempt]:
+    for key, episode in state.episodes.items():
+        if episode.attempt is not None and episode.attempt.attempt_id == attempt_id:
+            return key, episode, episode.attempt
+    raise LookupError(f"no open episode has the attempt {attempt_id!r}")
+
+
+def _with(state: Execution, key: str, episode: Episode) -> Execution:
+    return replace(state, episodes={**state.episodes, key: episode})
+
+
+def _without(episodes: Mapping[str, Episode], episode_id: str) -> dict[str, Episode]:
+    return {key: e for key, e in episodes.items() if e.failure.episode_id != episode_id}

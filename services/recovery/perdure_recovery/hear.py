@@ -1,0 +1,133 @@
+"""Messages of others as commands of ours. Pure; None is passed over.
+
+What is heard is scrubbed here once more, whoever should have done it before.
+"""
+
+from dataclasses import replace
+
+from perdure_common.ids import derived
+from perdure_common.scrub import scrub_json, scrub_text
+from perdure_contracts.engine import (
+    ErrorFacts,
+    ExecutionCanceled,
+    ExecutionCompleted,
+    ExecutionFailed,
+    NodeCompleted,
+    NodeFailed,
+)
+from perdure_contracts.message import Envelope
+from perdure_contracts.recovery import (
+    Command,
+    ExecutionCommand,
+    KeepDeadLetter,
+    NoteCompletion,
+    NoteEnd,
+    NoteFailure,
+    NoteLesson,
+    NoteOccurrence,
+    RedriveDeadLetter,
+    SetMode,
+)
+from perdure_contracts.shell import DeadLettered
+from perdure_contracts.topology import TOPICS
+
+from .signature import signature
+
+ENGINE_EVENTS = "perdure.engine.events.v1"
+DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))
+
+
+def hear(message: object, envelope: Envelope) -> Command | None:
+    """Return what `message` asks of recovery, if anything."""
+    match message:
+        case NoteOccurrence() | NoteLesson() | SetMode() | RedriveDeadLetter():
+            return message
+        case NodeFailed():
+            return _node_failed(message)
+        case NodeCompleted() if message.attempt > 1:  # else it never failed
+            return NoteCompletion(
+                execution_id=message.execution_id,
+                node_id=message.node_id,
+                scope=message.scope,
+                run=message.run,
+                completed_at=envelope.time,
+            )
+        case ExecutionCompleted():
+            return NoteEnd(execution_id=message.execution_id, status="SUCCESS")
+        case ExecutionCanceled():
+            return NoteEnd(execution_id=message.execution_id, status="CANCELED")
+        case ExecutionFailed():
+            return _execution_failed(message, envelope)
+        case DeadLettered():
+            return _dead_letter(message, envelope)
+        case _:
+            return None
+
+
+def stream_of(command: ExecutionCommand) -> str:
+    """Return the stream of an execution: the caps hold across all of its nodes."""
+    return command.execution_id
+
+
+def _node_failed(message: NodeFailed) -> NoteFailure:
+    error = _scrubbed(message.error)
+    return NoteFailure(
+        failure_id=message.failure_id,
+        root_failure_id=message.root_failure_id,
+        execution_id=message.execution_id,
+        workflow_id=message.workflow_id,
+        workspace_id=message.workspace_id,
+        node_id=message.node_id,
+        node_name=message.node_name,
+        node_type=message.node_subtype or message.node_type,
+        scope=message.scope,
+        run=message.run,
+        attempt=message.attempt,
+        asked=message.asked,
+        effect=message.effect,
+        error=error,
+        signature=signature(error),
+        failed_at=message.failed_at,
+        first_failed_at=message.first_failed_at,
+        deadline=message.deadline,
+        verdict_until=message.verdict_until,
+    )
+
+
+def _execution_failed(message: ExecutionFailed, envelope: Envelope) -> NoteEnd:
+    """An execution's failure is one of its own only if no node of it failed."""
+    if message.node_id is not None:
+        return NoteEnd(execution_id=message.execution_id, status=message.status)
+    error = _scrubbed(message.error)
+    failure_id = message.failure_id or derived("failure", message.execution_id, envelope.id)
+    at = envelope.time or ""
+    failure = NoteFailure(
+        failure_id=failure_id,
+        root_failure_id=failure_id,
+        execution_id=message.execution_id,
+        workflow_id=message.workflow_id,
+        workspace_id=message.workspace_id,
+        node_id="",
+        node_name="",
+        node_type="",
+        scope=(),
+        run=0,
+        attempt=0,
+        asked=False,
+        effect="unsafe",
+        error=error,
+        signature=signature(error),
+        failed_at=at,
+        first_failed_at=at,
+    )
+    return NoteEnd(execution_id=message.execution_id, status=message.status, failure=failure)
+
+
+def _dead_letter(message: DeadLettered, envelope: Envelope) -> KeepDeadLetter:
+    service = envelope.source.strip("/").partition("/")[0]
+    place = (service, message.topic, message.partition, message.offset, message.stream)
+    return KeepDeadLetter(letter_id=derived("dead-letter", *place), service=service, letter=message)
+
+
+def _scrubbed(error: ErrorFacts) -> ErrorFacts:
+    return replace(error, message=scrub_text(error.message), detail=scrub_json(error.detail))

@@ -1,0 +1,69 @@
+"""Modes: what recovery may do in a workspace, set by people. A stream of its own for each.
+
+The workspace `*` is the switch above all of them: `off` there is the kill switch.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from perdure_common.decider import Facts, Outgoing, Recorded, Rejected, Upsert
+from perdure_contracts.recovery import ModeSet, RecoveryMode, SetMode
+
+TABLE = "recovery_modes"
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What recovery may do in a workspace."""
+
+    mode: RecoveryMode = "auto"
+
+
+def stream_of(command: SetMode) -> str:
+    """Return the stream of a workspace's mode."""
+    return f"{command.workspace_id}/mode"
+
+
+def decide(
+    state: Mode, command: SetMode, facts: Facts, now: datetime
+) -> tuple[ModeSet, ...] | Rejected:
+    """Return that the mode was set, unless it was so already."""
+    del facts, now  # people decide, whenever they like
+    if command.mode == state.mode:
+        return Rejected(
+            f"recovery is in mode {state.mode!r} already for {command.workspace_id!r}", "unchanged"
+        )
+    return (
+        ModeSet(
+            workspace_id=command.workspace_id,
+            mode=command.mode,
+            set_by=command.set_by,
+            reason=command.reason,
+        ),
+    )
+
+
+def evolve(state: Mode, event: ModeSet) -> Mode:
+    """Return the mode after `event`."""
+    del state
+    return Mode(event.mode)
+
+
+def project(state: Mode, recorded: Recorded[ModeSet]) -> tuple[Upsert, ...]:
+    """Return the workspace's row."""
+    del state  # the event says everything
+    event = recorded.event
+    row = {
+        "mode": event.mode,
+        "set_by": event.set_by,
+        "reason": event.reason,
+        "updated_at": recorded.recorded_at,
+    }
+    key = {"tenant_id": recorded.tenant_id, "workspace_id": event.workspace_id}
+    return (Upsert(TABLE, key, row),)
+
+
+def route(state: Mode, recorded: Recorded[ModeSet]) -> tuple[Outgoing, ...]:
+    """Return nothing: modes are read as facts."""
+    del state, recorded
+    return ()

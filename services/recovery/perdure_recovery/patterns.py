@@ -1,0 +1,134 @@
+"""Patterns: which failures came how often, and what unchanged retries taught about them.
+
+A stream of its own for each (workspace, signature, dependency), told by commands of this
+same service. Small enough for one file: state, decide, evolve, project; it sends nothing.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from perdure_common.decider import Facts, Outgoing, Recorded, Upsert
+from perdure_contracts.recovery import (
+    FailureType,
+    NoteOccurrence,
+    PatternCommand,
+    PatternEvent,
+    PatternFacts,
+    PatternSeen,
+    PatternTaught,
+)
+
+from .instants import parsed
+from .transience import Lessons, believe, taught, weights
+
+TABLE = "failure_patterns"
+REMEMBERED_MAX = 50
+"""How many of the latest failures and attempts are remembered, so that none counts twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """How often a pattern occurred, what it was taught, and by what lately."""
+
+    failure_type: FailureType = "unknown"
+    occurrences: int = 0
+    lessons: Lessons = field(default_factory=Lessons)
+    counted: tuple[str, ...] = ()
+
+
+def stream_of(command: PatternCommand) -> str:
+    """Return the stream of a pattern."""
+    return command.pattern_id
+
+
+def decide(
+    state: Pattern, command: PatternCommand, facts: Facts, now: datetime
+) -> tuple[PatternEvent, ...]:
+    """Return that the pattern occurred or was taught; each failure and attempt counts once."""
+    del facts, now  # a pattern knows only what it is told
+    if isinstance(command, NoteOccurrence):
+        seen = PatternSeen(
+            pattern_id=command.pattern_id,
+            failure_id=command.failure_id,
+            pattern=command.pattern,
+            seen_at=command.seen_at,
+            tried=command.tried,
+        )
+        return () if command.failure_id in state.counted else (seen,)
+    lesson = PatternTaught(
+        pattern_id=command.pattern_id,
+        attempt_id=command.attempt_id,
+        succeeded=command.succeeded,
+        learnt_at=command.learnt_at,
+    )
+    return () if command.attempt_id in state.counted else (lesson,)
+
+
+def evolve(state: Pattern, event: PatternEvent) -> Pattern:
+    """Return the pattern as it stands after `event`."""
+    if isinstance(event, PatternSeen):
+        return replace(
+            state,
+            failure_type=event.pattern.failure_type,
+            occurrences=state.occurrences + 1,
+            counted=_remembered(state, event.failure_id),
+        )
+    at = parsed(event.learnt_at).timestamp()
+    return replace(
+        state,
+        lessons=taught(state.lessons, succeeded=event.succeeded, at=at),
+        counted=_remembered(state, event.attempt_id),
+    )
+
+
+def project(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Upsert, ...]:
+    """Return the pattern's row: counted up, and with what is believed of it now."""
+    event, at = recorded.event, recorded.recorded_at
+    counts = weights(state.lessons)
+    belief = believe(state.failure_type, counts, (), at.timestamp())
+    row: dict[str, object] = {
+        "is_transient": belief.transient,
+        "confidence_score": belief.confidence,
+        "updated_at": at,
+    }
+    key = {"id": event.pattern_id}
+    if isinstance(event, PatternTaught):
+        row |= {
+            "lesson_successes": counts.successes,
+            "lesson_failures": counts.failures,
+            "weighed_at": datetime.fromtimestamp(counts.at, tz=at.tzinfo),
+        }
+        return (Upsert(TABLE, key, row),)
+    row |= {"tenant_id": recorded.tenant_id, "last_detected_at": event.seen_at}
+    row |= _columns(event.pattern)
+    if event.tried:
+        row["last_tried_at"] = at
+    if state.occurrences == 1:
+        row |= {"first_detected_at": event.seen_at, "created_at": at}
+    return (Upsert(TABLE, key, row, add={"occurrence_count": 1}),)
+
+
+def route(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Outgoing, ...]:
+    """Return nothing: patterns are read as facts."""
+    del state, recorded
+    return ()
+
+
+def _columns(pattern: PatternFacts) -> dict[str, object]:
+    return {
+        "workspace_id": pattern.workspace_id,
+        "pattern_signature": pattern.signature,
+        "dependency": pattern.dependency,
+        "failure_type": pattern.failure_type,
+        "error_message_hash": pattern.error_message_hash,
+        "error_message": pattern.error_message,
+        "error_type": pattern.error_type,
+        "root_cause_category": pattern.root_cause_category,
+        "pattern_source": pattern.pattern_source,
+        "execution_stage": pattern.execution_stage,
+        "context_metadata": pattern.context,
+    }
+
+
+def _remembered(state: Pattern, name: str) -> tuple[str, ...]:
+    return (*state.counted, name)[-REMEMBERED_MAX:]

@@ -1,0 +1,171 @@
+"""Rows from events: an attempt for every decision, refused ones too, each with its explanation."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from perdure_common.decider import Recorded, Upsert
+from perdure_common.ids import derived
+from perdure_contracts.recovery import (
+    AttemptFailed,
+    AttemptOrdered,
+    AttemptRefused,
+    AttemptSucceeded,
+    EpisodeClosed,
+    ExecutionEvent,
+    Explanation,
+    FailureNoted,
+)
+
+from .state import Execution, episode_of
+
+ATTEMPTS = "recovery_attempts"
+EXPLANATIONS = "recovery_explanations"
+
+_Recorded = Recorded[ExecutionEvent]
+
+
+def project(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
+    """Return the rows that the event writes, given the state right after it."""
+    event = recorded.event
+    match event:
+        case AttemptOrdered():
+            failure = episode_of(state, event.failure_id).failure
+            return _decision(recorded, event, failure, _ordered(event))
+        case AttemptRefused() if event.shown:
+            failure = episode_of(state, event.failure_id).failure
+            return _decision(recorded, event, failure, _refused(event))
+        case AttemptSucceeded():
+            outcome = {
+                "status": "succeeded",
+                "completed_at": event.succeeded_at,
+                "actual_resolution_time": timedelta(seconds=event.resolution_s),
+            }
+            return _outcome(recorded, event.attempt_id, outcome, event.explanation)
+        case AttemptFailed():
+            superseded = event.outcome == "superseded"
+            outcome = {
+                "status": "superseded" if superseded else "failed",
+                "success": None if superseded else False,
+                "recovery_outcome": event.outcome,
+                "completed_at": event.failed_at,
+                "actual_resolution_time": timedelta(seconds=event.resolution_s),
+            }
+            return _outcome(recorded, event.attempt_id, outcome, event.explanation)
+        case EpisodeClosed(outcome="recovered", explanation=Explanation() as explanation):
+            outcome = {"success": True, "recovery_outcome": "recovered"}
+            return _outcome(recorded, event.attempt_id, outcome, explanation)
+        case _:
+            return ()
+
+
+def _ordered(event: AttemptOrdered) -> Mapping[str, object]:
+    return {
+        "status": "planned",
+        "triggered_by": "probe" if event.probe else None,
+        "estimated_resolution_time": timedelta(seconds=event.delay_s),
+        "recovery_context": {
+            "delay_s": event.delay_s,
+            "drawn_s": event.drawn_s,
+            "changed": {},
+            "refused_by": None,
+        },
+    }
+
+
+def _refused(event: AttemptRefused) -> Mapping[str, object]:
+    by_rules = "dead_lettered" if event.strategy == "dead_letter" else "escalated"
+    return {
+        "status": "refused",
+        "recovery_outcome": by_rules if event.rail == "rules" else f"refused:{event.rail}",
+        "completed_at": event.refused_at,
+        "actual_resolution_time": timedelta(0),
+        "recovery_context": {"changed": {}, "refused_by": event.rail, "answered": event.answered},
+    }
+
+
+def _decision(
+    recorded: _Recorded,
+    event: AttemptOrdered | AttemptRefused,
+    failure: FailureNoted,
+    row: Mapping[str, object],
+) -> tuple[Upsert, Upsert]:
+    """Return the two rows of a decision; both have the failure's names, times and texts."""
+    pattern, at = failure.pattern, recorded.recorded_at
+    shared: dict[str, object] = {
+        "tenant_id": recorded.tenant_id,
+        "workspace_id": pattern.workspace_id,
+        "execution_id": failure.execution_id,
+        "node_id": failure.node_id,
+        "recovery_strategy": event.strategy,
+        "created_at": at,
+        "updated_at": at,
+    }
+    attempt: dict[str, object] = {
+        **shared,
+        "workflow_id": failure.workflow_id,
+        "scope": failure.scope,
+        "run": failure.run,
+        "episode_id": failure.episode_id,
+        "failure_id": failure.failure_id,
+        "failure_pattern_id": failure.pattern_id,
+        "attempt_number": event.attempt_number,
+        "recovery_reason": event.reason,
+        "started_at": at,
+        "error_message": pattern.error_message,
+        "confidence_score": failure.success_mean,
+        "ai_reasoning": f"{event.reason} {event.explanation.confidence_explanation}",
+        **row,
+    }
+    attempt["triggered_by"] = row.get("triggered_by") or failure.triggered_by
+    explanation: dict[str, object] = {
+        **shared,
+        "recovery_attempt_id": event.attempt_id,
+        **_texts(event.explanation),
+        "technical_details": {
+            "rule": pattern.rule_id,
+            "error_type": pattern.error_type,
+            "dependency": pattern.dependency,
+            "transient": failure.transient,
+            **failure.evidence,
+        },
+        "error_pattern_matched": pattern.signature,
+        "failure_category": pattern.failure_type,
+        "ai_analysis_used": False,
+        "explanation_source": "rule",
+        "generation_model": "none",
+        "generation_confidence": failure.confidence,
+        "failure_time": failure.failed_at,
+        "explanation_generated_at": at,
+    }
+    return (
+        Upsert(ATTEMPTS, {"id": event.attempt_id}, attempt, new=True),
+        Upsert(EXPLANATIONS, {"id": _explanation_id(event.attempt_id)}, explanation, new=True),
+    )
+
+
+def _outcome(
+    recorded: _Recorded, attempt_id: str, row: Mapping[str, object], explanation: Explanation
+) -> tuple[Upsert, Upsert]:
+    at = recorded.recorded_at
+    texts = {**_texts(explanation), "explanation_generated_at": at, "updated_at": at}
+    return (
+        Upsert(ATTEMPTS, {"id": attempt_id}, {**row, "updated_at": at}),
+        Upsert(EXPLANATIONS, {"id": _explanation_id(attempt_id)}, texts),
+    )
+
+
+def _texts(explanation: Explanation) -> dict[str, object]:
+    return {
+        "failure_summary": explanation.failure_summary,
+        "root_cause": explanation.root_cause,
+        "retry_decision": explanation.retry_decision,
+        "confidence_explanation": explanation.confidence_explanation,
+        "user_action_required": explanation.user_action_required,
+        "estimated_resolution_time": explanation.estimated_resolution_time,
+        "severity_level": explanation.severity_level,
+        "display_category": explanation.display_category,
+    }
+
+
+def _explanation_id(attempt_id: str) -> str:
+    return derived("explanation", attempt_id)

@@ -1,0 +1,78 @@
+"""Messages from events: the engine gets its verdict, the pattern its lesson."""
+
+from perdure_common.decider import Outgoing, Recorded
+from perdure_contracts.engine import RecoveryVerdict
+from perdure_contracts.recovery import (
+    AttemptFailed,
+    AttemptOrdered,
+    AttemptRefused,
+    AttemptSucceeded,
+    ExecutionEvent,
+    FailureNoted,
+    NoteLesson,
+    NoteOccurrence,
+)
+
+from .state import Execution, episode_of
+from .strategy import UNCHANGED
+
+ENGINE = "perdure.engine.commands.v1"
+OWN = "perdure.recovery.commands.v1"
+
+
+def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoing, ...]:
+    """Return the messages that the event sends, given the state right after it."""
+    event = recorded.event
+    match event:
+        case AttemptOrdered():
+            failure = episode_of(state, event.failure_id).failure
+            verdict = RecoveryVerdict(
+                failure_id=event.failure_id,
+                execution_id=failure.execution_id,
+                node_id=failure.node_id,
+                verdict="retry",
+                attempt_id=event.attempt_id,
+                delay_s=event.delay_s,
+            )
+            seen = _occurrence(failure, tried=event.strategy in UNCHANGED)
+            return Outgoing(ENGINE, failure.execution_id, verdict), seen
+        case AttemptRefused():
+            failure = episode_of(state, event.failure_id).failure
+            seen = _occurrence(failure, tried=False)
+            if not event.answered:
+                return (seen,)
+            verdict = RecoveryVerdict(
+                failure_id=event.failure_id,
+                execution_id=failure.execution_id,
+                node_id=failure.node_id,
+                verdict="give_up",
+                attempt_id=event.attempt_id,
+            )
+            return Outgoing(ENGINE, failure.execution_id, verdict), seen
+        case AttemptSucceeded(succeeded_at=at) if event.teaches:
+            return (_lesson(event, at, succeeded=True),)
+        case AttemptFailed(failed_at=at) if event.teaches:
+            return (_lesson(event, at, succeeded=False),)
+        case _:
+            return ()
+
+
+def _occurrence(failure: FailureNoted, *, tried: bool) -> Outgoing:
+    message = NoteOccurrence(
+        pattern_id=failure.pattern_id,
+        failure_id=failure.failure_id,
+        pattern=failure.pattern,
+        seen_at=failure.failed_at,
+        tried=tried,
+    )
+    return Outgoing(OWN, failure.pattern_id, message)
+
+
+def _lesson(event: AttemptSucceeded | AttemptFailed, at: str, *, succeeded: bool) -> Outgoing:
+    message = NoteLesson(
+        pattern_id=event.pattern_id,
+        attempt_id=event.attempt_id,
+        succeeded=succeeded,
+        learnt_at=at,
+    )
+    return Outgoing(OWN, event.pattern_id, message)

@@ -1,0 +1,80 @@
+"""What recovery must remember about an execution in order to decide."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from perdure_contracts.recovery import FailureNoted, Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An automatic attempt whose outcome is not known, or not confirmed, yet.
+
+    `succeeded_at` is when the node completed after it.
+    """
+
+    attempt_id: str
+    number: int
+    strategy: Strategy
+    reason: str
+    ordered_at: datetime
+    succeeded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A node's failures from the first one on, until it is recovered or given up.
+
+    `failure` is the latest one, `attempt` what is being tried about it. `retried` counts
+    the attempts so far, `drawn_s` is the wait drawn for the last of them.
+    """
+
+    failure: FailureNoted
+    retried: int = 0
+    drawn_s: float = 0.0
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The open episodes of an execution, and what the guard rails count.
+
+    `episodes` are keyed by node and scope; `decided` has the failures that were decided;
+    `tried` counts automatic attempts by node and scope over all runs, `tried_today` those
+    of the whole execution on the UTC day `day`.
+    """
+
+    episodes: Mapping[str, Episode] = field(default_factory=dict[str, Episode])
+    decided: frozenset[str] = frozenset()
+    tried: Mapping[str, int] = field(default_factory=dict[str, int])
+    day: str = ""
+    tried_today: int = 0
+
+
+def place(node_id: str, scope: tuple[tuple[str, int], ...]) -> str:
+    """Return the key of a node in a scope: `node`, or `node@region.0/inner.2`."""
+    path = "/".join(f"{region}.{iteration}" for region, iteration in scope)
+    return f"{node_id}@{path}" if path else node_id
+
+
+def episode_of(state: Execution, failure_id: str) -> Episode:
+    """Return the open episode whose latest failure is `failure_id`.
+
+    Raises:
+        LookupError: None is, which is a bug: decisions follow their failure at once.
+    """
+    for episode in state.episodes.values():
+        if episode.failure.failure_id == failure_id:
+            return episode
+    raise LookupError(f"no open episode has the failure {failure_id!r}")
+
+
+def tried_on(state: Execution, now: datetime) -> int:
+    """Return the execution's automatic attempts on the UTC day of `now`."""
+    return state.tried_today if state.day == day_of(now) else 0
+
+
+def day_of(moment: datetime) -> str:
+    """Return the UTC day of an instant: `2026-01-31`."""
+    return moment.astimezone(UTC).date().isoformat()
