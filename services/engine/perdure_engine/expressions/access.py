@@ -1,10 +1,10 @@
 """Reading from data: `.key` and `[key]`, the roots of the scope, and other nodes' items."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Final, TypeAlias
 
 from .errors import ExpressionError
-from .limits import Frame, Value
+from .limits import Frame, Value, kind_of
 from .moment import Moment
 from .registry import PROPERTIES
 from .scope import NodeView, Scope
@@ -14,9 +14,12 @@ Run: TypeAlias = Callable[[Frame], Value]
 """A compiled node."""
 
 
+_NOTHING: Final = type(None)
+
+
 def member(f: Frame, of: Value, key: str | int) -> Value:
     """`of.key`: null where there is none, and of null. Keys are data, never attributes."""
-    kind: type[Any] = type(of)
+    kind = kind_of(of)
     if kind is dict:
         return of.get(key if type(key) is str else str(key))
     if kind is list:
@@ -136,7 +139,7 @@ def path_reader(base: Run, keys: tuple[str | int, ...]) -> Run:
         def names(f: Frame) -> Value:
             value = base(f)
             for key in keys:
-                value = value.get(key) if type(value) is dict else member(f, value, key)
+                value = value.get(key) if kind_of(value) is dict else member(f, value, key)
             return value
 
         return names
@@ -154,14 +157,16 @@ def fast_path(keys: tuple[str | int, ...]) -> Callable[[Scope], Value]:
     """`$json.a.b` without a frame, as long as it meets only objects and arrays."""
 
     def read(scope: Scope) -> Value:
-        value = scope.json
+        value: Value = scope.json
         for key in keys:
-            kind: type[Any] = type(value)
+            kind = kind_of(value)
             if kind is dict:
                 value = value.get(key if type(key) is str else str(key))
             elif kind is list:
                 value = _element(value, key)
-            elif value is not None:
+            elif kind is _NOTHING:
+                return None
+            else:
                 return member(Frame(scope), value, key)
         return value
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from .limits import kind_of
 from .syntax import Member, Node, Root, View
 
 
@@ -45,7 +46,7 @@ def walk(node: Any) -> Iterator[Any]:
     pending: list[Any] = [node]
     while pending:
         each = pending.pop()
-        if isinstance(each, tuple):
+        if kind_of(each) is tuple:
             pending.extend(each)
         elif is_dataclass(each):
             yield each
@@ -74,9 +75,8 @@ def references_of(node: Node) -> References:
                 roots.add("$input")
             else:
                 nodes.add(each.node)
-        elif isinstance(each, Member) and isinstance(each.of, Root):
-            if each.of.name == "$context" and isinstance(each.key, str):
-                context.add(each.key)
+        elif isinstance(each, Member) and each.of == Root(each.of.at, "$context"):
+            context.add(str(each.key))
     return References(
         nodes=frozenset(nodes),
         context=frozenset(context),

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .access import ROOT_READERS, Run, computed, path_reader, view_reader
+from .calls import bind, elements, named_function, placed, spread_into, wrong_type
 from .errors import ExpressionError
-from .limits import NESTING_MAX, Frame, Value
+from .limits import NESTING_MAX, Frame, Value, kind_of
 from .operators import BINARY, UNARY
 from .regex import compile_regex
-from .registry import FUNCTIONS, METHODS, Callback, Method
+from .registry import FUNCTIONS, METHODS, Callback
 from .syntax import (
     Argument,
     ArrayLiteral,
@@ -28,7 +29,6 @@ from .syntax import (
     MethodCall,
     Node,
     ObjectLiteral,
-    Pattern,
     RegexLiteral,
     Root,
     Spread,
@@ -36,7 +36,7 @@ from .syntax import (
     Unary,
     View,
 )
-from .values import described, joined, to_text, truthy, type_name
+from .values import joined, to_text, truthy, type_name
 
 
 class Compiler:
@@ -211,10 +211,10 @@ class Compiler:
             if value is not None:
                 return type_name(value)
             holder = of(f)
-            name = fixed if key is None else key(f)
-            if type(holder) is dict:
+            name: Value = fixed if key is None else key(f)
+            if kind_of(holder) is dict:
                 return "object" if to_text(f, name) in holder else "undefined"
-            there = type(holder) is list and type(name) is int and 0 <= name < len(holder)
+            there = kind_of(holder) is list and kind_of(name) is int and 0 <= name < len(holder)
             return "object" if there else "undefined"
 
         return told
@@ -287,7 +287,7 @@ class Compiler:
 
         def call(f: Frame) -> Value:
             this = of(f)
-            found = methods.get(type(this))
+            found = methods.get(kind_of(this))
             if found is None:
                 if this is None and lenient:
                     return None
@@ -352,80 +352,12 @@ def _single(
 
         def compare(f: Frame) -> Value:
             a, b = left(f), right(f)
-            if type(a) is str and type(b) is str and len(a) < 100:
+            if kind_of(a) is str and kind_of(b) is str and len(a) < 100:
                 return (a == b) is wanted
             return apply(f, a, b)
 
         return compare
     return lambda f: apply(f, left(f), right(f))
-
-
-def bind(f: Frame, pattern: Pattern, value: Value) -> None:
-    """Put an argument into its slots."""
-    if pattern.slot >= 0:
-        f.slots[pattern.slot] = value
-        return
-    for key, part in pattern.parts:
-        bind(f, part, computed(f, value, key))
-
-
-def named_function(node: FunctionName) -> Run:
-    """A known function as an argument."""
-    found: Method = FUNCTIONS[node.name]
-
-    def make(f: Frame) -> Callback:
-        def call(*values: Value) -> Value:
-            f.spend(1)
-            return found.call(f, None, values)
-
-        return call
-
-    return make
-
-
-def elements(f: Frame, value: Value) -> list[Value]:
-    """What a spread in an array takes: an array's elements, a text's characters.
-
-    Raises:
-        ExpressionError: `expression_type` for anything else.
-    """
-    if type(value) is list:
-        f.spend(len(value))
-        return value
-    if type(value) is str:
-        f.array(len(value))
-        return list(value)
-    raise ExpressionError(
-        "expression_type", f"'...' needs an array here, but got {described(value)}: add ?? []."
-    )
-
-
-def spread_into(f: Frame, made: dict[str, Value], value: Value) -> None:
-    """What a spread in an object takes: the entries of objects, arrays and texts."""
-    if type(value) is dict:
-        f.object(len(value))
-        made.update(value)
-    elif type(value) is list or type(value) is str:
-        f.object(len(value))
-        made.update((str(place), each) for place, each in enumerate(value))
-
-
-def wrong_type(name: str, this: Value, at: int) -> ExpressionError:
-    """The error for a method on a value that does not have it."""
-    if this is None:
-        message = (
-            f"{name}() was called on null: the value is missing; write ?.{name}(…) to allow it."
-        )
-    else:
-        message = f"{described(this).capitalize()} has no method {name}()."
-    return ExpressionError("expression_type", message, at)
-
-
-def placed(error: ExpressionError, at: int) -> ExpressionError:
-    """An error with its place, unless a place further inside is known already."""
-    if error.position is None:
-        error.position = at
-    return error
 
 
 _BY_NODE: Final[dict[type, Callable[[Compiler, Any], Run]]] = {

@@ -11,10 +11,10 @@ class Cursor:
     def __init__(self, tokens: list[Token], source: str) -> None:
         self.tokens = tokens
         self.source = source
-        self.at = 0
+        self.at: int = 0
         self.depth = 0
-        self.nodes = 0
-        self.slots = 0
+        self.nodes: int = 0
+        self.slots: int = 0
         self.locals: dict[str, int] = {}
 
     def fail(self, message: str, at: int, code: str = "expression_syntax") -> ExpressionError:

@@ -195,7 +195,7 @@ class Lexer:
         return _ESCAPES.get(escape, escape)
 
     def coded(self, escape: str, at: int) -> str:
-        """The character of `\\xNN`, `\\uNNNN` or `\\u{N…}`."""
+        """The character of a hexadecimal escape, behind its `x` or `u`."""
         text, length = self.text, "2" if escape == "x" else "4"
         after = self.at + int(length)
         digits = text[self.at : after]

@@ -5,6 +5,7 @@ an arrow function costs the size of its body, each method what it touches. One u
 is about 100 ns of work, so a whole evaluation stays in the order of 10 ms.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from .errors import ExpressionError
@@ -12,6 +13,9 @@ from .scope import Scope
 
 Value: TypeAlias = Any
 """Plain JSON, or one of the two values that never leave: `Moment` and `Regex`."""
+
+kind_of: Final[Callable[[Value], type[object]]] = type
+"""`type`, for values of which nothing more is known."""
 
 SOURCE_MAX: Final = 16_384
 """Characters of one expression, and of the code inside one template's braces."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .errors import ExpressionError
-from .limits import Frame, Value
+from .limits import Frame, Value, kind_of
 from .moment import Moment
 from .values import (
     SAFE,
@@ -27,17 +27,17 @@ from .values import (
 
 def add(f: Frame, left: Value, right: Value) -> Value:
     """`+`: joins if either side is text after conversion, else adds."""
-    if type(left) is str and type(right) is str:
+    if kind_of(left) is str and kind_of(right) is str:
         return joined(f, [left, right])
     left, right = primitive(f, left), primitive(f, right)
-    if type(left) is str or type(right) is str:
+    if kind_of(left) is str or kind_of(right) is str:
         return joined(f, [to_text(f, left), to_text(f, right)])
     return _settled(to_number(f, left) + to_number(f, right))
 
 
 def _settled(result: int | float) -> int | float:
     """A result in the one form of numbers."""
-    if type(result) is int:
+    if kind_of(result) is int:
         return result if -SAFE <= result <= SAFE else double(result)
     return number(result)
 
@@ -88,25 +88,25 @@ def power(base: float, exponent: float) -> int | float:
 
 def less_or_equal(f: Frame, left: Value, right: Value) -> bool:
     """`<=`: not the reverse of `>`, as NaN is neither."""
-    if type(left) in _PLAIN and type(right) in _PLAIN:
+    if kind_of(left) in _PLAIN and kind_of(right) in _PLAIN:
         return left <= right
     return less(f, left, right) or _as_equal(f, left, right)
 
 
 def _as_equal(f: Frame, left: Value, right: Value) -> bool:
     """Whether two values that `<` compares are equal for it."""
-    left = left if type(left) is Moment else primitive(f, left)
-    right = right if type(right) is Moment else primitive(f, right)
-    if type(left) is str and type(right) is str:
+    left = left if kind_of(left) is Moment else primitive(f, left)
+    right = right if kind_of(right) is Moment else primitive(f, right)
+    if kind_of(left) is str and kind_of(right) is str:
         return same(f, left, right)
     return to_number(f, left) == to_number(f, right)
 
 
 def contains_key(f: Frame, key: Value, of: Value) -> bool:
     """`in`: a key of an object, an index of an array."""
-    if type(of) is dict:
+    if kind_of(of) is dict:
         return to_text(f, key) in of
-    if type(of) is list:
+    if kind_of(of) is list:
         text = to_text(f, key)
         return text == "length" or (
             text.isdecimal() and text.isascii() and len(text) < 16 and int(text) < len(of)

@@ -1,10 +1,9 @@
 """What leaves an expression: plain JSON, printed text, and nothing that would hurt later."""
 
 import math
-from typing import Any
 
 from .errors import ExpressionError
-from .limits import DATA_DEPTH_MAX, RESULT_NODES_MAX, ROOM, Frame, Value
+from .limits import DATA_DEPTH_MAX, RESULT_NODES_MAX, ROOM, Frame, Value, kind_of
 from .moment import Moment
 from .regex import Regex
 from .values import joined, number_text, quoted, too_deep
@@ -19,7 +18,7 @@ def settled(value: Value) -> Value:
         ExpressionError: `not_a_number`, `expression_depth`, or `expression_output` when it
             is larger than a result may be (what appears twice counts twice).
     """
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     if kind is bool or kind is int or value is None:
         return value
     if kind is str:
@@ -37,7 +36,7 @@ class _Settler:
 
     def settle(self, value: Value, depth: int) -> Value:
         """One value; its weight is added to `nodes` and `size`."""
-        kind: type[Any] = type(value)
+        kind = kind_of(value)
         self.nodes += 1
         if kind is str:
             self.size += len(value)
@@ -61,7 +60,9 @@ class _Settler:
         known = self.seen.get(id(value))
         if known is None:
             nodes, size = self.nodes, self.size
-            result = self.array(value, depth) if type(value) is list else self.object(value, depth)
+            result = (
+                self.array(value, depth) if kind_of(value) is list else self.object(value, depth)
+            )
             self.seen[id(value)] = (result, self.nodes - nodes, self.size - size)
         else:
             result, nodes, size = known
@@ -120,7 +121,7 @@ def printed(f: Frame, value: Value) -> str:
     Raises:
         ExpressionError: `not_a_number` for NaN and infinity.
     """
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     if kind is str:
         return value
     if value is None:
@@ -147,7 +148,7 @@ def json_text(f: Frame, value: Value, indent: str = "") -> str:
 
 def _write(f: Frame, value: Value, indent: str, line: str, parts: list[str], depth: int) -> None:
     """Append the JSON of one value; `line` is the line end with the outer indentation."""
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     f.spend(1)
     if kind is str:
         f.text(len(value), value.isascii())
@@ -170,7 +171,7 @@ def _write_all(
     f: Frame, value: Value, indent: str, line: str, parts: list[str], depth: int
 ) -> None:
     """Append the JSON of an array or object."""
-    is_list = type(value) is list
+    is_list = kind_of(value) is list
     opener, closer = "[]" if is_list else "{}"
     if not value:
         parts.append(opener + closer)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from .errors import ExpressionError
-from .limits import Frame, Value
+from .limits import Frame, Value, kind_of
 from .values import described
 
 Arguments: TypeAlias = Sequence[Value]
@@ -80,7 +80,7 @@ def array(name: str, value: Value) -> list[Value]:
     Raises:
         ExpressionError: `expression_type` when it is none.
     """
-    if type(value) is not list:
+    if kind_of(value) is not list:
         raise ExpressionError(
             "expression_type", f"{name}() needs an array, but got {described(value)}."
         )

@@ -8,16 +8,17 @@ To write two braces as text, write `{{ '{{' }}`.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from perdure_contracts.message import Json
 
 from .access import fast_path
 from .analysis import References, fixed_path, references_of
-from .compiler import Compiler, placed
+from .calls import placed
+from .compiler import Compiler
 from .errors import ExpressionError
 from .lexer import Lexer
-from .limits import SOURCE_MAX, TEMPLATE_MAX, VALUE_DEPTH_MAX, Frame, Value
+from .limits import SOURCE_MAX, TEMPLATE_MAX, VALUE_DEPTH_MAX, Frame, Value, kind_of
 from .output import not_a_number, printed, settled
 from .parser import parse_tokens
 from .scope import Scope
@@ -115,7 +116,7 @@ class Expression(Compiled):
             if self._fast is None:
                 return super().evaluate(scope)
             value = self._fast(scope)
-            if type(value) is float and not math.isfinite(value):
+            if kind_of(value) is float and not math.isfinite(value):
                 raise not_a_number(value)
             return value
         except ExpressionError as error:
@@ -224,9 +225,9 @@ def compile_value(value: Json, path: str = "") -> Compiled:
 
 def _compile_value(value: Json, path: str, depth: int) -> Compiled:
     """One level of parameters."""
-    if type(value) is str:
+    if kind_of(value) is str:
         return compile_template(value, path)
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     if kind is not list and kind is not dict:
         return Constant(value)
     if depth > VALUE_DEPTH_MAX:

@@ -10,10 +10,10 @@ import json
 import math
 import re
 from struct import unpack
-from typing import Any, Final
+from typing import Final
 
 from .errors import ExpressionError
-from .limits import DATA_DEPTH_MAX, Frame, Value
+from .limits import DATA_DEPTH_MAX, Frame, Value, kind_of
 from .moment import Moment
 from .regex import Regex
 
@@ -66,7 +66,7 @@ def text_to_number(text: str) -> int | float:
 
 def to_number(f: Frame, value: Value) -> int | float:
     """ToNumber: null is 0, an object NaN, an array the number of its text."""
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     if kind is int:
         return value if -SAFE <= value <= SAFE else double(value)
     if kind is float:
@@ -87,7 +87,7 @@ def to_number(f: Frame, value: Value) -> int | float:
 
 def to_integer(f: Frame, value: Value, default: int = 0) -> int:
     """ToIntegerOrInfinity, clamped to ±2^53; `default` for null, 0 for NaN."""
-    if type(value) is int:
+    if kind_of(value) is int:
         return max(-SAFE, min(SAFE, value))
     if value is None:
         return default
@@ -100,7 +100,7 @@ def to_integer(f: Frame, value: Value, default: int = 0) -> int:
 def to_int32(f: Frame, value: Value) -> int:
     """ToInt32, for the bitwise operators."""
     amount = to_number(f, value)
-    if type(amount) is float and not math.isfinite(amount):
+    if kind_of(amount) is float and not math.isfinite(amount):
         return 0
     bits = int(amount) & 0xFFFFFFFF
     return bits - 0x100000000 if bits & 0x80000000 else bits
@@ -108,7 +108,7 @@ def to_int32(f: Frame, value: Value) -> int:
 
 def number_text(value: int | float) -> str:
     """Number::toString: shortest digits, exponent from 1e21 and below 1e-6."""
-    if type(value) is int:
+    if kind_of(value) is int:
         if -(10**21) < value < 10**21:
             return str(value)
         value = double(value)
@@ -145,7 +145,7 @@ def _placed(digits: str, point: int) -> str:
 
 def to_text(f: Frame, value: Value, depth: int = 0) -> str:
     """ToString: null is 'null', an object '[object Object]', an array its joined elements."""
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     if kind is str:
         return value
     if kind is int or kind is float:
@@ -189,7 +189,7 @@ def too_deep() -> ExpressionError:
 
 def truthy(value: Value) -> bool:
     """ToBoolean: null, false, 0, NaN and '' are false, all else is true."""
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     if kind is bool:
         return value
     if kind is str or kind is int:
@@ -203,7 +203,7 @@ def truthy(value: Value) -> bool:
 
 def type_name(value: Value) -> str:
     """What `typeof` says of a value that is there."""
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     if kind is str:
         return "string"
     if kind is bool:
@@ -213,16 +213,21 @@ def type_name(value: Value) -> str:
 
 def described(value: Value) -> str:
     """What an error message calls a value."""
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     if value is None:
         return "null"
-    names = {list: "an array", dict: "an object", Moment: "a date", Regex: "a regular expression"}
+    names: dict[type[object], str] = {
+        list: "an array",
+        dict: "an object",
+        Moment: "a date",
+        Regex: "a regular expression",
+    }
     return names.get(kind) or f"a {type_name(value)}"
 
 
 def primitive(f: Frame, value: Value) -> Value:
     """ToPrimitive with the default hint: arrays, objects and dates become text."""
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     if kind is list or kind is dict or kind is Moment or kind is Regex:
         return to_text(f, value)
     return value
@@ -230,8 +235,8 @@ def primitive(f: Frame, value: Value) -> Value:
 
 def same(f: Frame, left: Value, right: Value) -> bool:
     """`===`: arrays and objects are equal to themselves only, dates by their instant."""
-    kind: type[Any] = type(left)
-    other: type[Any] = type(right)
+    kind = kind_of(left)
+    other = kind_of(right)
     if kind is str:
         if other is not str or len(left) != len(right):
             return False
@@ -248,8 +253,8 @@ def equal(f: Frame, left: Value, right: Value) -> bool:
     """`==`: null equals only null; numbers, texts and booleans are compared as numbers."""
     if left is None or right is None:
         return left is right
-    kind: type[Any] = type(left)
-    other: type[Any] = type(right)
+    kind = kind_of(left)
+    other = kind_of(right)
     kind = int if kind is float else kind
     other = int if other is float else other
     objects = (list, dict, Moment, Regex)
@@ -269,11 +274,11 @@ def order_key(text: str) -> bytes:
 
 def less(f: Frame, left: Value, right: Value) -> bool:
     """`<`: texts by code unit, all else as numbers; NaN is never less."""
-    if type(left) is not Moment:
+    if kind_of(left) is not Moment:
         left = primitive(f, left)
-    if type(right) is not Moment:
+    if kind_of(right) is not Moment:
         right = primitive(f, right)
-    if type(left) is str and type(right) is str:
+    if kind_of(left) is str and kind_of(right) is str:
         shorter = left if len(left) < len(right) else right
         f.scan(shorter)
         if left.isascii() and right.isascii():

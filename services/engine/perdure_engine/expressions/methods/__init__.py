@@ -2,6 +2,18 @@
 
 from perdure_engine.expressions.registry import CONSTANTS, FUNCTIONS, METHODS
 
-from . import strings
+from . import arrays, dates, encodings, maths, numbers, objects, regexes, strings
 
-__all__ = ["CONSTANTS", "FUNCTIONS", "METHODS", "strings"]
+__all__ = [
+    "CONSTANTS",
+    "FUNCTIONS",
+    "METHODS",
+    "arrays",
+    "dates",
+    "encodings",
+    "maths",
+    "numbers",
+    "objects",
+    "regexes",
+    "strings",
+]
