@@ -8,7 +8,7 @@ followed by `forget`, which drops every stream that it touched.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from perdure_contracts.message import NAMES
 from perdure_contracts.shell import CommandRejected, DeadLettered, StreamUnparked
@@ -74,7 +74,7 @@ def fact_key(tenant_id: str, lookup: Lookup) -> FactKey:
 
 
 def _frozen(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(cast(list[object], value)) if isinstance(value, list) else value
 
 
 @dataclass(slots=True)

@@ -1,0 +1,13 @@
+"""What a command says when it cannot do what was asked."""
+
+
+class CommandError(Exception):
+    """One sentence: what is wrong, where, and what to do. `exit_code` ends the process.
+
+    1: what was asked for did not happen. 2: it was asked for in the wrong way.
+    """
+
+    def __init__(self, message: str, *, exit_code: int = 1, code: str = "failed") -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.code = code
