@@ -1,15 +1,12 @@
 """What only a server can do to the store: go away, deadlock, have two owners at once."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from perdure_common import migrate
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.decider import Lookup, Upsert
 from perdure_common.shell.ports import (
@@ -25,45 +22,18 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TENANT = "00000000-0000-7000-8000-000000000001"
 A = "00000000-0000-7000-8000-00000000000a"
 
-TABLES = """
--- migrate:up
-CREATE TABLE thing (
-    id uuid PRIMARY KEY,
-    tenant_id uuid NOT NULL,
-    name varchar(8) NOT NULL,
-    number bigint CHECK (number > 0),
-    at timestamptz,
-    doc jsonb
-);
-CREATE TABLE latest (tenant_id text, place text, number bigint, PRIMARY KEY (tenant_id, place));
--- migrate:down
-DROP TABLE latest;
-DROP TABLE thing;
-"""
+
+@pytest.fixture
+async def store(postgres: PostgresStore) -> PostgresStore:
+    await postgres.claim(["0", "1"], "me")
+    return postgres
 
 
 @pytest.fixture
-async def migrated(database: str, tmp_path: Path) -> str:
-    shutil.copytree(migrate.folder() / migrate.SHELL, tmp_path / migrate.SHELL)
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "0001_tables.sql").write_text(TABLES)
-    await migrate.up(database, "shop", tmp_path)
-    return database
-
-
-@pytest.fixture
-async def store(migrated: str) -> AsyncIterator[PostgresStore]:
-    store = PostgresStore(migrated, "shop")
-    await store.claim(["0", "1"], "me")
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def other(migrated: str) -> AsyncIterator[Any]:
+async def other(shop: str) -> AsyncIterator[Any]:
     """A connection beside the store's, for looking and for getting in the way."""
     connection: Any = await asyncpg.connect(
-        migrated, server_settings={"search_path": "shop", "application_name": "test"}
+        shop, server_settings={"search_path": "shop", "application_name": "test"}
     )
     yield connection
     await connection.close()
@@ -219,8 +189,8 @@ async def test_writers_of_the_same_rows_do_not_lose_counts(store: PostgresStore)
 @pytest.mark.parametrize(
     ("upsert", "why"),
     [
-        (thing(A, name="longer than eight"), "too long"),
-        (thing(A, number=0), "thing_number_check"),
+        (thing(A, name="nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"), "too long"),
+        (thing(A, number=-1), "thing_number_check"),
         (thing(A, number=2**63), "does not fit"),
         (thing(A, number="7"), "does not fit"),
         (thing(A, at="yesterday"), "thing.at"),

@@ -243,11 +243,7 @@ class MemoryStore:
 
     def _check_rows(self, batch: Sequence[ShardCommit]) -> None:
         rows = [row for commit in batch for row in commit.rows]
-        repeated = {
-            row.stream
-            for row in rows
-            if (row.stream, row.version) in self._versions
-        }
+        repeated = {row.stream for row in rows if (row.stream, row.version) in self._versions}
         if repeated:
             raise Repeated(sorted(repeated))
         if len({(row.stream, row.version) for row in rows}) < len(rows):

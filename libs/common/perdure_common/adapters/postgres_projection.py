@@ -7,6 +7,7 @@ others are changed, and only inserted where they are missing.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from perdure_common.adapters.postgres_types import Column
@@ -34,16 +35,31 @@ class Shape:
         return self.key + self.set + self.add
 
 
+@cache
+def _shape(
+    table: str,
+    key: tuple[str, ...],
+    set_: tuple[str, ...],
+    add: tuple[str, ...],
+    new: bool,
+    guard: tuple[str, ...],
+) -> Shape:
+    if not set(guard) <= set(set_):
+        raise Refused(f"{table}: the guard {guard} names columns that are not set")
+    columns = tuple(sorted(key)), tuple(sorted(set_)), tuple(sorted(add))
+    return Shape(table, *columns, new, guard)
+
+
 def shape_of(upsert: Upsert) -> Shape:
-    """Return the shape of an upsert."""
-    return Shape(
-        upsert.table,
-        tuple(sorted(upsert.key)),
-        tuple(sorted(upsert.set)),
-        tuple(sorted(upsert.add)),
-        upsert.new,
+    """Return the shape of an upsert.
+
+    Raises:
+        Refused: The guard names a column that is not set.
+    """
+    return _shape(
+        upsert.table, tuple(upsert.key), tuple(upsert.set), tuple(upsert.add), upsert.new,
         upsert.guard,
-    )
+    )  # fmt: skip
 
 
 def coalesced(upserts: Iterable[Upsert]) -> list[tuple[Shape, list[Upsert]]]:
@@ -51,16 +67,29 @@ def coalesced(upserts: Iterable[Upsert]) -> list[tuple[Shape, list[Upsert]]]:
 
     The order is the same whoever writes, so that two writers of shared rows wait for each
     other instead of deadlocking.
+
+    Raises:
+        Refused: A guard names a column that is not set, or keys cannot be compared.
     """
-    rows: dict[tuple[str, tuple[str, ...], tuple[Any, ...]], Upsert] = {}
+    try:
+        return _coalesced(upserts)
+    except TypeError as error:
+        raise Refused(f"keys or guards of rows of one table do not compare: {error}") from error
+
+
+def _coalesced(upserts: Iterable[Upsert]) -> list[tuple[Shape, list[Upsert]]]:
+    rows: dict[tuple[str, tuple[str, ...], tuple[Any, ...]], tuple[Shape, Upsert]] = {}
     for upsert in upserts:
-        names = tuple(sorted(upsert.key))
-        key = (upsert.table, names, tuple(upsert.key[name] for name in names))
+        shape = shape_of(upsert)
+        key = (upsert.table, shape.key, tuple([upsert.key[name] for name in shape.key]))
         known = rows.get(key)
-        rows[key] = upsert if known is None else merged(known, upsert)
+        if known is not None:
+            upsert = merged(known[1], upsert)
+            shape = shape_of(upsert)
+        rows[key] = shape, upsert
     groups: dict[Shape, list[tuple[tuple[Any, ...], Upsert]]] = {}
-    for (_, _, values), upsert in rows.items():
-        groups.setdefault(shape_of(upsert), []).append((values, upsert))
+    for (_, _, values), (shape, upsert) in rows.items():
+        groups.setdefault(shape, []).append((values, upsert))
     return [
         (shape, [upsert for _, upsert in sorted(groups[shape], key=_by_key)])
         for shape in sorted(groups)
@@ -77,20 +106,23 @@ def arrays(shape: Shape, table: Table, rows: Sequence[Upsert]) -> list[list[Any]
     Raises:
         Refused: The table has no such column, or a value does not fit its type.
     """
+    gathered = [
+        *((name, [row.key[name] for row in rows]) for name in shape.key),
+        *((name, [row.set[name] for row in rows]) for name in shape.set),
+        *((name, [row.add[name] for row in rows]) for name in shape.add),
+    ]
     found: list[list[Any]] = []
-    for names, part in ((shape.key, "key"), (shape.set, "set"), (shape.add, "add")):
-        for name in names:
-            column = _known(table, shape.table, name)
-            values = [getattr(row, part)[name] for row in rows]
-            if column.convert is not None:
-                try:
-                    values = [column.convert(value) for value in values]
-                except (TypeError, ValueError, ArithmeticError) as error:
-                    raise Refused(
-                        f"{shape.table}.{name} ({column.type}) does not take what the projection "
-                        f"gives it: {type(error).__name__}; correct `project`"
-                    ) from error
-            found.append(values)
+    for name, values in gathered:
+        column = _known(table, shape.table, name)
+        if column.convert is not None:
+            try:
+                values = [column.convert(value) for value in values]
+            except (TypeError, ValueError, ArithmeticError) as error:
+                raise Refused(
+                    f"{shape.table}.{name} ({column.type}) does not take what the projection "
+                    f"gives it: {type(error).__name__}; correct `project`"
+                ) from error
+        found.append(values)
     return found
 
 
