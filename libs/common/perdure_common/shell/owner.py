@@ -21,6 +21,7 @@ from perdure_common.shell.flush import flush
 from perdure_common.shell.intake import Intake, Registry
 from perdure_common.shell.lane import Context, Lane
 from perdure_common.shell.ports import (
+    Bus,
     Fenced,
     Member,
     Record,
@@ -95,6 +96,11 @@ class Owner:
         self._upkeep = Upkeep(self, ground, registry)
         self.failures: dict[str, int] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def bus(self) -> Bus:
+        """The bus of this process: how far topics go, and whether Kafka answers."""
+        return self._bus
 
     def _lane(self, context: Context) -> Lane:
         return Lane(replace(context, dues=Dues(self._bus, self._topics)))
