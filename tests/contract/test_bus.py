@@ -336,6 +336,7 @@ async def test_a_callback_that_fails_does_not_stop_the_group(world: World) -> No
     one, two = Owner({}), Owner({})
 
     async def fails(partitions: Sequence[int]) -> None:
+        await one.revoked(partitions)
         raise ValueError(f"cannot give up {partitions}")
 
     await world.client().join("engine", COMMANDS, one.assigned, fails)

@@ -99,9 +99,10 @@ def _dead_letters_of(topic: Topic) -> Topic:
         topic,
         name=f"{topic.name}.dlt",
         owner="recovery",
-        about=f"records of {topic.name} that could not be applied, as they were",
-        key="as it was",
-        order="per partition of origin",
+        about=f"records of {topic.name} that could not be applied, each in a dead-lettered event",
+        key="the stream that waits, or where the record was",
+        order="per stream",
+        partitions=None,
         retention_s=DEAD_LETTER_RETENTION_S,
         bytes_max=DEAD_LETTER_BYTES_MAX,
         dead_letters=False,
@@ -128,6 +129,98 @@ def physical(name: str, prefix: str = FIRST_WORD) -> str:
     """
     first, dot, rest = name.partition(".")
     return f"{prefix}.{rest}" if dot and first == FIRST_WORD else name
+
+
+COMMANDS = frozenset(
+    {
+        "engine.node-result.v1",
+        "engine.recovery-verdict.v1",
+        "shell.resend.v1",
+        "shell.tail.v1",
+        "shell.unpark.v1",
+    }
+)
+"""Messages to a commands topic whose names do not begin with a verb."""
+
+VERBS = frozenset(
+    {
+        "cancel",
+        "deploy",
+        "note",
+        "receive",
+        "retry",
+        "save",
+        "set",
+        "start",
+        "undeploy",
+        "keep",
+        "teach",
+        "pause",
+        "resume",
+        "complete",
+        "claim",
+        "renew",
+        "release",
+        "redrive",
+        "ask",
+        "answer",
+        "close",
+        "open",
+        "expire",
+    }
+)
+"""The verbs that commands begin with; a new one is added here."""
+
+ELSEWHERE = {
+    "engine.start-execution.v1": "perdure.engine.starts.v1",
+    "engine.node-task.v1": "perdure.engine.tasks.v1",
+}
+"""Messages that have a topic of their own."""
+
+
+def topic_of(message: str, service: str) -> str:
+    """Return the topic on which a message called `message` reaches or leaves `service`.
+
+    Raises:
+        LookupError: It cannot be told whether it asks or tells.
+    """
+    if message in ELSEWHERE:
+        return ELSEWHERE[message]
+    if message == "shell.dead-lettered.v1":
+        return f"perdure.{service}.commands.v1.dlt"
+    words = message.split(".")[1].split("-")
+    if message in COMMANDS or words[0] in VERBS:
+        return f"perdure.{service}.commands.v1"
+    if words[-1].endswith("ed") or words[-1] in PARTICIPLES:
+        return f"perdure.{service}.events.v1"
+    raise LookupError(
+        f"{message} is neither a command (an imperative) nor an event (in the past tense); "
+        "rename it, or add its word to VERBS, PARTICIPLES or COMMANDS in topology.py"
+    )
+
+
+PARTICIPLES = frozenset(
+    {
+        "begun",
+        "chosen",
+        "found",
+        "given",
+        "held",
+        "kept",
+        "left",
+        "lost",
+        "made",
+        "met",
+        "seen",
+        "sent",
+        "set",
+        "taken",
+        "taught",
+        "told",
+        "written",
+    }
+)
+"""How events end that do not end in `ed`."""
 
 
 def as_json() -> dict[str, Any]:

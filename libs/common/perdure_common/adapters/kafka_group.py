@@ -1,7 +1,7 @@
 """Membership in a consumer group, for nothing but the question who owns which shard.
 
-The consumer never fetches and never commits: its partitions are paused, its positions
-mean nothing. It is polled so that aiokafka tells what goes wrong in the group.
+The consumer never fetches: its partitions are paused, its positions mean nothing. It is
+polled so that aiokafka tells what goes wrong in the group.
 """
 
 import asyncio
@@ -112,9 +112,12 @@ class Membership(ConsumerRebalanceListener):
         await self._assigned(self._held)
 
     async def _give_up(self) -> None:
-        held, self._held = self._held, ()
-        if held:
-            await self._revoked(held)
+        if self._held:
+            try:
+                await self._revoked(self._held)
+            except Exception:
+                log.exception("group_callback_failed", group=self._group)
+            self._held = ()
 
     async def _join(self) -> None:
         self._consumer = AIOKafkaConsumer(
