@@ -35,11 +35,17 @@ def load(definition: Json, sha256: str | None = None) -> Workflow:
     workflow = parse(definition, key, found).workflow
     if found.has_errors:
         raise InvalidDefinition([each for each in found.problems if each.severity == "error"])
-    _kept[key] = workflow
+    keep(workflow)
+    return workflow
+
+
+def keep(workflow: Workflow) -> None:
+    """Keep a model that is sound; those used longest ago make room."""
+    _kept[workflow.sha256] = workflow
+    _kept.move_to_end(workflow.sha256)
     nodes = sum(len(each.nodes) for each in _kept.values())
     while nodes > NODES_KEPT_MAX and len(_kept) > 1:
         nodes -= len(_kept.popitem(last=False)[1].nodes)
-    return workflow
 
 
 def kept(sha256: str) -> Workflow | None:

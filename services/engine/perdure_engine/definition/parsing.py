@@ -32,8 +32,9 @@ from .reading import Reader
 
 NODES_MAX = 10_000
 CONNECTIONS_MAX = 50_000
-DEFINITION_BYTES_MAX = 1024 * 1024
-"""The most of each that a definition may have; bytes are those of its canonical JSON."""
+DEFINITION_BYTES_MAX = 1_000_000
+"""The most of each that a definition may have; bytes are those of its canonical JSON. A
+message that carries a definition must fit into a record of 1 MiB, with what is around it."""
 
 DEPTH_MAX = 110
 """Levels of objects and lists: what parameters may have, and what is around them."""
@@ -49,6 +50,9 @@ RETRIES_MAX = 100
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The one text of an id."""
+
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""U+0000 in JSON text: its escape, not that of a backslash. PostgreSQL cannot keep it."""
 
 WORKFLOW_KEYS = (
     "name", "description", "workspace_id", "settings", "nodes", "connections", "tags",
@@ -90,10 +94,18 @@ def size_problems(definition: Json, found: Found) -> bool:
         )
         return True
     try:
-        size = len(canonical_json(definition))
+        text = canonical_json(definition)
+        text.decode()
+    except UnicodeDecodeError:
+        found.error("not_storable", "", "a text has half a surrogate pair; write whole characters")
+        return True
     except (ValueError, TypeError) as error:
         found.error("not_json", "", f"the definition is no JSON: {error}; write plain values")
         return True
+    if NUL.search(text):
+        found.error("not_storable", "", "a text has the character U+0000; take it away")
+        return True
+    size = len(text)
     if size > DEFINITION_BYTES_MAX:
         found.error(
             "definition_too_large",

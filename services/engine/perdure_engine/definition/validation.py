@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from perdure_common.ids import sha256_of_json
 from perdure_contracts.message import Json
 
+from .loading import keep
 from .model import Workflow
 from .parsing import parse, size_problems
 from .problems import Found, Problem
@@ -44,4 +45,6 @@ def validate(definition: Json) -> Validation:
     parsed = parse(definition, sha256, found)
     check(parsed, found)
     workflow = None if found.has_errors else parsed.workflow
+    if workflow is not None:
+        keep(workflow)
     return Validation(tuple(found.problems), workflow, sha256)
