@@ -4,6 +4,7 @@
 -- A row that the engine writes first (canceled) keeps the attempt from beginning.
 CREATE TABLE node_claims (
     token         text PRIMARY KEY,
+    tenant_id     text NOT NULL DEFAULT '',
     execution_id  text NOT NULL DEFAULT '',
     runner        text NOT NULL DEFAULT '',
     lease_until   timestamptz,

@@ -162,7 +162,8 @@ class Service:
     `hear(message, envelope)` turns a message into a command, None to pass it over, or
     `Rejected`; on topics in `foreign` the message is the `CloudEvent` itself, and each
     partition is a shard of its own. `pausable` topics wait first when the service falls
-    behind. Answers of type `by_token` are settled by the stream's state alone.
+    behind. Answers of type `by_token` are settled by the stream's state alone. `kept` tables
+    are no projections: a replay leaves them alone.
     """
 
     name: str
@@ -172,6 +173,7 @@ class Service:
     foreign: tuple[str, ...] = ()
     pausable: tuple[str, ...] = ()
     by_token: tuple[type, ...] = ()
+    kept: tuple[str, ...] = ()
     format: int = 1
 
     @property

@@ -20,6 +20,10 @@ from perdure_common.shell.ports import Heard, Record
 BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, Unpark)}
 
 
+STREAM_MAX = 500
+"""Characters in a stream's id: it stands in indexes and headers."""
+
+
 class NewerType(Exception):
     """Another shard of perdure sent a command that this version does not know.
 
@@ -217,6 +221,14 @@ class Intake:
     def _in_its_shard(self, taken: Taken) -> Taken:
         """Refuse a command on a partition that is not its stream's: two owners would write it."""
         record = taken.record
+        if len(taken.stream) > STREAM_MAX or not taken.stream.isprintable():
+            taken.bad = Rejected(
+                f"{taken.stream[:80]!r} cannot name a stream: at most {STREAM_MAX} "
+                "printable characters",
+                "invalid_stream",
+            )
+            taken.command, taken.stream = None, ""
+            return taken
         if record.topic in self._service.foreign:
             return taken
         right = partition_of(taken.stream, self._partitions)

@@ -74,7 +74,7 @@ class Claim:
     `published_seq` and `projected_seq` are the last numbers whose messages were
     acknowledged and whose lazy rows were written. `heard` is keyed (topic, partition,
     source), `sent` (topic, partition) with the last number sent there, `wakes` by stream,
-    `parked` by stream with the count of its messages.
+    `parked` by stream with the number of the last message behind it.
     """
 
     shard: str

@@ -1,0 +1,186 @@
+"""Rebuilds a service's tables from its journal in a shadow database, and compares.
+
+The live side is read in one snapshot: rows that are written lazily count up to the mark
+that the same snapshot has. So the check needs no standstill, and any difference is real.
+"""
+
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from perdure_common import migrate
+from perdure_common.adapters.postgres import PostgresStore
+from perdure_common.adapters.postgres_projection import quoted
+from perdure_common.decider import Recorded, Service, Upsert
+from perdure_common.shell import codec
+from perdure_common.shell.effects import effects_of
+from perdure_common.shell.intake import Registry
+from perdure_common.shell.ports import JournalRow, ShardCommit
+from perdure_common.shell.shard import Held
+
+CHUNK = 2_000
+"""Upserts written to the shadow at once, and rows compared at once."""
+
+DIFFERENCES_MAX = 100
+"""Differences that are told of one table; more say nothing new."""
+
+SHELL_TABLES = frozenset({
+    "shard", "journal", "consumed", "heard", "sent", "wake", "snapshot", "delivery",
+    "parked_stream", "parked_message", "schema_migrations",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row that is not as the journal says: `live` and `rebuilt` are rows as text, or None."""
+
+    table: str
+    key: str
+    live: str | None
+    rebuilt: str | None
+
+
+@dataclass
+class Report:
+    """What a check of one service found; `rows` counts what was compared, by table."""
+
+    service: str
+    events: int = 0
+    streams: int = 0
+    rows: dict[str, int] = field(default_factory=dict[str, int])
+    differences: list[Difference] = field(default_factory=list[Difference])
+
+
+async def check(service: Service, url: str) -> Report:
+    """Rebuild the service's tables and compare them with the live ones.
+
+    Needs the right to create a database, which is dropped again at the end.
+
+    Raises:
+        UnknownType: The journal has an event that this version does not know.
+        asyncpg.PostgresError: The database refuses.
+    """
+    report = Report(service.name)
+    live = await asyncpg.connect(url)
+    try:
+        async with _shadow_of(live, url) as shadow_url:
+            await migrate.up(shadow_url, service.name)
+            async with live.transaction(isolation="repeatable_read", readonly=True):
+                await _rebuild(service, live, shadow_url, report)
+                shadow = await asyncpg.connect(shadow_url)
+                try:
+                    for table in await _tables(live, service):
+                        await _compare(service.name, table, live, shadow, report)
+                finally:
+                    await shadow.close()
+    finally:
+        await live.close()
+    return report
+
+
+@asynccontextmanager
+async def _shadow_of(live: Any, url: str) -> AsyncGenerator[str]:
+    """Make an empty database beside the live one."""
+    name = f"perdure_replay_{secrets.token_hex(6)}"
+    await live.execute(f"CREATE DATABASE {quoted(name)}")
+    try:
+        yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+    finally:
+        await live.execute(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
+
+
+async def _rebuild(service: Service, live: Any, shadow_url: str, report: Report) -> None:
+    """Fold every stream of the live journal and write its rows to the shadow."""
+    schema = quoted(service.name)
+    marks = await live.fetch(f"SELECT id, projected_seq FROM {schema}.shard")
+    projected = {row["id"]: row["projected_seq"] for row in marks}
+    registry = Registry(service)
+    store = PostgresStore(shadow_url, service.name)
+    try:
+        (claim,) = await store.claim(["replay"], "replay")
+        held, stream = Held(None, None, 0, ""), None
+        upserts: list[Upsert] = []
+        statement = f"SELECT * FROM {schema}.journal ORDER BY stream, version"
+        async for found in live.cursor(statement, prefetch=CHUNK):
+            row = JournalRow(**dict(found))
+            if row.stream != stream:
+                held, stream = Held(None, None, 0, ""), row.stream
+                report.streams += 1
+            report.events += 1
+            event = codec.event_of(row)
+            recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
+            _, rows, _ = effects_of(registry, held, recorded)
+            late = row.seq > projected[row.shard]
+            upserts.extend(u for u in rows if not (u.lazy and late))
+            if len(upserts) >= CHUNK:
+                await _write(store, claim.epoch, upserts)
+                upserts = []
+        await _write(store, claim.epoch, upserts)
+    finally:
+        await store.close()
+
+
+async def _write(store: PostgresStore, epoch: int, upserts: Sequence[Upsert]) -> None:
+    commit = ShardCommit("replay", epoch, 1, 1)
+    commit.upserts = list(upserts)
+    await store.commit([commit])
+
+
+async def _tables(live: Any, service: Service) -> list[str]:
+    rows = await live.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename", service.name
+    )
+    names = [str(row["tablename"]) for row in rows]
+    return [name for name in names if name not in SHELL_TABLES and name not in service.kept]
+
+
+async def _compare(schema: str, table: str, live: Any, shadow: Any, report: Report) -> None:
+    """Walk both tables in the order of their keys and note every row that differs."""
+    keys = await _key(live, schema, table)
+    key = f"ROW({', '.join(f't.{quoted(name)}' for name in keys)})::text"
+    target = f"{quoted(schema)}.{quoted(table)}"
+    statement = f'SELECT {key} AS key, t::text AS row FROM {target} t ORDER BY {key} COLLATE "C"'
+    async with shadow.transaction():
+        left = live.cursor(statement, prefetch=CHUNK).__aiter__()
+        right = shadow.cursor(statement, prefetch=CHUNK).__aiter__()
+        a, b = await _next(left), await _next(right)
+        count = 0
+        while (a or b) and len(report.differences) < DIFFERENCES_MAX:
+            count += 1
+            if a and b and a["key"] == b["key"]:
+                if a["row"] != b["row"]:
+                    report.differences.append(Difference(table, a["key"], a["row"], b["row"]))
+                a, b = await _next(left), await _next(right)
+            elif a and (not b or a["key"] < b["key"]):
+                report.differences.append(Difference(table, a["key"], a["row"], None))
+                a = await _next(left)
+            else:
+                report.differences.append(Difference(table, b["key"], None, b["row"]))
+                b = await _next(right)
+    report.rows[table] = count
+
+
+async def _next(rows: Any) -> Any:
+    return await anext(rows, None)
+
+
+async def _key(live: Any, schema: str, table: str) -> list[str]:
+    rows = await live.fetch(
+        """
+        SELECT a.attname
+          FROM pg_index i
+          JOIN pg_class c ON c.oid = i.indrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+         WHERE n.nspname = $1 AND c.relname = $2 AND i.indisprimary
+         ORDER BY array_position(i.indkey, a.attnum)
+        """,
+        schema,
+        table,
+    )
+    return [str(row["attname"]) for row in rows]

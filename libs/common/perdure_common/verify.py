@@ -1,0 +1,187 @@
+"""Checks the promises of one service on its live data: the journal and the topics.
+
+I4: within a stream versions are contiguous, within a shard numbers are, and every stream
+folds. I5: what is committed is published, each place has it in order, and nothing else is
+there. Other promises are about tables of several services; the command line checks them.
+"""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from perdure_common.adapters.kafka import KafkaBus
+from perdure_common.adapters.postgres import PostgresStore
+from perdure_common.adapters.postgres_projection import quoted
+from perdure_common.decider import Service
+from perdure_common.shell import codec, remake
+from perdure_common.shell.intake import Registry
+from perdure_common.shell.ports import Bus, JournalRow, Outbound, Record, TopicPartition
+from perdure_common.shell.shard import Held
+
+VIOLATIONS_MAX = 50
+PAGE = 2_000
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A promise that does not hold: which, where, and what was found."""
+
+    promise: str
+    where: str
+    found: str
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncGenerator[Any]:
+    """Connect for as long as the block lasts."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def contiguous(service: Service, url: str) -> list[Violation]:
+    """Check that streams and shards count without gaps (I4)."""
+    schema = quoted(service.name)
+    found: list[Violation] = []
+    async with connected(url) as connection:
+        streams = await connection.fetch(
+            f"""
+            SELECT stream, count(*) AS events, min(version) AS first, max(version) AS last
+              FROM {schema}.journal GROUP BY stream
+            HAVING min(version) <> 1 OR max(version) <> count(*) OR count(DISTINCT shard) <> 1
+             LIMIT {VIOLATIONS_MAX}
+            """
+        )
+        for row in streams:
+            text = f"{row['events']} events in versions {row['first']} to {row['last']}"
+            found.append(Violation("I4", f"{service.name} stream {row['stream']}", text))
+        shards = await connection.fetch(
+            f"""
+            SELECT s.id, s.next_seq, count(j.seq) AS rows, max(j.seq) AS last
+              FROM {schema}.shard s LEFT JOIN {schema}.journal j ON j.shard = s.id
+             GROUP BY s.id, s.next_seq
+            HAVING count(j.seq) <> coalesce(max(j.seq), 0)
+                OR s.next_seq <> coalesce(max(j.seq), 0) + 1
+            """
+        )
+        for row in shards:
+            text = f"{row['rows']} rows up to {row['last']}, next number {row['next_seq']}"
+            found.append(Violation("I4", f"{service.name} shard {row['id']}", text))
+    return found
+
+
+async def folds(service: Service, url: str) -> list[Violation]:
+    """Check that every stream folds to its end (I4): no event meets a state it cannot follow."""
+    registry = Registry(service)
+    found: list[Violation] = []
+    async with connected(url) as connection, connection.transaction():
+        held, stream, broken = Held(None, None, 0, ""), None, ""
+        statement = f"SELECT * FROM {quoted(service.name)}.journal ORDER BY stream, version"
+        async for each in connection.cursor(statement, prefetch=PAGE):
+            row = JournalRow(**dict(each))
+            if row.stream != stream:
+                held, stream, broken = Held(None, None, 0, ""), row.stream, ""
+            if broken:
+                continue
+            try:
+                remake.replay(registry, held, row)
+            except Exception as error:
+                broken = f"version {row.version} ({row.type}): {type(error).__name__}: {error}"
+                found.append(Violation("I4", f"{service.name} stream {row.stream}", broken))
+    return found[:VIOLATIONS_MAX]
+
+
+async def published(
+    service: Service, url: str, bootstrap: str, prefix: str, partitions: int
+) -> list[Violation]:
+    """Check that topics have exactly what the journal says, in its order (I5).
+
+    What retention has deleted from a topic is not missed.
+    """
+    store = PostgresStore(url, service.name)
+    bus = KafkaBus(bootstrap, f"verify-{service.name}", prefix)
+    found: list[Violation] = []
+    try:
+        async with connected(url) as connection:
+            rows = await connection.fetch(
+                f"SELECT id, published_seq FROM {quoted(service.name)}.shard ORDER BY id"
+            )
+        topics: dict[TopicPartition, dict[str, list[int]]] = {}
+        for row in rows:
+            made, _ = await remake.remake(Registry(service), store, row["id"], 0, partitions)
+            sent = [(seq, r) for seq, r in made.sent if codec.header(r.headers, "x-prev")]
+            wanted = _by_place((r for seq, r in sent if seq <= row["published_seq"]))
+            known = _by_place(r for _, r in sent)
+            source = codec.source_of(service.name, row["id"])
+            for place, numbers in wanted.items():
+                if place not in topics:
+                    topics[place] = await _numbers(bus, place)
+                there = topics[place].get(source, [])
+                where = f"{place[0]}/{place[1]} from {source}"
+                found.extend(_compare(where, numbers, there, set(known.get(place, ()))))
+    finally:
+        await bus.close()
+        await store.close()
+    return found[:VIOLATIONS_MAX]
+
+
+def _by_place(records: Iterable[Outbound]) -> dict[TopicPartition, list[int]]:
+    places: dict[TopicPartition, list[int]] = {}
+    for record in records:
+        number = _number(record)
+        if number is not None:
+            places.setdefault((record.topic, record.partition), []).append(number)
+    return places
+
+
+def _number(record: Outbound | Record) -> int | None:
+    found = codec.header(record.headers, "ce_id")
+    return None if found is None else codec.parse_number(found.decode())
+
+
+async def _numbers(bus: Bus, place: TopicPartition) -> dict[str, list[int]]:
+    """Return the numbers that stand in a topic's partition, by source, as they first came."""
+    begin, end = (await bus.bounds([place]))[place]
+    sources: dict[str, dict[int, None]] = {}
+    bus.read({place: begin})
+    position = begin
+    while position < end:
+        for record in await bus.fetch(PAGE, 5.0):
+            position = record.offset + 1
+            source = codec.header(record.headers, "ce_source")
+            number = _number(record)
+            if source is None or number is None or not codec.header(record.headers, "x-prev"):
+                continue
+            sources.setdefault(source.decode(), {}).setdefault(number)
+    bus.read({})
+    if begin > 0:
+        sources["retention"] = {}
+    return {source: list(numbers) for source, numbers in sources.items()}
+
+
+def _compare(where: str, wanted: list[int], there: list[int], known: set[int]) -> list[Violation]:
+    found: list[Violation] = []
+    oldest = min(there, default=0)
+    missing = set(wanted) - set(there)
+    missing = {n for n in missing if n > oldest or not there}
+    if missing:
+        text = f"{len(missing)} committed messages are not there, the first is {_named(missing)}"
+        found.append(Violation("I5", where, text))
+    strange = set(there) - known
+    if strange:
+        text = f"{len(strange)} messages were never committed, the first is {_named(strange)}"
+        found.append(Violation("I5", where, text))
+    if there != sorted(there):
+        first = next(n for n, m in zip(there, sorted(there), strict=True) if n != m)
+        found.append(Violation("I5", where, f"the order breaks at {_named({first})}"))
+    return found
+
+
+def _named(numbers: set[int]) -> str:
+    first = min(numbers)
+    return f"{first >> codec.FAN_OUT_BITS}.{first & (codec.FAN_OUT_MAX - 1)}"
