@@ -11,6 +11,7 @@ binding. Attribute values are UTF-8 in Kafka headers, not percent-encoded (bindi
 import base64
 import binascii
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -162,13 +163,23 @@ def parse_json(raw: bytes | str, what: str) -> Any:
             "bad_json", f"{what} is nested deeper than {JSON_DEPTH_MAX} levels; flatten it"
         )
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise CloudEventError("bad_json", f"{what} is not JSON: {error}") from None
+    if "\\u" in text:
+        _utf8(json.dumps(value, ensure_ascii=False))
+    return value
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is too large a number")
+    return value
 
 
 def _depth(text: str) -> int:
