@@ -1,1 +1,20 @@
-"""."""
+"""Recovery: failures in; verdicts, lessons and explanations out.
+
+Hears  engine.node-failed, engine.node-completed, engine.execution-* (on the engine's
+       events), shell.dead-lettered (on every `.dlt` topic), and commands: recovery.set-mode,
+       recovery.redrive-dead-letter, and its own notes to patterns
+Says   engine.recovery-verdict (retry or give up), recovery.* events, shell.unpark
+Keeps  recovery_attempts, recovery_explanations, failure_patterns, recovery_modes,
+       dead_letters
+
+A failure is scrubbed and signed (`hear`, `signature`), recognised (`classify`), believed
+passing or lasting (`transience`), given a strategy (`strategy`), held against the guard
+rails (`guard`), decided and explained (`decide`, `explain`); then the engine is told.
+
+Streams: the execution id. Not one for each node, because the caps hold across all nodes of
+an execution, and only one stream can promise that. Patterns, modes and dead letters are
+small streams of their own, each whole in one file.
+
+Read next: decide.py (the story of a failure), guard.py (what forbids), project.py (what you
+can query).
+"""

@@ -89,7 +89,7 @@ def _failure(
 ) -> tuple[ExecutionEvent, ...] | Rejected:
     key = place(command.node_id, command.scope)
     known = state.episodes.get(key)
-    open_attempt = known.failure.attempt if known and known.failure.run == command.run else 0
+    open_attempt = known.failure.attempt if known and known.failure.run == command.run else None
     again = duplicate(command.failure_id, state.decided, command.attempt, open_attempt)
     if again is not None:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")

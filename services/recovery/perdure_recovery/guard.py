@@ -74,17 +74,17 @@ def wanted(situation: Situation) -> str | None:
 
 
 def duplicate(
-    failure_id: str, decided: AbstractSet[str], attempt: int, open_attempt: int
+    failure_id: str, decided: AbstractSet[str], attempt: int, open_attempt: int | None
 ) -> str | None:
     """Rail 3: each failure is decided once, and a node has one open attempt.
 
     Asked before all others, because a failure heard twice must leave no second trace.
     `attempt` is the engine's number of the try that failed, `open_attempt` that of the
-    failure whose retry is still open (0: none is).
+    failure whose retry is still open, None if none is.
     """
     if failure_id in decided:
         return "this failure was decided before"
-    if attempt <= open_attempt:
+    if open_attempt is not None and attempt <= open_attempt:
         return "a retry ordered after this failure is still open"
     return None
 

@@ -1,0 +1,160 @@
+"""Dead letters go back where they came from, once; modes are set by people."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from perdure_common.decider import Outgoing, Recorded, Rejected, Upsert
+from perdure_common.ids import partition_of
+from perdure_contracts.message import Envelope
+from perdure_contracts.recovery import (
+    KeepDeadLetter,
+    LetterCommand,
+    ModeSet,
+    RedriveDeadLetter,
+    SetMode,
+)
+from perdure_contracts.shell import DeadLettered, Unpark
+from perdure_recovery import letters, mode
+from perdure_recovery.hear import hear
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RECORD = DeadLettered(
+    topic="perdure.triggers.v1",
+    partition=3,
+    offset=17,
+    code="invalid_body",
+    reason="the body is no JSON",
+    value=b'{"password": "hunter2", "n": 1}',
+    key=b"k",
+    headers=(("ce_type", b"perdure.trigger.manual"), ("ce_source", b"/me"), ("x-prev", b"4")),
+    received_ms=1_767_225_600_000,
+)
+ENVELOPE = Envelope(
+    id="scheduler/0/1.1",
+    source="/scheduler/triggers/3",
+    type="shell.dead-lettered.v1",
+    tenant_id="t",
+    topic="perdure.triggers.v1.dlt",
+)
+
+
+class Box:
+    """One letter's stream."""
+
+    def __init__(self, record: DeadLettered = RECORD) -> None:
+        kept = hear(record, ENVELOPE)
+        assert isinstance(kept, KeepDeadLetter)
+        self.kept = kept
+        self.stream = letters.stream_of(kept)
+        self.state = letters.Letter()
+        self.rows: list[Upsert] = []
+        self.sent: list[Outgoing] = []
+
+    def does(self, command: LetterCommand) -> Rejected | int:
+        """Return the refusal, or how many events followed."""
+        decided = letters.decide(self.state, command, {}, NOW)
+        if isinstance(decided, Rejected):
+            return decided
+        for event in decided:
+            self.state = letters.evolve(self.state, event)
+            recorded = Recorded(event, "t", self.stream, len(self.rows) + 1, NOW)
+            self.rows += letters.project(self.state, recorded)
+            self.sent += letters.route(self.state, recorded)
+        return len(decided)
+
+    def settle(self, action: Any = "retry") -> Rejected | int:
+        command = RedriveDeadLetter(letter=self.stream, asked_by="ann", action=action)
+        assert letters.stream_of(command) == self.stream
+        return self.does(command)
+
+
+def test_a_letter_is_kept_with_its_bytes_and_shown_without_its_secrets() -> None:
+    box = Box()
+    assert box.does(box.kept) == 1
+    assert box.does(box.kept) == 0
+    (row,) = box.rows
+    assert row.set["raw"] == RECORD.value
+    assert row.set["payload"] == {"password": "<secret>", "n": 1}
+    assert (row.set["source"], row.set["event_type"]) == ("/me", "perdure.trigger.manual")
+    assert row.set["service"] == "scheduler"
+    assert row.set["status"] == "waiting"
+
+
+def test_a_letter_lies_in_the_shard_that_hears_of_it() -> None:
+    told_to = f"{RECORD.topic}/{RECORD.partition}/{RECORD.offset}"
+    assert partition_of(Box().stream, 8) == partition_of(told_to, 8)
+    parked = replace(RECORD, stream="0190-execution/fetch")
+    assert partition_of(Box(parked).stream, 64) == partition_of(parked.stream, 64)
+
+
+def test_a_redriven_record_leaves_as_it_came_but_without_its_number() -> None:
+    box = Box()
+    box.does(box.kept)
+    assert box.settle() == 1
+    (sent,) = box.sent
+    assert (sent.topic, sent.partition) == (RECORD.topic, RECORD.partition)
+    assert sent.raw == (RECORD.key, RECORD.value, RECORD.headers[:2])
+    row = box.rows[-1]
+    assert (row.key, row.set["status"], row.add) == (
+        {"id": box.kept.letter_id},
+        "redriven",
+        {"retry_count": 1},
+    )
+
+
+def test_a_parked_stream_goes_on_instead() -> None:
+    box = Box(replace(RECORD, topic="perdure.engine.events.v1", stream="e/n"))
+    box.does(box.kept)
+    box.settle()
+    (sent,) = box.sent
+    assert sent == Outgoing(
+        "perdure.scheduler.commands.v1", "e/n", Unpark(stream="e/n", action="retry")
+    )
+
+
+def test_a_dropped_letter_sends_nothing_but_still_frees_its_stream() -> None:
+    box = Box()
+    box.does(box.kept)
+    box.settle("drop")
+    assert box.sent == []
+    assert box.rows[-1].set["status"] == "dropped"
+    parked = Box(replace(RECORD, stream="e/n"))
+    parked.does(parked.kept)
+    parked.settle("drop")
+    assert parked.sent[0].message == Unpark(stream="e/n", action="drop")
+
+
+def test_a_letter_is_settled_once_and_must_exist() -> None:
+    box = Box()
+    missing = box.settle()
+    assert isinstance(missing, Rejected)
+    assert missing.code == "not_found"
+    box.does(box.kept)
+    box.settle()
+    again = box.settle()
+    assert isinstance(again, Rejected)
+    assert again.code == "already_settled"
+
+
+def test_bodies_that_are_no_json_are_shown_as_none() -> None:
+    for value in (b"\xff{", b"[" * 100_000, json.dumps("x").encode()[:-1]):
+        box = Box(replace(RECORD, value=value))
+        box.does(box.kept)
+        assert box.rows[0].set["payload"] is None
+
+
+def test_people_set_modes_and_are_told_when_nothing_changes() -> None:
+    command = SetMode(workspace_id="ws", mode="off", set_by="ann", reason="night")
+    assert mode.stream_of(command) == "ws/mode"
+    decided = mode.decide(mode.Mode(), command, {}, NOW)
+    assert not isinstance(decided, Rejected)
+    (event,) = decided
+    assert event == ModeSet(workspace_id="ws", mode="off", set_by="ann", reason="night")
+    state = mode.evolve(mode.Mode(), event)
+    assert isinstance(mode.decide(state, command, {}, NOW), Rejected)
+    (row,) = mode.project(state, Recorded(event, "t", "ws/mode", 1, NOW))
+    assert row.key == {"tenant_id": "t", "workspace_id": "ws"}
+    assert row.set["mode"] == "off"
+    assert mode.route(state, Recorded(event, "t", "ws/mode", 1, NOW)) == ()

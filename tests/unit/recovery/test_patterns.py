@@ -1,0 +1,115 @@
+"""Patterns count what happens and believe what they were taught."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from perdure_common.decider import Recorded, Upsert
+from perdure_contracts.recovery import (
+    NoteLesson,
+    NoteOccurrence,
+    PatternCommand,
+    PatternEvent,
+    PatternFacts,
+)
+from perdure_recovery.facts import experience, provider_of
+from perdure_recovery.patterns import Pattern, decide, evolve, project, route
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FACTS = PatternFacts(
+    workspace_id="ws",
+    signature="v1:0123456789abcdef",
+    dependency="http:tickets.example",
+    failure_type="dependency_down",
+    rule_id="status:503",
+    root_cause_category="provider",
+    pattern_source="rule",
+    error_type="http_status",
+    error_message="the answer was <number>",
+    error_message_hash="0" * 64,
+    execution_stage="request",
+)
+
+
+def seen(failure_id: str, *, tried: bool = True) -> NoteOccurrence:
+    return NoteOccurrence(
+        pattern_id="p", failure_id=failure_id, pattern=FACTS, seen_at=NOW.isoformat(), tried=tried
+    )
+
+
+def lesson(attempt_id: str, *, succeeded: bool, at: datetime = NOW) -> NoteLesson:
+    return NoteLesson(
+        pattern_id="p", attempt_id=attempt_id, succeeded=succeeded, learnt_at=at.isoformat()
+    )
+
+
+def told(*commands: PatternCommand) -> tuple[Pattern, list[Upsert]]:
+    """Return the pattern after the commands, and the rows that they wrote."""
+    state, rows = Pattern(), list[Upsert]()
+    for command in commands:
+        events: tuple[PatternEvent, ...] = decide(state, command, {}, NOW)
+        for event in events:
+            state = evolve(state, event)
+            recorded = Recorded(event, "t", "p", len(rows) + 1, NOW)
+            rows += project(state, recorded)
+            assert route(state, recorded) == ()
+    return state, rows
+
+
+def test_every_event_counts_and_only_the_first_is_the_first() -> None:
+    _, (first, second) = told(seen("f1"), seen("f2"))
+    assert first.add == second.add == {"occurrence_count": 1}
+    assert first.set["first_detected_at"] == first.set["last_detected_at"]
+    assert "first_detected_at" not in second.set
+    assert first.set["pattern_signature"] == FACTS.signature
+
+
+def test_a_failure_counts_once_and_an_attempt_teaches_once() -> None:
+    state, rows = told(
+        seen("f1"), seen("f1"), lesson("a1", succeeded=True), lesson("a1", succeeded=True)
+    )
+    assert (state.occurrences, state.lessons.successes, len(rows)) == (1, 1, 2)
+
+
+def test_only_a_try_moves_the_time_of_the_last_try() -> None:
+    _, (tried, not_tried) = told(seen("f1"), seen("f2", tried=False))
+    assert tried.set["last_tried_at"] == NOW
+    assert "last_tried_at" not in not_tried.set
+
+
+def test_failures_in_several_windows_make_a_pattern_lasting() -> None:
+    lessons = [
+        lesson(f"a{n}", succeeded=False, at=NOW + timedelta(minutes=6 * n)) for n in range(8)
+    ]
+    _, rows = told(seen("f1"), *lessons)
+    assert rows[0].set["is_transient"] is not False
+    assert rows[-1].set["is_transient"] is False
+    assert rows[-1].set["lesson_failures"] == pytest.approx(8.0, abs=0.1)
+
+
+def test_what_a_row_says_is_what_a_decision_reads() -> None:
+    _, rows = told(seen("f1"), lesson("a1", succeeded=True))
+    row = {"last_tried_at": None} | dict(rows[0].set) | dict(rows[1].set)
+    row = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}
+    own, others, tried_at = experience({"patterns": [row]}, "ws", FACTS.dependency)
+    assert (own.successes, own.failures, others) == (1.0, 0.0, [])
+    assert tried_at == NOW
+
+
+def test_other_workspaces_count_by_provider_never_by_host() -> None:
+    assert provider_of("llm:openai:gpt-4o") == provider_of("llm:openai:o3") == "llm:openai"
+    assert provider_of("http:a.example") == provider_of("http:b.example") == "http"
+    rows = [
+        {
+            "workspace_id": name,
+            "dependency": "llm:openai:gpt-4o",
+            "lesson_successes": 1.0,
+            "lesson_failures": 0.0,
+            "weighed_at": NOW.isoformat(),
+            "last_tried_at": None,
+        }
+        for name in ("a", "b", "b")
+    ]
+    own, others, _ = experience({"patterns": rows}, "ws", "llm:openai:o3")
+    assert own.successes == 0.0
+    assert [counts.successes for counts in others] == [1.0, 2.0]
+    assert experience({"patterns": rows}, "ws", "llm:anthropic:x")[1] == []
