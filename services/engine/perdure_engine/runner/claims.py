@@ -10,12 +10,21 @@ from pathlib import Path
 from typing import Protocol
 
 import asyncpg
+from perdure_common.adapters.postgres_queries import queries
 from perdure_common.shell.ports import Unreachable
 
 LEASE_S = 30.0
 HEARTBEAT_S = 5.0
 KEEP_S = 8 * 86_400.0
 """Claims outlive the topic that carries the tasks (7 days)."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose attempt a token names."""
+
+    tenant_id: str
+    execution_id: str
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,8 @@ class Lost:
 class Claims(Protocol):
     """Where leases are kept. Methods raise `Unreachable` when the server is gone."""
 
-    async def claim(self, runner: str, tasks: Mapping[str, str]) -> frozenset[str]:
-        """Claim tokens (token → execution id); return those that are the runner's now."""
+    async def claim(self, runner: str, tasks: Mapping[str, Owner]) -> frozenset[str]:
+        """Claim tokens; return those that are the runner's now."""
         ...
 
     async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
@@ -51,22 +60,13 @@ class Claims(Protocol):
         ...
 
 
-def named_queries(path: Path) -> Mapping[str, str]:
-    """Return the statements of a .sql file by the names in its `-- name: x --` headers."""
-    found: dict[str, str] = {}
-    for part in path.read_text(encoding="utf-8").split("-- name: ")[1:]:
-        name, _, text = part.partition(" --\n")
-        found[name.strip()] = text.strip()
-    return found
-
-
 class PostgresClaims:
     """Leases in the table `node_claims`; the server's clock decides."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._pool: asyncpg.Pool | None = None
-        self._sql = named_queries(Path(__file__).with_name("queries.sql"))
+        self._sql = queries(Path(__file__).with_name("queries.sql"))
 
     async def _fetch(self, name: str, *values: object) -> Sequence[asyncpg.Record]:
         try:
@@ -78,9 +78,11 @@ class PostgresClaims:
         except asyncpg.OperatorInterventionError as error:
             raise Unreachable(f"the database is going down: {error}") from error
 
-    async def claim(self, runner: str, tasks: Mapping[str, str]) -> frozenset[str]:
+    async def claim(self, runner: str, tasks: Mapping[str, Owner]) -> frozenset[str]:
         """See `Claims.claim`."""
-        rows = await self._fetch("claim", list(tasks), list(tasks.values()), runner, LEASE_S)
+        tenants = [owner.tenant_id for owner in tasks.values()]
+        executions = [owner.execution_id for owner in tasks.values()]
+        rows = await self._fetch("claim", list(tasks), tenants, executions, runner, LEASE_S)
         return frozenset(str(row["token"]) for row in rows)
 
     async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
@@ -123,11 +125,11 @@ class MemoryClaims:
     now_s: float = 0.0
     leases: dict[str, _Lease] = field(default_factory=dict[str, _Lease])
 
-    async def claim(self, runner: str, tasks: Mapping[str, str]) -> frozenset[str]:
+    async def claim(self, runner: str, tasks: Mapping[str, Owner]) -> frozenset[str]:
         """See `Claims.claim`."""
         won = [token for token in tasks if token not in self.leases]
         for token in won:
-            self.leases[token] = _Lease(tasks[token], runner, self.now_s + LEASE_S)
+            self.leases[token] = _Lease(tasks[token].execution_id, runner, self.now_s + LEASE_S)
         return frozenset(won)
 
     async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:

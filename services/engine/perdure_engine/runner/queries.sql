@@ -1,8 +1,8 @@
 -- name: claim --
 -- Claim attempts for a runner; the tokens that come back are its own, the others are taken.
-INSERT INTO engine.node_claims (token, execution_id, runner, lease_until)
-SELECT token, execution_id, $3, now() + $4::float8 * interval '1 second'
-  FROM unnest($1::text[], $2::text[]) AS task (token, execution_id)
+INSERT INTO engine.node_claims (token, tenant_id, execution_id, runner, lease_until)
+SELECT token, tenant_id, execution_id, $4, now() + $5::float8 * interval '1 second'
+  FROM unnest($1::text[], $2::text[], $3::text[]) AS task (token, tenant_id, execution_id)
     ON CONFLICT (token) DO NOTHING
 RETURNING token;
 

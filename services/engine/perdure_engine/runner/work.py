@@ -22,7 +22,7 @@ from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 from perdure_contracts.message import NAMES
 from perdure_contracts.shell import DeadLettered
 
-from perdure_engine.runner.claims import HEARTBEAT_S, Claims
+from perdure_engine.runner.claims import HEARTBEAT_S, Claims, Owner
 from perdure_engine.runner.prefix import Prefix
 
 TASKS = "perdure.engine.tasks.v1"
@@ -228,7 +228,7 @@ class Work:
         """Claim what must not run twice; those that are not ours run elsewhere."""
         if not runs:
             return
-        wanted = {run.task.token: run.task.execution_id for run in runs}
+        wanted = {r.task.token: Owner(r.tenant_id, r.task.execution_id) for r in runs}
         pause_s = BACK_OFF_S[0]
         while True:
             try:
@@ -239,9 +239,11 @@ class Work:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, BACK_OFF_S[1])
         fault.point("after_task_claimed")
+        free = set(won)
         for run in runs:
             self._done(run.record)
-            if run.task.token in won:
+            if run.task.token in free:  # the same task may stand in the topic twice
+                free.remove(run.task.token)
                 self._start(run)
 
     def _start(self, run: Run) -> None:
