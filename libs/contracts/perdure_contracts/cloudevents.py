@@ -16,13 +16,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
-REQUIRED = ("id", "source", "specversion", "type")
+REQUIRED = ("specversion", "id", "source", "type")
 OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
 TRACING = ("traceparent", "tracestate")
 """Extensions that also travel as plain headers (W3C trace context)."""
@@ -30,8 +31,15 @@ TRACING = ("traceparent", "tracestate")
 JSON_DEPTH_MAX = 200
 """How deep JSON may be nested: parsers recurse, and nobody writes this by hand."""
 
+CACHED_MAX = 100
+"""The longest text of an outsider that a cache keeps, in characters."""
+
+_REQUIRED = frozenset(REQUIRED)
+_CONTENT_TYPE = "content-type"
 _NAME = re.compile(r"[a-z0-9]+\Z")
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d{1,30})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII
+)
 _JSON_TYPE = re.compile(r"(application|text)/json|[^/]+/[^/]*\+json", re.IGNORECASE)
 
 
@@ -96,31 +104,69 @@ def decode(headers: Iterable[tuple[str, bytes | None]], value: bytes | None) -> 
             `bad_time`, `bad_encoding`, `bad_json`, `bad_attribute`, `duplicate_header` or
             `unsupported_mode`.
     """
-    plain: dict[str, bytes] = {}
+    attributes: dict[str, str] = {}
     for name, raw in headers:
-        lower = name.lower()
-        known = lower.startswith("ce_") or lower in ("content-type", *TRACING)
-        if not known or raw is None:
+        attribute = _attribute_of(name) if len(name) <= CACHED_MAX else _attribute(name)
+        if attribute is None or raw is None:
             continue
-        if lower in plain and plain[lower] != raw:
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
             raise CloudEventError(
-                "duplicate_header", f"header {lower!r} is there twice with two values; send it once"
+                "bad_encoding",
+                f"header {name!r} is not UTF-8 at byte {error.start}; encode it as UTF-8",
+            ) from None
+        if attributes.setdefault(attribute, text) != text:
+            raise CloudEventError(
+                "duplicate_header", f"header {name!r} is there twice with two values; send it once"
             )
-        plain[lower] = raw
-    content_type = _text(plain.get("content-type"), "content-type")
-    media = (content_type or "").partition(";")[0].strip().lower()
+    content_type = attributes.pop(_CONTENT_TYPE, None)
+    tracing = {name: attributes.pop(f"-{name}") for name in TRACING if f"-{name}" in attributes}
+    if content_type is not None and _is_structured(content_type[:CACHED_MAX]):
+        return _structured(value or b"", tracing)
+    if content_type is not None:
+        attributes["datacontenttype"] = content_type
+    for name, text in tracing.items():
+        attributes.setdefault(name, text)
+    if not _REQUIRED & attributes.keys():
+        raise CloudEventError(
+            "missing_attribute",
+            "the record is no CloudEvent: it has no ce_ headers, and its content-type is not "
+            f"{STRUCTURED}; send ce_specversion, ce_id, ce_source and ce_type",
+        )
+    return _event(attributes, value or b"")
+
+
+def _attribute(header: str) -> str | None:
+    """Return the attribute that a header holds; a trace header's begins with a hyphen."""
+    lower = header.lower()
+    if lower.startswith("ce_"):
+        return lower[3:]
+    if lower in TRACING:
+        return f"-{lower}"
+    return _CONTENT_TYPE if lower == "content-type" else None
+
+
+_attribute_of = lru_cache(1024)(_attribute)
+
+
+@lru_cache(256)
+def _is_structured(content_type: str) -> bool:
+    """Return whether the value holds the whole event.
+
+    Raises:
+        CloudEventError: `unsupported_mode`.
+    """
+    media = content_type.partition(";")[0].strip().lower()
     if media == BATCHED:
         raise CloudEventError(
             "unsupported_mode", "batches of events are not taken; send one event in each record"
         )
-    body = value or b""
-    if media == STRUCTURED:
-        return _structured(body, plain)
-    if media.startswith("application/cloudevents"):
+    if media != STRUCTURED and media.startswith("application/cloudevents"):
         raise CloudEventError(
             "unsupported_mode", f"{media} is not taken; use {STRUCTURED} or binary mode"
         )
-    return _binary(plain, content_type, body)
+    return media == STRUCTURED
 
 
 def encode(
@@ -197,40 +243,7 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _text(raw: bytes | None, name: str) -> str | None:
-    if raw is None:
-        return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise CloudEventError(
-            "bad_encoding",
-            f"header {name!r} is not UTF-8 at byte {error.start}; encode it as UTF-8",
-        ) from None
-
-
-def _binary(plain: Mapping[str, bytes], content_type: str | None, body: bytes) -> CloudEvent:
-    attributes: dict[str, str] = {}
-    for name, raw in plain.items():
-        if name == "content-type":
-            continue
-        attribute = name[3:] if name.startswith("ce_") else name
-        text = _text(raw, name)
-        # An extension's plain header (traceparent) is older than the same as ce_ header.
-        if text is not None and not (name in TRACING and f"ce_{name}" in plain):
-            attributes[attribute] = text
-    if not attributes.keys() & set(REQUIRED):
-        raise CloudEventError(
-            "missing_attribute",
-            "the record is no CloudEvent: it has no ce_ headers, and its content-type is not "
-            f"{STRUCTURED}; send ce_specversion, ce_id, ce_source and ce_type",
-        )
-    if content_type is not None:
-        attributes["datacontenttype"] = content_type
-    return _event(attributes, body)
-
-
-def _structured(body: bytes, plain: Mapping[str, bytes]) -> CloudEvent:
+def _structured(body: bytes, tracing: Mapping[str, str]) -> CloudEvent:
     value = parse_json(body, "the event")
     if not isinstance(value, dict):
         raise CloudEventError(
@@ -242,13 +255,12 @@ def _structured(body: bytes, plain: Mapping[str, bytes]) -> CloudEvent:
             "bad_attribute", "the event has both data and data_base64; send one of them"
         )
     attributes = {
-        name: _attribute(name, member)
+        name: _member(name, member)
         for name, member in members.items()
         if name not in ("data", "data_base64") and member is not None
     }
-    for name in TRACING:
-        if name in plain and name not in attributes:
-            attributes[name] = _text(plain[name], name) or ""
+    for name, text in tracing.items():
+        attributes.setdefault(name, text)
     return _event(attributes, _structured_data(members, attributes))
 
 
@@ -287,7 +299,7 @@ def _utf8(text: str) -> bytes:
         ) from None
 
 
-def _attribute(name: str, member: Any) -> str:
+def _member(name: str, member: Any) -> str:
     if isinstance(member, bool):
         return "true" if member else "false"
     if isinstance(member, int):
@@ -303,47 +315,50 @@ def _attribute(name: str, member: Any) -> str:
 
 def _event(attributes: dict[str, str], data: bytes) -> CloudEvent:
     """Check the attributes and make the event."""
-    version = attributes.get("specversion")
-    for name in REQUIRED:
-        if name not in attributes:
-            raise CloudEventError(
-                "missing_attribute",
-                f"attribute {name!r} is missing; send it (ce_{name} in headers)",
-            )
+    take = attributes.pop
+    version, id, source, type = (take(name, None) for name in REQUIRED)
+    subject, time, content_type, schema = (take(name, None) for name in OPTIONAL)
+    if not (id and source and type and version):
+        values = zip(REQUIRED, (version, id, source, type), strict=True)
+        raise _lacking(next(pair for pair in values if not pair[1]))
     if version != "1.0":
         raise CloudEventError("bad_specversion", f"specversion is {version!r}; send 1.0")
-    for name in (*REQUIRED, "subject", "datacontenttype", "dataschema"):
-        if attributes.get(name) == "":
-            raise CloudEventError(
-                "empty_attribute", f"attribute {name!r} is empty; give it a value or leave it out"
-            )
-    time = attributes.get("time")
+    if subject == "" or content_type == "" or schema == "":
+        values = zip(OPTIONAL, (subject, time, content_type, schema), strict=True)
+        raise _lacking(next(pair for pair in values if pair[1] == ""))
     if time is not None:
         _check_time(time)
-    extensions: dict[str, str] = {}
-    for name, text in attributes.items():
-        if name in REQUIRED or name in OPTIONAL:
-            continue
-        if not _NAME.match(name) or name == "data":
-            raise CloudEventError(
-                "bad_attribute",
-                f"attribute name {name!r} may only have lower-case letters and digits, "
-                "and may not be 'data'",
-            )
-        extensions[name] = text
+    for name in attributes:
+        if len(name) > CACHED_MAX:
+            raise CloudEventError("bad_attribute", "the name of an attribute is too long")
+        _check_extension(name)
     return CloudEvent(
-        id=attributes["id"],
-        source=attributes["source"],
-        type=attributes["type"],
-        subject=attributes.get("subject"),
-        time=time,
-        datacontenttype=attributes.get("datacontenttype"),
-        dataschema=attributes.get("dataschema"),
-        data=data,
-        extensions=extensions,
+        id, source, type, subject, time, content_type, schema, data, extensions=attributes
     )
 
 
+def _lacking(pair: tuple[str, str | None]) -> CloudEventError:
+    name, text = pair
+    if text is None:
+        return CloudEventError(
+            "missing_attribute", f"attribute {name!r} is missing; send it (ce_{name} in headers)"
+        )
+    return CloudEventError(
+        "empty_attribute", f"attribute {name!r} is empty; give it a value or leave it out"
+    )
+
+
+@lru_cache(1024)
+def _check_extension(name: str) -> None:
+    if not _NAME.match(name) or name == "data":
+        raise CloudEventError(
+            "bad_attribute",
+            f"attribute name {name!r} may only have lower-case letters and digits, "
+            "and may not be 'data'",
+        )
+
+
+@lru_cache(256)
 def _check_time(text: str) -> None:
     """Check an RFC 3339 instant; a leap second (:60) is one too."""
     match = _TIME.match(text)

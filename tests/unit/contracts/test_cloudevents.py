@@ -142,6 +142,8 @@ def test_a_record_without_any_attribute_is_told_what_an_event_is() -> None:
         (("ce_my-ext", b"1"), "bad_attribute"),
         (("ce_", b"1"), "bad_attribute"),
         (("ce_data", b"1"), "bad_attribute"),
+        (("ce_" + "x" * 200, b"1"), "bad_attribute"),
+        (("ce_time", b"2026-01-31T12:00:00." + b"0" * 200 + b"Z"), "bad_time"),
         (("content-type", b"application/cloudevents-batch+json"), "unsupported_mode"),
         (("content-type", b"application/cloudevents+avro"), "unsupported_mode"),
     ],
