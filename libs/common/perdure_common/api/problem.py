@@ -1,0 +1,86 @@
+"""What an API answers when it cannot do what was asked: problem details (RFC 9457)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+
+CODES = {404: "no_such_path", 405: "method_not_allowed"}
+"""Codes of the errors that the framework finds by itself."""
+
+log = structlog.get_logger(__name__)
+
+
+class Problem(Exception):
+    """An answer that is no success. `code` is for programs, `detail` for people.
+
+    `detail` is public: it says what is wrong and what to do, and nothing of the inside.
+    `more` are further members of the answer.
+    """
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, more: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.more = more or {}
+
+    def response(self) -> Response:
+        """Return the problem as an HTTP response; 503 may be tried again."""
+        body = {
+            "type": f"urn:perdure:problem:{self.code}",
+            "title": self.code.replace("_", " "),
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            "retryable": self.status == 503,
+            **self.more,
+        }
+        return Response(orjson.dumps(body), self.status, media_type=MEDIA_TYPE)
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Let every error of `app` leave as a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    code = CODES.get(status, "http_error")
+    detail = f"{request.method} {request.url.path}: {error.detail}; /openapi.json lists what is"
+    return Problem(status, code, detail).response()
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, RequestValidationError)
+    places = [
+        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        for fault in error.errors()
+    ]
+    return Problem(400, "invalid_request", "; ".join(places)).response()
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("request_failed", path=request.url.path, exc_info=error)
+    detail = "something failed here that should not; the log of the service says what"
+    return Problem(500, "internal_error", detail).response()
