@@ -6,6 +6,8 @@ BIN := .venv/bin
 READY := .venv/setup.stamp
 PACKAGES := $(sort $(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 TESTS ?= tests
+# Tests wait for servers more than they compute: more of them at a time than there are cores.
+WORKERS ?= 4
 NAME ?=
 
 .DEFAULT_GOAL := help
@@ -30,7 +32,7 @@ doctor: $(READY) ## say what is missing or wrong on this machine
 	@$(BIN)/perdure doctor
 
 test: $(READY) ## run the tests against real servers (TESTS=tests/unit for some)
-	@$(BIN)/python -m pytest -q $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(TESTS)
 
 check: $(READY) ## check style, types, imports, generated files and house rules
 	@$(BIN)/ruff check
@@ -68,6 +70,7 @@ $(READY): requirements.lock $(PACKAGES)
 		"make PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Python cannot make a virtual" \
 		"environment; install its venv module (python3-venv on Debian and Ubuntu)."; exit 1; }
+	@echo "Installing the Python packages of requirements.lock into .venv"
 	@awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' requirements.lock > .venv/uv.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
@@ -75,5 +78,6 @@ $(READY): requirements.lock $(PACKAGES)
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation \
 		$(foreach package,$(PACKAGES),--editable $(dir $(package)))
+	@echo "Fetching Apache Kafka (once per machine)"
 	@$(BIN)/python -m perdure_common.embedded fetch
 	@touch $@

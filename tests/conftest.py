@@ -78,7 +78,8 @@ async def database(servers: Addresses) -> AsyncIterator[str]:
     name = _name()
     connection = await asyncpg.connect(servers.database_url)
     try:
-        await connection.execute(f'create database "{name}"')
+        # Copying files costs half of what writing every page to the log does.
+        await connection.execute(f'create database "{name}" strategy = file_copy')
         yield _on(servers.database_url, name)
         await connection.execute(f'drop database "{name}" with (force)')
     finally:
