@@ -1,6 +1,8 @@
 """Wiring only: the deciders of the four kinds of stream, what is heard, and main()."""
 
+from perdure_common import run
 from perdure_common.decider import Decider, Service
+from perdure_common.http import beside
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -30,6 +32,7 @@ from perdure_contracts.recovery import (
 )
 
 from . import letters, mode, patterns
+from .api import ROWS, TABLES
 from .decide import decide, wake_at
 from .evolve import evolve
 from .facts import execution_facts
@@ -102,3 +105,12 @@ service = Service(
     hear=hear,
     hears=(ENGINE_EVENTS, *DEAD_LETTERS),
 )
+
+
+def main() -> None:
+    """Run the service until it is told to stop."""
+    run.run(run.serve(service, beside(TABLES, ROWS)))
+
+
+if __name__ == "__main__":
+    main()

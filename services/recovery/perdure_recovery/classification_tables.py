@@ -5,7 +5,7 @@ SQLSTATEs are in the PostgreSQL manual, appendix A; statuses in RFC 9110 and RFC
 """
 
 import re
-from typing import Final
+from typing import Final, get_args
 
 from perdure_contracts.recovery import FailureType
 
@@ -17,24 +17,30 @@ def _by_word(rows: dict[FailureType, str]) -> dict[str, FailureType]:
 ENGINE_CODES: Final = _by_word(
     {
         "timeout": "connect_timeout read_timeout write_timeout attempt_timeout node_timeout "
-        "execution_timeout timeout",
+        "execution_timeout",
         "network": "connect_failed tls_failed dns_failed connection_reset connection_closed "
-        "protocol_error network",
+        "protocol_error",
         "data_missing": "name_not_found workflow_not_found missing_input node_not_found "
         "version_not_found trigger_not_found",
         "permission": "address_refused",
         "resource_exhausted": "response_too_large payload_too_large max_iterations pool_timeout "
-        "too_many_items fuel_exhausted",
-        "validation": "expression_type expression_failed expression_syntax not_boolean invalid_url "
-        "invalid_parameters stop_and_error not_a_list mixed_types not_a_number invalid_input "
-        "unsupported_protocol too_many_redirects",
+        "too_many_items fuel_exhausted expression_fuel",
+        "validation": "expression_type expression_range expression_size expression_output "
+        "expression_depth expression_syntax expression_unknown expression_failed not_boolean "
+        "condition_not_boolean invalid_url invalid_parameter invalid_parameters missing_parameter "
+        "merge_needs_two_inputs duplicate_rule_name node_type_not_supported stop_and_error "
+        "not_a_list mixed_types not_a_number invalid_input unsupported_protocol "
+        "too_many_redirects",
         "output_invalid": "invalid_json response_invalid decoding_failed",
-        "worker_lost": "worker_lost lease_expired",
-        "code_bug": "stalled internal_error code_failed unsupported_node",
-        "cancelled": "cancelled canceled",
+        "worker_lost": "lease_expired",
+        "code_bug": "stalled internal_error code_failed",
+        "cancelled": "canceled",
     }
-)
-"""The engine's own typed codes. `http_status` says nothing by itself and is not listed."""
+) | {kind: kind for kind in get_args(FailureType) if kind != "unknown"}
+"""The engine's own typed codes; where it knows the failure type, that is the code.
+
+`http_status` says nothing by itself and is not listed.
+"""
 
 OWN_LIMITS: Final = frozenset(
     {
@@ -44,6 +50,7 @@ OWN_LIMITS: Final = frozenset(
         "payload_too_large",
         "too_many_items",
         "fuel_exhausted",
+        "expression_fuel",
     }
 )
 """Limits that the workflow's author or operator set: a person decides, never a retry."""
