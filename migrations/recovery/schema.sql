@@ -1,0 +1,345 @@
+TABLE consumed
+    shard text NOT NULL
+    topic text NOT NULL
+    partition integer NOT NULL
+    next_offset bigint NOT NULL
+    WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
+    CONSTRAINT consumed_pkey PRIMARY KEY (shard, topic, partition)
+
+TABLE dead_letters
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    stream text NOT NULL
+    service text NOT NULL
+    topic text NOT NULL
+    partition integer NOT NULL
+    record_offset bigint NOT NULL
+    source text NOT NULL
+    event_type text NOT NULL
+    payload jsonb
+    raw bytea NOT NULL
+    record_key bytea
+    headers jsonb DEFAULT '{}'::jsonb NOT NULL
+    sha256 text NOT NULL
+    error text NOT NULL
+    retry_count integer DEFAULT 0 NOT NULL
+    status text NOT NULL
+    parked_stream text DEFAULT ''::text NOT NULL
+    settled_by text
+    received_at timestamp with time zone
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    processed_at timestamp with time zone
+    CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['waiting'::text, 'redriven'::text, 'dropped'::text])))
+    CONSTRAINT dead_letters_pkey PRIMARY KEY (id)
+    INDEX dead_letters_sha256_idx CREATE INDEX dead_letters_sha256_idx ON dead_letters USING btree (sha256)
+    INDEX dead_letters_source_idx CREATE INDEX dead_letters_source_idx ON dead_letters USING btree (tenant_id, source, created_at)
+    INDEX dead_letters_status_idx CREATE INDEX dead_letters_status_idx ON dead_letters USING btree (tenant_id, status, created_at)
+
+TABLE delivery
+    tenant_id text NOT NULL
+    source text NOT NULL
+    id text NOT NULL
+    answer text NOT NULL
+    received_at timestamp with time zone DEFAULT now() NOT NULL
+    CONSTRAINT delivery_pkey PRIMARY KEY (tenant_id, source, id)
+
+TABLE failure_patterns
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    workspace_id text NOT NULL
+    task_id uuid
+    pattern_signature text NOT NULL
+    dependency text DEFAULT ''::text NOT NULL
+    failure_type text NOT NULL
+    error_message_hash text NOT NULL
+    error_message text DEFAULT ''::text NOT NULL
+    error_type text DEFAULT ''::text NOT NULL
+    root_cause_category text NOT NULL
+    occurrence_count integer DEFAULT 0 NOT NULL
+    first_detected_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    last_detected_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    is_transient boolean
+    confidence_score double precision
+    pattern_source text NOT NULL
+    execution_stage text DEFAULT ''::text NOT NULL
+    agent_id uuid
+    context_metadata jsonb
+    lesson_successes double precision DEFAULT 0 NOT NULL
+    lesson_failures double precision DEFAULT 0 NOT NULL
+    weighed_at timestamp with time zone
+    last_tried_at timestamp with time zone
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT short_error_message CHECK ((char_length(error_message) <= 500))
+    CONSTRAINT small_context_metadata CHECK ((octet_length((context_metadata)::text) <= 8192))
+    CONSTRAINT valid_failure_type CHECK ((failure_type = ANY (ARRAY['rate_limit'::text, 'quota_exhausted'::text, 'timeout'::text, 'network'::text, 'dependency_down'::text, 'auth'::text, 'permission'::text, 'validation'::text, 'context_length'::text, 'model_refusal'::text, 'output_invalid'::text, 'tool_error'::text, 'resource_exhausted'::text, 'conflict'::text, 'data_missing'::text, 'worker_lost'::text, 'code_bug'::text, 'cancelled'::text, 'unknown'::text])))
+    CONSTRAINT valid_pattern_source CHECK ((pattern_source = ANY (ARRAY['rule'::text, 'neighbour'::text, 'override'::text])))
+    CONSTRAINT valid_root_cause_category CHECK ((root_cause_category = ANY (ARRAY['provider'::text, 'network'::text, 'configuration'::text, 'credentials'::text, 'input'::text, 'model'::text, 'code'::text, 'capacity'::text, 'platform'::text])))
+    CONSTRAINT failure_patterns_pkey PRIMARY KEY (id)
+    CONSTRAINT failure_patterns_key UNIQUE (workspace_id, pattern_signature, dependency)
+    INDEX failure_patterns_last_idx CREATE INDEX failure_patterns_last_idx ON failure_patterns USING btree (tenant_id, last_detected_at)
+    INDEX failure_patterns_message_idx CREATE INDEX failure_patterns_message_idx ON failure_patterns USING btree (tenant_id, error_message_hash)
+    INDEX failure_patterns_signature_idx CREATE INDEX failure_patterns_signature_idx ON failure_patterns USING btree (tenant_id, pattern_signature)
+
+TABLE heard
+    shard text NOT NULL
+    topic text NOT NULL
+    partition integer NOT NULL
+    source text NOT NULL
+    seq bigint NOT NULL
+    gap bigint DEFAULT 0 NOT NULL
+    WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
+    CONSTRAINT heard_pkey PRIMARY KEY (shard, topic, partition, source)
+
+TABLE journal
+    shard text NOT NULL
+    seq bigint NOT NULL
+    stream text NOT NULL
+    version integer NOT NULL
+    tenant_id text NOT NULL
+    type text NOT NULL
+    data text NOT NULL
+    meta text NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    CONSTRAINT journal_pkey PRIMARY KEY (shard, seq)
+    CONSTRAINT journal_stream_version_key UNIQUE (stream, version)
+
+TABLE parked_message
+    stream text NOT NULL
+    n integer NOT NULL
+    raw bytea NOT NULL
+    CONSTRAINT parked_message_pkey PRIMARY KEY (stream, n)
+
+TABLE parked_stream
+    stream text NOT NULL
+    shard text NOT NULL
+    last_n integer NOT NULL
+    CONSTRAINT parked_stream_pkey PRIMARY KEY (stream)
+    INDEX parked_stream_shard_idx CREATE INDEX parked_stream_shard_idx ON parked_stream USING btree (shard)
+
+TABLE recovery_attempts
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    workspace_id text NOT NULL
+    task_id uuid
+    workflow_id text
+    execution_id text
+    node_id text DEFAULT ''::text NOT NULL
+    scope jsonb DEFAULT '[]'::jsonb NOT NULL
+    run integer DEFAULT 0 NOT NULL
+    episode_id uuid NOT NULL
+    failure_id text NOT NULL
+    failure_pattern_id uuid NOT NULL
+    recovery_strategy text NOT NULL
+    attempt_number integer NOT NULL
+    triggered_by text NOT NULL
+    recovery_reason text NOT NULL
+    started_at timestamp with time zone NOT NULL
+    completed_at timestamp with time zone
+    status text NOT NULL
+    success boolean
+    recovery_outcome text
+    error_message text DEFAULT ''::text NOT NULL
+    recovery_context jsonb DEFAULT '{}'::jsonb NOT NULL
+    agent_id uuid
+    estimated_resolution_time interval
+    actual_resolution_time interval
+    confidence_score double precision NOT NULL
+    ai_reasoning text NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT about_something CHECK (((task_id IS NOT NULL) OR (execution_id IS NOT NULL)))
+    CONSTRAINT valid_recovery_outcome CHECK (((recovery_outcome = ANY (ARRAY['recovered'::text, 'relapsed'::text, 'same_failure'::text, 'other_failure'::text, 'superseded'::text, 'handled'::text, 'escalated'::text, 'dead_lettered'::text])) OR (recovery_outcome ~~ 'refused:%'::text)))
+    CONSTRAINT valid_recovery_strategy CHECK ((recovery_strategy = ANY (ARRAY['retry_now'::text, 'backoff'::text, 'wait_until'::text, 'reassign'::text, 'fallback_model'::text, 'reduce_input'::text, 'reprompt'::text, 'refresh_credentials'::text, 'skip_compensate'::text, 'escalate_human'::text, 'dead_letter'::text])))
+    CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['planned'::text, 'waiting_approval'::text, 'parked'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'superseded'::text, 'expired'::text])))
+    CONSTRAINT valid_triggered_by CHECK ((triggered_by = ANY (ARRAY['engine'::text, 'task'::text, 'lease'::text, 'dead_letter'::text, 'stall'::text, 'person'::text, 'probe'::text])))
+    CONSTRAINT recovery_attempts_pkey PRIMARY KEY (id)
+    INDEX recovery_attempts_execution_idx CREATE INDEX recovery_attempts_execution_idx ON recovery_attempts USING btree (tenant_id, execution_id)
+    INDEX recovery_attempts_pattern_idx CREATE INDEX recovery_attempts_pattern_idx ON recovery_attempts USING btree (failure_pattern_id)
+    INDEX recovery_attempts_started_idx CREATE INDEX recovery_attempts_started_idx ON recovery_attempts USING btree (tenant_id, started_at)
+    INDEX recovery_attempts_status_idx CREATE INDEX recovery_attempts_status_idx ON recovery_attempts USING btree (tenant_id, status, started_at)
+    INDEX recovery_attempts_task_idx CREATE INDEX recovery_attempts_task_idx ON recovery_attempts USING btree (tenant_id, task_id) WHERE (task_id IS NOT NULL)
+
+TABLE recovery_explanations
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    workspace_id text NOT NULL
+    task_id uuid
+    execution_id text
+    node_id text DEFAULT ''::text NOT NULL
+    recovery_attempt_id uuid NOT NULL
+    failure_summary text NOT NULL
+    root_cause text NOT NULL
+    retry_decision text NOT NULL
+    confidence_explanation text NOT NULL
+    user_action_required text NOT NULL
+    estimated_resolution_time text NOT NULL
+    severity_level text NOT NULL
+    display_category text NOT NULL
+    technical_details jsonb DEFAULT '{}'::jsonb NOT NULL
+    error_pattern_matched text NOT NULL
+    failure_category text NOT NULL
+    recovery_strategy text NOT NULL
+    ai_analysis_used boolean NOT NULL
+    explanation_source text NOT NULL
+    generation_model text NOT NULL
+    generation_confidence double precision NOT NULL
+    failure_time timestamp with time zone NOT NULL
+    explanation_generated_at timestamp with time zone NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT about_something CHECK (((task_id IS NOT NULL) OR (execution_id IS NOT NULL)))
+    CONSTRAINT no_empty_texts CHECK ((((((((''::text <> failure_summary) AND (''::text <> root_cause)) AND (''::text <> retry_decision)) AND (''::text <> confidence_explanation)) AND (''::text <> user_action_required)) AND (''::text <> estimated_resolution_time)) AND (''::text <> display_category)))
+    CONSTRAINT valid_severity_level CHECK ((severity_level = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'critical'::text])))
+    CONSTRAINT recovery_explanations_pkey PRIMARY KEY (id)
+    INDEX recovery_explanations_attempt_idx CREATE INDEX recovery_explanations_attempt_idx ON recovery_explanations USING btree (recovery_attempt_id)
+    INDEX recovery_explanations_execution_idx CREATE INDEX recovery_explanations_execution_idx ON recovery_explanations USING btree (tenant_id, execution_id)
+    INDEX recovery_explanations_severity_idx CREATE INDEX recovery_explanations_severity_idx ON recovery_explanations USING btree (tenant_id, severity_level, failure_time)
+    INDEX recovery_explanations_task_idx CREATE INDEX recovery_explanations_task_idx ON recovery_explanations USING btree (tenant_id, task_id) WHERE (task_id IS NOT NULL)
+
+TABLE recovery_modes
+    tenant_id text NOT NULL
+    workspace_id text NOT NULL
+    mode text NOT NULL
+    set_by text NOT NULL
+    reason text DEFAULT ''::text NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT valid_mode CHECK ((mode = ANY (ARRAY['off'::text, 'observe'::text, 'approve'::text, 'auto'::text])))
+    CONSTRAINT recovery_modes_pkey PRIMARY KEY (tenant_id, workspace_id)
+
+TABLE sent
+    shard text NOT NULL
+    topic text NOT NULL
+    partition integer NOT NULL
+    seq bigint NOT NULL
+    WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
+    CONSTRAINT sent_pkey PRIMARY KEY (shard, topic, partition)
+
+TABLE shard
+    id text NOT NULL
+    epoch bigint NOT NULL
+    owner text NOT NULL
+    next_seq bigint DEFAULT 1 NOT NULL
+    published_seq bigint DEFAULT 0 NOT NULL
+    projected_seq bigint DEFAULT 0 NOT NULL
+    format integer DEFAULT 1 NOT NULL
+    WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
+    CONSTRAINT shard_pkey PRIMARY KEY (id)
+
+TABLE snapshot
+    stream text NOT NULL
+    version integer NOT NULL
+    state_version integer NOT NULL
+    state text NOT NULL
+    CONSTRAINT snapshot_pkey PRIMARY KEY (stream, version)
+
+TABLE wake
+    shard text NOT NULL
+    stream text NOT NULL
+    at timestamp with time zone NOT NULL
+    WITH (autovacuum_vacuum_scale_factor=0.05, fillfactor=70)
+    CONSTRAINT wake_pkey PRIMARY KEY (shard, stream)
+
+CREATE OR REPLACE FUNCTION claim_shards(p_shards text[], p_owner text)
+ RETURNS SETOF shard
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    s text;
+BEGIN
+    FOR s IN SELECT DISTINCT u FROM unnest(p_shards) AS u ORDER BY u LOOP
+        RETURN QUERY
+            INSERT INTO shard AS h (id, epoch, owner) VALUES (s, 1, p_owner)
+            ON CONFLICT (id) DO UPDATE SET epoch = h.epoch + 1, owner = EXCLUDED.owner
+            RETURNING h.*;
+    END LOOP;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION commit_batch(f_shard text[], f_epoch bigint[], f_next_seq bigint[], f_rows integer[], f_format integer[], f_published bigint[], f_projected bigint[], j_shard text[], j_seq bigint[], j_stream text[], j_version integer[], j_tenant text[], j_type text[], j_data text[], j_meta text[], j_at timestamp with time zone[], c_shard text[], c_topic text[], c_partition integer[], c_next bigint[], h_shard text[], h_topic text[], h_partition integer[], h_source text[], h_seq bigint[], h_gap bigint[], s_shard text[], s_topic text[], s_partition integer[], s_seq bigint[], w_shard text[], w_stream text[], w_at timestamp with time zone[], x_stream text[], x_version integer[], x_state_version integer[], x_state text[], d_tenant text[], d_source text[], d_id text[], d_answer text[], p_shard text[], p_stream text[], p_n integer[], p_raw bytea[], u_stream text[], u_n integer[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    fenced text[] := '{}';
+BEGIN
+    -- One by one: the locks are taken in the caller's (sorted) order, whatever the planner likes.
+    FOR i IN 1 .. cardinality(f_shard) LOOP
+        UPDATE shard SET
+            next_seq = next_seq + f_rows[i],
+            published_seq = greatest(published_seq, f_published[i]),
+            projected_seq = greatest(projected_seq, f_projected[i]),
+            format = greatest(format, f_format[i])
+        WHERE id = f_shard[i] AND epoch = f_epoch[i] AND next_seq = f_next_seq[i];
+        IF NOT FOUND THEN
+            fenced := fenced || f_shard[i];
+        END IF;
+    END LOOP;
+    IF cardinality(fenced) > 0 THEN
+        RAISE EXCEPTION 'fenced' USING ERRCODE = 'PD001', DETAIL = array_to_json(fenced)::text;
+    END IF;
+    IF j_shard IS NOT NULL THEN
+        INSERT INTO journal (
+            shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
+        ) SELECT * FROM unnest(
+            j_shard, j_seq, j_stream, j_version, j_tenant, j_type, j_data, j_meta, j_at
+        );
+    END IF;
+    IF c_shard IS NOT NULL THEN
+        INSERT INTO consumed AS t (shard, topic, partition, next_offset)
+        SELECT * FROM unnest(c_shard, c_topic, c_partition, c_next)
+        ON CONFLICT (shard, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset
+        WHERE t.next_offset < EXCLUDED.next_offset;
+    END IF;
+    IF h_shard IS NOT NULL THEN
+        INSERT INTO heard AS t (shard, topic, partition, source, seq, gap)
+        SELECT * FROM unnest(h_shard, h_topic, h_partition, h_source, h_seq, h_gap)
+        ON CONFLICT (shard, topic, partition, source)
+        DO UPDATE SET seq = EXCLUDED.seq, gap = EXCLUDED.gap
+        WHERE t.seq <= EXCLUDED.seq;
+    END IF;
+    IF s_shard IS NOT NULL THEN
+        INSERT INTO sent AS t (shard, topic, partition, seq)
+        SELECT * FROM unnest(s_shard, s_topic, s_partition, s_seq)
+        ON CONFLICT (shard, topic, partition) DO UPDATE SET seq = EXCLUDED.seq
+        WHERE t.seq < EXCLUDED.seq;
+    END IF;
+    IF w_shard IS NOT NULL THEN
+        DELETE FROM wake t USING unnest(w_shard, w_stream, w_at) AS w (shard, stream, at)
+        WHERE t.shard = w.shard AND t.stream = w.stream AND w.at IS NULL;
+        INSERT INTO wake AS t (shard, stream, at)
+        SELECT * FROM unnest(w_shard, w_stream, w_at) AS w (shard, stream, at)
+        WHERE w.at IS NOT NULL
+        ON CONFLICT (shard, stream) DO UPDATE SET at = EXCLUDED.at;
+    END IF;
+    IF x_stream IS NOT NULL THEN
+        DELETE FROM snapshot t USING unnest(x_stream, x_version) AS x (stream, version)
+        WHERE t.stream = x.stream AND t.version < (
+            SELECT max(o.version) FROM snapshot o
+            WHERE o.stream = x.stream AND o.version < x.version
+        );
+        INSERT INTO snapshot (stream, version, state_version, state)
+        SELECT * FROM unnest(x_stream, x_version, x_state_version, x_state)
+        ON CONFLICT (stream, version)
+        DO UPDATE SET state_version = EXCLUDED.state_version, state = EXCLUDED.state;
+    END IF;
+    IF d_tenant IS NOT NULL THEN
+        INSERT INTO delivery (tenant_id, source, id, answer)
+        SELECT * FROM unnest(d_tenant, d_source, d_id, d_answer);
+    END IF;
+    IF p_shard IS NOT NULL THEN
+        INSERT INTO parked_message (stream, n, raw)
+        SELECT * FROM unnest(p_stream, p_n, p_raw);
+        INSERT INTO parked_stream AS t (stream, shard, last_n)
+        SELECT p.stream, max(p.shard), max(p.n)
+        FROM unnest(p_shard, p_stream, p_n) AS p (shard, stream, n) GROUP BY p.stream
+        ON CONFLICT (stream) DO UPDATE SET last_n = greatest(t.last_n, EXCLUDED.last_n);
+    END IF;
+    IF u_stream IS NOT NULL THEN
+        DELETE FROM parked_message t USING unnest(u_stream, u_n) AS u (stream, n)
+        WHERE t.stream = u.stream AND t.n = u.n;
+        DELETE FROM parked_stream t WHERE t.stream = ANY (u_stream)
+        AND NOT EXISTS (SELECT FROM parked_message m WHERE m.stream = t.stream);
+    END IF;
+END
+$function$
