@@ -53,6 +53,7 @@ async def _delete_topics(bootstrap: str, prefix: str) -> None:
 async def _drop_leftover_databases(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
+        await connection.execute("select pg_advisory_lock(1)")  # one worker at a time
         for row in await connection.fetch("select datname from pg_database"):
             if _is_leftover(row["datname"]):
                 await connection.execute(f'drop database "{row["datname"]}" with (force)')
