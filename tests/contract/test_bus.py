@@ -299,6 +299,7 @@ async def test_groups_do_not_know_each_other(world: World) -> None:
     await bus.join("engine", COMMANDS, one.assigned, one.revoked)
     await bus.join("runner", COMMANDS, two.assigned, two.revoked)
     await until(lambda: len(one.owned) == len(two.owned) == PARTITIONS)
+    assert one.owned == two.owned
 
 
 async def test_leaving_twice_is_leaving(world: World) -> None:
@@ -358,3 +359,46 @@ async def test_closing_wakes_who_waits_and_may_be_repeated(world: World) -> None
     await bus.close()
     await bus.close()
     assert list(await waiting) == []
+
+
+async def test_a_kafka_that_is_not_there_is_unreachable_and_reading_waits_for_it() -> None:
+    bus = KafkaBus("127.0.0.1:1", "nobody")
+    owner = Owner({})
+    bus.read(everywhere())
+    assert list(await bus.fetch(10, 0.3)) == []
+    with pytest.raises(Unreachable):
+        await bus.partitions(COMMANDS)
+    with pytest.raises(Unreachable):
+        await bus.bounds([(COMMANDS, 0)])
+    with pytest.raises(Unreachable):
+        await bus.send([out(0, "a")])
+    with pytest.raises(Unreachable):
+        await bus.join("engine", COMMANDS, owner.assigned, owner.revoked)
+    with pytest.raises(Unreachable):
+        await create_topics("127.0.0.1:1", "nobody", 1)
+    await bus.close()
+
+
+async def test_memory_fails_as_it_is_told() -> None:
+    broker = MemoryBroker({COMMANDS: PARTITIONS})
+    bus = broker.client("one")
+    bus.read(everywhere())
+    broker.faults.fails = lambda _, record: OSError("lost") if record.value == b"b" else None
+    results = await bus.send([out(0, "a"), out(0, "b"), out(0, "c"), out(1, "d")])
+    assert [error is None for error in results] == [True, False, False, True]
+    assert sorted(values(await take(bus, 2))) == ["a", "d"]
+    broker.faults.fails = lambda _, record: None
+    broker.faults.copies = lambda _, record: 2
+    await bus.send([out(0, "twice")])
+    assert values(await take(bus, 2)) == ["twice", "twice"]
+    broker.lose_tail(COMMANDS, 0, 2)
+    broker.faults.copies = lambda _, record: 0
+    assert list(await bus.send([out(0, "lost")])) == [None]
+    assert list(await bus.fetch(10, 0)) == []
+    assert bus.out_of_range == 1
+    broker.cut_off.add("one")
+    with pytest.raises(Unreachable):
+        await bus.send([out(0, "a")])
+    broker.cut_off.clear()
+    broker.expire(COMMANDS, 0, 1)
+    assert await bus.bounds([(COMMANDS, 0)]) == {(COMMANDS, 0): (1, 1)}

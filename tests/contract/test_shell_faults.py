@@ -102,6 +102,7 @@ async def test_an_owner_whose_shards_were_claimed_by_another_writes_nothing_more
             )
 
         await stage.eventually(claimed_again)
+        assert await _total_is(stage, 3)
 
 
 async def test_a_commit_without_an_answer_is_not_applied_twice() -> None:

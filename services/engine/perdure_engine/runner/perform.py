@@ -39,9 +39,14 @@ PERFORMERS: Mapping[tuple[str, str], Perform] = {
 }
 
 
-def item_key(task: NodeTask, index: int) -> str:
-    """Return the idempotency key of one item: stable over attempts and recovery."""
-    return task.idempotency_key if index == 0 else f"{task.idempotency_key}-{index}"
+def item_key(task: NodeTask, place: int) -> str:
+    """Return the idempotency key of one item: stable over attempts and recovery.
+
+    A later attempt may have fewer items, so the key follows from the item's index among
+    the inputs of the node run, not from its place in the task.
+    """
+    index = task.indexes[place] if task.indexes else place
+    return f"{task.idempotency_key}-{index}"
 
 
 async def perform(tools: Tools, task: NodeTask, runner: str) -> NodeResult:
