@@ -2,13 +2,22 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest  # pyright: ignore[reportMissingTypeStubs]
+from aiokafka.record.default_records import (  # pyright: ignore[reportMissingTypeStubs]
+    DefaultRecordBatchBuilder,
+)
+from aiokafka.record.util import calc_crc32c  # pyright: ignore[reportMissingTypeStubs]
+from aiokafka.structs import TopicPartition
 from confluent_kafka import Producer
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.embedded import Addresses
-from perdure_common.shell.ports import Record
+from perdure_common.shell.ports import Outbound, Record
 from perdure_common.topics import create_topics
 from perdure_contracts.cloudevents import CloudEventError, decode
 from perdure_contracts.publish import Publisher, PublishError, publish
@@ -105,6 +114,55 @@ async def test_a_tombstone_and_a_header_without_a_value_are_read(
     [record] = await take(bus, 1)
     event = decode(record.headers, record.value)
     assert (event.id, event.data, event.json()) == ("42", b"", None)
+
+
+def with_a_broken_name(batch: Any) -> bytearray:
+    """Return a built batch in which the header name `XX` has become bytes that are no UTF-8.
+
+    Layout of a record batch, version 2: the CRC-32C of everything from byte 21 on stands
+    in bytes 17 to 20.
+    """
+    raw = bytearray(batch.build()).replace(b"XX", b"\xff\xfe")
+    struct.pack_into(">I", raw, 17, calc_crc32c(raw[21:]))
+    return raw
+
+
+async def write_raw(bootstrap: str, topic: str, raw: bytearray) -> None:
+    """Write a built batch to partition 0."""
+    client: Any = AIOKafkaClient(bootstrap_servers=bootstrap)
+    await client.bootstrap()
+    try:
+        await client.force_metadata_update()
+        request = ProduceRequest(
+            transactional_id=None,
+            required_acks=-1,
+            timeout=5000,
+            topics=[(topic, [(0, bytes(raw))])],
+        )
+        leader = client.cluster.leader_for_partition(TopicPartition(topic, 0))
+        answer: Any = await client.send(leader, request)
+        assert answer.topics[0][1][0][1] == 0
+    finally:
+        await client.close()
+
+
+async def test_a_header_whose_name_is_no_text_stops_nothing_and_loses_nothing(
+    servers: Addresses, topic_prefix: str, bus: KafkaBus
+) -> None:
+    topic = f"{topic_prefix}.triggers.v1"
+    before, after = (Outbound(TRIGGERS, 0, name) for name in (b"before", b"after"))
+    assert list(await bus.send([before])) == [None]
+    batch: Any = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 16384)
+    batch.append(0, None, None, b"good", [])
+    batch.append(1, None, None, b"bad", [("XX", b"")])
+    await write_raw(servers.kafka_bootstrap, topic, with_a_broken_name(batch))
+    assert list(await bus.send([after])) == [None]
+    taken = await take(bus, 4)
+    assert [record.value for record in taken] == [b"before", b"good", b"", b"after"]
+    assert [record.offset for record in taken] == [0, 1, 2, 3]
+    assert bus.unreadable == 1
+    with pytest.raises(CloudEventError):
+        decode(taken[2].headers, taken[2].value)
 
 
 async def test_the_publisher_of_the_contracts_is_read(

@@ -78,7 +78,8 @@ def check(counts: Mapping[str, int], prefix: str, partitions: int) -> None:
         found = ", ".join(f"{name} has {count}" for name, count in sorted(wrong.items())[:3])
         raise TopicError(
             "wrong_partitions",
-            f"internal topics must all have {partitions} partitions, but {len(wrong)} have not ({found}); "
+            f"internal topics must all have {partitions} partitions, but {len(wrong)} have not "
+            f"({found}); "
             "set PERDURE_PARTITIONS to the number at installation, or delete these topics "
             "(what is on them is lost)",
         )

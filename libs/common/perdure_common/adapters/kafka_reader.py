@@ -39,6 +39,9 @@ OVERHEAD_BYTES = 400
 POLL_S = 1.0
 """How often the consumer is looked after when nothing arrives."""
 
+REREAD_S = 5.0
+"""How long records may take that are read again one by one."""
+
 UNREADABLE = "perdure-unreadable"
 """The header of a record that stands for one that cannot be read; it says why."""
 
@@ -257,6 +260,9 @@ class Reader:
             except OffsetOutOfRangeError as error:
                 await self._to_nearer_end(error.args[0])
                 continue
+            except UnicodeDecodeError as error:
+                await self._past_unreadable(consumer, error)
+                continue
             except KafkaError as error:
                 log.warning("reading_failed", error=repr(error))
                 await asyncio.sleep(RETRY_S)
@@ -291,6 +297,35 @@ class Reader:
         if buffer.bytes >= self._share() and not buffer.full:
             buffer.full = True
             self._hold(tp, buffer)
+        self._arrived.set()
+
+    async def _past_unreadable(self, consumer: Client, error: UnicodeDecodeError) -> None:
+        """Go past a record on which aiokafka fails (a header's name that is not UTF-8).
+
+        aiokafka loses what it read before it in the same answer, so everything is read
+        again from the known positions, one by one in this partition. A record without
+        value stands for the one that cannot be read; it ends as a dead letter. What
+        follows in the same batch of the producer cannot be reached either.
+        """
+        tp, failed = next(iter(consumer._fetcher._records.items()))
+        bad: int = failed._partition_records.next_fetch_offset
+        for other, buffer in self._buffers.items():
+            self._go_to(other, buffer)
+        buffer = self._buffers.get(tp)
+        if buffer is None:
+            return
+        with suppress(UnicodeDecodeError):
+            async with asyncio.timeout(REREAD_S):
+                while buffer.next < bad:
+                    self._keep(tp, [await consumer.getone(tp)])
+        self.unreadable += 1
+        topic, partition = buffer.place
+        log.error("record_unreadable", topic=topic, partition=partition, offset=bad)
+        reason = f"a header of this record cannot be read: {error}".encode()
+        buffer.records.append(Record(topic, partition, bad, b"", None, ((UNREADABLE, reason),)))
+        buffer.bytes += OVERHEAD_BYTES
+        buffer.next = bad + 1
+        self._go_to(tp, buffer)
         self._arrived.set()
 
     async def _to_nearer_end(self, positions: Mapping[TopicPartition, int]) -> None:
