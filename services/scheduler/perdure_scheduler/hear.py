@@ -7,7 +7,7 @@ with a reason, what is simply not for us is passed over.
 import hashlib
 
 from perdure_common.decider import Rejected
-from perdure_common.ids import derived
+from perdure_common.ids import canonical_json, derived
 from perdure_contracts.cloudevents import CloudEvent, CloudEventError
 from perdure_contracts.message import Envelope, Json
 from perdure_contracts.scheduler import (
@@ -25,6 +25,13 @@ OURS = "perdure.trigger."
 
 DATA_BYTES_MAX = 256 * 1024
 """The largest body of a trigger event: the executions that it starts carry it along."""
+
+ENCODED_BYTES_MAX = 2 * DATA_BYTES_MAX
+"""The largest body as it is written again: `1e15` becomes 18 characters, a control
+character in a plain text 6. What is above would not fit into a message."""
+
+EXPANSION_MAX = 6
+"""How many times longer a body can become; shorter ones need no second look."""
 
 ATTRIBUTE_BYTES_MAX = 1024
 """The longest id, source or subject: they are keys of tables and indexes."""
@@ -105,9 +112,18 @@ def _fault(event: CloudEvent) -> Rejected | None:
 def _data(event: CloudEvent) -> Json | Rejected:
     """Return the body as JSON; an event without one has an empty object."""
     try:
-        return event.json() if event.data else {}
+        data: Json = event.json() if event.data else {}
     except CloudEventError as error:
         return _dead(error.code, error.message)
+    if len(event.data) * EXPANSION_MAX > ENCODED_BYTES_MAX:
+        encoded = len(canonical_json(data))
+        if encoded > ENCODED_BYTES_MAX:
+            return _dead(
+                "payload_too_large",
+                f"the body has {encoded:,} bytes when it is written as plain JSON, at most "
+                f"{ENCODED_BYTES_MAX:,} can be taken; send a reference to it instead",
+            )
+    return data
 
 
 def _dead(code: str, reason: str) -> Rejected:

@@ -116,6 +116,8 @@ def test_an_event_of_another_type_is_passed_over() -> None:
         (event(id="x" * (ATTRIBUTE_BYTES_MAX + 1)), "bad_attribute"),
         (event(source="a\0b"), "bad_attribute"),
         (event(data=b'"' + b"x" * DATA_BYTES_MAX + b'"'), "payload_too_large"),
+        (event(data=b"[" + b"1e15," * 50_000 + b"0]"), "payload_too_large"),
+        (event(data=b"\x01" * 200_000, datacontenttype="text/plain"), "payload_too_large"),
         (event(data=b"{"), "bad_json"),
         (event(data=b"[" * 100_000), "bad_json"),
         (event(data=b"\xff"), "bad_encoding"),
