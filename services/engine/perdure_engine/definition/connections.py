@@ -12,7 +12,7 @@ from perdure_engine.nodes.flow_switch import is_condition
 
 from .model import ConnectionType, Edge, Node
 from .parameters import compiled_at
-from .problems import did_you_mean, listed, shown
+from .problems import listed, shown
 from .reading import Reader
 
 CONNECTION_KEYS = (
@@ -105,9 +105,8 @@ def _end(reader: Reader, key: str, by_id: Mapping[str, Node]) -> Node | None:
     if node_id is None:
         return None
     if node_id not in by_id:
-        reader.error(
-            "unknown_node", key, f"there is no node {node_id!r}; {did_you_mean(node_id, by_id)}"
-        )
+        hint = reader.found.did_you_mean(node_id, by_id)
+        reader.error("unknown_node", key, f"there is no node {node_id!r}; {hint}")
     return by_id.get(node_id)
 
 

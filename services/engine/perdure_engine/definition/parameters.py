@@ -1,6 +1,6 @@
 """The parameters of a node against its subtype's declaration, and their compilation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from perdure_contracts.message import Json
@@ -9,7 +9,7 @@ from perdure_engine.expressions import Compiled, Constant, ExpressionError, comp
 from perdure_engine.nodes.base import NodeSpecification, Parameter
 from perdure_engine.nodes.flow_switch import is_condition
 
-from .problems import did_you_mean, listed, shown
+from .problems import listed, shown
 from .reading import Reader
 
 KINDS: Mapping[str, tuple[type, ...]] = {
@@ -57,7 +57,8 @@ def read_parameters(
             reader.error(
                 "unknown_parameter",
                 str(name),
-                f"{specification.subtype} has no such parameter; {did_you_mean(name, declared)}",
+                f"{specification.subtype} has no such parameter; "
+                f"{reader.found.did_you_mean(name, declared)}",
             )
     for name, parameter in declared.items():
         if name in values:
@@ -130,20 +131,28 @@ def compiled_at(reader: Reader, path: str, value: Json) -> Compiled:
     try:
         return compile_value(value, path)
     except ExpressionError as error:
-        if not isinstance(value, dict | list):
-            _refuse(reader, path, error)
-            return Constant(None)
-        if error.code == "expression_size" and error.source is None:
-            _refuse(reader, error.path or path, error)
-            return Constant(None)
-    entries = (
-        [(f"{path}.{key}", each) for key, each in cast("dict[str, Json]", value).items()]
-        if isinstance(value, dict)
-        else [(f"{path}[{at}]", each) for at, each in enumerate(cast("list[Json]", value))]
-    )
-    for below, each in entries:
-        compiled_at(reader, below, each)
+        first = error
+    errors_before = len(reader.found.problems)
+    for below, text in _texts(path, value):
+        try:
+            compile_value(text, below)
+        except ExpressionError as error:
+            _refuse(reader, below, error)
+    if len(reader.found.problems) == errors_before:  # no text by itself: the structure
+        _refuse(reader, first.path or path, first)
     return Constant(None)
+
+
+def _texts(path: str, value: Json) -> Iterator[tuple[str, str]]:
+    """Yield every text in a value with its path; values are at most 110 levels deep."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, each in cast("dict[str, Json]", value).items():
+            yield from _texts(f"{path}.{key}", each)
+    elif isinstance(value, list):
+        for at, each in enumerate(cast("list[Json]", value)):
+            yield from _texts(f"{path}[{at}]", each)
 
 
 def _refuse(reader: Reader, path: str, error: ExpressionError) -> None:

@@ -27,7 +27,7 @@ from .model import (
     build,
 )
 from .parameters import read_parameters
-from .problems import Found, did_you_mean, listed, shown
+from .problems import Found, listed, shown
 from .reading import Reader
 
 NODES_MAX = 10_000
@@ -85,13 +85,9 @@ class Parsed:
 
 def size_problems(definition: Json, found: Found) -> bool:
     """Note what is too large or no JSON at all; True means: look no further."""
-    depth = _depth(definition)
-    if depth > DEPTH_MAX:
-        found.error(
-            "definition_too_deep",
-            "",
-            f"objects and lists are nested deeper than {DEPTH_MAX} levels; make it flatter",
-        )
+    fault = _shape_fault(definition)
+    if fault is not None:
+        found.error(*fault)
         return True
     try:
         text = canonical_json(definition)
@@ -304,7 +300,8 @@ def _specification(reader: Reader) -> NodeSpecification:
         reader.error(
             "unknown_node_type",
             "node_type",
-            f"there is no node type {shown(node_type)}; {did_you_mean(node_type, NODE_TYPES)}",
+            f"there is no node type {shown(node_type)}; "
+            f"{reader.found.did_you_mean(node_type, NODE_TYPES)}",
         )
     elif node_type is not None and (not runs or subtype in LATER.get(node_type, ())):
         what = node_type if not runs else f"{node_type} {subtype}"
@@ -319,7 +316,7 @@ def _specification(reader: Reader) -> NodeSpecification:
             "unknown_node_subtype",
             "node_subtype",
             f"{node_type} has no subtype {shown(subtype)}; "
-            f"{did_you_mean(subtype, (*runs, *LATER.get(node_type, ())))}",
+            f"{reader.found.did_you_mean(subtype, (*runs, *LATER.get(node_type, ())))}",
         )
     return _stand_in(node_type)
 
@@ -349,21 +346,22 @@ def _edges(top: Reader, nodes: tuple[Node, ...]) -> tuple[Edge, ...]:
     return read_edges(top, entries, nodes)
 
 
-def _depth(value: Any) -> int:
-    """Return how deep objects and lists are nested, without recursion; `DEPTH_MAX` + 1 is deep."""
+def _shape_fault(value: Any) -> tuple[str, str, str] | None:
+    """Return what is wrong with the nesting or the keys; looks without recursion."""
     waiting: list[tuple[Any, int]] = [(value, 1)]
-    deepest = 0
     while waiting:
         each, depth = waiting.pop()
-        if not isinstance(each, dict | list):
+        if isinstance(each, dict):
+            entries = cast("dict[Any, Any]", each)
+            if not all(isinstance(key, str) for key in entries):
+                return "not_json", "", "a key is no text; put keys that are numbers in quotes"
+            below: Iterable[Any] = entries.values()
+        elif isinstance(each, list):
+            below = cast("list[Any]", each)
+        else:
             continue
-        deepest = max(deepest, depth)
-        if deepest > DEPTH_MAX:
-            break
-        inner: Iterable[Any] = (
-            cast("dict[str, Any]", each).values()
-            if isinstance(each, dict)
-            else cast("list[Any]", each)
-        )
-        waiting.extend((part, depth + 1) for part in inner)
-    return deepest
+        if depth > DEPTH_MAX:
+            text = f"objects and lists are nested deeper than {DEPTH_MAX} levels; make it flatter"
+            return "definition_too_deep", "", text
+        waiting.extend((part, depth + 1) for part in below)
+    return None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, Literal
 
 TEXT_BYTES_MAX = 64 * 1024
@@ -10,6 +11,10 @@ TEXT_BYTES_MAX = 64 * 1024
 
 LISTED_MAX = 20
 """How many names a message lists."""
+
+HINTS_MAX = 100
+NAMES_COMPARED_MAX = 300
+"""How many problems name the nearest known word, and among how many words it is sought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,10 @@ class InvalidDefinition(ValueError):
 
 @dataclass
 class Found:
-    """The problems found so far."""
+    """The problems found so far. `hints_left` bounds the work of looking for near names."""
 
     problems: list[Problem] = field(default_factory=list[Problem])
+    hints_left: int = HINTS_MAX
 
     def error(self, code: str, path: str, message: str, node_id: str | None = None) -> None:
         """Note an error."""
@@ -54,32 +60,38 @@ class Found:
         """Note a warning."""
         self.problems.append(Problem(code, "warning", path, message, node_id))
 
+    def did_you_mean(self, name: object, known: Iterable[str]) -> str:
+        """Return `did you mean 'x'?` where a known name is near, else what is known.
+
+        Only the first problems of a definition get that help, so that one with a hundred
+        thousand problems is refused as fast as any other.
+        """
+        self.hints_left -= 1
+        if self.hints_left < 0:
+            return "check its spelling"
+        names = list(islice(known, NAMES_COMPARED_MAX))
+        by_lower = {each.lower(): each for each in names}
+        near = get_close_matches(str(name)[:100].lower(), by_lower, n=1, cutoff=0.6)
+        return f"did you mean {by_lower[near[0]]!r}?" if near else f"known are: {listed(names)}"
+
     @property
     def has_errors(self) -> bool:
         """Whether one of the problems is an error."""
         return any(problem.severity == "error" for problem in self.problems)
 
 
-def told(problems: Iterable[Problem]) -> str:
+def told(problems: Sequence[Problem]) -> str:
     """Return the problems as text, a line each, at most 64 KB; the rest is counted."""
-    lines = [str(problem) for problem in problems]
     kept: list[str] = []
     room = TEXT_BYTES_MAX - 100  # for the last line, which counts the rest
-    for line in lines:
+    for at, problem in enumerate(problems):
+        line = str(problem)
         room -= len(line.encode("utf-8", "replace")) + 1
         if room < 0:
-            kept.append(f"and {len(lines) - len(kept)} more")
+            kept.append(f"and {len(problems) - at} more")
             break
         kept.append(line)
     return "\n".join(kept)
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return ` did you mean 'x'?` where a known name is near, else ` known are: …`."""
-    names = list(known)
-    by_lower = {each.lower(): each for each in names}
-    near = get_close_matches(str(name)[:100].lower(), by_lower, n=1, cutoff=0.6)
-    return f"did you mean {by_lower[near[0]]!r}?" if near else f"known are: {listed(names)}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from .problems import Found, did_you_mean, listed, shown
+from .problems import Found, listed, shown
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class Reader:
         """Refuse every key that is not among `keys`, with the nearest that is."""
         for key in self.values:
             if key not in keys:
-                self.error("unknown_key", str(key), f"no such key; {did_you_mean(key, keys)}")
+                self.error(
+                    "unknown_key", str(key), f"no such key; {self.found.did_you_mean(key, keys)}"
+                )
 
     def text(
         self, key: str, default: str | None = None, *, required: bool = False, most: int = 255

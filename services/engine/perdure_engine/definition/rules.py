@@ -8,7 +8,7 @@ from perdure_engine.nodes.base import ERROR
 from .graph import cycles, successors
 from .model import Node, Workflow
 from .parsing import Parsed
-from .problems import Found, did_you_mean, listed
+from .problems import Found, listed
 
 
 def check(parsed: Parsed, found: Found) -> None:
@@ -34,19 +34,21 @@ def _path(parsed: Parsed, node: Node) -> str:
 
 def _check_cycles(parsed: Parsed, found: Found) -> None:
     workflow = parsed.workflow
-    for cycle in cycles(successors(len(workflow.nodes), workflow.edges)):
-        members = set(cycle)
-        edge = min(
-            (each for each in workflow.edges if {each.source, each.target} <= members),
-            key=lambda each: each.place,
-        )
-        names = listed([workflow.nodes[position].node_id for position in cycle])
+    regions = cycles(successors(len(workflow.nodes), workflow.edges))
+    region_of = {node: region for region, nodes in enumerate(regions) for node in nodes}
+    places: dict[int, int] = {}  # of each region's first connection in the file
+    for edge in workflow.edges:
+        region = region_of.get(edge.source)
+        if region is not None and region == region_of.get(edge.target):
+            places[region] = min(edge.place, places.get(region, edge.place))
+    for region, nodes in enumerate(regions):
+        names = listed([workflow.nodes[position].node_id for position in nodes])
         found.error(
             "cycle_not_supported",
-            f"connections[{edge.place}]",
+            f"connections[{places[region]}]",
             f"the nodes {names} form a cycle, which this version does not run; "
             "take away the connection that leads back",
-            workflow.nodes[cycle[0]].node_id,
+            workflow.nodes[nodes[0]].node_id,
         )
 
 
@@ -67,12 +69,11 @@ def _check_names(
 ) -> None:
     for name in sorted(compiled.references.nodes):
         if workflow.find(name) is None:
-            known = [node.name for node in workflow.nodes]
+            hint = found.did_you_mean(name, workflow.by_name)
             found.error(
                 "unknown_node",
                 path,
-                f"an expression asks for $({name!r}), but there is no such node; "
-                f"{did_you_mean(name, known)}",
+                f"an expression asks for $({name!r}), but there is no such node; {hint}",
                 node_id,
             )
 

@@ -310,6 +310,32 @@ def test_text_that_no_database_keeps_is_refused(text: str) -> None:
     assert the_only(definition(description=text)).code == "not_storable"
 
 
+def test_keys_that_are_no_text_are_refused() -> None:
+    assert the_only(definition(static_data={1: "YAML reads this key as a number"})).code == (
+        "not_json"
+    )
+
+
+def test_of_very_many_problems_only_the_first_come_with_a_hint() -> None:
+    found = definition()
+    found["connections"] = [
+        {"source_node_id": "start", "target_node_id": f"bugg{at}"} for at in range(10_000)
+    ]
+    messages = [problem.message for problem in validate(found).errors]
+    assert len(messages) == 10_000
+    assert messages[0].endswith("did you mean 'bug'?")
+    assert messages[-1].endswith("check its spelling")
+
+
+def test_a_structure_that_is_too_deep_for_parameters_is_refused_where_it_stands() -> None:
+    deep: Any = "{{ $json.a }}"
+    for _ in range(103):
+        deep = [deep]
+    problem = the_only(changed(2, parameters={"values": {"a": deep}}))
+    assert problem.code == "expression_size"
+    assert problem.path.startswith("nodes[2].parameters.values.a[0]")
+
+
 def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:
     assert validate(definition(description="\\u0000")).problems == ()
 
