@@ -281,6 +281,30 @@ async def test_without_a_database_the_process_lives_but_is_not_ready(alone: Api)
     assert (await alone.get("/metrics")).status_code == 200
 
 
+async def test_before_the_migrations_a_service_is_not_ready(database: str) -> None:
+    reading = Reading(database, "nevermigrated")
+    app = made(reading, [])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as c:
+        answer = await c.get("/readyz")
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+        assert (await c.get("/v1/parcels")).json()["code"] == "database_unreachable"
+    await reading.close()
+
+
+async def test_a_connection_that_breaks_is_made_again(api: Api) -> None:
+    assert len(await api.names()) == 10
+    killer: Any = await asyncpg.connect(api.database)
+    try:
+        await killer.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'perdure-parcels-api'"
+        )
+    finally:
+        await killer.close()
+    await api.get("/v1/parcels")
+    assert len(await api.names()) == 10
+
+
 async def test_rows_are_counted_for_the_metrics(api: Api) -> None:
     answer = await api.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")

@@ -120,10 +120,14 @@ class Reading:
         return known
 
     async def _fetch(self, sql: str, *arguments: Any) -> Sequence[Any]:
+        pool = await self._open()
         try:
-            pool = await self._open()
-            async with pool.acquire(timeout=_CONNECT_S) as connection:
-                return await connection.fetch(sql, *arguments)
+            connection = await pool.acquire(timeout=_CONNECT_S)
+        except (*_LOST, asyncpg.PostgresError) as error:  # also: no such role before `migrate`
+            log.warning("database_unreachable", error=repr(error))
+            raise _unreachable() from None
+        try:
+            return await connection.fetch(sql, *arguments)
         except asyncpg.QueryCanceledError:
             raise Problem(
                 503, "too_slow", f"the answer takes over {_STATEMENT_MS} ms; ask for less"
@@ -135,9 +139,8 @@ class Reading:
         except _LOST as error:
             log.warning("database_unreachable", error=repr(error))
             raise _unreachable() from None
-        except asyncpg.InvalidAuthorizationSpecificationError as error:
-            log.warning("database_refuses", error=str(error))
-            raise _unreachable() from None
+        finally:
+            await pool.release(connection)
 
     async def _open(self) -> Any:
         if self._pool is None:
@@ -163,5 +166,7 @@ class Reading:
 
 def _unreachable() -> Problem:
     return Problem(
-        503, "database_unreachable", "PostgreSQL does not answer now; try again in a moment"
+        503,
+        "database_unreachable",
+        "PostgreSQL does not answer now, or lets this service not in yet; try again in a moment",
     )
