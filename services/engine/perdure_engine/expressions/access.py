@@ -167,7 +167,7 @@ def fast_path(keys: tuple[str | int, ...]) -> Callable[[Scope], Value]:
             elif kind is _NOTHING:
                 return None
             else:
-                return member(Frame(scope), value, key)
+                value = member(Frame(scope), value, key)
         return value
 
     return read

@@ -198,8 +198,6 @@ class Compiler:
     def type_of(self, operand: Node) -> Run:
         """`typeof`: 'undefined' for what is missing, 'object' for a null that is there."""
         run = self.compile(operand)
-        if isinstance(operand, Literal) and operand.value is None:
-            return lambda _f: "undefined" if operand.value is None else "object"
         if not isinstance(operand, Member | Index):
             return lambda f: type_name(run(f))
         of = self.compile(operand.of)

@@ -73,15 +73,16 @@ class Lexer:
             at = self.at
             if at >= self.stop or (closer and not brackets and self.text.startswith(closer, at)):
                 break
-            if at > self.limit:
+            token = self.token(found[-1] if found else None)
+            found.append(token)
+            if self.at > self.limit:
                 raise ExpressionError(
                     "expression_size",
-                    "The expression is too long: split it, or use a code node.",
+                    f"The expression is longer than {SOURCE_MAX} characters: "
+                    "split it, or use a code node.",
                     at,
                     self.text,
                 )
-            token = self.token(found[-1] if found else None)
-            found.append(token)
             if token.kind == "mark":
                 self.bracket(token, brackets)
         if brackets:

@@ -21,6 +21,8 @@ SOURCE_MAX: Final = 16_384
 """Characters of one expression, and of the code inside one template's braces."""
 TEMPLATE_MAX: Final = 1_048_576
 """Characters of a text with `{{ … }}` in it."""
+PARTS_MAX: Final = 1_000
+"""Expressions in one text."""
 NODES_MAX: Final = 4_000
 """Nodes of one expression's syntax tree."""
 NESTING_MAX: Final = 200

@@ -1,12 +1,16 @@
 """What leaves an expression: plain JSON, printed text, and nothing that would hurt later."""
 
 import math
+from typing import Final
 
 from .errors import ExpressionError
 from .limits import DATA_DEPTH_MAX, RESULT_NODES_MAX, ROOM, Frame, Value, kind_of
 from .moment import Moment
 from .regex import Regex
 from .values import joined, number_text, quoted, too_deep
+
+_WRITE_COST: Final = 4
+"""Units for writing one value as JSON."""
 
 
 def settled(value: Value) -> Value:
@@ -149,7 +153,7 @@ def json_text(f: Frame, value: Value, indent: str = "") -> str:
 def _write(f: Frame, value: Value, indent: str, line: str, parts: list[str], depth: int) -> None:
     """Append the JSON of one value; `line` is the line end with the outer indentation."""
     kind = kind_of(value)
-    f.spend(1)
+    f.spend(_WRITE_COST)
     if kind is str:
         f.text(len(value), value.isascii())
         parts.append(quoted(value))

@@ -14,6 +14,7 @@ from .syntax import (
     FunctionCall,
     Literal,
     Local,
+    Member,
     Node,
     ObjectLiteral,
     RegexLiteral,
@@ -28,7 +29,7 @@ ROOTS: Final = frozenset(
     {"$json", "$now", "$today", "$vars", "$execution", "$context", "$itemIndex"}
 )
 VIEW_WORDS: Final = frozenset({"item", "first", "last", "all", "json", "isExecuted"})
-_WORDS: Final = {"true": True, "false": False, "null": None, "undefined": None}
+_WORDS: Final = {"true": True, "false": False, "null": None}
 _NUMBERS: Final = {"NaN": float("nan"), "Infinity": float("inf")}
 _NAMESPACES: Final = frozenset(name.partition(".")[0] for name in (*FUNCTIONS, *CONSTANTS))
 _CLASSES: Final = frozenset(name[4:] for name in FUNCTIONS if name.startswith("new "))
@@ -168,6 +169,8 @@ class Primaries(Cursor):
             return Local(at, self.locals[name])
         if name in _WORDS:
             return Literal(at, _WORDS[name])
+        if name == "undefined":  # a key that null does not have, so that typeof can tell
+            return Member(at, Literal(at, None), name)
         if name in _NUMBERS:
             return Literal(at, _NUMBERS[name])
         if name in ROOTS:
@@ -198,7 +201,7 @@ class Primaries(Cursor):
             if not self.sees("("):
                 raise self.fail(f"'{full}' is a function: call it, {full}(…).", at)
             return FunctionCall(at, full, self.arguments({FUNCTIONS[full].callback}, full))
-        known = (*FUNCTIONS, *CONSTANTS, *ROOTS, *_WORDS, *self.locals, "$input", "$('Node')")
+        known = (*FUNCTIONS, *CONSTANTS, *ROOTS, *_WORDS, *self.locals, "$input", "undefined")
         hint = nearest(full, known) or (
             f" To read a field of the item, write $json.{name}." if full == name else ""
         )

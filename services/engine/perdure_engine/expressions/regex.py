@@ -25,7 +25,7 @@ from .regex_parser import (
     parse_pattern,
 )
 
-_STEP_COST: Final = 2
+_STEP_COST: Final = 4
 """Units of fuel for each thread at each character, and for each instruction followed."""
 
 
@@ -74,9 +74,14 @@ class _Search:
         threads: list[tuple[int, tuple[int, ...]]] = []
         f.hold(8 * len(code))
         for at in range(start, len(text) + 1):
+            if found is None and not threads and self.cannot_begin(at):
+                f.spend(1)
+                continue
             if found is None:
                 self.follow(threads, 0, blank, at)
             if not threads:
+                if found is None:
+                    continue
                 break
             f.spend(_STEP_COST * len(threads))
             following: list[tuple[int, tuple[int, ...]]] = []
@@ -89,6 +94,13 @@ class _Search:
                     self.follow(following, place + 1, captures, at + 1)
             threads = following
         return None if found is None else list(found)
+
+    def cannot_begin(self, at: int) -> bool:
+        """Whether no match can begin with the character at an offset."""
+        first = self.program.first
+        return bool(first) and (
+            at == len(self.text) or not any(each.holds(self.text[at]) for each in first)
+        )
 
     def follow(
         self,

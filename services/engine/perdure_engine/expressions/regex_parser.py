@@ -84,13 +84,18 @@ def characters_of(ranges: Ranges, folded: bool) -> Characters:
 
 @dataclass
 class Program:
-    """Instructions, what they capture, and a text every match begins with ('' if unknown)."""
+    """Instructions, what they capture, and how a match begins.
+
+    `prefix` is a text that every match begins with ('' if unknown), `first` the sets of which
+    one holds its first character (empty if unknown, or if a match may be empty).
+    """
 
     code: list[Instruction] = field(default_factory=list[Instruction])
     saves: int = 2
     names: dict[str, int] = field(default_factory=dict[str, int])
     lines: bool = False
     prefix: str = ""
+    first: tuple["Characters", ...] = ()
 
 
 def parse_pattern(source: str, flags: str) -> Program:
@@ -142,6 +147,7 @@ class _PatternParser:
                 break
             prefix.append(chr(ranges[0][0]))
         self.program.prefix = "".join(prefix)
+        self.program.first = _first(self.program.code)
         return self.program
 
     @property
@@ -325,14 +331,11 @@ class _PatternParser:
             if self.sees("-") and not self.sees("-]"):
                 self.at += 1
                 high = self.member()
-                if (
-                    len(low) == len(high) == 1
-                    and low[0][0] == low[0][1]
-                    and high[0][0] == high[0][1]
-                ):
-                    if low[0][0] > high[0][0]:
+                first, last = _only(low), _only(high)
+                if first is not None and last is not None:
+                    if first > last:
                         raise self.fail("The range in the class is in the wrong order.")
-                    ranges.append((low[0][0], high[0][0]))
+                    ranges.append((first, last))
                     continue
                 ranges += [*high, (45, 45)]
             ranges += low
@@ -358,6 +361,30 @@ class _PatternParser:
         if char != "\\":
             return ((ord(char), ord(char)),)
         return ((8, 8),) if self.accept("b") else self.escape()
+
+
+def _first(code: list[Instruction]) -> tuple[Characters, ...]:
+    """The sets that a match can begin with; none where an assertion or the end may come first."""
+    found: list[Characters] = []
+    pending, seen = [0], set[int]()
+    while pending:
+        place = pending.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        instruction = code[place]
+        kind = instruction[0]
+        if kind == CHAR:
+            found.append(instruction[1])
+        elif kind == SAVE:
+            pending.append(place + 1)
+        elif kind in (SPLIT, JUMP):
+            pending.extend(instruction[1:])
+        else:
+            return ()
+        if len(found) > 4:
+            return ()
+    return tuple(found)
 
 
 def _only(ranges: Ranges) -> int | None:

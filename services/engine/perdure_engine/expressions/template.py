@@ -18,7 +18,7 @@ from .calls import placed
 from .compiler import Compiler
 from .errors import ExpressionError
 from .lexer import Lexer
-from .limits import SOURCE_MAX, TEMPLATE_MAX, VALUE_DEPTH_MAX, Frame, Value, kind_of
+from .limits import PARTS_MAX, SOURCE_MAX, TEMPLATE_MAX, VALUE_DEPTH_MAX, Frame, Value, kind_of
 from .output import not_a_number, printed, settled
 from .parser import parse_tokens
 from .scope import Scope
@@ -201,6 +201,13 @@ def _compile_template(text: str, path: str) -> Expression | Template:
     at = 0
     while (start := text.find(OPENER, at)) >= 0:
         texts.append(text[at:start])
+        if len(parts) >= PARTS_MAX:
+            raise ExpressionError(
+                "expression_size",
+                f"A text may have {PARTS_MAX} expressions in it: split it.",
+                start,
+                text,
+            )
         begin = start + len(OPENER)
         lexer = Lexer(text, begin, len(text), begin + SOURCE_MAX)
         node, slots = parse_tokens(lexer.tokens(CLOSER), text)

@@ -25,6 +25,8 @@ WHITE: Final = (
 """JavaScript's white space and line ends, for trim() and numbers."""
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 _RADIX: Final = {"0x": 16, "0o": 8, "0b": 2}
+_JOIN_COST: Final = 20
+"""Units for joining one array, besides its elements."""
 _DIGITS_MAX: Final = 1_000
 """A longer text of digits is not a number: reading it exactly would take quadratic time."""
 
@@ -167,7 +169,7 @@ def join(f: Frame, values: list[Value], separator: str, depth: int = 0) -> str:
     """Array.prototype.join: null elements are empty."""
     if depth > DATA_DEPTH_MAX:
         raise too_deep()
-    f.spend(1 + len(values))
+    f.spend(_JOIN_COST + 2 * len(values))
     parts = ["" if each is None else to_text(f, each, depth + 1) for each in values]
     return joined(f, parts, separator)
 

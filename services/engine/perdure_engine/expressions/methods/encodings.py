@@ -59,7 +59,7 @@ def encode_uri(f: Frame, _this: Value, arguments: Arguments) -> Value:
 def decode_component(f: Frame, _this: Value, arguments: Arguments) -> Value:
     """The text behind percent signs."""
     text = to_text(f, argument(arguments, 0))
-    f.spend(len(text) >> 2)
+    f.spend(1 + (len(text) >> 4) + 8 * text.count("%"))
     f.text(len(text))
     pieces = text.split("%")
     wrong = any(len(piece) < 2 or not _is_hex(piece[:2]) for piece in pieces[1:])

@@ -149,7 +149,7 @@ def expanded(
     parts: list[str] = []
     at = 0
     while (next_at := template.find("$", at)) >= 0:
-        f.spend(1)
+        f.spend(8)
         f.hold(60)
         parts.append(template[at:next_at])
         sign = template[next_at + 1 : next_at + 2]
