@@ -8,7 +8,7 @@ from perdure_common.ids import canonical_json
 
 from perdure_engine.expressions import Compiled
 from perdure_engine.nodes.base import ERROR, MAIN, input_number
-from perdure_engine.nodes.flow_switch import is_condition
+from perdure_engine.nodes.conditions import is_condition
 
 from .model import ConnectionType, Edge, Node
 from .parameters import compiled_at

@@ -7,7 +7,7 @@ from perdure_contracts.message import Json
 
 from perdure_engine.expressions import Compiled, Constant, ExpressionError, compile_value
 from perdure_engine.nodes.base import NodeSpecification, Parameter
-from perdure_engine.nodes.flow_switch import is_condition
+from perdure_engine.nodes.conditions import is_condition
 
 from .problems import listed, shown
 from .reading import Reader

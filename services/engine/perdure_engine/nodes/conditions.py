@@ -1,6 +1,7 @@
 """Conditions: asked of each item, and a boolean or nothing (rule 32 says what null does)."""
 
 from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.message import Json
 
 from perdure_engine.expressions import Compiled, ExpressionError, Scope
 
@@ -21,6 +22,16 @@ def holds(condition: Compiled, scope: Scope) -> bool | ErrorFacts:
         f"the condition gave {kind}, it must give true or false; compare it with something, "
         "or use !! to turn it into a boolean",
     )
+
+
+def is_condition(value: Json) -> bool:
+    """Tell whether a value can be a condition: a boolean, or text that is one expression."""
+    if isinstance(value, bool):
+        return True
+    if not isinstance(value, str):
+        return False
+    text = value.strip()
+    return text == value and text.startswith("{{") and text.endswith("}}")
 
 
 JSON_KINDS: dict[type, str] = {str: "a text", list: "an array", dict: "an object"}

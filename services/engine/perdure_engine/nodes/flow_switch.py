@@ -20,7 +20,7 @@ from .base import (
     ScopeOf,
     paired,
 )
-from .conditions import holds
+from .conditions import holds, is_condition
 
 FALLBACK = "fallback"
 
@@ -131,16 +131,6 @@ def _check_name(name: Any, path: str, seen: set[str]) -> Iterable[Fault]:
         )
     else:
         seen.add(name)
-
-
-def is_condition(value: Any) -> bool:
-    """Tell whether a value can be a condition: a boolean, or text that is one expression."""
-    if isinstance(value, bool):
-        return True
-    if not isinstance(value, str):
-        return False
-    text = value.strip()
-    return text == value and text.startswith("{{") and text.endswith("}}")
 
 
 SPECIFICATION = NodeSpecification(
