@@ -1,8 +1,8 @@
 """Recovery: failures in; verdicts, lessons and explanations out.
 
-Hears  engine.node-failed, engine.node-completed, engine.execution-* (on the engine's
-       events), shell.dead-lettered (on every `.dlt` topic), and commands: recovery.set-mode,
-       recovery.redrive-dead-letter, and its own notes to patterns
+Hears  engine.node-failed, engine.node-completed, engine.verdict-applied and the ends of
+       executions; shell.dead-lettered on every `.dlt` topic; the commands recovery.set-mode
+       and recovery.redrive-dead-letter, and its own notes to patterns
 Says   engine.recovery-verdict (retry or give up), recovery.* events, shell.unpark
 Keeps  recovery_attempts, recovery_explanations, failure_patterns, recovery_modes,
        dead_letters

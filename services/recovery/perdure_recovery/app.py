@@ -22,6 +22,7 @@ from perdure_contracts.recovery import (
     NoteEnd,
     NoteFailure,
     NoteLesson,
+    NoteMissedVerdict,
     NoteOccurrence,
     PatternCommand,
     PatternEvent,
@@ -44,7 +45,7 @@ from .state import Execution
 executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
     name="execution",
     initial=Execution(),
-    commands=(NoteFailure, NoteCompletion, NoteEnd),
+    commands=(NoteFailure, NoteCompletion, NoteMissedVerdict, NoteEnd),
     events=(
         FailureNoted,
         AttemptOrdered,

@@ -24,6 +24,7 @@ from perdure_contracts.recovery import (
     NoteCompletion,
     NoteEnd,
     NoteFailure,
+    NoteMissedVerdict,
     PatternFacts,
     RecoveryMode,
 )
@@ -52,6 +53,8 @@ def decide(
             return _failure(state, command, facts, now)
         case NoteCompletion():
             return _completion(state, command, now)
+        case NoteMissedVerdict():
+            return _missed(state, command, now)
         case NoteEnd():
             return _end(state, command, facts, now)
         case Due():
@@ -283,6 +286,17 @@ def _completion(
             ),
         ),
     )
+
+
+def _missed(
+    state: Execution, command: NoteMissedVerdict, now: datetime
+) -> tuple[ExecutionEvent, ...]:
+    """The engine gave up before the verdict came: the attempt will not happen."""
+    for episode in state.episodes.values():
+        waiting = episode.attempt is not None and episode.attempt.succeeded_at is None
+        if waiting and episode.failure.failure_id == command.failure_id:
+            return _ended(episode, now)
+    return ()
 
 
 def _end(

@@ -88,7 +88,7 @@ _OUTCOMES: Final[dict[Outcome, str]] = {
     "recovered": "The node completed {resolution_s:.1f} s after it first failed.",
     "same_failure": "The try ended with the same failure.",
     "other_failure": "The try ended with another failure.",
-    "superseded": "The execution ended before the try had a result.",
+    "superseded": "The engine went on without the try: it was stopped or had waited long enough.",
     "relapsed": "The node failed the same way again after it had completed.",
 }
 

@@ -14,6 +14,7 @@ from perdure_contracts.engine import (
     ExecutionFailed,
     NodeCompleted,
     NodeFailed,
+    VerdictApplied,
 )
 from perdure_contracts.message import Envelope
 from perdure_contracts.recovery import (
@@ -24,6 +25,7 @@ from perdure_contracts.recovery import (
     NoteEnd,
     NoteFailure,
     NoteLesson,
+    NoteMissedVerdict,
     NoteOccurrence,
     RedriveDeadLetter,
     SetMode,
@@ -51,6 +53,10 @@ def hear(message: object, envelope: Envelope) -> Command | None:
                 scope=message.scope,
                 run=message.run,
                 completed_at=envelope.time,
+            )
+        case VerdictApplied(by="clock"):
+            return NoteMissedVerdict(
+                execution_id=message.execution_id, failure_id=message.failure_id
             )
         case ExecutionCompleted():
             return NoteEnd(execution_id=message.execution_id, status="SUCCESS")

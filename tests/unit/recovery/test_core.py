@@ -16,6 +16,7 @@ from perdure_contracts.engine import (
     NodeCompleted,
     NodeFailed,
     RecoveryVerdict,
+    VerdictApplied,
 )
 from perdure_contracts.message import Envelope
 from perdure_contracts.recovery import (
@@ -94,7 +95,8 @@ def completed(attempt: int = 2, **more: Any) -> NodeCompleted:
         "run": 1,
         "attempt": attempt,
         "ports": {},
-        "edges": (),
+        "live": (),
+        "dead": (),
         "step": 1,
         **more,
     }
@@ -319,6 +321,25 @@ def test_a_cancelled_execution_supersedes_what_was_planned() -> None:
     (row,) = story.table("recovery_attempts")
     assert (row["status"], row["success"]) == ("superseded", None)
     assert story.lessons() == []
+
+
+def test_a_verdict_that_the_engine_did_not_wait_for_supersedes_the_attempt() -> None:
+    story = Story()
+    story.hears(failed())
+    missed = VerdictApplied(
+        execution_id="e",
+        node_id="fetch",
+        scope=(),
+        run=1,
+        failure_id="f1",
+        verdict="give_up",
+        by="clock",
+    )
+    assert story.hears(replace(missed, by="recovery")) == []
+    assert story.hears(replace(missed, failure_id="other")) == []
+    assert kinds(story.hears(missed)) == ["AttemptFailed", "EpisodeClosed"]
+    (row,) = story.table("recovery_attempts")
+    assert row["status"] == "superseded"
 
 
 def test_what_is_only_told_is_recorded_and_explained_but_not_tried() -> None:

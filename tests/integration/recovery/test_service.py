@@ -1,0 +1,258 @@
+"""The whole service on a real PostgreSQL: what the engine tells leads to rows and verdicts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from perdure_common import migrate, replay
+from perdure_common.adapters.memory_bus import MemoryBroker
+from perdure_common.adapters.postgres import PostgresStore
+from perdure_common.ids import partition_of
+from perdure_common.shell import codec
+from perdure_common.shell.owner import Owner
+from perdure_common.shell.ports import Outbound, Record
+from perdure_common.shell.upkeep import Ground
+from perdure_contracts.engine import ErrorFacts, ExecutionCompleted, NodeCompleted, NodeFailed
+from perdure_contracts.message import NAMES
+from perdure_contracts.recovery import RedriveDeadLetter, SetMode
+from perdure_contracts.shell import DeadLettered
+from perdure_contracts.topology import TOPICS
+from perdure_recovery.api import TABLES
+from perdure_recovery.app import service
+from perdure_recovery.hear import ENGINE_EVENTS
+from perdure_recovery.route import ENGINE, OWN
+
+TENANT = "00000000-0000-7000-8000-000000000001"
+PARTITIONS = 2
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DOWN = ErrorFacts(
+    type="http_status",
+    message="tickets.example answered 503 Service Unavailable",
+    status_code=503,
+    dependency="http:tickets.example",
+    stage="run",
+    effect_state="unknown",
+)
+
+
+class Platform:
+    """The service in a process of its own, a bus in memory, and what a test says and sees."""
+
+    def __init__(self, database: str, connection: Any) -> None:
+        self.url, self.connection = database, connection
+        self.broker = MemoryBroker({topic.name: PARTITIONS for topic in TOPICS})
+        self.outside = self.broker.client("outside")
+        self.sent = 0
+
+    async def says(self, topic: str, stream: str, message: object) -> None:
+        """Send a message as another program does."""
+        self.sent += 1
+        headers = (
+            ("ce_specversion", b"1.0"),
+            ("ce_id", f"id-{self.sent}".encode()),
+            ("ce_source", b"/scheduler/triggers/0"),
+            ("ce_type", NAMES[type(message)].encode()),
+            ("ce_time", codec.instant(NOW).encode()),
+            ("content-type", b"application/json"),
+        )
+        record = Outbound(
+            topic,
+            partition_of(stream, PARTITIONS),
+            codec.encode_body(message),
+            stream.encode(),
+            headers,
+        )
+        assert await self.outside.send([record]) == [None]
+
+    async def rows(self, table: str, where: str = "true") -> list[dict[str, Any]]:
+        found = await self.connection.fetch(f"SELECT * FROM recovery.{table} WHERE {where}")
+        return [dict(row) for row in found]
+
+    async def until(self, table: str, where: str, count: int = 1) -> list[dict[str, Any]]:
+        """Return a table's rows once `count` of them are as `where` says."""
+        async with asyncio.timeout(30):
+            while len(rows := await self.rows(table, where)) < count:
+                await asyncio.sleep(0.02)
+        return rows
+
+    async def received(self, topic: str, kind: str, count: int) -> list[Any]:
+        """Return the messages of a kind on a topic once there are `count`."""
+        async with asyncio.timeout(30):
+            while len(found := _of_kind(self.broker.records(topic), kind)) < count:
+                await asyncio.sleep(0.02)
+        return [codec.decode_body(kind, record.value) for record in found]
+
+
+def _of_kind(records: Sequence[Record], kind: str) -> list[Record]:
+    return [r for r in records if codec.header(r.headers, "ce_type") == kind.encode()]
+
+
+@pytest.fixture
+async def platform(database: str) -> AsyncIterator[Platform]:
+    await migrate.up(database, "recovery")
+    connection: Any = await asyncpg.connect(database)
+    made = Platform(database, connection)
+    store, bus = PostgresStore(database, "recovery"), made.broker.client("recovery-1")
+    stop = asyncio.Event()
+    ground = Ground(store, bus, lambda: datetime.now(UTC), "recovery-1", TENANT, PARTITIONS)
+    running = asyncio.create_task(Owner(service, ground).run(stop))
+    try:
+        yield made
+    finally:
+        stop.set()
+        await running
+        await bus.close()
+        await store.close()
+        await connection.close()
+
+
+def failed(failure_id: str, execution_id: str = "e1", **more: Any) -> NodeFailed:
+    fields: dict[str, Any] = {
+        "failure_id": failure_id,
+        "root_failure_id": failure_id,
+        "execution_id": execution_id,
+        "workflow_id": "w",
+        "workflow_version": 1,
+        "workspace_id": "ws",
+        "node_id": "file",
+        "node_name": "File it",
+        "node_type": "EXTERNAL_ACTION",
+        "node_subtype": "HTTP_REQUEST",
+        "scope": (("each", 2),),
+        "run": 1,
+        "attempt": 1,
+        "asked": True,
+        "effect": "keyed",
+        "error": DOWN,
+        "first_failed_at": codec.instant(NOW),
+        "failed_at": codec.instant(NOW),
+        **more,
+    }
+    return NodeFailed(**fields)
+
+
+def completed(execution_id: str = "e1", attempt: int = 2) -> NodeCompleted:
+    return NodeCompleted(
+        execution_id=execution_id,
+        node_id="file",
+        scope=(("each", 2),),
+        run=1,
+        attempt=attempt,
+        ports={},
+        live=(),
+        dead=(),
+        step=3,
+    )
+
+
+async def test_a_service_that_is_down_twice_is_recovered_explained_and_learnt_from(
+    platform: Platform,
+) -> None:
+    await platform.says(ENGINE_EVENTS, "e1", failed("f1"))
+    await platform.says(ENGINE_EVENTS, "e1", failed("f2", attempt=2))
+    await platform.says(ENGINE_EVENTS, "e1", failed("f2", attempt=2))  # heard once more
+    verdicts = await platform.received(ENGINE, "engine.recovery-verdict.v1", 2)
+    assert [(v.failure_id, v.verdict) for v in verdicts] == [("f1", "retry"), ("f2", "retry")]
+    await platform.says(ENGINE_EVENTS, "e1", completed(attempt=3))
+    done = ExecutionCompleted(execution_id="e1", workflow_id="w", result=None)
+    await platform.says(ENGINE_EVENTS, "e1", done)
+    await platform.until("recovery_attempts", "recovery_outcome = 'recovered'")
+    attempts = await platform.rows("recovery_attempts", "true ORDER BY attempt_number")
+    assert [(a["status"], a["success"]) for a in attempts] == [
+        ("failed", False),
+        ("succeeded", True),
+    ]
+    explanations = await platform.rows("recovery_explanations")
+    assert len(explanations) == 2
+    empty = [k for row in explanations for k, v in row.items() if v in (None, "")]
+    assert set(empty) == {"task_id"}
+    (pattern,) = await platform.until("failure_patterns", "lesson_successes > 0")
+    assert pattern["occurrence_count"] == 2
+    assert pattern["lesson_successes"] + pattern["lesson_failures"] == pytest.approx(1.0)
+    await platform.until("failure_patterns", "lesson_successes = lesson_failures")
+
+
+async def test_the_journal_rebuilds_every_row(platform: Platform) -> None:
+    for n in range(6):
+        await platform.says(ENGINE_EVENTS, f"e{n}", failed(f"f{n}", f"e{n}"))
+        if n % 2:
+            await platform.says(ENGINE_EVENTS, f"e{n}", completed(f"e{n}"))
+    await platform.says(OWN, "ws/mode", SetMode(workspace_id="ws", mode="observe", set_by="ann"))
+    letter = DeadLettered(
+        topic=ENGINE_EVENTS,
+        partition=1,
+        offset=7,
+        code="invalid_body",
+        reason="no",
+        value=b"\x00{",
+        headers=(("ce_type", b"\xff"),),
+    )
+    await platform.says(f"{ENGINE_EVENTS}.dlt", ENGINE_EVENTS, letter)
+    await platform.until("recovery_attempts", "status = 'succeeded'", 3)
+    await platform.until("failure_patterns", "occurrence_count = 6 AND lesson_successes > 0")
+    await platform.until("recovery_modes", "mode = 'observe'")
+    await platform.until("dead_letters", "status = 'waiting'")
+    report = await replay.check(service, platform.url)
+    assert report.differences == []
+    assert report.rows["recovery_attempts"] == report.rows["recovery_explanations"] == 6
+
+
+async def test_the_kill_switch_leaves_only_the_pattern(platform: Platform) -> None:
+    await platform.says(OWN, "*/mode", SetMode(workspace_id="*", mode="off", set_by="ann"))
+    await platform.until("recovery_modes", "mode = 'off'")
+    await platform.says(ENGINE_EVENTS, "e1", failed("f1"))
+    (verdict,) = await platform.received(ENGINE, "engine.recovery-verdict.v1", 1)
+    assert verdict.verdict == "give_up"
+    await platform.until("failure_patterns", "occurrence_count = 1")
+    assert await platform.rows("recovery_attempts") == []
+
+
+async def test_a_dead_letter_is_kept_and_sent_again_once(platform: Platform) -> None:
+    letter = DeadLettered(
+        topic="perdure.triggers.v1",
+        partition=1,
+        offset=7,
+        code="invalid_body",
+        reason="the body is no JSON",
+        value=b"{oops",
+        key=b"k",
+        headers=(("ce_type", b"perdure.trigger.manual"),),
+    )
+    # its message travels by the topic that it came from
+    await platform.says("perdure.triggers.v1.dlt", "perdure.triggers.v1", letter)
+    (row,) = await platform.until("dead_letters", "status = 'waiting'")
+    assert (bytes(row["raw"]), row["service"], row["payload"]) == (b"{oops", "scheduler", None)
+    for _ in range(2):
+        redrive = RedriveDeadLetter(letter=row["stream"], asked_by="ann")
+        await platform.says(OWN, row["stream"], redrive)
+    (row,) = await platform.until("dead_letters", "status = 'redriven'")
+    assert (row["retry_count"], row["settled_by"]) == (1, "ann")
+    rejected = "shell.command-rejected.v1"
+    (refusal,) = await platform.received("perdure.recovery.events.v1", rejected, 1)
+    assert refusal.code == "already_settled"
+    (again,) = platform.broker.records("perdure.triggers.v1")
+    assert (again.partition, again.value, again.headers) == (1, b"{oops", letter.headers)
+
+
+async def test_storms_of_one_execution_are_bounded(platform: Platform) -> None:
+    for n in range(30):
+        await platform.says(ENGINE_EVENTS, "e1", failed(f"f{n}", scope=(("each", n),)))
+    verdicts = await platform.received(ENGINE, "engine.recovery-verdict.v1", 30)
+    assert [v.verdict for v in verdicts].count("retry") == 10
+
+
+async def test_everything_that_the_api_shows_is_in_the_tables(platform: Platform) -> None:
+    for table, view in TABLES.items():
+        columns = ", ".join(f'"{name}"' for name in view.columns)
+        assert await platform.connection.fetch(f"SELECT {columns} FROM recovery.{table}") == []
+
+
+async def test_a_failure_without_a_time_happened_when_it_was_heard(platform: Platform) -> None:
+    late = replace(failed("f1"), failed_at="", first_failed_at="")
+    await platform.says(ENGINE_EVENTS, "e1", late)
+    (row,) = await platform.until("recovery_explanations", "true")
+    assert datetime.now(UTC) - row["failure_time"] < timedelta(minutes=5)
