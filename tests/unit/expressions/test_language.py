@@ -10,6 +10,7 @@ from perdure_engine.expressions import (
     NodeView,
     Scope,
     compile_expression,
+    lint,
     references,
 )
 
@@ -249,3 +250,20 @@ def test_references_name_what_has_to_be_gathered() -> None:
     assert found.context == {"crm"}
     assert (found.uses_now, found.uses_vars, found.uses_input, found.uses_context) == (True,) * 4
     assert (found.uses_json, found.uses_execution) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "position"),
+    [
+        ("$json.list.map", "method_not_called", 11),
+        ("1 + $json.s.trim", "method_not_called", 12),
+        ("$json.n === NaN", "compared_with_nan", 8),
+        ("$json.l == []", "compared_with_new_object", 8),
+    ],
+)
+def test_what_is_probably_not_meant_is_told(source: str, code: str, position: int) -> None:
+    assert [(each.code, each.position) for each in lint(source)] == [(code, position)]
+
+
+def test_an_ordinary_expression_gives_no_warning() -> None:
+    assert lint("$json.list.map(x => x.trim()).length > 0 && $json.first === 'a'") == []

@@ -119,3 +119,10 @@ def test_not_a_number_does_not_leave_a_template() -> None:
         with pytest.raises(ExpressionError) as caught:
             compile_template(text).evaluate(SCOPE)
         assert caught.value.code == "not_a_number"
+
+
+def test_not_a_number_among_parameters_names_its_place() -> None:
+    with pytest.raises(ExpressionError) as caught:
+        compile_value({"a": {"b": "{{ 1 / 0 }}"}}).evaluate(SCOPE)
+    assert (caught.value.code, caught.value.path) == ("not_a_number", "a.b")
+    assert caught.value.position == 5

@@ -2,10 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, Final
 
 from .limits import kind_of
-from .syntax import Member, Node, Root, View
+from .methods import METHODS
+from .parser import parse
+from .syntax import ArrayLiteral, Binary, Literal, Member, Node, ObjectLiteral, Root, View
+
+_DATA_NAMES: Final = frozenset(
+    {"first", "last", "sum", "keys", "values", "entries", "search", "match", "format", "test"}
+    | {"at", "with", "unique", "diff", "title", "find", "filter", "sort"}
+)
+"""Names of methods that are as often names of fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,40 @@ def walk(node: Any) -> Iterator[Any]:
         elif is_dataclass(each):
             yield each
             pending.extend(getattr(each, field.name) for field in fields(each))
+
+
+@dataclass(frozen=True, slots=True)
+class Warning:
+    """Something that is allowed and probably not meant, with its place in the source."""
+
+    code: str
+    message: str
+    position: int
+
+
+def lint(source: str) -> list[Warning]:
+    """What is probably not meant in an expression without braces, in the order of the source.
+
+    Found are methods that are read but not called, and comparisons that never hold.
+
+    Raises:
+        ExpressionError: when the expression does not compile.
+    """
+    node, _slots = parse(source)
+    found: list[Warning] = []
+    for each in walk(node):
+        if isinstance(each, Member) and each.key in METHODS and str(each.key) not in _DATA_NAMES:
+            message = f"'{each.key}' is read as a key of data: to call the method write ()."
+            found.append(Warning("method_not_called", message, each.at))
+        elif isinstance(each, Binary) and each.operator in ("==", "===", "!=", "!=="):
+            sides = (each.left, each.right)
+            if any(isinstance(side, Literal) and side.value != side.value for side in sides):
+                message = "NaN equals nothing: write isNaN(…)."
+                found.append(Warning("compared_with_nan", message, each.at))
+            elif any(isinstance(side, ArrayLiteral | ObjectLiteral) for side in sides):
+                message = "A new array or object equals nothing: compare its length or parts."
+                found.append(Warning("compared_with_new_object", message, each.at))
+    return sorted(found, key=lambda warning: warning.position)
 
 
 def fixed_path(node: Node) -> tuple[str | int, ...] | None:

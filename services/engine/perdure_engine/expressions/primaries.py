@@ -1,5 +1,6 @@
 """What an operand can begin with: literals, names, `$json` and its kin, and brackets."""
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from .cursor import Cursor
@@ -56,16 +57,16 @@ REFUSED: Final = {
 }
 
 
-class Primaries(Cursor):
+class Primaries(Cursor, ABC):
     """The operands of the language. What they contain is read by the parser below."""
 
+    @abstractmethod
     def expression(self) -> Node:
         """Read a whole expression."""
-        raise AssertionError("the parser reads expressions")
 
+    @abstractmethod
     def arguments(self, callbacks: set[int | None], name: str) -> tuple[Argument, ...]:
         """Read arguments in parentheses."""
-        raise AssertionError("the parser reads arguments")
 
     def primary(self) -> Node:
         """A literal, a name, or something in brackets."""

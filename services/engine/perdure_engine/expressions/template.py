@@ -103,6 +103,11 @@ class Expression(Compiled):
         error.path = error.path or self.path
         return placed(error, self.node.at)
 
+    def check(self, value: float) -> None:
+        """Refuse a number that cannot leave, and say where it comes from."""
+        if not math.isfinite(value):
+            raise self.told(not_a_number(value))
+
     def run(self, f: Frame) -> Value:
         """Evaluate in a frame."""
         try:
@@ -157,7 +162,10 @@ class Structure(Compiled):
         """A copy with the expressions' values in their places."""
         copied = self.value.copy()
         for key, part in self.parts.items():
-            copied[key] = part.run(f)
+            value = part.run(f)
+            if isinstance(part, Expression) and kind_of(value) is float:
+                part.check(value)
+            copied[key] = value
         return copied
 
 

@@ -53,10 +53,10 @@ def _round(amount: float) -> float:
 
 
 def _cube_root(amount: float) -> float:
-    """The cube root, exact for cubes."""
-    root = math.copysign(abs(amount) ** (1 / 3), amount)
-    near = round(root) if math.isfinite(root) else root
-    return float(near) if near * near * near == amount else root
+    """The cube root, exact for cubes, which the C library does not promise."""
+    root = math.cbrt(amount)
+    near = float(round(root)) if math.isfinite(root) else root
+    return near if near * near * near == amount else root
 
 
 _OF_ONE: Final[dict[str, MathFunction]] = {

@@ -103,12 +103,22 @@ def _in_radix(value: float, radix: int) -> str:
                 break
             if fraction < gap:
                 break
-    whole = ""
-    while rest or not whole:
-        rest, digit = divmod(rest, radix)
-        whole = _DIGITS[digit] + whole
+    whole = _whole_digits(float(rest), radix)
     tail = "".join(_DIGITS[digit] for digit in part)
     return f"{sign}{whole}{'.' + tail if tail else ''}"
+
+
+def _whole_digits(rest: float, radix: int) -> str:
+    """The digits of a whole number; zeros where a double has no more precision, as in V8."""
+    digits: list[str] = []
+    while rest >= SAFE:
+        rest /= radix
+        digits.append("0")
+    while rest > 0 or not digits:
+        digit = math.fmod(rest, radix)
+        digits.append(_DIGITS[int(digit)])
+        rest = (rest - digit) / radix
+    return "".join(reversed(digits))
 
 
 def _carried(part: list[int], radix: int) -> int:
@@ -127,7 +137,7 @@ def grouped(f: Frame, this: Value, _arguments: Arguments) -> Value:
     f.spend(20)
     if not math.isfinite(double(this)):
         return number_text(this)
-    exact = Decimal(double(this)).quantize(
+    exact = Decimal(repr(double(this))).quantize(
         Decimal("0.001"), rounding=ROUND_HALF_EVEN, context=_EXACT
     )
     text = format(exact, ",f").rstrip("0").rstrip(".")
