@@ -39,5 +39,5 @@ def test_a_recorded_history_folds_to_the_state_of_then(history: Path) -> None:
 
 
 def test_the_histories_have_every_event() -> None:
-    seen = {type(event) for history in HISTORIES for event in events_of(history)}
+    seen: set[type] = {type(event) for history in HISTORIES for event in events_of(history)}
     assert seen == set(decider.events)
