@@ -198,6 +198,8 @@ def test_a_server_that_crashes_comes_back_on_its_port(place: Place) -> None:
         return now is not None and now.pid != before.pid
 
     place.until(is_back)
+    place.until(lambda: embedded.status().phase is Phase.READY)
+    assert Embedded(place.path).start() == addresses
     assert _ask(addresses.database_url, "select 1") == 1
     embedded.stop()
     assert place.processes() == []

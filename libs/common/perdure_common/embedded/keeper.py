@@ -232,6 +232,7 @@ class Keeper:
             delay_s = min(2.0**server.crashes, _BACKOFF_MAX_S)
             server.crashes += 1
             server.again_at_s = now + delay_s
+            self._write(phase=Phase.STARTING)  # who comes now waits until it is back
             say(f"{server.name} ended with code {server.exit_code}; again in {delay_s:.0f} s")
         elif now >= server.again_at_s:
             server.again_at_s = 0.0
@@ -240,6 +241,8 @@ class Keeper:
                 server.await_ready(self._stop.is_set)
                 written: Process | None = getattr(self._state, server.name)
                 self._write(**{server.name: server.process(written.port if written else 0)})
+                if all(other.exit_code is None for other in self._servers.values()):
+                    self._write(phase=Phase.READY)
 
     def _stop_all(self) -> None:
         running = [s for s in self._servers.values() if s.child and s.exit_code is None]
