@@ -88,7 +88,7 @@ mode_streams: Decider[mode.Mode, SetMode, ModeSet] = Decider(
 )
 
 letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(
-    name="dead letter",
+    name="dead-letter",
     initial=letters.Letter(),
     commands=(KeepDeadLetter, RedriveDeadLetter),
     events=(DeadLetterKept, DeadLetterSettled),

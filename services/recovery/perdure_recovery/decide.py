@@ -31,11 +31,11 @@ from perdure_contracts.recovery import (
 
 from .classify import Classification, classify
 from .evolve import evolve
+from .experience import experience_in, modes_in
 from .explain import explain_decision, explain_outcome
-from .facts import experience, modes
 from .guard import Situation, duplicate, first_refusal, stricter
 from .instants import parsed, seconds_between, written
-from .signature import error_message, error_message_hash, error_type
+from .signature import MESSAGE_MAX, error_message, error_message_hash, error_type
 from .state import Attempt, Episode, Execution, place, tried_on
 from .strategy import UNCHANGED, Case, Plan, choose
 from .transience import believe
@@ -133,7 +133,7 @@ def _noted(
 ) -> tuple[FailureNoted, datetime | None]:
     """Return the failure as it was recognised, and when its pattern was last tried."""
     error, workspace_id = command.error, command.workspace_id
-    own, others, tried_at = experience(facts, workspace_id, error.dependency)
+    own, others, tried_at = experience_in(facts, workspace_id, error.dependency)
     belief = believe(kind.failure_type, own, others, now.timestamp())
     at = place(command.node_id, command.scope)
     noted = FailureNoted(
@@ -162,6 +162,7 @@ def _noted(
         scope=command.scope,
         run=command.run,
         attempt=command.attempt,
+        message=error.message[:MESSAGE_MAX],
         triggered_by="engine" if command.node_id else "stall",
         failed_at=command.failed_at,
         first_failed_at=command.first_failed_at,
@@ -188,7 +189,7 @@ def _judged(
     number: int,
 ) -> _Decision:
     """Ask the guard rails about a plan that acts by itself."""
-    mode, switch = modes(facts, command.workspace_id)
+    mode, switch = modes_in(facts, command.workspace_id)
     situation = Situation(
         mode=mode,
         switch=switch,

@@ -12,7 +12,7 @@ from perdure_contracts.recovery import Explanation, FailureNoted, FailureType
 from .strategy import Plan
 
 SUMMARY_MAX: Final = 200
-"""Longest part of the masked message that a summary quotes, in code points."""
+"""Longest part of the message that a summary quotes, in code points."""
 
 MEANING: Final[dict[FailureType, str]] = {
     "rate_limit": "the other side asked for fewer calls",
@@ -147,7 +147,7 @@ def rule_in_words(rule_id: str) -> str:
 
 
 def _summary(noted: FailureNoted) -> str:
-    message = noted.pattern.error_message or noted.pattern.error_type
+    message = noted.message or noted.pattern.error_type
     if not noted.node_id:
         return f"The execution failed: {message[:SUMMARY_MAX]}"
     kind = f" ({noted.node_type})" if noted.node_type else ""

@@ -50,6 +50,7 @@ def noted(failure_type: FailureType = "dependency_down", node_id: str = "fetch")
         scope=(),
         run=1,
         attempt=1,
+        message="tickets.example answered 503",
         triggered_by="engine",
         failed_at=AT,
         first_failed_at=AT,

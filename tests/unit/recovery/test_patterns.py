@@ -11,7 +11,7 @@ from perdure_contracts.recovery import (
     PatternEvent,
     PatternFacts,
 )
-from perdure_recovery.facts import experience, provider_of
+from perdure_recovery.experience import experience_in, provider_of
 from perdure_recovery.patterns import Pattern, decide, evolve, project, route
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ def test_what_a_row_says_is_what_a_decision_reads() -> None:
     _, rows = told(seen("f1"), lesson("a1", succeeded=True))
     row = {"last_tried_at": None} | dict(rows[0].set) | dict(rows[1].set)
     row = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}
-    own, others, tried_at = experience({"patterns": [row]}, "ws", FACTS.dependency)
+    own, others, tried_at = experience_in({"patterns": [row]}, "ws", FACTS.dependency)
     assert (own.successes, own.failures, others) == (1.0, 0.0, [])
     assert tried_at == NOW
 
@@ -109,7 +109,7 @@ def test_other_workspaces_count_by_provider_never_by_host() -> None:
         }
         for name in ("a", "b", "b")
     ]
-    own, others, _ = experience({"patterns": rows}, "ws", "llm:openai:o3")
+    own, others, _ = experience_in({"patterns": rows}, "ws", "llm:openai:o3")
     assert own.successes == 0.0
     assert [counts.successes for counts in others] == [1.0, 2.0]
-    assert experience({"patterns": rows}, "ws", "llm:anthropic:x")[1] == []
+    assert experience_in({"patterns": rows}, "ws", "llm:anthropic:x")[1] == []
