@@ -266,6 +266,8 @@ def beside(tables: Mapping[str, TableView], rows: Sequence[RowCount] = ()) -> Be
 
         async def ready() -> Sequence[str]:
             reasons = list(owner.stopped.values())
+            if not owner.settled:
+                reasons.append("the group has not shared out the shards yet")
             try:
                 await owner.bus.partitions(owner.service.commands_topic)
             except (Unreachable, LookupError) as error:

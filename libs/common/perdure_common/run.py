@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 
-from perdure_common import fault
+from perdure_common import fault, observe
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.decider import Service
@@ -38,6 +38,7 @@ async def serve(service: Service, *beside: Beside) -> None:
         LookupError: Topics are missing; `perdure up` and `perdure migrate` make them.
     """
     settings = Settings.read(service.name)
+    observe.configure_logging(service.name, format=settings.log_format, level=settings.log_level)
     fault.arm(service.name, os.environ.get("PERDURE_FAULT"))
     name = process_name(service.name)
     store = PostgresStore(settings.database_url, service.name, connections=settings.lanes + 1)

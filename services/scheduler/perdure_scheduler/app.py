@@ -1,6 +1,8 @@
-"""Wiring only: the deciders of the two kinds of stream, and what the service hears."""
+"""Wiring and main(), nothing else: the deciders, what the service hears, its tables."""
 
+from perdure_common import http
 from perdure_common.decider import Decider, Service
+from perdure_common.run import run, serve
 from perdure_contracts.scheduler import (
     DeploymentCommand,
     DeploymentEvent,
@@ -15,6 +17,7 @@ from perdure_contracts.scheduler import (
     WorkflowUndeployed,
 )
 
+from .api import TABLES
 from .decide import decide_deployment, decide_trigger
 from .evolve import evolve_deployment, evolve_trigger
 from .facts import trigger_facts
@@ -61,3 +64,12 @@ service = Service(
     hear=hear,
     foreign=(TRIGGERS,),
 )
+
+
+def main() -> None:
+    """Run the scheduler as a process."""
+    run(serve(service, http.beside(TABLES)))
+
+
+if __name__ == "__main__":
+    main()

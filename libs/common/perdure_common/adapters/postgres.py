@@ -49,6 +49,12 @@ _FENCED = "PD001"
 _AGAIN = ("40001", "40P01")
 """Serialization failure and deadlock: nothing was written, the same batch may go again."""
 
+_OF_THE_DATA = ("22", "23", "42", "54")
+"""Classes of SQLSTATE that blame the batch: data, constraint, a statement it made, a limit."""
+
+_OF_THE_GROUND = ("42501", "42P01")
+"""A right and a table that are missing: no batch is at fault, and every batch would be."""
+
 _TRIES_MAX = 3
 _STATEMENTS_MAX = 200
 _CONNECT_S = 10.0
@@ -283,7 +289,9 @@ class PostgresStore:
         if table is None:
             rows = await self._fetch("columns", quoted(name))
             if not rows:
-                raise Refused(f"schema {self._service} has no table {name!r}; is it migrated?")
+                raise Unreachable(
+                    f"schema {self._service} has no table {name!r}; run `perdure migrate`"
+                )
             table = {
                 r["name"]: column(
                     r["name"], r["type"], is_array=r["is_array"], required=r["required"]
@@ -311,7 +319,11 @@ class PostgresStore:
         )
         # The detail may show data; it stays with the cause.
         why = error.message or "a value does not fit its column"
-        raise Refused(f"{where or 'the batch'}: {why} ({error.sqlstate})") from error
+        text = f"{where or 'the batch'}: {why} ({error.sqlstate})"
+        state = error.sqlstate or ""
+        if state[:2] in _OF_THE_DATA and state not in _OF_THE_GROUND:
+            raise Refused(text) from error
+        raise Unreachable(f"PostgreSQL cannot take batches now: {text}") from error
 
     async def _repeated(self, batch: Iterable[ShardCommit]) -> list[str]:
         rows = [row for commit in batch for row in commit.rows]

@@ -24,7 +24,10 @@ FAN_OUT_MAX = 1 << FAN_OUT_BITS
 MESSAGE_BYTES_MAX = 900_000
 """The largest body that is sent: below Kafka's default of 1 MiB for a batch, headers too."""
 
-SHELL_TYPES = tuple(cls for name, cls in TYPES.items() if name.startswith("shell."))
+DEAD_LETTERS = ".dlt"
+DEAD_LETTER_BYTES_MAX = 1_900_000
+"""A dead letter holds a record of up to 1 MiB as base64; its topics take 2 MiB."""
+
 _ = shell_messages  # imported so that its messages are registered
 
 
@@ -139,12 +142,11 @@ def outbound(
     """Return the record for a message that `row` made.
 
     Raises:
-        TooLarge: The body is above `MESSAGE_BYTES_MAX`.
+        TooLarge: The body is above `MESSAGE_BYTES_MAX` (`DEAD_LETTER_BYTES_MAX` for those).
     """
-    if len(body) > MESSAGE_BYTES_MAX:
-        raise TooLarge(
-            f"{name} for {key} has {len(body):,} bytes; at most {MESSAGE_BYTES_MAX:,} can be sent"
-        )
+    most = DEAD_LETTER_BYTES_MAX if address.topic.endswith(DEAD_LETTERS) else MESSAGE_BYTES_MAX
+    if len(body) > most:
+        raise TooLarge(f"{name} for {key} has {len(body):,} bytes; at most {most:,} can be sent")
     meta = decode_meta(row.meta) if row.meta else Meta()
     seq, k = address.number >> FAN_OUT_BITS, address.number & (FAN_OUT_MAX - 1)
     headers: list[tuple[str, bytes]] = [

@@ -18,7 +18,6 @@ from perdure_common.shell.ports import JournalRow, Outbound
 from perdure_common.shell.shard import Held
 
 SHELL_EVENTS = (CommandRejected, DeadLettered, StreamUnparked)
-DEAD_LETTERS = ".dlt"
 
 
 def events_partition(shard: str, partitions: int) -> int:
@@ -59,9 +58,9 @@ def _shell_effects(
     event: CommandRejected | DeadLettered | StreamUnparked, service: Service
 ) -> tuple[Sequence[Outgoing], Sequence[Upsert], bool]:
     if isinstance(event, DeadLettered):
-        if event.topic.endswith(DEAD_LETTERS):
+        if event.topic.endswith(codec.DEAD_LETTERS):
             return (), (), False  # a dead letter of a dead letter would never come to rest
-        topic = (event.topic or service.commands_topic) + DEAD_LETTERS
+        topic = (event.topic or service.commands_topic) + codec.DEAD_LETTERS
         stream = f"{event.topic}/{event.partition}/{event.offset}"
         return (Outgoing(topic, event.stream or stream, event),), (), False
     return (), (), True

@@ -221,7 +221,8 @@ class Batch:
         for event in decided:
             self._record(part, taken.stream, held, event, cause)
         self._wake(part, taken.stream, held)
-        if taken.outsider is not None:
+        nothing = not decided and taken.record.topic in self._service.foreign
+        if taken.outsider is not None and not nothing:  # what matched nothing may match later
             fields = {
                 "stream": taken.stream,
                 "version": held.version,

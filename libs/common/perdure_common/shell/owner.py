@@ -56,7 +56,11 @@ def foreign_shard(topic: str, partition: int) -> str:
 
 
 class Owner:
-    """Runs a service's shards in this process."""
+    """Runs a service's shards in this process.
+
+    `stopped` are shards that wait for a newer version, with the reason; `settled` says that
+    the group has shared the shards out once.
+    """
 
     def __init__(self, service: Service, ground: Ground) -> None:
         self.service = service
@@ -86,6 +90,7 @@ class Owner:
         self.lanes = [self._lane(context) for _ in range(ground.lanes)]
         self.shards: dict[str, Shard] = {}
         self.stopped: dict[str, str] = {}
+        self.settled = False
         self._by_place: dict[TopicPartition, Shard] = {}
         self._wanted: set[str] = set()
         self._retired: dict[str, Shard] = {}
@@ -196,9 +201,11 @@ class Owner:
                     if s in self._wanted and s not in self.shards and s not in self.stopped
                 ]  # fmt: skip
                 if not wanted:
+                    self.settled = True
                     return
                 try:
                     await self._claim_now(wanted)
+                    self.settled = True
                     return
                 except (Unreachable, Unanswered, Fenced) as error:
                     log.warning("claim_failed", shards=wanted, error=str(error))

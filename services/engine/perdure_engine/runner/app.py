@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 
-from perdure_common import fault
+from perdure_common import fault, http, observe
 from perdure_common.adapters.kafka import KafkaBus
+from perdure_common.api.reading import Reading
 from perdure_common.outbound import AllowList
 from perdure_common.run import freeze, process_name, run, stop_on_signals, utc_now
 from perdure_common.settings import Settings
@@ -19,11 +21,12 @@ from perdure_engine.runner.work import Work
 async def serve() -> None:
     """Run tasks until SIGTERM or SIGINT."""
     settings = Settings.read("runner")
+    observe.configure_logging("runner", format=settings.log_format, level=settings.log_level)
     fault.arm("runner", os.environ.get("PERDURE_FAULT"))
     name = process_name("runner")
     bus = KafkaBus(settings.kafka_bootstrap, name, settings.topic_prefix)
     claims = PostgresClaims(settings.database_url)
-    stop: asyncio.Event = stop_on_signals()
+    stop = stop_on_signals()
     async with make_client() as client:
         tools = Tools(client, AllowList.parse(settings.http_allow))
 
@@ -33,10 +36,36 @@ async def serve() -> None:
         work = Work(bus, claims, perform_here, name, settings.partitions, utc_now)
         freeze()
         try:
-            await work.run(stop)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_api(settings, work, stop))
+                try:
+                    await work.run(stop)
+                finally:
+                    stop.set()
         finally:
             await bus.close()
             await claims.close()
+
+
+async def _api(settings: Settings, work: Work, stop: asyncio.Event) -> None:
+    """Answer on HTTP: health and metrics; the runner has no tables to show."""
+
+    async def ready() -> Sequence[str]:
+        return [] if work.settled else ["the group has not shared out the tasks yet"]
+
+    reading = Reading(settings.database_url, "engine")
+    app = http.make_app(
+        "runner",
+        tables={},
+        reading=reading,
+        tenant_id=settings.tenant_id,
+        ready=ready,
+        metrics=observe.Metrics("runner"),
+    )
+    try:
+        await http.serve(app, http.listen(settings, "runner"), stop)
+    finally:
+        await reading.close()
 
 
 def main() -> None:

@@ -64,7 +64,10 @@ class Counts:
 
 @dataclass
 class Work:
-    """One runner. `perform` does the work of a task and never raises."""
+    """One runner. `perform` does the work of a task and never raises.
+
+    `settled` says that the group has shared the partitions out once.
+    """
 
     bus: Bus
     claims: Claims
@@ -73,6 +76,7 @@ class Work:
     partitions: int
     now: Callable[[], datetime]
     counts: Counts = field(default_factory=Counts)
+    settled: bool = False
     runs: dict[str, Run] = field(default_factory=dict[str, Run])
     _prefixes: dict[int, Prefix] = field(default_factory=dict[int, Prefix])
     _committed: dict[int, int] = field(default_factory=dict[int, int])
@@ -147,6 +151,7 @@ class Work:
             self._prefixes[partition] = Prefix(start)
             self._committed[partition] = start
         self._read()
+        self.settled = True
 
     async def _revoked(self, partitions: Sequence[int]) -> None:
         await self._commit()
