@@ -34,6 +34,6 @@ def test_a_recorded_history_folds_to_the_state_of_then(history: Path) -> None:
     rows = [msgspec.json.decode(line, type=Row) for line in lines]
     decider = DECIDERS[history.parent.name]
     state = decider.fold([decode_body(row.type, bytes(row.data)) for row in rows])
-    kind: type[Any] = type(decider.initial)
+    kind: Any = decider.initial.__class__
     expected = msgspec.json.decode(history.with_suffix(".state").read_bytes(), type=kind)
     assert state == expected
