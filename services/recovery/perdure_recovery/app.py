@@ -32,7 +32,7 @@ from perdure_contracts.recovery import (
     SetMode,
 )
 
-from . import letters, mode, patterns
+from . import letters, modes, patterns
 from .api import ROWS, TABLES
 from .decide import decide, wake_at
 from .evolve import evolve
@@ -75,16 +75,16 @@ pattern_streams: Decider[patterns.Pattern, PatternCommand, PatternEvent] = Decid
     route=patterns.route,
 )
 
-mode_streams: Decider[mode.Mode, SetMode, ModeSet] = Decider(
+mode_streams: Decider[modes.Mode, SetMode, ModeSet] = Decider(
     name="mode",
-    initial=mode.Mode(),
+    initial=modes.Mode(),
     commands=(SetMode,),
     events=(ModeSet,),
-    stream_of=mode.stream_of,
-    decide=mode.decide,
-    evolve=mode.evolve,
-    project=mode.project,
-    route=mode.route,
+    stream_of=modes.stream_of,
+    decide=modes.decide,
+    evolve=modes.evolve,
+    project=modes.project,
+    route=modes.route,
 )
 
 letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(

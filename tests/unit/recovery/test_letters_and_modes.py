@@ -16,7 +16,7 @@ from perdure_contracts.recovery import (
     SetMode,
 )
 from perdure_contracts.shell import DeadLettered, Unpark
-from perdure_recovery import letters, mode
+from perdure_recovery import letters, modes
 from perdure_recovery.hear import hear
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -147,14 +147,14 @@ def test_bodies_that_are_no_json_are_shown_as_none() -> None:
 
 def test_people_set_modes_and_are_told_when_nothing_changes() -> None:
     command = SetMode(workspace_id="ws", mode="off", set_by="ann", reason="night")
-    assert mode.stream_of(command) == "ws/mode"
-    decided = mode.decide(mode.Mode(), command, {}, NOW)
+    assert modes.stream_of(command) == "ws/mode"
+    decided = modes.decide(modes.Mode(), command, {}, NOW)
     assert not isinstance(decided, Rejected)
     (event,) = decided
     assert event == ModeSet(workspace_id="ws", mode="off", set_by="ann", reason="night")
-    state = mode.evolve(mode.Mode(), event)
-    assert isinstance(mode.decide(state, command, {}, NOW), Rejected)
-    (row,) = mode.project(state, Recorded(event, "t", "ws/mode", 1, NOW))
+    state = modes.evolve(modes.Mode(), event)
+    assert isinstance(modes.decide(state, command, {}, NOW), Rejected)
+    (row,) = modes.project(state, Recorded(event, "t", "ws/mode", 1, NOW))
     assert row.key == {"tenant_id": "t", "workspace_id": "ws"}
     assert row.set["mode"] == "off"
-    assert mode.route(state, Recorded(event, "t", "ws/mode", 1, NOW)) == ()
+    assert modes.route(state, Recorded(event, "t", "ws/mode", 1, NOW)) == ()

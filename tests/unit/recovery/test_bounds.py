@@ -1,0 +1,120 @@
+"""Whatever the engine tells, in whatever order: recovery's commands stay within bounds."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from perdure_common.decider import Due, Recorded, Rejected
+from perdure_contracts.engine import (
+    ErrorFacts,
+    ExecutionCompleted,
+    NodeCompleted,
+    NodeFailed,
+    RecoveryVerdict,
+)
+from perdure_contracts.message import Envelope
+from perdure_contracts.recovery import AttemptOrdered, ExecutionEvent
+from perdure_recovery.app import executions
+from perdure_recovery.guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX
+from perdure_recovery.hear import hear
+from perdure_recovery.state import Execution
+
+START = datetime(2026, 1, 1, 22, tzinfo=UTC)
+ENVELOPE = Envelope(id="1", source="/engine/0", type="", tenant_id="t", topic="")
+ERRORS = (
+    ErrorFacts(type="http_status", message="503", status_code=503),
+    ErrorFacts(type="connect_failed", message="refused", effect_state="not_sent"),
+    ErrorFacts(type="http_status", message="slow down", status_code=429, retry_after_s=90.0),
+    ErrorFacts(type="expression_type", message="no number"),
+)
+
+
+@st.composite
+def failures(draw: st.DrawFn) -> NodeFailed:
+    now = START.isoformat()
+    return NodeFailed(
+        failure_id=f"f{draw(st.integers(0, 60))}",
+        root_failure_id="f",
+        execution_id="e",
+        workflow_id="w",
+        workflow_version=1,
+        workspace_id="ws",
+        node_id=draw(st.sampled_from(["a", "b"])),
+        node_name="",
+        node_type="EXTERNAL_ACTION",
+        node_subtype="HTTP_REQUEST",
+        scope=draw(st.sampled_from([(), (("each", 1),), (("each", 2),)])),
+        run=draw(st.integers(1, 2)),
+        attempt=draw(st.integers(1, 6)),
+        asked=draw(st.booleans()) or draw(st.booleans()),
+        effect=draw(st.sampled_from(["pure", "keyed", "verify_first", "unsafe"])),
+        error=draw(st.sampled_from(ERRORS)),
+        first_failed_at=now,
+        failed_at=now,
+    )
+
+
+@st.composite
+def completions(draw: st.DrawFn) -> NodeCompleted:
+    return NodeCompleted(
+        execution_id="e",
+        node_id=draw(st.sampled_from(["a", "b"])),
+        scope=draw(st.sampled_from([(), (("each", 1),)])),
+        run=draw(st.integers(1, 2)),
+        attempt=draw(st.integers(1, 6)),
+        ports={},
+        live=(),
+        dead=(),
+        step=1,
+    )
+
+
+ENDS = st.just(ExecutionCompleted(execution_id="e", workflow_id="w", result=None))
+STEPS = st.lists(
+    st.tuples(
+        st.floats(0, 3600),
+        st.one_of(failures(), failures(), completions(), st.just(Due("e")), ENDS),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_recovery_is_bounded_whatever_it_hears(steps: list[tuple[float, Any]]) -> None:
+    state, now, events = executions.initial, START, list[ExecutionEvent]()
+    verdicts: list[RecoveryVerdict] = []
+    for wait_s, message in steps:
+        now += timedelta(seconds=wait_s)
+        command: Any = message if isinstance(message, Due) else hear(message, ENVELOPE)
+        if command is None:
+            continue
+        decided = executions.decide(state, command, {}, now)
+        for event in () if isinstance(decided, Rejected) else decided:
+            state = executions.evolve(state, event)
+            recorded = Recorded(event, "t", "e", len(events) + 1, now)
+            sent = [m.message for m in executions.route(state, recorded)]
+            verdicts += [m for m in sent if isinstance(m, RecoveryVerdict)]
+            assert len(executions.project(state, recorded)) in (0, 2)
+            events.append(event)
+        assert all(episode.attempt is not None for episode in state.episodes.values())
+    _check_bounds(events, verdicts, state)
+
+
+def _check_bounds(
+    events: list[ExecutionEvent], verdicts: list[RecoveryVerdict], state: Execution
+) -> None:
+    ordered = [event for event in events if isinstance(event, AttemptOrdered)]
+    days = Counter(event.ordered_at[:10] for event in ordered)
+    assert max(days.values(), default=0) <= EXECUTION_ATTEMPTS_MAX
+    assert max(state.tried.values(), default=0) <= NODE_ATTEMPTS_MAX
+    assert sum(state.tried.values()) == len(ordered)
+    assert max(Counter(v.failure_id for v in verdicts).values(), default=0) <= 1
+    assert len({event.attempt_id for event in ordered}) == len(ordered)
+    assert reduce(executions.evolve, events, executions.initial) == state
+    text = msgspec.json.encode(state)
+    assert msgspec.json.decode(text, type=Execution) == state
