@@ -72,8 +72,10 @@ class Place:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """An empty root directory; what still runs there at the end is ended."""
+    monkeypatch.delenv("PERDURE_DATABASE_URL", raising=False)
+    monkeypatch.delenv("PERDURE_KAFKA_BOOTSTRAP", raising=False)
     # Not tmp_path: its parents are closed to the user that runs PostgreSQL where we are root.
     path = Path(tempfile.mkdtemp(prefix="perdure-"))
     here = Place(path)
@@ -87,9 +89,9 @@ def place() -> Iterator[Place]:
 
 
 @pytest.fixture
-def only_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
+def only_postgres(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave Kafka out: starting it takes seconds, and the test is not about it."""
-    assert "PERDURE_DATABASE_URL" not in os.environ
+    assert place.path.is_dir()  # made before, for it clears these settings
     monkeypatch.setenv("PERDURE_KAFKA_BOOTSTRAP", "127.0.0.1:9")
 
 

@@ -1,6 +1,7 @@
 """What is written down about the servers survives bad readers, bad writers and deaths."""
 
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from perdure_common.embedded.errors import EmbeddedError, tail
 from perdure_common.embedded.jars import KAFKA_VERSION, cache_dir, locked
 from perdure_common.embedded.keeper import free_port
+from perdure_common.embedded.postgres import run_as
 from perdure_common.embedded.state import Lock, Phase, Process, Root, State
 
 HOLDER = """
@@ -102,3 +104,18 @@ def test_the_cache_can_be_put_elsewhere(tmp_path: Path, monkeypatch: pytest.Monk
     assert cache_dir() == tmp_path
     monkeypatch.delenv("PERDURE_CACHE")
     assert cache_dir().name == "perdure"
+
+
+@pytest.mark.parametrize("user", [0, 4711])
+def test_who_cannot_run_postgres_is_told_what_to_do(
+    user: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(pwd, "getpwnam", unknown)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(EmbeddedError, match="PERDURE_DATABASE_URL") as caught:
+        run_as()
+    assert caught.value.code == "postgres_needs_user"

@@ -164,18 +164,21 @@ def run_as() -> RunAs:
     """Who runs PostgreSQL: oneself, or `nobody` where one is root.
 
     Raises:
-        EmbeddedError: `postgres_needs_user` when we are root and the user `nobody` is missing.
+        EmbeddedError: `postgres_needs_user` when we are root and the user `nobody` is missing, or
+            when our user has no entry in the system's list of users (some containers).
     """
-    if os.geteuid() != 0:
-        return RunAs()
+    number = os.geteuid()
     try:
-        user = pwd.getpwnam(_UNPRIVILEGED)
+        user = pwd.getpwuid(number) if number else pwd.getpwnam(_UNPRIVILEGED)
     except KeyError:
         message = (
-            f"PostgreSQL refuses to run as root and there is no user {_UNPRIVILEGED} to run it; "
-            "run as an ordinary user, or set PERDURE_DATABASE_URL to a database of yours."
+            f"PostgreSQL runs neither as root nor as a user without a name (you are {number}), and "
+            f"there is no user {_UNPRIVILEGED} to run it; run as an ordinary user, or set "
+            "PERDURE_DATABASE_URL to a database of yours."
         )
         raise EmbeddedError("postgres_needs_user", message) from None
+    if number:
+        return RunAs()
     return RunAs(user=user.pw_uid, group=user.pw_gid, extra_groups=[])
 
 
