@@ -5,6 +5,7 @@ that does not exist (macOS), whoever starts next finds what was left over and en
 """
 
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -25,7 +26,11 @@ def tied(death_signal: signal.Signals) -> Callable[[], None] | None:
     if libc is None:
         return None
 
+    parent = os.getpid()
+
     def tie() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)  # it died a moment ago, too early for the signal
 
     return tie
