@@ -3,7 +3,7 @@
 Streams: the execution id, and the workflow id for definitions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from .message import Json, message
@@ -15,6 +15,15 @@ EffectState: TypeAlias = Literal["not_sent", "refused", "unknown", "done"]
 """How far an effect had got when its attempt failed."""
 
 Mode: TypeAlias = Literal["MANUAL", "TRIGGER", "WEBHOOK", "RETRY"]
+
+Length: TypeAlias = Literal["short", "long"]
+"""Whether an attempt ends within 30 seconds; long ones are claimed before they begin."""
+
+Scope: TypeAlias = tuple[tuple[str, int], ...]
+"""Where a node runs: the (region, iteration)s around it, the outermost first; () is none."""
+
+Failed: TypeAlias = tuple[tuple[int, "ErrorFacts"], ...]
+"""Items that failed, by index among the inputs, each with what is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +86,16 @@ class StartExecution:
 class NodeResult:
     """What became of one attempt. Settled by its token: a second answer is stale.
 
-    `ports` has the items of each port, `[{"json": …}, …]`, in the order of the inputs.
-    `failed` lists the inputs (by index) that failed, each with its error.
+    `ports` has the items of each port, `[{"json": …}, …]`, in the order of the task's
+    items, null where one gave none. `failed` lists the items that failed by their place in
+    the task, each with its error; without it a failed attempt failed for all of them.
     """
 
     execution_id: str
     token: str
     outcome: Literal["completed", "failed"]
     ports: Json = None
-    failed: tuple[tuple[int, ErrorFacts], ...] = ()
+    failed: Failed = ()
     error: ErrorFacts | None = None
     duration_ms: int = 0
     runner: str = ""
@@ -93,7 +103,11 @@ class NodeResult:
 
 @message("engine.recovery-verdict.v1")
 class RecoveryVerdict:
-    """What to do with a failed node. Refused when the execution no longer wants it."""
+    """What to do with a failed node. Refused when the execution no longer wants it.
+
+    `retry` is one attempt after `delay_s`; `hold` waits until the ISO instant `until`.
+    `overrides` is `{"parameters": {name: value}}`: they replace resolved parameters.
+    """
 
     failure_id: str
     execution_id: str
@@ -107,11 +121,14 @@ class RecoveryVerdict:
 
 @message("engine.retry-node.v1")
 class RetryNode:
-    """Run a node of an ended execution once more, and go on from there."""
+    """Run a node of an ended execution once more, and go on from there.
+
+    `overrides` are as in `RecoveryVerdict`.
+    """
 
     execution_id: str
     node_id: str
-    scope: tuple[tuple[str, int], ...] = ()
+    scope: Scope = ()
     overrides: Json = None
     asked_by: str = ""
 
@@ -134,6 +151,8 @@ class NodeTask:
 
     `token` names the attempt. `parameters` holds one resolved set for each item (`items`
     are the inputs' json); `deadline` is an ISO instant after which the answer is late.
+    `indexes` are the items' places among the inputs of the node run: an item's idempotency
+    key follows from `idempotency_key` and its index, however few items an attempt has.
     """
 
     token: str
@@ -145,13 +164,75 @@ class NodeTask:
     parameters: Json
     items: Json
     effect: EffectClass
-    length: Literal["short", "long"]
+    length: Length
     deadline: str
     idempotency_key: str
     attempt: int = 1
+    indexes: tuple[int, ...] = ()
 
 
 # Events that others listen to ---------------------------------------------------------
+
+
+@message("engine.execution-started.v1")
+class ExecutionStarted:
+    """An execution began at a trigger; its version is pinned.
+
+    `dead` are the out-edges of the triggers that did not fire, `steps_total` the nodes that
+    can be reached. Instants are ISO texts.
+    """
+
+    execution_id: str
+    root_execution_id: str
+    workflow_id: str
+    workflow_name: str
+    workflow_version: int
+    sha256: str
+    workspace_id: str
+    node_id: str
+    mode: Mode
+    triggered_by: str
+    trigger: Json
+    started_at: str
+    steps_total: int
+    dead: tuple[int, ...] = ()
+    deadline: str | None = None
+    parent_execution_id: str | None = None
+    log_level: Literal["INFO", "DEBUG"] = "INFO"
+
+
+@message("engine.node-completed.v1")
+class NodeCompleted:
+    """A node run ended with SUCCESS, and resolved its out-edges.
+
+    `ports` has the items of each port. `live` has (edge index, port whose items it
+    carries), `dead` the indexes of the others; `picks` has, for conditional edges, the
+    places on the port of the items they carry. `errors` are the items of ERROR connections
+    where no port has them. `inputs` are the LIVE in-edges, (edge index, input port).
+    `error_data` is there when failed items were handled: `{count, items: [{index, type,
+    message}]}`. So folding needs no definition.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    attempt: int
+    ports: Json
+    live: tuple[tuple[int, str], ...]
+    dead: tuple[int, ...]
+    step: int
+    picks: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    errors: Json = None
+    inputs: tuple[tuple[int, str], ...] = ()
+    node_type: str = ""
+    node_subtype: str = ""
+    node_name: str = ""
+    error_data: Json = None
+    duration_ms: int = 0
+    max_retries: int = 0
+    inline: bool = True
+    disabled: bool = False
 
 
 @message("engine.node-failed.v1")
@@ -173,7 +254,7 @@ class NodeFailed:
     node_name: str
     node_type: str
     node_subtype: str
-    scope: tuple[tuple[str, int], ...]
+    scope: Scope
     run: int
     attempt: int
     asked: bool
@@ -185,39 +266,78 @@ class NodeFailed:
     verdict_until: str | None = None
 
 
-@message("engine.node-completed.v1")
-class NodeCompleted:
-    """A node run ended with SUCCESS; `edges` are the out-edges it resolved.
+@message("engine.node-errored.v1")
+class NodeErrored:
+    """A node run ended with ERROR: nothing leaves, and the execution stops."""
 
-    `ports` has the items of each port; `edges` has `[edge index, live?]` pairs, so that
-    folding needs no definition. `error_data` is there when failed items were handled.
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    attempt: int
+    error: ErrorFacts
+    step: int
+    failure_id: str
+    inputs: tuple[tuple[int, str], ...] = ()
+    node_type: str = ""
+    node_subtype: str = ""
+    node_name: str = ""
+    error_data: Json = None
+    duration_ms: int = 0
+    max_retries: int = 0
+    inline: bool = True
+
+
+@message("engine.node-skipped.v1")
+class NodeSkipped:
+    """Nothing arrived at a node: all its in-edges are DEAD, so its out-edges, `dead`, are too.
+
+    `cause` is the index of the first DEAD in-edge; None where nothing leads to the node.
     """
 
     execution_id: str
     node_id: str
-    scope: tuple[tuple[str, int], ...]
+    scope: Scope
     run: int
-    attempt: int
-    ports: Json
-    edges: tuple[tuple[int, bool], ...]
+    dead: tuple[int, ...]
     step: int
+    cause: int | None = None
     node_type: str = ""
     node_name: str = ""
-    items: Json = None
-    error_data: Json = None
-    duration_ms: int = 0
-    inline: bool = True
-    disabled: bool = False
+
+
+@message("engine.node-canceled.v1")
+class NodeCanceled:
+    """A node run that had begun was stopped with its execution; it resolves no edge.
+
+    `token` names the attempt that was under way, if one was; `claimed` ones are told to stop.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    reason: str
+    token: str = ""
+    claimed: bool = False
+    node_type: str = ""
+    node_subtype: str = ""
+    node_name: str = ""
 
 
 @message("engine.execution-completed.v1")
 class ExecutionCompleted:
-    """An execution ended with SUCCESS; `result` is what its last nodes emitted."""
+    """An execution ended with SUCCESS; `result` is what its last nodes emitted.
+
+    `result` is a list of the items' data, in node order; null where it is too long for a
+    message (`result_cut`): the rows of the nodes have it.
+    """
 
     execution_id: str
     workflow_id: str
     result: Json
     duration_ms: int = 0
+    result_cut: bool = False
 
 
 @message("engine.execution-failed.v1")
@@ -243,3 +363,124 @@ class ExecutionCanceled:
     reason: str
     asked_by: str
     duration_ms: int = 0
+
+
+@message("engine.execution-revived.v1")
+class ExecutionRevived:
+    """An ended execution goes on: `node_id` runs again, and what the stop had cancelled.
+
+    `reopened` are the (node, scope)s that run again, `node_id` first.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    reopened: tuple[tuple[str, Scope], ...]
+    revived_at: str
+    asked_by: str = ""
+    deadline: str | None = None
+    overrides: Json = None
+
+
+# Events of the engine's journal alone ---------------------------------------------------
+
+
+@message("engine.node-scheduled.v1")
+class NodeScheduled:
+    """An attempt of a node begins in the runner.
+
+    The first one of a run carries all of it; later ones have `parameters` null, unless they
+    changed: one set for each of `indexes`, the items that this attempt is about. `failed`
+    are items that failed before anything was sent.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    attempt: int
+    token: str
+    indexes: tuple[int, ...]
+    deadline: str
+    scheduled_at: str
+    parameters: Json = None
+    inputs: tuple[tuple[int, str], ...] = ()
+    failed: Failed = ()
+    node_type: str = ""
+    node_subtype: str = ""
+    node_name: str = ""
+    effect: EffectClass = "unsafe"
+    length: Length = "long"
+    idempotency_key: str = ""
+    max_retries: int = 0
+
+
+@message("engine.attempt-failed.v1")
+class AttemptFailed:
+    """An attempt did not do all of its items; `done` has what it did, by index and port.
+
+    With `retry_at` the engine tries again by itself.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    attempt: int
+    token: str
+    error: ErrorFacts
+    failed: Failed
+    failed_at: str
+    done: dict[str, dict[str, Json]] = field(default_factory=dict[str, dict[str, Json]])
+    retry_at: str | None = None
+    duration_ms: int = 0
+    runner: str = ""
+
+
+@message("engine.verdict-applied.v1")
+class VerdictApplied:
+    """What becomes of a node that recovery was asked about; `by` says who decided.
+
+    `retry` has the instant `at`, `hold` the instant until which it waits.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    failure_id: str
+    verdict: Literal["retry", "hold", "give_up"]
+    by: Literal["recovery", "clock"]
+    at: str | None = None
+    attempt_id: str = ""
+    overrides: Json = None
+
+
+@message("engine.execution-yielded.v1")
+class ExecutionYielded:
+    """The work of one batch is spent; the nodes of `ready` run with the next wake."""
+
+    execution_id: str
+    ready: tuple[tuple[str, Scope], ...]
+    yielded_at: str
+
+
+ExecutionCommand: TypeAlias = (
+    StartExecution | NodeResult | RecoveryVerdict | RetryNode | CancelExecution
+)
+ExecutionEvent: TypeAlias = (
+    ExecutionStarted
+    | NodeScheduled
+    | AttemptFailed
+    | NodeFailed
+    | VerdictApplied
+    | NodeCompleted
+    | NodeErrored
+    | NodeSkipped
+    | NodeCanceled
+    | ExecutionYielded
+    | ExecutionCompleted
+    | ExecutionFailed
+    | ExecutionCanceled
+    | ExecutionRevived
+)

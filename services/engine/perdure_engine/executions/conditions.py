@@ -1,0 +1,84 @@
+"""CONDITIONAL connections: which items of a port each of them carries (rule 14)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from perdure_contracts.engine import ErrorFacts
+
+from perdure_engine.definition import Edge
+from perdure_engine.nodes.base import Item, Outcome, paired
+from perdure_engine.nodes.conditions import holds
+
+from .views import RunView
+
+
+@dataclass(slots=True)
+class Picks:
+    """The places that each conditional edge carries, and the items that could not be told."""
+
+    places: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    failed: list[tuple[str, int, ErrorFacts]] = field(
+        default_factory=list[tuple[str, int, ErrorFacts]]
+    )
+
+
+def pick(
+    edges: Sequence[Edge], ports: Mapping[str, Sequence[Item]], view: RunView, node_id: str
+) -> Picks:
+    """Ask the conditions of `edges` of every item on their ports.
+
+    An item that no condition took goes to the edges marked `otherwise`. One for which a
+    condition cannot be told goes nowhere, and stands in `failed`.
+    """
+    picks = Picks({edge.index: [] for edge in edges})
+    for port in dict.fromkeys(edge.source_port for edge in edges):
+        siblings = [edge for edge in edges if edge.source_port == port]
+        items = ports.get(port, ())
+        for place in range(len(items)):
+            scope = view.output(items, place, node_id)
+            taken: list[int] = []
+            error: ErrorFacts | None = None
+            for edge in siblings:
+                answer = holds(edge.condition, scope) if edge.condition is not None else False
+                if isinstance(answer, ErrorFacts):
+                    error = answer
+                    break
+                if answer:
+                    taken.append(edge.index)
+            if error is not None:
+                picks.failed.append((port, place, error))
+                continue
+            for index in taken or [edge.index for edge in siblings if edge.otherwise]:
+                picks.places[index].append(place)
+    return picks
+
+
+def without_failed(outcome: Outcome, failed: Sequence[tuple[str, int, ErrorFacts]]) -> Outcome:
+    """Return the outcome with the input items failed whose output a condition refused.
+
+    What else came of those input items goes with them.
+    """
+    errors = dict(outcome.failed)
+    for port, place, error in failed:
+        errors.setdefault(_origin(outcome.ports[port][place], place), error)
+    ports: dict[str, list[Item]] = {}
+    for port, items in outcome.ports.items():
+        kept: list[Item] = []
+        for place, item in enumerate(items):
+            origin = _origin(item, place)
+            if origin in errors:
+                continue
+            source = item.get("source", place)
+            if isinstance(source, list):
+                kept.append({"json": item["json"], "source": source})
+            else:
+                kept.append(paired(item["json"], source, len(kept)))
+        ports[port] = kept
+    return Outcome(ports=ports, failed=tuple(sorted(errors.items(), key=lambda each: each[0])))
+
+
+def _origin(item: Item, place: int) -> int:
+    source = item.get("source", place)
+    if isinstance(source, list):
+        return source[0] if source else -1
+    return source

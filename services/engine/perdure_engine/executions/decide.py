@@ -1,0 +1,385 @@
+"""What happens next in an execution. Pure: `decide` returns events and changes nothing.
+
+Everything that can run inline runs to its end within one call, as far as the fuel goes.
+What waits (for a runner, an instant, a verdict) is in the state, which says when to wake.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, TypeAlias, cast
+
+from perdure_common.decider import Due, Facts, Rejected
+from perdure_contracts.engine import (
+    CancelExecution,
+    ExecutionCommand,
+    ExecutionEvent,
+    ExecutionRevived,
+    ExecutionStarted,
+    NodeResult,
+    RecoveryVerdict,
+    RetryNode,
+    StartExecution,
+)
+from perdure_contracts.message import Json
+
+from perdure_engine.definition import InvalidDefinition, Workflow, kept, load
+from perdure_engine.definition.graph import reached_from
+from perdure_engine.nodes.base import Inputs, Item
+from perdure_engine.nodes.errors import Arranged
+
+from .attempts import answered, apply_verdict, lost, try_again, valid_overrides
+from .ending import cancel, end_if_done, new_deadline, timed_out
+from .finishing import Ended, complete
+from .progress import Progress
+from .running import advance
+from .state import Execution, place_of
+
+HOLD_S = 24 * 3600.0
+"""How long a node is held where the verdict does not say, in seconds."""
+
+ID_LENGTH_MAX = 255
+"""Characters of an execution's id; it is a key of tables."""
+
+Decided: TypeAlias = tuple[ExecutionEvent, ...] | Rejected
+
+
+def decider_of(
+    verdict_wait_s: float,
+) -> Callable[[Execution, ExecutionCommand | Due, Facts, datetime], Decided]:
+    """Return `decide` for an installation that waits `verdict_wait_s` seconds for verdicts."""
+
+    def decide_here(
+        state: Execution, command: ExecutionCommand | Due, facts: Facts, now: datetime
+    ) -> Decided:
+        return decide(state, command, facts, now, verdict_wait_s)
+
+    return decide_here
+
+
+def decide(
+    state: Execution,
+    command: ExecutionCommand | Due,
+    facts: Facts,
+    now: datetime,
+    verdict_wait_s: float = 10.0,
+) -> Decided:
+    """Return what follows from `command`, or why nothing does."""
+    if isinstance(command, StartExecution):
+        return _start(state, command, facts, now, verdict_wait_s)
+    if not state.execution_id:
+        execution_id = "" if isinstance(command, Due) else command.execution_id
+        return Rejected(
+            f"there is no execution {execution_id!r}; `perdure executions list` shows those there "
+            "are",
+            "execution_not_found",
+        )
+    refused = _refusal(state, command)
+    if refused is not None:
+        return refused
+    workflow = _pinned(state, facts)
+    if isinstance(workflow, Rejected):
+        return workflow
+    progress = Progress(state.scratch(), workflow, now, verdict_wait_s)
+    for node_id, scope in state.ready.values():
+        progress.enqueue(workflow.by_id[node_id], scope)
+    match command:
+        case NodeResult():
+            answered(progress, state.tokens[command.token], command)
+        case RecoveryVerdict():
+            _verdict(progress, command)
+        case RetryNode():
+            _revive(progress, command)
+        case CancelExecution():
+            cancel(progress, command.reason, command.asked_by)
+        case Due():
+            _let_time_pass(progress)
+    return _carry_on(progress)
+
+
+def _carry_on(progress: Progress) -> tuple[ExecutionEvent, ...]:
+    """Run what is ready, and end the execution if nothing is left."""
+    if progress.state.status == "RUNNING":
+        advance(progress)
+    end_if_done(progress)
+    return tuple(progress.events)
+
+
+def _let_time_pass(progress: Progress) -> None:
+    """Act on every instant of the state that is not after now.
+
+    Only a wake does so: it comes when every answer that was there before has been heard.
+    """
+    now = progress.now
+    if progress.state.status != "RUNNING":
+        return
+    if progress.state.deadline is not None and progress.state.deadline <= now:
+        timed_out(progress)
+        return
+    for place in list(progress.state.open):
+        if place not in progress.state.open:
+            continue  # an earlier one has ended the execution
+        known = progress.state.runs[place].dispatch
+        if known is None:
+            continue
+        if known.deadline is not None:
+            if known.deadline <= now:
+                lost(progress, place)
+        elif known.retry_at is not None:
+            if known.retry_at <= now:
+                try_again(progress, place)
+        elif known.verdict_until is not None and known.verdict_until <= now:
+            apply_verdict(progress, place, "give_up", by="clock")
+
+
+# Beginning ------------------------------------------------------------------------------
+
+
+def _start(
+    state: Execution,
+    command: StartExecution,
+    facts: Facts,
+    now: datetime,
+    verdict_wait_s: float,
+) -> Decided:
+    if state.execution_id:
+        return Rejected(
+            f"execution {command.execution_id!r} has begun already and is {state.status}",
+            "duplicate",
+        )
+    if not 0 < len(command.execution_id) <= ID_LENGTH_MAX or "\0" in command.execution_id:
+        return Rejected(
+            f"an execution's id must have 1 to {ID_LENGTH_MAX} characters and no NUL",
+            "invalid_execution_id",
+            dead_letter=True,
+        )
+    rows = facts.get("version", ())
+    if not rows:
+        return Rejected(
+            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
+            "save the workflow first",
+            "workflow_not_found",
+            dead_letter=True,
+        )
+    row = rows[0]
+    try:
+        workflow = load(row["definition"], row["sha256"])
+    except InvalidDefinition as error:
+        return Rejected(str(error), "invalid_definition", dead_letter=True)
+    trigger = workflow.by_id.get(command.node_id)
+    if trigger is None or trigger not in workflow.triggers:
+        known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
+        return Rejected(
+            f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
+            f"that can fire; there are: {known}",
+            "trigger_not_found",
+            dead_letter=True,
+        )
+    progress = Progress(state, workflow, now, verdict_wait_s)
+    unfired = [node for node in workflow.nodes if node.is_trigger and node is not trigger]
+    dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
+    progress.record(
+        ExecutionStarted(
+            execution_id=command.execution_id,
+            root_execution_id=command.execution_id,
+            workflow_id=command.workflow_id,
+            workflow_name=workflow.name,
+            workflow_version=command.version,
+            sha256=workflow.sha256,
+            workspace_id=str(row["workspace_id"]),
+            node_id=trigger.node_id,
+            mode=command.mode,
+            triggered_by=command.triggered_by,
+            trigger=command.trigger,
+            started_at=progress.at,
+            steps_total=_steps_total(workflow, trigger.node_id),
+            dead=tuple(dead),
+            deadline=new_deadline(progress),
+            parent_execution_id=command.parent_execution_id,
+            log_level=workflow.settings.log_level,
+        )
+    )
+    items = items_of_trigger(command.data)
+    ended = Ended(trigger, (), 1, Inputs({}, ()), ())
+    complete(progress, ended, Arranged({trigger.outputs[0]: items} if items else {}), None)
+    for node in unfired:
+        progress.resolved(node, ())
+    enqueue_unreachable(progress)
+    return _carry_on(progress)
+
+
+def enqueue_unreachable(progress: Progress) -> None:
+    """Enqueue the nodes to which nothing leads: they are SKIPPED (rule 5)."""
+    workflow, runs = progress.workflow, progress.state.runs
+    for node in workflow.nodes:
+        if node.is_trigger or workflow.in_edges(node) or place_of(node.node_id, ()) in runs:
+            continue
+        progress.enqueue(node, ())
+
+
+def items_of_trigger(data: Json) -> list[Item]:
+    """Return a trigger event's data as items (rule 2)."""
+    if isinstance(data, dict):
+        return [{"json": data}]
+    if isinstance(data, list):
+        entries = cast("list[Any]", data)
+        if all(isinstance(entry, dict) for entry in entries):
+            return [{"json": entry} for entry in entries]
+    return [{"json": {"value": data}}]
+
+
+@lru_cache(maxsize=1_000)
+def _steps_total(workflow: Workflow, trigger_id: str) -> int:
+    """Return how many nodes the trigger leads to, itself among them."""
+    return len(reached_from(workflow, trigger_id))
+
+
+# Going on -------------------------------------------------------------------------------
+
+
+def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | None:
+    """Return why the execution does not take a command, None if it does."""
+    running = state.status == "RUNNING"
+    match command:
+        case NodeResult():
+            if command.token not in state.tokens:
+                return Rejected(
+                    f"attempt {command.token} is settled: it was answered, timed out or cancelled",
+                    "stale_result",
+                )
+        case RecoveryVerdict():
+            if not running or _asked_about(state, command.failure_id) is None:
+                return Rejected(
+                    f"nothing waits for a verdict about failure {command.failure_id!r} any more",
+                    "stale_verdict",
+                )
+            return _bad_verdict(command)
+        case RetryNode():
+            return _bad_retry(state, command)
+        case CancelExecution():
+            if not running:
+                return Rejected(
+                    f"execution {command.execution_id!r} has ended already with {state.status}",
+                    "execution_ended",
+                )
+        case _:
+            pass
+    return None
+
+
+def _asked_about(state: Execution, failure_id: str) -> str | None:
+    """Return the place that waits for a verdict about a failure."""
+    for place in state.open:
+        known = state.runs[place].dispatch
+        if known and known.failure_id == failure_id and known.verdict_until is not None:
+            return place
+    return None
+
+
+def _bad_verdict(command: RecoveryVerdict) -> Rejected | None:
+    if not valid_overrides(command.overrides):
+        return _bad_overrides()
+    if not 0 <= command.delay_s < 366 * 86_400:
+        return Rejected(f"delay_s is {command.delay_s}; give seconds from 0", "invalid_delay")
+    if command.until is not None and _moment(command.until) is None:
+        return Rejected(
+            f"until is {command.until!r}; write an instant such as 2026-01-01T00:00:00Z",
+            "invalid_instant",
+        )
+    return None
+
+
+def _bad_overrides() -> Rejected:
+    return Rejected(
+        'overrides must be {"parameters": {name: value}}; leave them out to change nothing',
+        "invalid_overrides",
+    )
+
+
+def _bad_retry(state: Execution, command: RetryNode) -> Rejected | None:
+    if state.status == "RUNNING":
+        return Rejected(
+            f"execution {command.execution_id!r} is running; wait for its end or cancel it",
+            "execution_open",
+        )
+    run = state.runs.get(place_of(command.node_id, command.scope))
+    if run is None or run.status not in ("ERROR", "CANCELED"):
+        status = "has no run" if run is None else f"ended with {run.status}"
+        return Rejected(
+            f"node {command.node_id!r} {status}; only a node that ended with ERROR or CANCELED "
+            "can be run again",
+            "not_retryable",
+        )
+    return None if valid_overrides(command.overrides) else _bad_overrides()
+
+
+def _pinned(state: Execution, facts: Facts) -> Workflow | Rejected:
+    """Return the version that the execution pinned."""
+    workflow = kept(state.sha256)
+    if workflow is not None:
+        return workflow
+    rows: tuple[Mapping[str, Any], ...] = tuple(facts.get("version", ()))
+    if not rows:
+        return Rejected(
+            f"version {state.workflow_version} of workflow {state.workflow_id!r} is gone; "
+            "restore it from a backup",
+            "workflow_not_found",
+            dead_letter=True,
+        )
+    return load(rows[0]["definition"], state.sha256)
+
+
+def _verdict(progress: Progress, command: RecoveryVerdict) -> None:
+    place = _asked_about(progress.state, command.failure_id)
+    assert place is not None
+    at: datetime | None = None
+    if command.verdict == "retry":
+        at = progress.now + timedelta(seconds=command.delay_s)
+    elif command.verdict == "hold":
+        at = _moment(command.until or "") or progress.now + timedelta(seconds=HOLD_S)
+    apply_verdict(
+        progress,
+        place,
+        command.verdict,
+        by="recovery",
+        at=None if at is None else at.isoformat(),
+        attempt_id=command.attempt_id,
+        overrides=command.overrides,
+    )
+    if command.verdict == "retry" and not command.delay_s:
+        try_again(progress, place)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
+def _revive(progress: Progress, command: RetryNode) -> None:
+    """Let an ended execution go on: the node, what its stop cancelled, what was ready then."""
+    state, workflow = progress.state, progress.workflow
+    first = (command.node_id, command.scope)
+    reopened = [first]
+    for run in state.runs.values():
+        if run.status in ("ERROR", "CANCELED") and (run.node_id, run.scope) != first:
+            reopened.append((run.node_id, run.scope))
+    progress.record(
+        ExecutionRevived(
+            execution_id=state.execution_id,
+            node_id=command.node_id,
+            scope=command.scope,
+            reopened=tuple(reopened),
+            revived_at=progress.at,
+            asked_by=command.asked_by,
+            deadline=new_deadline(progress),
+            overrides=command.overrides,
+        )
+    )
+    for node_id, scope in reopened:
+        progress.enqueue(workflow.by_id[node_id], scope)
+    for node in workflow.nodes:
+        progress.resolved(node, ())
+    enqueue_unreachable(progress)

@@ -1,0 +1,75 @@
+"""The decider of executions, put together for the shell."""
+
+from perdure_common.decider import Decider
+from perdure_contracts.engine import (
+    AttemptFailed,
+    CancelExecution,
+    ExecutionCanceled,
+    ExecutionCommand,
+    ExecutionCompleted,
+    ExecutionEvent,
+    ExecutionFailed,
+    ExecutionRevived,
+    ExecutionStarted,
+    ExecutionYielded,
+    NodeCanceled,
+    NodeCompleted,
+    NodeErrored,
+    NodeFailed,
+    NodeResult,
+    NodeScheduled,
+    NodeSkipped,
+    RecoveryVerdict,
+    RetryNode,
+    StartExecution,
+    VerdictApplied,
+)
+
+from .decide import decider_of
+from .evolve import evolve
+from .facts import facts
+from .project import project
+from .route import route
+from .state import Execution, wake_at
+
+
+def stream_of(command: ExecutionCommand) -> str:
+    """Return the stream of an execution."""
+    return command.execution_id
+
+
+def decider_with(
+    verdict_wait_s: float,
+) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
+    """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts."""
+    return Decider(
+        name="execution",
+        initial=Execution(),
+        commands=(StartExecution, NodeResult, RecoveryVerdict, RetryNode, CancelExecution),
+        events=(
+            ExecutionStarted,
+            NodeScheduled,
+            AttemptFailed,
+            NodeFailed,
+            VerdictApplied,
+            NodeCompleted,
+            NodeErrored,
+            NodeSkipped,
+            NodeCanceled,
+            ExecutionYielded,
+            ExecutionCompleted,
+            ExecutionFailed,
+            ExecutionCanceled,
+            ExecutionRevived,
+        ),
+        stream_of=stream_of,
+        decide=decider_of(verdict_wait_s),
+        evolve=evolve,
+        project=project,
+        route=route,
+        facts=facts,
+        wake_at=wake_at,
+        creates=(StartExecution,),
+        private=(NodeScheduled, AttemptFailed, VerdictApplied, ExecutionYielded),
+        passes=(CancelExecution,),
+    )

@@ -1,0 +1,286 @@
+"""State from events. Pure; a released arm is never edited, only joined by a new one.
+
+The state given is changed in place and returned, but for `ExecutionStarted`, which begins
+one of its own: the decider's `initial` is shared by all executions.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from perdure_contracts.engine import (
+    AttemptFailed,
+    ExecutionCanceled,
+    ExecutionCompleted,
+    ExecutionEvent,
+    ExecutionFailed,
+    ExecutionRevived,
+    ExecutionStarted,
+    ExecutionYielded,
+    NodeCanceled,
+    NodeCompleted,
+    NodeErrored,
+    NodeFailed,
+    NodeScheduled,
+    NodeSkipped,
+    Scope,
+    VerdictApplied,
+)
+
+from .state import Dispatch, Execution, Live, Run, RunStatus, Status, edge_key, place_of
+
+
+def evolve(state: Execution, event: ExecutionEvent) -> Execution:
+    """Return `state` as it stands after `event`; it is changed in place."""
+    match event:
+        case NodeCompleted():
+            _completed(state, event)
+        case NodeScheduled():
+            _scheduled(state, event)
+        case NodeSkipped():
+            _skipped(state, event)
+        case ExecutionStarted():
+            return _started(event)
+        case AttemptFailed():
+            _attempt_failed(state, event)
+        case NodeFailed():
+            _failed(state, event)
+        case VerdictApplied():
+            _verdict(state, event)
+        case NodeErrored():
+            _ended(state, event, "ERROR", attempt=event.attempt, inputs=event.inputs)
+            state.steps = event.step
+        case NodeCanceled():
+            _ended(state, event, "CANCELED")
+        case ExecutionYielded():
+            state.ready = _places(event.ready)
+            state.yielded_at = datetime.fromisoformat(event.yielded_at)
+        case ExecutionCompleted():
+            _end(state, "SUCCESS")
+        case ExecutionFailed():
+            _end(state, event.status)
+        case ExecutionCanceled():
+            _end(state, "CANCELED")
+        case ExecutionRevived():
+            _revived(state, event)
+        case _:
+            assert_never(event)
+    return state
+
+
+def _started(event: ExecutionStarted) -> Execution:
+    return Execution(
+        execution_id=event.execution_id,
+        root_execution_id=event.root_execution_id,
+        workflow_id=event.workflow_id,
+        workflow_name=event.workflow_name,
+        workflow_version=event.workflow_version,
+        sha256=event.sha256,
+        workspace_id=event.workspace_id,
+        status="RUNNING",
+        mode=event.mode,
+        triggered_by=event.triggered_by,
+        trigger_node_id=event.node_id,
+        trigger=event.trigger,
+        parent_execution_id=event.parent_execution_id,
+        log_level=event.log_level,
+        started_at=datetime.fromisoformat(event.started_at),
+        deadline=_instant(event.deadline),
+        steps_total=event.steps_total,
+        edges={edge_key(index, ()): None for index in event.dead},
+    )
+
+
+def _completed(state: Execution, event: NodeCompleted) -> None:
+    place = place_of(event.node_id, event.scope)
+    known = _leave(state, place)
+    ports = event.ports if event.errors is None else {**event.ports, "error": event.errors}
+    state.runs[place] = Run(
+        node_id=event.node_id,
+        scope=event.scope,
+        run=event.run,
+        status="SUCCESS",
+        attempt=event.attempt,
+        inputs=event.inputs,
+        ports=ports,
+        started_at=known.started_at if known is not None and known.run == event.run else None,
+    )
+    picks = event.picks
+    for index, port in event.live:
+        state.edges[edge_key(index, event.scope)] = Live(place, port, picks.get(str(index)))
+    for index in event.dead:
+        state.edges[edge_key(index, event.scope)] = None
+    state.steps = event.step
+
+
+def _skipped(state: Execution, event: NodeSkipped) -> None:
+    place = place_of(event.node_id, event.scope)
+    _leave(state, place)
+    state.runs[place] = Run(event.node_id, event.scope, event.run, "SKIPPED")
+    for index in event.dead:
+        state.edges[edge_key(index, event.scope)] = None
+    state.steps = event.step
+
+
+def _scheduled(state: Execution, event: NodeScheduled) -> None:
+    place = place_of(event.node_id, event.scope)
+    deadline = datetime.fromisoformat(event.deadline)
+    state.tokens[event.token] = place
+    if event.attempt > 1:
+        known = state.runs[place]
+        assert known.dispatch is not None
+        parameters = known.dispatch.parameters
+        if event.parameters is not None:
+            changed = zip(event.indexes, event.parameters, strict=True)
+            parameters = {**parameters, **{str(index): each for index, each in changed}}
+        dispatch = replace(
+            known.dispatch,
+            parameters=parameters,
+            indexes=event.indexes,
+            token=event.token,
+            deadline=deadline,
+            retry_at=None,
+            verdict_until=None,
+            held=False,
+            overrides=None,
+        )
+        state.runs[place] = replace(
+            known, status="RUNNING", attempt=event.attempt, dispatch=dispatch
+        )
+        return
+    if state.ready:
+        state.ready.pop(place, None)
+    state.open[place] = None
+    sets = zip(event.indexes, event.parameters, strict=True)
+    state.runs[place] = Run(
+        node_id=event.node_id,
+        scope=event.scope,
+        run=event.run,
+        status="RUNNING",
+        attempt=1,
+        inputs=event.inputs,
+        started_at=datetime.fromisoformat(event.scheduled_at),
+        dispatch=Dispatch(
+            node_type=event.node_type,
+            node_subtype=event.node_subtype,
+            node_name=event.node_name,
+            effect=event.effect,
+            length=event.length,
+            idempotency_key=event.idempotency_key,
+            max_retries=event.max_retries,
+            parameters={str(index): each for index, each in sets},
+            indexes=event.indexes,
+            token=event.token,
+            deadline=deadline,
+            failed={str(index): error for index, error in event.failed},
+        ),
+    )
+
+
+def _attempt_failed(state: Execution, event: AttemptFailed) -> None:
+    place = place_of(event.node_id, event.scope)
+    known = state.runs[place]
+    assert known.dispatch is not None
+    state.tokens.pop(event.token, None)
+    failed = {k: error for k, error in known.dispatch.failed.items() if k not in event.done}
+    failed.update((str(index), error) for index, error in event.failed)
+    dispatch = replace(
+        known.dispatch,
+        token="",
+        deadline=None,
+        done={**known.dispatch.done, **event.done},
+        failed=failed,
+        retry_at=_instant(event.retry_at),
+        first_failed_at=known.dispatch.first_failed_at or event.failed_at,
+    )
+    state.runs[place] = replace(known, status="RETRYING", dispatch=dispatch)
+
+
+def _failed(state: Execution, event: NodeFailed) -> None:
+    """Remember that recovery was asked; what is only told changes nothing."""
+    place = place_of(event.node_id, event.scope)
+    known = state.runs.get(place)
+    if not event.asked or known is None or known.dispatch is None:
+        return
+    dispatch = replace(
+        known.dispatch,
+        asked=True,
+        failure_id=event.failure_id,
+        root_failure_id=event.root_failure_id,
+        verdict_until=_instant(event.verdict_until),
+    )
+    state.runs[place] = replace(known, dispatch=dispatch)
+
+
+def _verdict(state: Execution, event: VerdictApplied) -> None:
+    place = place_of(event.node_id, event.scope)
+    known = state.runs[place]
+    assert known.dispatch is not None
+    at = _instant(event.at)
+    dispatch = replace(
+        known.dispatch,
+        retry_at=at if event.verdict == "retry" else None,
+        verdict_until=at if event.verdict == "hold" else None,
+        held=event.verdict == "hold",
+        overrides=event.overrides,
+    )
+    state.runs[place] = replace(known, dispatch=dispatch)
+
+
+def _ended(
+    state: Execution,
+    event: NodeErrored | NodeCanceled,
+    status: RunStatus,
+    *,
+    attempt: int = 0,
+    inputs: tuple[tuple[int, str], ...] | None = None,
+) -> None:
+    """End a run without an effect on its edges."""
+    place = place_of(event.node_id, event.scope)
+    known = _leave(state, place)
+    same = known if known is not None and known.run == event.run else None
+    state.runs[place] = Run(
+        node_id=event.node_id,
+        scope=event.scope,
+        run=event.run,
+        status=status,
+        attempt=attempt or (same.attempt if same else 0),
+        inputs=inputs if inputs is not None else same.inputs if same else (),
+        started_at=same.started_at if same else None,
+    )
+
+
+def _revived(state: Execution, event: ExecutionRevived) -> None:
+    state.status = "RUNNING"
+    state.deadline = _instant(event.deadline)
+    place = place_of(event.node_id, event.scope)
+    state.overrides = {} if event.overrides is None else {place: event.overrides}
+    state.ready = _places(event.reopened)
+    state.yielded_at = datetime.fromisoformat(event.revived_at)
+
+
+def _leave(state: Execution, place: str) -> Run | None:
+    """Take a place out of what is open and ready; return the run that it had."""
+    known = state.runs.get(place)
+    if state.ready:
+        state.ready.pop(place, None)
+    if known is None:
+        return None
+    if place in state.open:
+        del state.open[place]
+        if known.dispatch is not None and known.dispatch.token:
+            state.tokens.pop(known.dispatch.token, None)
+    return known
+
+
+def _end(state: Execution, status: Status) -> None:
+    state.status = status
+    state.ready = {}
+
+
+def _places(ready: tuple[tuple[str, Scope], ...]) -> dict[str, tuple[str, Scope]]:
+    return {place_of(node_id, scope): (node_id, scope) for node_id, scope in ready}
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

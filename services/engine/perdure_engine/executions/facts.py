@@ -1,0 +1,33 @@
+"""What a command must know beside its own stream: the version that the execution runs."""
+
+import re
+from collections.abc import Mapping
+
+from perdure_common.decider import Due, Lookup
+from perdure_contracts.engine import ExecutionCommand, StartExecution
+
+from perdure_engine.definition import kept
+
+from .state import Execution
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+VERSION_MAX = 2**31 - 1
+COLUMNS = ("definition", "sha256", "workspace_id")
+
+
+def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Lookup]:
+    """Return the lookup of the frozen version, `version`, unless it is known or cannot be."""
+    if isinstance(command, StartExecution):
+        if state.execution_id:
+            return {}
+        return _version(command.workflow_id, command.version)
+    if not state.execution_id or kept(state.sha256) is not None:
+        return {}
+    return _version(state.workflow_id, state.workflow_version)
+
+
+def _version(workflow_id: str, version: int) -> Mapping[str, Lookup]:
+    if not UUID.fullmatch(workflow_id) or not 0 < version <= VERSION_MAX:
+        return {}
+    where = {"workflow_id": workflow_id, "version": version}
+    return {"version": Lookup("workflow_versions", where, COLUMNS, immutable=True)}

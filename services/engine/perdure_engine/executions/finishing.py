@@ -1,0 +1,282 @@
+"""The end of a node run: its error mode, what leaves on which edge, and what follows."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from perdure_common.ids import derived
+from perdure_common.scrub import scrub_json, scrub_text
+from perdure_contracts.engine import (
+    EffectClass,
+    ErrorFacts,
+    Failed,
+    NodeCompleted,
+    NodeErrored,
+    NodeFailed,
+    Scope,
+)
+from perdure_contracts.message import Json
+
+from perdure_engine.definition import Node, Workflow
+from perdure_engine.nodes.base import ERROR, Inputs, Outcome
+from perdure_engine.nodes.errors import Arranged, arrange, data_error
+
+from .conditions import Picks, pick, without_failed
+from .ending import stop
+from .progress import Progress
+from .state import Run
+from .views import RunView
+
+OUTPUT_BYTES_MAX = 600_000
+"""What a run may emit, as JSON: it stands in one event, which must fit into a record."""
+
+ERRORS_KEPT_MAX = 20
+"""Failed items whose errors are kept with a run; the others are counted."""
+
+Edges = tuple[tuple[int, str], ...]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Ended:
+    """A run at its end: what it was, what went in, how often it was tried, since when it failed.
+
+    `asked` is the failure that recovery was asked about last, empty if it was not.
+    """
+
+    __slots__ = (
+        "asked", "attempt", "edges", "first_failed_at", "inline", "inputs", "node", "root",
+        "run", "scope", "started",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        node: Node,
+        scope: Scope,
+        run: int,
+        inputs: Inputs,
+        edges: Edges,
+        began: Run | None = None,
+    ) -> None:
+        """Take the node and its LIVE input; `began` is the run if it was dispatched."""
+        self.node = node
+        self.scope = scope
+        self.run = run
+        self.inputs = inputs
+        self.edges = edges
+        self.inline = began is None
+        self.attempt = 1 if began is None else began.attempt
+        self.started = None if began is None else began.started_at
+        known = None if began is None else began.dispatch
+        self.asked = "" if known is None else known.failure_id
+        self.root = "" if known is None else known.root_failure_id
+        self.first_failed_at = "" if known is None else known.first_failed_at
+
+
+def finish(
+    progress: Progress, ended: Ended, outcome: Outcome, view: RunView, *, disabled: bool = False
+) -> None:
+    """Apply the error mode to what a run made, and let it end with SUCCESS or ERROR."""
+    node, workflow = ended.node, progress.workflow
+    conditional = _conditional(workflow, node)
+    picks: Picks | None = None
+    if conditional and outcome.stop is None:
+        picks = pick(conditional, outcome.ports, view, node.node_id)
+        if picks.failed:
+            outcome, picks = without_failed(outcome, picks.failed), None
+    arranged = arrange(
+        outcome,
+        ended.inputs,
+        node_id=node.node_id,
+        error_handling=node.error_handling,
+        outputs=node.outputs,
+        regular_error_port=node.specification.regular_error_port,
+        has_error_edge=workflow.has_error_edge(node),
+        always_output_data=node.always_output_data,
+    )
+    if arranged.error is not None:
+        fail(progress, ended, arranged.error, outcome.failed)
+        return
+    unfit = _unfit(arranged)
+    if unfit is not None:
+        ended.asked = ""  # a failure of its own, whatever recovery was asked about before
+        fail(progress, ended, unfit, ())
+        return
+    if conditional and (picks is None or arranged.handled or node.always_output_data):
+        picks = pick(conditional, arranged.ports, view, node.node_id)
+    complete(progress, ended, arranged, picks, disabled=disabled)
+
+
+def complete(
+    progress: Progress,
+    ended: Ended,
+    arranged: Arranged,
+    picks: Picks | None,
+    *,
+    disabled: bool = False,
+) -> None:
+    """Let a run end with SUCCESS: resolve its out-edges and enqueue what is ready then."""
+    node = ended.node
+    live: list[tuple[int, str]] = []
+    dead: list[int] = []
+    picked: dict[str, tuple[int, ...]] = {}
+    for edge in progress.workflow.out_edges(node):
+        port = edge.source_port
+        match edge.connection_type:
+            case "ERROR":
+                carries = bool(arranged.errors)
+            case "SUCCESS":
+                carries = port in arranged.ports and not arranged.handled
+            case "CONDITIONAL":
+                places = picks.places[edge.index] if picks is not None else []
+                carries = bool(places)
+                if carries and len(places) < len(arranged.ports[port]):
+                    picked[str(edge.index)] = tuple(places)
+            case _:
+                carries = port in arranged.ports
+        if carries:
+            live.append((edge.index, port))
+        else:
+            dead.append(edge.index)
+    beside = ERROR not in arranged.ports and any(port == ERROR for _, port in live)
+    progress.record(
+        NodeCompleted(
+            execution_id=progress.state.execution_id,
+            node_id=node.node_id,
+            scope=ended.scope,
+            run=ended.run,
+            attempt=ended.attempt,
+            ports=arranged.ports,
+            live=tuple(live),
+            dead=tuple(dead),
+            picks=picked,
+            errors=arranged.errors if beside else None,
+            inputs=ended.edges,
+            step=progress.state.steps + 1,
+            node_type=node.node_type,
+            node_subtype=node.node_subtype,
+            node_name=node.name,
+            error_data=error_data(arranged.handled),
+            duration_ms=progress.since_ms(ended.started),
+            max_retries=node.max_retries,
+            inline=ended.inline,
+            disabled=disabled,
+        )
+    )
+    progress.resolved(node, ended.scope)
+
+
+def fail(progress: Progress, ended: Ended, error: ErrorFacts, failed: Failed) -> None:
+    """Let a run end with ERROR, tell recovery unless it was asked, and stop the execution."""
+    node, state = ended.node, progress.state
+    error = scrubbed(error)
+    failure_id = ended.asked
+    if not failure_id:
+        told = failure(progress, ended, error, asked=False)
+        failure_id = told.failure_id
+        progress.record(told)
+    progress.record(
+        NodeErrored(
+            execution_id=state.execution_id,
+            node_id=node.node_id,
+            scope=ended.scope,
+            run=ended.run,
+            attempt=ended.attempt,
+            error=error,
+            step=state.steps + 1,
+            failure_id=failure_id,
+            inputs=ended.edges,
+            node_type=node.node_type,
+            node_subtype=node.node_subtype,
+            node_name=node.name,
+            error_data=error_data(failed or ((0, error),)),
+            duration_ms=progress.since_ms(ended.started),
+            max_retries=node.max_retries,
+            inline=ended.inline,
+        )
+    )
+    stop(progress, "ERROR", error, node_id=node.node_id, failure_id=failure_id)
+
+
+def failure(progress: Progress, ended: Ended, error: ErrorFacts, *, asked: bool) -> NodeFailed:
+    """Return what recovery is told of a failure that nothing has been asked about yet."""
+    node, state = ended.node, progress.state
+    failure_id = derived(
+        "failure", state.execution_id, node.node_id, ended.scope, ended.run, ended.attempt
+    )
+    effect: EffectClass = node.specification.effect(node.parameters)
+    return NodeFailed(
+        failure_id=failure_id,
+        root_failure_id=ended.root or failure_id,
+        execution_id=state.execution_id,
+        workflow_id=state.workflow_id,
+        workflow_version=state.workflow_version,
+        workspace_id=state.workspace_id,
+        node_id=node.node_id,
+        node_name=node.name,
+        node_type=node.node_type,
+        node_subtype=node.node_subtype,
+        scope=ended.scope,
+        run=ended.run,
+        attempt=ended.attempt,
+        asked=asked,
+        effect=effect,
+        error=error,
+        first_failed_at=ended.first_failed_at or progress.at,
+        failed_at=progress.at,
+        deadline=None if state.deadline is None else state.deadline.isoformat(),
+    )
+
+
+def stops(workflow: Workflow, node: Node) -> bool:
+    """Return whether a failed item of the node ends the execution, by the node's error mode."""
+    if node.error_handling == "STOP_WORKFLOW_ON_ERROR":
+        return True
+    error_port = node.error_handling == "CONTINUE_ERROR_OUTPUT_ON_ERROR"
+    return error_port and not workflow.has_error_edge(node)
+
+
+def scrubbed(error: ErrorFacts) -> ErrorFacts:
+    """Return the error without secrets in its texts."""
+    return replace(error, message=scrub_text(error.message), detail=scrub_json(error.detail))
+
+
+def error_data(failed: Sequence[tuple[int, ErrorFacts]]) -> Json:
+    """Return failed items as rows and events show them, None if none failed."""
+    if not failed:
+        return None
+    items: list[dict[str, Any]] = [
+        {"index": index, "type": error.type, "message": scrub_text(error.message)}
+        for index, error in failed[:ERRORS_KEPT_MAX]
+    ]
+    return {"count": len(failed), "items": items}
+
+
+def encoded_bytes(value: Any) -> int | None:
+    """Return how many bytes a value has as JSON, None if it is none."""
+    try:
+        return len(_encode(value))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
+
+
+def _unfit(arranged: Arranged) -> ErrorFacts | None:
+    """Return why what a run made cannot leave it: it is too large, or no JSON."""
+    size = encoded_bytes(arranged.ports)
+    if size is not None and arranged.errors:
+        size += encoded_bytes(arranged.errors) or 0
+    if size is None:
+        text = "what the node made cannot be written as JSON; use plain values and whole texts"
+        return data_error("output_not_json", text)
+    if size > OUTPUT_BYTES_MAX:
+        text = (
+            f"the node's output has {size:,} bytes, at most {OUTPUT_BYTES_MAX:,} are allowed; "
+            "keep fewer items or fields, or pass a reference"
+        )
+        return data_error("output_too_large", text)
+    return None
+
+
+def _conditional(workflow: Workflow, node: Node) -> list[Any]:
+    return [edge for edge in workflow.out_edges(node) if edge.connection_type == "CONDITIONAL"]

@@ -1,0 +1,297 @@
+"""Rows of workflow_execution_logs: what happened, for people (BUSINESS) and for engineers.
+
+Written lazily. BUSINESS rows tell the beginning and the end of an execution and each node
+that ran in the runner; a TECHNICAL row tells each failed attempt. Steps with their data are
+told only where the workflow asks for it (`settings.log_level: DEBUG`).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from perdure_common.decider import Recorded, Upsert
+from perdure_common.ids import time_ordered
+from perdure_contracts.engine import (
+    AttemptFailed,
+    ErrorFacts,
+    ExecutionCanceled,
+    ExecutionCompleted,
+    ExecutionEvent,
+    ExecutionFailed,
+    ExecutionRevived,
+    ExecutionStarted,
+    NodeCompleted,
+    NodeErrored,
+    NodeScheduled,
+    VerdictApplied,
+)
+
+from .state import Execution, place_of
+
+ROWS_MAX = 8
+"""More rows than any event has: the version times this, plus a row's place, orders all rows."""
+
+Category = Literal["TECHNICAL", "BUSINESS"]
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upsert, ...]:
+    """Return the log rows of an event, given the state right after it."""
+    event = recorded.event
+    log = _Log(state, recorded)
+    match event:
+        case ExecutionStarted():
+            log.started(event)
+        case ExecutionCompleted() | ExecutionFailed() | ExecutionCanceled():
+            log.ended(event)
+        case ExecutionRevived():
+            log.revived(event)
+        case NodeCompleted():
+            log.completed(event)
+        case NodeErrored():
+            log.errored(event)
+        case NodeScheduled():
+            log.scheduled(event)
+        case AttemptFailed():
+            log.attempt_failed(event)
+        case VerdictApplied():
+            log.verdict(event)
+        case _:
+            pass
+    return tuple(log.rows)
+
+
+class _Log:
+    """The rows of one event."""
+
+    def __init__(self, state: Execution, recorded: Recorded[ExecutionEvent]) -> None:
+        self.rows: list[Upsert] = []
+        self._state = state
+        self._recorded = recorded
+        self._debug = state.log_level == "DEBUG"
+
+    def started(self, event: ExecutionStarted) -> None:
+        name = event.workflow_name
+        self._add(
+            "BUSINESS",
+            "workflow_started",
+            "INFO",
+            f"execution of {name} version {event.workflow_version} started by "
+            f"{event.triggered_by or event.mode}",
+            friendly=f"“{name}” started",
+            milestone=True,
+            priority=8,
+            step=0,
+        )
+
+    def ended(self, event: ExecutionCompleted | ExecutionFailed | ExecutionCanceled) -> None:
+        name = self._state.workflow_name
+        level: Level = "INFO"
+        data: dict[str, Any] = {}
+        error: ErrorFacts | None = None
+        match event:
+            case ExecutionCompleted():
+                message, friendly = f"execution of {name} completed", f"“{name}” is done"
+            case ExecutionFailed():
+                level, error = "ERROR", event.error
+                message = f"execution of {name} failed ({event.status}): {error.message}"
+                friendly = f"“{name}” failed: {error.message}"
+                data = {"failure_id": event.failure_id, "failed_node_id": event.node_id}
+            case ExecutionCanceled():
+                level = "WARNING"
+                message = f"execution of {name} canceled: {event.reason or 'no reason given'}"
+                friendly = f"“{name}” was canceled"
+        self._add(
+            "BUSINESS",
+            "workflow_completed",
+            level,
+            message,
+            friendly=friendly,
+            milestone=True,
+            priority=9,
+            data=data,
+            step=self._state.steps,
+            done=isinstance(event, ExecutionCompleted),
+            duration_ms=event.duration_ms,
+            error=error,
+        )
+
+    def revived(self, event: ExecutionRevived) -> None:
+        self._add(
+            "BUSINESS",
+            "workflow_progress",
+            "INFO",
+            f"execution goes on at {event.node_id}, asked by {event.asked_by or 'a program'}",
+            friendly="It goes on where it had failed",
+            milestone=True,
+            priority=8,
+            step=self._state.steps,
+        )
+
+    def completed(self, event: NodeCompleted) -> None:
+        node = {"id": event.node_id, "name": event.node_name, "type": event.node_type}
+        ran = not event.inline
+        handled: dict[str, Any] | None = event.error_data
+        if self._debug and not ran:
+            self._add("TECHNICAL", "step_started", "DEBUG", f"{event.node_name} started", node=node)
+        if ran or self._debug:
+            count = sum(len(items) for items in event.ports.values())
+            problem = f", {handled['count']} items failed and were handled" if handled else ""
+            self._add(
+                "BUSINESS" if ran else "TECHNICAL",
+                "step_completed",
+                ("WARNING" if handled else "INFO") if ran else "DEBUG",
+                f"{event.node_name} completed with {count} items after attempt "
+                f"{event.attempt}{problem}",
+                friendly=f"{event.node_name} is done{problem}",
+                node=node,
+                step=event.step,
+                duration_ms=event.duration_ms,
+                data={"items": count, "attempt": event.attempt, "error_data": handled},
+            )
+        if self._debug:
+            self._add(
+                "TECHNICAL",
+                "step_output",
+                "DEBUG",
+                f"{event.node_name} emitted",
+                node=node,
+                data={port: [each["json"] for each in v] for port, v in event.ports.items()},
+            )
+
+    def errored(self, event: NodeErrored) -> None:
+        error = event.error
+        self._add(
+            "BUSINESS",
+            "step_error",
+            "ERROR",
+            f"{event.node_name} failed after attempt {event.attempt}: {error.message}",
+            friendly=f"{event.node_name} failed: {error.message}",
+            node={"id": event.node_id, "name": event.node_name, "type": event.node_type},
+            priority=8,
+            step=event.step,
+            duration_ms=event.duration_ms,
+            data={"failure_id": event.failure_id, "attempt": event.attempt},
+            error=error,
+        )
+
+    def scheduled(self, event: NodeScheduled) -> None:
+        if not self._debug:
+            return
+        node = self._node(event)
+        text = f"{node['name']} started, attempt {event.attempt}"
+        data = {"token": event.token, "attempt": event.attempt}
+        self._add("TECHNICAL", "step_started", "DEBUG", text, node=node, data=data)
+        if event.parameters is not None:
+            sent = {"parameters": event.parameters, "indexes": list(event.indexes)}
+            text = f"{node['name']} was given"
+            self._add("TECHNICAL", "step_input", "DEBUG", text, node=node, data=sent)
+
+    def attempt_failed(self, event: AttemptFailed) -> None:
+        node = self._node(event)
+        follows = f"; it is tried again at {event.retry_at}" if event.retry_at else ""
+        self._add(
+            "TECHNICAL",
+            "step_error",
+            "WARNING",
+            f"attempt {event.attempt} of {node['name']} failed: {event.error.message}{follows}",
+            node=node,
+            duration_ms=event.duration_ms,
+            data={
+                "attempt": event.attempt,
+                "token": event.token,
+                "failed_items": len(event.failed),
+                "retry_at": event.retry_at,
+                "runner": event.runner,
+            },
+            error=event.error,
+        )
+
+    def verdict(self, event: VerdictApplied) -> None:
+        node = self._node(event)
+        by = "recovery" if event.by == "recovery" else "no verdict came in time"
+        text = {
+            "retry": f"{node['name']} is tried again at {event.at} ({by})",
+            "hold": f"{node['name']} is held until {event.at} ({by})",
+            "give_up": f"{node['name']} is given up ({by})",
+        }[event.verdict]
+        data = {"failure_id": event.failure_id, "attempt_id": event.attempt_id}
+        self._add("TECHNICAL", "workflow_progress", "INFO", text, node=node, data=data)
+
+    def _node(self, event: NodeScheduled | AttemptFailed | VerdictApplied) -> dict[str, str]:
+        known = self._state.runs[place_of(event.node_id, event.scope)].dispatch
+        assert known is not None
+        return {"id": event.node_id, "name": known.node_name, "type": known.node_type}
+
+    def _add(
+        self,
+        category: Category,
+        event_type: str,
+        level: Level,
+        message: str,
+        *,
+        friendly: str | None = None,
+        node: Mapping[str, str] | None = None,
+        priority: int = 5,
+        milestone: bool = False,
+        step: int | None = None,
+        done: bool = False,
+        duration_ms: int | None = None,
+        data: Mapping[str, Any] | None = None,
+        error: ErrorFacts | None = None,
+    ) -> None:
+        state, recorded = self._state, self._recorded
+        at = int(recorded.recorded_at.timestamp() * 1000)
+        n = len(self.rows)
+        total = max(state.steps_total, 1)
+        share = None if step is None else 100.0 if done else min(100.0, 100.0 * step / total)
+        row: dict[str, object] = {
+            "tenant_id": recorded.tenant_id,
+            "execution_id": state.execution_id,
+            "log_category": category,
+            "event_type": event_type,
+            "level": level,
+            "message": message,
+            "data": dict(data or {}),
+            "node_id": node["id"] if node else None,
+            "node_name": node["name"] if node else None,
+            "node_type": node["type"] if node else None,
+            "step_number": step,
+            "total_steps": None if step is None else max(state.steps_total, step),
+            "progress_percentage": None if share is None else round(share, 2),
+            "duration_seconds": None if duration_ms is None else round(duration_ms / 1000),
+            "user_friendly_message": friendly,
+            "display_priority": priority,
+            "is_milestone": milestone,
+            "technical_details": _details(error),
+            "stack_trace": _stack(error),
+            "performance_metrics": {} if duration_ms is None else {"duration_ms": duration_ms},
+            "created_at": recorded.recorded_at,
+        }
+        # Ids of one instant have no order of their own: `position` has the journal's.
+        row_id = time_ordered(at, "log", state.execution_id, recorded.version, n)
+        row["position"] = recorded.version * ROWS_MAX + n
+        self.rows.append(Upsert("workflow_execution_logs", {"id": row_id}, set=row, lazy=True))
+
+
+def _details(error: ErrorFacts | None) -> dict[str, Any]:
+    if error is None:
+        return {}
+    return {
+        "type": error.type,
+        "retryable": error.retryable,
+        "classes": list(error.classes),
+        "causes": list(error.causes),
+        "codes": list(error.codes),
+        "status_code": error.status_code,
+        "dependency": error.dependency,
+        "effect_state": error.effect_state,
+        "stage": error.stage,
+        "detail": error.detail,
+    }
+
+
+def _stack(error: ErrorFacts | None) -> str | None:
+    """Return the frames of user code, innermost last, None if there are none."""
+    if error is None or not error.frames:
+        return None
+    return "\n".join(f"{module}: {function}" for module, function in error.frames)

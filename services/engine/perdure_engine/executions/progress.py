@@ -1,0 +1,77 @@
+"""A command being decided: events are recorded on a scratch copy as they are made.
+
+Whatever decides sees the state with all events so far in it, so that `decide` and `evolve`
+cannot disagree.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from perdure_contracts.engine import ExecutionEvent, ExecutionYielded, Scope
+
+from perdure_engine.definition import Node, Workflow
+
+from .evolve import evolve
+from .state import Execution, edge_key, place_of
+
+FUEL = 1_000
+"""Node runs that one command may begin; the rest goes on with a wake that is due at once."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """The state so far, the events that led to it, and the nodes that are ready to run.
+
+    `verdict_wait_s` is how long recovery is waited for, in seconds.
+    """
+
+    state: Execution
+    workflow: Workflow
+    now: datetime
+    verdict_wait_s: float
+    events: list[ExecutionEvent] = field(default_factory=list[ExecutionEvent])
+    fuel: int = FUEL
+    queue: deque[tuple[Node, Scope]] = field(default_factory=deque[tuple[Node, Scope]])
+    queued: set[str] = field(default_factory=set[str])
+
+    @property
+    def at(self) -> str:
+        """The batch's instant as ISO text."""
+        return self.now.isoformat()
+
+    def record(self, event: ExecutionEvent) -> None:
+        """Let an event happen."""
+        self.state = evolve(self.state, event)
+        self.events.append(event)
+
+    def enqueue(self, node: Node, scope: Scope) -> None:
+        """Let a node run, once."""
+        place = place_of(node.node_id, scope)
+        if place not in self.queued:
+            self.queued.add(place)
+            self.queue.append((node, scope))
+
+    def resolved(self, node: Node, scope: Scope) -> None:
+        """Enqueue the nodes behind `node` whose in-edges are all resolved now (rule 2)."""
+        workflow, edges, runs = self.workflow, self.state.edges, self.state.runs
+        for edge in workflow.out_edges(node):
+            target = workflow.nodes[edge.target]
+            if place_of(target.node_id, scope) in runs:
+                continue
+            if all(edge_key(each.index, scope) in edges for each in workflow.in_edges(target)):
+                self.enqueue(target, scope)
+
+    def yield_rest(self) -> None:
+        """Leave what is ready to the next wake, which is due at once."""
+        ready = tuple((node.node_id, scope) for node, scope in self.queue)
+        self.queue.clear()
+        self.record(
+            ExecutionYielded(execution_id=self.state.execution_id, ready=ready, yielded_at=self.at)
+        )
+
+    def since_ms(self, moment: datetime | None) -> int:
+        """Return the whole milliseconds from `moment` to now, 0 where it is not known."""
+        if moment is None:
+            return 0
+        return max(0, round((self.now - moment).total_seconds() * 1000))

@@ -1,0 +1,267 @@
+"""Rows from events: the execution, its node runs, its log, and the workflow's latest.
+
+A node run's row is written once, at its end; rows of runs that stay open are written
+lazily, and never over what the journal said later (`stream_version`).
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from perdure_common.decider import Recorded, Upsert
+from perdure_common.ids import time_ordered
+from perdure_contracts.engine import (
+    AttemptFailed,
+    ErrorFacts,
+    ExecutionCanceled,
+    ExecutionCompleted,
+    ExecutionEvent,
+    ExecutionFailed,
+    ExecutionRevived,
+    ExecutionStarted,
+    ExecutionYielded,
+    NodeCanceled,
+    NodeCompleted,
+    NodeErrored,
+    NodeFailed,
+    NodeScheduled,
+    NodeSkipped,
+    Scope,
+    VerdictApplied,
+)
+
+from .finishing import error_data
+from .logs import log_rows
+from .state import Execution, Run, edge_key, place_of
+
+TEXT_MAX = 255
+"""Characters of the columns that hold ids and names of others."""
+
+Row = dict[str, object]
+Seen = Recorded[ExecutionEvent]
+
+
+def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
+    """Return the rows that the event writes, given the state right after it."""
+    event = recorded.event
+    logs = log_rows(state, recorded)
+    match event:
+        case NodeCompleted() | NodeErrored() | NodeSkipped() | NodeCanceled():
+            return (*_ended(state, recorded, event), *logs)
+        case NodeScheduled() | AttemptFailed() | NodeFailed() | VerdictApplied():
+            return (*_open(state, recorded, event), *logs)
+        case ExecutionStarted():
+            return (_started(recorded, event), _latest(state, recorded), *logs)
+        case ExecutionCompleted() | ExecutionFailed() | ExecutionCanceled():
+            return (_execution(recorded, event), _latest(state, recorded), *logs)
+        case ExecutionRevived():
+            return (_revived(recorded), _latest(state, recorded), *logs)
+        case ExecutionYielded():
+            return logs
+
+
+# The execution --------------------------------------------------------------------------
+
+
+def _started(recorded: Seen, event: ExecutionStarted) -> Upsert:
+    at = milliseconds(recorded.recorded_at)
+    row: Row = {
+        "id": time_ordered(at, "execution", event.execution_id),
+        "tenant_id": recorded.tenant_id,
+        "workspace_id": event.workspace_id,
+        "workflow_id": event.workflow_id,
+        "workflow_version": event.workflow_version,
+        "status": "RUNNING",
+        "mode": event.mode,
+        "triggered_by": event.triggered_by[:TEXT_MAX],
+        "parent_execution_id": event.parent_execution_id,
+        "start_time": at,
+        "metadata": {
+            "workflow_name": event.workflow_name,
+            "sha256": event.sha256,
+            "trigger_node_id": event.node_id,
+            "trigger": event.trigger,
+            "root_execution_id": event.root_execution_id,
+            "deadline": event.deadline,
+        },
+        "created_at": recorded.recorded_at,
+    }
+    return Upsert("workflow_executions", {"execution_id": event.execution_id}, set=row, new=True)
+
+
+def _execution(
+    recorded: Seen, event: ExecutionCompleted | ExecutionFailed | ExecutionCanceled
+) -> Upsert:
+    row: Row = {"end_time": milliseconds(recorded.recorded_at)}
+    match event:
+        case ExecutionCompleted():
+            row["status"] = "SUCCESS"
+            row["run_data"] = {"result": event.result, "result_cut": event.result_cut}
+            row["error_message"] = row["error_details"] = None
+        case ExecutionFailed():
+            row["status"] = event.status
+            row["error_message"] = event.error.message
+            row["error_details"] = {
+                **error_row(event.error),
+                "node_id": event.node_id,
+                "failure_id": event.failure_id,
+            }
+        case ExecutionCanceled():
+            row["status"] = "CANCELED"
+            row["error_message"] = event.reason
+            row["error_details"] = {"type": "canceled", "asked_by": event.asked_by}
+    return Upsert("workflow_executions", {"execution_id": event.execution_id}, set=row)
+
+
+def _revived(recorded: Seen) -> Upsert:
+    row: Row = {"status": "RUNNING", "end_time": None, "error_message": None}
+    row["error_details"] = None
+    key = {"execution_id": recorded.event.execution_id}
+    return Upsert("workflow_executions", key, set=row)
+
+
+def _latest(state: Execution, recorded: Seen) -> Upsert:
+    """Return the workflow's latest execution: the one that was started last, as it stands."""
+    row: Row = {
+        "latest_execution_status": state.status,
+        "latest_execution_id": state.execution_id,
+        "latest_execution_time": state.started_at,
+    }
+    guard = ("latest_execution_time", "latest_execution_id")
+    return Upsert("workflows", {"id": state.workflow_id}, set=row, lazy=True, guard=guard)
+
+
+# Node runs --------------------------------------------------------------------------------
+
+
+def _ended(
+    state: Execution,
+    recorded: Seen,
+    event: NodeCompleted | NodeErrored | NodeSkipped | NodeCanceled,
+) -> Iterable[Upsert]:
+    """Return the row of a run that ended: inserted if it never waited, else written over."""
+    run = state.runs[place_of(event.node_id, event.scope)]
+    row = _row(recorded, run)
+    new = True
+    match event:
+        case NodeCompleted():
+            row |= _about(event.node_type, event.node_subtype, event.node_name)
+            row["output_data"] = _data(event.ports)
+            row["error_data"] = event.error_data
+            row["max_retries"] = event.max_retries
+            row["input_data"] = _inputs(state, run)
+            new = event.inline
+        case NodeErrored():
+            row |= _about(event.node_type, event.node_subtype, event.node_name)
+            row["error_data"] = {**error_row(event.error), "failed": event.error_data}
+            row["max_retries"] = event.max_retries
+            row["input_data"] = _inputs(state, run)
+            new = event.inline
+        case NodeSkipped():
+            row |= _about(event.node_type, "", event.node_name)
+            row["error_data"] = None
+        case NodeCanceled():
+            row |= _about(event.node_type, event.node_subtype, event.node_name)
+            row["input_data"] = _inputs(state, run)
+            row["error_data"] = {"type": "canceled", "message": event.reason}
+            new = False
+            if event.token and event.claimed:
+                yield _stop_claim(recorded, event.token)
+    row["end_time"] = milliseconds(recorded.recorded_at)
+    guard = () if new else ("stream_version",)
+    key = row_key(event.execution_id, event.node_id, event.scope, event.run)
+    yield Upsert("node_executions", key, set=row, new=new, guard=guard)
+
+
+def _open(
+    state: Execution,
+    recorded: Seen,
+    event: NodeScheduled | AttemptFailed | NodeFailed | VerdictApplied,
+) -> Iterable[Upsert]:
+    """Return the row of a run as it stands while it is open."""
+    run = state.runs.get(place_of(event.node_id, event.scope))
+    known = None if run is None else run.dispatch
+    if run is None or known is None:
+        return
+    row = _row(recorded, run)
+    row |= _about(known.node_type, known.node_subtype, known.node_name)
+    row["max_retries"] = known.max_retries
+    row["input_data"] = _inputs(state, run)
+    failed = tuple((int(index), error) for index, error in known.failed.items())
+    row["error_data"] = error_data(failed)
+    key = row_key(event.execution_id, event.node_id, event.scope, event.run)
+    yield Upsert("node_executions", key, set=row, lazy=True, guard=("stream_version",))
+    lost = isinstance(event, AttemptFailed) and not event.runner and known.claimed
+    if isinstance(event, AttemptFailed) and lost:
+        yield _stop_claim(recorded, event.token)
+
+
+def _row(recorded: Seen, run: Run) -> Row:
+    at = milliseconds(run.started_at or recorded.recorded_at)
+    execution_id = recorded.event.execution_id
+    return {
+        "id": time_ordered(at, "run", execution_id, run.node_id, run.scope, run.run),
+        "tenant_id": recorded.tenant_id,
+        "status": run.status,
+        "start_time": at,
+        "retry_count": max(0, run.attempt - 1),
+        "stream_version": recorded.version,
+        "created_at": run.started_at or recorded.recorded_at,
+    }
+
+
+def _about(node_type: str, node_subtype: str, node_name: str) -> Row:
+    return {"node_type": node_type, "node_subtype": node_subtype, "node_name": node_name}
+
+
+def _inputs(state: Execution, run: Run) -> dict[str, list[Any]]:
+    """Return the data that arrived at a run, by input port."""
+    ports: dict[str, list[Any]] = {}
+    for index, port in run.inputs:
+        live = state.edges.get(edge_key(index, run.scope))
+        if live is not None:
+            ports.setdefault(port, []).extend(item["json"] for item in state.items_of(live))
+    return ports
+
+
+def _data(ports: Any) -> dict[str, list[Any]]:
+    """Return the data of each port, without what tells where it came from."""
+    return {port: [item["json"] for item in items] for port, items in ports.items()}
+
+
+def _stop_claim(recorded: Seen, token: str) -> Upsert:
+    """Return the row that keeps a claimed attempt from beginning, or ends it soon."""
+    row: Row = {
+        "tenant_id": recorded.tenant_id,
+        "execution_id": recorded.event.execution_id,
+        "canceled": True,
+    }
+    return Upsert("node_claims", {"token": token}, set=row)
+
+
+def row_key(execution_id: str, node_id: str, scope: Scope, run: int) -> dict[str, object]:
+    """Return the primary key of a node run's row; `scope` is a path such as `each.0/inner.2`."""
+    path = "/".join(f"{region}.{iteration}" for region, iteration in scope)
+    return {"execution_id": execution_id, "node_id": node_id, "scope": path, "run": run}
+
+
+def error_row(error: ErrorFacts) -> dict[str, Any]:
+    """Return an error as rows show it: what a person or a program can act on."""
+    row: dict[str, Any] = {
+        "type": error.type,
+        "message": error.message,
+        "retryable": error.retryable,
+        "stage": error.stage,
+    }
+    more = {
+        "dependency": error.dependency,
+        "status_code": error.status_code,
+        "codes": list(error.codes),
+        "detail": error.detail,
+    }
+    return row | {name: value for name, value in more.items() if value}
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return an instant in milliseconds since 1970."""
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,40 @@
+"""Messages from events: the tasks of the runners. Who else wants to know hears the events."""
+
+from perdure_common.decider import Outgoing, Recorded
+from perdure_contracts.engine import ExecutionEvent, NodeScheduled, NodeTask
+
+from .state import Execution, edge_key, place_of
+
+TASKS = "perdure.engine.tasks.v1"
+
+
+def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoing, ...]:
+    """Return the task that the event sends, given the state right after it."""
+    event = recorded.event
+    if not isinstance(event, NodeScheduled):
+        return ()
+    run = state.runs[place_of(event.node_id, event.scope)]
+    known = run.dispatch
+    assert known is not None
+    items: list[object] = []
+    for index, _ in run.inputs:
+        live = state.edges[edge_key(index, run.scope)]
+        assert live is not None
+        items.extend(item["json"] for item in state.items_of(live))
+    task = NodeTask(
+        token=event.token,
+        execution_id=event.execution_id,
+        workflow_id=state.workflow_id,
+        node_id=event.node_id,
+        node_type=known.node_type,
+        node_subtype=known.node_subtype,
+        parameters=[known.parameters[str(index)] for index in event.indexes],
+        items=[items[index] for index in event.indexes],
+        effect=known.effect,
+        length=known.length,
+        deadline=event.deadline,
+        idempotency_key=known.idempotency_key,
+        attempt=event.attempt,
+        indexes=event.indexes,
+    )
+    return (Outgoing(TASKS, event.execution_id, task),)

@@ -1,0 +1,70 @@
+"""Running what is ready: skipped, passed through, run inline, or sent to the runner."""
+
+from perdure_contracts.engine import NodeSkipped, Scope
+
+from perdure_engine.definition import Node
+from perdure_engine.nodes.base import passed_through
+
+from .attempts import dispatch
+from .finishing import Ended, finish
+from .progress import Progress
+from .state import place_of
+from .views import RunView, gather
+
+
+def advance(progress: Progress) -> None:
+    """Run everything that is ready, and what becomes ready by it, while the fuel lasts."""
+    while progress.queue:
+        if progress.fuel <= 0:
+            progress.yield_rest()
+            return
+        progress.fuel -= 1
+        node, scope = progress.queue.popleft()
+        run_node(progress, node, scope)
+
+
+def run_node(progress: Progress, node: Node, scope: Scope) -> None:
+    """Run one node whose in-edges are all resolved."""
+    state, workflow = progress.state, progress.workflow
+    before = state.runs.get(place_of(node.node_id, scope))
+    run = 1 if before is None else before.run + 1
+    inputs, edges = gather(state, workflow, node, scope)
+    if not edges:
+        _skip(progress, node, scope, run)
+        return
+    specification = node.specification
+    if specification.run is None and not node.disabled:
+        dispatch(progress, node, scope, run, inputs, edges)
+        return
+    view = RunView(state, workflow, scope, inputs, edges, progress.now)
+    if node.disabled or specification.run is None:
+        outcome = passed_through(node.outputs, inputs)
+    else:
+        outcome = specification.run(node.prepared, inputs, view)
+    finish(
+        progress,
+        Ended(node, scope, run, inputs, edges),
+        outcome,
+        view,
+        disabled=node.disabled,
+    )
+
+
+def _skip(progress: Progress, node: Node, scope: Scope, run: int) -> None:
+    """Nothing arrived: the node is SKIPPED and its out-edges are DEAD (rules 3 and 5)."""
+    workflow, state = progress.workflow, progress.state
+    in_edges = workflow.in_edges(node)
+    progress.record(
+        NodeSkipped(
+            execution_id=state.execution_id,
+            node_id=node.node_id,
+            scope=scope,
+            run=run,
+            dead=tuple(edge.index for edge in workflow.out_edges(node)),
+            step=state.steps + 1,
+            cause=in_edges[0].index if in_edges else None,
+            node_type=node.node_type,
+            node_name=node.name,
+        )
+    )
+    progress.resolved(node, scope)

@@ -1,0 +1,174 @@
+"""What must be remembered of an execution in order to decide what runs next.
+
+An `Execution` is large and lives long, so `evolve` changes it in place; whoever wants to
+try something out takes a `scratch` copy. The values in its maps are never changed, only
+replaced. Places (a node in a scope) and edges are keyed by text, because a snapshot is JSON.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from perdure_contracts.engine import EffectClass, ErrorFacts, Length, Scope
+from perdure_contracts.message import Json
+
+Status: TypeAlias = Literal["NEW", "RUNNING", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
+"""Where an execution stands; those of people and pauses come with them."""
+
+RunStatus: TypeAlias = Literal["RUNNING", "RETRYING", "SUCCESS", "ERROR", "SKIPPED", "CANCELED"]
+"""Where a node run stands: RUNNING in the runner, RETRYING until an instant or a verdict."""
+
+Items: TypeAlias = Sequence[Any]
+"""Items of a port, `{"json": …}`, as `nodes.base.Item` describes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a LIVE edge carries: items of a port of a run, only those of `picks` if it is set."""
+
+    source: str
+    port: str
+    picks: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """What is remembered of a run in the runner while it is open.
+
+    `parameters` are the resolved sets by item index, `done` what each finished item gave by
+    port, `failed` why the others did not. `token` names the attempt under way, about the
+    items `indexes`; it is empty between attempts. Then the run waits for `retry_at` or
+    `verdict_until`. `asked` says that recovery was asked about this run: from then on the
+    engine does not retry by itself.
+    """
+
+    node_type: str
+    node_subtype: str
+    node_name: str
+    effect: EffectClass
+    length: Length
+    idempotency_key: str
+    max_retries: int
+    parameters: dict[str, Json]
+    indexes: tuple[int, ...]
+    token: str
+    deadline: datetime | None = None
+    done: dict[str, dict[str, Json]] = field(default_factory=dict[str, dict[str, Json]])
+    failed: dict[str, ErrorFacts] = field(default_factory=dict[str, ErrorFacts])
+    retry_at: datetime | None = None
+    verdict_until: datetime | None = None
+    held: bool = False
+    asked: bool = False
+    failure_id: str = ""
+    root_failure_id: str = ""
+    first_failed_at: str = ""
+    overrides: Json = None
+
+    @property
+    def claimed(self) -> bool:
+        """Whether a runner claims the attempt before it begins, and can be told to stop."""
+        return self.length == "long" or self.effect not in ("pure", "keyed")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A node run: the newest one at its place.
+
+    `inputs` are its LIVE in-edges, (edge index, input port); `ports` what it emitted, with
+    the items of ERROR connections on `error`. `attempt` counts the attempts so far.
+    """
+
+    node_id: str
+    scope: Scope
+    run: int
+    status: RunStatus
+    attempt: int = 0
+    inputs: tuple[tuple[int, str], ...] = ()
+    ports: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    started_at: datetime | None = None
+    dispatch: Dispatch | None = None
+
+
+@dataclass(slots=True)
+class Execution:
+    """An execution.
+
+    `runs` and `open` (those that have not ended) are keyed by place, `edges` by edge and
+    scope: present is resolved, None is DEAD. `tokens` has the attempts under way and their
+    places, `ready` places whose runs wait for the wake due at `yielded_at`, `overrides`
+    places of nodes whose parameters a person changed when reviving the execution.
+    """
+
+    execution_id: str = ""
+    root_execution_id: str = ""
+    workflow_id: str = ""
+    workflow_name: str = ""
+    workflow_version: int = 0
+    sha256: str = ""
+    workspace_id: str = ""
+    status: Status = "NEW"
+    mode: str = ""
+    triggered_by: str = ""
+    trigger_node_id: str = ""
+    trigger: Json = None
+    parent_execution_id: str | None = None
+    log_level: str = "INFO"
+    started_at: datetime | None = None
+    deadline: datetime | None = None
+    yielded_at: datetime | None = None
+    steps: int = 0
+    steps_total: int = 0
+    overrides: dict[str, Json] = field(default_factory=dict[str, Json])
+    runs: dict[str, Run] = field(default_factory=dict[str, Run])
+    edges: dict[str, Live | None] = field(default_factory=dict[str, "Live | None"])
+    open: dict[str, None] = field(default_factory=dict[str, None])
+    tokens: dict[str, str] = field(default_factory=dict[str, str])
+    ready: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
+
+    def scratch(self) -> "Execution":
+        """Return a copy that can be changed without changing this one."""
+        copied = Execution.__new__(Execution)
+        for name in Execution.__slots__:
+            setattr(copied, name, getattr(self, name))
+        copied.runs = self.runs.copy()
+        copied.edges = self.edges.copy()
+        copied.open = self.open.copy()
+        copied.tokens = self.tokens.copy()
+        copied.ready = self.ready.copy()
+        return copied
+
+    def items_of(self, live: Live) -> Items:
+        """Return the items that a LIVE edge carries."""
+        items = self.runs[live.source].ports[live.port]
+        return items if live.picks is None else [items[place] for place in live.picks]
+
+
+def place_of(node_id: str, scope: Scope) -> str:
+    """Return the key of a node in a scope: `node`, or `region.0/inner.2@node`."""
+    if not scope:
+        return node_id
+    path = "/".join(f"{region}.{iteration}" for region, iteration in scope)
+    return f"{path}@{node_id}"
+
+
+def edge_key(index: int, scope: Scope) -> str:
+    """Return the key of an edge in a scope."""
+    return place_of(str(index), scope)
+
+
+def wake_at(state: Execution) -> datetime | None:
+    """Return the earliest instant that a running execution waits for, None if there is none."""
+    if state.status != "RUNNING":
+        return None
+    earliest = state.deadline
+    if state.ready and state.yielded_at is not None:
+        return state.yielded_at
+    for place in state.open:
+        dispatch = state.runs[place].dispatch
+        if dispatch is None:
+            continue
+        at = dispatch.deadline or dispatch.retry_at or dispatch.verdict_until
+        if at is not None and (earliest is None or at < earliest):
+            earliest = at
+    return earliest

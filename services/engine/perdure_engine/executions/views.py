@@ -1,0 +1,177 @@
+"""What the expressions of a run see: its items, other nodes' items, the execution.
+
+Items pair by lineage: an item comes from the input item at its own place unless it says
+otherwise (`source`), and an input item is one that an edge carries from another run. So the
+item of any ancestor that belongs to an item is found by going back.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from perdure_contracts.engine import Scope
+from perdure_contracts.message import Json
+
+from perdure_engine.definition import Node, Workflow
+from perdure_engine.expressions import NodeView
+from perdure_engine.expressions import Scope as ExpressionScope
+from perdure_engine.nodes.base import Inputs, Item
+
+from .state import Execution, Run, edge_key, place_of
+
+
+def gather(
+    state: Execution, workflow: Workflow, node: Node, scope: Scope
+) -> tuple[Inputs, tuple[tuple[int, str], ...]]:
+    """Return a node's LIVE input, by port in edge order, and the edges that carry it."""
+    ports: dict[str, list[Any]] = {}
+    edges: list[tuple[int, str]] = []
+    for edge in workflow.in_edges(node):
+        live = state.edges.get(edge_key(edge.index, scope))
+        if live is None:
+            continue
+        edges.append((edge.index, edge.target_port))
+        known = ports.get(edge.target_port)
+        items = state.items_of(live)
+        ports[edge.target_port] = [*known, *items] if known else list(items)
+    return Inputs(ports, workflow.inputs_of(node)), tuple(edges)
+
+
+class RunView:
+    """The scopes of one run's input items: `view(index)`; made once for each run."""
+
+    def __init__(
+        self,
+        state: Execution,
+        workflow: Workflow,
+        scope: Scope,
+        inputs: Inputs,
+        edges: tuple[tuple[int, str], ...],
+        now: datetime,
+    ) -> None:
+        """Take the run's input items and the LIVE in-edges, (edge index, port), they came by."""
+        self._state = state
+        self._workflow = workflow
+        self._scope = scope
+        self._inputs = inputs
+        self._edges = edges
+        self._now = now
+        self._json: list[Json] | None = None
+        self._others: dict[str, tuple[Run, list[Json], Mapping[str, int]] | None] = {}
+
+    def __call__(self, index: int) -> ExpressionScope:
+        """Return the scope that the expressions of the input item at `index` see."""
+        return ExpressionScope(
+            json=self._inputs.items[index]["json"],
+            input=lambda: NodeView(self._all(), index),
+            node=lambda name: self.node(name, index),
+            now=self._now,
+            vars={},
+            execution=self._execution,
+            context={},
+        )
+
+    def output(self, items: Sequence[Any], place: int, node_id: str) -> ExpressionScope:
+        """Return the scope of an item that the run itself emits, for conditional edges."""
+        item = items[place]
+        origins = _sources(item, place)
+
+        def node(name: str) -> NodeView | None:
+            found = self._workflow.find(name)
+            if found is not None and found.node_id == node_id:
+                return NodeView([each["json"] for each in items], place)
+            return self.node(name, origins[0] if origins else None)
+
+        return ExpressionScope(
+            json=item["json"],
+            input=lambda: NodeView([each["json"] for each in items], place),
+            node=node,
+            now=self._now,
+            vars={},
+            execution=self._execution,
+            context={},
+        )
+
+    def node(self, name: str, index: int | None) -> NodeView | None:
+        """Return the items of another node, and which of them belongs to an input item."""
+        if name not in self._others:
+            self._others[name] = self._find(name)
+        found = self._others[name]
+        if found is None:
+            return None
+        run, items, offsets = found
+        pair = None if index is None else self._pair(run, index)
+        return NodeView(items, None if pair is None else offsets[pair[0]] + pair[1])
+
+    def _all(self) -> list[Json]:
+        if self._json is None:
+            self._json = [item["json"] for item in self._inputs.items]
+        return self._json
+
+    def _execution(self) -> Json:
+        state = self._state
+        return {
+            "id": state.execution_id,
+            "mode": state.mode,
+            "workflow": {
+                "id": state.workflow_id,
+                "name": state.workflow_name,
+                "version": state.workflow_version,
+            },
+            "trigger": state.trigger,
+        }
+
+    def _find(self, name: str) -> tuple[Run, list[Json], Mapping[str, int]] | None:
+        """Return the nearest run of a node, in this scope or one around it, with its items."""
+        node = self._workflow.find(name)
+        if node is None:
+            return None
+        for depth in range(len(self._scope), -1, -1):
+            run = self._state.runs.get(place_of(node.node_id, self._scope[:depth]))
+            if run is not None and run.status == "SUCCESS":
+                items: list[Json] = []
+                offsets: dict[str, int] = {}
+                for port, each in run.ports.items():
+                    offsets[port] = len(items)
+                    items.extend(item["json"] for item in each)
+                return run, items, offsets
+        return None
+
+    def _pair(self, target: Run, index: int) -> tuple[str, int] | None:
+        """Return port and place of the item of `target` from which an input item comes.
+
+        An item of several origins pairs with the first of them that leads there.
+        """
+        waiting = [(self._edges, self._scope, index)]
+        while waiting:
+            edges, scope, at = waiting.pop()
+            origin = self._origin(edges, scope, at)
+            if origin is None:
+                continue
+            run, port, place = origin
+            if run is target:
+                return port, place
+            before = reversed(_sources(run.ports[port][place], place))
+            waiting.extend((run.inputs, run.scope, source) for source in before)
+        return None
+
+    def _origin(
+        self, edges: tuple[tuple[int, str], ...], scope: Scope, index: int
+    ) -> tuple[Run, str, int] | None:
+        """Return the run, port and place of the item that arrived as input item `index`."""
+        state = self._state
+        for edge, _ in edges:
+            live = state.edges.get(edge_key(edge, scope))
+            if live is None:
+                continue
+            run = state.runs[live.source]
+            count = len(run.ports[live.port]) if live.picks is None else len(live.picks)
+            if index < count:
+                return run, live.port, index if live.picks is None else live.picks[index]
+            index -= count
+        return None
+
+
+def _sources(item: Item, place: int) -> list[int]:
+    source = item.get("source", place)
+    return source if isinstance(source, list) else [source]
