@@ -1,11 +1,8 @@
 """The commands there are, and how errors are told."""
 
-import asyncio
-import json
 import sys
-from collections.abc import Coroutine
 from dataclasses import asdict
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from perdure_common import doctor, migrate
@@ -14,11 +11,12 @@ from perdure_common.migrate import MigrationError
 from perdure_common.settings import SettingError
 from perdure_common.shell.ports import Unreachable
 from perdure_common.topics import TopicError
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from perdure_cli import platform
+from perdure_cli import executions, platform, running, workflows
 from perdure_cli.errors import CommandError
+from perdure_cli.output import AsJson, console, errors, show, wait_for
 
 TOLD = (EmbeddedError, MigrationError, SettingError, TopicError, Unreachable)
 """Errors whose text is meant for people."""
@@ -30,20 +28,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-
-
-def show(value: object) -> None:
-    """Print a value as JSON, one document."""
-    print(json.dumps(value, indent=2, default=str))
-
-
-def wait_for(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run asynchronous work to its end and return its result."""
-    return asyncio.run(work)
+app.command()(running.run)
+app.command()(running.trigger)
+app.add_typer(workflows.app, name="workflow")
+app.add_typer(executions.app, name="executions")
 
 
 @app.command()
@@ -127,7 +115,7 @@ def doctor_(as_json: AsJson = False) -> None:
 
 def fail(error: Exception, exit_code: int) -> NoReturn:
     """Tell an error in one sentence and end."""
-    errors.print(f"[red]perdure:[/red] {error}")
+    errors.print(f"[red]perdure:[/red] {escape(str(error))}")
     raise SystemExit(exit_code)
 
 

@@ -1,0 +1,330 @@
+"""How a command asks and how it looks: commands and triggers out by topic, answers in by HTTP.
+
+A command is a CloudEvent from outside: it has an id of its own, and the service that takes it
+keeps what became of it under that id, where this client waits for it.
+"""
+
+import asyncio
+import getpass
+import os
+import time
+import uuid
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from perdure_common.adapters.kafka import KafkaBus
+from perdure_common.ids import partition_of
+from perdure_common.settings import Settings
+from perdure_common.shell import codec
+from perdure_common.shell.ports import Outbound
+from perdure_contracts.cloudevents import CloudEvent, encode
+from perdure_contracts.message import NAMES
+from perdure_contracts.publish import TRIGGERS, make_event
+
+from perdure_cli import platform
+from perdure_cli.errors import CommandError
+
+Row = dict[str, Any]
+"""A row of a table, as the API shows it."""
+
+ANSWER_S = 20.0
+"""How long the answer to a command is waited for."""
+
+LOOK_S = (0.02, 0.25)
+"""How long to wait between two looks: at first, and at most."""
+
+REQUEST_S = 15.0
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a command: its stream, and the events that it led to."""
+
+    stream: str
+    events: tuple[str, ...]
+
+    def has(self, event: type) -> bool:
+        """Return whether the command led to such an event."""
+        return NAMES[event] in self.events
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A trigger event that is safely on its topic; both names together are unique."""
+
+    source: str
+    id: str
+
+
+def user() -> str:
+    """Return who types, as rows and sources name him."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name
+        return f"uid-{os.getuid()}"
+
+
+class Client:
+    """Talks to one platform; an async context manager.
+
+    `answer_s` is how long answers are waited for, in seconds.
+    """
+
+    def __init__(self, running: platform.Running, *, answer_s: float = ANSWER_S) -> None:
+        env = {
+            **os.environ,
+            "PERDURE_DATABASE_URL": running.database_url,
+            "PERDURE_KAFKA_BOOTSTRAP": running.kafka_bootstrap,
+        }
+        self.running = running
+        self.settings = Settings.read("cli", env)
+        self.source = f"/cli/{user()}"
+        self.answer_s = answer_s
+        self._bus: KafkaBus | None = None
+        self._http: Any = None
+
+    async def __aenter__(self) -> "Client":
+        """Open; connections are made when they are needed."""
+        self._http = httpx.AsyncClient(timeout=REQUEST_S, trust_env=False)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+        if self._bus is not None:
+            await self._bus.close()
+
+    # Looking --------------------------------------------------------------------------
+
+    def url(self, service: str) -> str:
+        """Return where a service answers.
+
+        Raises:
+            CommandError: It does not run here.
+        """
+        found = self.running.urls.get(service)
+        if found is None:
+            raise CommandError(
+                f"the service {service!r} is not part of the platform that runs; start it with "
+                f"`perdure up`, or set PERDURE_{service.upper()}_URL",
+                code="not_running",
+            )
+        return found
+
+    async def get(
+        self, service: str, path: str, parameters: Sequence[tuple[str, str]] = ()
+    ) -> httpx.Response:
+        """Ask a service's API and return what it answers, problems too.
+
+        Raises:
+            CommandError: It does not answer.
+        """
+        url = self.url(service)
+        try:
+            return await self._http.get(f"{url}{path}", params=list(parameters))
+        except httpx.HTTPError as error:
+            raise CommandError(
+                f"{service} does not answer at {url} ({type(error).__name__}); `perdure status` "
+                f"shows what runs, {platform.home() / 'logs'} has its log",
+                code="unreachable",
+            ) from error
+
+    async def page(
+        self,
+        service: str,
+        table: str,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        **equal: str | Sequence[str],
+    ) -> tuple[list[Row], str | None]:
+        """Return rows of a table, and the cursor of the next page if there is one.
+
+        Raises:
+            CommandError: The service refuses, or does not answer.
+        """
+        parameters = [("limit", str(limit))]
+        if cursor:
+            parameters.append(("cursor", cursor))
+        for name, values in equal.items():
+            each = [values] if isinstance(values, str) else values
+            parameters.extend((name, value) for value in each)
+        body = told(await self.get(service, f"/v1/{table}", parameters), service)
+        return body["items"], body["next"]
+
+    async def rows(
+        self, service: str, table: str, *, most: int = PAGE, **equal: str | Sequence[str]
+    ) -> list[Row]:
+        """Return up to `most` rows of a table, the API's first ones first. Raises as `page`."""
+        found: list[Row] = []
+        cursor: str | None = None
+        while len(found) < most:
+            limit = min(PAGE, most - len(found))
+            rows, cursor = await self.page(service, table, limit=limit, cursor=cursor, **equal)
+            found.extend(rows)
+            if cursor is None:
+                break
+        return found
+
+    async def row(self, service: str, table: str, key: str) -> Row | None:
+        """Return one row of a table, None if there is none. Raises as `page`."""
+        response = await self.get(service, f"/v1/{table}/{quote(key, safe='')}")
+        if response.status_code == 404 or _code(response) == "invalid_value":
+            return None
+        return told(response, service)
+
+    # Asking ---------------------------------------------------------------------------
+
+    async def command(self, service: str, stream: str, message: object) -> Answer:
+        """Send a command and wait for what becomes of it.
+
+        Raises:
+            CommandError: It is refused (`code` is the refusal's), or not answered in time.
+            Unreachable: Kafka does not answer.
+        """
+        name = NAMES[type(message)]
+        event = CloudEvent(
+            id=str(uuid.uuid4()),
+            source=self.source,
+            type=name,
+            subject=stream,
+            time=datetime.now(UTC).isoformat(),
+            datacontenttype="application/json",
+            data=codec.encode_body(message),
+        )
+        if len(event.data) > codec.MESSAGE_BYTES_MAX:
+            raise CommandError(
+                f"{name} has {len(event.data):,} bytes, at most {codec.MESSAGE_BYTES_MAX:,} can "
+                "be sent; make it smaller",
+                exit_code=2,
+                code="too_large",
+            )
+        topic = f"perdure.{service}.commands.v1"
+        await self._send(topic, partition_of(stream, self.settings.partitions), event, stream)
+        found = await self.answer(service, Sent(event.source, event.id))
+        if found is None:
+            raise await self._unanswered(service, name, Sent(event.source, event.id))
+        return found
+
+    async def trigger(
+        self,
+        type: str,
+        subject: str,
+        data: Any,
+        *,
+        id: str | None = None,
+        extensions: Mapping[str, str] | None = None,
+    ) -> Sent:
+        """Publish a trigger event and return when it is safely written.
+
+        Raises:
+            CommandError: An attribute cannot be used.
+            Unreachable: Kafka does not answer.
+        """
+        try:
+            event = make_event(type, subject, data, id=id, source=self.source)
+        except ValueError as error:
+            raise CommandError(str(error), exit_code=2, code="invalid_event") from None
+        event = replace(event, extensions=dict(extensions or {}))
+        partitions = await self._opened().partitions(TRIGGERS)
+        partition = zlib.crc32(subject.encode()) % partitions
+        await self._send(TRIGGERS, partition, event, subject)
+        return Sent(event.source, event.id)
+
+    async def answer(self, service: str, sent: Sent) -> Answer | None:
+        """Wait for what became of a message, None if nothing did in time.
+
+        Raises:
+            CommandError: It was refused; the text is the refusal's reason.
+        """
+        deadline = time.monotonic() + self.answer_s
+        pause_s = LOOK_S[0]
+        while True:
+            found = await self.look(service, sent)
+            if found is not None or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.3, LOOK_S[1])
+
+    async def look(self, service: str, sent: Sent) -> Answer | None:
+        """Return what became of a message, None if nothing is known yet. Raises as `answer`."""
+        parameters = (("source", sent.source), ("id", sent.id))
+        response = await self.get(service, "/v1/answers", parameters)
+        if response.status_code == 404 and _code(response) == "not_answered":
+            return None
+        fields = told(response, service)["answer"]
+        if (rejected := fields.get("rejected")) is not None:
+            raise CommandError(rejected["reason"], code=rejected["code"])
+        return Answer(fields["stream"], tuple(fields.get("events", ())))
+
+    async def buried(self, sent: Sent) -> Row | None:
+        """Return the dead letter that a message became, None if it is not among the newest."""
+        rows = await self.rows("recovery", "dead_letters", most=PAGE, source=sent.source)
+        return next((row for row in rows if row["headers"].get("ce_id") == sent.id), None)
+
+    async def _unanswered(self, service: str, name: str, sent: Sent) -> CommandError:
+        letter = await self.buried(sent) if "recovery" in self.running.urls else None
+        if letter is not None:
+            return CommandError(
+                f"{service} could not take the {name}: {letter['error']} "
+                f"(dead letter {letter['id']})",
+                code="dead_letter",
+            )
+        return CommandError(
+            f"{service} has not answered the {name} within {self.answer_s:.0f} s; it may still "
+            "be carried out: `perdure status` says what is behind",
+            code="not_answered",
+        )
+
+    async def _send(self, topic: str, partition: int, event: CloudEvent, key: str) -> None:
+        headers, value = encode(event)
+        record = Outbound(topic, partition, value, key.encode(), headers)
+        (error,) = await self._opened().send([record])
+        if error is not None:
+            raise CommandError(
+                f"Kafka did not take the {event.type} on {topic}/{partition} ({error!r}); "
+                "`perdure status` says how the servers are",
+                code="not_sent",
+            )
+
+    def _opened(self) -> KafkaBus:
+        if self._bus is None:
+            prefix = self.settings.topic_prefix
+            self._bus = KafkaBus(self.running.kafka_bootstrap, "perdure-cli", prefix)
+        return self._bus
+
+
+def told(response: httpx.Response, service: str) -> Any:
+    """Return an answer's body.
+
+    Raises:
+        CommandError: It is a problem; its detail is told.
+    """
+    if response.is_success:
+        return response.json()
+    try:
+        problem: Any = response.json()
+        detail, code = str(problem["detail"]), str(problem["code"])
+    except (ValueError, KeyError, TypeError):
+        detail, code = f"HTTP {response.status_code}", "http_error"
+    raise CommandError(f"{service}: {detail}", code=code)
+
+
+def _code(response: httpx.Response) -> str:
+    try:
+        problem: Any = response.json()
+        return str(problem["code"]) if not response.is_success else ""
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,269 @@
+"""From files to definitions, from definitions to versions, from versions to what serves.
+
+A file's workflow is found again by its name, so applying a file again makes a new version of
+the same workflow; a file may name its workflow's id instead (`id`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, cast
+
+from perdure_common.ids import sha256_of_json
+from perdure_contracts.engine import SaveWorkflow
+from perdure_contracts.scheduler import DeploymentFailed, DeployWorkflow
+from rich.markup import escape
+
+from perdure_cli import definitions
+from perdure_cli.client import Client, Row, user
+from perdure_cli.errors import CommandError
+from perdure_cli.output import errors
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A definition from a file. `id` is the workflow's, where the file names one."""
+
+    path: Path
+    definition: Any
+    id: str | None
+
+    @property
+    def name(self) -> str:
+        """The workflow's name; empty if the file gives none."""
+        values = cast(
+            "dict[str, Any]", self.definition if isinstance(self.definition, dict) else {}
+        )
+        name = values.get("name")
+        return name if isinstance(name, str) else ""
+
+    def id_for(self, tenant_id: str) -> str:
+        """Return the workflow's id: the file's own, or the one that follows from the name."""
+        return self.id or definitions.workflow_id(tenant_id, self.name)
+
+
+def load(path: Path) -> Loaded:
+    """Return the definition in a file.
+
+    Raises:
+        CommandError: It cannot be read.
+    """
+    return Loaded(path, *definitions.read_definition(path))
+
+
+def is_file(target: str) -> bool:
+    """Return whether a target is meant as a file rather than as a workflow's name."""
+    return target.lower().endswith(SUFFIXES) or Path(target).is_file()
+
+
+# Validating -------------------------------------------------------------------------------
+
+
+def problems_of(definition: Any) -> list[Row] | None:
+    """Return every problem of a definition, None if the engine is not installed here.
+
+    The entry point `perdure.definitions:engine` is the engine's own validation, so that the
+    command line needs to know nothing of nodes. A row has code, severity, path, message and
+    node_id.
+    """
+    for entry in entry_points(group="perdure.definitions", name="engine"):
+        found: Any = entry.load()(definition)
+        return [
+            {
+                "code": each.code,
+                "severity": each.severity,
+                "path": each.path,
+                "node_id": each.node_id,
+                "message": each.message,
+            }
+            for each in found.problems
+        ]
+    return None
+
+
+def problem_line(place: str, problem: Mapping[str, Any]) -> str:
+    """Return a problem as a line: file, place in it, node, what is wrong and what to do."""
+    node = f" (node {problem['node_id']!r})" if problem["node_id"] is not None else ""
+    where = problem["path"] or "definition"
+    return f"{place}: {where}{node}: {problem['message']} [{problem['code']}]"
+
+
+def refusal(loaded: Loaded, problems: Iterable[Row]) -> CommandError | None:
+    """Print the problems of a file; return why it is refused, None if it is not."""
+    count = 0
+    for problem in problems:
+        error = problem["severity"] == "error"
+        count += error
+        mark = "[red]error[/red]  " if error else "[yellow]warning[/yellow]"
+        errors.print(f"{mark} {escape(problem_line(str(loaded.path), problem))}")
+    if not count:
+        return None
+    what = "one error" if count == 1 else f"{count} errors"
+    return CommandError(
+        f"{loaded.path} is refused for {what}; nothing was applied",
+        exit_code=2,
+        code="invalid_definition",
+    )
+
+
+def checked(path: Path, *, needs_trigger: bool = False) -> Loaded:
+    """Return a file's definition if nothing is wrong with it, as far as can be told here.
+
+    Raises:
+        CommandError: It cannot be read, or is refused; its problems have been printed.
+    """
+    loaded = load(path)
+    found = refusal(loaded, problems_of(loaded.definition) or ())
+    if found is not None:
+        raise found
+    if needs_trigger and not _has_trigger(loaded.definition):
+        raise CommandError(
+            f"{path} has no enabled node of type TRIGGER, so nothing can start it; add one",
+            exit_code=2,
+            code="no_trigger",
+        )
+    return loaded
+
+
+def _has_trigger(definition: Any) -> bool:
+    values = cast("dict[str, Any]", definition if isinstance(definition, dict) else {})
+    nodes = values.get("nodes")
+    return any(
+        isinstance(node, dict)
+        and cast("dict[str, Any]", node).get("node_type") == "TRIGGER"
+        and cast("dict[str, Any]", node).get("disabled") is not True
+        for node in cast("list[Any]", nodes if isinstance(nodes, list) else [])
+    )
+
+
+# Applying and deploying ------------------------------------------------------------------
+
+
+async def apply(client: Client, loaded: Loaded) -> Row:
+    """Save a definition as the newest version of its workflow, and return the version's row.
+
+    The row has workflow_id, version, name, sha256, and `is_new`: False if the newest version
+    is the same already.
+
+    Raises:
+        CommandError: It is refused (exit code 2), or not answered.
+    """
+    workflow_id = loaded.id_for(client.settings.tenant_id)
+    message = SaveWorkflow(workflow_id=workflow_id, definition=loaded.definition, saved_by=user())
+    try:
+        answer = await client.command("engine", workflow_id, message)
+    except CommandError as error:
+        if error.code != "invalid_definition":
+            raise
+        text = f"{loaded.path} is refused:\n{error}"
+        raise CommandError(text, exit_code=2, code=error.code) from None
+    row = await client.row("engine", "workflows", workflow_id)
+    if row is None:
+        raise CommandError(
+            f"workflow {workflow_id} was saved but is not shown; run `perdure replay --check`",
+            code="not_shown",
+        )
+    return {
+        "workflow_id": workflow_id,
+        "name": row["name"],
+        "version": row["newest_version"],
+        "sha256": sha256_of_json(loaded.definition),
+        "is_new": bool(answer.events),
+    }
+
+
+async def deploy(client: Client, version: Row, definition: Any) -> bool:
+    """Let a version serve; return False if it does already.
+
+    `version` is a row as `apply` returns.
+
+    Raises:
+        CommandError: The scheduler refuses it, or does not answer.
+    """
+    workflow_id = version["workflow_id"]
+    message = DeployWorkflow(
+        workflow_id=workflow_id,
+        version=version["version"],
+        sha256=version["sha256"],
+        definition=definition,
+        deployed_by=user(),
+    )
+    answer = await client.command("scheduler", workflow_id, message)
+    if answer.has(DeploymentFailed):
+        history = await client.rows(
+            "scheduler",
+            "workflow_deployment_history",
+            most=1,
+            workflow_id=workflow_id,
+            deployment_action="DEPLOY_FAILED",
+        )
+        reason = history[0]["error_message"] if history else "its history says why"
+        raise CommandError(
+            f"version {version['version']} of {version['name']} cannot be deployed: {reason}",
+            exit_code=2,
+            code="deployment_failed",
+        )
+    return bool(answer.events)
+
+
+async def find(client: Client, name: str) -> Row:
+    """Return the row of the workflow with this id or name.
+
+    Raises:
+        CommandError: There is none, or there are several of that name.
+    """
+    if definitions.UUID.fullmatch(name):
+        row = await client.row("engine", "workflows", name)
+        rows = [row] if row is not None else []
+    else:
+        rows = await client.rows("engine", "workflows", most=10, name=name)
+    if not rows:
+        raise CommandError(
+            f"there is no workflow {name!r}; `perdure workflow list` shows those there are, "
+            "`perdure workflow apply FILE` makes one",
+            exit_code=2,
+            code="unknown_workflow",
+        )
+    if len(rows) > 1:
+        ids = ", ".join(str(row["id"]) for row in rows)
+        raise CommandError(
+            f"there are several workflows called {name!r}; give the id of one: {ids}",
+            exit_code=2,
+            code="ambiguous_workflow",
+        )
+    return rows[0]
+
+
+async def newest(client: Client, name: str) -> tuple[Row, Any]:
+    """Return the newest version of a workflow as `apply` does, and its definition.
+
+    Raises:
+        CommandError: See `find`.
+    """
+    row = await find(client, name)
+    version = {
+        "workflow_id": row["id"],
+        "name": row["name"],
+        "version": row["newest_version"],
+        "sha256": row["sha256"],
+        "is_new": False,
+    }
+    return version, row["workflow_data"]
+
+
+async def apply_and_deploy(client: Client, target: str | Loaded) -> tuple[Row, bool]:
+    """Let a file's definition, or a workflow's newest version, serve.
+
+    Returns the version, and whether it began to serve only now.
+
+    Raises:
+        CommandError: It is refused, or somebody does not answer.
+    """
+    if isinstance(target, Loaded):
+        version, definition = await apply(client, target), target.definition
+    else:
+        version, definition = await newest(client, target)
+    return version, await deploy(client, version, definition)

@@ -1,0 +1,282 @@
+"""`perdure executions`: what runs, what ran, why it waits; stop it, or let it go on."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+from perdure_contracts.engine import CancelExecution, RetryNode
+from rich.markup import escape
+
+from perdure_cli import deploying, pictures, platform
+from perdure_cli.client import Client, Row, user
+from perdure_cli.errors import CommandError
+from perdure_cli.follow import drawn, follow, stage_for, took
+from perdure_cli.output import (
+    AsJson,
+    Limit,
+    ago,
+    clock,
+    console,
+    print_table,
+    say,
+    short,
+    show,
+    wait_for,
+)
+from perdure_cli.pictures import Picture
+
+app = typer.Typer(help="Executions: look at them, cancel, retry.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
+
+WAITS = {
+    "RUNNING": "it runs: the runner has not answered yet",
+    "RETRYING": "it failed and waits for its next attempt, or for recovery's verdict",
+    "PENDING": "it is ready and has not begun",
+    "WAITING_INPUT": "it waits for a person",
+}
+"""What an open node run waits for, by its status."""
+
+
+def outcome(picture: Picture, *, as_json: bool) -> int:
+    """Print how an execution stands or ended; return the exit code: 0 only for SUCCESS."""
+    if as_json:
+        show(pictures.as_json(picture))
+    elif picture.status == "SUCCESS":
+        result = pictures.result_of(picture.execution)
+        if result:
+            console.print_json(data=result)
+    else:
+        error = pictures.error_of(picture.execution)
+        if error is not None:
+            where = f" at {picture.name_of(error['node_id'])}" if error.get("node_id") else ""
+            console.print(f"[red]{picture.status}[/red]{escape(where)}: {_message(error)}")
+    return 0 if picture.status == "SUCCESS" else 1
+
+
+def _message(error: Row) -> str:
+    kind = f" [{error['type']}]" if error.get("type") else ""
+    return escape(f"{error.get('message', 'no reason is known')}{kind}")
+
+
+@app.command(name="list")
+def list_(
+    status: Annotated[
+        list[str] | None, typer.Option("--status", help="Only these; may be repeated.")
+    ] = None,
+    workflow: Annotated[str | None, typer.Option(help="Only this workflow's (name or id).")] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List executions, the newest first."""
+
+    async def work() -> list[Row]:
+        async with Client(platform.require()) as client:
+            equal: dict[str, Any] = {"status": [each.upper() for each in status]} if status else {}
+            if workflow is not None:
+                equal["workflow_id"] = str((await deploying.find(client, workflow))["id"])
+            return await client.rows("engine", "workflow_executions", most=limit, **equal)
+
+    rows = wait_for(work())
+    if as_json:
+        show(rows)
+        return
+    print_table(
+        ("execution", "workflow", "version", "status", "began", "took", "error"),
+        (
+            (
+                row["execution_id"],
+                row["metadata"].get("workflow_name"),
+                row["workflow_version"],
+                row["status"],
+                ago(row["start_time"]),
+                took(row),
+                short(row["error_message"]),
+            )
+            for row in rows
+        ),
+        "there are no executions like that; `perdure run FILE` starts one",
+    )
+
+
+@app.command(name="show")
+def show_(id: Id, as_json: AsJson = False) -> None:
+    """Show an execution: its nodes, what they emitted, how it ended, what recovery did."""
+
+    async def work() -> Picture:
+        async with Client(platform.require()) as client:
+            return await pictures.require(client, id)
+
+    picture = wait_for(work())
+    if as_json:
+        show(pictures.as_json(picture))
+        return
+    console.print(drawn(picture))
+    say(f"  began {clock(picture.execution['start_time'])}, {picture.execution['triggered_by']}")
+    if unreached := picture.unreached():
+        say(f"  not reached: {', '.join(picture.name_of(each) for each in unreached)}")
+    outcome(picture, as_json=False)
+
+
+@app.command()
+def watch(id: Id, as_json: AsJson = False) -> None:
+    """Follow an execution to its end; exit code 0 if it ends with SUCCESS."""
+
+    async def work() -> Picture:
+        async with Client(platform.require()) as client:
+            await pictures.require(client, id)
+            return await followed(client, id, quiet=as_json)
+
+    raise typer.Exit(outcome(wait_for(work()), as_json=as_json))
+
+
+async def followed(client: Client, execution_id: str, *, quiet: bool) -> Picture:
+    """Follow an execution to its end, showing it unless `quiet`."""
+    if quiet:
+        found = await follow(client, [execution_id], _Unseen())
+    else:
+        with stage_for(console) as stage:
+            found = await follow(client, [execution_id], stage)
+    return found[execution_id]
+
+
+class _Unseen:
+    """Shows nothing: the outcome alone is wanted."""
+
+    def update(self, pictures: Iterable[Picture]) -> None:
+        """Show nothing."""
+
+
+# Why ----------------------------------------------------------------------------------------
+
+
+def reasons(picture: Picture, letters: Iterable[Row]) -> list[Row]:
+    """Return what an execution waits for, or why it ended as it did, one row each."""
+    found: list[Row] = [
+        {
+            "node_id": "",
+            "waits_for": "person",
+            "text": f"a message for it could not be applied: {letter['error']}; settle it with "
+            f"`perdure dead-letters redrive {letter['id']}`",
+        }
+        for letter in letters
+    ]
+    decisions: dict[str, Row] = {row["node_id"]: row for row in picture.attempts}
+    for row in picture.nodes:
+        if row["status"] not in pictures.OPEN_RUNS:
+            continue
+        decision = decisions.get(row["node_id"])
+        text = f"{WAITS[row['status']]} (attempt {pictures.attempt_of(row)}, for {took(row)})"
+        if decision is not None:
+            explanation = picture.explanations.get(str(decision["id"]), {})
+            text += f"; recovery: {explanation.get('retry_decision', decision['recovery_reason'])}"
+        found.append({"node_id": row["node_id"], "waits_for": row["status"], "text": text})
+    if picture.ended:
+        error = pictures.error_of(picture.execution)
+        text = f"it has ended with {picture.status}"
+        if error is not None:
+            text += f": {error.get('message')}"
+        found.append({"node_id": (error or {}).get("node_id") or "", "text": text})
+        found[-1]["waits_for"] = "nothing"
+    elif not found:
+        text = "nothing that can be seen: no node is open; `perdure verify` looks deeper"
+        found.append({"node_id": "", "waits_for": "unknown", "text": text})
+    return found
+
+
+@app.command()
+def why(id: Id, as_json: AsJson = False) -> None:
+    """Say what an execution waits for, or why it ended as it did."""
+
+    async def work() -> tuple[Picture, list[Row]]:
+        async with Client(platform.require()) as client:
+            picture = await pictures.require(client, id)
+            letters = await client.rows(
+                "recovery", "dead_letters", parked_stream=id, status="waiting"
+            )
+            return picture, letters
+
+    picture, letters = wait_for(work())
+    found = reasons(picture, letters)
+    if as_json:
+        show({"execution_id": picture.id, "status": picture.status, "reasons": found})
+        return
+    for row in found:
+        where = f"{picture.name_of(row['node_id'])}: " if row["node_id"] else ""
+        say(f"{where}{row['text']}")
+
+
+# Doing --------------------------------------------------------------------------------------
+
+
+@app.command()
+def cancel(
+    id: Id,
+    reason: Annotated[str, typer.Option(help="What is written down as the reason.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Stop an execution: nothing new begins, what runs is told to stop."""
+
+    async def work() -> Picture:
+        async with Client(platform.require()) as client:
+            await pictures.require(client, id)
+            message = CancelExecution(execution_id=id, reason=reason, asked_by=user())
+            await client.command("engine", id, message)
+            return await pictures.require(client, id)
+
+    picture = wait_for(work())
+    if as_json:
+        show(pictures.as_json(picture))
+    else:
+        say(f"{id} is {picture.status}")
+
+
+@app.command()
+def retry(
+    id: Id,
+    node: Annotated[
+        str | None, typer.Option(help="The node to run again; the failed one if not given.")
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a node of an ended execution once more, and follow it to its end."""
+
+    async def work() -> Picture | None:
+        async with Client(platform.require()) as client:
+            picture = await pictures.require(client, id)
+            row = _to_retry(picture, node)
+            message = RetryNode(
+                execution_id=id,
+                node_id=row["node_id"],
+                scope=tuple(pictures.scope_of(row)),
+                asked_by=user(),
+            )
+            await client.command("engine", id, message)
+            return None if no_wait else await followed(client, id, quiet=as_json)
+
+    picture = wait_for(work())
+    if picture is None:
+        if as_json:
+            show({"execution_id": id, "retried": True})
+        else:
+            say(f"{id} goes on; `perdure executions watch {id}` follows it")
+        return
+    raise typer.Exit(outcome(picture, as_json=as_json))
+
+
+def _to_retry(picture: Picture, node: str | None) -> Row:
+    """Return the node run that is to run again: the one named, or the one that failed."""
+    if node is None:
+        candidates = picture.failures()
+    else:
+        candidates = [row for row in picture.nodes if row["node_id"] == node]
+    if not candidates:
+        what = "no node failed" if node is None else f"the node {node!r} has no run"
+        raise CommandError(
+            f"{what} in execution {picture.id}; `perdure executions show {picture.id}` shows its "
+            "nodes, `--node` names one",
+            exit_code=2,
+            code="nothing_to_retry",
+        )
+    return candidates[-1]

@@ -1,0 +1,179 @@
+"""`perdure run` and `perdure trigger`: events to the topic, and what they start."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from perdure_cli import deploying, platform
+from perdure_cli.client import Client, Sent
+from perdure_cli.definitions import read_input
+from perdure_cli.deploying import Loaded
+from perdure_cli.errors import CommandError
+from perdure_cli.executions import followed, outcome
+from perdure_cli.output import AsJson, say, show, wait_for
+from perdure_cli.pictures import Picture
+
+MANUAL = "perdure.trigger.manual"
+OURS = "perdure.trigger."
+
+BEGIN_S = 30.0
+"""How long an execution may take to appear after its trigger event was accepted."""
+
+LOOK_BURIED_S = 1.0
+"""How often the dead letters are looked at while a trigger event is not answered."""
+
+
+async def started_by(client: Client, sent: Sent) -> list[str]:
+    """Wait until the scheduler has taken a trigger event; return the executions it starts.
+
+    Raises:
+        CommandError: Nothing listens to it, it was refused, or it was not answered in time.
+    """
+    deadline = time.monotonic() + client.answer_s
+    buried_at = time.monotonic() + LOOK_BURIED_S
+    while (answer := await client.look("scheduler", sent)) is None:
+        now = time.monotonic()
+        if now > buried_at and "recovery" in client.running.urls:
+            buried_at = now + LOOK_BURIED_S
+            letter = await client.buried(sent)
+            if letter is not None:
+                raise CommandError(
+                    f"the event was not taken: {letter['error']} (dead letter {letter['id']})",
+                    code="dead_letter",
+                )
+        if now > deadline:
+            raise CommandError(
+                f"the scheduler has not answered event {sent.id} within {client.answer_s:.0f} s; "
+                "it will: `perdure status` says what is behind",
+                code="not_answered",
+            )
+        await asyncio.sleep(0.05)
+    if not answer.events:
+        return []
+    rows = await client.rows(
+        "scheduler", "trigger_deliveries", most=1, source=sent.source, id=sent.id
+    )
+    return [str(id) for row in rows for id in row["executions"]]
+
+
+async def appeared(client: Client, execution_id: str) -> None:
+    """Wait until an execution has begun.
+
+    Raises:
+        CommandError: It has not within `BEGIN_S`.
+    """
+    deadline = time.monotonic() + BEGIN_S
+    while not await client.rows("engine", "workflow_executions", execution_id=execution_id):
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f"execution {execution_id} has not begun within {BEGIN_S:.0f} s; "
+                "`perdure status` says what is behind, and it will begin when the engine does",
+                code="not_begun",
+            )
+        await asyncio.sleep(0.05)
+
+
+async def _run(target: str | Loaded, data: Any, node: str | None, *, quiet: bool) -> Picture:
+    async with Client(platform.require()) as client:
+        version, fresh = await deploying.apply_and_deploy(client, target)
+        if fresh and not quiet:
+            say(f"{version['name']} version {version['version']} serves now")
+        extensions = {"triggernode": node} if node is not None else {}
+        sent = await client.trigger(MANUAL, version["workflow_id"], data, extensions=extensions)
+        ids = await started_by(client, sent)
+        if not ids:
+            raise CommandError(
+                f"the event reached no trigger of {version['name']}; `perdure workflow show "
+                f"{version['workflow_id']}` shows them",
+                code="nothing_started",
+            )
+        await appeared(client, ids[0])
+        return await followed(client, ids[0], quiet=quiet)
+
+
+def run(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE|NAME", help="A file, or a workflow's name or id.")
+    ],
+    data: Annotated[
+        str | None, typer.Option("--input", metavar="JSON|@FILE", help="The event's data.")
+    ] = None,
+    node: Annotated[
+        str | None,
+        typer.Option("--trigger", metavar="NODE_ID", help="The trigger node to fire."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Apply, deploy, publish a trigger event, follow the execution to its end.
+
+    Exit code 0: SUCCESS. 1: ERROR, TIMEOUT or CANCELED. 2: the definition is refused.
+    """
+    value = read_input(data)
+    loaded: str | Loaded = target
+    if deploying.is_file(target):
+        loaded = deploying.checked(Path(target), needs_trigger=True)
+    picture = wait_for(_run(loaded, value, node, quiet=as_json))
+    raise typer.Exit(outcome(picture, as_json=as_json))
+
+
+def _extensions(pairs: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or not name.isascii() or not name.isalnum() or name != name.lower():
+            raise CommandError(
+                f"{pair!r} is no extension; write name=value with a name of small letters and "
+                "digits, such as event=issues",
+                exit_code=2,
+                code="invalid_extension",
+            )
+        found[name] = value
+    return found
+
+
+def trigger(
+    type: Annotated[str, typer.Argument(metavar="TYPE", help="Such as perdure.trigger.github.")],
+    subject: Annotated[str, typer.Option(help="What the event is about, such as acme/shop.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="JSON|@FILE", help="The event's data.")
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", help="The event's id; an id counts only once.")
+    ] = None,
+    extension: Annotated[
+        list[str] | None, typer.Option("--extension", "-x", metavar="NAME=VALUE")
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return when it is written, not when it is taken.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish one CloudEvent on perdure.triggers.v1 and say which executions it starts."""
+    value = read_input(data)
+    extensions = _extensions(extension or ())
+    # Events of other types are for others: perdure passes them over without an answer.
+    waits = not no_wait and type.startswith(OURS)
+
+    async def work() -> tuple[Sent, list[str] | None]:
+        async with Client(platform.require()) as client:
+            sent = await client.trigger(type, subject, value, id=id, extensions=extensions)
+            return sent, await started_by(client, sent) if waits else None
+
+    sent, ids = wait_for(work())
+    if as_json:
+        show({"source": sent.source, "id": sent.id, "executions": ids})
+    elif ids is None:
+        say(f"event {sent.id} is on the topic")
+    else:
+        for each in ids:
+            say(f"event {sent.id} starts execution {each}")
+    if ids is not None and not ids:
+        raise CommandError(
+            f"event {sent.id} started nothing: no deployed trigger listens to {type} about "
+            f"{subject!r}; `perdure workflow list` shows what serves",
+            code="nothing_started",
+        )
