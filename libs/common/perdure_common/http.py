@@ -258,8 +258,15 @@ async def serve(app: FastAPI, listening: socket.socket, stop: asyncio.Event) -> 
         listening.close()
 
 
-def beside(tables: Mapping[str, TableView], rows: Sequence[RowCount] = ()) -> Beside:
-    """Return what `perdure_common.run.serve` runs beside the owner: the service's API."""
+def beside(
+    tables: Mapping[str, TableView],
+    rows: Sequence[RowCount] = (),
+    more: Callable[[FastAPI, Settings, Owner], None] | None = None,
+) -> Beside:
+    """Return what `perdure_common.run.serve` runs beside the owner: the service's API.
+
+    `more` adds what only this service answers.
+    """
 
     async def api(settings: Settings, owner: Owner, stop: asyncio.Event) -> None:
         service = owner.service.name
@@ -287,6 +294,8 @@ def beside(tables: Mapping[str, TableView], rows: Sequence[RowCount] = ()) -> Be
             ready=ready,
             metrics=metrics,
         )
+        if more is not None:
+            more(app, settings, owner)
         try:
             await serve(app, listen(settings, service), stop)
         finally:

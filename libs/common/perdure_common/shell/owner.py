@@ -25,6 +25,7 @@ from perdure_common.shell.ports import (
     Fenced,
     Member,
     Record,
+    Store,
     TopicPartition,
     Unanswered,
     Unreachable,
@@ -101,6 +102,11 @@ class Owner:
         self._upkeep = Upkeep(self, ground, registry)
         self.failures: dict[str, int] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def store(self) -> Store:
+        """The store that the owner writes to."""
+        return self._store
 
     @property
     def bus(self) -> Bus:
