@@ -14,7 +14,16 @@ from perdure_common.topics import TopicError
 from rich.markup import escape
 from rich.table import Table
 
-from perdure_cli import executions, platform, running, workflows
+from perdure_cli import (
+    checks,
+    dead_letters,
+    executions,
+    platform,
+    recovery,
+    running,
+    status,
+    workflows,
+)
 from perdure_cli.errors import CommandError
 from perdure_cli.output import AsJson, console, errors, show, wait_for
 
@@ -30,8 +39,13 @@ app = typer.Typer(
 )
 app.command()(running.run)
 app.command()(running.trigger)
+app.command()(status.status)
+app.command()(checks.verify)
+app.command()(checks.replay)
 app.add_typer(workflows.app, name="workflow")
 app.add_typer(executions.app, name="executions")
+app.add_typer(recovery.app, name="recovery")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 @app.command()

@@ -1,0 +1,229 @@
+"""`perdure status`: one page that says what runs, what is stuck, and why."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import typer
+from perdure_common.adapters.kafka import KafkaBus
+from perdure_common.shell.ports import Unreachable
+from perdure_contracts.publish import TRIGGERS
+from prometheus_client.parser import text_string_to_metric_families
+from rich.markup import escape
+from rich.text import Text
+
+from perdure_cli import platform, promises
+from perdure_cli.client import Client, Row
+from perdure_cli.errors import CommandError
+from perdure_cli.output import AsJson, console, duration, instant, print_table, show, wait_for
+
+CONNECT_S = 5.0
+
+UNSENT_S = 5.0
+"""From which age on an unsent message is worth a word."""
+
+OPEN_S = 600.0
+"""From which age on an open execution is worth a word."""
+
+FIGURES: Mapping[str, str] = {
+    "perdure_unpublished": "unsent",
+    "perdure_oldest_unsent_seconds": "oldest_unsent_s",
+    "perdure_records_queued": "queued",
+    "perdure_parked_streams": "parked_streams",
+    "perdure_gaps_open": "gaps",
+    "perdure_shards_stopped": "shards_stopped",
+}
+"""What is read of a service's metrics, and what it is called here."""
+
+
+@dataclass
+class Status:
+    """Everything the page shows. `trouble` has a sentence for each thing that is stuck."""
+
+    servers: list[Row] = field(default_factory=list[Row])
+    services: list[Row] = field(default_factory=list[Row])
+    executions: list[Row] = field(default_factory=list[Row])
+    dead_letters: int | None = None
+    trouble: list[str] = field(default_factory=list[str])
+
+    @property
+    def works(self) -> bool:
+        """Whether every server answers and every service is ready."""
+        return all(row["ok"] for row in (*self.servers, *self.services))
+
+
+async def examined(client: Client) -> Status:
+    """Return how the platform is now; what does not answer is part of the answer."""
+    found = Status()
+    running = client.running
+    database, kafka = await asyncio.gather(_database(client, found), _kafka(client))
+    found.servers = [database, kafka]
+    found.services = list(await asyncio.gather(*(_service(client, name) for name in running.urls)))
+    if "recovery" in running.urls:
+        try:
+            letters = await client.rows("recovery", "dead_letters", status="waiting")
+            found.dead_letters = len(letters)
+        except CommandError:
+            found.dead_letters = None  # the row of the service says that it does not answer
+    found.trouble = list(_trouble(found))
+    return found
+
+
+async def _database(client: Client, found: Status) -> Row:
+    url = client.running.database_url
+    row: Row = {"name": "PostgreSQL", "where": url.rpartition("@")[2], "ok": False, "why": ""}
+    try:
+        connection: Any = await asyncpg.connect(url, timeout=CONNECT_S)
+    except (OSError, TimeoutError, *promises.UNREACHABLE) as error:
+        row["why"] = str(error) or type(error).__name__
+        return row
+    row["ok"] = True
+    try:
+        found.executions = list(await promises.open_executions(connection))
+    except asyncpg.UndefinedTableError:
+        row |= {"ok": False, "why": "the schema is not there; run `perdure migrate`"}
+    finally:
+        await connection.close()
+    return row
+
+
+async def _kafka(client: Client) -> Row:
+    bootstrap = client.running.kafka_bootstrap
+    row: Row = {"name": "Kafka", "where": bootstrap, "ok": False, "why": ""}
+    bus = KafkaBus(bootstrap, "perdure-status", client.settings.topic_prefix)
+    try:
+        await bus.partitions(TRIGGERS)
+        row["ok"] = True
+    except (Unreachable, LookupError) as error:
+        row["why"] = str(error)
+    finally:
+        await bus.close()
+    return row
+
+
+async def _service(client: Client, name: str) -> Row:
+    row: Row = {"name": name, "where": client.url(name), "ok": False, "why": ""}
+    try:
+        ready = await client.get(name, "/readyz")
+        row["ok"] = ready.is_success
+        if not ready.is_success:
+            row["why"] = _detail(ready)
+        metrics = await client.get(name, "/metrics")
+    except CommandError:
+        row["why"] = "it does not answer"
+        return row
+    if metrics.is_success:
+        row |= figures(metrics.text)
+    return row
+
+
+def _detail(response: Any) -> str:
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code}"
+
+
+def figures(text: str) -> Row:
+    """Return what the page shows of a service's metrics; `lag` is the sum over its topics."""
+    row: Row = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name in FIGURES:
+                key = FIGURES[sample.name]
+                value = sample.value if key.endswith("_s") else int(sample.value)
+                row[key] = row.get(key, 0) + value
+            elif sample.name == "perdure_consumer_lag":
+                row["lag"] = row.get("lag", 0) + int(sample.value)
+    return row
+
+
+def _trouble(found: Status) -> Iterable[str]:
+    """Return a sentence for each thing that is stuck, with what to do."""
+    logs = platform.home() / "logs"
+    for row in (*found.servers, *found.services):
+        if not row["ok"]:
+            yield f"{row['name']} is not ready: {row['why']}; its log is in {logs}"
+    for row in found.services:
+        name = row["name"]
+        if row.get("oldest_unsent_s", 0) > UNSENT_S:
+            age = duration(row["oldest_unsent_s"] * 1000)
+            yield (
+                f"{name} cannot send: {row['unsent']} messages wait, the oldest for {age}; "
+                "is Kafka up?"
+            )
+        if row.get("parked_streams"):
+            yield (
+                f"{row['parked_streams']} streams of {name} wait for a person: "
+                "`perdure dead-letters list` shows why, `redrive` lets them go on"
+            )
+        if row.get("shards_stopped"):
+            yield f"{row['shards_stopped']} shards of {name} wait for a newer version of it"
+        if row.get("gaps"):
+            yield f"{name} misses messages of {row['gaps']} sources and has asked for them again"
+    if found.dead_letters:
+        yield f"{found.dead_letters} dead letters wait: `perdure dead-letters list` shows them"
+    now = datetime.now(UTC)
+    for row in found.executions:
+        began = instant(row["oldest_start"])
+        age_s = (now - began).total_seconds() if began is not None else 0.0
+        if age_s > OPEN_S:
+            yield (
+                f"execution {row['oldest']} is {row['status']} for {duration(age_s * 1000)}: "
+                f"`perdure executions why {row['oldest']}` says what it waits for"
+            )
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show servers, services, what is unsent, parked or open, and what is stuck and why."""
+
+    async def work() -> Status:
+        async with Client(platform.require()) as client:
+            return await examined(client)
+
+    found = wait_for(work())
+    if as_json:
+        show(
+            {
+                "works": found.works,
+                "servers": found.servers,
+                "services": found.services,
+                "open_executions": found.executions,
+                "dead_letters_waiting": found.dead_letters,
+                "trouble": found.trouble,
+            }
+        )
+    else:
+        _print(found)
+    if not found.works:
+        raise typer.Exit(1)
+
+
+def _print(found: Status) -> None:
+    print_table(
+        ("", "where", "state", "unsent", "behind", "parked"),
+        (
+            (
+                row["name"],
+                row["where"],
+                Text("ready", "green") if row["ok"] else Text("not ready", "red"),
+                row.get("unsent"),
+                row.get("lag"),
+                row.get("parked_streams"),
+            )
+            for row in (*found.servers, *found.services)
+        ),
+        "",
+    )
+    console.print()
+    listed = ", ".join(f"{row['executions']} {row['status']}" for row in found.executions)
+    console.print(f"open executions: {listed or 'none'}")
+    letters = "unknown" if found.dead_letters is None else found.dead_letters or "none"
+    console.print(f"dead letters that wait: {letters}")
+    for text in found.trouble:
+        console.print(f"[yellow]![/yellow] {escape(text)}")
+    if not found.trouble:
+        console.print("[green]✔[/green] nothing is stuck")
