@@ -1,6 +1,6 @@
 """An execution played without a shell: commands in, events folded, tasks answered by hand."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar, cast
@@ -243,7 +243,7 @@ class Play:
 
     def _happen(self, event: ExecutionEvent) -> None:
         body = msgspec.json.encode(event)
-        again = cast("ExecutionEvent", msgspec.json.decode(body, type=type(event)))
+        again = msgspec.json.decode(body, type=type(event))
         assert again == event, f"{event} is {again} after JSON"
         if self.snapshots and not isinstance(event, ExecutionStarted):
             state = msgspec.json.decode(msgspec.json.encode(self.state), type=Execution)
@@ -281,9 +281,6 @@ class Play:
         sha256 = sha256_of_json(self.definition)
         row = {"definition": self.definition, "sha256": sha256, "workspace_id": WORKSPACE_ID}
         return ({name: row[name] for name in lookup.columns},)
-
-
-Answers = Callable[[Play, str], None]
 
 
 def play(definition: Mapping[str, Any], data: Any = None, **more: Any) -> Play:
