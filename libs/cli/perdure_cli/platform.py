@@ -212,6 +212,7 @@ class Platform:
         await await_ready(running, self.status)
         text = json.dumps(asdict(running), indent=2)
         fresh = state_file().with_suffix(".new")
+        fresh.touch(mode=0o600)  # it holds the database's password
         fresh.write_text(text + "\n", encoding="utf-8")
         fresh.rename(state_file())
         if self._on_ready is not None:
