@@ -84,6 +84,7 @@ class Play:
     rows: dict[tuple[str, tuple[Any, ...]], dict[str, Any]] = field(
         default_factory=dict[tuple[str, "tuple[Any, ...]"], "dict[str, Any]"]
     )
+    upserts: list[Upsert] = field(default_factory=list[Upsert])
     tasks: dict[str, NodeTask] = field(default_factory=dict[str, NodeTask])
     snapshots: bool = True
 
@@ -176,6 +177,10 @@ class Play:
         assert known is not None and known.token, f"{node_id} has no attempt under way"
         return self.tasks[known.token]
 
+    def told_token(self, node_id: str) -> str:
+        """Return the token of a node's newest attempt, whatever became of it."""
+        return [task.token for task in self.tasks.values() if task.node_id == node_id][-1]
+
     def verdict(
         self, node_id: str, verdict: Literal["retry", "hold", "give_up"], **more: Any
     ) -> None:
@@ -266,6 +271,7 @@ class Play:
         self.tasks[outgoing.message.token] = outgoing.message
 
     def _write(self, upsert: Upsert) -> None:
+        self.upserts.append(upsert)
         key = (upsert.table, tuple(upsert.key.values()))
         assert not (upsert.new and key in self.rows), f"{key} is promised to be new"
         row = self.rows.setdefault(key, dict(upsert.key))
