@@ -11,8 +11,6 @@ from perdure_common.ids import sha256_of_json
 from perdure_contracts.engine import (
     CancelExecution,
     ErrorFacts,
-    ExecutionCommand,
-    ExecutionEvent,
     ExecutionStarted,
     NodeResult,
     NodeTask,
@@ -20,6 +18,7 @@ from perdure_contracts.engine import (
     RetryNode,
     StartExecution,
 )
+from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_engine.definition import validate
 from perdure_engine.executions.decider import decider_with
 from perdure_engine.executions.state import Execution, Run, place_of

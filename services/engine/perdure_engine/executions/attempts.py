@@ -7,14 +7,8 @@ from datetime import timedelta
 from typing import Any, Literal, cast
 
 from perdure_common.ids import derived
-from perdure_contracts.engine import (
-    AttemptFailed,
-    ErrorFacts,
-    NodeResult,
-    NodeScheduled,
-    Scope,
-    VerdictApplied,
-)
+from perdure_contracts.engine import ErrorFacts, NodeResult, Scope
+from perdure_contracts.executions import AttemptFailed, NodeScheduled, VerdictApplied
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node

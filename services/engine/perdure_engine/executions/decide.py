@@ -12,8 +12,6 @@ from typing import Any, TypeAlias, cast
 from perdure_common.decider import Due, Facts, Rejected
 from perdure_contracts.engine import (
     CancelExecution,
-    ExecutionCommand,
-    ExecutionEvent,
     ExecutionRevived,
     ExecutionStarted,
     NodeResult,
@@ -21,6 +19,7 @@ from perdure_contracts.engine import (
     RetryNode,
     StartExecution,
 )
+from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import InvalidDefinition, Workflow, kept, load
@@ -228,7 +227,7 @@ def items_of_trigger(data: Json) -> list[Item]:
     return [{"json": {"value": data}}]
 
 
-@lru_cache(maxsize=1_000)
+@lru_cache(maxsize=200)
 def _steps_total(workflow: Workflow, trigger_id: str) -> int:
     """Return how many nodes the trigger leads to, itself among them."""
     return len(reached_from(workflow, trigger_id))

@@ -2,26 +2,28 @@
 
 from perdure_common.decider import Decider
 from perdure_contracts.engine import (
-    AttemptFailed,
     CancelExecution,
     ExecutionCanceled,
-    ExecutionCommand,
     ExecutionCompleted,
-    ExecutionEvent,
     ExecutionFailed,
     ExecutionRevived,
     ExecutionStarted,
-    ExecutionYielded,
     NodeCanceled,
     NodeCompleted,
     NodeErrored,
     NodeFailed,
     NodeResult,
-    NodeScheduled,
     NodeSkipped,
     RecoveryVerdict,
     RetryNode,
     StartExecution,
+)
+from perdure_contracts.executions import (
+    AttemptFailed,
+    ExecutionCommand,
+    ExecutionEvent,
+    ExecutionYielded,
+    NodeScheduled,
     VerdictApplied,
 )
 

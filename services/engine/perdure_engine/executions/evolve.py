@@ -9,21 +9,23 @@ from datetime import datetime
 from typing import assert_never
 
 from perdure_contracts.engine import (
-    AttemptFailed,
     ExecutionCanceled,
     ExecutionCompleted,
-    ExecutionEvent,
     ExecutionFailed,
     ExecutionRevived,
     ExecutionStarted,
-    ExecutionYielded,
     NodeCanceled,
     NodeCompleted,
     NodeErrored,
     NodeFailed,
-    NodeScheduled,
     NodeSkipped,
     Scope,
+)
+from perdure_contracts.executions import (
+    AttemptFailed,
+    ExecutionEvent,
+    ExecutionYielded,
+    NodeScheduled,
     VerdictApplied,
 )
 

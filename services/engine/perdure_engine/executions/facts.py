@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 
 from perdure_common.decider import Due, Lookup
-from perdure_contracts.engine import ExecutionCommand, StartExecution
+from perdure_contracts.engine import StartExecution
+from perdure_contracts.executions import ExecutionCommand
 
 from perdure_engine.definition import kept
 

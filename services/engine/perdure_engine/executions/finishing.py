@@ -18,7 +18,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.message import Json
 
-from perdure_engine.definition import Node, Workflow
+from perdure_engine.definition import Edge, Node, Workflow
 from perdure_engine.nodes.base import ERROR, Inputs, Outcome
 from perdure_engine.nodes.errors import Arranged, arrange, data_error
 
@@ -278,5 +278,5 @@ def _unfit(arranged: Arranged) -> ErrorFacts | None:
     return None
 
 
-def _conditional(workflow: Workflow, node: Node) -> list[Any]:
+def _conditional(workflow: Workflow, node: Node) -> list[Edge]:
     return [edge for edge in workflow.out_edges(node) if edge.connection_type == "CONDITIONAL"]

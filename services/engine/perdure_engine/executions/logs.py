@@ -11,16 +11,18 @@ from typing import Any, Literal
 from perdure_common.decider import Recorded, Upsert
 from perdure_common.ids import time_ordered
 from perdure_contracts.engine import (
-    AttemptFailed,
     ErrorFacts,
     ExecutionCanceled,
     ExecutionCompleted,
-    ExecutionEvent,
     ExecutionFailed,
     ExecutionRevived,
     ExecutionStarted,
     NodeCompleted,
     NodeErrored,
+)
+from perdure_contracts.executions import (
+    AttemptFailed,
+    ExecutionEvent,
     NodeScheduled,
     VerdictApplied,
 )
@@ -37,6 +39,8 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upsert, ...]:
     """Return the log rows of an event, given the state right after it."""
     event = recorded.event
+    if isinstance(event, NodeCompleted) and event.inline and state.log_level != "DEBUG":
+        return ()  # by far the most frequent event
     log = _Log(state, recorded)
     match event:
         case ExecutionStarted():

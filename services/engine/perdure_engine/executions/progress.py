@@ -8,7 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from perdure_contracts.engine import ExecutionEvent, ExecutionYielded, Scope
+from perdure_contracts.engine import Scope
+from perdure_contracts.executions import ExecutionEvent, ExecutionYielded
 
 from perdure_engine.definition import Node, Workflow
 

@@ -11,22 +11,24 @@ from typing import Any
 from perdure_common.decider import Recorded, Upsert
 from perdure_common.ids import time_ordered
 from perdure_contracts.engine import (
-    AttemptFailed,
     ErrorFacts,
     ExecutionCanceled,
     ExecutionCompleted,
-    ExecutionEvent,
     ExecutionFailed,
     ExecutionRevived,
     ExecutionStarted,
-    ExecutionYielded,
     NodeCanceled,
     NodeCompleted,
     NodeErrored,
     NodeFailed,
-    NodeScheduled,
     NodeSkipped,
     Scope,
+)
+from perdure_contracts.executions import (
+    AttemptFailed,
+    ExecutionEvent,
+    ExecutionYielded,
+    NodeScheduled,
     VerdictApplied,
 )
 

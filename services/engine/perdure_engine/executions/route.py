@@ -1,7 +1,8 @@
 """Messages from events: the tasks of the runners. Who else wants to know hears the events."""
 
 from perdure_common.decider import Outgoing, Recorded
-from perdure_contracts.engine import ExecutionEvent, NodeScheduled, NodeTask
+from perdure_contracts.engine import NodeTask
+from perdure_contracts.executions import ExecutionEvent, NodeScheduled
 
 from .state import Execution, edge_key, place_of
 

@@ -5,15 +5,8 @@ from typing import Any
 
 import pytest
 from perdure_common.decider import Due
-from perdure_contracts.engine import (
-    AttemptFailed,
-    ErrorFacts,
-    ExecutionCompleted,
-    ExecutionFailed,
-    NodeFailed,
-    NodeScheduled,
-    VerdictApplied,
-)
+from perdure_contracts.engine import ErrorFacts, ExecutionCompleted, ExecutionFailed, NodeFailed
+from perdure_contracts.executions import AttemptFailed, NodeScheduled, VerdictApplied
 from perdure_engine.executions.retries import BACKOFF_S_MAX, JITTER, backoff_s
 from perdure_engine.executions.state import wake_at
 from perdure_engine.executions.why import stalled, why
