@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import virtual_time
 from perdure_common.adapters.memory_bus import MemoryBroker, MemoryBus
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.decider import (
@@ -250,7 +251,7 @@ class Stage:
         self.names += 1
         name = f"{service.name}-{self.names}"
         store, bus = self.store(service.name), self.bus(name)
-        ground = Ground(store, bus, lambda: datetime.now(UTC), name, TENANT, PARTITIONS, lanes=2)
+        ground = Ground(store, bus, virtual_time.now, name, TENANT, PARTITIONS, lanes=2)
         owner, stop = Owner(service, ground), asyncio.Event()
         return Process(owner, store, bus, stop, asyncio.create_task(owner.run(stop)))
 
