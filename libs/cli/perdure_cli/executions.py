@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from perdure_contracts.engine import CancelExecution, RetryNode
 from rich.markup import escape
 
 from perdure_cli import deploying, pictures, platform
-from perdure_cli.client import Client, Row, user
+from perdure_cli.client import Client, Row, told, user
 from perdure_cli.errors import CommandError
-from perdure_cli.follow import drawn, follow, stage_for, took
+from perdure_cli.follow import drawn, follow, said, stage_for, took
 from perdure_cli.output import (
     AsJson,
     Limit,
@@ -30,12 +31,14 @@ app = typer.Typer(help="Executions: look at them, cancel, retry.", no_args_is_he
 Id = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
 
 WAITS = {
-    "RUNNING": "it runs: the runner has not answered yet",
-    "RETRYING": "it failed and waits for its next attempt, or for recovery's verdict",
-    "PENDING": "it is ready and has not begun",
-    "WAITING_INPUT": "it waits for a person",
+    "attempt": "attempt {attempt} is with the runner, whose answer counts until {until}",
+    "retry": "attempt {attempt} failed; the next one begins at {until}",
+    "verdict": "attempt {attempt} failed; recovery is asked what to do until {until}",
+    "hold": "attempt {attempt} failed; recovery holds it until {until}",
+    "batch": "it is ready, and the engine's next turn runs it",
+    "deadline": "the execution must have ended by {until}",
 }
-"""What an open node run waits for, by its status."""
+"""What an execution may wait for, as the engine names it, in words."""
 
 
 def outcome(picture: Picture, *, as_json: bool) -> int:
@@ -150,8 +153,11 @@ class _Unseen:
 # Why ----------------------------------------------------------------------------------------
 
 
-def reasons(picture: Picture, letters: Iterable[Row]) -> list[Row]:
-    """Return what an execution waits for, or why it ended as it did, one row each."""
+def reasons(picture: Picture, waits: Iterable[Row], letters: Iterable[Row]) -> list[Row]:
+    """Return what an execution waits for, or why it ended as it did, one row each.
+
+    `waits` is the engine's own list, `letters` the dead letters that its stream waits for.
+    """
     found: list[Row] = [
         {
             "node_id": "",
@@ -161,25 +167,24 @@ def reasons(picture: Picture, letters: Iterable[Row]) -> list[Row]:
         }
         for letter in letters
     ]
-    decisions: dict[str, Row] = {row["node_id"]: row for row in picture.attempts}
-    for row in picture.nodes:
-        if row["status"] not in pictures.OPEN_RUNS:
-            continue
-        decision = decisions.get(row["node_id"])
-        text = f"{WAITS[row['status']]} (attempt {pictures.attempt_of(row)}, for {took(row)})"
+    decisions: dict[str, Row] = {row["failure_id"]: row for row in picture.attempts}
+    for each in waits:
+        until = clock(each["until"]) or "its answer comes"
+        text: str = WAITS.get(each["waits_for"], str(each["waits_for"]))
+        text = text.format(attempt=each["attempt"], until=until)
+        decision = decisions.get(each["failure_id"])
         if decision is not None:
-            explanation = picture.explanations.get(str(decision["id"]), {})
-            text += f"; recovery: {explanation.get('retry_decision', decision['recovery_reason'])}"
-        found.append({"node_id": row["node_id"], "waits_for": row["status"], "text": text})
+            text += f"; recovery says: {said(picture, decision)}"
+        found.append({"node_id": each["node_id"], "waits_for": each["waits_for"], "text": text})
     if picture.ended:
         error = pictures.error_of(picture.execution)
         text = f"it has ended with {picture.status}"
         if error is not None:
-            text += f": {error.get('message')}"
-        found.append({"node_id": (error or {}).get("node_id") or "", "text": text})
-        found[-1]["waits_for"] = "nothing"
-    elif not found:
-        text = "nothing that can be seen: no node is open; `perdure verify` looks deeper"
+            text += f": {error['message']}"
+        node_id = (error or {}).get("node_id") or ""
+        found.append({"node_id": node_id, "waits_for": "nothing", "text": text})
+    elif all(row["waits_for"] == "deadline" for row in found):
+        text = "it waits for nothing that could make it go on: it is stalled, which is a defect"
         found.append({"node_id": "", "waits_for": "unknown", "text": text})
     return found
 
@@ -191,13 +196,16 @@ def why(id: Id, as_json: AsJson = False) -> None:
     async def work() -> tuple[Picture, list[Row]]:
         async with Client(platform.require()) as client:
             picture = await pictures.require(client, id)
-            letters = await client.rows(
-                "recovery", "dead_letters", parked_stream=id, status="waiting"
-            )
-            return picture, letters
+            path = f"/v1/workflow_executions/{quote(id, safe='')}/why"
+            answer: Row = told(await client.get("engine", path), "engine")
+            letters: list[Row] = []
+            if "recovery" in client.running.urls:
+                letters = await client.rows(
+                    "recovery", "dead_letters", parked_stream=id, status="waiting"
+                )
+            return picture, reasons(picture, answer["waits_for"], letters)
 
-    picture, letters = wait_for(work())
-    found = reasons(picture, letters)
+    picture, found = wait_for(work())
     if as_json:
         show({"execution_id": picture.id, "status": picture.status, "reasons": found})
         return

@@ -150,14 +150,19 @@ def _recovery_lines(picture: Picture) -> Iterable[Text]:
 
 
 def said(picture: Picture, attempt: Row) -> str:
-    """Return what recovery says of a decision, in a sentence or two."""
+    """Return what recovery says of a decision, in a few sentences."""
     explanation = picture.explanations.get(str(attempt["id"]))
     if explanation is None:
-        return str(attempt["recovery_reason"])
+        return sentence(str(attempt["recovery_reason"]))
     parts = [explanation["failure_summary"], explanation["retry_decision"]]
     if explanation["user_action_required"] != "none":
         parts.append(explanation["user_action_required"])
-    return " ".join(str(part) for part in parts)
+    return " ".join(sentence(str(part)) for part in parts)
+
+
+def sentence(text: str) -> str:
+    """Return a text that ends as a sentence does."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 # Line by line ------------------------------------------------------------------------------

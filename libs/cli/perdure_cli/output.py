@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -17,7 +18,12 @@ from rich.text import Text
 
 T = TypeVar("T")
 
-console = Console(highlight=False, soft_wrap=True)
+PIPE_WIDTH = 240
+"""Columns of what is printed to a pipe or a file: wide enough that ids stay whole."""
+
+console = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH
+)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -69,8 +75,8 @@ def status_text(status: str) -> Text:
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
     """Print rows under headings, statuses in colour; `empty` where there are no rows."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    for place, heading in enumerate(headings, 1):
+        table.add_column(heading, overflow="fold", no_wrap=place < len(headings))
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     if table.row_count:
