@@ -258,5 +258,5 @@ async def test_the_store_writes_in_the_role_of_the_shell(store: PostgresStore, o
     assert await other.fetchval(sql, "shop_api", "SELECT") is True
     assert await other.fetchval(sql, "shop_api", "INSERT") is False
     await other.execute("REVOKE INSERT ON thing FROM shop_shell")
-    with pytest.raises(Refused, match="permission denied"):
+    with pytest.raises(Unreachable, match="permission denied"):
         await store.commit([ShardCommit("0", 1, 1, 1, upserts=[thing(A)])])

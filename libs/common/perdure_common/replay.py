@@ -95,34 +95,47 @@ async def _shadow_of(live: Any, url: str) -> AsyncGenerator[str]:
 
 
 async def _rebuild(service: Service, live: Any, shadow_url: str, report: Report) -> None:
-    """Fold every stream of the live journal and write its rows to the shadow."""
+    """Fold every stream of the live journal and write its rows to the shadow.
+
+    Twice: a lazy row may belong to another stream's row (a workflow's latest execution),
+    which must be there first.
+    """
     schema = quoted(service.name)
     marks = await live.fetch(f"SELECT id, projected_seq FROM {schema}.shard")
     projected = {row["id"]: row["projected_seq"] for row in marks}
-    registry = Registry(service)
     store = PostgresStore(shadow_url, service.name)
     try:
         (claim,) = await store.claim(["replay"], "replay")
-        held, stream = Held(None, None, 0, ""), None
-        upserts: list[Upsert] = []
-        statement = f"SELECT * FROM {schema}.journal ORDER BY stream, version"
-        async for found in live.cursor(statement, prefetch=CHUNK):
-            row = JournalRow(**dict(found))
-            if row.stream != stream:
-                held, stream = Held(None, None, 0, ""), row.stream
-                report.streams += 1
-            report.events += 1
-            event = codec.event_of(row)
-            recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
-            _, rows, _ = effects_of(registry, held, recorded)
-            late = row.seq > projected[row.shard]
-            upserts.extend(u for u in rows if not (u.lazy and late))
-            if len(upserts) >= CHUNK:
-                await _write(store, claim.epoch, upserts)
-                upserts = []
-        await _write(store, claim.epoch, upserts)
+        for lazy in (False, True):
+            upserts: list[Upsert] = []
+            async for row, made in _folded(service, live, report, count=lazy):
+                late = row.seq > projected[row.shard]
+                upserts.extend(u for u in made if u.lazy == lazy and not (lazy and late))
+                if len(upserts) >= CHUNK:
+                    await _write(store, claim.epoch, upserts)
+                    upserts = []
+            await _write(store, claim.epoch, upserts)
     finally:
         await store.close()
+
+
+async def _folded(
+    service: Service, live: Any, report: Report, *, count: bool
+) -> AsyncGenerator[tuple[JournalRow, Sequence[Upsert]]]:
+    """Fold the journal stream by stream and give each row with the rows of tables it makes."""
+    registry = Registry(service)
+    held, stream = Held(None, None, 0, ""), None
+    statement = f"SELECT * FROM {quoted(service.name)}.journal ORDER BY stream, version"
+    async for found in live.cursor(statement, prefetch=CHUNK):
+        row = JournalRow(**dict(found))
+        if row.stream != stream:
+            held, stream = Held(None, None, 0, ""), row.stream
+            report.streams += count
+        report.events += count
+        event = codec.event_of(row)
+        recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
+        _, made, _ = effects_of(registry, held, recorded)
+        yield row, made
 
 
 async def _write(store: PostgresStore, epoch: int, upserts: Sequence[Upsert]) -> None:
