@@ -21,8 +21,8 @@ from perdure_contracts.recovery import (
     NoteCompletion,
     NoteEnd,
     NoteFailure,
+    NoteGivenUp,
     NoteLesson,
-    NoteMissedVerdict,
     NoteOccurrence,
     PatternCommand,
     PatternEvent,
@@ -45,7 +45,7 @@ from .state import Execution
 executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
     name="execution",
     initial=Execution(),
-    commands=(NoteFailure, NoteCompletion, NoteMissedVerdict, NoteEnd),
+    commands=(NoteFailure, NoteCompletion, NoteGivenUp, NoteEnd),
     events=(
         FailureNoted,
         AttemptOrdered,

@@ -24,7 +24,7 @@ from perdure_contracts.recovery import (
     NoteCompletion,
     NoteEnd,
     NoteFailure,
-    NoteMissedVerdict,
+    NoteGivenUp,
     PatternFacts,
     RecoveryMode,
 )
@@ -33,7 +33,7 @@ from .classify import Classification, classify
 from .evolve import evolve
 from .experience import experience_in, modes_in
 from .explain import explain_decision, explain_outcome
-from .guard import Situation, duplicate, first_refusal, stricter
+from .guard import Situation, capped, duplicate, first_refusal, stricter
 from .instants import parsed, seconds_between, written
 from .signature import MESSAGE_MAX, error_message, error_message_hash, error_type
 from .state import Attempt, Episode, Execution, place, tried_on
@@ -42,6 +42,8 @@ from .transience import believe
 
 CONFIRMED_AFTER = timedelta(minutes=10)
 """How long a completed node must go on without the same failure to count as recovered."""
+REVIVED_WITHIN = timedelta(minutes=15)
+"""How long after a failure an execution that ended by it may still be made to go on."""
 
 
 def decide(
@@ -53,8 +55,8 @@ def decide(
             return _failure(state, command, facts, now)
         case NoteCompletion():
             return _completion(state, command, now)
-        case NoteMissedVerdict():
-            return _missed(state, command, now)
+        case NoteGivenUp():
+            return _given_up(state, command, now)
         case NoteEnd():
             return _end(state, command, facts, now)
         case Due():
@@ -77,6 +79,7 @@ class _Decision:
     """A plan and what the guard rails said: `rail` is None when the plan is carried out.
 
     It is `rules` when the plan itself is not to try. `number` counts the episode's tries.
+    `late` says that nothing but the time stood against the plan.
     """
 
     plan: Plan
@@ -85,6 +88,7 @@ class _Decision:
     mode: RecoveryMode
     number: int
     doubtful: bool
+    late: bool
 
 
 def _failure(
@@ -204,6 +208,8 @@ def _judged(
     )
     refusal = first_refusal(situation) if plan.automatic else None
     rail = "rules" if not plan.automatic else refusal.rail if refusal else None
+    in_time = replace(situation, verdict_until=None)
+    late = refusal is not None and refusal.rail == "wanted" and first_refusal(in_time) is None
     unsure = command.effect not in ("pure", "keyed") and command.error.effect_state == "unknown"
     return _Decision(
         plan=plan,
@@ -212,6 +218,7 @@ def _judged(
         mode=stricter(mode, switch),
         number=number,
         doubtful=unsure,
+        late=late,
     )
 
 
@@ -249,7 +256,12 @@ def _decided(
         shown=decision.mode != "off",
         refused_at=written(now),
         explanation=explanation,
+        late=decision.late,
+        delay_s=plan.delay_s,
+        drawn_s=plan.drawn_s,
     )
+    if decision.late:
+        return (refused,)  # the episode goes on until it is known what the engine did
     closed = EpisodeClosed(
         episode_id=noted.episode_id,
         attempt_id=attempt_id,
@@ -270,8 +282,10 @@ def _completion(
     episode = state.episodes.get(place(command.node_id, command.scope))
     if episode is None or episode.attempt is None or episode.attempt.succeeded_at is not None:
         return ()
-    if episode.failure.run != command.run:
+    if episode.attempt.run != command.run:
         return ()
+    if command.run == episode.failure.run and command.attempt <= episode.failure.attempt:
+        return _ended(episode, now)  # the engine did not wait for the verdict
     at = min(now, parsed(command.completed_at)) if command.completed_at else now
     resolution_s = seconds_between(episode.failure.first_failed_at, at)
     attempt = episode.attempt
@@ -289,10 +303,8 @@ def _completion(
     )
 
 
-def _missed(
-    state: Execution, command: NoteMissedVerdict, now: datetime
-) -> tuple[ExecutionEvent, ...]:
-    """The engine gave up before the verdict came: the attempt will not happen."""
+def _given_up(state: Execution, command: NoteGivenUp, now: datetime) -> tuple[ExecutionEvent, ...]:
+    """The engine gave a node up: if an attempt was ordered, its verdict came too late."""
     for episode in state.episodes.values():
         waiting = episode.attempt is not None and episode.attempt.succeeded_at is None
         if waiting and episode.failure.failure_id == command.failure_id:
@@ -303,12 +315,52 @@ def _missed(
 def _end(
     state: Execution, command: NoteEnd, facts: Facts, now: datetime
 ) -> tuple[ExecutionEvent, ...] | Rejected:
-    """The execution ended: completed nodes are recovered, open attempts have come to nothing."""
-    closed = tuple(e for key in sorted(state.episodes) for e in _ended(state.episodes[key], now))
+    """The execution ended: completed nodes are recovered, open attempts have come to nothing.
+
+    If it ended by a failure whose verdict only came too late, it is made to go on.
+    """
+    closed = tuple(
+        event
+        for _, episode in sorted(state.episodes.items())
+        for event in (_revival(state, episode, command, now) or _ended(episode, now))
+    )
     if command.failure is None or state.decided:
         return closed  # a node failed before: its episode is the execution's
     own = _failure(state, command.failure, facts, now)
     return own if isinstance(own, Rejected) else (*closed, *own)
+
+
+def _revival(
+    state: Execution, episode: Episode, command: NoteEnd, now: datetime
+) -> tuple[AttemptOrdered, ...]:
+    """Return the attempt that makes an execution go on which ended for want of a verdict."""
+    failure, missed = episode.failure, episode.missed
+    if missed is None or command.status != "ERROR" or command.failure_id != failure.failure_id:
+        return ()
+    since = now - parsed(failure.failed_at)
+    if not timedelta(seconds=missed.delay_s) <= since <= REVIVED_WITHIN:
+        return ()
+    node_attempts = state.tried.get(place(failure.node_id, failure.scope), 0)
+    if capped(node_attempts, tried_on(state, now)):
+        return ()
+    number = episode.retried + 1
+    reason = "the execution ended before the verdict came: run the node again, and go on from there"
+    plan = Plan(missed.strategy, reason, drawn_s=missed.drawn_s)
+    return (
+        AttemptOrdered(
+            failure_id=failure.failure_id,
+            attempt_id=derived("attempt", failure.failure_id, number, "revival"),
+            attempt_number=number,
+            strategy=plan.strategy,
+            delay_s=plan.delay_s,
+            drawn_s=plan.drawn_s,
+            probe=False,
+            reason=reason,
+            ordered_at=written(now),
+            explanation=explain_decision(failure, plan, number, None, doubtful=False),
+            revives=True,
+        ),
+    )
 
 
 def _confirmed(state: Execution, now: datetime) -> tuple[ExecutionEvent, ...]:
@@ -326,30 +378,36 @@ def _ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[Ex
     """Return what a new failure of the same node says about what was open before it."""
     attempt = episode.attempt
     if attempt is None:
-        return ()
+        return _ended(episode, now)
     same = episode.failure.pattern.signature == command.signature
     if attempt.succeeded_at is not None:
         return (_failed(episode, attempt, "relapsed", now),) if same else _ended(episode, now)
-    if episode.failure.run != command.run:
+    if command.run != attempt.run:
         return _ended(episode, now)
-    return (_failed(episode, attempt, "same_failure" if same else "other_failure", now),)
+    failed = _failed(episode, attempt, "same_failure" if same else "other_failure", now)
+    return (failed,) if command.run == episode.failure.run else (failed, _closed(episode, now))
 
 
 def _ended(episode: Episode, now: datetime) -> tuple[ExecutionEvent, ...]:
     """Close an episode of which nothing more is heard."""
     attempt = episode.attempt
     if attempt is None:
-        return ()
+        return (_closed(episode, now),)
     if attempt.succeeded_at is not None:
         return (_recovered(episode, attempt),)
-    closed = EpisodeClosed(
+    return _failed(episode, attempt, "superseded", now), _closed(episode, now)
+
+
+def _closed(episode: Episode, now: datetime) -> EpisodeClosed:
+    """Close an episode without success: its attempt came to nothing, or its verdict too late."""
+    last = episode.attempt or episode.missed
+    return EpisodeClosed(
         episode_id=episode.failure.episode_id,
-        attempt_id=attempt.attempt_id,
-        outcome="superseded",
+        attempt_id=last.attempt_id if last else "",
+        outcome="superseded" if episode.attempt else "escalated",
         attempts=episode.retried,
         duration_s=seconds_between(episode.failure.first_failed_at, now),
     )
-    return _failed(episode, attempt, "superseded", now), closed
 
 
 def _recovered(episode: Episode, attempt: Attempt) -> EpisodeClosed:

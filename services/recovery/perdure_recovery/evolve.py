@@ -15,7 +15,7 @@ from perdure_contracts.recovery import (
 )
 
 from .instants import parsed
-from .state import Attempt, Episode, Execution, day_of, episode_of, place
+from .state import Attempt, Episode, Execution, Missed, day_of, episode_of, place
 
 
 def evolve(state: Execution, event: ExecutionEvent) -> Execution:
@@ -26,7 +26,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case AttemptOrdered():
             return _ordered(state, event)
         case AttemptRefused():
-            return state  # the episode is closed by the event that follows
+            return _missed(state, event) if event.late else state  # its episode is closed next
         case AttemptSucceeded(attempt_id=attempt_id, succeeded_at=at):
             key, episode, attempt = _holding(state, attempt_id)
             done = replace(attempt, succeeded_at=parsed(at))
@@ -49,6 +49,13 @@ def _noted(state: Execution, event: FailureNoted) -> Execution:
     return _with(state, key, episode)
 
 
+def _missed(state: Execution, event: AttemptRefused) -> Execution:
+    episode = episode_of(state, event.failure_id)
+    missed = Missed(event.attempt_id, event.strategy, event.delay_s, event.drawn_s)
+    key = place(episode.failure.node_id, episode.failure.scope)
+    return _with(state, key, replace(episode, missed=missed))
+
+
 def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
     episode = episode_of(state, event.failure_id)
     key = place(episode.failure.node_id, episode.failure.scope)
@@ -58,6 +65,7 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         number=event.attempt_number,
         strategy=event.strategy,
         reason=event.reason,
+        run=episode.failure.run + event.revives,
         ordered_at=ordered_at,
     )
     day = day_of(ordered_at)
@@ -67,10 +75,14 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         day=day,
         tried_today=state.tried_today + 1 if state.day == day else 1,
     )
-    retried = episode.retried + 1
-    return _with(
-        state, key, replace(episode, retried=retried, drawn_s=event.drawn_s, attempt=attempt)
+    tried = replace(
+        episode,
+        retried=episode.retried + 1,
+        drawn_s=event.drawn_s,
+        attempt=attempt,
+        missed=None,
     )
+    return _with(state, key, tried)
 
 
 def _holding(state: Execution, attempt_id: str) -> tuple[str, Episode, Attempt]:

@@ -101,10 +101,15 @@ def effect(situation: Situation) -> str | None:
 
 def caps(situation: Situation) -> str | None:
     """Rail 5: how often at all."""
-    if situation.node_attempts >= NODE_ATTEMPTS_MAX:
-        return f"the node was tried {situation.node_attempts} times, the limit"
-    if situation.execution_attempts >= EXECUTION_ATTEMPTS_MAX:
-        return f"the execution had {situation.execution_attempts} attempts today, the limit"
+    return capped(situation.node_attempts, situation.execution_attempts)
+
+
+def capped(node_attempts: int, execution_attempts: int) -> str | None:
+    """Return which limit the automatic attempts so far have reached, None if none."""
+    if node_attempts >= NODE_ATTEMPTS_MAX:
+        return f"the node was tried {node_attempts} times, the limit"
+    if execution_attempts >= EXECUTION_ATTEMPTS_MAX:
+        return f"the execution had {execution_attempts} attempts today, the limit"
     return None
 
 

@@ -13,8 +13,8 @@ from perdure_contracts.engine import (
     ExecutionCompleted,
     ExecutionFailed,
     NodeCompleted,
+    NodeErrored,
     NodeFailed,
-    VerdictApplied,
 )
 from perdure_contracts.message import Envelope
 from perdure_contracts.recovery import (
@@ -24,8 +24,8 @@ from perdure_contracts.recovery import (
     NoteCompletion,
     NoteEnd,
     NoteFailure,
+    NoteGivenUp,
     NoteLesson,
-    NoteMissedVerdict,
     NoteOccurrence,
     RedriveDeadLetter,
     SetMode,
@@ -46,18 +46,17 @@ def hear(message: object, envelope: Envelope) -> Command | None:
             return message
         case NodeFailed():
             return _node_failed(message)
-        case NodeCompleted() if message.attempt > 1:  # else it never failed
+        case NodeCompleted() if _failed_before(message):
             return NoteCompletion(
                 execution_id=message.execution_id,
                 node_id=message.node_id,
                 scope=message.scope,
                 run=message.run,
+                attempt=message.attempt,
                 completed_at=envelope.time,
             )
-        case VerdictApplied(by="clock"):
-            return NoteMissedVerdict(
-                execution_id=message.execution_id, failure_id=message.failure_id
-            )
+        case NodeErrored():
+            return NoteGivenUp(execution_id=message.execution_id, failure_id=message.failure_id)
         case ExecutionCompleted():
             return NoteEnd(execution_id=message.execution_id, status="SUCCESS")
         case ExecutionCanceled():
@@ -73,6 +72,10 @@ def hear(message: object, envelope: Envelope) -> Command | None:
 def stream_of(command: ExecutionCommand) -> str:
     """Return the stream of an execution: the caps hold across all of its nodes."""
     return command.execution_id
+
+
+def _failed_before(message: NodeCompleted) -> bool:
+    return message.attempt > 1 or message.run > 1 or message.error_data is not None
 
 
 def _node_failed(message: NodeFailed) -> NoteFailure:
@@ -103,7 +106,11 @@ def _node_failed(message: NodeFailed) -> NoteFailure:
 def _execution_failed(message: ExecutionFailed, envelope: Envelope) -> NoteEnd:
     """An execution's failure is one of its own only if no node of it failed."""
     if message.node_id is not None:
-        return NoteEnd(execution_id=message.execution_id, status=message.status)
+        return NoteEnd(
+            execution_id=message.execution_id,
+            status=message.status,
+            failure_id=message.failure_id,
+        )
     error = _scrubbed(message.error)
     failure_id = message.failure_id or derived("failure", message.execution_id, envelope.id)
     at = envelope.time or ""

@@ -1,7 +1,7 @@
 """Messages from events: the engine gets its verdict, the pattern its lesson."""
 
 from perdure_common.decider import Outgoing, Recorded
-from perdure_contracts.engine import RecoveryVerdict
+from perdure_contracts.engine import RecoveryVerdict, RetryNode
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -26,16 +26,8 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
     match event:
         case AttemptOrdered():
             failure = episode_of(state, event.failure_id).failure
-            verdict = RecoveryVerdict(
-                failure_id=event.failure_id,
-                execution_id=failure.execution_id,
-                node_id=failure.node_id,
-                verdict="retry",
-                attempt_id=event.attempt_id,
-                delay_s=event.delay_s,
-            )
             seen = _occurrence(failure, tried=event.strategy in UNCHANGED)
-            return Outgoing(ENGINE, failure.execution_id, verdict), seen
+            return Outgoing(ENGINE, failure.execution_id, _order(event, failure)), seen
         case AttemptRefused():
             failure = episode_of(state, event.failure_id).failure
             seen = _occurrence(failure, tried=False)
@@ -55,6 +47,25 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return (_lesson(event, at, succeeded=False),)
         case _:
             return ()
+
+
+def _order(event: AttemptOrdered, failure: FailureNoted) -> RecoveryVerdict | RetryNode:
+    """Return what makes the attempt: a verdict, or a new run where the execution has ended."""
+    if event.revives:
+        return RetryNode(
+            execution_id=failure.execution_id,
+            node_id=failure.node_id,
+            scope=failure.scope,
+            asked_by="recovery",
+        )
+    return RecoveryVerdict(
+        failure_id=event.failure_id,
+        execution_id=failure.execution_id,
+        node_id=failure.node_id,
+        verdict="retry",
+        attempt_id=event.attempt_id,
+        delay_s=event.delay_s,
+    )
 
 
 def _occurrence(failure: FailureNoted, *, tried: bool) -> Outgoing:

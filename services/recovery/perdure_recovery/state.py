@@ -11,29 +11,42 @@ from perdure_contracts.recovery import FailureNoted, Strategy
 class Attempt:
     """An automatic attempt whose outcome is not known, or not confirmed, yet.
 
-    `succeeded_at` is when the node completed after it.
+    `run` is the node run that it makes; `succeeded_at` is when the node completed after it.
     """
 
     attempt_id: str
     number: int
     strategy: Strategy
     reason: str
+    run: int
     ordered_at: datetime
     succeeded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A plan whose verdict came too late; `attempt_id` is that of the refused decision."""
+
+    attempt_id: str
+    strategy: Strategy
+    delay_s: float
+    drawn_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
     """A node's failures from the first one on, until it is recovered or given up.
 
-    `failure` is the latest one, `attempt` what is being tried about it. `retried` counts
-    the attempts so far, `drawn_s` is the wait drawn for the last of them.
+    `failure` is the latest one, `attempt` what is being tried about it, or `missed` what
+    may be tried if the execution ends by it. `retried` counts the attempts so far, `drawn_s`
+    is the wait drawn for the last of them.
     """
 
     failure: FailureNoted
     retried: int = 0
     drawn_s: float = 0.0
     attempt: Attempt | None = None
+    missed: Missed | None = None
 
 
 @dataclass(frozen=True, slots=True)

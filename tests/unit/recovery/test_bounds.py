@@ -13,6 +13,7 @@ from perdure_common.decider import Due, Recorded, Rejected
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCompleted,
+    ExecutionFailed,
     NodeCompleted,
     NodeFailed,
     RecoveryVerdict,
@@ -55,7 +56,8 @@ def failures(draw: st.DrawFn) -> NodeFailed:
         effect=draw(st.sampled_from(["pure", "keyed", "keyed", "unsafe"])),
         error=draw(st.sampled_from(ERRORS)),
         first_failed_at=now,
-        failed_at=now,
+        failed_at=(START + timedelta(minutes=draw(st.integers(0, 300)))).isoformat(),
+        verdict_until=draw(st.sampled_from([None, None, None, now])),
     )
 
 
@@ -74,13 +76,27 @@ def completions(draw: st.DrawFn) -> NodeCompleted:
     )
 
 
-ENDS = st.just(ExecutionCompleted(execution_id="e", workflow_id="w", result=None))
+ENDS = st.sampled_from(
+    [
+        ExecutionCompleted(execution_id="e", workflow_id="w", result=None),
+        ExecutionFailed(
+            execution_id="e",
+            workflow_id="w",
+            workspace_id="ws",
+            status="ERROR",
+            error=ERRORS[0],
+            node_id="a",
+        ),
+    ]
+)
 MESSAGES = st.one_of(failures(), failures(), failures(), completions(), st.just(Due("e")), ENDS)
 STEPS = st.lists(st.tuples(st.floats(0, 1200), MESSAGES), min_size=20, max_size=60)
 
 
 def numbered(n: int, message: Any) -> Any:
     """Let failures come in order, but some of them twice, or late, from an attempt before."""
+    if isinstance(message, ExecutionFailed):
+        return replace(message, failure_id=f"f{n - 1}")
     if not isinstance(message, NodeFailed):
         return message
     again = n % 7 == 6
@@ -107,7 +123,7 @@ def test_recovery_is_bounded_whatever_it_hears(steps: list[tuple[float, Any]]) -
             verdicts += [m for m in sent if isinstance(m, RecoveryVerdict)]
             assert len(executions.project(state, recorded)) in (0, 2)
             events.append(event)
-        assert all(episode.attempt is not None for episode in state.episodes.values())
+        assert all(episode.attempt or episode.missed for episode in state.episodes.values())
     _check_bounds(events, verdicts, state)
 
 

@@ -14,9 +14,10 @@ from perdure_contracts.engine import (
     ExecutionCompleted,
     ExecutionFailed,
     NodeCompleted,
+    NodeErrored,
     NodeFailed,
     RecoveryVerdict,
-    VerdictApplied,
+    RetryNode,
 )
 from perdure_contracts.message import Envelope
 from perdure_contracts.recovery import (
@@ -326,20 +327,28 @@ def test_a_cancelled_execution_supersedes_what_was_planned() -> None:
 def test_a_verdict_that_the_engine_did_not_wait_for_supersedes_the_attempt() -> None:
     story = Story()
     story.hears(failed())
-    missed = VerdictApplied(
+    given_up = NodeErrored(
         execution_id="e",
         node_id="fetch",
         scope=(),
         run=1,
+        attempt=1,
+        error=DOWN,
+        step=1,
         failure_id="f1",
-        verdict="give_up",
-        by="clock",
     )
-    assert story.hears(replace(missed, by="recovery")) == []
-    assert story.hears(replace(missed, failure_id="other")) == []
-    assert kinds(story.hears(missed)) == ["AttemptFailed", "EpisodeClosed"]
+    assert story.hears(replace(given_up, failure_id="other")) == []
+    assert kinds(story.hears(given_up)) == ["AttemptFailed", "EpisodeClosed"]
     (row,) = story.table("recovery_attempts")
     assert row["status"] == "superseded"
+
+
+def test_a_failure_that_the_engine_handled_meanwhile_is_no_success_of_the_attempt() -> None:
+    story = Story()
+    story.hears(failed())
+    handled = completed(attempt=1, error_data={"count": 1})
+    assert kinds(story.hears(handled)) == ["AttemptFailed", "EpisodeClosed"]
+    assert story.lessons() == []
 
 
 def test_what_is_only_told_is_recorded_and_explained_but_not_tried() -> None:
@@ -353,12 +362,66 @@ def test_what_is_only_told_is_recorded_and_explained_but_not_tried() -> None:
 
 def test_a_verdict_that_comes_too_late_is_not_sent() -> None:
     story = Story()
-    _, refused, _ = story.after(seconds=11).hears(
-        failed(verdict_until=at(NOW + timedelta(seconds=10)))
-    )
+    _, refused = story.after(seconds=11).hears(late())
     assert isinstance(refused, AttemptRefused)
     assert (refused.rail, refused.answered) == ("wanted", False)
     assert story.verdicts() == []
+
+
+def ended_by(failure_id: str) -> ExecutionFailed:
+    return ExecutionFailed(
+        execution_id="e",
+        workflow_id="w",
+        workspace_id="ws",
+        status="ERROR",
+        error=DOWN,
+        node_id="fetch",
+        failure_id=failure_id,
+    )
+
+
+def late() -> NodeFailed:
+    return failed(verdict_until=at(NOW + timedelta(seconds=10)))
+
+
+def test_an_execution_that_ended_only_because_the_verdict_was_late_goes_on() -> None:
+    story = Story().after(seconds=30)
+    assert kinds(story.hears(late())) == ["FailureNoted", "AttemptRefused"]
+    (ordered,) = story.after(seconds=1).hears(ended_by("f1"))
+    assert isinstance(ordered, AttemptOrdered)
+    assert ordered.revives
+    again = [message for message in story.sent if isinstance(message, RetryNode)]
+    assert [(m.execution_id, m.node_id, m.asked_by) for m in again] == [("e", "fetch", "recovery")]
+    assert kinds(story.hears(completed(attempt=1, run=2))) == ["AttemptSucceeded"]
+    end = ExecutionCompleted(execution_id="e", workflow_id="w", result=None)
+    assert kinds(story.hears(end)) == ["EpisodeClosed"]
+    outcomes = [row["recovery_outcome"] for row in story.table("recovery_attempts")]
+    assert outcomes == ["refused:wanted", "recovered"]
+
+
+def test_a_revived_node_that_fails_again_is_a_new_episode() -> None:
+    story = Story().after(seconds=30)
+    story.hears(late())
+    story.hears(ended_by("f1"))
+    events = story.after(seconds=5).hears(failed("f2", run=2))
+    assert kinds(events) == ["AttemptFailed", "EpisodeClosed", "FailureNoted", "AttemptOrdered"]
+    assert story.lessons() == [False]
+
+
+@pytest.mark.parametrize("seconds", [1, 16 * 60])
+def test_an_execution_is_revived_neither_too_early_nor_too_late(seconds: int) -> None:
+    asked = replace(DOWN, retry_after_s=20.0)
+    story = Story().after(seconds=11)
+    story.hears(failed(error=asked, verdict_until=at(NOW + timedelta(seconds=10))))
+    assert kinds(story.after(seconds=seconds).hears(ended_by("f1"))) == ["EpisodeClosed"]
+
+
+def test_an_execution_that_ended_by_something_else_is_not_revived() -> None:
+    for end in (ended_by("other"), cancelled()):
+        story = Story().after(seconds=30)
+        story.hears(late())
+        assert kinds(story.hears(end)) == ["EpisodeClosed"]
+        assert not story.state.episodes
 
 
 def mode_facts(**modes: str) -> Facts:
