@@ -28,9 +28,10 @@ from perdure_common.decider import (
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.owner import Owner
-from perdure_common.shell.ports import Bus, Outbound, Record, Store
+from perdure_common.shell.ports import Bus, Headers, Outbound, Record, Store
 from perdure_common.shell.upkeep import Ground
 from perdure_contracts.message import NAMES, message
+from perdure_contracts.shell import Unpark
 
 TENANT = "00000000-0000-7000-8000-000000000001"
 PARTITIONS = 2
@@ -269,15 +270,31 @@ class Stage:
         body = codec.encode_body(command)
         await self.put("perdure.tally.commands.v1", command.account, body, id, partition)
 
+    async def unpark(self, account: str, action: str = "retry") -> None:
+        """Let a parked stream go on, as a person does."""
+        body = codec.encode_body(Unpark(stream=account, action=action))
+        topic = "perdure.tally.commands.v1"
+        await self.put(topic, account, body, f"unpark {account}", kind="shell.unpark.v1")
+
     async def put(
-        self, topic: str, key: str, body: bytes, id: str, partition: int | None = None
+        self,
+        topic: str,
+        key: str,
+        body: bytes,
+        id: str,
+        partition: int | None = None,
+        *,
+        kind: str = NAMES[Add],
+        source: str = "/outside",
+        more: Headers = (),
     ) -> None:
         headers = (
             ("ce_specversion", b"1.0"),
             ("ce_id", id.encode()),
-            ("ce_source", b"/outside"),
-            ("ce_type", NAMES[Add].encode()),
+            ("ce_source", source.encode()),
+            ("ce_type", kind.encode()),
             ("content-type", b"application/json"),
+            *more,
         )
         place = partition_of(key, PARTITIONS) if partition is None else partition
         results = await self._outside.send([Outbound(topic, place, body, key.encode(), headers)])

@@ -10,11 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from perdure_common.shell.ports import Bus, TopicPartition, Unreachable
+import structlog
+
+from perdure_common.shell.ports import Bus, TopicPartition
 from perdure_common.shell.shard import Shard
 
 GAP_WAIT = timedelta(seconds=60)
 """How long an open gap may hold back the wakes of a shard."""
+
+DUES_MAX = 500
+"""Wakes of one shard that fire in one turn; after an outage there may be any number."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -52,8 +59,8 @@ class Dues:
                 waiting = self._waiting[shard.id] = Waiting(shard)
             waiting.fresh.extend(shard.due(now))
             if waiting.asked and self._reached(waiting, now):
-                found.extend((shard, stream) for stream in waiting.asked)
-                waiting.asked, waiting.ends = [], None
+                found.extend((shard, stream) for stream in waiting.asked[:DUES_MAX])
+                del waiting.asked[:DUES_MAX]
         self._ask(now)
         return found
 
@@ -79,6 +86,7 @@ class Dues:
             return
         for waiting in asked:
             waiting.asked, waiting.fresh, waiting.asked_at = waiting.fresh, [], now
+            waiting.ends = None
         self._asking = asyncio.create_task(self._find_ends(asked))
 
     async def _find_ends(self, asked: list[Waiting]) -> None:
@@ -86,7 +94,8 @@ class Dues:
         everything = [place for each in places.values() for place in each]
         try:
             bounds = await self._bus.bounds(everything)
-        except Unreachable:
+        except Exception as error:  # whatever it was, the wakes must not wait for ever
+            log.warning("ends_unknown", error=repr(error))
             for waiting in asked:  # ask again at the next turn
                 waiting.fresh, waiting.asked = waiting.asked + waiting.fresh, []
             return

@@ -324,16 +324,16 @@ class Batch:
         elif stands is None or at < stands:
             part.commit.wakes[stream] = at
 
-    def wake(self, part: Part, stream: str, held: Held) -> None:
+    def wake(self, part: Part, taken: Taken, held: Held) -> None:
         """Fire a stream's wake if it is due, otherwise write down when it is."""
         assert held.decider is not None
+        stream = taken.stream
         at = held.decider.wake_at(held.state)
         if at is None or at > part.now:
             part.commit.wakes[stream] = at
             return
-        record = Record("", 0, 0, b"")
         part.commit.wakes[stream] = None
-        taken = Taken(record, None, None, Due(stream), held.decider, stream)
+        taken.command, taken.decider = Due(stream), held.decider
         self.apply(part, taken, held)
 
     # Refusing, burying, parking ------------------------------------------------------
@@ -372,7 +372,8 @@ class Batch:
             stream=stream,
             received_ms=record.timestamp_ms,
         )
-        place = f"dead-letter/{record.topic}/{record.partition}/{record.offset}"
+        # A stream for each: wakes have no offset, and offsets come again in a topic made anew.
+        place = f"dead-letter/{part.commit.shard}/{part.commit.next_seq + len(part.commit.rows)}"
         tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
         held = Held(None, None, 0, tenant_id)
         self._record(part, place, held, event, taken.envelope.id if taken.envelope else "")

@@ -25,7 +25,8 @@ log = structlog.get_logger(__name__)
 class Item:
     """Something for a batch: a record of a shard, or a wake (`due`).
 
-    `visited` says that its marks were moved, `fresh` that it was not had before.
+    `visited` says that its marks were moved, `fresh` that it was not had before, `settled`
+    that what came of it is written.
     """
 
     shard: Shard
@@ -33,6 +34,7 @@ class Item:
     due: bool = False
     visited: bool = False
     fresh: bool = True
+    settled: bool = False
 
     @property
     def place(self) -> tuple[str, int, int]:

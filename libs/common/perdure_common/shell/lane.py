@@ -143,10 +143,19 @@ class Lane:
         parked = await gather.unparking(shards, context.intake, context.store)
         items = [*parked, *items, *dues]
         if items:
-            await self._write(items)
+            try:
+                await self._write(items)
+            finally:
+                self._put_back(dues)
             self.stats.wakes += len(dues)
             if context.dues.pending() or any(s.inbox or s.waiting for s in shards):
                 self.poke.set()
+
+    def _put_back(self, dues: Sequence[Item]) -> None:
+        """Let the wakes that did not come to fire fall due again: they were taken out."""
+        for item in dues:
+            if not item.settled and not item.shard.lost:
+                item.shard.again([item.taken.stream])
 
     # Writing -----------------------------------------------------------------------
 
@@ -251,6 +260,7 @@ class Lane:
         for item in items:
             if not item.visited:
                 break
+            item.settled = True
             self._poison.pop(item.place, None)
             if not item.due and not item.taken.parked:
                 gather.drop(item.shard, item.taken.record)
@@ -273,13 +283,15 @@ class Lane:
         await self._prepare(batch, items)
         deadline = time.perf_counter() + BATCH_S
         queue: deque[Item] = deque(items)
+        moved = False
         while queue:
             later: deque[Item] = deque()
             missing: list[tuple[str, Lookup]] = []
             blocked: set[str] = set()
             for item in queue:
-                if not item.visited and time.perf_counter() > deadline and batch.parts:
+                if not item.visited and moved and time.perf_counter() > deadline:
                     break  # in order: nothing behind it is visited either
+                moved = True
                 if item.taken.stream and item.taken.stream in blocked:
                     later.append(item)
                     self._visit(batch, item)
@@ -352,10 +364,12 @@ class Lane:
                 self.poke.set()
         elif item.due:
             assert held is not None
+            if taken.stream in item.shard.parked or taken.stream in part.parked:
+                return  # it falls due again when the stream is let go
             if held.decider is None:
                 part.commit.wakes[taken.stream] = None
             else:
-                batch.wake(part, taken.stream, held)
+                batch.wake(part, taken, held)
         elif held is not None:
             self._apply(batch, part, item, held)
 

@@ -20,6 +20,9 @@ from perdure_common.shell.ports import (
 STREAMS_MAX = 2_000
 """Streams of one shard that stay in memory; the least recently used is dropped first."""
 
+HEAP_SLACK = 1_000
+"""Wakes that were moved or removed and may stay in the heap until they are cleared out."""
+
 UpsertKey = tuple[str, tuple[tuple[str, object], ...]]
 
 
@@ -220,3 +223,6 @@ class Shard:
             else:
                 self.wakes[stream] = at
                 heapq.heappush(self.heap, (at, stream))
+        if len(self.heap) > 2 * len(self.wakes) + HEAP_SLACK:
+            self.heap = [entry for entry in self.heap if self.wakes.get(entry[1]) == entry[0]]
+            heapq.heapify(self.heap)
