@@ -15,6 +15,7 @@ Streams: the execution id. Not one for each node, because the caps hold across a
 an execution, and only one stream can promise that. Patterns, modes and dead letters are
 small streams of their own, each whole in one file.
 
-Read next: decide.py (the story of a failure), guard.py (what forbids), project.py (what you
+Read next: decide.py (the story of a failure), outcomes.py (how it ends), guard.py (what
+forbids), project.py (what you
 can query).
 """

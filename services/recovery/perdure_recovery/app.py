@@ -34,10 +34,11 @@ from perdure_contracts.recovery import (
 
 from . import letters, modes, patterns
 from .api import ROWS, TABLES
-from .decide import decide, wake_at
+from .decide import decide
 from .evolve import evolve
 from .facts import execution_facts
 from .hear import DEAD_LETTERS, ENGINE_EVENTS, hear, stream_of
+from .outcomes import wake_at
 from .project import project
 from .route import route
 from .state import Execution

@@ -34,9 +34,9 @@ from perdure_contracts.recovery import (
     NoteOccurrence,
 )
 from perdure_recovery.app import executions
-from perdure_recovery.decide import CONFIRMED_AFTER
 from perdure_recovery.guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX
 from perdure_recovery.hear import hear
+from perdure_recovery.outcomes import CONFIRMED_AFTER
 from perdure_recovery.state import Execution
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -414,6 +414,15 @@ def test_an_execution_is_revived_neither_too_early_nor_too_late(seconds: int) ->
     story = Story().after(seconds=11)
     story.hears(failed(error=asked, verdict_until=at(NOW + timedelta(seconds=10))))
     assert kinds(story.after(seconds=seconds).hears(ended_by("f1"))) == ["EpisodeClosed"]
+
+
+def test_the_caps_bind_revivals_too() -> None:
+    story = Story().after(seconds=30)
+    story.hears(late())
+    for n in range(EXECUTION_ATTEMPTS_MAX):
+        until = at(story.now + timedelta(minutes=1))
+        story.hears(failed(f"g{n}", scope=(("each", n),), verdict_until=until))
+    assert "AttemptOrdered" not in kinds(story.hears(ended_by("f1")))
 
 
 def test_an_execution_that_ended_by_something_else_is_not_revived() -> None:

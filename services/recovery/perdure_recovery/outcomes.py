@@ -1,0 +1,192 @@
+"""What came of what recovery decided: attempts succeed, fail or come to nothing.
+
+Pure, like `decide`, which calls it. An episode is recovered when its node has completed and
+ten minutes, or the execution, have passed without the same failure.
+"""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from perdure_common.ids import derived
+from perdure_contracts.recovery import (
+    AttemptFailed,
+    AttemptOrdered,
+    AttemptSucceeded,
+    EpisodeClosed,
+    ExecutionEvent,
+    NoteCompletion,
+    NoteEnd,
+    NoteFailure,
+    NoteGivenUp,
+)
+
+from .explain import explain_decision, explain_outcome
+from .guard import capped
+from .instants import parsed, seconds_between, written
+from .state import Attempt, Episode, Execution, place, tried_on
+from .strategy import UNCHANGED, Plan
+
+CONFIRMED_AFTER = timedelta(minutes=10)
+"""How long a completed node must go on without the same failure to count as recovered."""
+REVIVED_WITHIN = timedelta(minutes=15)
+"""How long after a failure an execution that ended by it may still be made to go on."""
+
+
+def wake_at(state: Execution) -> datetime | None:
+    """Return when the next completed node counts as recovered."""
+    completed = [e.attempt.succeeded_at for e in state.episodes.values() if e.attempt]
+    return min((at + CONFIRMED_AFTER for at in completed if at), default=None)
+
+
+def completed(
+    state: Execution, command: NoteCompletion, now: datetime
+) -> tuple[ExecutionEvent, ...]:
+    """A node completed: the attempt that was open for it has succeeded."""
+    episode = state.episodes.get(place(command.node_id, command.scope))
+    if episode is None or episode.attempt is None or episode.attempt.succeeded_at is not None:
+        return ()
+    if episode.attempt.run != command.run:
+        return ()
+    if command.run == episode.failure.run and command.attempt <= episode.failure.attempt:
+        return ended(episode, now)  # the engine did not wait for the verdict
+    at = min(now, parsed(command.completed_at)) if command.completed_at else now
+    resolution_s = seconds_between(episode.failure.first_failed_at, at)
+    attempt = episode.attempt
+    return (
+        AttemptSucceeded(
+            attempt_id=attempt.attempt_id,
+            pattern_id=episode.failure.pattern_id,
+            teaches=attempt.strategy in UNCHANGED,
+            succeeded_at=written(at),
+            resolution_s=resolution_s,
+            explanation=explain_outcome(
+                episode.failure, attempt.number, attempt.reason, "succeeded", resolution_s
+            ),
+        ),
+    )
+
+
+def given_up(state: Execution, command: NoteGivenUp, now: datetime) -> tuple[ExecutionEvent, ...]:
+    """The engine gave a node up: if an attempt was ordered, its verdict came too late."""
+    for episode in state.episodes.values():
+        waiting = episode.attempt is not None and episode.attempt.succeeded_at is None
+        if waiting and episode.failure.failure_id == command.failure_id:
+            return ended(episode, now)
+    return ()
+
+
+def revival(
+    state: Execution, episode: Episode, command: NoteEnd, now: datetime
+) -> tuple[AttemptOrdered, ...]:
+    """Return the attempt that makes an execution go on which ended for want of a verdict."""
+    failure, missed = episode.failure, episode.missed
+    if missed is None or command.status != "ERROR" or command.failure_id != failure.failure_id:
+        return ()
+    since = now - parsed(failure.failed_at)
+    if not timedelta(seconds=missed.delay_s) <= since <= REVIVED_WITHIN:
+        return ()
+    node_attempts = state.tried.get(place(failure.node_id, failure.scope), 0)
+    if capped(node_attempts, tried_on(state, now)):
+        return ()
+    number = episode.retried + 1
+    reason = "the execution ended before the verdict came: run the node again, and go on from there"
+    plan = Plan(missed.strategy, reason, drawn_s=missed.drawn_s)
+    return (
+        AttemptOrdered(
+            failure_id=failure.failure_id,
+            attempt_id=derived("attempt", failure.failure_id, number, "revival"),
+            attempt_number=number,
+            strategy=plan.strategy,
+            delay_s=plan.delay_s,
+            drawn_s=plan.drawn_s,
+            probe=False,
+            reason=reason,
+            ordered_at=written(now),
+            explanation=explain_decision(failure, plan, number, None, doubtful=False),
+            revives=True,
+        ),
+    )
+
+
+def confirmed(state: Execution, now: datetime) -> tuple[ExecutionEvent, ...]:
+    """Ten minutes have passed since nodes completed: they are recovered."""
+    return tuple(
+        _recovered(episode, episode.attempt)
+        for _, episode in sorted(state.episodes.items())
+        if episode.attempt is not None
+        and episode.attempt.succeeded_at is not None
+        and now - episode.attempt.succeeded_at >= CONFIRMED_AFTER
+    )
+
+
+def ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[ExecutionEvent, ...]:
+    """Return what a new failure of the same node says about what was open before it."""
+    attempt = episode.attempt
+    if attempt is None:
+        return ended(episode, now)
+    same = episode.failure.pattern.signature == command.signature
+    if attempt.succeeded_at is not None:
+        return (_failed(episode, attempt, "relapsed", now),) if same else ended(episode, now)
+    if command.run != attempt.run:
+        return ended(episode, now)
+    failed = _failed(episode, attempt, "same_failure" if same else "other_failure", now)
+    return (failed,) if command.run == episode.failure.run else (failed, _closed(episode, now))
+
+
+def ended(episode: Episode, now: datetime) -> tuple[ExecutionEvent, ...]:
+    """Close an episode of which nothing more is heard."""
+    attempt = episode.attempt
+    if attempt is None:
+        return (_closed(episode, now),)
+    if attempt.succeeded_at is not None:
+        return (_recovered(episode, attempt),)
+    return _failed(episode, attempt, "superseded", now), _closed(episode, now)
+
+
+def _closed(episode: Episode, now: datetime) -> EpisodeClosed:
+    """Close an episode without success: its attempt came to nothing, or its verdict too late."""
+    last = episode.attempt or episode.missed
+    return EpisodeClosed(
+        episode_id=episode.failure.episode_id,
+        attempt_id=last.attempt_id if last else "",
+        outcome="superseded" if episode.attempt else "escalated",
+        attempts=episode.retried,
+        duration_s=seconds_between(episode.failure.first_failed_at, now),
+    )
+
+
+def _recovered(episode: Episode, attempt: Attempt) -> EpisodeClosed:
+    failure = episode.failure
+    duration_s = seconds_between(
+        failure.first_failed_at, attempt.succeeded_at or attempt.ordered_at
+    )
+    return EpisodeClosed(
+        episode_id=failure.episode_id,
+        attempt_id=attempt.attempt_id,
+        outcome="recovered",
+        attempts=episode.retried,
+        duration_s=duration_s,
+        explanation=explain_outcome(
+            failure, attempt.number, attempt.reason, "recovered", duration_s
+        ),
+    )
+
+
+def _failed(
+    episode: Episode,
+    attempt: Attempt,
+    outcome: Literal["same_failure", "other_failure", "superseded", "relapsed"],
+    now: datetime,
+) -> AttemptFailed:
+    spent_s = seconds_between(episode.failure.first_failed_at, now)
+    return AttemptFailed(
+        attempt_id=attempt.attempt_id,
+        pattern_id=episode.failure.pattern_id,
+        teaches=outcome == "same_failure" and attempt.strategy in UNCHANGED,
+        outcome=outcome,
+        failed_at=written(now),
+        resolution_s=spent_s,
+        explanation=explain_outcome(
+            episode.failure, attempt.number, attempt.reason, outcome, spent_s
+        ),
+    )
