@@ -16,6 +16,5 @@ an execution, and only one stream can promise that. Patterns, modes and dead let
 small streams of their own, each whole in one file.
 
 Read next: decide.py (the story of a failure), outcomes.py (how it ends), guard.py (what
-forbids), project.py (what you
-can query).
+forbids), project.py (what you can query).
 """

@@ -59,9 +59,6 @@ def decide(
             assert_never(command)
 
 
-# A failure ------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Decision:
     """A plan and what the guard rails said: `rail` is None when the plan is carried out.
