@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from perdure_contracts.message import NAMES
-from perdure_contracts.shell import CommandRejected, DeadLettered, StreamUnparked
+from perdure_contracts.shell import CommandRejected, DeadLettered
 
 from perdure_common.decider import (
     Decider,
@@ -35,8 +35,8 @@ from perdure_common.shell.effects import (
 from perdure_common.shell.intake import Link, Registry, Taken, hearing
 from perdure_common.shell.ports import (
     Delivery,
+    Headers,
     JournalRow,
-    ParkedMessage,
     Record,
     ShardCommit,
     Snapshot,
@@ -45,6 +45,11 @@ from perdure_common.shell.shard import Held, Sending, Shard, Upserts
 
 SNAPSHOT_EVERY = 200
 """Events of one stream after which its state is written down again."""
+
+
+KEPT_BYTES_MAX = 1_200_000
+"""The largest record that a dead letter keeps whole: base64 makes 1.6 MB of it. A larger one
+(a compressed batch may hold one) stays in its topic as long as that keeps it."""
 
 
 class NeedsFacts(Exception):
@@ -89,7 +94,7 @@ class Part:
     sending: list[Sending] = field(default_factory=list[Sending])
     touched: set[str] = field(default_factory=set[str])
     parked: dict[str, int] = field(default_factory=dict[str, int])
-    flushed: bool = False
+    draining: dict[str, str | None] = field(default_factory=dict[str, str | None])
 
 
 @dataclass
@@ -103,6 +108,16 @@ class Counts:
     gaps: int = 0
     dead_letters: int = 0
     passed_over: int = 0
+
+
+def _kept(record: Record, reason: str) -> tuple[str, bytes, bytes | None, Headers]:
+    """Return the reason, value, key and headers for a dead letter, cut to what can be sent."""
+    value, key, headers = record.value, record.key, record.headers
+    size = len(value) + len(key or b"") + sum(len(n) + len(raw) for n, raw in headers)
+    if size <= KEPT_BYTES_MAX:
+        return reason, value, key, headers
+    reason = f"{reason}; of its {size:,} bytes only the first of its value are kept here"
+    return reason, value[: KEPT_BYTES_MAX // 2], None, ()
 
 
 class Batch:
@@ -194,6 +209,8 @@ class Batch:
             Poisoned: The core failed; the batch must be dropped and go without the item.
         """
         try:
+            if held.broken is not None:
+                raise held.broken
             self._apply(part, taken, held)
         except NeedsFacts:
             raise
@@ -219,7 +236,7 @@ class Batch:
         part.touched.add(taken.stream)
         held.decider = decider
         for event in decided:
-            self._record(part, taken.stream, held, event, cause)
+            self.record(part, taken.stream, held, event, cause)
         self._wake(part, taken.stream, held)
         nothing = not decided and taken.record.topic in self._service.foreign
         if taken.outsider is not None and not nothing:  # what matched nothing may match later
@@ -228,7 +245,7 @@ class Batch:
                 "version": held.version,
                 "events": [NAMES[type(event)] for event in decided],
             }
-            self._deliver(part, taken.outsider, fields)
+            self.deliver(part, taken.outsider, fields)
 
     def _facts(self, decider: Decider[Any, Any, Any], held: Held, command: object) -> Facts:
         lookups = decider.facts(held.state, command)
@@ -240,14 +257,15 @@ class Batch:
             raise NeedsFacts(missing)
         return {name: self.facts[key] for name, key in keys.items()}
 
-    def _deliver(
+    def deliver(
         self, part: Part, outsider: tuple[str, str, str], fields: Mapping[str, object]
     ) -> None:
+        """Remember an outsider's message and what became of it."""
         tenant_id, source, message_id = outsider
         text = codec.answer(fields)
         part.commit.deliveries.append(Delivery(tenant_id, source, message_id, text))
 
-    def _record(self, part: Part, stream: str, held: Held, event: Any, cause: str) -> None:
+    def record(self, part: Part, stream: str, held: Held, event: Any, cause: str) -> None:
         """Write one event down: its row, its state, its rows of tables, its messages."""
         commit = part.commit
         held.version += 1
@@ -336,7 +354,7 @@ class Batch:
         taken.command, taken.decider = Due(stream), held.decider
         self.apply(part, taken, held)
 
-    # Refusing, burying, parking ------------------------------------------------------
+    # Refusing and burying ------------------------------------------------------------
 
     def refuse(self, part: Part, taken: Taken, held: Held, rejected: Rejected) -> None:
         """Journal a refusal on the command's stream, and answer it."""
@@ -351,24 +369,25 @@ class Batch:
                 code=rejected.code,
                 reason=scrub_text(rejected.reason),
             )
-            self._record(part, taken.stream, held, event, taken.envelope.id)
+            self.record(part, taken.stream, held, event, taken.envelope.id)
         if taken.outsider is not None:
             refusal = {"code": rejected.code, "reason": scrub_text(rejected.reason)}
-            self._deliver(part, taken.outsider, {"stream": taken.stream, "rejected": refusal})
+            self.deliver(part, taken.outsider, {"stream": taken.stream, "rejected": refusal})
 
     def bury(self, part: Part, taken: Taken, rejected: Rejected, stream: str = "") -> None:
         """Keep a record as a dead letter; its neighbours go on."""
         self.counts.dead_letters += 1
         record = taken.record
+        reason, value, key, headers = _kept(record, scrub_text(rejected.reason))
         event = DeadLettered(
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
             code=rejected.code,
-            reason=scrub_text(rejected.reason),
-            value=record.value,
-            key=record.key,
-            headers=record.headers,
+            reason=reason,
+            value=value,
+            key=key,
+            headers=headers,
             stream=stream,
             received_ms=record.timestamp_ms,
         )
@@ -376,33 +395,7 @@ class Batch:
         place = f"dead-letter/{part.commit.shard}/{part.commit.next_seq + len(part.commit.rows)}"
         tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
         held = Held(None, None, 0, tenant_id)
-        self._record(part, place, held, event, taken.envelope.id if taken.envelope else "")
-
-    def park(self, part: Part, taken: Taken, poisoned: Rejected | None = None) -> None:
-        """Put a message behind its parked stream; the first one, `poisoned`, parks it."""
-        stream = taken.stream
-        n = 1 + part.parked.get(stream, part.shard.parked.get(stream, 0))
-        part.parked[stream] = n
-        raw = codec.pack_record(taken.record)
-        part.commit.parked.append(ParkedMessage(stream, n, raw))
-        if poisoned is not None:
-            self.bury(part, taken, poisoned, stream)
-
-    def unpark(self, part: Part, taken: Taken, held: Held, action: str) -> None:
-        """Take a message out from behind its stream; the last one ends the parking."""
-        part.commit.unparked.append((taken.stream, taken.parked))
-        if taken.parked >= part.parked.get(taken.stream, part.shard.parked[taken.stream]):
-            part.touched.add(taken.stream)
-            event = StreamUnparked(stream=taken.stream, action=action)
-            self._record(part, taken.stream, held, event, "")
-
-    def is_parked(self, part: Part, taken: Taken) -> bool:
-        """Return whether the item has to queue behind its stream."""
-        stream = taken.stream
-        if not taken.parked and (stream in part.shard.parked or stream in part.parked):
-            passes = taken.decider.passes if taken.decider is not None else ()
-            return not isinstance(taken.command, passes)
-        return False
+        self.record(part, place, held, event, taken.envelope.id if taken.envelope else "")
 
     # Snapshots ---------------------------------------------------------------------
 

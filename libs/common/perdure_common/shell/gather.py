@@ -4,9 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-import structlog
-
-from perdure_common.decider import Rejected
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Intake, NewerType, Taken
 from perdure_common.shell.ports import Record, Store, Unreachable
@@ -17,8 +14,6 @@ RECORDS_MAX = 500
 
 DRAIN_MAX = 100
 """Parked messages that are taken out at once."""
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -64,10 +59,6 @@ def waiting(
             except NewerType as error:
                 stopped(shard, str(error))
                 break
-            except Exception as error:
-                log.exception("record_not_taken", topic=record.topic, offset=record.offset)
-                reason = f"it could not be read: {type(error).__name__}"
-                items.append(Item(shard, Taken(record, bad=Rejected(reason, "unreadable"))))
     return [item for item in items if not item.shard.lost]
 
 
@@ -79,7 +70,12 @@ def wakes(dues: Iterable[tuple[Shard, str]]) -> list[Item]:
     ]
 
 
-async def unparking(shards: Iterable[Shard], intake: Intake, store: Store) -> list[Item]:
+async def unparking(
+    shards: Iterable[Shard],
+    intake: Intake,
+    store: Store,
+    stopped: Callable[[Shard, str], None],
+) -> list[Item]:
     """Return the messages that were let go behind parked streams."""
     items: list[Item] = []
     for shard in list(shards):
@@ -89,12 +85,18 @@ async def unparking(shards: Iterable[Shard], intake: Intake, store: Store) -> li
             except Unreachable:
                 continue
             for message in parked:
+                if message.n <= 0:  # that a person let it go
+                    continue
                 record = codec.unpack_record(message.raw)
-                taken = intake.take(record) if record.topic else Taken(record)
+                try:
+                    taken = intake.take(record) if record.topic else Taken(record)
+                except NewerType as error:
+                    stopped(shard, str(error))
+                    break
                 taken.stream, taken.parked = stream, message.n
                 taken.link, taken.outsider = None, None  # settled when it was parked
                 items.append(Item(shard, taken))
-    return items
+    return [item for item in items if not item.shard.lost]
 
 
 def drop(shard: Shard, record: Record) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import structlog
 from perdure_contracts import cloudevents
 from perdure_contracts.message import NAMES, TYPES, Envelope
 from perdure_contracts.shell import Resend, Tail, Unpark
@@ -16,6 +17,8 @@ from perdure_common.decider import Decider, Rejected, Service
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Heard, Record
+
+log = structlog.get_logger(__name__)
 
 BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, Unpark)}
 
@@ -121,6 +124,18 @@ class Intake:
             event = cloudevents.decode(record.headers, record.value)
         except cloudevents.CloudEventError as error:
             return Taken(record, bad=Rejected(str(error), error.code))
+        try:
+            return self._taken(record, event)
+        except NewerType:
+            raise
+        except Exception as error:
+            log.exception("record_not_taken", topic=record.topic, offset=record.offset)
+            reason = f"it could not be read: {type(error).__name__}"
+            # Its number counts as heard, or its source would send it again for ever.
+            link = None if record.topic in self._service.foreign else self._link(record, event)
+            return Taken(record, link=link, bad=Rejected(reason, "unreadable"))
+
+    def _taken(self, record: Record, event: cloudevents.CloudEvent) -> Taken:
         foreign = record.topic in self._service.foreign
         link = None if foreign else self._link(record, event)
         envelope = Envelope(

@@ -18,7 +18,7 @@ from perdure_contracts.shell import Resend
 from perdure_common import fault
 from perdure_common.decider import Lookup, Rejected, Row
 from perdure_common.scrub import scrub_text
-from perdure_common.shell import codec, gather, remake
+from perdure_common.shell import codec, gather, parking, remake
 from perdure_common.shell.due import Dues
 from perdure_common.shell.fold import (
     Batch,
@@ -140,7 +140,7 @@ class Lane:
         shards = self.shards.values()
         items = gather.waiting(shards, context.intake, context.stopped)
         dues = gather.wakes(context.dues.ready(shards, context.now()))
-        parked = await gather.unparking(shards, context.intake, context.store)
+        parked = await gather.unparking(shards, context.intake, context.store, context.stopped)
         items = [*parked, *items, *dues]
         if items:
             try:
@@ -148,7 +148,8 @@ class Lane:
             finally:
                 self._put_back(dues)
             self.stats.wakes += len(dues)
-            if context.dues.pending() or any(s.inbox or s.waiting for s in shards):
+            left = any(s.inbox or s.waiting or s.draining for s in shards)
+            if left or context.dues.pending():
                 self.poke.set()
 
     def _put_back(self, dues: Sequence[Item]) -> None:
@@ -185,7 +186,11 @@ class Lane:
                 if len(items) > 1:
                     half = len(items) // 2
                     await self._write(items[:half])
+                    if not all(item.settled or item.shard.lost for item in items[:half]):
+                        return  # in order: what is left comes with the next batch
                     items = [item for item in items[half:] if not item.shard.lost]
+                elif not items or items[0].place in self._poison:
+                    raise  # not even the dead letter is taken
                 else:
                     self._blame(items[0], "data_refused", str(refused))
             except Fenced as fenced:
@@ -254,6 +259,7 @@ class Lane:
         """Take over what was written, and send what it says."""
         for part in batch.parts.values():
             shard = part.shard
+            shard.drains(part.draining)
             shard.absorb(part.commit, part.lazy, flushed=False)
             shard.unsent.extend(part.sending)
             shard.trim()
@@ -315,9 +321,11 @@ class Lane:
         wanted: dict[str, Shard] = {}
         for item in items:
             stream, shard = item.taken.stream, item.shard
-            if not stream or stream in shard.streams:
-                if stream:
-                    shard.streams.move_to_end(stream)
+            if not stream or item.taken.unpark is not None:
+                continue
+            known = shard.streams.get(stream)
+            if known is not None and known.broken is None:
+                shard.streams.move_to_end(stream)
                 continue
             decider = item.taken.decider
             new = decider is not None and isinstance(item.taken.command, decider.creates)
@@ -348,7 +356,10 @@ class Lane:
         part, taken = batch.part(item.shard), item.taken
         held = item.shard.streams.get(taken.stream) if taken.stream else None
         poison = self._poison.get(item.place)
-        if taken.passed_over or not item.fresh:
+        if taken.parked:
+            assert held is not None
+            self._let_go(batch, part, item, held)
+        elif taken.passed_over or not item.fresh:
             batch.counts.passed_over += 1
         elif poison is not None:
             self._park(batch, part, item, poison)
@@ -359,45 +370,54 @@ class Lane:
         elif taken.resend is not None:
             self._context.resend(taken.resend)
         elif taken.unpark is not None:
-            if taken.stream in item.shard.parked:
-                item.shard.draining[taken.stream] = taken.unpark.action
-                self.poke.set()
+            parking.begin(part, taken)
         elif item.due:
             assert held is not None
             if taken.stream in item.shard.parked or taken.stream in part.parked:
                 return  # it falls due again when the stream is let go
+            if held.broken is not None:
+                raise Poisoned(taken, held.broken)
             if held.decider is None:
                 part.commit.wakes[taken.stream] = None
             else:
                 batch.wake(part, taken, held)
-        elif held is not None:
+        else:
+            assert held is not None
             self._apply(batch, part, item, held)
 
     def _apply(self, batch: Batch, part: Part, item: Item, held: Held) -> None:
         taken = item.taken
-        if batch.is_parked(part, taken):
-            batch.park(part, taken)
-        elif taken.parked:
-            action = item.shard.draining.get(taken.stream, "retry")
-            if action == "drop":
-                item.shard.draining[taken.stream] = "retry"
+        if batch.repeated(part, taken):
+            return
+        if parking.is_parked(part, taken):
+            parking.park(batch, part, taken)
+        else:
+            batch.apply(part, taken, held)
+
+    def _let_go(self, batch: Batch, part: Part, item: Item, held: Held) -> None:
+        """Do what a message asks for that waited behind its parked stream."""
+        taken, action = item.taken, parking.action(part, item.taken.stream)
+        if action is None:
+            return  # one before it is poison still
+        if action != "drop":
+            if item.place in self._poison:
+                parking.stop(part, taken.stream)
+                return
+            if taken.bad is not None:
+                batch.bury(part, taken, taken.bad)
             elif taken.command is not None:  # a parked wake comes again by itself
                 batch.apply(part, taken, held)
-            batch.unpark(part, taken, held, action)
-        elif not batch.repeated(part, taken):
-            batch.apply(part, taken, held)
+        parking.unpark(batch, part, taken, held)
 
     def _park(self, batch: Batch, part: Part, item: Item, poison: Rejected) -> None:
         """Park the stream of an item on which the core failed, or bury the item."""
         taken = item.taken
-        if taken.parked:
-            item.shard.draining.pop(taken.stream, None)  # it stays where it is
-        elif not taken.stream:
+        if not taken.stream:
             batch.bury(part, taken, poison)
-        elif batch.is_parked(part, taken):
-            batch.park(part, taken)
+        elif parking.is_parked(part, taken):
+            parking.park(batch, part, taken)
         else:
-            batch.park(part, taken, poison)
+            parking.park(batch, part, taken, poison)
 
     async def _look_up(self, batch: Batch, missing: Sequence[tuple[str, Lookup]]) -> None:
         """Find the rows that commands need, one query for each kind and tenant."""

@@ -31,7 +31,7 @@ from perdure_common.shell.ports import (
     Unreachable,
 )
 from perdure_common.shell.publisher import Publisher
-from perdure_common.shell.shard import Sending, Shard
+from perdure_common.shell.shard import DROPPING, GOING, Sending, Shard
 from perdure_common.shell.upkeep import Ground, Upkeep
 
 FETCH_MAX = 2_000
@@ -236,6 +236,7 @@ class Owner:
             if before is not None and before.epoch + 1 == shard.epoch:
                 shard.streams = before.streams  # nobody wrote in between
             await self._remake(shard)
+            await self._resume_draining(shard)
             claimed.append(shard)
         claimed = [s for s in claimed if s.id in self._wanted]  # else it was taken meanwhile
         for shard in claimed:
@@ -262,6 +263,13 @@ class Owner:
         for stream, held in streams.items():
             if held.decider is not None:
                 shard.hold(stream, held)
+
+    async def _resume_draining(self, shard: Shard) -> None:
+        """Go on with parked streams that a person let go before the last owner ended."""
+        for stream in shard.parked:
+            first = await self._store.parked(stream, 1)
+            if first and first[0].n <= GOING:
+                shard.draining[stream] = "drop" if first[0].n == DROPPING else "retry"
 
     def _lane_of(self, shard: str) -> Lane:
         return self.lanes[int(shard.rpartition("/")[2]) % len(self.lanes)]

@@ -79,7 +79,16 @@ async def load(registry: Registry, store: Store, streams: Mapping[str, int]) -> 
     stale = {s: 0 for s, (snapshot, _) in found.items() if not usable(registry, snapshot)}
     if stale:
         found = {**found, **await store.load(stale)}
-    return {stream: restore(registry, *found.get(stream, (None, ()))) for stream in streams}
+    return {stream: _restored(registry, *found.get(stream, (None, ()))) for stream in streams}
+
+
+def _restored(registry: Registry, snapshot: Snapshot | None, rows: Sequence[JournalRow]) -> Held:
+    """Return a stream as it stands, `broken` if it cannot be folded: others must go on."""
+    try:
+        return restore(registry, snapshot, rows)
+    except Exception as error:
+        version = rows[-1].version if rows else snapshot.version if snapshot else 0
+        return Held(None, None, version, rows[-1].tenant_id if rows else "", broken=error)
 
 
 async def remake(

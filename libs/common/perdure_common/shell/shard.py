@@ -23,18 +23,25 @@ STREAMS_MAX = 2_000
 HEAP_SLACK = 1_000
 """Wakes that were moved or removed and may stay in the heap until they are cleared out."""
 
+GOING, DROPPING = 0, -1
+"""Numbers behind a parked stream under which it stands that a person let it go."""
+
 UpsertKey = tuple[str, tuple[tuple[str, object], ...]]
 
 
 @dataclass(slots=True)
 class Held:
-    """A stream in memory: its state after `version`; `decider` is None before any event."""
+    """A stream in memory: its state after `version`; `decider` is None before any event.
+
+    `broken` says why its state cannot be had: its messages must wait for a person.
+    """
 
     decider: Decider[Any, Any, Any] | None
     state: Any
     version: int
     tenant_id: str
     snapshot_version: int = 0
+    broken: Exception | None = None
 
 
 @dataclass(slots=True)
@@ -187,6 +194,14 @@ class Shard:
             at = self.wakes.get(stream)
             if at is not None:
                 heapq.heappush(self.heap, (at, stream))
+
+    def drains(self, actions: Mapping[str, str | None]) -> None:
+        """Take over which parked streams are let go, and which (None) no more."""
+        for stream, action in actions.items():
+            if action is None:
+                self.draining.pop(stream, None)
+            else:
+                self.draining[stream] = action
 
     def absorb(self, commit: ShardCommit, lazy: Iterable[Upsert], flushed: bool) -> None:
         """Take over the marks of a batch that was written.
