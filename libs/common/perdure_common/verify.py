@@ -107,27 +107,34 @@ async def published(
     bus = KafkaBus(bootstrap, f"verify-{service.name}", prefix)
     found: list[Violation] = []
     try:
-        async with connected(url) as connection:
-            rows = await connection.fetch(
-                f"SELECT id, published_seq FROM {quoted(service.name)}.shard ORDER BY id"
-            )
-        topics: dict[TopicPartition, dict[str, list[int]]] = {}
-        for row in rows:
-            made, _ = await remake.remake(Registry(service), store, row["id"], 0, partitions)
-            sent = [(seq, r) for seq, r in made.sent if codec.header(r.headers, "x-prev")]
-            wanted = _by_place((r for seq, r in sent if seq <= row["published_seq"]))
-            known = _by_place(r for _, r in sent)
-            source = codec.source_of(service.name, row["id"])
-            for place, numbers in wanted.items():
-                if place not in topics:
-                    topics[place] = await _numbers(bus, place)
-                there = topics[place].get(source, [])
+        # In this order: what was published by now must be there, and what is there then must
+        # be in the journal after that, however much goes on meanwhile.
+        marks, places = await _marks(service, url)
+        there = {place: await _numbers(bus, place) for place in places}
+        for shard, published_seq in marks.items():
+            made, _ = await remake.remake(Registry(service), store, shard, 0, partitions)
+            numbered = [(q, r) for q, r in made.sent if codec.header(r.headers, "x-prev")]
+            wanted = _by_place(r for seq, r in numbered if seq <= published_seq)
+            known = _by_place(r for _, r in numbered)
+            source = codec.source_of(service.name, shard)
+            for place, numbers in known.items():
                 where = f"{place[0]}/{place[1]} from {source}"
-                found.extend(_compare(where, numbers, there, set(known.get(place, ()))))
+                read = there.get(place, {}).get(source, [])
+                found.extend(_compare(where, wanted.get(place, []), read, set(numbers)))
     finally:
         await bus.close()
         await store.close()
     return found[:VIOLATIONS_MAX]
+
+
+async def _marks(service: Service, url: str) -> tuple[dict[str, int], list[TopicPartition]]:
+    """Return how far each shard has published, and the places that anything was sent to."""
+    schema = quoted(service.name)
+    async with connected(url) as connection:
+        shards = await connection.fetch(f"SELECT id, published_seq FROM {schema}.shard")
+        sent = await connection.fetch(f"SELECT DISTINCT topic, partition FROM {schema}.sent")
+    marks = {str(row["id"]): int(row["published_seq"]) for row in shards}
+    return marks, [(str(row["topic"]), int(row["partition"])) for row in sent]
 
 
 def _by_place(records: Iterable[Outbound]) -> dict[TopicPartition, list[int]]:
