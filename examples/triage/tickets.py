@@ -12,7 +12,7 @@ import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 PORT = 8099
 REFUSALS = 2
@@ -62,7 +62,6 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers one connection."""
 
-    server: Server
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -70,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/tickets":
             self._answer(404, {"error": "there is only /tickets"})
             return
-        self._answer(200, {"tickets": self.server.tickets.all()})
+        self._answer(200, {"tickets": self._tickets().all()})
 
     def do_POST(self) -> None:
         """Make a ticket, or fail."""
@@ -88,13 +87,17 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(400, {"error": "send the header Idempotency-Key"})
             return
         try:
-            body = json.loads(raw)
+            body: Any = json.loads(raw)
         except ValueError:
             body = None
         if not isinstance(body, dict):
             self._answer(400, {"error": "send a JSON object"})
             return
-        self._answer(*self.server.tickets.post(key, body))
+        self._answer(*self._tickets().post(key, cast("dict[str, Any]", body)))
+
+    def _tickets(self) -> Tickets:
+        assert isinstance(self.server, Server)
+        return self.server.tickets
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()

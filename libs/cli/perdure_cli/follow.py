@@ -101,7 +101,11 @@ class LiveStage(AbstractContextManager["LiveStage"]):
 
     def update(self, pictures: Sequence[Picture]) -> None:
         """Draw the pictures as they are now."""
-        self._live.update(Group(*(drawn(picture) for picture in pictures)), refresh=True)
+        self._live.update(self.draw(pictures), refresh=True)
+
+    def draw(self, pictures: Sequence[Picture]) -> RenderableType:
+        """Return what the pictures look like."""
+        return Group(*(drawn(picture) for picture in pictures))
 
 
 def drawn(picture: Picture) -> RenderableType:
@@ -186,10 +190,14 @@ class PlainStage(AbstractContextManager["PlainStage"]):
     def update(self, pictures: Sequence[Picture]) -> None:
         """Print what has changed since the last time."""
         for picture in pictures:
-            for key, text in changes(picture):
+            for key, text in self.changes(picture):
                 if key not in self._said:
                     self._said.add(key)
                     self._write(f"{datetime.now(UTC).astimezone():%H:%M:%S.%f}"[:12] + f"  {text}")
+
+    def changes(self, picture: Picture) -> Iterable[tuple[tuple[object, ...], str]]:
+        """Return everything that can be told of a picture, each with a key of its own."""
+        return changes(picture)
 
 
 def changes(picture: Picture) -> Iterable[tuple[tuple[object, ...], str]]:

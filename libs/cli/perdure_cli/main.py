@@ -17,6 +17,7 @@ from rich.table import Table
 from perdure_cli import (
     checks,
     dead_letters,
+    demo,
     executions,
     platform,
     recovery,
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(demo.demo)
 app.command()(running.run)
 app.command()(running.trigger)
 app.command()(status.status)

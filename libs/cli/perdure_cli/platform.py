@@ -201,11 +201,19 @@ class Platform:
         )
         self._said(f"starting {', '.join(self.names)}")
         ready = asyncio.create_task(self._announce(self.running))
+        ready.add_done_callback(self._announced)
         try:
             await self._supervisor.run()
         finally:
             ready.cancel()
-            await asyncio.gather(ready, return_exceptions=True)
+            await asyncio.wait((ready,))
+        if not ready.cancelled():
+            ready.result()
+
+    def _announced(self, task: asyncio.Task[None]) -> None:
+        """Stop everything when a service does not become ready; `run` raises the reason."""
+        if not task.cancelled() and task.exception() is not None:
+            self.request_stop()
 
     async def _announce(self, running: Running) -> None:
         """Write the platform down once every service is ready."""
