@@ -267,23 +267,24 @@ async def test_every_fault_of_a_definition_is_named_with_its_place(
     await neighbour()
 
 
-@pytest.mark.parametrize(
-    ("about", "expression", "code"),
-    [
-        ("work", "$json.list.map(a => $json.list.map(b => $json.list.map(c => a + b + c)))",
-         "expression_fuel"),
-        ("memory", "'x'.repeat(2000000000)", "expression_output"),
-    ],
-)  # fmt: skip
+BOMBS = {
+    "work": ("$json.list.map(a => $json.list.map(b => $json.list.map(c => a + b + c)))", "fuel"),
+    "memory": ("'x'.repeat(2000000000)", "fuel"),
+    "result": ("$json.list.map(a => $json.list.map(b => $json.list))", "output"),
+}
+
+
+@pytest.mark.parametrize("about", BOMBS)
 async def test_an_expression_bomb_fails_its_own_node_only(
-    stage: Stage, neighbour: Callable[[], Any], about: str, expression: str, code: str
+    stage: Stage, neighbour: Callable[[], Any], about: str
 ) -> None:
+    expression, kind = BOMBS[about]
     bomb = chain(
         f"bomb-{about}", node("boom", "ACTION.SET", values={"a": f"{{{{ {expression} }}}}"})
     )
     row, error = await end_of(stage, bomb, {"list": list(range(300))})
     assert row["status"] == "ERROR"
-    assert (error["type"], error["node_id"]) == (code, "boom")
+    assert (error["type"], error["node_id"]) == (f"expression_{kind}", "boom")
     assert len(error["message"]) > 20
     await neighbour()
 

@@ -25,6 +25,7 @@ import httpx
 import psutil
 from perdure_common import migrate
 from perdure_common.adapters.kafka import KafkaBus
+from perdure_common.embedded import Phase
 from perdure_common.embedded.lifeline import tied
 from perdure_common.ids import partition_of, sha256_of_json
 from perdure_common.shell import codec
@@ -45,6 +46,9 @@ MODULES = {
 }
 PARTITIONS = 4
 PATIENCE_S = 90.0
+PATIENT = {"PERDURE_VERDICT_WAIT_S": "60"}
+"""A killed recovery is away for some ten seconds; what waits for it should not fail meanwhile."""
+
 MANUAL = "perdure.trigger.manual"
 SOURCE = "/tests"
 ENDED = ("SUCCESS", "ERROR", "CANCELED", "TIMEOUT")
@@ -81,7 +85,7 @@ class Stage:
 
     ground: Ground
     allow: Sequence[str] = ()
-    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    settings: Mapping[str, str] = field(default_factory=lambda: PATIENT)
     names: Sequence[str] = tuple(MODULES)
     processes: dict[str, subprocess.Popen[bytes]] = field(
         default_factory=dict[str, "subprocess.Popen[bytes]"]
@@ -189,6 +193,16 @@ class Stage:
         victim.kill()
         gone, _ = await asyncio.to_thread(psutil.wait_procs, [victim], 10.0)
         return Kill(name, pid, bool(gone), running)
+
+    async def until_served(self, name: str) -> None:
+        """Wait until the keeper has started a killed server again."""
+
+        async def back() -> bool:
+            assert self.ground.embedded is not None
+            state = await asyncio.to_thread(self.ground.embedded.status)
+            return state.phase is Phase.READY and psutil.pid_exists(self.ground.server_pid(name))
+
+        await self.until(back, f"{name} to come back")
 
     async def until_ready(self, names: Iterable[str] = (), limit_s: float = PATIENCE_S) -> None:
         """Wait until services say that they can work."""

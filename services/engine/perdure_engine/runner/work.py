@@ -370,7 +370,7 @@ class Work:
             ("ce_type", NAMES[DeadLettered].encode()),
             ("content-type", b"application/json"),
         )
-        place = record.partition % self.partitions
+        place = partition_of(TASKS, self.partitions)  # where recovery looks for it
         outbound = Outbound(f"{TASKS}.dlt", place, codec.encode_body(letter), None, headers)
         run = Run(_NOBODY, "", record, claimed=False)
         self._answers.append((run, outbound))
