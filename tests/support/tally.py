@@ -247,12 +247,12 @@ class Stage:
         self.names = 0
         self._outside = bus("outside")
 
-    def process(self, service: Service) -> "Process":
+    def process(self, service: Service, lanes: int = 2) -> "Process":
         """Start a process that runs the service."""
         self.names += 1
         name = f"{service.name}-{self.names}"
         store, bus = self.store(service.name), self.bus(name)
-        ground = Ground(store, bus, virtual_time.now, name, TENANT, PARTITIONS, lanes=2)
+        ground = Ground(store, bus, virtual_time.now, name, TENANT, PARTITIONS, lanes)
         owner, stop = Owner(service, ground), asyncio.Event()
         return Process(owner, store, bus, stop, asyncio.create_task(owner.run(stop)))
 

@@ -188,14 +188,12 @@ class Batch:
             heard.gap = max(known.gap if known else 0, taken.tail.last)
             part.commit.heard[key] = heard
 
-    def repeated(self, part: Part, taken: Taken) -> bool:
+    def repeated(self, taken: Taken) -> bool:
         """Return whether an outsider's message was delivered before."""
         key = taken.outsider
         if key is None:
             return False
-        known = key in self.delivered or any(
-            (d.tenant_id, d.source, d.id) == key for d in part.commit.deliveries
-        )
+        known = key in self.delivered
         self.counts.duplicates += known
         return known
 
@@ -264,6 +262,7 @@ class Batch:
         tenant_id, source, message_id = outsider
         text = codec.answer(fields)
         part.commit.deliveries.append(Delivery(tenant_id, source, message_id, text))
+        self.delivered[outsider] = text  # in every shard of the batch
 
     def record(self, part: Part, stream: str, held: Held, event: Any, cause: str) -> None:
         """Write one event down: its row, its state, its rows of tables, its messages."""

@@ -113,15 +113,23 @@ class Lane:
 
     async def run(self) -> None:
         """Take turns until cancelled; a turn is never broken off in the middle."""
-        began = 0.0
+        began, away_s = 0.0, BACK_OFF_S[0]
         while True:
             await self._wait()
             pause_s = PACE_S - (time.monotonic() - began)
             if pause_s > 0:
                 await asyncio.sleep(pause_s)
             began = time.monotonic()
-            async with self.turn:
-                await self._take_turn()
+            try:
+                async with self.turn:
+                    await self._take_turn()
+            except Unreachable as error:  # waited out without the turn: shards may be released
+                log.warning("store_unreachable", error=str(error), wait_s=away_s)
+                await asyncio.sleep(away_s)
+                away_s = min(2 * away_s, BACK_OFF_S[1])
+                self.poke.set()
+            else:
+                away_s = BACK_OFF_S[0]
 
     async def _wait(self) -> None:
         """Wait for records, or for the next wake."""
@@ -161,8 +169,11 @@ class Lane:
     # Writing -----------------------------------------------------------------------
 
     async def _write(self, items: list[Item]) -> None:
-        """Fold and commit the items, going again without what is at fault."""
-        pause_s = BACK_OFF_S[0]
+        """Fold and commit the items, going again without what is at fault.
+
+        Raises:
+            Unreachable: The store is away; what was not settled waits where it was.
+        """
         repeats = 0
         while items:
             batch = self._begin()
@@ -195,7 +206,9 @@ class Lane:
                     self._blame(items[0], "data_refused", str(refused))
             except Fenced as fenced:
                 batch.forget()
-                lost = [s for s in self.shards.values() if s.id in fenced.shards]
+                parts = batch.parts.values()
+                lost = [p.shard for p in parts if p.shard.id in fenced.shards]
+                lost = lost or [p.shard for p in parts]
                 self._context.lost(lost, "fenced")
                 items = [item for item in items if not item.shard.lost]
             except Unanswered as unanswered:
@@ -203,11 +216,9 @@ class Lane:
                 lost = [part.shard for part in batch.parts.values()]
                 self._context.lost(lost, f"unanswered commit: {unanswered}")
                 return
-            except Unreachable as error:
+            except Unreachable:
                 batch.forget()
-                log.warning("store_unreachable", error=str(error), wait_s=pause_s)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, BACK_OFF_S[1])
+                raise
             else:
                 self._settle(batch, items)
                 return
@@ -387,7 +398,7 @@ class Lane:
 
     def _apply(self, batch: Batch, part: Part, item: Item, held: Held) -> None:
         taken = item.taken
-        if batch.repeated(part, taken):
+        if batch.repeated(taken):
             return
         if parking.is_parked(part, taken):
             parking.park(batch, part, taken)

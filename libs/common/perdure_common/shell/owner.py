@@ -6,8 +6,8 @@ foreign topic is a shard of its own, shared out in a group of its own.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from perdure_common.shell.ports import (
     Unreachable,
 )
 from perdure_common.shell.publisher import Publisher
-from perdure_common.shell.shard import DROPPING, GOING, Sending, Shard
+from perdure_common.shell.shard import DROPPING, GOING, Held, Sending, Shard
 from perdure_common.shell.upkeep import Ground, Upkeep
 
 FETCH_MAX = 2_000
@@ -47,6 +47,8 @@ UNSENT_MAX = 20_000
 CLAIM_BACK_OFF_S = (0.2, 5.0)
 CLAIM_FAILURES_MAX = 3
 DRAIN_S = 5.0
+FINISH_S = 12.0
+"""How long giving shards back may take, with what is drained: Kafka waits 30 s for it."""
 
 log = structlog.get_logger(__name__)
 
@@ -94,11 +96,10 @@ class Owner:
         self.settled = False
         self._by_place: dict[TopicPartition, Shard] = {}
         self._wanted: set[str] = set()
-        self._retired: dict[str, Shard] = {}
+        self._retired: dict[str, tuple[int, OrderedDict[str, Held]]] = {}
         self._members: dict[str, Member] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._claiming = asyncio.Lock()
-        self._reading = asyncio.Lock()
         self._upkeep = Upkeep(self, ground, registry)
         self.failures: dict[str, int] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -125,14 +126,12 @@ class Owner:
             LookupError: A topic is missing or has another number of partitions.
             Exception: The shell itself failed; the process must end and start again.
         """
-        await self._check_topics()
         self._spawn(self.publisher.run())
         self._spawn(self._pump())
         self._spawn(self._upkeep.run())
         for lane in self.lanes:
             self._spawn(lane.run())
-        for topic in (self.service.commands_topic, *self.service.foreign):
-            self._members[topic] = await self._join(topic)
+        self._spawn(self._begin())
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({stopping, self.failed}, return_when=asyncio.FIRST_COMPLETED)
@@ -142,13 +141,38 @@ class Owner:
         if self.failed.done():
             await self.failed
 
+    async def _begin(self) -> None:
+        """Join the groups, as soon as the bus can be reached."""
+        await self._patiently(self._check_topics)
+        for topic in (self.service.commands_topic, *self.service.foreign):
+            await self._patiently(lambda topic=topic: self._join(topic))
+
+    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something again until the bus can be reached."""
+        pause_s = CLAIM_BACK_OFF_S[0]
+        while True:
+            try:
+                return await work()
+            except Unreachable as error:
+                log.warning("bus_unreachable", error=str(error), wait_s=pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, CLAIM_BACK_OFF_S[1])
+
     async def _leave(self) -> None:
-        for member in self._members.values():
-            await member.leave()
+        for topic in list(self._members):
+            await self._part(topic)
         await self._release(list(self.shards))
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _part(self, topic: str) -> None:
+        """Leave a group; what goes wrong there must not keep our shards from being released."""
+        try:
+            async with asyncio.timeout(2 * FINISH_S):
+                await self._members[topic].leave()
+        except Exception as error:  # the session's end takes the member out as well
+            log.warning("group_not_left", topic=topic, error=repr(error))
 
     async def _check_topics(self) -> None:
         service, partitions = self.service, self._ground.partitions
@@ -160,7 +184,7 @@ class Owner:
                     "the number is fixed at installation"
                 )
 
-    async def _join(self, topic: str) -> Member:
+    async def _join(self, topic: str) -> None:
         async def assigned(partitions: Sequence[int]) -> None:
             shards = [self._shard_id(topic, p) for p in partitions]
             self._wanted.update(shards)
@@ -169,12 +193,14 @@ class Owner:
         async def revoked(partitions: Sequence[int]) -> None:
             shards = [self._shard_id(topic, p) for p in partitions]
             self._wanted.difference_update(shards)
+            for shard in shards:
+                self.stopped.pop(shard, None)
             await self._release(shards)
 
         group = f"perdure.{self.service.name}"
         if topic != self.service.commands_topic:
             group = f"{group}.{topic.split('.')[1]}"
-        return await self._bus.join(group, topic, assigned, revoked)
+        self._members[topic] = await self._bus.join(group, topic, assigned, revoked)
 
     def _shard_id(self, topic: str, partition: int) -> str:
         own = topic == self.service.commands_topic
@@ -233,20 +259,40 @@ class Owner:
             shard = Shard.of(claim)
             shard.format = self.service.format
             before = self._retired.pop(shard.id, None)
-            if before is not None and before.epoch + 1 == shard.epoch:
-                shard.streams = before.streams  # nobody wrote in between
-            await self._remake(shard)
-            await self._resume_draining(shard)
-            claimed.append(shard)
+            if before is not None and before[0] + 1 == shard.epoch:
+                shard.streams = before[1]  # nobody wrote in between
+            if await self._made_again(shard):
+                claimed.append(shard)
+        positions = {s.id: await self._positions(s) for s in claimed}
+        # Nothing is awaited from here on: what is ours, written and read changes at once.
         claimed = [s for s in claimed if s.id in self._wanted]  # else it was taken meanwhile
+        begin: dict[TopicPartition, int] = {}
         for shard in claimed:
             self.shards[shard.id] = shard
             self._lane_of(shard.id).shards[shard.id] = shard
-        await self._read()
+            begin.update(positions[shard.id])
+            self._by_place.update(dict.fromkeys(positions[shard.id], shard))
+        self._bus.read({**dict.fromkeys(self._by_place, 0), **begin})
         self.publisher.nudge()
         for lane in self.lanes:
             lane.poke.set()
         log.info("claimed", shards=[s.id for s in claimed])
+
+    async def _made_again(self, shard: Shard) -> bool:
+        """Make a shard's memory; one whose journal cannot be folded stops, the others go on."""
+        try:
+            await self._remake(shard)
+            await self._resume_draining(shard)
+        except (Unreachable, Unanswered, Fenced):
+            raise
+        except Exception as error:
+            log.exception("shard_stopped", shard=shard.id)
+            self.stopped[shard.id] = (
+                f"what shard {shard.id} has to send cannot be made again from its journal: "
+                f"{type(error).__name__}; mend {self.service.name} and start it again"
+            )
+            return False
+        return True
 
     async def _remake(self, shard: Shard) -> None:
         """Make again what the last owner left unsent or unwritten."""
@@ -286,7 +332,6 @@ class Owner:
         self._spawn(self._claim_again(ids))
 
     async def _claim_again(self, shards: Sequence[str]) -> None:
-        await self._read()
         if any(self.failures.get(s, 0) >= CLAIM_FAILURES_MAX for s in shards):
             self.failures.clear()
             await self._rejoin()
@@ -297,19 +342,22 @@ class Owner:
     async def _rejoin(self) -> None:
         """Leave and join as a new member: two owners that fence each other must end."""
         log.warning("rejoining", service=self.service.name)
-        for topic, member in list(self._members.items()):
-            await member.leave()
+        for topic in list(self._members):
+            await self._part(topic)
             own = {s for s in self._wanted if self._topic_of(s) == topic}
             self._wanted -= own
             await self._release(list(own))
-            self._members[topic] = await self._join(topic)
+            await self._patiently(lambda topic=topic: self._join(topic))
 
     def _topic_of(self, shard: str) -> str:
         kind = shard.rpartition("/")[0]
         return self.service.commands_topic if not kind else self._topics[kind][0]
 
     def _drop(self, shard: Shard) -> None:
+        """Write, publish and read a shard no more, at once."""
         shard.lost = True
+        self._by_place = {p: s for p, s in self._by_place.items() if s is not shard}
+        self._bus.read(dict.fromkeys(self._by_place, 0))  # these go on where they are
         self.shards.pop(shard.id, None)
         lane = self._lane_of(shard.id)
         lane.shards.pop(shard.id, None)
@@ -320,52 +368,45 @@ class Owner:
         log.error("shard_stopped", shard=shard.id, reason=why)
         self.stopped[shard.id] = why
         self._drop(shard)
-        self._spawn(self._read())
 
     async def _release(self, shards: Sequence[str]) -> None:
         """Give shards back: finish the batch, publish, write the marks, forget."""
         held = [self.shards[s] for s in shards if s in self.shards]
-        if not held:
-            return
-        for lane in self.lanes:
-            mine = [s for s in held if s.id in lane.shards]
-            if not mine:
-                continue
-            async with lane.turn:
-                for shard in mine:
-                    lane.shards.pop(shard.id, None)
-            await self.publisher.drained(mine, DRAIN_S)
-            async with lane.turn:
-                with suppress(Fenced, Unanswered, Unreachable):
-                    await flush(self._store, mine)
+        shares = [(lane, [s for s in held if s.id in lane.shards]) for lane in self.lanes]
+        await asyncio.gather(*(self._finish(lane, mine) for lane, mine in shares if mine))
         for shard in held:
-            self._drop(shard)
-            self._retired[shard.id] = shard
-        await self._read()
+            if self.shards.get(shard.id) is shard:
+                self._drop(shard)
 
-    async def _read(self) -> None:
-        """Read exactly the topics of the shards that are ours, from where they stand."""
-        async with self._reading:
-            await self._read_now()
+    async def _finish(self, lane: Lane, shards: Sequence[Shard]) -> None:
+        """Bring shards of a lane to an end, in bounded time: the next owner does the rest."""
+        try:
+            async with asyncio.timeout(FINISH_S):
+                async with lane.turn:
+                    for shard in shards:
+                        lane.shards.pop(shard.id, None)
+                await self.publisher.drained(shards, DRAIN_S)
+                async with lane.turn:
+                    await flush(self._store, shards)
+        except (TimeoutError, Fenced, Unanswered, Unreachable) as error:
+            log.warning("shards_not_finished", shards=[s.id for s in shards], error=repr(error))
+        else:
+            self._retired.update({s.id: (s.epoch, s.streams) for s in shards if not s.lost})
+        finally:
+            for shard in shards:
+                if not shard.lost:
+                    self._drop(shard)
 
-    async def _read_now(self) -> None:
-        places: dict[TopicPartition, Shard] = {}
-        for shard in self.shards.values():
-            kind, _, last = shard.id.rpartition("/")
-            topics = self._topics[kind] + (self.service.pausable if not kind else ())
-            for topic in topics:
-                places[topic, int(last)] = shard
-        unknown = [place for place, shard in places.items() if place not in shard.consumed]
+    async def _positions(self, shard: Shard) -> Mapping[TopicPartition, int]:
+        """Return where to read each topic of a shard: behind its marks, or from the beginning."""
+        kind, _, last = shard.id.rpartition("/")
+        topics = self._topics[kind] + (self.service.pausable if not kind else ())
+        places = [(topic, int(last)) for topic in topics]
+        unknown = [place for place in places if place not in shard.consumed]
         begins: Mapping[TopicPartition, tuple[int, int]] = {}
         if unknown:
             begins = await self._bus.bounds(unknown)
-        positions = {
-            place: shard.consumed[place] if place in shard.consumed else begins[place][0]
-            for place, shard in places.items()
-            if not shard.lost
-        }
-        self._by_place = {place: places[place] for place in positions}
-        self._bus.read(positions)
+        return {p: shard.consumed[p] if p in shard.consumed else begins[p][0] for p in places}
 
     # Reading --------------------------------------------------------------------------
 
