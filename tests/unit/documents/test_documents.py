@@ -73,6 +73,30 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert (document.parent / target).exists(), f"{name(document)} links to {target}"
 
 
+def test_every_setting_in_a_document_is_read_somewhere() -> None:
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for top in ("libs", "services")
+        for path in (ROOT / top).rglob("*.py")
+    )
+    for path in DOCUMENTS:
+        for setting in set(re.findall(r"PERDURE_[A-Z_]+", path.read_text(encoding="utf-8"))):
+            made_up = re.fullmatch(r"PERDURE_[A-Z]+_(PORT|URL)", setting)
+            assert setting in code or made_up, f"{name(path)} names {setting}"
+
+
+def test_every_metric_in_a_document_is_emitted() -> None:
+    code = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "libs").rglob("*.py"))
+    code += "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "services").rglob("api.py"))
+    for path in DOCUMENTS:
+        for metric in set(re.findall(r"`(perdure_[a-z_]+)`", path.read_text(encoding="utf-8"))):
+            is_module = (ROOT / "services").glob(f"*/{metric}") or (ROOT / "libs").glob(
+                f"*/{metric}"
+            )
+            if not any(is_module):
+                assert metric.removesuffix("_total") in code, f"{name(path)} names {metric}"
+
+
 def test_the_kcat_command_of_the_readme_sends_a_trigger_event() -> None:
     (line,) = [code for code in codes(README) if code.startswith("kcat")]
     words = shlex.split(line.replace("$(uuidgen)", "an-id"))
