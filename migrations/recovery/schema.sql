@@ -289,7 +289,7 @@ BEGIN
         INSERT INTO consumed AS t (shard, topic, partition, next_offset)
         SELECT * FROM unnest(c_shard, c_topic, c_partition, c_next)
         ON CONFLICT (shard, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset
-        WHERE t.next_offset < EXCLUDED.next_offset;
+        WHERE t.next_offset <> EXCLUDED.next_offset;
     END IF;
     IF h_shard IS NOT NULL THEN
         INSERT INTO heard AS t (shard, topic, partition, source, seq, gap)

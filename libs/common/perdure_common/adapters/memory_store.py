@@ -286,8 +286,7 @@ class MemoryStore:
             shard.rows.append(row)
             self._streams.setdefault(row.stream, []).append(row)
             self._versions.add((row.stream, row.version))
-        for place, offset in commit.consumed.items():
-            shard.consumed[place] = max(offset, shard.consumed.get(place, 0))
+        shard.consumed.update(commit.consumed)
         for key, heard in commit.heard.items():
             if heard.seq >= shard.heard.get(key, (0, 0))[0]:
                 shard.heard[key] = (heard.seq, heard.gap)
