@@ -24,6 +24,11 @@ FAN_OUT_MAX = 1 << FAN_OUT_BITS
 MESSAGE_BYTES_MAX = 900_000
 """The largest body that is sent: below Kafka's default of 1 MiB for a batch, headers too."""
 
+NUMBER_MAX = 2**63 - 1
+"""The largest number: the tables keep them in a bigint."""
+
+DIGITS_MAX = 24
+
 DEAD_LETTERS = ".dlt"
 DEAD_LETTER_BYTES_MAX = 1_900_000
 """A dead letter holds a record of up to 1 MiB as base64; its topics take 2 MiB."""
@@ -80,15 +85,19 @@ def source_of(service: str, shard: str) -> str:
 def parse_source(source: str) -> tuple[str, str] | None:
     """Return (service, shard) of a source, None if no shard of perdure signs like that."""
     parts = source.split("/", 2)
-    return (parts[1], parts[2]) if len(parts) == 3 and not parts[0] and parts[2] else None
+    if len(parts) != 3 or parts[0] or not parts[1]:
+        return None
+    last = parts[2].rpartition("/")[2]
+    return (parts[1], parts[2]) if last.isascii() and last.isdecimal() else None
 
 
 def parse_number(message_id: str) -> int | None:
     """Return the number in a message's id (`<service>/<shard>/<seq>.<k>`), if it has one."""
     seq, dot, k = message_id.rpartition("/")[2].partition(".")
-    if not (dot and seq.isdecimal() and k.isdecimal()):
+    if not (dot and seq.isdecimal() and k.isdecimal() and len(seq) + len(k) <= DIGITS_MAX):
         return None
-    return number(int(seq), int(k))
+    found = number(int(seq), int(k))
+    return found if found <= NUMBER_MAX else None
 
 
 class Meta(msgspec.Struct, omit_defaults=True):

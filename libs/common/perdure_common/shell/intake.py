@@ -172,8 +172,10 @@ class Intake:
         prev = codec.header(record.headers, "x-prev")
         if prev is None or not prev.isdigit():
             return None
-        number = codec.parse_number(event.id)
-        return None if number is None else Link(event.source, number, int(prev))
+        number, who = codec.parse_number(event.id), codec.parse_source(event.source)
+        if number is None or who is None or not event.id.startswith(f"{who[0]}/{who[1]}/"):
+            return None  # no shard of perdure signs like that
+        return Link(event.source, number, int(prev))
 
     def _between_shells(self, taken: Taken, event: cloudevents.CloudEvent) -> Taken:
         try:
@@ -182,7 +184,8 @@ class Intake:
             taken.bad = Rejected(f"the body is no {event.type}: {error}", "invalid_body")
             return taken
         if isinstance(message, Tail):
-            taken.tail = message
+            told = codec.parse_source(event.source) and 0 < message.last <= codec.NUMBER_MAX
+            taken.tail, taken.passed_over = message, "" if told else "no_tail"
         elif isinstance(message, Resend):
             taken.resend = message
         elif isinstance(message, Unpark):

@@ -4,7 +4,7 @@ The journal has every event and the numbers before its messages; the messages th
 are what the pure core makes of the events, now as then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -97,6 +97,47 @@ async def remake(
     """Return all that the shard's rows with `seq > after` lead to, and the streams after them."""
     made = Remade()
     streams: dict[str, Held] = {}
+    async for _ in _pages(registry, store, shard, after, partitions, made, streams):
+        pass
+    return made, streams
+
+
+async def said(
+    registry: Registry,
+    store: Store,
+    shard: str,
+    after: int,
+    partitions: int,
+    wanted: Callable[[Outbound], bool],
+    most: int,
+) -> list[Outbound]:
+    """Return the first records, `most` at most, of those wanted among what a shard has said.
+
+    However long the journal is, little more than a page of it is in memory.
+    """
+    made, streams = Remade(), dict[str, Held]()
+    found: list[Outbound] = []
+    async for _ in _pages(registry, store, shard, after, partitions, made, streams):
+        found.extend(record for _, record in made.sent if wanted(record))
+        made.sent.clear()
+        made.upserts.clear()
+        if len(found) >= most:
+            break
+        if len(streams) > PAGE:
+            streams.clear()
+    return found[:most]
+
+
+async def _pages(
+    registry: Registry,
+    store: Store,
+    shard: str,
+    after: int,
+    partitions: int,
+    made: Remade,
+    streams: dict[str, Held],
+) -> AsyncGenerator[int]:
+    """Make a page of the journal after another again, into `made` and `streams`."""
     while rows := await store.journal(shard, after, PAGE):
         first: dict[str, int] = {}
         for row in rows:
@@ -106,7 +147,7 @@ async def remake(
         for row in rows:
             _remake_row(registry, streams[row.stream], row, partitions, made)
         after = rows[-1].seq
-    return made, streams
+        yield after
 
 
 async def _begin(

@@ -18,12 +18,23 @@ from perdure_common.shell import codec, remake
 from perdure_common.shell.flush import flush
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.lane import Lane
-from perdure_common.shell.ports import Bus, Fenced, Headers, Store, Unanswered, Unreachable
+from perdure_common.shell.ports import (
+    Bus,
+    Fenced,
+    Headers,
+    Outbound,
+    Store,
+    Unanswered,
+    Unreachable,
+)
 from perdure_common.shell.publisher import Publisher
 from perdure_common.shell.shard import Shard
 
 TICK_S = 1.0
 TAIL_EVERY_S = 60.0
+
+RESEND_MAX = 2_000
+"""Records that are sent again for one request; the receiver asks for the rest."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +74,8 @@ class Upkeep:
         self._ground = ground
         self._store = ground.store
         self._registry = registry
+        self._there: set[str] = set()
+        self._resending: set[tuple[str, str, int]] = set()
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -76,7 +89,7 @@ class Upkeep:
                 await self._compare_epochs()
             except Unreachable as error:
                 log.warning("store_unreachable", error=str(error))
-            self._ask_for_gaps()
+            await self._ask_for_gaps()
             if since_tail_s >= TAIL_EVERY_S:
                 since_tail_s = 0.0
                 self._say_tails()
@@ -104,21 +117,36 @@ class Upkeep:
         else:
             self._owner.failures.clear()
 
-    def _ask_for_gaps(self) -> None:
+    async def _ask_for_gaps(self) -> None:
         """Ask the sources of open gaps to send again what is missing."""
-        for shard in self._owner.shards.values():
-            for (topic, partition, source), heard in shard.heard.items():
+        for shard in list(self._owner.shards.values()):
+            if shard.extra:
+                continue  # what was asked before has not left yet
+            for (topic, partition, source), heard in list(shard.heard.items()):
                 who = codec.parse_source(source) if heard.gap else None
-                if who is None:
+                if who is None or not await self._is_there(who[0]):
                     continue
                 service, origin = who
                 message = Resend(shard=origin, topic=topic, partition=partition, after=heard.seq)
                 place = int(origin.rpartition("/")[2]) % self._ground.partitions
                 self._say(shard, f"perdure.{service}.commands.v1", place, message)
 
+    async def _is_there(self, service: str) -> bool:
+        """Return whether a service can be asked; a name in a message may be anybody's."""
+        if service not in self._there:
+            try:
+                await self._ground.bus.partitions(f"perdure.{service}.commands.v1")
+            except LookupError:
+                return False
+            except Unreachable as error:
+                log.warning("bus_unreachable", error=str(error))
+                return False
+            self._there.add(service)
+        return True
+
     def _say_tails(self) -> None:
         for shard in self._owner.shards.values():
-            if shard.unsent:
+            if shard.unsent or shard.extra:
                 continue
             for (topic, partition), last in shard.sent.items():
                 self._say(shard, topic, partition, Tail(last=last))
@@ -137,25 +165,39 @@ class Upkeep:
 
         Any process of the service may do it: the journal says what was said.
         """
-        after = max(0, (message.after >> codec.FAN_OUT_BITS) - 1)
+        shard = next(iter(self._owner.shards.values()), None)
+        what = (message.shard, message.topic, message.partition)
+        if shard is None or shard.extra or what in self._resending:
+            return  # the receiver asks again
+        self._resending.add(what)
         try:
-            made, _ = await remake.remake(
-                self._registry, self._store, message.shard, after, self._ground.partitions
-            )
+            again = await self._said(message)
         except Unreachable as error:
-            log.warning("resend_failed", error=str(error))  # the receiver asks again
-            return
-        place = (message.topic, message.partition)
-        again = [
-            record
-            for _, record in made.sent
-            if (record.topic, record.partition) == place and _number(record.headers) > message.after
-        ]
-        log.info("resend", shard=message.shard, place=place, records=len(again))
-        for shard in self._owner.shards.values():
+            log.warning("resend_failed", error=str(error))
+        except Exception:
+            log.exception("resend_failed", shard=message.shard)
+        else:
+            log.info("resend", shard=message.shard, place=what[1:], records=len(again))
             shard.extra.extend(again)
-            break
-        self._owner.publisher.nudge()
+            self._owner.publisher.nudge()
+        finally:
+            self._resending.discard(what)
+
+    async def _said(self, message: Resend) -> list[Outbound]:
+        place, after = (message.topic, message.partition), message.after
+
+        def wanted(record: Outbound) -> bool:
+            return (record.topic, record.partition) == place and _number(record.headers) > after
+
+        return await remake.said(
+            self._registry,
+            self._store,
+            message.shard,
+            max(0, (after >> codec.FAN_OUT_BITS) - 1),
+            self._ground.partitions,
+            wanted,
+            RESEND_MAX,
+        )
 
 
 def _number(headers: Headers) -> int:
