@@ -1,0 +1,156 @@
+"""What the command line says and how it ends where no platform is needed, or none is there."""
+
+from pathlib import Path
+
+import pytest
+from command_line import Said, perdure
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+GOOD = """
+name: small
+nodes:
+  - {node_id: start, node_type: TRIGGER, node_subtype: MANUAL}
+  - {node_id: yes, node_type: FLOW, node_subtype: IF, parameters: {condition: "{{ true }}"}}
+  - {node_id: end, node_type: ACTION, node_subtype: SET, parameters: {values: {a: 1}}}
+connections:
+  - {source_node_id: start, target_node_id: yes}
+  - {source_node_id: yes, source_port: true, target_node_id: end}
+"""
+BAD = """
+name: broken
+nodes:
+  - {node_id: start, node_type: TRIGGER, node_subtype: MANUAL}
+  - {node_id: test, node_type: FLOW, node_subtype: IFF}
+connections:
+  - {source_node_id: start, target_node_id: nowhere}
+  - {source_node_id: start, target_node_id: test}
+"""
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """An environment in which no platform runs."""
+    return {"PERDURE_HOME": str(tmp_path / "home")}
+
+
+def written(folder: Path, text: str, name: str = "flow.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def expect_one_sentence(said: Said) -> None:
+    assert said.err.startswith("perdure: ")
+    assert "Traceback" not in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_a_valid_definition_is_said_to_be_valid(tmp_path: Path) -> None:
+    said = perdure("workflow", "validate", written(tmp_path, GOOD))
+    assert said.code == 0, said.err
+    assert "flow.yaml is valid" in said.out
+
+
+def test_every_problem_is_told_with_its_place_and_what_to_do(tmp_path: Path) -> None:
+    said = perdure("workflow", "validate", written(tmp_path, BAD))
+    assert said.code == 2
+    assert "nodes[1].node_subtype (node 'test')" in said.err
+    assert "did you mean 'IF'?" in said.err
+    assert "connections[0].target_node_id" in said.err
+
+
+def test_problems_are_there_for_programs_too(tmp_path: Path) -> None:
+    paths = (written(tmp_path, GOOD, "good.yaml"), written(tmp_path, BAD, "bad.yaml"))
+    said = perdure("workflow", "validate", *paths, "--json")
+    assert said.code == 2
+    good, bad = said.json
+    assert good["valid"] and not good["problems"]
+    assert not bad["valid"]
+    assert {problem["code"] for problem in bad["problems"]} >= {
+        "unknown_node_subtype",
+        "unknown_node",
+    }
+    assert all(problem["path"] and problem["message"] for problem in bad["problems"])
+
+
+def test_running_a_refused_definition_ends_with_2_and_applies_nothing(
+    tmp_path: Path, nowhere: dict[str, str]
+) -> None:
+    said = perdure("run", written(tmp_path, BAD), env=nowhere)
+    assert said.code == 2
+    assert "nothing was applied" in said.err
+
+
+def test_a_definition_that_nothing_can_start_is_not_run(
+    tmp_path: Path, nowhere: dict[str, str]
+) -> None:
+    path = written(tmp_path, GOOD.replace("MANUAL}", "MANUAL, disabled: true}"))
+    said = perdure("run", path, env=nowhere)
+    assert said.code == 2
+    assert "no enabled node of type TRIGGER" in said.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("verify",),
+        ("replay", "--check"),
+        ("workflow", "list"),
+        ("executions", "list"),
+        ("recovery", "patterns"),
+        ("recovery", "mode"),
+        ("dead-letters", "list"),
+        ("trigger", "perdure.trigger.manual", "--subject", "x"),
+        ("run", "a-name"),
+    ],
+)
+def test_without_a_platform_a_command_says_how_to_start_one(
+    words: tuple[str, ...], nowhere: dict[str, str]
+) -> None:
+    said = perdure(*words, env=nowhere)
+    assert said.code == 1
+    expect_one_sentence(said)
+    assert "`perdure up`" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("replay",), "perdure replay --check"),
+        (("recovery", "mode", "sometimes"), "off, observe, approve, auto"),
+        (("dead-letters", "list", "--status", "lost"), "waiting, redriven, dropped"),
+        (("trigger", "t", "--subject", "s", "--data", "{"), "the input is not JSON"),
+        (("trigger", "t", "--subject", "s", "-x", "Event=1"), "write name=value"),
+        (("workflow", "apply", "none.yaml"), "there is no file none.yaml"),
+        (("up", "--services", "kitchen"), "there is no service 'kitchen'"),
+    ],
+)
+def test_what_is_asked_in_the_wrong_way_ends_with_2(
+    words: tuple[str, ...], told: str, nowhere: dict[str, str]
+) -> None:
+    said = perdure(*words, env=nowhere)
+    assert said.code == 2
+    expect_one_sentence(said)
+    assert told in said.err
+
+
+def test_an_address_where_nothing_answers_is_named(nowhere: dict[str, str]) -> None:
+    env = {
+        **nowhere,
+        "PERDURE_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
+        "PERDURE_KAFKA_BOOTSTRAP": "127.0.0.1:9",
+        "PERDURE_ENGINE_URL": "http://127.0.0.1:9",
+    }
+    said = perdure("executions", "list", env=env)
+    assert said.code == 1
+    expect_one_sentence(said)
+    assert "engine does not answer at http://127.0.0.1:9" in said.err
+
+
+def test_every_workflow_of_the_examples_is_valid() -> None:
+    paths = sorted(EXAMPLES.glob("*/workflow.yaml"))
+    assert paths
+    said = perdure("workflow", "validate", *paths)
+    assert said.code == 0, said.err
