@@ -211,23 +211,28 @@ class Work:
         try:
             task: Any = codec.decode_body((name or b"").decode(), record.value)
             assert isinstance(task, NodeTask)
+            late = datetime.fromisoformat(task.deadline) <= self.now()
+            tenant = (codec.header(record.headers, "ce_tenantid") or b"").decode()
         except (
-            codec.UnknownType, msgspec.DecodeError, UnicodeDecodeError, AssertionError
+            codec.UnknownType, msgspec.DecodeError, RecursionError, AssertionError,
+            ValueError, TypeError,
         ) as error:  # fmt: skip
             self._bury(record, f"the record is no engine.node-task.v1: {error}")
             return None
         self.counts.tasks += 1
         under_way = self.runs.get(task.token)
-        if under_way is not None:  # the partition went away and came back meanwhile
-            under_way.record = record
+        if under_way is not None:
+            if record.offset > under_way.record.offset:  # the same task, sent twice
+                prefix.done(record.offset)
+            else:  # the partition went away and came back meanwhile
+                under_way.record = record
             return None
-        if datetime.fromisoformat(task.deadline) <= self.now():
+        if late:
             self.counts.late += 1  # the engine has its own clock for this attempt
             prefix.done(record.offset)
             return None
-        tenant = codec.header(record.headers, "ce_tenantid") or b""
         claimed = task.length == "long" or task.effect not in ("pure", "keyed")
-        return Run(task, tenant.decode(), record, claimed)
+        return Run(task, tenant, record, claimed)
 
     async def _claim(self, runs: Sequence[Run]) -> None:
         """Claim what must not run twice; those that are not ours run elsewhere."""

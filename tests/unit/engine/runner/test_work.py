@@ -143,6 +143,39 @@ async def test_a_record_that_is_no_task_is_a_dead_letter_and_its_neighbours_go_o
     assert codec.decode_body("shell.dead-lettered.v1", letter.value).value == b"no task"
 
 
+async def test_a_task_that_comes_twice_while_it_runs_holds_no_offset_back() -> None:
+    stage = Stage()
+    go_on = asyncio.Event()
+
+    async def slowly(task: NodeTask) -> NodeResult:
+        await go_on.wait()
+        return await stage.perform(task)
+
+    async with stage.runner("r1", slowly) as work:
+        await stage.give(task("a"))
+        await stage.until(lambda: work.counts.tasks == 1)
+        await stage.give(task("a"))
+        await stage.until(lambda: work.counts.tasks == 2)
+        go_on.set()
+        await stage.until(lambda: len(stage.answers()) == 1)
+    async with stage.runner("r2"):
+        await stage.give(task("b"))
+        await stage.until(lambda: len(stage.answers()) == 2)
+    assert stage.runs == ["a", "b"]
+
+
+async def test_a_task_whose_deadline_cannot_be_read_is_a_dead_letter() -> None:
+    stage = Stage()
+    async with stage.runner("r1"):
+        await stage.give(task("a", deadline="soon"), task("b", deadline="2030-01-01T00:00:00"))
+        await stage.give(task("c"))
+        letters = f"{TASKS}.dlt"
+        await stage.until(
+            lambda: len(stage.answers()) == 1 and len(stage.broker.records(letters)) == 2
+        )
+    assert stage.runs == ["c"]
+
+
 async def test_an_answer_that_could_not_be_sent_is_sent_again() -> None:
     stage = Stage()
     failures = iter([True, True])
