@@ -1,0 +1,230 @@
+"""The core of recovery at its edges: revivals, modes, explanations, replays."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from perdure_common.decider import Facts
+from perdure_contracts.engine import (
+    ErrorFacts,
+    ExecutionCompleted,
+    ExecutionFailed,
+    NodeFailed,
+    RetryNode,
+)
+from perdure_contracts.recovery import (
+    AttemptOrdered,
+    AttemptRefused,
+    Explanation,
+    FailureNoted,
+    NoteFailure,
+)
+from perdure_recovery.guard import EXECUTION_ATTEMPTS_MAX
+from perdure_recovery.hear import hear
+from perdure_recovery.state import Execution
+from recovery_story import DOWN, ENVELOPE, NOW, Story, at, cancelled, completed, failed, kinds
+
+
+def ended_by(failure_id: str) -> ExecutionFailed:
+    return ExecutionFailed(
+        execution_id="e",
+        workflow_id="w",
+        workspace_id="ws",
+        status="ERROR",
+        error=DOWN,
+        node_id="fetch",
+        failure_id=failure_id,
+    )
+
+
+def late() -> NodeFailed:
+    return failed(verdict_until=at(NOW + timedelta(seconds=10)))
+
+
+def test_a_verdict_that_comes_too_late_is_not_sent() -> None:
+    story = Story()
+    _, refused = story.after(seconds=11).hears(late())
+    assert isinstance(refused, AttemptRefused)
+    assert (refused.rail, refused.answered) == ("wanted", False)
+    assert story.verdicts() == []
+
+
+def test_an_execution_that_ended_only_because_the_verdict_was_late_goes_on() -> None:
+    story = Story().after(seconds=30)
+    assert kinds(story.hears(late())) == ["FailureNoted", "AttemptRefused"]
+    (ordered,) = story.after(seconds=1).hears(ended_by("f1"))
+    assert isinstance(ordered, AttemptOrdered)
+    assert ordered.revives
+    again = [message for message in story.sent if isinstance(message, RetryNode)]
+    assert [(m.execution_id, m.node_id, m.asked_by) for m in again] == [("e", "fetch", "recovery")]
+    assert kinds(story.hears(completed(attempt=1, run=2))) == ["AttemptSucceeded"]
+    end = ExecutionCompleted(execution_id="e", workflow_id="w", result=None)
+    assert kinds(story.hears(end)) == ["EpisodeClosed"]
+    outcomes = [row["recovery_outcome"] for row in story.table("recovery_attempts")]
+    assert outcomes == ["refused:wanted", "recovered"]
+
+
+def test_a_revived_node_that_fails_again_is_a_new_episode() -> None:
+    story = Story().after(seconds=30)
+    story.hears(late())
+    story.hears(ended_by("f1"))
+    events = story.after(seconds=5).hears(failed("f2", run=2))
+    assert kinds(events) == ["AttemptFailed", "EpisodeClosed", "FailureNoted", "AttemptOrdered"]
+    assert story.lessons() == [False]
+
+
+@pytest.mark.parametrize("seconds", [1, 16 * 60])
+def test_an_execution_is_revived_neither_too_early_nor_too_late(seconds: int) -> None:
+    asked = replace(DOWN, retry_after_s=20.0)
+    story = Story().after(seconds=11)
+    story.hears(failed(error=asked, verdict_until=at(NOW + timedelta(seconds=10))))
+    assert kinds(story.after(seconds=seconds).hears(ended_by("f1"))) == ["EpisodeClosed"]
+
+
+def test_the_caps_bind_revivals_too() -> None:
+    story = Story().after(seconds=30)
+    story.hears(late())
+    for n in range(EXECUTION_ATTEMPTS_MAX):
+        until = at(story.now + timedelta(minutes=1))
+        story.hears(failed(f"g{n}", scope=(("each", n),), verdict_until=until))
+    assert "AttemptOrdered" not in kinds(story.hears(ended_by("f1")))
+
+
+def test_an_execution_that_ended_by_something_else_is_not_revived() -> None:
+    for end in (ended_by("other"), cancelled()):
+        story = Story().after(seconds=30)
+        story.hears(late())
+        assert kinds(story.hears(end)) == ["EpisodeClosed"]
+        assert not story.state.episodes
+
+
+def mode_facts(**modes: str) -> Facts:
+    rows: list[Mapping[str, Any]] = [
+        {"workspace_id": "*" if name == "everywhere" else name, "mode": mode}
+        for name, mode in modes.items()
+    ]
+    return {"modes": rows, "patterns": []}
+
+
+def test_the_kill_switch_stops_everything_and_leaves_only_the_pattern() -> None:
+    story = Story(mode_facts(ws="auto", everywhere="off"))
+    _, refused, _ = story.hears(failed())
+    assert isinstance(refused, AttemptRefused)
+    assert (refused.rail, refused.shown) == ("mode", False)
+    assert story.verdicts() == ["give_up"]
+    assert story.rows == {}
+    assert [type(m).__name__ for m in story.sent] == ["RecoveryVerdict", "NoteOccurrence"]
+
+
+@pytest.mark.parametrize("mode", ["observe", "approve"])
+def test_a_mode_that_does_not_act_explains_and_gives_up_at_once(mode: str) -> None:
+    story = Story(mode_facts(ws=mode))
+    _, refused, _ = story.hears(failed())
+    assert isinstance(refused, AttemptRefused)
+    assert (refused.rail, refused.shown, refused.strategy) == ("mode", True, "backoff")
+    assert story.verdicts() == ["give_up"]
+    assert len(story.table("recovery_attempts")) == 1
+
+
+def test_an_effect_in_doubt_is_critical_and_not_repeated() -> None:
+    story = Story()
+    _, refused, _ = story.hears(failed(effect="unsafe"))
+    assert isinstance(refused, AttemptRefused)
+    assert refused.rail == "effect"
+    assert refused.explanation.severity_level == "critical"
+
+
+def test_what_a_pattern_taught_decides() -> None:
+    row = {
+        "workspace_id": "ws",
+        "dependency": DOWN.dependency,
+        "lesson_successes": 0.0,
+        "lesson_failures": 12.0,
+        "weighed_at": at(NOW),
+        "last_tried_at": at(NOW - timedelta(minutes=5)),
+    }
+    story = Story({"modes": [], "patterns": [row]})
+    noted, refused, _ = story.hears(failed())
+    assert isinstance(noted, FailureNoted)
+    assert noted.transient is False
+    assert noted.evidence["own"] == pytest.approx(12.0, rel=1e-4)
+    assert isinstance(refused, AttemptRefused)
+    assert "believed to last" in refused.reason
+
+
+def test_an_execution_that_fails_without_a_node_is_a_failure_of_its_own() -> None:
+    story = Story()
+    stalled = ExecutionFailed(
+        execution_id="e",
+        workflow_id="w",
+        workspace_id="ws",
+        status="ERROR",
+        error=ErrorFacts(type="stalled", message="no node can go on"),
+    )
+    noted, refused, _ = story.hears(stalled)
+    assert isinstance(noted, FailureNoted)
+    assert noted.pattern.root_cause_category == "platform"
+    assert isinstance(refused, AttemptRefused)
+    (row,) = story.table("recovery_attempts")
+    assert row["triggered_by"] == "stall"
+
+
+def test_an_execution_that_fails_by_its_node_adds_no_failure() -> None:
+    story = Story()
+    story.hears(failed(asked=False))
+    end = ExecutionFailed(
+        execution_id="e", workflow_id="w", workspace_id="ws", status="ERROR", error=DOWN
+    )
+    assert story.hears(end) == []
+
+
+def test_executions_that_never_failed_leave_nothing() -> None:
+    story = Story()
+    assert story.hears(completed(attempt=1)) == []
+    assert story.hears(completed(attempt=2)) == []
+    assert story.hears(ExecutionCompleted(execution_id="e", workflow_id="w", result=None)) == []
+    assert story.hears(cancelled()) == []
+    assert story.version == 0
+
+
+def test_secrets_are_gone_before_anything_is_kept() -> None:
+    error = replace(DOWN, message="GET https://api.example/?api_key=abc123def failed")
+    note = hear(failed(error=error), ENVELOPE)
+    assert isinstance(note, NoteFailure)
+    assert "abc123def" not in repr(note)
+
+
+def test_every_column_of_an_explanation_is_filled() -> None:
+    story = Story()
+    story.hears(failed())
+    story.hears(failed("f2", replace(DOWN, status_code=403), attempt=2))
+    rows = story.table("recovery_explanations")
+    assert len(rows) == 2
+    for row in rows:
+        assert all(value not in (None, "") for value in row.values())
+    texts = {name: row for row in rows for name in row}
+    assert set(Explanation.__dataclass_fields__) <= set(texts)
+
+
+def test_ids_follow_from_the_failure_so_that_a_replay_makes_the_same() -> None:
+    one, two = Story(), Story()
+    assert one.hears(failed()) == two.hears(failed())
+    assert one.rows.keys() == two.rows.keys()
+
+
+def test_a_newer_engine_is_understood() -> None:
+    body = msgspec.json.encode({**msgspec.to_builtins(failed()), "field_from_the_future": 1})
+    heard = hear(msgspec.json.decode(body, type=NodeFailed), ENVELOPE)
+    assert heard == hear(failed(), ENVELOPE)
+
+
+def test_a_state_survives_being_written_down() -> None:
+    story = Story()
+    story.hears(failed())
+    story.hears(failed("f2", scope=(("each", 3),)))
+    story.after(seconds=2).hears(completed())
+    text = msgspec.json.encode(story.state)
+    assert msgspec.json.decode(text, type=Execution) == story.state
