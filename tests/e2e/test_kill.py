@@ -7,13 +7,13 @@ import asyncio
 import os
 import random
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
 from definitions_for_tests import branching, chain, node, request
-from outside_world import World
+from outside_world import World, outside_world
 from platform_stage import ENDED, Kill, Stage
 from promises import broken_promises
 from stage_ground import own_ground
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 RATE_S = 0.05
 """The time between two triggers: 20 a second."""
 
-LOAD_MAX = 400
+LOAD_MIN, LOAD_MAX = 120, 400
 """Triggers of one test; the load goes on for as long as there are kills to come."""
 
-PAUSE_S = (0.4, 1.6)
+PAUSE_S = (0.8, 1.8)
 """Between a victim's being ready and its end."""
 
 DRAIN_S = 120.0
@@ -52,7 +52,7 @@ class Load:
     async def run(self) -> None:
         """Publish; an event counts as accepted when it is acknowledged."""
         names, weights = list(self.workflows), list(self.workflows.values())
-        while not self.over.is_set() and len(self.accepted) < LOAD_MAX:
+        while len(self.accepted) < (LOAD_MIN if self.over.is_set() else LOAD_MAX):
             [name] = self.chance.choices(names, weights)
             data = {"amount": self.chance.randrange(200), "customer": "gold", "pad": "x" * 300}
             self.accepted.append(await self.stage.trigger(name, data))
@@ -144,19 +144,26 @@ async def test_services_that_are_killed_lose_and_double_nothing(stage: Stage, wo
     await under_load(stage, world, "services", chance, kills)
 
 
+@pytest.fixture(scope="module")
+def own_world() -> Generator[World]:
+    """An outside world for the stage on servers of its own."""
+    with outside_world() as made:
+        yield made
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def own_stage(world: World) -> AsyncGenerator[Stage]:
+async def own_stage(own_world: World) -> AsyncGenerator[Stage]:
     """A platform on servers of its own."""
     async with (
         own_ground() as ground,
-        Stage(ground, allow=(f"{world.host}:{world.port}",)) as made,
+        Stage(ground, allow=(f"{own_world.host}:{own_world.port}",)) as made,
     ):
         yield made
 
 
 @pytest.mark.parametrize("server", ["kafka", "postgres"])
 async def test_a_server_that_is_killed_loses_and_doubles_nothing(
-    own_stage: Stage, world: World, server: str
+    own_stage: Stage, own_world: World, server: str
 ) -> None:
     chance = seeded()
 
@@ -170,4 +177,4 @@ async def test_a_server_that_is_killed_loses_and_doubles_nothing(
             await own_stage.until_ready()
         return evidence
 
-    await under_load(own_stage, world, server, chance, kills)
+    await under_load(own_stage, own_world, server, chance, kills)
