@@ -26,6 +26,7 @@ from perdure_common.shell.ports import Outbound
 from perdure_contracts.cloudevents import CloudEvent, encode
 from perdure_contracts.message import NAMES
 from perdure_contracts.publish import TRIGGERS, make_event
+from prometheus_client.parser import text_string_to_metric_families
 
 from perdure_cli import platform
 from perdure_cli.errors import CommandError
@@ -267,7 +268,24 @@ class Client:
         fields = told(response, service)["answer"]
         if (rejected := fields.get("rejected")) is not None:
             raise CommandError(rejected["reason"], code=rejected["code"])
-        return Answer(fields["stream"], tuple(fields.get("events", ())))
+        if "parked" in fields:
+            raise CommandError(
+                f"{fields['stream']} waits for a person, and this behind it: `perdure "
+                "dead-letters list` shows why, `redrive` lets it go on",
+                code="parked",
+            )
+        return Answer(fields["stream"], tuple(fields["events"]))
+
+    async def lag(self, service: str, topic: str) -> int | None:
+        """Return how many records of a topic a service has not consumed yet, None if unknown."""
+        response = await self.get(service, "/metrics")
+        if not response.is_success:
+            return None
+        for family in text_string_to_metric_families(response.text):
+            for sample in family.samples:
+                if sample.name == "perdure_consumer_lag" and sample.labels["topic"] == topic:
+                    return int(sample.value)
+        return None
 
     async def buried(self, sent: Sent) -> Row | None:
         """Return the dead letter that a message became, None if it is not among the newest."""

@@ -67,8 +67,9 @@ class Picture:
         return [node_id for node_id in _definition_nodes(self.definition) if node_id not in ran]
 
     def failures(self) -> list[Row]:
-        """Return the node runs that ended with ERROR."""
-        return [row for row in self.nodes if row["status"] == "ERROR"]
+        """Return the newest runs of nodes that ended with ERROR."""
+        newest = {(row["node_id"], row["scope"]): row for row in self.nodes}
+        return [row for row in newest.values() if row["status"] == "ERROR"]
 
 
 def _definition_nodes(definition: Any) -> dict[str, Row]:
