@@ -38,17 +38,20 @@ async def flush(store: Store, shards: Iterable[Shard]) -> int:
     try:
         await store.commit(commits)
     except Refused:
-        refused = await _one_by_one(store, commits)
+        refused = await _one_by_one(store, flushed, commits)
     for shard, commit in zip(flushed, commits, strict=True):
         shard.absorb(commit, (), flushed=True)
     fault.point("after_flush")
     return refused
 
 
-async def _one_by_one(store: Store, commits: Iterable[ShardCommit]) -> int:
-    """Write each row by itself; one that is refused is told, the journal still has it."""
+async def _one_by_one(store: Store, shards: Iterable[Shard], commits: Iterable[ShardCommit]) -> int:
+    """Write each row by itself; one that is refused is told, the journal still has it.
+
+    A row that was written waits no more, whatever becomes of the others: it may count.
+    """
     refused = 0
-    for commit in commits:
+    for shard, commit in zip(shards, commits, strict=True):
         rows, commit.upserts = commit.upserts, []
         for row in rows:
             single = ShardCommit(commit.shard, commit.epoch, commit.next_seq, commit.format)
@@ -58,5 +61,6 @@ async def _one_by_one(store: Store, commits: Iterable[ShardCommit]) -> int:
             except Refused as error:
                 refused += 1
                 log.error("row_refused", table=row.table, key=dict(row.key), error=str(error))
+            shard.lazy.remove(row)
         await store.commit([commit])
     return refused

@@ -220,7 +220,7 @@ class Batch:
         decider = held.decider or taken.decider
         assert decider is not None
         command = taken.command
-        if not held.tenant_id:
+        if held.decider is None or not held.tenant_id:
             held.tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
         if held.decider is None and held.state is None:
             held.state = decider.initial
@@ -268,6 +268,7 @@ class Batch:
         """Write one event down: its row, its state, its rows of tables, its messages."""
         commit = part.commit
         held.version += 1
+        held.tenant_id = held.tenant_id or self._tenant_id
         name = NAMES[type(event)]
         body = codec.encode_body(event)
         row = JournalRow(

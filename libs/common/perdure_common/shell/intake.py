@@ -123,7 +123,7 @@ class Intake:
         try:
             event = cloudevents.decode(record.headers, record.value)
         except cloudevents.CloudEventError as error:
-            return Taken(record, bad=Rejected(str(error), error.code))
+            return Taken(record, link=self._link_of(record), bad=Rejected(str(error), error.code))
         try:
             return self._taken(record, event)
         except NewerType:
@@ -131,13 +131,12 @@ class Intake:
         except Exception as error:
             log.exception("record_not_taken", topic=record.topic, offset=record.offset)
             reason = f"it could not be read: {type(error).__name__}"
-            # Its number counts as heard, or its source would send it again for ever.
-            link = None if record.topic in self._service.foreign else self._link(record, event)
-            return Taken(record, link=link, bad=Rejected(reason, "unreadable"))
+            bad = Rejected(reason, "unreadable")
+            return Taken(record, link=self._link_of(record), bad=bad)
 
     def _taken(self, record: Record, event: cloudevents.CloudEvent) -> Taken:
         foreign = record.topic in self._service.foreign
-        link = None if foreign else self._link(record, event)
+        link = self._link_of(record)
         envelope = Envelope(
             id=event.id,
             source=event.source,
@@ -168,14 +167,23 @@ class Intake:
         named = event.extensions.get("tenantid")
         return named if trusted and named else self._tenant_id
 
-    def _link(self, record: Record, event: cloudevents.CloudEvent) -> Link | None:
+    def _link_of(self, record: Record) -> Link | None:
+        """Return a message's place in what a shard says, None if no shard signs like that.
+
+        It is read even of a message that is otherwise bad: its number counts as heard, or
+        its source would send it again for ever.
+        """
         prev = codec.header(record.headers, "x-prev")
-        if prev is None or not prev.isdigit():
+        if prev is None or not prev.isdigit() or len(prev) > codec.DIGITS_MAX:
             return None
-        number, who = codec.parse_number(event.id), codec.parse_source(event.source)
-        if number is None or who is None or not event.id.startswith(f"{who[0]}/{who[1]}/"):
-            return None  # no shard of perdure signs like that
-        return Link(event.source, number, int(prev))
+        if record.topic in self._service.foreign:
+            return None
+        source = (codec.header(record.headers, "ce_source") or b"").decode(errors="replace")
+        id = (codec.header(record.headers, "ce_id") or b"").decode(errors="replace")
+        number, who = codec.parse_number(id), codec.parse_source(source)
+        if number is None or who is None or not id.startswith(f"{who[0]}/{who[1]}/"):
+            return None
+        return Link(source, number, int(prev))
 
     def _between_shells(self, taken: Taken, event: cloudevents.CloudEvent) -> Taken:
         try:

@@ -110,6 +110,7 @@ class Lane:
     def forget(self, shard: str) -> None:
         """Drop what is remembered of a shard's wakes: it is ours no more."""
         self._context.dues.forget(shard)
+        self._poison.clear()  # what is poison is found again
 
     async def run(self) -> None:
         """Take turns until cancelled; a turn is never broken off in the middle."""
@@ -271,6 +272,8 @@ class Lane:
         for part in batch.parts.values():
             shard = part.shard
             shard.drains(part.draining)
+            # What was taken for new and has no event yet is looked at when it comes again.
+            shard.forget([s for s in part.touched if shard.version_of(s) == 0])
             shard.absorb(part.commit, part.lazy, flushed=False)
             shard.unsent.extend(part.sending)
             shard.trim()
@@ -329,7 +332,7 @@ class Lane:
         keys = [i.taken.outsider for i in items if i.taken.outsider is not None]
         if keys:
             batch.delivered = dict(await self._context.store.deliveries(keys))
-        wanted: dict[str, Shard] = {}
+        wanted: dict[str, list[Shard]] = {}
         for item in items:
             stream, shard = item.taken.stream, item.shard
             if not stream or item.taken.unpark is not None:
@@ -343,13 +346,14 @@ class Lane:
             if new and stream not in self._known and stream not in wanted:
                 shard.hold(stream, Held(None, None, 0, ""))
                 batch.part(shard).touched.add(stream)
-            else:
-                wanted[stream] = shard
-        if wanted:
-            registry, store = self._context.registry, self._context.store
+            elif shard not in wanted.setdefault(stream, []):
+                wanted[stream].append(shard)
+        registry, store = self._context.registry, self._context.store
+        while wanted:  # more than once only for streams of which two foreign shards speak
             loaded = await remake.load(registry, store, dict.fromkeys(wanted, -1))
             for stream, held in loaded.items():
-                wanted[stream].hold(stream, held)
+                wanted[stream].pop().hold(stream, held)
+            wanted = {stream: shards for stream, shards in wanted.items() if shards}
 
     def _visit(self, batch: Batch, item: Item) -> None:
         """Move the marks behind an item, once, in the order of the records."""

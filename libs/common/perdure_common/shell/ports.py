@@ -125,9 +125,9 @@ class ShardCommit:
     """Everything that one batch writes for one shard.
 
     `rows` take the numbers from `next_seq` on, which must be the shard's. Marks only move
-    forward, but `consumed`, which follows a topic that was cut or made anew. A wake of None is removed. `upserts` are coalesced: one for each row of a
-    table, sorted by the store. `unparked` messages are deleted, and the stream with them
-    when none is left.
+    forward, but `consumed`, which follows a topic that was cut or made anew. A wake of None
+    is removed. `upserts` are coalesced: one for each row of a table, sorted by the store.
+    `unparked` messages are deleted, and the stream with them when none is left.
     """
 
     shard: str

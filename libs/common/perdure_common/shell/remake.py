@@ -12,7 +12,13 @@ import msgspec
 
 from perdure_common.decider import Recorded, Upsert
 from perdure_common.shell import codec
-from perdure_common.shell.effects import destination, effects_of, events_partition, outbound_of
+from perdure_common.shell.effects import (
+    SHELL_EVENTS,
+    destination,
+    effects_of,
+    events_partition,
+    outbound_of,
+)
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.ports import JournalRow, Outbound, Snapshot, Store
 from perdure_common.shell.shard import Held
@@ -59,7 +65,6 @@ def replay(registry: Registry, held: Held, row: JournalRow) -> None:
     """Fold one row into the stream, without its effects."""
     name = row.type
     held.version = row.version
-    held.tenant_id = held.tenant_id or row.tenant_id
     decider = registry.by_event.get(name)
     if decider is None:
         if not name.startswith("shell."):
@@ -67,6 +72,7 @@ def replay(registry: Registry, held: Held, row: JournalRow) -> None:
         return
     if held.decider is None:
         held.decider, held.state = decider, decider.initial
+    held.tenant_id = held.tenant_id or row.tenant_id  # whoever began it, not who was refused
     held.state = decider.evolve(held.state, codec.event_of(row))
 
 
@@ -172,7 +178,8 @@ def _remake_row(
     service = registry.service
     meta = codec.decode_meta(row.meta)
     event = codec.event_of(row)
-    held.tenant_id = held.tenant_id or row.tenant_id
+    if not isinstance(event, SHELL_EVENTS):
+        held.tenant_id = held.tenant_id or row.tenant_id
     recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
     messages, upserts, published = effects_of(registry, held, recorded)
     held.version = row.version

@@ -95,6 +95,10 @@ class Upserts:
         for upsert in upserts:
             self.add(upsert)
 
+    def remove(self, upsert: Upsert) -> None:
+        """Forget a row's upsert."""
+        self._rows.pop(key_of(upsert), None)
+
     def rows(self) -> list[Upsert]:
         """Return one upsert for each row."""
         return list(self._rows.values())
@@ -103,7 +107,7 @@ class Upserts:
         return len(self._rows)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Shard:
     """A claimed shard. Marks here are what the store has; a batch adds its own on top."""
 
@@ -166,6 +170,11 @@ class Shard:
         """Drop streams from memory; they are loaded again when they are needed."""
         for stream in streams:
             self.streams.pop(stream, None)
+
+    def version_of(self, stream: str) -> int:
+        """Return the version of a stream in memory, -1 if it is not there."""
+        held = self.streams.get(stream)
+        return -1 if held is None else held.version
 
     def trim(self) -> None:
         """Drop the streams that were not used for longest, above `STREAMS_MAX`."""
