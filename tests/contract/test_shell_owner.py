@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from perdure_common.decider import never
 from perdure_common.ids import partition_of
+from perdure_common.shell import fold
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import ShardCommit, Unreachable
 from tally import LEDGER, TALLY, Add, Stage, Tally, evolve, in_memory, total
@@ -188,3 +190,36 @@ async def test_an_owner_begins_when_the_bus_does() -> None:
         memory.broker.cut_off.clear()
         await stage.ask(Add(account="a", amount=1), id="1")
         await counted(stage, 1)
+
+
+@timeless
+async def test_nothing_arrives_from_a_partition_that_is_not_read_any_more() -> None:
+    memory = in_memory()
+    stage = memory.stage()
+    bus = memory.broker.client("reader")
+    await stage.ask(Add(account="a", amount=1), id="1")
+    bus.read({("perdure.tally.commands.v1", p): 0 for p in range(2)})
+    fetching = asyncio.create_task(bus.fetch(10, 0.5))
+    await asyncio.sleep(0)
+    bus.read({})
+    assert not await fetching
+
+
+@timeless
+async def test_a_state_that_cannot_be_written_down_is_only_not_written_down() -> None:
+    memory = in_memory()
+    stage = memory.stage()
+
+    def odd(state: Any, event: Any) -> Any:
+        tally = evolve(state, event)
+        object.__setattr__(tally, "due", object())
+        return tally
+
+    decider = replace(TALLY.deciders[0], evolve=odd, wake_at=never)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fold, "SNAPSHOT_EVERY", 2)
+        async with stage.running(replace(TALLY, deciders=(decider,))) as owner:
+            for n in range(1, 5):
+                await stage.ask(Add(account="a", amount=n), id=f"{n}")
+            await counted(stage, 10)
+            assert not owner.failed.done()

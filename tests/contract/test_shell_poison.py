@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from perdure_common.adapters.memory_store import MemoryStore
-from perdure_common.decider import Facts, Rejected, Service
+from perdure_common.decider import Facts, Outgoing, Recorded, Rejected, Service
 from perdure_common.shell import codec, lane
 from perdure_common.shell.ports import Refused, ShardCommit, Unreachable
 from perdure_contracts.message import Envelope
@@ -263,3 +263,24 @@ async def test_a_stream_that_cannot_be_folded_is_parked_and_the_others_go_on() -
         mood.unfoldable.clear()
         await stage.unpark("a")
         await added(stage, store, [6, 1, 2])
+
+
+@timeless
+async def test_a_foreign_record_too_large_to_be_sent_on_parks_its_stream_before_the_commit() -> (
+    None
+):
+    memory = in_memory()
+    stage, store = memory.stage(), memory.stores["tally"]
+
+    def route(state: Tally, recorded: Recorded[Any]) -> tuple[Outgoing, ...]:
+        size = 1_100_000 if recorded.event.amount == 7 else 10
+        return (Outgoing(COMMANDS + ".dlt", "a", raw=(None, b"x" * size, ()), partition=0),)
+
+    service = replace(TALLY, deciders=(replace(TALLY.deciders[0], route=route),))
+    async with stage.running(service):
+        await stage.ask(Add(account="b", amount=7), id="7")
+        await stage.ask(Add(account="a", amount=1), id="1")
+        await added(stage, store, [1])
+        assert amounts(store, "b") == []
+        told = [bytes(r.value) for r in await stage.everything(f"{COMMANDS}.dlt")]
+        assert sorted(b"too_large" in value for value in told) == [False, True]

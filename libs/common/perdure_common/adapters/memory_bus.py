@@ -339,10 +339,10 @@ class MemoryBus:
 
     async def fetch(self, records_max: int, wait_s: float) -> Sequence[Record]:
         """See `Bus.fetch`."""
+        await asyncio.sleep(0)  # before taking: what was taken is the caller's at once
         self._arrived.clear()
         taken = self._take(records_max)
         if taken or wait_s <= 0:
-            await asyncio.sleep(0)
             return taken
         try:
             async with asyncio.timeout(wait_s):

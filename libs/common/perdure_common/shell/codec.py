@@ -24,6 +24,9 @@ FAN_OUT_MAX = 1 << FAN_OUT_BITS
 MESSAGE_BYTES_MAX = 900_000
 """The largest body that is sent: below Kafka's default of 1 MiB for a batch, headers too."""
 
+RAW_BYTES_MAX = 1_000_000
+"""The largest foreign record that is sent as it was: one that Kafka refuses blocks its shard."""
+
 NUMBER_MAX = 2**63 - 1
 """The largest number: the tables keep them in a bigint."""
 

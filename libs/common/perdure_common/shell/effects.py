@@ -84,6 +84,9 @@ def outbound_of(
             records.append(codec.outbound(service.name, row, at, row.type, body, row.stream))
         elif message.raw is not None:
             key, value, headers = message.raw
+            size = len(value) + len(key or b"") + sum(len(n) + len(raw) for n, raw in headers)
+            if size > codec.RAW_BYTES_MAX:
+                raise codec.TooLarge(f"a record of {size:,} bytes cannot be sent as it was")
             records.append(Outbound(topic, partition, value, key, headers))
         else:
             name = NAMES[type(message.message)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
+import structlog
 from perdure_contracts.message import NAMES
 from perdure_contracts.shell import CommandRejected, DeadLettered
 
@@ -42,6 +43,8 @@ from perdure_common.shell.ports import (
     Snapshot,
 )
 from perdure_common.shell.shard import Held, Sending, Shard, Upserts
+
+log = structlog.get_logger(__name__)
 
 SNAPSHOT_EVERY = 200
 """Events of one stream after which its state is written down again."""
@@ -407,7 +410,11 @@ class Batch:
                 if held is None or held.decider is None:
                     continue
                 if held.version - held.snapshot_version >= SNAPSHOT_EVERY:
-                    text = codec.encode_frame(held.decider.name, held.tenant_id, held.state)
+                    try:
+                        text = codec.encode_frame(held.decider.name, held.tenant_id, held.state)
+                    except Exception:  # the journal has everything that the state is made of
+                        log.exception("snapshot_not_written", stream=stream)
+                        continue
                     version = held.decider.state_version
                     part.commit.snapshots.append(Snapshot(stream, held.version, version, text))
                     held.snapshot_version = held.version
