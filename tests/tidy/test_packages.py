@@ -6,6 +6,7 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,16 +26,10 @@ def imported(folder: Path) -> set[str]:
     return found - set(sys.stdlib_module_names)
 
 
-def declared(project: dict[str, object]) -> set[str]:
-    names: set[str] = set()
-    lists = [project.get("dependencies", [])]
-    extras = project.get("optional-dependencies", {})
-    assert isinstance(extras, dict)
-    lists.extend(extras.values())
-    for each in lists:
-        assert isinstance(each, list)
-        names.update(re.split(r"[\[=<>;! ]", str(text))[0].lower() for text in each)
-    return names
+def declared(project: dict[str, Any]) -> set[str]:
+    lists: list[list[str]] = [project.get("dependencies", [])]
+    lists.extend(project.get("optional-dependencies", {}).values())
+    return {re.split(r"[\[=<>;! ]", text)[0].lower() for each in lists for text in each}
 
 
 @pytest.mark.parametrize("path", PROJECTS, ids=lambda path: path.parent.name)

@@ -107,12 +107,13 @@ def test_no_test_is_skipped_and_every_test_can_fail() -> None:
             __file__
         ):
             found.append(f"{name(path)} skips")
-        for node in ast.walk(ast.parse(text)):
-            is_test = isinstance(
-                node, ast.FunctionDef | ast.AsyncFunctionDef
-            ) and node.name.startswith("test_")
-            if is_test and not _checks(node):
-                found.append(f"{name(path)}:{node.lineno} {node.name} checks nothing")
+        found.extend(
+            f"{name(path)}:{node.lineno} {node.name} checks nothing"
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.name.startswith("test_")
+            and not _checks(node)
+        )
     assert not found
 
 
