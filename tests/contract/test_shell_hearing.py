@@ -176,3 +176,4 @@ async def test_a_topic_that_lost_its_end_is_read_on_from_there_by_every_owner() 
             return total(await stage.rows("tally", "tallies"), "a") == 22
 
         await stage.eventually(all_counted)
+        assert total(await stage.rows("tally", "tallies"), "a") == 22

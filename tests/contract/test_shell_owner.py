@@ -35,6 +35,7 @@ async def test_a_process_ends_in_bounded_time_while_the_database_is_away() -> No
     async with asyncio.timeout(30):
         await process.end()
     memory.stores["tally"].down = False
+    assert process.task.done()
     async with stage.running(TALLY):
         await counted(stage, 3)
 
@@ -56,6 +57,7 @@ async def test_a_process_ends_in_bounded_time_while_a_commit_hangs() -> None:
         await asyncio.sleep(1.0)
         async with asyncio.timeout(60):
             await process.end()
+    assert process.task.done()
     async with stage.running(TALLY):
         await counted(stage, 3)
 
@@ -70,6 +72,7 @@ async def test_a_process_ends_in_bounded_time_while_the_bus_is_away() -> None:
     memory.broker.cut_off.add("tally-1")
     async with asyncio.timeout(60):
         await process.end()
+    assert process.task.done()
 
 
 @timeless

@@ -169,6 +169,7 @@ async def test_a_stream_that_was_let_go_goes_on_after_a_crash() -> None:
         await stage.unpark("a", "drop")
         await asyncio.sleep(3.0)
         await process.crash(memory)
+    assert amounts(store) == []
     async with stage.running(mood.service):
         await added(stage, store, [2, 3])
 

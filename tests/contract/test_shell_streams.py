@@ -39,6 +39,7 @@ async def test_two_foreign_shards_that_speak_of_one_stream_lose_nothing() -> Non
         return total(await stage.rows("tally", "tallies"), "x") == 6
 
     await stage.eventually(all_counted)
+    assert total(await stage.rows("tally", "tallies"), "x") == 6
     await process.end()
 
 
