@@ -28,7 +28,7 @@ from perdure_common.decider import (
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.owner import Owner
-from perdure_common.shell.ports import Bus, Headers, Outbound, Record, Store
+from perdure_common.shell.ports import Bus, HandOver, Headers, Outbound, Record, Store
 from perdure_common.shell.upkeep import Ground
 from perdure_contracts.message import NAMES, message
 from perdure_contracts.shell import Unpark
@@ -247,19 +247,24 @@ class Stage:
         self.names = 0
         self._outside = bus("outside")
 
-    def process(self, service: Service, lanes: int = 2) -> "Process":
+    def process(
+        self, service: Service, lanes: int = 2, hand_over: HandOver | None = None
+    ) -> "Process":
         """Start a process that runs the service."""
         self.names += 1
         name = f"{service.name}-{self.names}"
         store, bus = self.store(service.name), self.bus(name)
-        ground = Ground(store, bus, virtual_time.now, name, TENANT, PARTITIONS, lanes)
+        now = virtual_time.now
+        ground = Ground(store, bus, now, name, TENANT, PARTITIONS, lanes, hand_over)
         owner, stop = Owner(service, ground), asyncio.Event()
         return Process(owner, store, bus, stop, asyncio.create_task(owner.run(stop)))
 
     @asynccontextmanager
-    async def running(self, service: Service) -> AsyncGenerator[Owner]:
+    async def running(
+        self, service: Service, hand_over: HandOver | None = None
+    ) -> AsyncGenerator[Owner]:
         """A process that runs the service, stopped in good order at the end."""
-        process = self.process(service)
+        process = self.process(service, hand_over=hand_over)
         try:
             yield process.owner
         finally:

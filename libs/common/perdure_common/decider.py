@@ -163,7 +163,8 @@ class Service:
     `Rejected`; on topics in `foreign` the message is the `CloudEvent` itself, and each
     partition is a shard of its own. `pausable` topics wait first when the service falls
     behind. Answers of type `by_token` are settled by the stream's state alone. `kept` tables
-    are no projections: a replay leaves them alone.
+    are no projections: a replay leaves them alone. Messages for topics in `handed` may be
+    dealt with in the process instead (`HandOver`): their reader must not count numbers.
     """
 
     name: str
@@ -174,6 +175,7 @@ class Service:
     pausable: tuple[str, ...] = ()
     by_token: tuple[type, ...] = ()
     kept: tuple[str, ...] = ()
+    handed: tuple[str, ...] = ()
     format: int = 1
 
     @property

@@ -14,6 +14,7 @@ from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.decider import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
+from perdure_common.shell.ports import HandOver
 from perdure_common.shell.upkeep import Ground
 
 Beside = Callable[[Settings, Owner, asyncio.Event], Awaitable[None]]
@@ -30,8 +31,10 @@ def process_name(process: str) -> str:
     return f"{process}@{socket.gethostname()}/{os.getpid()}"
 
 
-async def serve(service: Service, *beside: Beside) -> None:
+async def serve(service: Service, *beside: Beside, hand_over: HandOver | None = None) -> None:
     """Run a service until SIGTERM or SIGINT, then give its shards back.
+
+    `hand_over` is offered each new message before it goes to Kafka.
 
     Raises:
         SettingError: A setting cannot be used.
@@ -53,6 +56,7 @@ async def serve(service: Service, *beside: Beside) -> None:
             tenant_id=settings.tenant_id,
             partitions=settings.partitions,
             lanes=settings.lanes,
+            hand_over=hand_over,
         )
         owner = Owner(service, ground)
         freeze()

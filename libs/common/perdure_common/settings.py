@@ -28,6 +28,7 @@ class Settings:
     `partitions` is N: the partitions of every internal topic, fixed at installation.
     `topic_prefix` replaces the first word of every topic's name. `http_allow` lists
     networks and `host:port` pairs that outgoing requests may reach beside public ones.
+    `hand_over` is how many short tasks the engine runs in its own process at once.
     """
 
     database_url: str = ""
@@ -39,6 +40,7 @@ class Settings:
     http_port: int = 0
     http_allow: tuple[str, ...] = ()
     lanes: int = 2
+    hand_over: int = 8
     verdict_wait_s: float = 10.0
     log_format: str = "json"
     log_level: str = "INFO"
@@ -67,6 +69,7 @@ class Settings:
             http_port=_integer(env, port, PORTS.get(process, 0), least=0),
             http_allow=_words(env.get("PERDURE_HTTP_ALLOW", "")),
             lanes=_integer(env, "PERDURE_LANES", 2, least=1),
+            hand_over=_integer(env, "PERDURE_HAND_OVER", 8, least=0),
             verdict_wait_s=_seconds(env, "PERDURE_VERDICT_WAIT_S", 10.0),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",
             log_level=(env.get("PERDURE_LOG_LEVEL") or "INFO").upper(),

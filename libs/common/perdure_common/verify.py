@@ -120,7 +120,8 @@ async def published(
             for place, numbers in known.items():
                 where = f"{place[0]}/{place[1]} from {source}"
                 read = there.get(place, {}).get(source, [])
-                found.extend(_compare(where, wanted.get(place, []), read, set(numbers)))
+                sent = [] if place[0] in service.handed else wanted.get(place, [])
+                found.extend(_compare(where, sent, read, set(numbers)))
     finally:
         await bus.close()
         await store.close()

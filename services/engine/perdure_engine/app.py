@@ -4,13 +4,18 @@ from functools import partial
 
 from perdure_common import http
 from perdure_common.decider import Service
-from perdure_common.run import run, serve
+from perdure_common.outbound import AllowList
+from perdure_common.run import process_name, run, serve, utc_now
 from perdure_common.settings import Settings
 from perdure_contracts.engine import NodeResult
 
 from .api import ROWS, TABLES, add_why
 from .executions.decider import decider_with
+from .executions.route import TASKS
 from .hear import hear
+from .runner.here import Here
+from .runner.http_request import make_client
+from .runner.perform import Tools, perform
 from .workflows.decider import decider as definitions
 
 VERDICT_WAIT_S = 10.0
@@ -29,17 +34,37 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
         pausable=(STARTS,),
         by_token=(NodeResult,),
         kept=("node_claims",),
+        handed=(TASKS,),
     )
 
 
 service = service_with()
 
 
-def main() -> None:
-    """Run the engine as a process."""
+async def serve_engine() -> None:
+    """Run the engine until SIGTERM or SIGINT, with a runner for short tasks in its process."""
     settings = Settings.read("engine")
     ours = service_with(settings.verdict_wait_s)
-    run(serve(ours, http.beside(TABLES, ROWS, partial(add_why, ours))))
+    name = process_name("engine")
+    async with make_client() as client:
+        tools = Tools(client, AllowList.parse(settings.http_allow))
+        here = Here(
+            lambda task: perform(tools, task, name),
+            name=name,
+            partitions=settings.partitions,
+            most=settings.hand_over,
+            now=utc_now,
+        )
+        api = http.beside(TABLES, ROWS, partial(add_why, ours))
+        try:
+            await serve(ours, api, hand_over=here.take if settings.hand_over else None)
+        finally:
+            await here.close()
+
+
+def main() -> None:
+    """Run the engine as a process."""
+    run(serve_engine())
 
 
 if __name__ == "__main__":

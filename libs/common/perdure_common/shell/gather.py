@@ -7,7 +7,7 @@ from itertools import islice
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Intake, NewerType, Taken
 from perdure_common.shell.ports import Record, Store, Unreachable
-from perdure_common.shell.shard import Shard
+from perdure_common.shell.shard import Answer, Shard
 
 RECORDS_MAX = 500
 """Records in one batch."""
@@ -18,7 +18,7 @@ DRAIN_MAX = 100
 
 @dataclass(slots=True)
 class Item:
-    """Something for a batch: a record of a shard, or a wake (`due`).
+    """Something for a batch: a record of a shard, a wake (`due`), or an `answer` of here.
 
     `visited` says that its marks were moved, `fresh` that it was not had before, `settled`
     that what came of it is written.
@@ -27,6 +27,7 @@ class Item:
     shard: Shard
     taken: Taken
     due: bool = False
+    answer: Answer | None = None
     visited: bool = False
     fresh: bool = True
     settled: bool = False
@@ -37,6 +38,8 @@ class Item:
         record = self.taken.record
         if self.due:
             return (f"wake/{self.taken.stream}", 0, 0)
+        if self.answer is not None:
+            return (f"answer/{self.shard.id}", self.answer.sending.seq, id(self.answer))
         return (record.topic, record.partition, record.offset)
 
 
@@ -51,6 +54,10 @@ def waiting(
     mine = list(shards)
     share = max(1, RECORDS_MAX // max(1, len(mine)))
     for shard in mine:
+        items.extend(
+            Item(shard, intake.take(answer.record), answer=answer)
+            for answer in islice(shard.answers, share)
+        )
         answers = list(islice(shard.inbox, share))
         starts = list(islice(shard.waiting, max(0, share - len(answers))))
         for record in (*answers, *starts):

@@ -40,7 +40,7 @@ from perdure_common.shell.ports import (
     Unreachable,
 )
 from perdure_common.shell.publisher import Publisher
-from perdure_common.shell.shard import Held, Shard
+from perdure_common.shell.shard import Answer, Held, Sending, Shard
 
 BATCH_S = 0.05
 """How long one batch may fold; what is left comes with the next."""
@@ -89,6 +89,7 @@ class Context:
     lost: Callable[[Sequence[Shard], str], None]
     stopped: Callable[[Shard, str], None]
     resend: Callable[[Resend], None]
+    hand_over: Callable[[Shard], Callable[[Sending], bool] | None]
     tenant_id: str
     partitions: int
     remembered: dict[FactKey, Sequence[Row]] = field(default_factory=dict[FactKey, Sequence[Row]])
@@ -157,7 +158,7 @@ class Lane:
             finally:
                 self._put_back(dues)
             self.stats.wakes += len(dues)
-            left = any(s.inbox or s.waiting or s.draining for s in shards)
+            left = any(s.answers or s.inbox or s.waiting or s.draining for s in shards)
             if left or context.dues.pending():
                 self.poke.set()
 
@@ -275,14 +276,16 @@ class Lane:
             # What was taken for new and has no event yet is looked at when it comes again.
             shard.forget([s for s in part.touched if shard.version_of(s) == 0])
             shard.absorb(part.commit, part.lazy, flushed=False)
-            shard.unsent.extend(part.sending)
+            shard.say(part.sending, self._context.hand_over(shard))
             shard.trim()
         for item in items:
             if not item.visited:
                 break
             item.settled = True
             self._poison.pop(item.place, None)
-            if not item.due and not item.taken.parked:
+            if item.answer is not None:
+                self._answered(item.shard, item.answer)
+            elif not item.due and not item.taken.parked:
                 gather.drop(item.shard, item.taken.record)
         if self._known:
             self._known.clear()
@@ -296,6 +299,13 @@ class Lane:
         stats.dead_letters += counts.dead_letters
         if counts.events:
             self._context.publisher.nudge()
+
+    def _answered(self, shard: Shard, answer: Answer) -> None:
+        """Count a message that was handed over as sent: its answer is committed."""
+        answer.sending.done = True
+        shard.answers.remove(answer)
+        shard.sent_on()
+        self._context.publisher.progressed()
 
     # Folding -----------------------------------------------------------------------
 
@@ -360,7 +370,7 @@ class Lane:
         if item.visited:
             return
         item.visited, item.fresh = True, True
-        if not item.due and not item.taken.parked:
+        if not item.due and not item.taken.parked and item.answer is None:
             part = batch.part(item.shard)
             batch.consume(part, item.taken.record)
             item.fresh = batch.hears(part, item.taken)

@@ -31,7 +31,7 @@ from perdure_common.shell.ports import (
     Unreachable,
 )
 from perdure_common.shell.publisher import Publisher
-from perdure_common.shell.shard import DROPPING, GOING, Held, Sending, Shard
+from perdure_common.shell.shard import DROPPING, GOING, Answer, Held, Sending, Shard
 from perdure_common.shell.upkeep import Ground, Upkeep
 
 FETCH_MAX = 2_000
@@ -86,6 +86,7 @@ class Owner:
             lost=self.lose,
             stopped=self._stop_shard,
             resend=lambda message: self._spawn(self._upkeep.resend(message)),
+            hand_over=self._hand_over,
             tenant_id=ground.tenant_id,
             partitions=ground.partitions,
         )
@@ -303,7 +304,7 @@ class Owner:
             self._registry, self._store, shard.id, after, self._ground.partitions
         )
         published, projected = shard.published_seq, shard.projected_seq
-        shard.unsent.extend(Sending(seq, r) for seq, r in made.sent if seq > published)
+        shard.say(Sending(seq, r) for seq, r in made.sent if seq > published)
         shard.lazy.extend(u for seq, u in made.upserts if u.lazy and seq > projected)
         shard.lazy_seq = shard.next_seq - 1
         for stream, held in streams.items():
@@ -316,6 +317,22 @@ class Owner:
             first = await self._store.parked(stream, 1)
             if first and first[0].n <= GOING:
                 shard.draining[stream] = "drop" if first[0].n == DROPPING else "retry"
+
+    def _hand_over(self, shard: Shard) -> Callable[[Sending], bool] | None:
+        """Return what a shard's new messages are offered to before they go to Kafka."""
+        take = self._ground.hand_over
+        if take is None:
+            return None
+
+        def offer(message: Sending) -> bool:
+            def answer(record: Record) -> None:
+                shard.answers.append(Answer(message, record))
+                self._lane_of(shard.id).poke.set()
+
+            offered = message.record.topic in self.service.handed
+            return offered and take(message.record, answer)
+
+        return offer
 
     def _lane_of(self, shard: str) -> Lane:
         return self.lanes[int(shard.rpartition("/")[2]) % len(self.lanes)]
@@ -385,6 +402,8 @@ class Owner:
                 async with lane.turn:
                     for shard in shards:
                         lane.shards.pop(shard.id, None)
+                        shard.take_back()
+                self.publisher.nudge()
                 await self.publisher.drained(shards, DRAIN_S)
                 async with lane.turn:
                     await flush(self._store, shards)

@@ -181,6 +181,15 @@ class Unreachable(Exception):
     """The store or the bus cannot be reached now; nothing was written."""
 
 
+HandOver: TypeAlias = Callable[[Outbound, Callable[[Record], None]], bool]
+"""Takes a message straight after its commit, to be dealt with in this process, or declines.
+
+What takes one must give an answer to the second argument: a record as the service would have
+read it from its commands. The message counts as sent once that answer is committed; until
+then a crash sends it by its topic.
+"""
+
+
 class Store(Protocol):
     """One service's tables. All methods raise `Unreachable` when the server is gone."""
 

@@ -7,7 +7,6 @@ behind a failure is sent again; receivers know the numbers.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from itertools import islice
 
 import structlog
 
@@ -38,6 +37,10 @@ class Publisher:
         """Say that there is something to send."""
         self._wake.set()
 
+    def progressed(self) -> None:
+        """Say that messages were done with without being sent."""
+        self._progress.set()
+
     def unsent(self) -> int:
         """Return how many messages wait."""
         return sum(len(shard.unsent) for shard in self._shards())
@@ -60,7 +63,7 @@ class Publisher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while any(shard.unsent or shard.extra for shard in self._shards()):
+            while any(shard.sending or shard.extra for shard in self._shards()):
                 if await self._round():
                     pause_s = BACK_OFF_S[0]
                 else:
@@ -70,7 +73,7 @@ class Publisher:
 
     async def _round(self) -> bool:
         """Send what waits; return whether all of it was acknowledged."""
-        taken = [(shard, list(islice(shard.unsent, ROUND_MAX))) for shard in self._shards()]
+        taken = [(shard, shard.next_to_send(ROUND_MAX)) for shard in self._shards()]
         extra = [(shard, list(shard.extra)) for shard, _ in taken if shard.extra]
         records = [sending.record for _, waiting in taken for sending in waiting]
         records.extend(record for _, waiting in extra for record in waiting)
@@ -88,8 +91,9 @@ class Publisher:
                 clean = False
                 log.warning("publish_failed", shard=shard.id, error=str(results[place + done]))
             place += len(waiting)
-            for _ in range(done):
-                shard.unsent.popleft()
+            for message in waiting[:done]:
+                message.done = True
+            shard.sent_on()
             self.sent += done
         for shard, waiting in extra:
             for _ in waiting:

@@ -2,9 +2,10 @@
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from perdure_common.decider import Decider, Upsert
@@ -44,12 +45,25 @@ class Held:
     broken: Exception | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sending:
-    """A message that the journal has and Kafka may not have yet."""
+    """A message that the journal has and Kafka may not have yet.
+
+    `done` says that it was acknowledged. One that is handed over is dealt with in this
+    process, and done when its answer is committed.
+    """
 
     seq: int
     record: Outbound
+    done: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """The answer to a message that was handed over, as a record that came by no topic."""
+
+    sending: Sending
+    record: Record
 
 
 def key_of(upsert: Upsert) -> UpsertKey:
@@ -128,6 +142,8 @@ class Shard:
     inbox: deque[Record] = field(default_factory=deque[Record])
     waiting: deque[Record] = field(default_factory=deque[Record])
     unsent: deque[Sending] = field(default_factory=deque[Sending])
+    sending: deque[Sending] = field(default_factory=deque[Sending])
+    answers: deque[Answer] = field(default_factory=deque[Answer])
     extra: deque[Outbound] = field(default_factory=deque[Outbound])
     lazy: Upserts = field(default_factory=Upserts)
     lazy_seq: int = 0
@@ -161,6 +177,30 @@ class Shard:
     def acknowledged(self) -> int:
         """Return the last number up to which everything is safely published."""
         return self.unsent[0].seq - 1 if self.unsent else self.next_seq - 1
+
+    def say(
+        self, messages: Iterable[Sending], hand_over: Callable[[Sending], bool] | None = None
+    ) -> None:
+        """Take messages to be sent, in order, but for those that `hand_over` takes."""
+        for message in messages:
+            self.unsent.append(message)
+            if hand_over is None or not hand_over(message):
+                self.sending.append(message)
+
+    def next_to_send(self, most: int) -> list[Sending]:
+        """Return the next messages for Kafka, in order."""
+        return [message for message in islice(self.sending, most) if not message.done]
+
+    def sent_on(self) -> None:
+        """Forget the messages at the front that are done."""
+        for queue in (self.unsent, self.sending):
+            while queue and queue[0].done:
+                queue.popleft()
+
+    def take_back(self) -> None:
+        """Send what was handed over and has no answer yet: this process is to finish."""
+        self.answers.clear()
+        self.sending = deque(message for message in self.unsent if not message.done)
 
     def hold(self, stream: str, held: Held) -> None:
         """Keep a stream in memory."""

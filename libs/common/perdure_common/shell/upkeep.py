@@ -21,6 +21,7 @@ from perdure_common.shell.lane import Lane
 from perdure_common.shell.ports import (
     Bus,
     Fenced,
+    HandOver,
     Headers,
     Outbound,
     Store,
@@ -50,6 +51,7 @@ class Ground:
     tenant_id: str
     partitions: int
     lanes: int = 2
+    hand_over: HandOver | None = None
 
 
 class Shards(Protocol):

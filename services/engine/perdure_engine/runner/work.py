@@ -22,11 +22,11 @@ from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 from perdure_contracts.message import NAMES
 from perdure_contracts.shell import DeadLettered
 
+from perdure_engine.runner.answers import answer_of
 from perdure_engine.runner.claims import HEARTBEAT_S, Claims, Owner
 from perdure_engine.runner.prefix import Prefix
 
 TASKS = "perdure.engine.tasks.v1"
-RESULTS = "perdure.engine.commands.v1"
 GROUP = "perdure.runner"
 
 RUNS_MAX = 300
@@ -281,36 +281,8 @@ class Work:
     # Answering --------------------------------------------------------------------------
 
     def _answer(self, run: Run | None, tenant_id: str, result: NodeResult) -> None:
-        body = codec.encode_body(result)
-        if len(body) > codec.MESSAGE_BYTES_MAX:
-            size = ErrorFacts(
-                type="response_too_large",
-                message=f"the answer of the node has {len(body):,} bytes; "
-                f"at most {codec.MESSAGE_BYTES_MAX:,} can be sent",
-                stage="run",
-                effect_state="done",
-            )
-            result = NodeResult(
-                execution_id=result.execution_id,
-                token=result.token,
-                outcome="failed",
-                error=size,
-                duration_ms=result.duration_ms,
-                runner=self.name,
-            )
-            body = codec.encode_body(result)
-        headers = (
-            ("ce_specversion", b"1.0"),
-            ("ce_id", derived("result", result.token, result.outcome, self.name).encode()),
-            ("ce_source", b"/runner"),
-            ("ce_type", NAMES[NodeResult].encode()),
-            ("ce_subject", result.execution_id.encode()),
-            ("ce_tenantid", tenant_id.encode()),
-            ("content-type", b"application/json"),
-        )
-        partition = partition_of(result.execution_id, self.partitions)
-        key = result.execution_id.encode()
-        self._answers.append((run, Outbound(RESULTS, partition, body, key, headers)))
+        answer = answer_of(result, tenant_id, self.name, self.partitions)
+        self._answers.append((run, answer))
         self._answered.set()
 
     async def _send(self) -> None:

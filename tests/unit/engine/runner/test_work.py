@@ -10,9 +10,10 @@ from perdure_common.shell import codec
 from perdure_common.shell.ports import Outbound
 from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_contracts.message import NAMES
+from perdure_engine.runner.answers import RESULTS
 from perdure_engine.runner.claims import LEASE_S, MemoryClaims, Owner
 from perdure_engine.runner.prefix import Prefix
-from perdure_engine.runner.work import RESULTS, TASKS, Work
+from perdure_engine.runner.work import TASKS, Work
 
 PARTITIONS = 2
 Perform = Callable[[NodeTask], Awaitable[NodeResult]]

@@ -1,0 +1,69 @@
+"""A runner in the engine's own process, for short tasks straight after their commit.
+
+It saves the trip through Kafka and back. It takes only what may run twice, and only a few
+at once: the rest, and whatever has no answer when the process dies, goes by Kafka to the
+runners. The task counts as sent when its answer is committed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from perdure_common.shell import codec
+from perdure_common.shell.ports import Outbound, Record
+from perdure_contracts.engine import NodeResult, NodeTask
+from perdure_contracts.message import NAMES
+
+from perdure_engine.runner.answers import answer_of
+from perdure_engine.runner.work import TASKS
+
+TASK = NAMES[NodeTask].encode()
+
+
+class Here:
+    """Takes up to `most` tasks at once; `perform` does the work of one and never raises."""
+
+    def __init__(
+        self,
+        perform: Callable[[NodeTask], Awaitable[NodeResult]],
+        *,
+        name: str,
+        partitions: int,
+        most: int,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._perform = perform
+        self._name = name
+        self._partitions = partitions
+        self._most = most
+        self._now = now
+        self._running: set[asyncio.Task[None]] = set()
+
+    def take(self, message: Outbound, answer: Callable[[Record], None]) -> bool:
+        """Run a task here and give its answer, or decline. See `HandOver`."""
+        if message.topic != TASKS or len(self._running) >= self._most:
+            return False
+        if codec.header(message.headers, "ce_type") != TASK:
+            return False
+        task: NodeTask = codec.decode_body(TASK.decode(), message.value)
+        may_run_twice = task.effect in ("pure", "keyed")
+        if task.length != "short" or not may_run_twice:
+            return False
+        if datetime.fromisoformat(task.deadline) <= self._now():
+            return False
+        tenant = (codec.header(message.headers, "ce_tenantid") or b"").decode()
+        running = asyncio.create_task(self._run(task, tenant, answer))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        return True
+
+    async def _run(self, task: NodeTask, tenant: str, answer: Callable[[Record], None]) -> None:
+        result = await self._perform(task)
+        made = answer_of(result, tenant, self._name, self._partitions)
+        answer(Record(made.topic, made.partition, -1, made.value, made.key, made.headers))
+
+    async def close(self) -> None:
+        """Stop what runs; the tasks go by Kafka."""
+        for running in list(self._running):
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
