@@ -95,7 +95,9 @@ async def test_poison_parks_its_stream_and_nothing_else(stage: Stage) -> None:
 
         await stage.eventually(others_went_on)
         assert total(await stage.rows("tally", "tallies"), "b") == 1
-        letters = await stage.everything("perdure.tally.commands.v1.dlt")
+        dlt = "perdure.tally.commands.v1.dlt"
+        await stage.eventually(lambda: _has(stage, dlt, 1))
+        letters = await stage.everything(dlt)
         letter = codec.decode_body("shell.dead-lettered.v1", letters[0].value)
         assert (letter.code, letter.stream) == ("poison", "b")
 
