@@ -111,6 +111,7 @@ async def test_an_answer_waits_while_the_store_is_away() -> None:
         memory.stores["tally"].down = False
         await stage.eventually(lambda: _are(sent(stage), [1]))
         await stage.eventually(lambda: _none(owner.publisher.unsent))
+        assert total(await stage.rows("tally", "tallies"), "a") == 6
 
 
 async def test_what_the_process_declines_goes_by_its_topic() -> None:

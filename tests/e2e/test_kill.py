@@ -74,7 +74,7 @@ async def deploy_all(stage: Stage, world: World, prefix: str) -> dict[str, int]:
     return {definition["name"]: weight for definition, weight in workflows}
 
 
-async def under_load(
+async def must_hold_under_load(
     stage: Stage,
     world: World,
     prefix: str,
@@ -141,7 +141,7 @@ async def test_services_that_are_killed_lose_and_double_nothing(stage: Stage, wo
         await stage.until_ready()
         return evidence
 
-    await under_load(stage, world, "services", chance, kills)
+    await must_hold_under_load(stage, world, "services", chance, kills)
 
 
 @pytest.fixture(scope="module")
@@ -177,4 +177,4 @@ async def test_a_server_that_is_killed_loses_and_doubles_nothing(
             await own_stage.until_ready()
         return evidence
 
-    await under_load(own_stage, own_world, server, chance, kills)
+    await must_hold_under_load(own_stage, own_world, server, chance, kills)

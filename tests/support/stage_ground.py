@@ -64,6 +64,8 @@ async def own_ground() -> AsyncGenerator[Ground]:
     """Stand on a PostgreSQL and a Kafka of one's own, which may be killed."""
     # Not in pytest's folder: its parents are closed to the user that runs PostgreSQL.
     folder = Path(tempfile.mkdtemp(prefix="perdure-stage-"))
+    # Who runs PostgreSQL has to get through, or its data goes elsewhere.
+    folder.chmod(0o711)  # noqa: ASYNC240
     embedded = Embedded(folder / "servers")
     try:
         addresses = await asyncio.to_thread(embedded.start)
