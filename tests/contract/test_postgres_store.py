@@ -238,6 +238,20 @@ async def test_a_lookup_that_no_table_can_answer_is_refused(
     assert await store.look_up(TENANT, [Lookup("thing", {}, ("id",))]) == [[{"id": A}]]
 
 
+async def test_a_server_that_goes_away_during_a_lookup_blames_nobody(
+    store: PostgresStore, other: Any
+) -> None:
+    await store.commit([ShardCommit("0", 1, 1, 1, upserts=[thing(A)])])
+    async with other.transaction():
+        await other.execute("LOCK TABLE thing IN ACCESS EXCLUSIVE MODE")
+        asking = asyncio.create_task(store.look_up(TENANT, [Lookup("thing", {}, ("id",))]))
+        await waiting(other)
+        await end_all(other)
+        with pytest.raises(Unreachable):
+            await asking
+    assert await store.look_up(TENANT, [Lookup("thing", {}, ("id",))]) == [[{"id": A}]]
+
+
 async def test_a_table_that_was_migrated_meanwhile_is_looked_at_again(
     store: PostgresStore, other: Any
 ) -> None:

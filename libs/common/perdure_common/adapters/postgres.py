@@ -163,7 +163,9 @@ class PostgresStore:
             async with self._connection() as connection:
                 try:
                     rows = await connection.fetch(sql, *arguments)
-                except (asyncpg.PostgresError, asyncpg.DataError) as error:
+                except asyncpg.PostgresError as error:
+                    if not _blames_what_was_asked(error):
+                        raise Unreachable(f"PostgreSQL does not look up now: {error}") from error
                     raise Refused(f"a lookup in {kind.table} failed: {error}") from error
             found = matching(kind, table, rows, wanted)
             for place, answer in zip(places, found, strict=True):
@@ -320,8 +322,7 @@ class PostgresStore:
         # The detail may show data; it stays with the cause.
         why = error.message or "a value does not fit its column"
         text = f"{where or 'the batch'}: {why} ({error.sqlstate})"
-        state = error.sqlstate or ""
-        if state[:2] in _OF_THE_DATA and state not in _OF_THE_GROUND:
+        if _blames_what_was_asked(error):
             raise Refused(text) from error
         raise Unreachable(f"PostgreSQL cannot take batches now: {text}") from error
 
@@ -330,6 +331,12 @@ class PostgresStore:
         streams, versions = [r.stream for r in rows], [r.version for r in rows]
         found = await self._fetch("repeated", streams, versions)
         return [row["stream"] for row in found]
+
+
+def _blames_what_was_asked(error: asyncpg.PostgresError) -> bool:
+    """Tell whether asking the same again would fail again, however well the server is."""
+    state = error.sqlstate or ""
+    return state[:2] in _OF_THE_DATA and state not in _OF_THE_GROUND
 
 
 async def _keep(connection: Any) -> None:
