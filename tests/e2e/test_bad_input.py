@@ -268,9 +268,13 @@ async def test_every_fault_of_a_definition_is_named_with_its_place(
 
 
 BOMBS = {
-    "work": ("$json.list.map(a => $json.list.map(b => $json.list.map(c => a + b + c)))", "fuel"),
-    "memory": ("'x'.repeat(2000000000)", "fuel"),
-    "result": ("$json.list.map(a => $json.list.map(b => $json.list))", "output"),
+    "work": (
+        "$json.list.map(a => $json.list.map(b => $json.list.map(c => a + b + c)))",
+        "expression_fuel",
+    ),
+    "memory": ("'x'.repeat(2000000000)", "expression_fuel"),
+    "result": ("$json.list.map(a => $json.text)", "expression_output"),
+    "output": ("$json.list.slice(0, 8).map(a => $json.text)", "output_too_large"),
 }
 
 
@@ -278,13 +282,13 @@ BOMBS = {
 async def test_an_expression_bomb_fails_its_own_node_only(
     stage: Stage, neighbour: Callable[[], Any], about: str
 ) -> None:
-    expression, kind = BOMBS[about]
+    expression, code = BOMBS[about]
     bomb = chain(
         f"bomb-{about}", node("boom", "ACTION.SET", values={"a": f"{{{{ {expression} }}}}"})
     )
-    row, error = await end_of(stage, bomb, {"list": list(range(300))})
+    row, error = await end_of(stage, bomb, {"list": list(range(300)), "text": "x" * 100_000})
     assert row["status"] == "ERROR"
-    assert (error["type"], error["node_id"]) == (f"expression_{kind}", "boom")
+    assert (error["type"], error["node_id"]) == (code, "boom")
     assert len(error["message"]) > 20
     await neighbour()
 

@@ -110,6 +110,10 @@ async def all_ended(stage: Stage, accepted: list[str]) -> None:
     """Wait until every accepted event has started an execution and all have ended."""
 
     async def found() -> bool:
+        letters = await stage.rows(
+            "select error from recovery.dead_letters where headers->>'ce_id' = any ($1)", accepted
+        )
+        assert [row["error"] for row in letters] == [], "nothing is wrong with these events"
         [row] = await stage.rows(
             """
             select count(*) filter (where x.status = any ($2)) as ended
