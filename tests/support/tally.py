@@ -339,6 +339,7 @@ async def real_stage(database: str, prefix: str, bootstrap: str) -> AsyncIterato
     from perdure_common import migrate
     from perdure_common.adapters.kafka import KafkaBus
     from perdure_common.adapters.postgres import PostgresStore
+    from perdure_common.topics import await_leaders
 
     for service in TABLES:
         await migrate.up(database, service)
@@ -350,6 +351,8 @@ async def real_stage(database: str, prefix: str, bootstrap: str) -> AsyncIterato
     await admin.start()
     names = [topic.replace("perdure", prefix, 1) for topic in TOPICS]
     await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+    async with asyncio.timeout(30):
+        await await_leaders(admin, names)
     await admin.close()
     buses: list[KafkaBus] = []
 

@@ -50,7 +50,7 @@ async def create_topics(bootstrap: str, prefix: str, partitions: int) -> tuple[s
             missing = [topic for topic in TOPICS if physical(topic.name, prefix) not in counts]
             if missing:
                 await _create(admin, missing, prefix, partitions)
-            await _wait(admin, [physical(topic.name, prefix) for topic in TOPICS])
+            await await_leaders(admin, [physical(topic.name, prefix) for topic in TOPICS])
             check(await _counts(admin), prefix, partitions)
     except TimeoutError as error:
         raise TopicError(
@@ -118,8 +118,8 @@ async def _create(admin: Any, topics: Sequence[Topic], prefix: str, partitions: 
             raise TopicError("refused", f"Kafka does not make topic {name}: {detail}")
 
 
-async def _wait(admin: Any, names: Sequence[str]) -> None:
-    """Wait until every partition of the topics has a leader."""
+async def await_leaders(admin: Any, names: Sequence[str]) -> None:
+    """Wait until every partition of the topics has a leader; the caller bounds the time."""
     waiting = set(names)
     while True:
         for topic in await _described(admin):
