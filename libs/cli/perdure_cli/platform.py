@@ -21,7 +21,7 @@ import httpx
 import psutil
 from perdure_common import migrate, topics
 from perdure_common.embedded import Addresses, Embedded
-from perdure_common.settings import PORTS, Settings
+from perdure_common.settings import PORTS, SERVERS, Settings
 from perdure_common.supervise import Service, ServicePhase, ServiceStatus, Supervisor
 
 from perdure_cli.errors import CommandError
@@ -60,6 +60,11 @@ class Running:
 def state_file() -> Path:
     """Return where the running platform is written down."""
     return home() / "platform.json"
+
+
+def addresses_file(root: Path) -> Path:
+    """Return where the servers' addresses are written down for the services."""
+    return root / "addresses.json"
 
 
 def find() -> Running | None:
@@ -110,21 +115,16 @@ def free_port(preferred: int) -> int:
 
 async def prepare(addresses: Addresses) -> None:
     """Bring the schema and the topics to where this version needs them."""
-    settings = Settings.read("engine", environment(addresses, {}))
+    environ = {
+        **os.environ,
+        "PERDURE_DATABASE_URL": addresses.database_url,
+        "PERDURE_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
+    }
+    settings = Settings.read("engine", environ)
     await asyncio.gather(
         *(migrate.up(addresses.database_url, name) for name in migrate.services()),
         topics.create_topics(addresses.kafka_bootstrap, settings.topic_prefix, settings.partitions),
     )
-
-
-def environment(addresses: Addresses, ports: Mapping[str, int]) -> dict[str, str]:
-    """Return the environment that services are started with."""
-    env = dict(os.environ)
-    env["PERDURE_DATABASE_URL"] = addresses.database_url
-    env["PERDURE_KAFKA_BOOTSTRAP"] = addresses.kafka_bootstrap
-    for name, port in ports.items():
-        env[f"PERDURE_{name.upper()}_PORT"] = str(port)
-    return env
 
 
 class Platform:
@@ -173,25 +173,42 @@ class Platform:
                 code="already_running",
             )
         root = home()
-        embedded = Embedded(root)
-        self._said("starting PostgreSQL and Kafka")
-        addresses = await asyncio.to_thread(embedded.start)
-        try:
-            self._said("bringing schema and topics up to date")
-            await prepare(addresses)
-            await self._supervise(addresses, root)
-        finally:
-            state_file().unlink(missing_ok=True)
-            await asyncio.to_thread(embedded.release)
-
-    async def _supervise(self, addresses: Addresses, root: Path) -> None:
+        addresses_file(root).unlink(missing_ok=True)
         ports = {name: free_port(PORTS[name]) for name in self.names}
-        env = environment(addresses, ports)
-        services = [
-            Service(name, (sys.executable, "-m", MODULES.get(name, f"perdure_{name}.app")), env)
-            for name in self.names
-        ]
-        self._supervisor = Supervisor(services, root / "logs", on_change=self._on_change)
+        self._supervisor = Supervisor(
+            _services(self.names, ports, root), root / "logs", on_change=self._on_change
+        )
+        embedded = Embedded(root)
+        servers = asyncio.create_task(asyncio.to_thread(embedded.start))
+        ready = asyncio.create_task(self._bring_up(servers, ports, root))
+        ready.add_done_callback(self._announced)
+        try:
+            await self._supervisor.run()
+        finally:
+            ready.cancel()
+            await asyncio.wait((ready, servers))
+            for path in (state_file(), addresses_file(root)):
+                path.unlink(missing_ok=True)
+            await asyncio.to_thread(embedded.release)
+        if not ready.cancelled():
+            ready.result()
+
+    async def _bring_up(
+        self, servers: asyncio.Task[Addresses], ports: Mapping[str, int], root: Path
+    ) -> None:
+        """Tell the services where the servers are, and the world when the services are ready.
+
+        The services start while the servers do: they load their code and wait for the file.
+        """
+        self._said(f"starting PostgreSQL, Kafka, {', '.join(self.names)}")
+        addresses = await asyncio.shield(servers)
+        self._said("bringing schema and topics up to date")
+        await prepare(addresses)
+        environ = {
+            "PERDURE_DATABASE_URL": addresses.database_url,
+            "PERDURE_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
+        }
+        _write_privately(addresses_file(root), environ)
         self.running = Running(
             os.getpid(),
             psutil.Process().create_time(),
@@ -199,32 +216,34 @@ class Platform:
             addresses.kafka_bootstrap,
             {name: f"http://127.0.0.1:{port}" for name, port in ports.items()},
         )
-        self._said(f"starting {', '.join(self.names)}")
-        ready = asyncio.create_task(self._announce(self.running))
-        ready.add_done_callback(self._announced)
-        try:
-            await self._supervisor.run()
-        finally:
-            ready.cancel()
-            await asyncio.wait((ready,))
-        if not ready.cancelled():
-            ready.result()
+        await await_ready(self.running, self.status)
+        _write_privately(state_file(), asdict(self.running))
+        if self._on_ready is not None:
+            self._on_ready(self.running)
 
     def _announced(self, task: asyncio.Task[None]) -> None:
         """Stop everything when a service does not become ready; `run` raises the reason."""
         if not task.cancelled() and task.exception() is not None:
             self.request_stop()
 
-    async def _announce(self, running: Running) -> None:
-        """Write the platform down once every service is ready."""
-        await await_ready(running, self.status)
-        text = json.dumps(asdict(running), indent=2)
-        fresh = state_file().with_suffix(".new")
-        fresh.touch(mode=0o600)  # it holds the database's password
-        fresh.write_text(text + "\n", encoding="utf-8")
-        fresh.rename(state_file())
-        if self._on_ready is not None:
-            self._on_ready(running)
+
+def _services(names: Sequence[str], ports: Mapping[str, int], root: Path) -> list[Service]:
+    """Return the children of the supervisor; they learn the servers' addresses from a file."""
+    env = {f"PERDURE_{name.upper()}_PORT": str(port) for name, port in ports.items()}
+    env |= {SERVERS: str(addresses_file(root))}
+    env |= {"PERDURE_DATABASE_URL": "", "PERDURE_KAFKA_BOOTSTRAP": ""}
+    return [
+        Service(name, (sys.executable, "-m", MODULES.get(name, f"perdure_{name}.app")), env)
+        for name in names
+    ]
+
+
+def _write_privately(path: Path, content: Mapping[str, object]) -> None:
+    """Write a file at once, for this user alone: it holds the database's password."""
+    fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    fresh.rename(path)
 
 
 async def await_ready(

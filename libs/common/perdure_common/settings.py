@@ -3,9 +3,12 @@
 A setting that is wrong stops the process at the start, with a sentence that names it.
 """
 
+import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 DEFAULT_TENANT = "00000000-0000-7000-8000-000000000001"
 """The tenant that trigger events from topics belong to when none is configured."""
@@ -15,6 +18,15 @@ DEFAULT_WORKSPACE = "00000000-0000-7000-8000-000000000002"
 
 PORTS = {"engine": 8741, "scheduler": 8742, "recovery": 8743, "runner": 8744}
 """Where each process answers HTTP unless `PERDURE_<NAME>_PORT` says otherwise."""
+
+
+SERVERS = "PERDURE_SERVERS"
+"""Names a file with the servers' addresses, which may still be on its way.
+
+`perdure up` starts the services while the servers start: each loads its code meanwhile.
+"""
+
+SERVERS_WAIT_S = 300.0
 
 
 class SettingError(ValueError):
@@ -53,6 +65,8 @@ class Settings:
             SettingError: A value cannot be read, or a server's address is missing.
         """
         env = os.environ if environ is None else environ
+        if env.get(SERVERS) and not env.get("PERDURE_DATABASE_URL"):
+            env = {**env, **_servers(Path(env[SERVERS]))}
         for name in ("PERDURE_DATABASE_URL", "PERDURE_KAFKA_BOOTSTRAP"):
             if not env.get(name):
                 raise SettingError(
@@ -74,6 +88,21 @@ class Settings:
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",
             log_level=(env.get("PERDURE_LOG_LEVEL") or "INFO").upper(),
         )
+
+
+def _servers(path: Path) -> dict[str, str]:
+    """Return the addresses in a file, waiting until it is there.
+
+    Raises:
+        SettingError: It does not come.
+    """
+    deadline = time.monotonic() + SERVERS_WAIT_S
+    while time.monotonic() < deadline:
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            time.sleep(0.02)
+    raise SettingError(f"{SERVERS} names {path}, which is not there; the servers did not start")
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -181,7 +181,6 @@ async def test_the_journal_rebuilds_every_row(platform: Platform) -> None:
         await platform.says(ENGINE_EVENTS, f"e{n}", failed(f"f{n}", f"e{n}"))
         if n % 2:
             await platform.says(ENGINE_EVENTS, f"e{n}", completed(f"e{n}"))
-    await platform.says(OWN, "ws/mode", SetMode(workspace_id="ws", mode="observe", set_by="ann"))
     letter = DeadLettered(
         topic=ENGINE_EVENTS,
         partition=1,
@@ -194,6 +193,8 @@ async def test_the_journal_rebuilds_every_row(platform: Platform) -> None:
     await platform.says(f"{ENGINE_EVENTS}.dlt", ENGINE_EVENTS, letter)
     await platform.until("recovery_attempts", "status = 'succeeded'", 3)
     await platform.until("failure_patterns", "occurrence_count = 6 AND lesson_successes > 0")
+    # Not before: a mode that only observes would keep the retries from being made.
+    await platform.says(OWN, "ws/mode", SetMode(workspace_id="ws", mode="observe", set_by="ann"))
     await platform.until("recovery_modes", "mode = 'observe'")
     await platform.until("dead_letters", "status = 'waiting'")
     report = await replay.check(service, platform.url)

@@ -35,6 +35,11 @@ _STOP_LIMIT_S = 10.0
 _BACKOFF_MAX_S = 30.0
 _SETTLED_S = 60.0
 
+REMAINS_LIMIT_S = 15.0
+"""How long the children of a killed PostgreSQL may take to end."""
+
+REMAINS_PAUSE_S = 0.3
+
 
 @dataclass
 class Server:
@@ -181,11 +186,29 @@ class Keeper:
         server.launch()
 
         def wait() -> None:
-            server.await_ready(self._stop.is_set)
+            self._await_postgres(server)
             database.make_database(port)
             self._write(postgres=server.process(port))
 
         return wait
+
+    def _await_postgres(self, server: Server) -> None:
+        """Wait until PostgreSQL serves; start it again while one that was killed still ends.
+
+        The children of a killed postmaster hold its shared memory for a moment, and a new one
+        refuses to start as long as they do.
+        """
+        limit = time.monotonic() + REMAINS_LIMIT_S
+        while True:
+            try:
+                server.await_ready(self._stop.is_set)
+                return
+            except EmbeddedError as error:
+                remains = "shared memory block" in error.detail and "still in use" in error.detail
+                if not remains or time.monotonic() > limit:
+                    raise
+            time.sleep(REMAINS_PAUSE_S)
+            server.launch()
 
     def _start_kafka(self, broker: Kafka, *ports_before: int) -> Callable[[], None]:
         port, controller_port = (free_port(before) for before in ports_before)
