@@ -207,9 +207,9 @@ MEANING = {
     "engine, tasks topic, runner, HTTP, commands topic, engine, events topic",
     "inline_steps_per_s": "steps/s at saturation, chains of 3 SET: starts topic, engine, events",
     "dispatched10_steps_per_s": "steps/s at saturation, chains of 10 HTTP requests",
-    "dispatched3_p50_ms": "start to completed event, one in flight, 3 HTTP requests, by Kafka",
+    "dispatched3_p50_ms": "start to completed event, one in flight, 3 HTTP requests, handed over",
     "dispatched3_p99_ms": "the same, 99th percentile",
-    "inline3_p50_ms": "start to completed event, one in flight, 3 SET, by Kafka",
+    "inline3_p50_ms": "start to completed event, one in flight, 3 SET",
     "at250_p50_ms": "start to completed event at 250 executions/s of 3 HTTP requests; "
     "seconds mean that the machine does not keep up with that rate",
     "at250_p99_ms": "the same, 99th percentile",

@@ -13,8 +13,8 @@ from .api import ROWS, TABLES, add_why
 from .executions.decider import decider_with
 from .executions.route import TASKS
 from .hear import hear
+from .runner.clients import Clients
 from .runner.here import Here
-from .runner.http_request import make_client
 from .runner.perform import Tools, perform
 from .workflows.decider import decider as definitions
 
@@ -46,8 +46,8 @@ async def serve_engine() -> None:
     settings = Settings.read("engine")
     ours = service_with(settings.verdict_wait_s)
     name = process_name("engine")
-    async with make_client() as client:
-        tools = Tools(client, AllowList.parse(settings.http_allow))
+    async with Clients(2) as clients:
+        tools = Tools(clients, AllowList.parse(settings.http_allow))
         here = Here(
             lambda task: perform(tools, task, name),
             name=name,

@@ -13,7 +13,7 @@ from perdure_common.settings import Settings
 from perdure_contracts.engine import NodeResult, NodeTask
 
 from perdure_engine.runner.claims import PostgresClaims
-from perdure_engine.runner.http_request import make_client
+from perdure_engine.runner.clients import Clients
 from perdure_engine.runner.perform import Tools, perform
 from perdure_engine.runner.work import Work
 
@@ -27,8 +27,8 @@ async def serve() -> None:
     bus = KafkaBus(settings.kafka_bootstrap, name, settings.topic_prefix)
     claims = PostgresClaims(settings.database_url)
     stop = stop_on_signals()
-    async with make_client() as client:
-        tools = Tools(client, AllowList.parse(settings.http_allow))
+    async with Clients() as clients:
+        tools = Tools(clients, AllowList.parse(settings.http_allow))
 
         async def perform_here(task: NodeTask) -> NodeResult:
             return await perform(tools, task, name)

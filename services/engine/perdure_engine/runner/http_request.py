@@ -42,12 +42,6 @@ class Failed:
     error: ErrorFacts
 
 
-def make_client() -> httpx.AsyncClient:
-    """Return the client of a runner: no proxies from the environment, no redirects."""
-    limits = httpx.Limits(max_connections=500, max_keepalive_connections=100)
-    return httpx.AsyncClient(follow_redirects=False, trust_env=False, limits=limits)
-
-
 async def request(
     client: httpx.AsyncClient,
     allowed: AllowList,

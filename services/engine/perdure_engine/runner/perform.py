@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import httpx
 from perdure_common.outbound import AllowList
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 
+from perdure_engine.runner.clients import Clients
 from perdure_engine.runner.failures import bug_of
 from perdure_engine.runner.http_request import Failed, request
 
@@ -24,14 +24,14 @@ Perform: TypeAlias = Callable[["Tools", Mapping[str, Any], str], Awaitable[dict[
 class Tools:
     """What nodes reach the world with."""
 
-    http: httpx.AsyncClient
+    http: Clients
     allowed: AllowList
 
 
 async def _http_request(
     tools: Tools, parameters: Mapping[str, Any], key: str
 ) -> dict[str, Any] | Failed:
-    return await request(tools.http, tools.allowed, parameters, key)
+    return await request(tools.http.next(), tools.allowed, parameters, key)
 
 
 PERFORMERS: Mapping[tuple[str, str], Perform] = {

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from perdure_common.outbound import AllowList
-from perdure_engine.runner.http_request import BODY_BYTES_MAX, Failed, make_client, request
+from perdure_engine.runner.clients import Clients, make_client
+from perdure_engine.runner.http_request import BODY_BYTES_MAX, Failed, request
 
 Answer = Callable[[bytes], bytes]
 
@@ -237,3 +238,15 @@ async def test_secrets_in_an_error_answer_are_not_told(
 def test_a_setting_that_is_no_network_is_refused() -> None:
     with pytest.raises(ValueError, match="PERDURE_HTTP_ALLOW"):
         AllowList.parse(["not a network"])
+
+
+async def test_clients_take_turns_and_close_together(server: tuple[Server, int]) -> None:
+    _, port = server
+    async with Clients(2) as clients:
+        first, second, third = clients.next(), clients.next(), clients.next()
+        assert first is third
+        assert first is not second
+        assert isinstance(await ask(first, port), dict)
+        assert isinstance(await ask(second, port), dict)
+    assert first.is_closed
+    assert second.is_closed
