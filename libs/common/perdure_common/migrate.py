@@ -336,22 +336,26 @@ async def _locked(url: str, service: str) -> AsyncGenerator[Any]:
 async def _roles(connection: Any, service: str) -> None:
     """Make the two roles; they belong to the whole server, where others may make them too."""
     for role in (f"{service}_shell", f"{service}_api"):
-        sql = f"""
+        make = f"""
         DO $$ BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
                 CREATE ROLE {_ident(role)} NOLOGIN;
             END IF;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
             NULL;  -- somebody else made it in another database at the same moment
-        END $$;
+        END $$
+        """
+        lend = f"""
         DO $$ BEGIN
             IF NOT pg_has_role(current_user, '{role}', 'SET') THEN
                 GRANT {_ident(role)} TO CURRENT_USER;
             END IF;
-        END $$;
+        END $$
         """
         try:
-            await connection.execute(sql)
+            # Apart: a transaction that failed to make the role may not see the other's yet.
+            await connection.execute(make)
+            await connection.execute(lend)
         except asyncpg.InsufficientPrivilegeError as error:
             raise MigrationError(
                 "roles_refused",
