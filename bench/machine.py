@@ -11,14 +11,13 @@ from perdure_common.embedded import Embedded
 Seconds = Mapping[str, float]
 
 
-def processes(running: platform.Running, answering: int) -> dict[str, psutil.Process]:
+def processes(running: platform.Running) -> dict[str, psutil.Process]:
     """Return the processes of the platform by what they are; their children belong to them.
 
-    `load` is this process, `answering` the server that dispatched nodes ask.
+    `load` is this process.
     """
     found = {
         "load": psutil.Process(),
-        "answering": psutil.Process(answering),
         "supervisor": psutil.Process(running.pid),
     }
     for child in psutil.Process(running.pid).children():

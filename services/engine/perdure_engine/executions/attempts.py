@@ -31,6 +31,12 @@ ITEMS_AT_ONCE = 10
 ATTEMPT_GRACE_S = 15.0
 """What an attempt may take beyond the limits of its items: for queues on the way."""
 
+PURE_S_MAX = 30.0
+"""What a runner may take for work that the engine could do itself."""
+
+SENT_ITEM_BYTES = 16
+"""What an item of an answer has around its data; the answer must fit where the task did."""
+
 ATTEMPT_S_MAX = 3_600.0
 """The limit of an attempt where neither its node nor its subtype has one."""
 
@@ -42,8 +48,11 @@ def dispatch(
     run: int,
     inputs: Inputs,
     edges: tuple[tuple[int, str], ...],
-) -> None:
-    """Resolve the parameters of each item and send the first attempt of a run."""
+) -> bool:
+    """Resolve the parameters of each item and send the first attempt of a run.
+
+    False says that nothing happened: what does not fit into a task runs here, if it can.
+    """
     state = progress.state
     view = RunView(state, progress.workflow, scope, inputs, edges, progress.now)
     overrides = state.overrides.get(place_of(node.node_id, scope))
@@ -57,13 +66,16 @@ def dispatch(
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
     size = encoded_bytes((sets, [item["json"] for item in inputs.items]))
+    local = node.specification.run is not None
+    if local and (size is None or size + SENT_ITEM_BYTES * len(inputs.items) > TASK_BYTES_MAX):
+        return False
     if size is None or size > TASK_BYTES_MAX:
         failed = [(index, _too_large(size)) for index in range(len(inputs.items))]
         indexes = []
     if not indexes or (failed and stops(progress.workflow, node)):
         ended = Ended(node, scope, run, inputs, edges)
         finish(progress, ended, Outcome(ports={}, failed=tuple(failed)), view)
-        return
+        return True
     progress.record(
         NodeScheduled(
             execution_id=state.execution_id,
@@ -82,11 +94,12 @@ def dispatch(
             node_subtype=node.node_subtype,
             node_name=node.name,
             effect=node.specification.effect(node.parameters),
-            length=node.specification.length(node.parameters, node.timeout_s),
+            length="short" if local else node.specification.length(node.parameters, node.timeout_s),
             idempotency_key=_idempotency_key(state.root_execution_id, node, scope),
             max_retries=node.max_retries,
         )
     )
+    return True
 
 
 def answered(progress: Progress, place: str, result: NodeResult) -> None:
@@ -336,7 +349,9 @@ def _idempotency_key(root_execution_id: str, node: Node, scope: Scope) -> str:
 def _deadline(progress: Progress, node: Node, items: int) -> str:
     """Return the instant at which an attempt of `items` items is given up as lost."""
     limit_s = node.timeout_s
-    if limit_s is None:
+    if limit_s is None and node.specification.run is not None:
+        limit_s = PURE_S_MAX + ATTEMPT_GRACE_S
+    elif limit_s is None:
         each_s = node.specification.attempt_timeout_s(node.parameters)
         rounds = -(-items // ITEMS_AT_ONCE)
         limit_s = ATTEMPT_S_MAX if each_s is None else each_s * rounds + ATTEMPT_GRACE_S
