@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from perdure_common.outbound import AllowList
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
@@ -66,8 +66,7 @@ def at_once(task: NodeTask, runner: str) -> NodeResult | None:
     each = specification.each
     items: list[dict[str, Any] | None] = []
     failed: list[tuple[int, ErrorFacts]] = []
-    sets: list[Any] = task.parameters if isinstance(task.parameters, list) else []
-    for parameters, json in zip(sets, task.items or (), strict=False):
+    for parameters, json in zip(_listed(task.parameters), _listed(task.items), strict=False):
         try:
             items.append({"json": each(parameters, json)})
         except Exception as error:  # a defect of a node must not end the runner
@@ -111,6 +110,10 @@ async def perform(tools: Tools, task: NodeTask, runner: str) -> NodeResult:
     )
     items = [None if isinstance(answer, Failed) else {"json": answer} for answer in answers]
     return _result(task, items, failed, began, runner)
+
+
+def _listed(value: object) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def _result(
