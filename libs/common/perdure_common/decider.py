@@ -122,6 +122,11 @@ class Decider(Generic[S, C, E]):
     without a look. `private` events are journalled but not published. `passes` are
     commands that reach even a parked stream. A change of the state's type needs a new
     `state_version`; older snapshots are then dropped and the journal is folded again.
+
+    `act(state, command, facts, now, happen)` decides the same as `decide`, for states that are
+    too large to be tried out on a copy: instead of returning events it calls `happen` with each
+    as it is made, and goes on with the state that this returns. A `Rejected` it returns before
+    any event.
     """
 
     name: str
@@ -139,6 +144,7 @@ class Decider(Generic[S, C, E]):
     private: tuple[type, ...] = ()
     passes: tuple[type, ...] = ()
     state_version: int = 1
+    act: Callable[[S, Any, Facts, datetime, Callable[[E], S]], Rejected | None] | None = None
 
     def fold(self, events: Iterable[E]) -> S:
         """Return the state after `events`, oldest first."""

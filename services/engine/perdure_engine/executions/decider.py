@@ -1,5 +1,7 @@
 """The decider of executions, put together for the shell."""
 
+from functools import partial
+
 from perdure_common.decider import Decider
 from perdure_contracts.engine import (
     CancelExecution,
@@ -27,7 +29,7 @@ from perdure_contracts.executions import (
     VerdictApplied,
 )
 
-from .decide import decider_of
+from .decide import act, decide
 from .evolve import evolve
 from .facts import facts
 from .project import project
@@ -65,7 +67,8 @@ def decider_with(
             ExecutionRevived,
         ),
         stream_of=stream_of,
-        decide=decider_of(verdict_wait_s),
+        decide=partial(decide, verdict_wait_s=verdict_wait_s),
+        act=partial(act, verdict_wait_s=verdict_wait_s),
         evolve=evolve,
         project=project,
         route=route,

@@ -4,10 +4,10 @@ The state given is changed in place and returned, but for `ExecutionStarted`, wh
 one of its own: the decider's `initial` is shared by all executions.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
+from msgspec.structs import replace
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,

@@ -1,10 +1,11 @@
-"""A command being decided: events are recorded on a scratch copy as they are made.
+"""A command being decided: events happen as they are made.
 
 Whatever decides sees the state with all events so far in it, so that `decide` and `evolve`
 cannot disagree.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +14,6 @@ from perdure_contracts.executions import ExecutionEvent, ExecutionYielded
 
 from perdure_engine.definition import Node, Workflow
 
-from .evolve import evolve
 from .state import Execution, edge_key, place_of
 
 FUEL = 1_000
@@ -22,16 +22,17 @@ FUEL = 1_000
 
 @dataclass(slots=True)
 class Progress:
-    """The state so far, the events that led to it, and the nodes that are ready to run.
+    """The state so far, and the nodes that are ready to run.
 
-    `verdict_wait_s` is how long recovery is waited for, in seconds.
+    `happen` lets an event happen and returns the state after it; `verdict_wait_s` is how long
+    recovery is waited for, in seconds.
     """
 
     state: Execution
     workflow: Workflow
     now: datetime
     verdict_wait_s: float
-    events: list[ExecutionEvent] = field(default_factory=list[ExecutionEvent])
+    happen: Callable[[ExecutionEvent], Execution]
     fuel: int = FUEL
     queue: deque[tuple[Node, Scope]] = field(default_factory=deque[tuple[Node, Scope]])
     queued: set[str] = field(default_factory=set[str])
@@ -43,8 +44,7 @@ class Progress:
 
     def record(self, event: ExecutionEvent) -> None:
         """Let an event happen."""
-        self.state = evolve(self.state, event)
-        self.events.append(event)
+        self.state = self.happen(event)
 
     def enqueue(self, node: Node, scope: Scope) -> None:
         """Let a node run, once."""
