@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 from perdure_common.decider import Recorded, Upsert
+from perdure_common.run import freeze
 from perdure_common.shell.codec import decode_body, encode_body
 from perdure_contracts.engine import NodeTask, StartExecution
 from perdure_contracts.executions import ExecutionEvent
@@ -34,11 +35,10 @@ from perdure_engine.runner.perform import at_once
 from bench.engine import CHAINS
 from bench.load import INPUT
 
-EXECUTIONS = 300
 BATCH = 50
-"""Executions that share one instant."""
+"""Executions that share one instant, and are measured together."""
 
-ROUNDS = 7
+BATCHES = 60
 WORKFLOW_ID = str(uuid.UUID(int=1))
 decider = decider_with(10.0)
 
@@ -111,25 +111,26 @@ def starts(count: int) -> list[bytes]:
 
 
 def measure(definition: dict[str, Any]) -> dict[str, float]:
-    """Return the microseconds per step and per event of a chain; the best of some rounds."""
+    """Return the microseconds per step and per event of a chain: the best of some batches.
+
+    The best, because whatever else runs on the machine makes the others slower.
+    """
     validation = validate(definition)
     version = {"definition": definition, "sha256": validation.sha256, "workspace_id": WORKFLOW_ID}
-    steps = len(definition["nodes"]) - 1
-    bodies = starts(EXECUTIONS)
+    steps = (len(definition["nodes"]) - 1) * BATCH
+    bodies = starts(BATCH)
     best: dict[str, float] = {}
-    for _ in range(ROUNDS):
+    for _ in range(BATCHES):
         shell = Shell()
+        now = datetime.now(UTC)
         began = time.process_time()
-        for at in range(0, EXECUTIONS, BATCH):
-            now = datetime.now(UTC)
-            for body in bodies[at : at + BATCH]:
-                shell.run(body, version, now)
-        whole_s = time.process_time() - began
-        core_s = whole_s - shell.runner_s
+        for body in bodies:
+            shell.run(body, version, now)
+        core_s = time.process_time() - began - shell.runner_s
         found = {
-            "core_us_per_step": core_s / EXECUTIONS / steps * 1e6,
+            "core_us_per_step": core_s / steps * 1e6,
             "core_us_per_event": core_s / shell.events * 1e6,
-            "runner_us_per_step": shell.runner_s / EXECUTIONS / steps * 1e6,
+            "runner_us_per_step": shell.runner_s / steps * 1e6,
         }
         best = {name: min(value, best.get(name, value)) for name, value in found.items()}
     return best
@@ -138,6 +139,7 @@ def measure(definition: dict[str, Any]) -> dict[str, float]:
 def main() -> int:
     """Measure every chain."""
     result: dict[str, float] = {}
+    freeze()
     for name, definition in CHAINS.items():
         profile = cProfile.Profile() if os.environ.get("PROFILE") == "1" else None
         if profile is not None:

@@ -196,7 +196,7 @@ def _start(
             dead_letter=True,
         )
     progress = Progress(state, workflow, now, verdict_wait_s, happen)
-    unfired = [node for node in workflow.nodes if node.is_trigger and node is not trigger]
+    unfired = [node for node in workflow.all_triggers if node is not trigger]
     dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
     progress.record(
         ExecutionStarted(
@@ -231,11 +231,10 @@ def _start(
 
 def enqueue_unreachable(progress: Progress) -> None:
     """Enqueue the nodes to which nothing leads: they are SKIPPED (rule 5)."""
-    workflow, runs = progress.workflow, progress.state.runs
-    for node in workflow.nodes:
-        if node.is_trigger or workflow.in_edges(node) or place_of(node.node_id, ()) in runs:
-            continue
-        progress.enqueue(node, ())
+    runs = progress.state.runs
+    for node in progress.workflow.unreachable:
+        if place_of(node.node_id, ()) not in runs:
+            progress.enqueue(node, ())
 
 
 def items_of_trigger(data: Json) -> list[Item]:

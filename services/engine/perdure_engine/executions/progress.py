@@ -14,6 +14,7 @@ from perdure_contracts.executions import ExecutionEvent, ExecutionYielded
 
 from perdure_engine.definition import Node, Workflow
 
+from .instants import text_of
 from .state import Execution, edge_key, place_of
 
 FUEL = 1_000
@@ -40,7 +41,7 @@ class Progress:
     @property
     def at(self) -> str:
         """The batch's instant as ISO text."""
-        return self.now.isoformat()
+        return text_of(self.now)
 
     def record(self, event: ExecutionEvent) -> None:
         """Let an event happen."""
@@ -56,11 +57,15 @@ class Progress:
     def resolved(self, node: Node, scope: Scope) -> None:
         """Enqueue the nodes behind `node` whose in-edges are all resolved now (rule 2)."""
         workflow, edges, runs = self.workflow, self.state.edges, self.state.runs
-        for edge in workflow.out_edges(node):
+        for edge in workflow.outgoing[node.position]:
             target = workflow.nodes[edge.target]
             if place_of(target.node_id, scope) in runs:
                 continue
-            if all(edge_key(each.index, scope) in edges for each in workflow.in_edges(target)):
+            # From the last one on: where many lead to one node, they are mostly resolved in order.
+            for each in reversed(workflow.incoming[edge.target]):
+                if edge_key(each.index, scope) not in edges:
+                    break
+            else:
                 self.enqueue(target, scope)
 
     def yield_rest(self) -> None:
