@@ -18,6 +18,7 @@ from perdure_contracts.engine import (
     NodeCompleted,
     NodeErrored,
     NodeFailed,
+    NodeRecovered,
     NodeSkipped,
     Scope,
 )
@@ -55,6 +56,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             state.steps = event.step
         case NodeCanceled():
             _ended(state, event, "CANCELED")
+        case NodeRecovered():
+            pass  # it tells others what the state has already
         case ExecutionYielded():
             state.ready = _places(event.ready)
             state.yielded_at = instant(event.yielded_at)
@@ -62,6 +65,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _end(state, "SUCCESS")
         case ExecutionFailed():
             _end(state, event.status)
+            state.troubled = True
         case ExecutionCanceled():
             _end(state, "CANCELED")
         case ExecutionRevived():
@@ -200,7 +204,8 @@ def _attempt_failed(state: Execution, event: AttemptFailed) -> None:
 
 
 def _failed(state: Execution, event: NodeFailed) -> None:
-    """Remember that recovery was asked; what is only told changes nothing."""
+    """Remember that recovery was told, and about which run it was asked."""
+    state.troubled = True
     place = place_of(event.node_id, event.scope)
     known = state.runs.get(place)
     if not event.asked or known is None or known.dispatch is None:

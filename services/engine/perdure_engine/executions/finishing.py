@@ -14,6 +14,7 @@ from perdure_contracts.engine import (
     NodeCompleted,
     NodeErrored,
     NodeFailed,
+    NodeRecovered,
     Scope,
 )
 from perdure_contracts.message import Json
@@ -125,7 +126,7 @@ def complete(
     dead: list[int] = []
     picked: dict[str, tuple[int, ...]] = {}
     ports = arranged.ports
-    for edge in progress.workflow.outgoing[node.position]:
+    for edge in progress.workflow.out_edges(node):
         port = edge.source_port
         match edge.connection_type:
             case "MAIN":
@@ -168,6 +169,17 @@ def complete(
             disabled=disabled,
         )
     )
+    again = ended.attempt > 1 or ended.run > 1 or arranged.handled
+    if again and progress.state.troubled:
+        progress.record(
+            NodeRecovered(
+                execution_id=progress.state.execution_id,
+                node_id=node.node_id,
+                scope=ended.scope,
+                run=ended.run,
+                attempt=ended.attempt,
+            )
+        )
     progress.resolved(node, ended.scope)
 
 

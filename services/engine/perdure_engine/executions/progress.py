@@ -57,12 +57,12 @@ class Progress:
     def resolved(self, node: Node, scope: Scope) -> None:
         """Enqueue the nodes behind `node` whose in-edges are all resolved now (rule 2)."""
         workflow, edges, runs = self.workflow, self.state.edges, self.state.runs
-        for edge in workflow.outgoing[node.position]:
+        for edge in workflow.out_edges(node):
             target = workflow.nodes[edge.target]
             if place_of(target.node_id, scope) in runs:
                 continue
             # From the last one on: where many lead to one node, they are mostly resolved in order.
-            for each in reversed(workflow.incoming[edge.target]):
+            for each in reversed(workflow.in_edges(target)):
                 if edge_key(each.index, scope) not in edges:
                     break
             else:

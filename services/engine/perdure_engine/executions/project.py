@@ -20,6 +20,7 @@ from perdure_contracts.engine import (
     NodeCompleted,
     NodeErrored,
     NodeFailed,
+    NodeRecovered,
     NodeSkipped,
     Scope,
 )
@@ -65,7 +66,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (_execution(recorded, event), _latest(state, recorded), *logs)
         case ExecutionRevived():
             return (_revived(recorded), _latest(state, recorded), *logs)
-        case ExecutionYielded():
+        case ExecutionYielded() | NodeRecovered():
             return logs
 
 

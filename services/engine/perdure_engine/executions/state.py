@@ -96,7 +96,8 @@ class Execution(Struct, gc=False):
     `runs` and `open` (those that have not ended) are keyed by place, `edges` by edge and
     scope: present is resolved, None is DEAD. `tokens` has the attempts under way and their
     places, `ready` places whose runs wait for the wake due at `yielded_at`, `overrides`
-    places of nodes whose parameters a person changed when reviving the execution.
+    places of nodes whose parameters a person changed when reviving the execution. `troubled`
+    says that recovery was told of a failure.
     """
 
     execution_id: str = ""
@@ -118,6 +119,7 @@ class Execution(Struct, gc=False):
     yielded_at: datetime | None = None
     steps: int = 0
     steps_total: int = 0
+    troubled: bool = False
     overrides: dict[str, Json] = field(default_factory=dict[str, Json])
     runs: dict[str, Run] = field(default_factory=dict[str, Run])
     edges: dict[str, Live | None] = field(default_factory=dict[str, "Live | None"])

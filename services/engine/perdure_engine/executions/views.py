@@ -26,7 +26,7 @@ def gather(
     """Return a node's LIVE input, by port in edge order, and the edges that carry it."""
     ports: dict[str, Sequence[Any]] = {}
     edges: list[tuple[int, str]] = []
-    for edge in workflow.incoming[node.position]:
+    for edge in workflow.in_edges(node):
         live = state.edges.get(edge_key(edge.index, scope))
         if live is None:
             continue
@@ -34,7 +34,7 @@ def gather(
         known = ports.get(edge.target_port)
         items = state.items_of(live)
         ports[edge.target_port] = [*known, *items] if known else items
-    return Inputs(ports, workflow.inputs[node.position]), tuple(edges)
+    return Inputs(ports, workflow.inputs_of(node)), tuple(edges)
 
 
 class RunView:
