@@ -77,6 +77,7 @@ class Load:
         """Disconnect."""
         self._out.flush(5.0)
         self._in.close()
+        del self._out  # a producer that lives on looks for its broker for ever
 
     def tasks(self) -> int:
         """Return how many records the topic of the runners' tasks has had so far."""
