@@ -35,6 +35,9 @@ CYCLE_MAX = 1_000
 ROUNDS_MAX = 300
 """Scopes that one evaluation may have; more are not worth comparing."""
 
+ITEMS_MAX = 200
+"""Items that one run may have; cycles that double them each round have soon more."""
+
 Made: TypeAlias = dict[str, list[tuple[int, dict[str, Any]]]]
 """What leaves by port: the place of the item that it comes from, and the data."""
 
@@ -141,6 +144,8 @@ class _Evaluation:
             values.update(dict.fromkeys([e.number for e in graph.out(node_id)]))
             return
         items = [item for _, each in live for item in each]
+        if len(items) > ITEMS_MAX:
+            raise Endless
         if node.get("disabled"):
             first = live[0][0]
             port = [e for link, e in live if link.order[0] == first.order[0]]
@@ -239,7 +244,7 @@ class _Evaluation:
             return {**out, **dict.fromkeys([e.number for e in graph.ends(entry)])}
         if node.get("disabled") and graph.subtype(entry) in BODIES:
             self._run(entry, scope, into, out)
-            return {n: v for n, v in out.items() if n not in graph.begins(entry)}
+            return {n: v for n, v in out.items() if n in outwards or n not in graph.begins(entry)}
         items = [item for each in live for item in each]
         match opens(graph, entry), graph.subtype(entry):
             case "inside", _ if node.get("join") == "each":

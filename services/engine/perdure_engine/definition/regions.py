@@ -14,61 +14,17 @@ from typing import Literal, TypeAlias
 
 from .graph import cycles, reachable, topological
 from .model import Edge, Node
-
-Kind: TypeAlias = Literal["loop", "foreach", "cycle", "each"]
-"""What opens a region: a LOOP, a FOREACH, a bare cycle, or a node with `join: each`."""
+from .region import BODY_PORTS, TOP, Kind, Region, Regions
 
 Code: TypeAlias = Literal[
     "cycle_without_entry", "cycle_with_entries", "loop_not_entry", "done_leads_back",
     "entry_not_possible", "nested_too_deep",
 ]  # fmt: skip
 
-TOP = -1
-"""The number that stands for no region: the scope of the execution itself."""
-
 DEPTH_MAX = 16
 """How deep regions may be nested; scopes are as long, and stand in every key."""
 
 LOOPS: Mapping[str, Kind] = {"LOOP": "loop", "FOREACH": "foreach"}
-BODY_PORTS: Mapping[Kind, str] = {"loop": "loop", "foreach": "item"}
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A region. `members` run in the scope of an iteration, in topological order.
-
-    `inner` are the regions right inside it, `back` the edges that lead back to the entry,
-    `exits` those that leave it and resolve when it ends, all by number. `depth` is the
-    length of the scopes of its iterations. The region is named after its entry.
-    """
-
-    number: int
-    kind: Kind
-    entry: int
-    parent: int
-    depth: int
-    members: tuple[int, ...] = ()
-    inner: tuple[int, ...] = ()
-    back: tuple[int, ...] = ()
-    exits: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Regions:
-    """The regions of a workflow, and where its nodes and edges stand among them.
-
-    `runs_in` has, by a node's position, the region whose iterations it runs in; `opens` the
-    region that it opens, `gathers` the region in whose scope its in-edges resolve (that
-    around the one it opens). `resolves` has, by an edge's index, the region in whose scope
-    it resolves; `leaves` the region whose end it waits for. `TOP` is none of them.
-    """
-
-    regions: tuple[Region, ...] = ()
-    runs_in: tuple[int, ...] = ()
-    opens: tuple[int, ...] = ()
-    gathers: tuple[int, ...] = ()
-    resolves: tuple[int, ...] = ()
-    leaves: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,16 +229,15 @@ class _Placed:
     def regions(self) -> Regions:
         """Return what was found."""
         resolves, leaves = [TOP] * len(self._edges), [TOP] * len(self._edges)
-        exits: list[list[int]] = [[] for _ in self._kinds]
+        outward: list[list[int]] = [[] for _ in self._kinds]
         for edge in self._edges:
             led = edge.index in self._found.dropped
             where = self._opens[edge.target] if led else self._gathers[edge.target]
             resolves[edge.index] = where
             region = self._leads_from(edge)
             while region != where:
+                outward[region].append(edge.index)
                 leaves[edge.index], region = region, self._parents[region]
-            if leaves[edge.index] != TOP:
-                exits[leaves[edge.index]].append(edge.index)
         members: list[list[int]] = [[] for _ in self._kinds]
         inner: list[list[int]] = [[] for _ in self._kinds]
         for position in self._order:
@@ -302,7 +257,7 @@ class _Placed:
                     members=tuple(members[number]),
                     inner=tuple(inner[number]),
                     back=tuple(self._found.back.get(self._entries[number], ())),
-                    exits=tuple(exits[number]),
+                    outward=tuple(outward[number]),
                 )
                 for number, kind in enumerate(self._kinds)
             ),
@@ -312,4 +267,3 @@ class _Placed:
             resolves=tuple(resolves),
             leaves=tuple(leaves),
         )
-

@@ -5,7 +5,8 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from perdure_engine.definition.model import Edge, Node
-from perdure_engine.definition.regions import DEPTH_MAX, TOP, Regions, find_regions
+from perdure_engine.definition.region import TOP, Regions
+from perdure_engine.definition.regions import DEPTH_MAX, find_regions
 from perdure_engine.nodes.base import NodeSpecification
 
 PORTS = {"LOOP": ("loop", "done"), "FOREACH": ("item", "done")}
@@ -44,7 +45,7 @@ def test_a_loop_holds_its_body_and_what_is_reached_only_from_it() -> None:
     regions = found("nLnnn", "0>1", "1.loop>2", "2>1", "2>3", "1.done>4")
     (region,) = regions.regions
     assert (region.kind, region.entry, region.members) == ("loop", 1, (2, 3))
-    assert region.back == (2,) and region.exits == ()
+    assert region.back == (2,) and region.outward == ()
     assert regions.runs_in == (TOP, TOP, 0, 0, TOP)
 
 
@@ -65,7 +66,7 @@ def test_an_edge_to_a_node_that_is_also_reached_from_outside_waits_for_the_end()
     regions = found("nLnn", "0>1", "1.loop>2", "2>1", "2>3", "0>3")
     assert regions.runs_in[3] == TOP
     assert regions.leaves == (TOP, TOP, TOP, 0, TOP) and regions.resolves[3] == TOP
-    assert regions.regions[0].exits == (3,)
+    assert regions.regions[0].outward == (3,)
 
 
 def test_loops_lie_in_loops() -> None:
@@ -74,19 +75,19 @@ def test_loops_lie_in_loops() -> None:
     outer, inner = regions.regions
     assert (outer.entry, inner.entry, inner.parent, inner.depth) == (1, 2, 0, 2)
     assert outer.members == (2,) and inner.members == (3,) and outer.inner == (1,)
-    assert outer.back == (4,) and inner.back == (3,) and inner.exits == ()
+    assert outer.back == (4,) and inner.back == (3,) and inner.outward == ()
 
 
 def test_an_edge_that_leaves_two_regions_waits_for_the_outer_one() -> None:
     links = ("0>1", "1.loop>2", "2.loop>3", "3>2", "2.done>1", "3>4", "0>4")
     regions = found("nLLnn", *links)
-    assert regions.leaves[5] == 0 and regions.regions[0].exits == (5,)
+    assert regions.leaves[5] == 0 and regions.regions[0].outward == (5,)
 
 
 def test_a_way_back_from_an_inner_cycle_waits_for_the_inner_cycle() -> None:
     regions = found("nLnn", "0>1", "1.loop>2", "2>3", "3>2", "3>1")
     outer, inner = regions.regions
-    assert inner.kind == "cycle" and inner.exits == (4,) and outer.back == (4,)
+    assert inner.kind == "cycle" and inner.outward == (4,) and outer.back == (4,)
     assert regions.leaves[4] == inner.number and regions.resolves[4] == outer.number
 
 
