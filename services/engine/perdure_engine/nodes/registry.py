@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 
 from . import (
+    action_crypto,
+    action_csv,
+    action_date_time,
+    action_html_extract,
+    action_json,
+    action_rename,
     action_set,
+    action_xml,
     external_action_http_request,
     flow_aggregate,
     flow_compare,
@@ -42,6 +49,13 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     flow_noop.SPECIFICATION,
     flow_stop_and_error.SPECIFICATION,
     action_set.SPECIFICATION,
+    action_rename.SPECIFICATION,
+    action_date_time.SPECIFICATION,
+    action_html_extract.SPECIFICATION,
+    action_json.SPECIFICATION,
+    action_xml.SPECIFICATION,
+    action_csv.SPECIFICATION,
+    action_crypto.SPECIFICATION,
     external_action_http_request.SPECIFICATION,
 )
 """Every subtype that this version runs."""
@@ -65,7 +79,7 @@ NODE_TYPES = (
 LATER: Mapping[str, tuple[str, ...]] = {
     "TRIGGER": ("CRON", "EMAIL", "SLACK", "KAFKA"),
     "EXTERNAL_ACTION": ("SLACK", "EMAIL", "GITHUB", "GOOGLE_CALENDAR", "SQL"),
-    "ACTION": ("RENAME", "DATE", "HTML_EXTRACT", "JSON", "XML", "CSV", "CRYPTO", "CODE"),
+    "ACTION": ("CODE",),
     "FLOW": (
         "LOOP",
         "FOREACH",
