@@ -87,7 +87,7 @@ def needs(
 ) -> Iterable[Fault]:
     """Yield a fault for each parameter that the operation needs and does not have."""
     operation = cast("Any", parameters.get(key))
-    for name in wanted.get(operation, ()):
+    for name in wanted.get(operation, ()) if isinstance(operation, str) else ():
         if parameters.get(name) is None:
             text = f"`{key}: {operation}` needs `{name}`"
             yield Fault("missing_parameter", name, text)

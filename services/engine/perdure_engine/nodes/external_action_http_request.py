@@ -101,4 +101,6 @@ SPECIFICATION = NodeSpecification(
     attempt_timeout_s=attempt_timeout_s,
     check=_check,
     later=("auth", "pagination"),
+    example={"method": "GET", "url": "https://api.example.com/orders/{{ $json.id }}"},
+    errors=("http_status",),
 )

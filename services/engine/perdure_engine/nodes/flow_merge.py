@@ -1,4 +1,15 @@
-"""FLOW MERGE: brings branches together once each of them is resolved, LIVE or not (rule 28)."""
+"""FLOW MERGE: brings branches together, once it is certain of each what comes from it.
+
+`append` gives the items of one input after the other, `choose` those of the first input on
+which something arrived. `position` makes one item of the n-th of each input, `cross` of
+every combination. `fields` joins two inputs where all keys are equal as JSON values; null
+is equal to nothing. `inner` keeps pairs, `left` also what is alone on input1, `right` on
+input2, `outer` on both, `anti` only what is alone on input1. Where several items become one,
+the later input wins fields that both have.
+
+An input whose branch was skipped is missing; `on_missing` says whether the others go on, the
+merge emits nothing, or it fails. `choose` does not ask.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -157,7 +168,9 @@ SPECIFICATION = NodeSpecification(
     place="inline",
     parameters=(
         Parameter("mode", "text", "How.", default="append", choices=MODES),
-        Parameter("join", "text", "Which items stay with `mode: fields`.", choices=JOINS),
+        Parameter(
+            "join", "text", "Which items stay with `mode: fields`; by default inner.", choices=JOINS
+        ),
         Parameter(
             "keys",
             "list",

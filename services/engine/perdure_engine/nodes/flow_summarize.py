@@ -122,8 +122,8 @@ MEASURES: Mapping[str, Callable[[Sequence[Any], str], Json]] = {
 """What each function makes of the values that are not null, and the field's name."""
 
 
-def _names(parameters: Parameters) -> list[str]:
-    measures = cast("list[dict[str, Any]]", parameters.get("measures") or [])
+def _names(measures: Iterable[Any]) -> list[str]:
+    """Return what the results of the measures are called."""
     return [
         each.get("as") or "_".join(filter(None, (each["function"], each.get("field"))))
         for each in measures
@@ -132,11 +132,12 @@ def _names(parameters: Parameters) -> list[str]:
 
 def _prepare(parameters: Parameters, compiled: object) -> object:
     del compiled
+    measures: Any = parameters["measures"]
     return Plan(
         group_by=tuple(parameters.get("group_by") or ()),
         measures=tuple(
             Measure(each["function"], each.get("field"), name)
-            for each, name in zip(parameters["measures"], _names(parameters), strict=True)
+            for each, name in zip(measures, _names(measures), strict=True)
         ),
     )
 
@@ -152,8 +153,9 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
         if each["function"] != "count" and not each.get("field"):
             text = f"`{each['function']}` needs a `field`; only `count` does without"
             yield Fault("missing_parameter", f"measures[{at}].field", text)
-    taken: list[str] = list(cast("list[str]", parameters.get("group_by") or []))
-    for at, name in enumerate(_names(parameters)):
+    group_by: Any = parameters.get("group_by")
+    taken: list[Any] = list(cast("list[Any]", group_by)) if isinstance(group_by, list) else []
+    for at, name in enumerate(_names(measures)):
         if name in taken:
             text = f"two results are called {str(name)!r}; give one another name with `as`"
             yield Fault("invalid_parameter", f"measures[{at}].as", text)

@@ -1,4 +1,8 @@
-"""FLOW SWITCH: each item leaves on the port of the rule that holds for it, or `fallback`."""
+"""FLOW SWITCH: each item leaves on the port of the rule that holds for it, or `fallback`.
+
+With `mode: first` later rules are not asked once one holds; with `all` an item leaves on the
+port of every rule that holds. `error` and `fallback` cannot be names of rules.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
