@@ -1,12 +1,10 @@
 """Running what is ready: skipped, passed through, run inline, or sent to the runner."""
 
-from dataclasses import replace
-
 from perdure_common.ids import derived
 from perdure_contracts.engine import NodeSkipped, Scope
 
 from perdure_engine.definition import Node
-from perdure_engine.nodes.base import passed_through
+from perdure_engine.nodes.base import Inputs, passed_through
 
 from .attempts import dispatch
 from .finishing import Ended, finish
@@ -45,7 +43,7 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
     else:
         if specification.seeded:
             seed = derived("seed", state.execution_id, node.node_id, scope, run)
-            inputs = replace(inputs, seed=seed)
+            inputs = Inputs(inputs.ports, inputs.connected, seed)
         outcome = specification.run(node.prepared, inputs, view)
     finish(
         progress,
