@@ -19,6 +19,7 @@ from perdure_cli import (
     dead_letters,
     demo,
     executions,
+    nodes,
     platform,
     recovery,
     running,
@@ -46,6 +47,7 @@ app.command()(checks.verify)
 app.command()(checks.replay)
 app.add_typer(workflows.app, name="workflow")
 app.add_typer(executions.app, name="executions")
+app.add_typer(nodes.app, name="nodes")
 app.add_typer(recovery.app, name="recovery")
 app.add_typer(dead_letters.app, name="dead-letters")
 
