@@ -1,7 +1,9 @@
 """What a command says when it cannot do what was asked."""
 
+from perdure_common.errors import Told
 
-class CommandError(Exception):
+
+class CommandError(Told):
     """One sentence: what is wrong, where, and what to do. `exit_code` ends the process.
 
     1: what was asked for did not happen. 2: it was asked for in the wrong way.
