@@ -6,7 +6,8 @@ that the others can do without.
 
 import importlib
 import sys
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import typer
 from perdure_common.errors import Told
@@ -15,6 +16,7 @@ from typer._click.core import Command, Context  # typer exports neither
 from typer._click.exceptions import ClickException
 from typer.core import TyperGroup
 
+from perdure_cli.errors import CommandError
 from perdure_cli.output import errors, show
 
 COMMANDS = {
@@ -73,15 +75,16 @@ def perdure() -> None:
     """Run AI-agent workflows around the clock."""
 
 
-def tell_program(code: str, message: str) -> None:
+def tell_program(code: str, message: str, more: Mapping[str, Any]) -> None:
     """Tell an error as JSON, on stdout, where programs read every answer."""
-    show({"error": {"code": code, "message": message}})
+    show({"error": {"code": code, "message": message, **more}})
 
 
 def fail(error: Told, *, as_json: bool) -> NoReturn:
     """Tell an error in one sentence and end."""
     if as_json:
-        tell_program(error.code, str(error))
+        more = error.more if isinstance(error, CommandError) else {}
+        tell_program(error.code, str(error), more)
     else:
         errors.print(f"[red]perdure:[/red] {escape(str(error))}")
     raise SystemExit(error.exit_code)
@@ -98,7 +101,7 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except ClickException as error:
-        tell_program("wrong_usage", error.format_message())
+        tell_program("wrong_usage", error.format_message(), {})
         raise SystemExit(error.exit_code) from None
     except Told as error:
         if debug:

@@ -40,10 +40,13 @@ command = [sys.executable, "-m", "forked_service"]
 services = [Service(f"service-{n}", command, {"WORD": f"w{n}"}, "forked_service") for n in (1, 2)]
 supervisor = Supervisor(services, here, stop_limit_s=20)
 supervisor.fork_ahead()
-asyncio.run(supervisor.run())
+async def main():
+    running = asyncio.create_task(supervisor.run())
+    await asyncio.sleep(0)
+    (here / "running").touch()
+    await running
+asyncio.run(main())
 """
-
-pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="there is no pidfd here")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         stage = Stage(child, tmp_path)
         try:
             stage.until(lambda: stage.run("service-1") and stage.run("service-2"))
+            stage.until((tmp_path / "running").exists)
             yield stage
         finally:
             child.kill()
@@ -128,5 +132,6 @@ def test_they_do_not_outlive_a_killed_supervisor_nor_keep_its_locks(stage: Stage
     os.kill(pids[0], signal.SIGSTOP)  # even one that does nothing more holds no lock of its parent
     stage.supervisor.kill()
     stage.supervisor.wait()
-    stage.until(lambda: Lock(stage.folder / "lock").acquire())
+    assert Lock(stage.folder / "lock").acquire(timeout_s=PATIENCE_S)
     stage.until(lambda: not any(lives(pid) for pid in pids))
+    assert stage.said("service-2")[-1] != "goodbye"
