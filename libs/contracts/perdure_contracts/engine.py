@@ -208,7 +208,8 @@ class NodeCompleted:
     `ports` has the items of each port. `live` has (edge index, port whose items it
     carries), `dead` the indexes of the others; `picks` has, for conditional edges, the
     places on the port of the items they carry. `errors` are the items of ERROR connections
-    where no port has them. `inputs` are the LIVE in-edges, (edge index, input port).
+    where no port has them. `inputs` are the LIVE in-edges, (edge index, input port), in
+    `inputs_scope` where it is not that of the run.
     `error_data` is there when failed items were handled: `{count, items: [{index, type,
     message}]}`. So folding needs no definition.
     """
@@ -225,6 +226,7 @@ class NodeCompleted:
     picks: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     errors: Json = None
     inputs: tuple[tuple[int, str], ...] = ()
+    inputs_scope: Scope | None = None
     node_type: str = ""
     node_subtype: str = ""
     node_name: str = ""
@@ -233,6 +235,22 @@ class NodeCompleted:
     max_retries: int = 0
     inline: bool = True
     disabled: bool = False
+
+
+@message("engine.node-recovered.v1")
+class NodeRecovered:
+    """A node run ended with SUCCESS that had failed before; follows its `node-completed`.
+
+    An attempt or an earlier run had failed, or failed items were handled, in an execution of
+    which a `node-failed` was told. Those who care for failures hear this one, and need not read
+    every `node-completed`.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    attempt: int
 
 
 @message("engine.node-failed.v1")
@@ -279,6 +297,7 @@ class NodeErrored:
     step: int
     failure_id: str
     inputs: tuple[tuple[int, str], ...] = ()
+    inputs_scope: Scope | None = None
     node_type: str = ""
     node_subtype: str = ""
     node_name: str = ""
@@ -330,7 +349,8 @@ class ExecutionCompleted:
     """An execution ended with SUCCESS; `result` is what its last nodes emitted.
 
     `result` is a list of the items' data, in node order; null where it is too long for a
-    message (`result_cut`): the rows of the nodes have it.
+    message (`result_cut`): the rows of the nodes have it. `untroubled` says that nothing
+    of this execution has failed so far that others were told about.
     """
 
     execution_id: str
@@ -338,6 +358,7 @@ class ExecutionCompleted:
     result: Json
     duration_ms: int = 0
     result_cut: bool = False
+    untroubled: bool = False
 
 
 @message("engine.execution-failed.v1")
@@ -356,13 +377,17 @@ class ExecutionFailed:
 
 @message("engine.execution-canceled.v1")
 class ExecutionCanceled:
-    """An execution was stopped by a person or a program."""
+    """An execution was stopped by a person or a program.
+
+    `untroubled` is as in `ExecutionCompleted`.
+    """
 
     execution_id: str
     workflow_id: str
     reason: str
     asked_by: str
     duration_ms: int = 0
+    untroubled: bool = False
 
 
 @message("engine.execution-revived.v1")

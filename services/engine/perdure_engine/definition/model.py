@@ -21,6 +21,8 @@ from perdure_contracts.message import Json
 from perdure_engine.expressions import Compiled, Scope
 from perdure_engine.nodes.base import ERROR, ErrorMode, NodeSpecification
 
+from .region import BODY_PORTS, NO_REGIONS, TOP, Region, Regions
+
 ConnectionType: TypeAlias = Literal["MAIN", "SUCCESS", "ERROR", "CONDITIONAL"]
 """The connections that carry items. Attachments and context providers are none of them."""
 
@@ -54,6 +56,8 @@ class Node:
     `compiled` has the same, each top-level one compiled. `prepared` is what the subtype made
     of them for its `run`. `outputs` are its regular ports, first the first of the table;
     `error` is not among them. `retry_wait_time_s` is the first wait, doubled each time.
+    `run_in` says whether a node that the engine can run itself goes to a runner always, or
+    only with an input so large that it would hold the others up.
     """
 
     position: int
@@ -74,6 +78,7 @@ class Node:
     always_output_data: bool = False
     join: Literal["all", "each"] = "all"
     timeout_s: float | None = None
+    run_in: Literal["auto", "runner"] = "auto"
 
     @property
     def node_type(self) -> str:
@@ -89,6 +94,17 @@ class Node:
     def is_trigger(self) -> bool:
         """Whether the node begins executions instead of being run by them."""
         return self.specification.place == "trigger"
+
+    @property
+    def body_ports(self) -> tuple[str, ...]:
+        """The ports on which iterations begin; a LOOP and a FOREACH have one."""
+        bodies = BODY_PORTS.values() if self.node_subtype in ("LOOP", "FOREACH") else ()
+        return tuple(port for port in self.outputs if port in bodies)
+
+    @property
+    def end_outputs(self) -> tuple[str, ...]:
+        """The regular ports on which the end of a run emits."""
+        return tuple(port for port in self.outputs if port not in self.body_ports)
 
     def resolve(self, scope: Scope) -> dict[str, Json]:
         """Return the parameters with their expressions evaluated for one item.
@@ -141,10 +157,33 @@ class Workflow:
     incoming: tuple[tuple[Edge, ...], ...] = ()
     outgoing: tuple[tuple[Edge, ...], ...] = ()
     by_port: tuple[Mapping[str, tuple[Edge, ...]], ...] = ()
+    inputs: tuple[tuple[str, ...], ...] = ()
+    conditional: tuple[tuple[Edge, ...], ...] = ()
+    all_triggers: tuple[Node, ...] = ()
+    unreachable: tuple[Node, ...] = ()
+    regions: Regions = NO_REGIONS
+    forward: tuple[tuple[Edge, ...], ...] = ()
+    leaving: tuple[tuple[Edge, ...], ...] = ()
+    back: frozenset[int] = frozenset()
+    gathering_depth: tuple[int, ...] = ()
+    inside: frozenset[int] = frozenset()
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""
         return self.incoming[node.position]
+
+    def forward_edges(self, node: Node) -> tuple[Edge, ...]:
+        """Return the edges into `node` that do not lead back to it, in edge order."""
+        return self.forward[node.position]
+
+    def leaving_edges(self, node: Node) -> tuple[Edge, ...]:
+        """Return the edges that a run's end resolves: all but those into a loop's body."""
+        return self.leaving[node.position]
+
+    def region_of(self, node: Node) -> Region | None:
+        """Return the region that `node` opens, None if it opens none."""
+        number = self.regions.opens[node.position]
+        return None if number == TOP else self.regions.regions[number]
 
     def out_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges out of `node`, by `connection_index`, then place in the file."""
@@ -160,7 +199,11 @@ class Workflow:
 
     def inputs_of(self, node: Node) -> tuple[str, ...]:
         """Return the connected input ports of `node`, each once, in edge order."""
-        return tuple(dict.fromkeys(edge.target_port for edge in self.incoming[node.position]))
+        return self.inputs[node.position]
+
+    def conditional_edges(self, node: Node) -> tuple[Edge, ...]:
+        """Return the CONDITIONAL edges out of `node`, in the order of `out_edges`."""
+        return self.conditional[node.position]
 
     def find(self, name: str) -> Node | None:
         """Return the node that an expression calls `name`: by its name, else by its id."""
@@ -188,6 +231,7 @@ def build(
     nodes: tuple[Node, ...],
     edges: tuple[Edge, ...],
     settings: Settings,
+    regions: Regions,
     description: str = "",
     tags: tuple[str, ...] = (),
     static_data: Json = None,
@@ -196,6 +240,7 @@ def build(
     """Return the workflow of `nodes` (in file order) and `edges` (by index).
 
     `triggers` of the result are those that can fire: the disabled ones are left out.
+    `unreachable` are nodes to which nothing leads though they are no triggers.
     """
     incoming: list[list[Edge]] = [[] for _ in nodes]
     outgoing: list[list[Edge]] = [[] for _ in nodes]
@@ -204,6 +249,11 @@ def build(
         outgoing[edge.source].append(edge)
     for out in outgoing:
         out.sort(key=lambda edge: (edge.connection_index, edge.place))
+    back = frozenset(index for region in regions.regions for index in region.back)
+    bodies = {region.entry: region.body for region in regions.regions if region.body}
+    leaving = tuple(
+        tuple(e for e in out if e.source_port != bodies.get(e.source)) for out in outgoing
+    )
     return Workflow(
         name=name,
         sha256=sha256,
@@ -220,6 +270,22 @@ def build(
         incoming=tuple(tuple(into) for into in incoming),
         outgoing=tuple(tuple(out) for out in outgoing),
         by_port=tuple(_ports(out) for out in outgoing),
+        inputs=tuple(tuple(dict.fromkeys(edge.target_port for edge in into)) for into in incoming),
+        conditional=tuple(
+            tuple(edge for edge in out if edge.connection_type == "CONDITIONAL") for out in leaving
+        ),
+        all_triggers=tuple(node for node in nodes if node.is_trigger),
+        unreachable=tuple(
+            node for node in nodes if not node.is_trigger and not incoming[node.position]
+        ),
+        regions=regions,
+        back=back,
+        gathering_depth=tuple(
+            0 if number == TOP else regions.regions[number].depth for number in regions.gathers
+        ),
+        forward=tuple(tuple(e for e in into if e.index not in back) for into in incoming),
+        leaving=leaving,
+        inside=frozenset(each.entry for each in regions.regions if not each.body),
     )
 
 

@@ -29,6 +29,7 @@ from .model import (
 from .parameters import read_parameters
 from .problems import Found, listed, shown
 from .reading import Reader
+from .regions import CycleFault, find_regions
 
 NODES_MAX = 10_000
 CONNECTIONS_MAX = 50_000
@@ -62,7 +63,8 @@ SETTINGS_KEYS = ("execution_timeout", "recovery", "log_level", "max_iterations",
 NODE_KEYS = (
     "node_id", "node_type", "node_subtype", "type_version", "name", "description", "disabled",
     "position_x", "position_y", "parameters", "credentials", "error_handling", "max_retries",
-    "retry_wait_time", "always_output_data", "join", "timeout_s", "notes",
+    "retry_wait_time", "always_output_data", "join", "timeout_s", "run_in",
+    "notes",
 )  # fmt: skip
 ERROR_MODES = (
     "STOP_WORKFLOW_ON_ERROR",
@@ -76,11 +78,13 @@ class Parsed:
     """What could be read of a definition.
 
     `places` has the place in the file of each node, by its position: they differ only where
-    a node could not be read. With errors the workflow serves further checks only.
+    a node could not be read. `cycles` are those that cannot be run. With errors the workflow
+    serves further checks only.
     """
 
     workflow: Workflow
     places: tuple[int, ...]
+    cycles: tuple[CycleFault, ...] = ()
 
 
 def size_problems(definition: Json, found: Found) -> bool:
@@ -124,18 +128,21 @@ def parse(definition: Json, sha256: str, found: Found) -> Parsed:
     _check_about(top)
     settings = _settings(top)
     nodes, places = _nodes(top, settings)
+    edges = _edges(top, nodes)
+    regions, faults = find_regions(nodes, edges)
     workflow = build(
         name=name,
         sha256=sha256,
         nodes=nodes,
-        edges=_edges(top, nodes),
+        edges=edges,
         settings=settings,
+        regions=regions,
         description=top.text("description", "", most=TEXT_LENGTH_MAX) or "",
         tags=top.texts("tags"),
         static_data=top.mapping("static_data"),
         pin_data=top.mapping("pin_data"),
     )
-    return Parsed(workflow, places)
+    return Parsed(workflow, places, faults)
 
 
 def _check_about(top: Reader) -> None:
@@ -262,9 +269,25 @@ def _node(reader: Reader, position: int, settings: Settings) -> Node | None:
         )
         or 0.0,
         always_output_data=reader.boolean("always_output_data", False),
-        join="all",
+        join=_join(reader, specification),
         timeout_s=reader.number("timeout_s", None, least=0.001, most=TIMEOUT_S_MAX),
+        run_in=_run_in(reader, specification),
     )
+
+
+def _run_in(reader: Reader, specification: NodeSpecification) -> Literal["auto", "runner"]:
+    """Return where the node runs; a runner can do only what its subtype says it can."""
+    chosen = reader.choice("run_in", ("auto", "runner"), "auto")
+    able = specification.place == "runner" or specification.each is not None
+    if chosen == "runner" and specification in SPECIFICATIONS and not able:
+        can = [each.subtype for each in SPECIFICATIONS if each.run and each.each]
+        reader.error(
+            "run_in_not_supported",
+            "run_in",
+            f"{specification.node_type} {specification.subtype} cannot be run by a runner; leave "
+            f"`run_in` out (besides side effects, runners run {listed(can)})",
+        )
+    return "runner" if chosen == "runner" else "auto"
 
 
 def _check_rest(reader: Reader, specification: NodeSpecification) -> None:
@@ -280,12 +303,22 @@ def _check_rest(reader: Reader, specification: NodeSpecification) -> None:
             f"{specification.subtype} has no version {version}; the newest is "
             f"{specification.version}",
         )
-    if reader.choice("join", ("all", "each"), "all") == "each":
-        reader.error(
-            "join_not_supported",
-            "join",
-            "`join: each` is not run by this version; use `all`, or one node for each branch",
-        )
+
+
+def _join(reader: Reader, specification: NodeSpecification) -> Literal["all", "each"]:
+    """Return how a node joins its inputs; where they are told apart it waits for all."""
+    if reader.choice("join", ("all", "each"), "all") == "all":
+        return "all"
+    alone = ("MERGE", "RACE", "LOOP", "FOREACH")
+    if specification.subtype not in alone and specification.place != "trigger":
+        return "each"
+    reader.error(
+        "join_not_possible",
+        "join",
+        f"{specification.subtype} cannot have `join: each`; use `all`, or put a NOOP with "
+        "`join: each` before it",
+    )
+    return "all"
 
 
 def _specification(reader: Reader) -> NodeSpecification:

@@ -4,10 +4,10 @@ The state given is changed in place and returned, but for `ExecutionStarted`, wh
 one of its own: the decider's `initial` is shared by all executions.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
+from msgspec.structs import replace
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -18,6 +18,7 @@ from perdure_contracts.engine import (
     NodeCompleted,
     NodeErrored,
     NodeFailed,
+    NodeRecovered,
     NodeSkipped,
     Scope,
 )
@@ -25,11 +26,17 @@ from perdure_contracts.executions import (
     AttemptFailed,
     ExecutionEvent,
     ExecutionYielded,
+    IterationFailed,
+    IterationStarted,
     NodeScheduled,
+    RegionEntered,
+    RegionExited,
     VerdictApplied,
 )
 
-from .state import Dispatch, Execution, Live, Run, RunStatus, Status, edge_key, place_of
+from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
+from .instants import instant
+from .state import Dispatch, Execution, Live, Over, Run, RunStatus, Status, edge_key, place_of
 
 
 def evolve(state: Execution, event: ExecutionEvent) -> Execution:
@@ -54,13 +61,24 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             state.steps = event.step
         case NodeCanceled():
             _ended(state, event, "CANCELED")
+        case NodeRecovered():
+            pass  # it tells others what the state has already
+        case RegionEntered():
+            entered(state, event)
+        case IterationStarted():
+            iteration_started(state, event)
+        case IterationFailed():
+            iteration_failed(state, event)
+        case RegionExited():
+            exited(state, event)
         case ExecutionYielded():
             state.ready = _places(event.ready)
-            state.yielded_at = datetime.fromisoformat(event.yielded_at)
+            state.yielded_at = instant(event.yielded_at)
         case ExecutionCompleted():
             _end(state, "SUCCESS")
         case ExecutionFailed():
             _end(state, event.status)
+            state.troubled = True
         case ExecutionCanceled():
             _end(state, "CANCELED")
         case ExecutionRevived():
@@ -86,8 +104,8 @@ def _started(event: ExecutionStarted) -> Execution:
         trigger=event.trigger,
         parent_execution_id=event.parent_execution_id,
         log_level=event.log_level,
-        started_at=datetime.fromisoformat(event.started_at),
-        deadline=_instant(event.deadline),
+        started_at=instant(event.started_at),
+        deadline=_maybe(event.deadline),
         steps_total=event.steps_total,
         edges={edge_key(index, ()): None for index in event.dead},
     )
@@ -97,6 +115,8 @@ def _completed(state: Execution, event: NodeCompleted) -> None:
     place = place_of(event.node_id, event.scope)
     known = _leave(state, place)
     ports = event.ports if event.errors is None else {**event.ports, "error": event.errors}
+    if place in state.rounds and known is not None:  # what went round is still referred to
+        ports = {**known.ports, **ports}
     state.runs[place] = Run(
         node_id=event.node_id,
         scope=event.scope,
@@ -106,6 +126,7 @@ def _completed(state: Execution, event: NodeCompleted) -> None:
         inputs=event.inputs,
         ports=ports,
         started_at=known.started_at if known is not None and known.run == event.run else None,
+        inputs_scope=event.inputs_scope,
     )
     picks = event.picks
     for index, port in event.live:
@@ -113,6 +134,7 @@ def _completed(state: Execution, event: NodeCompleted) -> None:
     for index in event.dead:
         state.edges[edge_key(index, event.scope)] = None
     state.steps = event.step
+    settle(state, event.scope)
 
 
 def _skipped(state: Execution, event: NodeSkipped) -> None:
@@ -122,11 +144,12 @@ def _skipped(state: Execution, event: NodeSkipped) -> None:
     for index in event.dead:
         state.edges[edge_key(index, event.scope)] = None
     state.steps = event.step
+    settle(state, event.scope)
 
 
 def _scheduled(state: Execution, event: NodeScheduled) -> None:
     place = place_of(event.node_id, event.scope)
-    deadline = datetime.fromisoformat(event.deadline)
+    deadline = instant(event.deadline)
     state.tokens[event.token] = place
     if event.attempt > 1:
         known = state.runs[place]
@@ -161,7 +184,8 @@ def _scheduled(state: Execution, event: NodeScheduled) -> None:
         status="RUNNING",
         attempt=1,
         inputs=event.inputs,
-        started_at=datetime.fromisoformat(event.scheduled_at),
+        inputs_scope=event.inputs_scope,
+        started_at=instant(event.scheduled_at),
         dispatch=Dispatch(
             node_type=event.node_type,
             node_subtype=event.node_subtype,
@@ -192,14 +216,15 @@ def _attempt_failed(state: Execution, event: AttemptFailed) -> None:
         deadline=None,
         done={**known.dispatch.done, **event.done},
         failed=failed,
-        retry_at=_instant(event.retry_at),
+        retry_at=_maybe(event.retry_at),
         first_failed_at=known.dispatch.first_failed_at or event.failed_at,
     )
     state.runs[place] = replace(known, status="RETRYING", dispatch=dispatch)
 
 
 def _failed(state: Execution, event: NodeFailed) -> None:
-    """Remember that recovery was asked; what is only told changes nothing."""
+    """Remember that recovery was told, and about which run it was asked."""
+    state.troubled = True
     place = place_of(event.node_id, event.scope)
     known = state.runs.get(place)
     if not event.asked or known is None or known.dispatch is None:
@@ -209,7 +234,7 @@ def _failed(state: Execution, event: NodeFailed) -> None:
         asked=True,
         failure_id=event.failure_id,
         root_failure_id=event.root_failure_id,
-        verdict_until=_instant(event.verdict_until),
+        verdict_until=_maybe(event.verdict_until),
     )
     state.runs[place] = replace(known, dispatch=dispatch)
 
@@ -218,7 +243,7 @@ def _verdict(state: Execution, event: VerdictApplied) -> None:
     place = place_of(event.node_id, event.scope)
     known = state.runs[place]
     assert known.dispatch is not None
-    at = _instant(event.at)
+    at = _maybe(event.at)
     dispatch = replace(
         known.dispatch,
         retry_at=at if event.verdict == "retry" else None,
@@ -241,6 +266,11 @@ def _ended(
     place = place_of(event.node_id, event.scope)
     known = _leave(state, place)
     same = known if known is not None and known.run == event.run else None
+    if isinstance(event, NodeErrored) and place in state.rounds:
+        rounds = state.rounds.pop(place)
+        state.over[place] = Over(
+            event.node_id, event.scope, rounds.begun, tuple(range(rounds.begun))
+        )
     state.runs[place] = Run(
         node_id=event.node_id,
         scope=event.scope,
@@ -248,17 +278,23 @@ def _ended(
         status=status,
         attempt=attempt or (same.attempt if same else 0),
         inputs=inputs if inputs is not None else same.inputs if same else (),
+        ports=same.ports if same else {},
         started_at=same.started_at if same else None,
+        inputs_scope=event.inputs_scope if isinstance(event, NodeErrored) else None,
     )
 
 
 def _revived(state: Execution, event: ExecutionRevived) -> None:
     state.status = "RUNNING"
-    state.deadline = _instant(event.deadline)
+    state.deadline = _maybe(event.deadline)
     place = place_of(event.node_id, event.scope)
     state.overrides = {} if event.overrides is None else {place: event.overrides}
     state.ready = _places(event.reopened)
-    state.yielded_at = datetime.fromisoformat(event.revived_at)
+    state.yielded_at = instant(event.revived_at)
+    for entry in state.rounds:
+        run = state.runs.get(entry)
+        if run is not None and run.status == "CANCELED":
+            state.runs[entry] = replace(run, status="RUNNING")
 
 
 def _leave(state: Execution, place: str) -> Run | None:
@@ -284,5 +320,5 @@ def _places(ready: tuple[tuple[str, Scope], ...]) -> dict[str, tuple[str, Scope]
     return {place_of(node_id, scope): (node_id, scope) for node_id, scope in ready}
 
 
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _maybe(text: str | None) -> datetime | None:
+    return None if text is None else instant(text)
