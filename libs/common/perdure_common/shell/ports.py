@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from perdure_common.decider import Lookup, Row, Upsert
+from perdure_common.errors import Told
 
 TopicPartition: TypeAlias = tuple[str, int]
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -177,8 +178,10 @@ class Unanswered(Exception):
     """Whether the batch was written is unknown: the answer did not arrive."""
 
 
-class Unreachable(Exception):
+class Unreachable(Told):
     """The store or the bus cannot be reached now; nothing was written."""
+
+    code = "unreachable"
 
 
 HandOver: TypeAlias = Callable[[Outbound, Callable[[Record], None]], bool]
