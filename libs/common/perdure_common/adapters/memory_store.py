@@ -113,6 +113,10 @@ class MemoryStore:
         """The journal by stream."""
         return self._streams
 
+    def shards(self) -> list[Claim]:
+        """Return every shard as it stands, claimed by nobody for that."""
+        return [self._claim(name, shard) for name, shard in sorted(self._shards.items())]
+
     def lose_answer(self, *, written: bool) -> None:
         """Let one more commit be `Unanswered`, after it was written or before."""
         self._lost.append(written)
