@@ -36,7 +36,7 @@ def _unread(stage: Stage, store: MemoryStore, name: str) -> Iterator[str]:
     for shard in store.shards():
         for (topic, partition), offset in shard.consumed.items():
             end = stage.broker.log((topic, partition)).end
-            if offset != end:
+            if offset < end:  # it may lie behind an end that was lost
                 yield f"{name} has read {topic}/{partition} up to {offset}, it ends at {end}"
 
 
@@ -44,8 +44,6 @@ def _unsent(store: MemoryStore, name: str) -> Iterator[str]:
     for shard in store.shards():
         if shard.published_seq != shard.next_seq - 1:
             yield f"{name}/{shard.shard} has published {shard.published_seq} of {shard.next_seq}"
-        if shard.projected_seq != shard.next_seq - 1:
-            yield f"{name}/{shard.shard} has rows of {shard.projected_seq} of {shard.next_seq}"
         for stream in shard.parked:
             yield f"{name}/{shard.shard}: {stream} is parked"
         for (topic, partition, source), heard in shard.heard.items():

@@ -173,6 +173,7 @@ class Stage:
         self._gone(process)
         process.state = State.DEAD
         self.watch.note(f"ended {process.name}")
+        self.broker.silent(process)  # where it could not say good-bye
         if not process.stopping:
             self.start_later(process.kind, 0.5)
 
