@@ -67,13 +67,14 @@ class Group:
 
 
 class SimBroker(MemoryBroker):
-    """The broker. `appended` hears of each record that is written, `fault` of each mishap."""
+    """The broker. It tells of records that are written and read, and of each mishap."""
 
     def __init__(
         self,
         topics: Mapping[str, int],
         chance: random.Random,
         appended: Callable[[Record], None],
+        fetched: Callable[[Sequence[Record]], None],
         fault: Callable[[str], None],
         now_ms: Callable[[], int],
     ) -> None:
@@ -83,7 +84,9 @@ class SimBroker(MemoryBroker):
         self.context = copy_context()
         self.groups: dict[str, Group] = {}
         self.lossless = frozenset({"perdure.triggers.v1"})
+        self.cut: set[TopicPartition] = set()
         self._appended = appended
+        self.fetched = fetched
         self.fault = fault
 
     def happens(self, what: str, probability: float) -> bool:
@@ -128,6 +131,7 @@ class SimBroker(MemoryBroker):
         count = min(count, len(log.records))
         if count:
             self.lose_tail(*place, count)
+            self.cut.add(place)
         return count
 
     # Groups ----------------------------------------------------------------------------
@@ -344,6 +348,7 @@ class SimBus(MemoryBus):
         if broker.happens("sent twice", weather.twice):
             written = written + written
         if place[0] not in broker.lossless and broker.happens("record lost", weather.lost):
+            broker.cut.add(place)
             at = chance.randrange(len(written) + 1)
             del written[at : at + 1 + chance.randrange(2)]
         return lands_s, written
@@ -356,7 +361,10 @@ class SimBus(MemoryBus):
         """See `Bus.fetch`."""
         if getattr(asyncio.get_running_loop(), "over", False):
             raise asyncio.CancelledError
-        return await super().fetch(records_max, wait_s)
+        records = await super().fetch(records_max, wait_s)
+        if self.process is not None:
+            self.broker.fetched(records)
+        return records
 
     def some_place(self, chance: random.Random) -> TopicPartition | None:
         """Return a partition that is read, None if none is."""

@@ -54,6 +54,7 @@ class Stage:
             topics,
             chance("broker"),
             watch.appended,
+            watch.fetched,
             watch.fault,
             lambda: began_ms + int(loop.time() * 1000),
         )
@@ -156,6 +157,14 @@ class Stage:
             self.broker.forget(bus)
         self.owners.pop(process.name, None)
         self.works.pop(process.name, None)
+
+    def freeze(self) -> None:
+        """Let nothing happen any more but what is under way outside of the processes."""
+        for process in self.processes:
+            process.state = State.DEAD
+        self.broker.reachable = True
+        for database in self.databases.values():
+            database.store.down = False
 
     # Living -----------------------------------------------------------------------------
 

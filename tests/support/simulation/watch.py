@@ -7,13 +7,13 @@ by itself: it counts epochs and numbers beside the store that is to keep them.
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.shell import codec
-from perdure_common.shell.ports import Claim, Record, ShardCommit
+from perdure_common.shell.ports import Claim, Record, ShardCommit, TopicPartition
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,43 @@ class Watch:
     events: int = 0
     log: list[str] | None = None
     _trace: "hashlib.blake2b" = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+    _sent: dict[tuple[TopicPartition, str], set[int]] = field(
+        default_factory=dict[tuple[TopicPartition, str], "set[int]"]
+    )
+    _fetched: dict[tuple[TopicPartition, str], set[int]] = field(
+        default_factory=dict[tuple[TopicPartition, str], "set[int]"]
+    )
     _epochs: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     _last: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     _latest: dict[tuple[str, str], datetime] = field(
         default_factory=dict[tuple[str, str], datetime]
     )
     _versions: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+
+    def numbered(self) -> Iterator[tuple[TopicPartition, str, int]]:
+        """Give every message that shards have sent: its place, its source, its number."""
+        for place, source, numbers in self._sent_by_place():
+            for number in numbers:
+                yield place, source, number
+
+    def _sent_by_place(self) -> Iterator[tuple[TopicPartition, str, set[int]]]:
+        for (place, source), numbers in sorted(self._sent.items()):
+            yield place, source, numbers
+
+    def was_fetched(self, place: TopicPartition, source: str, number: int) -> bool:
+        """Return whether a message was ever read by a service."""
+        return number in self._fetched.get((place, source), ())
+
+    def fetched(self, records: Sequence[Record]) -> None:
+        """See records that a process reads."""
+        for record in records:
+            if codec.header(record.headers, "x-prev") is None:
+                continue
+            source = (codec.header(record.headers, "ce_source") or b"").decode()
+            number = codec.parse_number((codec.header(record.headers, "ce_id") or b"").decode())
+            if number is not None:
+                key = ((record.topic, record.partition), source)
+                self._fetched.setdefault(key, set()).add(number)
 
     def note(self, text: str) -> None:
         """Add a line to the trace."""
@@ -87,6 +118,9 @@ class Watch:
             place = (store.service, commit.shard)
             if commit.epoch != self._epochs.get(place):
                 self.breaks("I7", f"{place}: a write with epoch {commit.epoch} was taken")
+            for to, number in commit.sent.items():
+                source = codec.source_of(store.service, commit.shard)
+                self._sent.setdefault((to, source), set()).add(number)
             for row in commit.rows:
                 stream = (store.service, row.stream)
                 if row.seq != self._last.get(place, 0) + 1:

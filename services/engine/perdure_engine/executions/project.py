@@ -166,6 +166,7 @@ def _ended(
             row |= _about(event.node_type, event.node_subtype, event.node_name)
             row["input_data"] = _inputs(state, run)
             row["error_data"] = {"type": "canceled", "message": event.reason}
+            row["max_retries"] = event.max_retries
             new = False
             if event.token and event.claimed:
                 yield _stop_claim(recorded, event.token)
