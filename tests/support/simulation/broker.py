@@ -21,6 +21,7 @@ from perdure_common.shell.ports import (
     Unreachable,
 )
 from simulation.loop import Process, State, current
+from simulation.watch import Watch
 
 SESSION_S = 10.0
 """After so long without a sign of life a member has left."""
@@ -73,21 +74,21 @@ class SimBroker(MemoryBroker):
         self,
         topics: Mapping[str, int],
         chance: random.Random,
-        appended: Callable[[Record], None],
-        fetched: Callable[[Sequence[Record]], None],
-        fault: Callable[[str], None],
+        watch: Watch,
         now_ms: Callable[[], int],
     ) -> None:
         super().__init__(topics, now_ms)
         self.weather = Weather()
         self.chance = chance
         self.context = copy_context()
+        self.done_with: Callable[[Record], None] = lambda record: None
         self.groups: dict[str, Group] = {}
         self.lossless = frozenset({"perdure.triggers.v1"})
         self.cut: set[TopicPartition] = set()
-        self._appended = appended
-        self.fetched = fetched
-        self.fault = fault
+        self._appended = watch.appended
+        self.fetched = watch.fetched
+        self.lost = watch.lost
+        self.fault = watch.fault
 
     def happens(self, what: str, probability: float) -> bool:
         """Return whether something goes wrong now, and count it."""
@@ -140,6 +141,15 @@ class SimBroker(MemoryBroker):
         """Take a member in; its share comes with the next rebalance."""
         self.groups.setdefault(group, Group(topic)).seats.append(seat)
         self.change(group)
+
+    def moved(self, topic: str, group: Group, offsets: Mapping[int, int]) -> None:
+        """Take over how far a group has come, and tell of the records that are done with."""
+        for partition, offset in offsets.items():
+            log = self.log((topic, partition))
+            first = max(group.committed.get(partition, log.begin), log.begin)
+            for record in log.records[first - log.begin : max(0, offset - log.begin)]:
+                self.done_with(record)
+        group.committed.update(offsets)
 
     def drop(self, group: str, seat: Seat) -> None:
         """Take a member out."""
@@ -238,7 +248,7 @@ class SimMember:
         seat = self.seat
         if seat.evicted or not offsets.keys() <= set(seat.partitions):
             raise Unreachable(f"{seat.name} does not hold {sorted(offsets)} any more")
-        self._bus.broker.groups[self._group].committed.update(offsets)
+        self._bus.broker.moved(self._topic, self._bus.broker.groups[self._group], offsets)
 
     async def wake_up(self) -> None:
         """Learn, after a pause, that the others have gone on; join again as a new member."""
@@ -315,7 +325,7 @@ class SimBus(MemoryBus):
                 for i in indexes:
                     results[i] = error
                 continue
-            lands_s, written = self._fate(place, indexes, results)
+            lands_s, written = self._fate(place, indexes, records, results)
             mine = [records[i] for i in written]
             loop.call_later(lands_s, self._land, mine, context=broker.context)
             longest_s = max(longest_s, min(lands_s, 1.0))
@@ -323,7 +333,11 @@ class SimBus(MemoryBus):
         return results
 
     def _fate(
-        self, place: TopicPartition, indexes: Sequence[int], results: list[BaseException | None]
+        self,
+        place: TopicPartition,
+        indexes: Sequence[int],
+        records: Sequence[Outbound],
+        results: list[BaseException | None],
     ) -> tuple[float, list[int]]:
         """Decide what becomes of one partition's records: when they land, and which."""
         broker, weather = self.broker, self.broker.weather
@@ -350,12 +364,25 @@ class SimBus(MemoryBus):
         if place[0] not in broker.lossless and broker.happens("record lost", weather.lost):
             broker.cut.add(place)
             at = chance.randrange(len(written) + 1)
-            del written[at : at + 1 + chance.randrange(2)]
+            gone = set(written[at : at + 1 + chance.randrange(2)])
+            written = [i for i in written if i not in gone]
+            for i in gone:
+                if results[i] is None:
+                    broker.lost(records[i])
         return lands_s, written
 
     def _land(self, records: Sequence[Outbound]) -> None:
         for record in records:
             self.broker.append(self.name, record)
+
+    def read(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See `Bus.read`. The first records of a partition may take a while to come."""
+        new = positions.keys() - self._positions.keys()
+        super().read(positions)
+        for place in sorted(new):
+            if self.broker.happens("partition slow to begin", self.broker.weather.lag):
+                loop = asyncio.get_running_loop()
+                self.lag(place, loop.time() + self.broker.chance.uniform(0.05, 4.0))
 
     async def fetch(self, records_max: int, wait_s: float) -> Sequence[Record]:
         """See `Bus.fetch`."""

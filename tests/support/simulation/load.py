@@ -63,7 +63,8 @@ WORKFLOWS: tuple[Definition, ...] = (
     chain("inline", node("set", "ACTION.SET", values={"a": 1}), node("noop", "FLOW.NOOP")),
     chain("keyed", _pick("one"), node("between", "FLOW.NOOP"), _pick("two")),
     chain("unsafe", _unsafe("once"), node("after", "FLOW.NOOP")),
-    chain("long", request("slow", URL, timeout_s=40), _pick("then")),
+    chain("long", request("slow", URL, timeout_s=110), _pick("then")),
+    chain("hasty", {**_pick("quick"), "timeout_s": 2.5, "max_retries": 3}),
     _wide(),
 )
 """What runs: steps inside the engine, short and long ones, ones that must not be repeated."""

@@ -42,7 +42,7 @@ class State(Enum):
 
 
 class Process:
-    """A process. `fuse` counts its steps down until `blow` is called."""
+    """A process. `fuse` counts its steps down until `blow` is called; `skew_s` is its clock's."""
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
@@ -52,6 +52,7 @@ class Process:
         self.fuse = 0
         self.blow: Callable[[], None] = lambda: None
         self.held: list[asyncio.Handle] = []
+        self.skew_s = 0.0
         self.context: Context = copy_context()
         self.context.run(_PROCESS.set, self)
 
@@ -161,8 +162,10 @@ class Clock:
 
 
 def now() -> datetime:
-    """Return the instant of the running loop."""
-    return BEGIN + timedelta(seconds=events.get_running_loop().time())
+    """Return the instant of the running loop, as the clock of the process shows it."""
+    process = _PROCESS.get()
+    skew_s = process.skew_s if process is not None else 0.0
+    return BEGIN + timedelta(seconds=events.get_running_loop().time() + skew_s)
 
 
 def spawn(process: Process, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

@@ -14,13 +14,13 @@ from simulation.watch import Broken, Watch
 
 Kind = Literal["safety", "liveness"]
 
-FAULTS_S = (15.0, 30.0)
+FAULTS_S = (15.0, 50.0)
 """How long things go wrong, at least and at most, in virtual seconds."""
 
 REST_S = 900.0
 """How long everything may take to come to rest after the last fault, in virtual seconds."""
 
-TRIGGERS = (5, 9)
+TRIGGERS = (8, 16)
 FAULT_KINDS_MIN = 3
 FAULTS_MIN = 8
 """A run with fewer faults, or fewer kinds of them, proves nothing and is a failure itself."""
@@ -91,7 +91,7 @@ async def _simulate(seed: int, watch: Watch) -> Result:
 
 async def _set_up(stage: Stage, load: Load) -> None:
     """Start everything, and let every workflow serve, before anything goes wrong."""
-    for kind in KINDS:
+    for kind in (*KINDS, "engine", "runner"):
         stage.start(kind)
     for place in range(len(WORKFLOWS)):
         await load.save(place)

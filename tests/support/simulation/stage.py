@@ -13,7 +13,8 @@ import structlog
 from perdure_common import fault
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.decider import Service
-from perdure_common.shell import lane
+from perdure_common.shell import fold, gather, lane, remake, upkeep
+from perdure_common.shell import shard as shards
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Unreachable
 from perdure_common.shell.upkeep import Ground
@@ -37,6 +38,16 @@ SERVICES: tuple[Service, ...] = (ENGINE, SCHEDULER, RECOVERY)
 KINDS = ("engine", "scheduler", "recovery", "runner")
 
 
+SMALL: tuple[tuple[object, str, int], ...] = (
+    (fold, "SNAPSHOT_EVERY", 4),
+    (shards, "STREAMS_MAX", 3),
+    (remake, "PAGE", 5),
+    (upkeep, "RESEND_MAX", 3),
+    (gather, "RECORDS_MAX", 6),
+)
+"""Limits that a run would never come to, so low here that it does all the time."""
+
+
 class Stage:
     """Everything that there is in one run."""
 
@@ -53,9 +64,7 @@ class Stage:
         self.broker = SimBroker(
             topics,
             chance("broker"),
-            watch.appended,
-            watch.fetched,
-            watch.fault,
+            watch,
             lambda: began_ms + int(loop.time() * 1000),
         )
         self.databases = {
@@ -68,13 +77,18 @@ class Stage:
             )
             for service in SERVICES
         }
-        self.leases = MemoryClaims()
+        self.leases = leases = MemoryClaims()
+        watch.attempts.unreliable = self.broker.cut.__contains__
+        self.broker.done_with = lambda record: watch.attempts.done_with(
+            record, lambda token: token in leases.leases
+        )
         self.world = World(chance("world"), watch.fault, watch.breaks, changed=watch.effect)
         self.load_chance = chance("load")
         self.processes: list[Process] = []
         self.buses: dict[str, list[str]] = {}
         self.owners: dict[str, Owner] = {}
         self.works: dict[str, Work] = {}
+        self.claims: dict[str, SimClaims] = {}
         self.kill_at: dict[str, float] = {}
         self.hand_over = self.chance.choice((0, 4, 100))
         self._stops: dict[str, asyncio.Event] = {}
@@ -86,6 +100,7 @@ class Stage:
         """Start a process."""
         self._names += 1
         process = Process(f"{kind}-{self._names}", kind)
+        process.skew_s = self.chance.choice((0.0, 0.0, -0.4, 0.7))
         self.processes.append(process)
         self.watch.note(f"start {process.name}")
         spawn(process, self._live(process))
@@ -157,6 +172,7 @@ class Stage:
             self.broker.forget(bus)
         self.owners.pop(process.name, None)
         self.works.pop(process.name, None)
+        self.claims.pop(process.name, None)
 
     def freeze(self) -> None:
         """Let nothing happen any more but what is under way outside of the processes."""
@@ -213,6 +229,7 @@ class Stage:
     async def _run(self, process: Process, stop: asyncio.Event) -> None:
         bus = self.broker.connect(process.name, process)
         claims = SimClaims(self.leases, self.databases["engine"], self.watch.breaks)
+        self.claims[process.name] = claims
         performer = self._performer(process, claims)
         work = Work(bus, claims, performer, process.name, PARTITIONS, now)
         self.works[process.name] = work
@@ -251,6 +268,8 @@ def patches(stage: Stage) -> ExitStack:
     stack.enter_context(patch.object(performing, "time", Clock))
     stack.enter_context(patch.object(performing, "PERFORMERS", PERFORMERS))
     stack.enter_context(patch.object(fault, "point", stage.point))
+    for module, name, value in SMALL:
+        stack.enter_context(patch.object(module, name, value))
     return stack
 
 

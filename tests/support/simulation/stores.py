@@ -166,9 +166,12 @@ class SimClaims:
         self._database = database
         self._broken = broken
         self.told_lost: set[str] = set()
+        self.away_until_s = 0.0
 
     async def _come(self) -> MemoryClaims:
         await self._database.travel()
+        if asyncio.get_running_loop().time() < self.away_until_s:
+            raise Unreachable("this runner is cut off from its leases")
         self._leases.now_s = asyncio.get_running_loop().time()
         for row in self._database.store.tables.get("node_claims", ()):
             if row.get("canceled"):

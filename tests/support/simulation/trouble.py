@@ -49,6 +49,7 @@ class Troublemaker:
             late=0.015 * much,
             twice=0.06 * much,
             lost=0.015 * much,
+            lag=0.12 * much,
         )
         for database in stage.databases.values():
             database.trouble = Trouble(
@@ -74,6 +75,8 @@ class Troublemaker:
             database.store.down = False
         stage.world.moods = Moods()
         stage.kill_at = {}
+        for claims in stage.claims.values():
+            claims.away_until_s = 0.0
         for process in stage.processes:
             process.fuse = 0
             stage.resume(process)
@@ -95,7 +98,9 @@ class Troublemaker:
         victim = chance.choice(running) if running else None
         if victim is None:
             return
-        if what < 18:
+        if what < 6:
+            self._cut_leases()
+        elif what < 22:
             self._light(victim, lambda: stage.kill(victim, "killed"))
         elif what < 38:
             length_s = chance.choice((0.2, 1.0, 3.0, 15.0, 15.0, 40.0))
@@ -135,6 +140,14 @@ class Troublemaker:
         broker.cut_off.add(name)
         loop = asyncio.get_running_loop()
         loop.call_later(self._chance.uniform(0.2, 5.0), broker.cut_off.discard, name)
+
+    def _cut_leases(self) -> None:
+        stage = self._stage
+        if stage.claims:
+            stage.watch.fault("cut off from the leases")
+            name = self._chance.choice(sorted(stage.claims))
+            length_s = self._chance.choice((5.0, 33.0, 45.0))
+            stage.claims[name].away_until_s = asyncio.get_running_loop().time() + length_s
 
     def _database_away(self) -> None:
         store = self._stage.databases[self._chance.choice(KINDS[:3])].store
