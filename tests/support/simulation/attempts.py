@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from perdure_common.shell import codec
-from perdure_common.shell.ports import JournalRow, Record, TopicPartition
+from perdure_common.shell.ports import JournalRow, Outbound, Record, TopicPartition
 from perdure_contracts.engine import NodeCanceled, NodeCompleted, NodeErrored, NodeResult, NodeTask
 from perdure_contracts.executions import AttemptFailed, NodeScheduled
 from perdure_contracts.message import NAMES
@@ -31,6 +31,7 @@ class _Attempt:
     settled: bool = False
     answered_at: datetime | None = None
     answered_on: TopicPartition = ("", 0)
+    lost: bool = False
 
 
 class Attempts:
@@ -65,8 +66,10 @@ class Attempts:
 
     def _timed_out(self, event: AttemptFailed, attempt: _Attempt) -> None:
         at = attempt.answered_at
-        if event.error.type != "timeout" or at is None or self.unreliable(attempt.answered_on):
+        if event.error.type != "timeout" or at is None or attempt.lost:
             return
+        if self.unreliable(attempt.answered_on):
+            return  # its reader may have passed over what was written at offsets that came again
         late_s = (attempt.deadline - at).total_seconds()
         if late_s > SKEW_S:
             text = f"attempt {event.token} timed out; its answer was there {late_s:.3f} s before"
@@ -81,6 +84,15 @@ class Attempts:
                 attempt.answered_at = now()
                 attempt.answered_on = (record.topic, record.partition)
 
+    def lost(self, record: Outbound | Record) -> None:
+        """See a record that Kafka acknowledges and loses: an answer is given all the same."""
+        if codec.header(record.headers, "ce_type") == _RESULT:
+            result: NodeResult = codec.decode_body(_RESULT.decode(), record.value)
+            attempt = self._attempts.get(result.token)
+            if attempt is not None:
+                attempt.answered_at = attempt.answered_at or now()
+                attempt.lost = True
+
     def done_with(self, record: Record, claimed: Callable[[str], bool]) -> None:
         """See a task that runners will not read again."""
         if record.topic != TASKS or codec.header(record.headers, "ce_type") != _TASK:
@@ -89,5 +101,6 @@ class Attempts:
         attempt = self._attempts.get(task.token)
         if attempt is None or attempt.settled or attempt.answered_at is not None:
             return
-        if not claimed(task.token) and now() < attempt.deadline:
+        late_s = (now() - attempt.deadline).total_seconds()
+        if not claimed(task.token) and late_s < -SKEW_S:
             self._breaks("runner", f"task {task.token} is done with before it has an answer")

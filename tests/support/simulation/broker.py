@@ -23,7 +23,7 @@ from perdure_common.shell.ports import (
 from simulation.loop import Process, State, current
 from simulation.watch import Watch
 
-SESSION_S = 10.0
+SESSION_S = 6.0
 """After so long without a sign of life a member has left."""
 
 REBALANCE_S = 30.0
@@ -85,6 +85,7 @@ class SimBroker(MemoryBroker):
         self.groups: dict[str, Group] = {}
         self.lossless = frozenset({"perdure.triggers.v1"})
         self.cut: set[TopicPartition] = set()
+        self.truncated: set[TopicPartition] = set()
         self._appended = watch.appended
         self.fetched = watch.fetched
         self.lost = watch.lost
@@ -131,8 +132,11 @@ class SimBroker(MemoryBroker):
         log = self.log(place)
         count = min(count, len(log.records))
         if count:
+            for record in log.records[-count:]:
+                self.lost(record)
             self.lose_tail(*place, count)
             self.cut.add(place)
+            self.truncated.add(place)
         return count
 
     # Groups ----------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def _pick(node_id: str, **more: Any) -> Definition:
 
 
 def _unsafe(node_id: str) -> Definition:
-    return node(node_id, "EXTERNAL_ACTION.HTTP_REQUEST", method="POST", url=URL, timeout_s=6)
+    return node(node_id, "EXTERNAL_ACTION.HTTP_REQUEST", method="POST", url=URL, timeout_s=70)
 
 
 def _wide() -> Definition:
@@ -68,6 +68,9 @@ WORKFLOWS: tuple[Definition, ...] = (
     _wide(),
 )
 """What runs: steps inside the engine, short and long ones, ones that must not be repeated."""
+
+OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5)
+"""How often each of them is asked for."""
 
 
 def workflow_id(place: int) -> str:

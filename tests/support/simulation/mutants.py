@@ -22,6 +22,7 @@ from perdure_common.shell.ports import Fenced, Heard, Record, ShardCommit, Unans
 from perdure_common.shell.publisher import Publisher
 from perdure_common.shell.remake import Remade
 from perdure_common.shell.shard import Sending, Shard
+from perdure_engine.runner import claims
 from perdure_engine.runner.claims import MemoryClaims
 from perdure_engine.runner.claims import Owner as Whose
 from perdure_engine.runner.prefix import Prefix
@@ -296,7 +297,7 @@ def _renew_lost_leases(stack: ExitStack) -> None:
     ) -> Mapping[str, bool]:
         for token in tokens:
             lease = self.leases[token]
-            lease.runner, lease.until = runner, self.now_s + 30.0
+            lease.runner, lease.until = runner, self.now_s + claims.LEASE_S
         return {token: self.leases[token].canceled for token in tokens}
 
     _put(stack, MemoryClaims, "renew", renew)

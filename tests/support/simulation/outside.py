@@ -60,7 +60,8 @@ class World:
         assert task is not None
         self.asked[key] += 1
         moods, timeout_s = self.moods, float(parameters.get("timeout_s") or 30.0)
-        slow = self.happens("request slow", moods.slow)
+        patient = task.length == "long" or task.effect == "unsafe"
+        slow = self.happens("request slow", moods.slow * (4 if patient else 1))
         await asyncio.sleep(self.chance.uniform(0.3, timeout_s * 0.8) if slow else 0.004)
         if self.happens("connection refused", moods.refused):
             return _failed("connect_failed", "nobody listens", "not_sent")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from simulation import judge
-from simulation.load import WORKFLOWS, Load, data_for
+from simulation.load import OFTEN, WORKFLOWS, Load, data_for
 from simulation.loop import SimLoop, Stuck, run
 from simulation.stage import KINDS, Stage, patches
 from simulation.trouble import Troublemaker
@@ -14,7 +14,7 @@ from simulation.watch import Broken, Watch
 
 Kind = Literal["safety", "liveness"]
 
-FAULTS_S = (15.0, 50.0)
+FAULTS_S = (15.0, 35.0)
 """How long things go wrong, at least and at most, in virtual seconds."""
 
 REST_S = 900.0
@@ -135,7 +135,7 @@ async def _use(load: Load, triggers: int, for_s: float) -> None:
     started: list[int] = []
     for n in range(triggers):
         await asyncio.sleep(chance.uniform(0.0, 1.4 * for_s / triggers))
-        place = chance.randrange(len(WORKFLOWS))
+        place = chance.choice(OFTEN)
         await load.trigger(place, f"event-{n}", data_for(chance))
         started.append(n)
         what = chance.random()

@@ -21,7 +21,9 @@ from perdure_common.shell.upkeep import Ground
 from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_contracts.topology import TOPICS
 from perdure_engine.app import service as ENGINE
+from perdure_engine.runner import claims as leasing
 from perdure_engine.runner import perform as performing
+from perdure_engine.runner import work as working
 from perdure_engine.runner.claims import MemoryClaims
 from perdure_engine.runner.here import Here
 from perdure_engine.runner.work import Work
@@ -38,7 +40,10 @@ SERVICES: tuple[Service, ...] = (ENGINE, SCHEDULER, RECOVERY)
 KINDS = ("engine", "scheduler", "recovery", "runner")
 
 
-SMALL: tuple[tuple[object, str, int], ...] = (
+SMALL: tuple[tuple[object, str, float], ...] = (
+    (leasing, "LEASE_S", 8.0),
+    (working, "HEARTBEAT_S", 2.0),
+    (upkeep, "TAIL_EVERY_S", 15.0),
     (fold, "SNAPSHOT_EVERY", 4),
     (shards, "STREAMS_MAX", 3),
     (remake, "PAGE", 5),
@@ -78,7 +83,7 @@ class Stage:
             for service in SERVICES
         }
         self.leases = leases = MemoryClaims()
-        watch.attempts.unreliable = self.broker.cut.__contains__
+        watch.attempts.unreliable = self.broker.truncated.__contains__
         self.broker.done_with = lambda record: watch.attempts.done_with(
             record, lambda token: token in leases.leases
         )

@@ -49,7 +49,7 @@ class Troublemaker:
             late=0.015 * much,
             twice=0.06 * much,
             lost=0.015 * much,
-            lag=0.12 * much,
+            lag=0.3 * much,
         )
         for database in stage.databases.values():
             database.trouble = Trouble(
@@ -60,7 +60,7 @@ class Troublemaker:
                 late=0.01 * much,
             )
         stage.world.moods = Moods(
-            slow=0.08 * much, refused=0.06 * much, busy=0.06 * much, cut=0.05 * much, silent=0.04
+            slow=0.15 * much, refused=0.06 * much, busy=0.06 * much, cut=0.05 * much, silent=0.04
         )
         stage.kill_at = {place: 0.006 * much for place in POINTS}
 
@@ -103,7 +103,7 @@ class Troublemaker:
         elif what < 22:
             self._light(victim, lambda: stage.kill(victim, "killed"))
         elif what < 38:
-            length_s = chance.choice((0.2, 1.0, 3.0, 15.0, 15.0, 40.0))
+            length_s = chance.choice((0.2, 1.0, 3.0, 9.0, 9.0, 25.0))
             self._light(victim, lambda: stage.pause(victim, length_s))
         elif what < 46:
             if len(stage.running(victim.kind)) < 3:
@@ -146,7 +146,7 @@ class Troublemaker:
         if stage.claims:
             stage.watch.fault("cut off from the leases")
             name = self._chance.choice(sorted(stage.claims))
-            length_s = self._chance.choice((5.0, 33.0, 45.0))
+            length_s = self._chance.choice((2.0, 9.0, 15.0))
             stage.claims[name].away_until_s = asyncio.get_running_loop().time() + length_s
 
     def _database_away(self) -> None:

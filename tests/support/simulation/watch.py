@@ -8,7 +8,7 @@ must keep is in attempts.py.
 import asyncio
 import hashlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -57,7 +57,6 @@ class Watch:
         self.events = 0
         self.log = log
         self.attempts = Attempts(self.breaks)
-        self.cut: Callable[[TopicPartition], bool] = lambda place: False
         self._trace = hashlib.blake2b(digest_size=16)
         self._shards: dict[ShardOf, _Shard] = {}
         self._versions: dict[tuple[str, str], int] = {}
@@ -169,8 +168,9 @@ class Watch:
         if number >> codec.FAN_OUT_BITS > shard.last:
             self.breaks("I5", f"{name} was published before it was committed")
 
-    def lost(self, record: Outbound) -> None:
-        """See a record that Kafka acknowledges and loses: its sender cannot know."""
+    def lost(self, record: Outbound | Record) -> None:
+        """See a record that Kafka has acknowledged and loses: its sender cannot know."""
+        self.attempts.lost(record)
         who = self._numbered(record)
         if who is not None:
             self._shard(who[0]).landed.add(who[1])
