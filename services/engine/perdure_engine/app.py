@@ -13,6 +13,7 @@ from .api import ROWS, TABLES, add_why
 from .executions.decider import decider_with
 from .executions.route import TASKS
 from .hear import hear
+from .promises import Judge
 from .runner.clients import Clients
 from .runner.here import Here
 from .runner.perform import Tools, at_once, perform
@@ -36,6 +37,7 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
         by_token=(NodeResult,),
         kept=("node_claims", "node_specifications"),
         handed=(TASKS,),
+        judge=Judge,
     )
 
 

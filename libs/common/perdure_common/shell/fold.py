@@ -344,7 +344,8 @@ class Batch:
             last = part.commit.sent.get(place, part.shard.sent.get(place, 0))
             prev.append(last)
             part.commit.sent[place] = codec.number(row.seq, k)
-        meta = codec.Meta(cause=cause, first=first, prev=tuple(prev))
+        epoch = part.commit.epoch
+        meta = codec.Meta(cause=cause, first=first, prev=tuple(prev), epoch=epoch)
         row = JournalRow(
             row.shard, row.seq, row.stream, row.version, row.tenant_id,
             row.type, row.data, codec.encode_meta(meta), row.recorded_at,
