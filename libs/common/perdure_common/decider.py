@@ -6,10 +6,11 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
+import msgspec
 from perdure_contracts.message import Envelope
 
 S = TypeVar("S")  # state of one stream
@@ -34,8 +35,7 @@ class Rejected:
     dead_letter: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded(Generic[E]):
+class Recorded(msgspec.Struct, Generic[E], frozen=True, gc=False):
     """An event as it stands in the journal. `recorded_at` is the batch's one instant."""
 
     event: E
@@ -45,8 +45,7 @@ class Recorded(Generic[E]):
     recorded_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(msgspec.Struct, frozen=True, gc=False):
     """A row to write: `set` replaces, `add` counts up, `new` promises that it is not there.
 
     The shell merges the upserts of a batch row by row. `lazy` rows are written within a
@@ -57,30 +56,31 @@ class Upsert:
 
     table: str
     key: Mapping[str, object]
-    set: Mapping[str, object] = field(default_factory=dict[str, object])
-    add: Mapping[str, int] = field(default_factory=dict[str, int])
+    set: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
+    add: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
     new: bool = False
     lazy: bool = False
     guard: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+Raw: TypeAlias = tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...]]
+"""Key, value and headers of a foreign record."""
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A message for a topic. `stream` chooses the partition there.
 
-    `raw` is set instead of `message` to send a foreign record as it was:
-    (key, value, headers), to `partition`.
+    `raw` is set instead of `message` to send a foreign record as it was, to `partition`.
     """
 
     topic: str
     stream: str
     message: object = None
-    raw: tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...]] | None = None
+    raw: Raw | None = None
     partition: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """Rows of other streams that a command needs: equality on columns, `tuple` means any of.
 
     The tenant of the command is added by the shell. `immutable` rows never change once
@@ -93,8 +93,7 @@ class Lookup:
     immutable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True, gc=False):
     """The wake of a stream: an instant that its state waits for has come."""
 
     stream: str

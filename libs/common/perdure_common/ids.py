@@ -15,7 +15,10 @@ def derived(*parts: object) -> str:
     The parts are joined with a separator that no part may hold as its own character, so
     that ("a", "bc") and ("ab", "c") differ.
     """
-    return str(uuid.uuid5(NAMESPACE, "\x1f".join(str(part) for part in parts)))
+    hashed = _SHA1.copy()
+    hashed.update("\x1f".join([str(part) for part in parts]).encode())
+    h = hashed.hexdigest()
+    return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANT[h[16]]}{h[17:20]}-{h[20:32]}"
 
 
 def time_ordered(milliseconds: int, *parts: object) -> str:
@@ -24,11 +27,15 @@ def time_ordered(milliseconds: int, *parts: object) -> str:
     Ids that were made close together stand close together in an index, and the same
     parts at the same instant give the same id. Layout: RFC 9562, section 5.8.
     """
-    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
-    value = (milliseconds & (2**48 - 1)) << 80 | int.from_bytes(digest[:10], "big")
-    value = value & ~(0xF << 76) | 0x8 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    h = hashlib.sha256("\x1f".join([str(part) for part in parts]).encode()).hexdigest()
+    t = f"{milliseconds & (2**48 - 1):012x}"
+    return f"{t[:8]}-{t[8:]}-8{h[1:4]}-{_VARIANT[h[4]]}{h[5:8]}-{h[8:20]}"
+
+
+# Ids are made for every row and message: text is put together without an object in between.
+_SHA1 = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
+_VARIANT = {f"{digit:x}": f"{digit & 0b0011 | 0b1000:x}" for digit in range(16)}
+"""The digit that holds the variant (RFC 9562: the bits 10), by the digit that was hashed."""
 
 
 def canonical_json(value: object) -> bytes:

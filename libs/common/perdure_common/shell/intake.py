@@ -68,10 +68,16 @@ class Taken:
 
 @dataclass
 class Registry:
-    """Which decider of a service takes which command and made which event."""
+    """Which decider of a service takes which command and made which event.
+
+    Events of a `private` type are not published.
+    """
 
     service: Service
     by_command: dict[type, Decider[Any, Any, Any]] = field(
+        default_factory=dict[type, Decider[Any, Any, Any]]
+    )
+    by_type: dict[type, Decider[Any, Any, Any]] = field(
         default_factory=dict[type, Decider[Any, Any, Any]]
     )
     by_event: dict[str, Decider[Any, Any, Any]] = field(
@@ -80,6 +86,7 @@ class Registry:
     by_name: dict[str, Decider[Any, Any, Any]] = field(
         default_factory=dict[str, Decider[Any, Any, Any]]
     )
+    private: set[type] = field(default_factory=set[type])
 
     def __post_init__(self) -> None:
         for decider in self.service.deciders:
@@ -87,7 +94,8 @@ class Registry:
             for command in decider.commands:
                 self.by_command[command] = decider
             for event in decider.events:
-                self.by_event[NAMES[event]] = decider
+                self.by_event[NAMES[event]] = self.by_type[event] = decider
+            self.private.update(decider.private)
 
 
 def hearing(heard: Heard | None, link: Link) -> tuple[bool, Heard]:

@@ -7,7 +7,7 @@ go again without what was at fault.
 
 import asyncio
 import time
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,7 +29,7 @@ from perdure_common.shell.fold import (
     fact_key,
 )
 from perdure_common.shell.gather import Item
-from perdure_common.shell.intake import Intake, Registry
+from perdure_common.shell.intake import Intake, Registry, Taken
 from perdure_common.shell.ports import (
     Fenced,
     Refused,
@@ -107,6 +107,8 @@ class Lane:
         self.stats = Stats()
         self._poison: dict[tuple[str, int, int], Rejected] = {}
         self._known: set[str] = set()
+        self._ahead: dict[int, Taken] = {}
+        self._most = gather.RECORDS_MAX
 
     def forget(self, shard: str) -> None:
         """Drop what is remembered of a shard's wakes: it is ours no more."""
@@ -148,15 +150,17 @@ class Lane:
         self.poke.clear()
         context = self._context
         shards = self.shards.values()
-        items = gather.waiting(shards, context.intake, context.stopped)
+        items = gather.waiting(shards, context.intake, context.stopped, self._ahead, self._most)
         dues = gather.wakes(context.dues.ready(shards, context.now()))
         parked = await gather.unparking(shards, context.intake, context.store, context.stopped)
-        items = [*parked, *items, *dues]
-        if items:
+        taken = [*parked, *items, *dues]
+        if taken:
             try:
-                await self._write(items)
+                await self._write(taken)
             finally:
                 self._put_back(dues)
+                self._ahead = gather.read_ahead(items)
+                self._most = gather.most_next(items, self._most)
             self.stats.wakes += len(dues)
             left = any(s.answers or s.inbox or s.waiting or s.draining for s in shards)
             if left or context.dues.pending():
@@ -235,7 +239,7 @@ class Lane:
         )
         if len(context.remembered) > REMEMBERED_MAX:
             context.remembered.clear()
-        batch.facts = dict(context.remembered)
+        batch.facts = ChainMap({}, context.remembered)
         return batch
 
     def _condemn(self, items: Sequence[Item], poisoned: Poisoned) -> None:
@@ -255,7 +259,6 @@ class Lane:
         batch.snapshot()
         commits: list[ShardCommit] = []
         for part in batch.parts.values():
-            part.commit.upserts = part.eager.rows()
             acknowledged = part.shard.acknowledged()
             if acknowledged > part.shard.published_mark:
                 part.commit.published_seq = acknowledged

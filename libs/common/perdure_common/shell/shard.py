@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from perdure_common.decider import Decider, Upsert
 from perdure_common.shell.ports import (
     Claim,
@@ -27,7 +29,7 @@ HEAP_SLACK = 1_000
 GOING, DROPPING = 0, -1
 """Numbers behind a parked stream under which it stands that a person let it go."""
 
-UpsertKey = tuple[str, tuple[tuple[str, object], ...]]
+RowKey = tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -45,8 +47,7 @@ class Held:
     broken: Exception | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Sending:
+class Sending(msgspec.Struct, eq=False, gc=False):
     """A message that the journal has and Kafka may not have yet.
 
     `done` says that it was acknowledged. One that is handed over is dealt with in this
@@ -66,9 +67,9 @@ class Answer:
     record: Record
 
 
-def key_of(upsert: Upsert) -> UpsertKey:
-    """Return what makes an upsert's row one row."""
-    return upsert.table, tuple(upsert.key.items())
+def row_key(upsert: Upsert) -> RowKey:
+    """Return what makes an upsert's row one row: its table, and its key's names and values."""
+    return (upsert.table, *upsert.key, *upsert.key.values())
 
 
 def merged(first: Upsert, then: Upsert) -> Upsert:
@@ -96,11 +97,11 @@ class Upserts:
     """Upserts merged row by row, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._rows: dict[UpsertKey, Upsert] = {}
+        self._rows: dict[RowKey, Upsert] = {}
 
     def add(self, upsert: Upsert) -> None:
         """Merge one more upsert in."""
-        key = key_of(upsert)
+        key = row_key(upsert)
         known = self._rows.get(key)
         self._rows[key] = upsert if known is None else merged(known, upsert)
 
@@ -111,7 +112,7 @@ class Upserts:
 
     def remove(self, upsert: Upsert) -> None:
         """Forget a row's upsert."""
-        self._rows.pop(key_of(upsert), None)
+        self._rows.pop(row_key(upsert), None)
 
     def rows(self) -> list[Upsert]:
         """Return one upsert for each row."""
