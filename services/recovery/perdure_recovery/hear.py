@@ -3,8 +3,11 @@
 What is heard is scrubbed here once more, whoever should have done it before.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import msgspec
+from perdure_common.decider import any_body
 from perdure_common.ids import derived
 from perdure_common.scrub import scrub_json, scrub_text
 from perdure_contracts.engine import (
@@ -16,7 +19,7 @@ from perdure_contracts.engine import (
     NodeErrored,
     NodeFailed,
 )
-from perdure_contracts.message import Envelope
+from perdure_contracts.message import NAMES, Envelope
 from perdure_contracts.recovery import (
     Command,
     ExecutionCommand,
@@ -37,6 +40,42 @@ from .signature import signature
 
 ENGINE_EVENTS = "perdure.engine.events.v1"
 DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))
+
+
+class _RunSeen(msgspec.Struct):
+    """What tells of a completed node whether it had failed before; the rest is not read."""
+
+    run: int = 1
+    attempt: int = 1
+    error_data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_run_seen = msgspec.json.Decoder(_RunSeen)
+
+
+def _may_have_failed(body: bytes) -> bool:
+    seen = _run_seen.decode(body)
+    return seen.attempt > 1 or seen.run > 1 or bytes(seen.error_data) != b"null"
+
+
+NEWS: Mapping[str, Callable[[bytes], bool]] = {
+    **dict.fromkeys(
+        (
+            NAMES[cls]
+            for cls in (
+                NodeFailed,
+                NodeErrored,
+                ExecutionCompleted,
+                ExecutionCanceled,
+                ExecutionFailed,
+                DeadLettered,
+            )
+        ),
+        any_body,
+    ),
+    NAMES[NodeCompleted]: _may_have_failed,
+}
+"""What `hear` takes of other services. Most nodes complete without ever having failed."""
 
 
 def hear(message: object, envelope: Envelope) -> Command | None:

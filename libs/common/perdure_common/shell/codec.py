@@ -30,6 +30,8 @@ NUMBER_MAX = 2**63 - 1
 """The largest number: the tables keep them in a bigint."""
 
 DIGITS_MAX = 24
+SOURCE_MAX = 500
+"""Characters of a shard's `ce_source`: a longer one is nobody's."""
 
 DEAD_LETTERS = ".dlt"
 DEAD_LETTER_BYTES_MAX = 1_900_000
@@ -95,11 +97,28 @@ def parse_source(source: str) -> tuple[str, str] | None:
 
 def parse_number(message_id: str) -> int | None:
     """Return the number in a message's id (`<service>/<shard>/<seq>.<k>`), if it has one."""
-    seq, dot, k = message_id.rpartition("/")[2].partition(".")
-    if not (dot and seq.isdecimal() and k.isdecimal() and len(seq) + len(k) <= DIGITS_MAX):
+    return number_of(message_id.rpartition("/")[2].encode(), b"")
+
+
+def number_of(message_id: bytes, prefix: bytes) -> int | None:
+    """Return the number in an id that begins with `prefix`, None if it is not such an id."""
+    if not message_id.startswith(prefix):
+        return None
+    seq, _, k = message_id[len(prefix) :].partition(b".")
+    if not (seq.isdigit() and k.isdigit() and len(seq) + len(k) <= DIGITS_MAX):
         return None
     found = number(int(seq), int(k))
     return found if found <= NUMBER_MAX else None
+
+
+@lru_cache(4096)
+def signed_by(source: bytes) -> tuple[str, bytes] | None:
+    """Return a shard's `ce_source` as text and what its ids begin with, None if it is none."""
+    if len(source) > SOURCE_MAX:
+        return None
+    text = source.decode(errors="replace")
+    who = parse_source(text)
+    return (text, f"{who[0]}/{who[1]}/".encode()) if who is not None else None
 
 
 class Meta(msgspec.Struct, omit_defaults=True):

@@ -88,7 +88,10 @@ def _frozen(value: object) -> object:
 
 @dataclass(slots=True)
 class Part:
-    """What the batch does to one shard; `events` is where its events are published."""
+    """What the batch does to one shard; `events` is where its events are published.
+
+    `written` says that it stands in the store: what changes nothing can wait.
+    """
 
     shard: Shard
     commit: ShardCommit
@@ -97,6 +100,7 @@ class Part:
     lazy: list[Upsert] = field(default_factory=list[Upsert])
     sending: list[Sending] = field(default_factory=list[Sending])
     touched: set[str] = field(default_factory=set[str])
+    written: bool = False
     parked: dict[str, int] = field(default_factory=dict[str, int])
     draining: dict[str, str | None] = field(default_factory=dict[str, str | None])
 
@@ -171,7 +175,11 @@ class Batch:
         if link is None:
             return True
         key = (taken.record.topic, taken.record.partition, link.source)
-        known = part.commit.heard.get(key) or part.shard.heard.get(key)
+        mine = part.commit.heard.get(key)
+        if mine is not None and not mine.gap and link.prev <= mine.seq < link.number:
+            mine.seq = link.number  # by far the most frequent case, without a new object
+            return True
+        known = mine or part.shard.heard.get(key)
         take, heard = hearing(known, link)
         if heard != known:
             part.commit.heard[key] = heard

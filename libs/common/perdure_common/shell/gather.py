@@ -1,8 +1,9 @@
 """What waits for a lane: records of its shards, messages that were let go, wakes."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
+
+import msgspec
 
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Intake, NewerType, Taken
@@ -17,8 +18,7 @@ DRAIN_MAX = 100
 """Parked messages that are taken out at once."""
 
 
-@dataclass(slots=True)
-class Item:
+class Item(msgspec.Struct, eq=False, gc=False):
     """Something for a batch: a record of a shard, a wake (`due`), or an `answer` of here.
 
     `visited` says that its marks were moved, `fresh` that it was not had before, `settled`

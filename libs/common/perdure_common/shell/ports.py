@@ -147,6 +147,16 @@ class ShardCommit:
     parked: list[ParkedMessage] = field(default_factory=list[ParkedMessage])
     unparked: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
 
+    def is_marks(self) -> bool:
+        """Return whether nothing happened but that records were read that change nothing.
+
+        Such marks can wait: after a crash the records are read, and passed over, again.
+        """
+        return not (
+            self.rows or self.upserts or self.wakes or self.deliveries or self.parked
+            or self.unparked or self.snapshots or self.sent
+        )  # fmt: skip
+
 
 class Fenced(Exception):
     """Somebody else has claimed `shards`; nothing of the batch was written."""

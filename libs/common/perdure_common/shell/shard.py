@@ -124,7 +124,11 @@ class Upserts:
 
 @dataclass(slots=True, eq=False)
 class Shard:
-    """A claimed shard. Marks here are what the store has; a batch adds its own on top."""
+    """A claimed shard. A batch adds its own marks on top of those here.
+
+    `unwritten` are places of `consumed` and keys of `heard` that the store does not have yet:
+    what was read there changed nothing, so they go with the next batch, or within a second.
+    """
 
     id: str
     epoch: int
@@ -150,6 +154,9 @@ class Shard:
     lazy_seq: int = 0
     heap: list[tuple[datetime, str]] = field(default_factory=list[tuple[datetime, str]])
     draining: dict[str, str] = field(default_factory=dict[str, str])
+    unwritten: tuple[set[TopicPartition], set[tuple[str, int, str]]] = field(
+        default_factory=lambda: (set(), set())
+    )
     lost: bool = False
 
     @classmethod
@@ -253,6 +260,20 @@ class Shard:
             else:
                 self.draining[stream] = action
 
+    def put_off(self, commit: ShardCommit) -> None:
+        """Take over the marks of a batch that changed nothing; they are written later."""
+        self.consumed.update(commit.consumed)
+        self.heard.update(commit.heard)
+        self.unwritten[0].update(commit.consumed)
+        self.unwritten[1].update(commit.heard)
+
+    def catch_up(self, commit: ShardCommit) -> None:
+        """Let a batch write the marks that were put off."""
+        for place in self.unwritten[0]:
+            commit.consumed.setdefault(place, self.consumed[place])
+        for key in self.unwritten[1]:
+            commit.heard.setdefault(key, self.heard[key])
+
     def absorb(self, commit: ShardCommit, lazy: Iterable[Upsert], flushed: bool) -> None:
         """Take over the marks of a batch that was written.
 
@@ -264,6 +285,8 @@ class Shard:
         self.next_seq = commit.next_seq + len(commit.rows)
         self.consumed.update(commit.consumed)
         self.heard.update(commit.heard)
+        for unwritten in self.unwritten:
+            unwritten.clear()
         self.sent.update(commit.sent)
         self._absorb_wakes(commit.wakes)
         for message in commit.parked:
