@@ -21,7 +21,7 @@ from .instants import after
 from .progress import Progress
 from .retries import backoff_s, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
-from .views import RunView, gather
+from .views import RunView, gather, gathered_by
 
 TASK_BYTES_MAX = 700_000
 """What a runner may be sent at once, as JSON: parameters and items stand in one record."""
@@ -55,7 +55,8 @@ def dispatch(
     False says that nothing happened: what does not fit into a task runs here, if it can.
     """
     state = progress.state
-    view = RunView(state, progress.workflow, scope, inputs, edges, progress.now)
+    _, where = gathered_by(progress.workflow, node, scope)
+    view = RunView(state, progress.workflow, scope, inputs, edges, progress.now, where)
     overrides = state.overrides.get(place_of(node.node_id, scope))
     sets: list[Json] = []
     indexes: list[int] = []
@@ -90,6 +91,7 @@ def dispatch(
             scheduled_at=progress.at,
             parameters=sets,
             inputs=edges,
+            inputs_scope=None if where == scope else where,
             failed=tuple(failed),
             node_type=node.node_type,
             node_subtype=node.node_subtype,
@@ -284,7 +286,9 @@ def _end(progress: Progress, run: Run, outcome: Outcome) -> None:
     """End a run with what came of all its items."""
     node = progress.workflow.by_id[run.node_id]
     inputs, edges = gather(progress.state, progress.workflow, node, run.scope)
-    view = RunView(progress.state, progress.workflow, run.scope, inputs, edges, progress.now)
+    view = RunView(
+        progress.state, progress.workflow, run.scope, inputs, edges, progress.now, run.gathered_in
+    )
     ended = Ended(node, run.scope, run.run, inputs, edges, run)
     finish(progress, ended, outcome, view)
 

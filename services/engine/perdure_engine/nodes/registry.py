@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from . import (
     action_set,
     external_action_http_request,
+    flow_foreach,
     flow_if,
+    flow_loop,
     flow_merge,
     flow_noop,
     flow_stop_and_error,
@@ -25,6 +27,8 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     flow_merge.SPECIFICATION,
     flow_noop.SPECIFICATION,
     flow_stop_and_error.SPECIFICATION,
+    flow_loop.SPECIFICATION,
+    flow_foreach.SPECIFICATION,
     action_set.SPECIFICATION,
     external_action_http_request.SPECIFICATION,
 )
@@ -52,8 +56,6 @@ LATER: Mapping[str, tuple[str, ...]] = {
     "ACTION": ("RENAME", "DATE", "HTML_EXTRACT", "JSON", "XML", "CSV", "CRYPTO", "CODE"),
     "FLOW": (
         "FILTER",
-        "LOOP",
-        "FOREACH",
         "WAIT",
         "RACE",
         "SUB_WORKFLOW",
