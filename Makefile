@@ -46,10 +46,8 @@ fix: $(READY) ## repair what the style checks can repair
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
 
-bench: $(READY) ## run one benchmark: make bench NAME=...
-	@test -n "$(NAME)" || { echo "Say which: make bench NAME=$$(ls bench 2>/dev/null \
-		| sed -n 's/^\([a-z][a-z_]*\)\.py$$/\1/p' | paste -sd '|' -)"; exit 2; }
-	@$(BIN)/python -m bench.$(NAME)
+bench: $(READY) ## run the benchmarks (NAME=engine for one, QUICK=1 for a short look)
+	@$(BIN)/python -m bench $(NAME)
 
 schemas: $(READY) ## generate schemas/ from the contracts
 	@$(BIN)/python -m perdure_contracts.schemas schemas

@@ -1,9 +1,10 @@
 """How fast the engine runs chains of steps, and what a step costs.
 
 Starts a platform of its own in a folder that is removed at the end: real PostgreSQL (fsync on)
-and Kafka, all services, all tables written. The load shares the machine. Inline steps are
-ACTION SET; dispatched ones are EXTERNAL_ACTION HTTP_REQUEST, the only kind of node that the
-runner has, to a tiny server on this machine: a dispatched step includes a whole HTTP request.
+and Kafka, all services, all tables written. The load shares the machine. Every step does
+nothing: inline ones are ACTION SET with a result of some 200 bytes, which the engine runs
+itself; dispatched ones are the same nodes with `run_in: runner`, each with a task to the
+runner and an answer back.
 
     QUICK=1 python -m bench.engine
 """
@@ -12,14 +13,13 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import psutil
@@ -36,8 +36,7 @@ from bench.load import Load, percentile
 QUICK = os.environ.get("QUICK") == "1"
 MEASURE_S = 3.0 if QUICK else 15.0
 WARM_S = 1.0 if QUICK else 5.0
-INLINE_MOST = 1_000
-DISPATCHED_MOST = 150
+MOST = 1_000
 """Executions under way at saturation: enough that nobody waits for the load."""
 
 TEXT = "x" * 180
@@ -46,7 +45,7 @@ TEXT = "x" * 180
 
 @dataclass
 class Marks:
-    """CPU time and place in the write-ahead log at the two ends of a measurement."""
+    """CPU time of each group of processes at the two ends of a measurement."""
 
     groups: dict[str, psutil.Process]
     cpu: list[machine.Seconds] = field(default_factory=list[machine.Seconds])
@@ -64,48 +63,31 @@ class Marks:
         return {name: (last[name] - first[name]) / steps * 1e6 for name in last}
 
 
-def chain(name: str, nodes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a workflow whose nodes run one after the other."""
+def chain(count: int, run_in: Literal["auto", "runner"]) -> dict[str, Any]:
+    """Return a workflow of `count` steps that do nothing, one after the other."""
     start = {"node_id": "start", "node_type": "TRIGGER", "node_subtype": "MANUAL", "name": "start"}
-    ids = ["start", *(node["node_id"] for node in nodes)]
+    steps = [
+        {
+            "node_id": f"n{i}",
+            "node_type": "ACTION",
+            "node_subtype": "SET",
+            "name": f"n{i}",
+            "parameters": {"values": {"text": TEXT}, "keep": "none"},
+            "run_in": run_in,
+        }
+        for i in range(count)
+    ]
+    ids = ["start", *(str(step["node_id"]) for step in steps)]
     connections = [{"source_node_id": a, "target_node_id": b} for a, b in pairwise(ids)]
-    return {"name": name, "nodes": [start, *nodes], "connections": connections}
+    return {"name": f"{run_in}-{count}", "nodes": [start, *steps], "connections": connections}
 
 
-def inline(count: int) -> dict[str, Any]:
-    """Return a chain of steps that the engine runs itself."""
-    values = {"values": {"text": TEXT}, "keep": "none"}
-    return chain(
-        f"inline-{count}",
-        [
-            {
-                "node_id": f"n{i}",
-                "node_type": "ACTION",
-                "node_subtype": "SET",
-                "name": f"n{i}",
-                "parameters": values,
-            }
-            for i in range(count)
-        ],
-    )
-
-
-def dispatched(count: int, port: int) -> dict[str, Any]:
-    """Return a chain of steps that the runner runs."""
-    parameters = {"method": "GET", "url": f"http://127.0.0.1:{port}/"}
-    return chain(
-        f"dispatched-{count}",
-        [
-            {
-                "node_id": f"n{i}",
-                "node_type": "EXTERNAL_ACTION",
-                "node_subtype": "HTTP_REQUEST",
-                "name": f"n{i}",
-                "parameters": parameters,
-            }
-            for i in range(count)
-        ],
-    )
+CHAINS = {
+    "inline3": chain(3, "auto"),
+    "inline10": chain(10, "auto"),
+    "dispatched3": chain(3, "runner"),
+    "dispatched10": chain(10, "runner"),
+}
 
 
 async def save(running: platform.Running, definition: dict[str, Any]) -> str:
@@ -126,46 +108,69 @@ async def wal(running: platform.Running) -> int:
         await connection.close()
 
 
-async def measure(running: platform.Running, port: int, answering: int) -> dict[str, Any]:
+@dataclass
+class Measuring:
+    """The measurements on one running platform; `found` has what they gave."""
+
+    running: platform.Running
+    load: Load
+    marks: Marks
+    ids: dict[str, str]
+    found: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def saturated(self, name: str) -> None:
+        """Measure throughput, and what a step takes of processors, log and tasks topic."""
+        load = self.load
+        log, steps, tasks = asyncio.run(wal(self.running)), load.steps, load.tasks()
+        rate = load.saturate(self.ids[name], WARM_S, MEASURE_S, MOST, self.marks.mark)
+        steps = load.steps - steps
+        self.found[f"{name}_steps_per_s"] = rate
+        self.found[f"{name}_wal"] = (asyncio.run(wal(self.running)) - log) / steps
+        self.found[f"{name}_by_kafka"] = (load.tasks() - tasks) / steps
+        self.found[f"{name}_cpu"] = self.marks.per_step_us(rate)
+
+    def alone(self, name: str) -> None:
+        """Measure latency with one execution in flight."""
+        self._latency(name, self.load.alone(self.ids[name], MEASURE_S))
+
+    def paced(self, name: str, per_s: int) -> None:
+        """Measure latency at a rate of executions."""
+        found = self.load.paced(self.ids[name], per_s, MEASURE_S)
+        self._latency(f"{name}_at{per_s}", found)
+
+    def _latency(self, name: str, sorted_s: list[float]) -> None:
+        self.found[f"{name}_p50_ms"] = percentile(sorted_s, 0.5)
+        self.found[f"{name}_p99_ms"] = percentile(sorted_s, 0.99)
+
+
+def measure(running: platform.Running) -> dict[str, Any]:
     """Return every figure but the time of the start, with the parts of some as dicts."""
-    groups = machine.processes(running, answering)
-    memory = machine.pss_mb({n: g for n, g in groups.items() if n not in ("load", "answering")})
-    definitions = {
-        "inline3": inline(3),
-        "inline10": inline(10),
-        "dispatched3": dispatched(3, port),
-        "dispatched10": dispatched(10, port),
-    }
-    ids = {name: await save(running, each) for name, each in definitions.items()}
+    groups = machine.processes(running)
+    ids = {name: asyncio.run(save(running, each)) for name, each in CHAINS.items()}
     partitions = int(os.environ.get("PERDURE_PARTITIONS") or 8)
-    load, marks = Load(running.kafka_bootstrap, partitions), Marks(groups)
-    await load.begin()
-    found: dict[str, Any] = {"memory": memory, "rss_mb": sum(memory.values())}
+    ours = {name: group for name, group in groups.items() if name != "load"}
+    memory = machine.pss_mb(ours)
+    load = Load(running.kafka_bootstrap, partitions)
+    measuring = Measuring(running, load, Marks(groups), ids, {"memory": memory})
+    load.begin()
     try:
-        for name, most in (("inline3", INLINE_MOST), ("dispatched3", DISPATCHED_MOST)):
-            alone = await load.alone(ids[name], MEASURE_S)
-            found[f"{name}_p50_ms"] = percentile(alone, 0.5)
-            found[f"{name}_p99_ms"] = percentile(alone, 0.99)
-            before, steps = await wal(running), load.steps
-            rate = await load.saturate(ids[name], WARM_S, MEASURE_S, most, marks.mark)
-            found[f"{name}_wal"] = (await wal(running) - before) / (load.steps - steps)
-            found[f"{name}_steps_per_s"] = rate
-            found[f"{name}_cpu"] = marks.per_step_us(rate)
-        paced = await load.paced(ids["dispatched3"], 250, MEASURE_S)
-        found["at250_p50_ms"], found["at250_p99_ms"] = (percentile(paced, p) for p in (0.5, 0.99))
-        tens = {"dispatched10": DISPATCHED_MOST} | ({} if QUICK else {"inline10": INLINE_MOST})
-        for name, most in tens.items():
-            rate = await load.saturate(ids[name], WARM_S, MEASURE_S, most, lambda: None)
-            found[f"{name}_steps_per_s"] = rate
+        for name in ("inline3", "dispatched3"):
+            measuring.alone(name)
+            measuring.saturated(name)
+        measuring.paced("dispatched3", 250)
+        measuring.saturated("dispatched10")
+        if not QUICK:
+            measuring.saturated("inline10")
+            measuring.paced("inline3", 2_000)
+            measuring.paced("dispatched3", 2_000)
+            measuring.found["memory_after"] = machine.pss_mb(ours)
     finally:
-        await load.end()
-    found["failed"] = load.failed
-    return found
+        load.end()
+    return measuring.found | {"failed": load.failed}
 
 
-def show(found: dict[str, Any], up_s: float, before: str) -> dict[str, float]:
-    """Print the figures with what they mean, and return the keys of the result."""
-    cpu = {n: v for n, v in found["dispatched3_cpu"].items() if n != "answering"}
+def result_of(found: dict[str, Any], up_s: float) -> dict[str, float]:
+    """Return the keys of the result."""
     result = {
         "dispatched_steps_per_s": found["dispatched3_steps_per_s"],
         "inline_steps_per_s": found["inline3_steps_per_s"],
@@ -173,51 +178,74 @@ def show(found: dict[str, Any], up_s: float, before: str) -> dict[str, float]:
         "dispatched3_p50_ms": found["dispatched3_p50_ms"],
         "dispatched3_p99_ms": found["dispatched3_p99_ms"],
         "inline3_p50_ms": found["inline3_p50_ms"],
-        "at250_p50_ms": found["at250_p50_ms"],
-        "at250_p99_ms": found["at250_p99_ms"],
-        "cpu_us_per_step": sum(cpu.values()),
+        "at250_p50_ms": found["dispatched3_at250_p50_ms"],
+        "at250_p99_ms": found["dispatched3_at250_p99_ms"],
+        "cpu_us_per_step": sum(found["dispatched3_cpu"].values()),
         "wal_bytes_per_step": found["dispatched3_wal"],
-        "rss_mb": found["rss_mb"],
+        "rss_mb": sum(found["memory"].values()),
         "up_s": up_s,
     }
+    if not QUICK:
+        result["inline10_steps_per_s"] = found["inline10_steps_per_s"]
+        for name in ("inline3", "dispatched3"):
+            for share in ("p50", "p99"):
+                result[f"{name}_at2000_{share}_ms"] = found[f"{name}_at2000_{share}_ms"]
+    return {name: round(value, 2) for name, value in result.items()}
+
+
+def show(found: dict[str, Any], result: dict[str, float], before: str) -> None:
+    """Print the figures with what they mean."""
     table = Table(title=f"engine ({before}; each measured for {MEASURE_S:.0f} s)")
     for heading, side in (("key", "left"), ("figure", "right"), ("what it is", "left")):
         table.add_column(heading, justify="right" if side == "right" else "left")
     for name, value in result.items():
         table.add_row(name, f"{value:,.1f}", MEANING[name])
-    if "inline10_steps_per_s" in found:
-        table.add_row("(inline, 10 steps)", f"{found['inline10_steps_per_s']:,.1f}", "steps/s")
     console = Console(width=150)
     console.print(table)
-    for title, parts in (
-        ("CPU µs per dispatched step", found["dispatched3_cpu"]),
-        ("CPU µs per inline step", found["inline3_cpu"]),
-        ("idle memory, MiB (PSS)", found["memory"]),
+    for title, key in (
+        ("CPU µs per dispatched step", "dispatched3_cpu"),
+        ("CPU µs per dispatched step, 10 in a chain", "dispatched10_cpu"),
+        ("CPU µs per inline step", "inline3_cpu"),
+        ("CPU µs per inline step, 10 in a chain", "inline10_cpu"),
+        ("memory when idle, MiB (PSS)", "memory"),
+        ("memory at the end, MiB (PSS)", "memory_after"),
     ):
+        parts: dict[str, float] = found.get(key, {})
         ordered = sorted(parts.items(), key=lambda each: -each[1])
-        console.print(f"{title}: " + ", ".join(f"{name} {value:.0f}" for name, value in ordered))
+        if ordered:
+            told = ", ".join(f"{name} {value:.0f}" for name, value in ordered)
+            console.print(f"{title}: {sum(parts.values()):.0f} ({told})")
     console.print(f"WAL bytes per inline step: {found['inline3_wal']:.0f}")
+    console.print(
+        "Throughput: hand-over is on and saturated, "
+        f"{found['dispatched3_by_kafka']:.0%} of the tasks went by Kafka (3 steps), "
+        f"{found['dispatched10_by_kafka']:.0%} (10 steps). "
+        "Latency with one in flight and at 250/s: tasks are handed over."
+    )
     if found["failed"]:
         console.print(f"[red]{found['failed']} executions failed[/red]")
-    return {name: round(value, 2) for name, value in result.items()}
 
 
 MEANING = {
-    "dispatched_steps_per_s": "steps/s at saturation, chains of 3 HTTP requests: starts topic, "
-    "engine, tasks topic, runner, HTTP, commands topic, engine, events topic",
-    "inline_steps_per_s": "steps/s at saturation, chains of 3 SET: starts topic, engine, events",
-    "dispatched10_steps_per_s": "steps/s at saturation, chains of 10 HTTP requests",
-    "dispatched3_p50_ms": "start to completed event, one in flight, 3 HTTP requests, handed over",
+    "dispatched_steps_per_s": "steps/s at saturation, chains of 3: starts topic, engine, tasks "
+    "topic, runner, commands topic, engine, events topic",
+    "inline_steps_per_s": "steps/s at saturation, chains of 3: starts topic, engine, events topic",
+    "dispatched10_steps_per_s": "steps/s at saturation, chains of 10 dispatched steps",
+    "dispatched3_p50_ms": "start to completed event, one in flight, 3 dispatched, handed over",
     "dispatched3_p99_ms": "the same, 99th percentile",
-    "inline3_p50_ms": "start to completed event, one in flight, 3 SET",
-    "at250_p50_ms": "start to completed event at 250 executions/s of 3 HTTP requests; "
-    "seconds mean that the machine does not keep up with that rate",
+    "inline3_p50_ms": "start to completed event, one in flight, 3 inline",
+    "at250_p50_ms": "start to completed event at 250 executions/s of 3 dispatched steps",
     "at250_p99_ms": "the same, 99th percentile",
-    "cpu_us_per_step": "all processes and the load, at saturation with 3 HTTP requests; "
-    "without the server that answers them",
+    "cpu_us_per_step": "all processes and the load, at saturation with 3 dispatched steps",
     "wal_bytes_per_step": "PostgreSQL's log for a dispatched step, the execution's share included",
     "rss_mb": "MiB, PSS of all processes and servers, idle after the start",
     "up_s": "seconds of `perdure up --detach` in an empty folder, database made anew",
+    "inline10_steps_per_s": "steps/s at saturation, chains of 10 inline steps",
+    "inline3_at2000_p50_ms": "start to completed event at 2,000 executions/s of 3 inline steps; "
+    "seconds mean that the machine does not keep up with that rate",
+    "inline3_at2000_p99_ms": "the same, 99th percentile",
+    "dispatched3_at2000_p50_ms": "the same with 3 dispatched steps",
+    "dispatched3_at2000_p99_ms": "the same, 99th percentile",
 }
 
 
@@ -228,27 +256,21 @@ def main() -> int:
     for name in ("PERDURE_DATABASE_URL", "PERDURE_KAFKA_BOOTSTRAP", "PERDURE_TOPIC_PREFIX"):
         os.environ.pop(name, None)
     os.environ["PERDURE_HOME"] = folder
-    answering = subprocess.Popen(
-        [sys.executable, "-m", "bench.answering"], stdout=subprocess.PIPE, text=True
-    )
     try:
-        assert answering.stdout is not None
-        port = int(answering.stdout.readline())
-        os.environ["PERDURE_HTTP_ALLOW"] = f"127.0.0.1:{port}"
         began = time.perf_counter()
         running = platform.start_detached(platform.SERVICES)
         up_s = time.perf_counter() - began
         try:
             time.sleep(1.0)
-            found = asyncio.run(measure(running, port, answering.pid))
+            found = measure(running)
         finally:
             platform.stop()
             Embedded(platform.home()).stop()
     finally:
-        answering.terminate()
-        answering.wait()
         shutil.rmtree(folder)
-    print("RESULT", json.dumps(show(found, up_s, before)))
+    result = result_of(found, up_s)
+    show(found, result, before)
+    print("RESULT", json.dumps(result))
     return 1 if found["failed"] else 0
 
 

@@ -3,18 +3,20 @@
 A start is a CloudEvent on `perdure.engine.starts.v1`; an execution has ended when its
 `execution-completed` event has been read from `perdure.engine.events.v1`. Steps are counted by
 their `node-completed` events, the trigger's not among them.
+
+The load shares the machine with what it measures, so it is made to cost little: librdkafka
+does the work of the protocol, bodies are encoded once, and under load it looks up only every
+few milliseconds.
 """
 
-import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from perdure_common.adapters.kafka import KafkaBus
+import msgspec
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from perdure_common.ids import partition_of
-from perdure_common.shell import codec
-from perdure_common.shell.ports import Outbound
 from perdure_contracts.engine import (
     ExecutionCompleted,
     ExecutionFailed,
@@ -26,8 +28,12 @@ from perdure_contracts.message import NAMES
 
 STARTS = "perdure.engine.starts.v1"
 EVENTS = "perdure.engine.events.v1"
+TASKS = "perdure.engine.tasks.v1"
 INPUT = {"customer": "c-1", "text": "x" * 370}
 """What an execution starts with: some 400 bytes."""
+
+LOOK_S = 0.004
+"""How often the load looks for events when many executions are under way."""
 
 BATCH = 250
 DRAIN_S = 60.0
@@ -45,70 +51,93 @@ class Load:
     ended: int = 0
     steps: int = 0
     failed: int = 0
-    _progress: asyncio.Event = field(default_factory=asyncio.Event)
-    _templates: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    _listening: asyncio.Task[None] | None = None
+    _templates: dict[str, tuple[bytes, bytes]] = field(
+        default_factory=dict[str, "tuple[bytes, bytes]"]
+    )
 
-    async def begin(self) -> None:
+    def begin(self) -> None:
         """Connect, and listen from now on."""
-        self._out = KafkaBus(self.bootstrap, "bench-load")
-        self._in = KafkaBus(self.bootstrap, "bench-ear")
-        places = [(EVENTS, p) for p in range(self.partitions)]
-        bounds = await self._in.bounds(places)
-        self._in.read({place: bounds[place][1] for place in places})
-        self._listening = asyncio.create_task(self._listen())
+        servers = {"bootstrap.servers": self.bootstrap}
+        self._out = Producer(
+            {**servers, "acks": "all", "linger.ms": 0, "queue.buffering.max.messages": 100_000}
+        )
+        self._in = Consumer(
+            {
+                **servers,
+                "group.id": "bench-ear",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        ends = self._ends(EVENTS)
+        self._in.assign([TopicPartition(EVENTS, p, end) for p, end in ends.items()])
+        self._listen(1.0)
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Disconnect."""
-        if self._listening is not None:
-            self._listening.cancel()
-        await self._in.close()
-        await self._out.close()
+        self._out.flush(5.0)
+        self._in.close()
+        del self._out  # a producer that lives on looks for its broker for ever
 
-    async def _listen(self) -> None:
-        done, broken = NAMES[ExecutionCompleted].encode(), NAMES[ExecutionFailed].encode()
-        step, begun = NAMES[NodeCompleted].encode(), NAMES[ExecutionStarted].encode()
-        while True:
-            for record in await self._in.fetch(5_000, 0.2):
-                name = codec.header(record.headers, "ce_type")
-                if name == step:
-                    self.steps += 1
-                elif name == begun:
-                    self.steps -= 1  # its trigger completes as well, and is no step
-                if name != done and name != broken:
-                    continue
-                began = self.open.pop(record.key or b"", None)
-                if began is not None:
-                    self.ended += 1
-                    self.failed += name == broken
-                    self.latencies_s.append(time.perf_counter() - began)
-            self._progress.set()
+    def tasks(self) -> int:
+        """Return how many records the topic of the runners' tasks has had so far."""
+        return sum(self._ends(TASKS).values())
 
-    async def send(self, workflow_id: str, count: int) -> list[bytes]:
-        """Send `count` starts together and return the executions' ids."""
-        records: list[Outbound] = []
+    def _ends(self, topic: str) -> Mapping[int, int]:
+        ends: dict[int, int] = {}
+        for partition in range(self.partitions):
+            bounds = self._in.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
+            assert bounds is not None
+            ends[partition] = bounds[1]
+        return ends
+
+    # Listening --------------------------------------------------------------------------
+
+    def _listen(self, wait_s: float) -> None:
+        """Take the events that are there; wait for the first one up to `wait_s`."""
+        first = self._in.poll(wait_s)
+        if first is None:
+            return
+        self._hear(first)
+        for message in self._in.consume(5_000, timeout=0):
+            self._hear(message)
+
+    def _hear(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            raise KafkaException(error)
+        name = next((raw for key, raw in message.headers() or () if key == "ce_type"), None)
+        if name == _STEP:
+            self.steps += 1
+        elif name == _BEGUN:
+            self.steps -= 1  # its trigger completes as well, and is no step
+        elif name in (_DONE, _BROKEN):
+            began = self.open.pop(message.key() or b"", None)
+            if began is not None:
+                self.ended += 1
+                self.failed += name == _BROKEN
+                self.latencies_s.append(time.perf_counter() - began)
+
+    # Sending ----------------------------------------------------------------------------
+
+    def send(self, workflow_id: str, count: int) -> None:
+        """Send `count` starts together."""
+        before, behind = self._body(workflow_id)
         for _ in range(count):
             execution_id = str(uuid.uuid4())
-            body = self._body(workflow_id).replace(_ID.encode(), execution_id.encode(), 1)
             key = execution_id.encode()
-            headers = (
-                ("ce_specversion", b"1.0"),
-                ("ce_id", key),
-                ("ce_source", b"/bench"),
-                ("ce_type", NAMES[StartExecution].encode()),
-                ("content-type", b"application/json"),
+            self._out.produce(
+                STARTS,
+                before + key + behind,
+                key,
+                partition_of(execution_id, self.partitions),
+                headers=[*_HEADERS, ("ce_id", key)],
             )
-            place = partition_of(execution_id, self.partitions)
-            records.append(Outbound(STARTS, place, body, key, headers))
-        now = time.perf_counter()
-        ids = [record.key or b"" for record in records]
-        self.open.update(dict.fromkeys(ids, now))
-        for error in await self._out.send(records):
-            if error is not None:
-                raise error
-        return ids
+            self.open[key] = time.perf_counter()
+        self._out.poll(0)
 
-    def _body(self, workflow_id: str) -> bytes:
+    def _body(self, workflow_id: str) -> tuple[bytes, bytes]:
+        """Return a start's body, in two parts between which the execution's id stands."""
         made = self._templates.get(workflow_id)
         if made is None:
             message = StartExecution(
@@ -121,10 +150,13 @@ class Load:
                 trigger={"id": "bench", "source": "/bench", "type": "perdure.trigger.manual"},
                 data=INPUT,
             )
-            made = self._templates[workflow_id] = codec.encode_body(message)
+            before, _, behind = msgspec.json.encode(message).partition(_ID.encode())
+            made = self._templates[workflow_id] = before, behind
         return made
 
-    async def saturate(
+    # Measuring --------------------------------------------------------------------------
+
+    def saturate(
         self, workflow_id: str, warm_s: float, measure_s: float, most: int, mark: Callable[[], None]
     ) -> float:
         """Keep `most` executions under way and return how many steps ended per second.
@@ -141,29 +173,30 @@ class Load:
             if started and now >= started + measure_s:
                 mark()
                 rate = (self.steps - counted) / (now - started)
-                await self.drain()
+                self.drain()
                 return rate
             room = most - len(self.open)
             if room >= min(BATCH, most // 4):
-                await self.send(workflow_id, min(room, BATCH))
+                self.send(workflow_id, min(room, BATCH))
             else:
-                await self._step(0.05)
+                time.sleep(LOOK_S)
+            self._listen(0)
 
-    async def alone(self, workflow_id: str, measure_s: float) -> list[float]:
+    def alone(self, workflow_id: str, measure_s: float) -> list[float]:
         """Run one execution after the other; return each one's seconds from start to end."""
         for _ in range(5):  # the first ones meet cold caches
-            await self._one(workflow_id)
+            self._one(workflow_id)
         self.latencies_s.clear()
         limit = time.perf_counter() + measure_s
         while time.perf_counter() < limit:
-            await self._one(workflow_id)
+            self._one(workflow_id)
         return sorted(self.latencies_s)
 
-    async def _one(self, workflow_id: str) -> None:
-        await self.send(workflow_id, 1)
-        await self.drain()
+    def _one(self, workflow_id: str) -> None:
+        self.send(workflow_id, 1)
+        self.drain()
 
-    async def paced(self, workflow_id: str, per_s: float, measure_s: float) -> list[float]:
+    def paced(self, workflow_id: str, per_s: float, measure_s: float) -> list[float]:
         """Start executions at a rate, whatever becomes of them; return their seconds.
 
         Two seconds of executions behind, it starts no more: the machine does not keep up, and
@@ -171,35 +204,37 @@ class Load:
         """
         began = time.perf_counter()
         sent = 0
-        tasks: list[asyncio.Task[list[bytes]]] = []
         self.latencies_s.clear()
         while (now := time.perf_counter() - began) < measure_s + 1.0:
             due = int(now * per_s) - sent
             if due > 0 and len(self.open) < 2 * per_s:
-                tasks.append(asyncio.create_task(self.send(workflow_id, due)))
+                self.send(workflow_id, due)
                 sent += due
-            await asyncio.sleep(0.002)
-        await asyncio.gather(*tasks)
-        await self.drain()
+            self._listen(0.001)
+        self.drain()
         return sorted(self.latencies_s[int(per_s) :])  # without the first second
 
-    async def drain(self) -> None:
+    def drain(self) -> None:
         """Wait until nothing is under way.
 
         Raises:
             TimeoutError: Something does not end.
         """
-        async with asyncio.timeout(DRAIN_S):
-            while self.open:
-                await self._step(1.0)
+        limit = time.perf_counter() + DRAIN_S
+        while self.open:
+            if time.perf_counter() > limit:
+                raise TimeoutError(f"{len(self.open)} executions do not end")
+            self._listen(0.1)
 
-    async def _step(self, limit_s: float) -> None:
-        self._progress.clear()
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._progress.wait()
-        except TimeoutError:
-            return
+
+_DONE, _BROKEN = NAMES[ExecutionCompleted].encode(), NAMES[ExecutionFailed].encode()
+_STEP, _BEGUN = NAMES[NodeCompleted].encode(), NAMES[ExecutionStarted].encode()
+_HEADERS = [
+    ("ce_specversion", b"1.0"),
+    ("ce_source", b"/bench"),
+    ("ce_type", NAMES[StartExecution].encode()),
+    ("content-type", b"application/json"),
+]
 
 
 def percentile(sorted_s: list[float], share: float) -> float:

@@ -10,15 +10,17 @@ from perdure_common.embedded import Embedded
 
 Seconds = Mapping[str, float]
 
+_PARENTS = ("load", "supervisor", "keeper")
+"""Groups whose children are other groups, or the whole platform."""
 
-def processes(running: platform.Running, answering: int) -> dict[str, psutil.Process]:
+
+def processes(running: platform.Running) -> dict[str, psutil.Process]:
     """Return the processes of the platform by what they are; their children belong to them.
 
-    `load` is this process, `answering` the server that dispatched nodes ask.
+    `load` is this process.
     """
     found = {
         "load": psutil.Process(),
-        "answering": psutil.Process(answering),
         "supervisor": psutil.Process(running.pid),
     }
     for child in psutil.Process(running.pid).children():
@@ -37,15 +39,19 @@ def processes(running: platform.Running, answering: int) -> dict[str, psutil.Pro
 def cpu_s(groups: Mapping[str, psutil.Process]) -> Seconds:
     """Return the CPU time (user and system) that each group has used so far, in seconds.
 
-    PostgreSQL's children come with connections; what those used that have gone is its own.
+    A process's children are its own, but where they are groups themselves. PostgreSQL's come
+    with connections; what those used that have gone is its own too.
     """
+    pids = {process.pid for process in groups.values()}
     used: dict[str, float] = {}
     for name, process in groups.items():
         times = process.cpu_times()
         used[name] = times.user + times.system
+        if name not in _PARENTS:
+            children = process.children(recursive=True)
+            used[name] += sum(_cpu_s(child) for child in children if child.pid not in pids)
         if name == "PostgreSQL":
             used[name] += times.children_user + times.children_system
-            used[name] += sum(_cpu_s(child) for child in process.children())
     return used
 
 

@@ -124,6 +124,8 @@ TABLE nodes
     webhooks text[] DEFAULT '{}'::text[] NOT NULL
     created_at timestamp with time zone NOT NULL
     updated_at timestamp with time zone NOT NULL
+    run_in text DEFAULT 'auto'::text NOT NULL
+    CONSTRAINT nodes_valid_run_in CHECK ((run_in = ANY (ARRAY['auto'::text, 'runner'::text])))
     CONSTRAINT valid_error_handling CHECK (((error_handling)::text = ANY ((ARRAY['STOP_WORKFLOW_ON_ERROR'::character varying, 'CONTINUE_REGULAR_OUTPUT_ON_ERROR'::character varying, 'CONTINUE_ERROR_OUTPUT_ON_ERROR'::character varying])::text[])))
     CONSTRAINT valid_node_type CHECK (((node_type)::text = ANY ((ARRAY['TRIGGER'::character varying, 'AI_AGENT'::character varying, 'EXTERNAL_ACTION'::character varying, 'ACTION'::character varying, 'FLOW'::character varying, 'HUMAN_IN_THE_LOOP'::character varying, 'TOOL'::character varying, 'MEMORY'::character varying])::text[])))
     CONSTRAINT nodes_pkey PRIMARY KEY (workflow_id, node_id)

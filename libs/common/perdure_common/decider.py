@@ -5,7 +5,7 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 (`perdure_common.shell`) does everything else.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -51,7 +51,9 @@ class Upsert(msgspec.Struct, frozen=True, gc=False):
     The shell merges the upserts of a batch row by row. `lazy` rows are written within a
     second instead of with the event: rows that many streams share, and logs. `guard` names
     columns of `set`: the row changes only if they do not go back (compared as a tuple), so
-    that several streams may set one row and the newest wins, in a replay too.
+    that several streams may set one row and the newest wins, in a replay too. A row with a
+    guard that is written with its event supersedes the lazy ones that wait for the same row,
+    so it must set all that they set.
     """
 
     table: str
@@ -61,6 +63,37 @@ class Upsert(msgspec.Struct, frozen=True, gc=False):
     new: bool = False
     lazy: bool = False
     guard: tuple[str, ...] = ()
+
+
+class Later(Mapping[str, object]):
+    """The columns of a lazy row, made only when it is written: most are superseded before.
+
+    `known` are those that are there at once, the columns of `guard` among them; `make` returns
+    all of them, and whenever it is called the same.
+    """
+
+    __slots__ = ("_known", "_made", "_make")
+
+    def __init__(
+        self, known: Mapping[str, object], make: Callable[[], Mapping[str, object]]
+    ) -> None:
+        self._known = known
+        self._make = make
+        self._made: Mapping[str, object] | None = None
+
+    def _all(self) -> Mapping[str, object]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __getitem__(self, column: str) -> object:
+        return self._known[column] if column in self._known else self._all()[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
 
 
 Raw: TypeAlias = tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...]]
@@ -121,6 +154,11 @@ class Decider(Generic[S, C, E]):
     without a look. `private` events are journalled but not published. `passes` are
     commands that reach even a parked stream. A change of the state's type needs a new
     `state_version`; older snapshots are then dropped and the journal is folded again.
+
+    `act(state, command, facts, now, happen)` decides the same as `decide`, for states that are
+    too large to be tried out on a copy: instead of returning events it calls `happen` with each
+    as it is made, and goes on with the state that this returns. A `Rejected` it returns before
+    any event.
     """
 
     name: str
@@ -138,6 +176,7 @@ class Decider(Generic[S, C, E]):
     private: tuple[type, ...] = ()
     passes: tuple[type, ...] = ()
     state_version: int = 1
+    act: Callable[[S, Any, Facts, datetime, Callable[[E], S]], Rejected | None] | None = None
 
     def fold(self, events: Iterable[E]) -> S:
         """Return the state after `events`, oldest first."""
@@ -145,12 +184,6 @@ class Decider(Generic[S, C, E]):
         for event in events:
             state = self.evolve(state, event)
         return state
-
-
-def any_body(body: bytes) -> bool:
-    """Return that a message may concern the service, whatever it says."""
-    del body
-    return True
 
 
 def hear_own(message: object, envelope: Envelope) -> object | None:
@@ -163,10 +196,9 @@ def hear_own(message: object, envelope: Envelope) -> object | None:
 class Service:
     """What the shell must know to run a service.
 
-    `hears` are topics of other services, read beside the service's own commands. `news` are the
-    types of messages there that `hear` makes commands of, each with a quick look at its body that
-    says whether it may concern the service; what is not among them is passed over unread. None
-    means that everything is read.
+    `hears` are topics of other services, read beside the service's own commands; `concerns` are
+    the types of messages there that `hear` looks at, what is of another type is passed over
+    unread (None: everything is looked at).
     `hear(message, envelope)` turns a message into a command, None to pass it over, or
     `Rejected`; on topics in `foreign` the message is the `CloudEvent` itself, and each
     partition is a shard of its own. `pausable` topics wait first when the service falls
@@ -179,7 +211,7 @@ class Service:
     deciders: tuple[Decider[Any, Any, Any], ...]
     hear: Callable[[Any, Envelope], object | None] = hear_own
     hears: tuple[str, ...] = ()
-    news: Mapping[str, Callable[[bytes], bool]] | None = None
+    concerns: tuple[type, ...] | None = None
     foreign: tuple[str, ...] = ()
     pausable: tuple[str, ...] = ()
     by_token: tuple[type, ...] = ()

@@ -15,7 +15,7 @@ from .executions.route import TASKS
 from .hear import hear
 from .runner.clients import Clients
 from .runner.here import Here
-from .runner.perform import Tools, perform
+from .runner.perform import Tools, at_once, perform
 from .workflows.decider import decider as definitions
 
 VERDICT_WAIT_S = 10.0
@@ -54,6 +54,7 @@ async def serve_engine() -> None:
             partitions=settings.partitions,
             most=settings.hand_over,
             now=utc_now,
+            at_once=lambda task: at_once(task, name),
         )
         api = http.beside(TABLES, ROWS, partial(add_why, ours))
         try:

@@ -3,11 +3,8 @@
 What is heard is scrubbed here once more, whoever should have done it before.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import msgspec
-from perdure_common.decider import any_body
 from perdure_common.ids import derived
 from perdure_common.scrub import scrub_json, scrub_text
 from perdure_contracts.engine import (
@@ -15,11 +12,11 @@ from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
     ExecutionFailed,
-    NodeCompleted,
     NodeErrored,
     NodeFailed,
+    NodeRecovered,
 )
-from perdure_contracts.message import NAMES, Envelope
+from perdure_contracts.message import Envelope
 from perdure_contracts.recovery import (
     Command,
     ExecutionCommand,
@@ -39,43 +36,13 @@ from perdure_contracts.topology import TOPICS
 from .signature import signature
 
 ENGINE_EVENTS = "perdure.engine.events.v1"
+CONCERNS = (
+    NodeFailed, NodeRecovered, NodeErrored, ExecutionCompleted, ExecutionCanceled, ExecutionFailed,
+    DeadLettered,
+)  # fmt: skip
+"""What others say that recovery looks at: a small part of all there is."""
+
 DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))
-
-
-class _RunSeen(msgspec.Struct):
-    """What tells of a completed node whether it had failed before; the rest is not read."""
-
-    run: int = 1
-    attempt: int = 1
-    error_data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_run_seen = msgspec.json.Decoder(_RunSeen)
-
-
-def _may_have_failed(body: bytes) -> bool:
-    seen = _run_seen.decode(body)
-    return seen.attempt > 1 or seen.run > 1 or bytes(seen.error_data) != b"null"
-
-
-NEWS: Mapping[str, Callable[[bytes], bool]] = {
-    **dict.fromkeys(
-        (
-            NAMES[cls]
-            for cls in (
-                NodeFailed,
-                NodeErrored,
-                ExecutionCompleted,
-                ExecutionCanceled,
-                ExecutionFailed,
-                DeadLettered,
-            )
-        ),
-        any_body,
-    ),
-    NAMES[NodeCompleted]: _may_have_failed,
-}
-"""What `hear` takes of other services. Most nodes complete without ever having failed."""
 
 
 def hear(message: object, envelope: Envelope) -> Command | None:
@@ -85,7 +52,7 @@ def hear(message: object, envelope: Envelope) -> Command | None:
             return message
         case NodeFailed():
             return _node_failed(message)
-        case NodeCompleted() if _failed_before(message):
+        case NodeRecovered():
             return NoteCompletion(
                 execution_id=message.execution_id,
                 node_id=message.node_id,
@@ -96,9 +63,9 @@ def hear(message: object, envelope: Envelope) -> Command | None:
             )
         case NodeErrored():
             return NoteGivenUp(execution_id=message.execution_id, failure_id=message.failure_id)
-        case ExecutionCompleted():
+        case ExecutionCompleted() if not message.untroubled:
             return NoteEnd(execution_id=message.execution_id, status="SUCCESS")
-        case ExecutionCanceled():
+        case ExecutionCanceled() if not message.untroubled:
             return NoteEnd(execution_id=message.execution_id, status="CANCELED")
         case ExecutionFailed():
             return _execution_failed(message, envelope)
@@ -111,10 +78,6 @@ def hear(message: object, envelope: Envelope) -> Command | None:
 def stream_of(command: ExecutionCommand) -> str:
     """Return the stream of an execution: the caps hold across all of its nodes."""
     return command.execution_id
-
-
-def _failed_before(message: NodeCompleted) -> bool:
-    return message.attempt > 1 or message.run > 1 or message.error_data is not None
 
 
 def _node_failed(message: NodeFailed) -> NoteFailure:

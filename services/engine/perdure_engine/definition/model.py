@@ -54,6 +54,8 @@ class Node:
     `compiled` has the same, each top-level one compiled. `prepared` is what the subtype made
     of them for its `run`. `outputs` are its regular ports, first the first of the table;
     `error` is not among them. `retry_wait_time_s` is the first wait, doubled each time.
+    `run_in` says whether a node that the engine can run itself goes to a runner always, or
+    only with an input so large that it would hold the others up.
     """
 
     position: int
@@ -74,6 +76,7 @@ class Node:
     always_output_data: bool = False
     join: Literal["all", "each"] = "all"
     timeout_s: float | None = None
+    run_in: Literal["auto", "runner"] = "auto"
 
     @property
     def node_type(self) -> str:
@@ -141,6 +144,10 @@ class Workflow:
     incoming: tuple[tuple[Edge, ...], ...] = ()
     outgoing: tuple[tuple[Edge, ...], ...] = ()
     by_port: tuple[Mapping[str, tuple[Edge, ...]], ...] = ()
+    inputs: tuple[tuple[str, ...], ...] = ()
+    conditional: tuple[tuple[Edge, ...], ...] = ()
+    all_triggers: tuple[Node, ...] = ()
+    unreachable: tuple[Node, ...] = ()
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""
@@ -160,7 +167,11 @@ class Workflow:
 
     def inputs_of(self, node: Node) -> tuple[str, ...]:
         """Return the connected input ports of `node`, each once, in edge order."""
-        return tuple(dict.fromkeys(edge.target_port for edge in self.incoming[node.position]))
+        return self.inputs[node.position]
+
+    def conditional_edges(self, node: Node) -> tuple[Edge, ...]:
+        """Return the CONDITIONAL edges out of `node`, in the order of `out_edges`."""
+        return self.conditional[node.position]
 
     def find(self, name: str) -> Node | None:
         """Return the node that an expression calls `name`: by its name, else by its id."""
@@ -196,6 +207,7 @@ def build(
     """Return the workflow of `nodes` (in file order) and `edges` (by index).
 
     `triggers` of the result are those that can fire: the disabled ones are left out.
+    `unreachable` are nodes to which nothing leads though they are no triggers.
     """
     incoming: list[list[Edge]] = [[] for _ in nodes]
     outgoing: list[list[Edge]] = [[] for _ in nodes]
@@ -220,6 +232,14 @@ def build(
         incoming=tuple(tuple(into) for into in incoming),
         outgoing=tuple(tuple(out) for out in outgoing),
         by_port=tuple(_ports(out) for out in outgoing),
+        inputs=tuple(tuple(dict.fromkeys(edge.target_port for edge in into)) for into in incoming),
+        conditional=tuple(
+            tuple(edge for edge in out if edge.connection_type == "CONDITIONAL") for out in outgoing
+        ),
+        all_triggers=tuple(node for node in nodes if node.is_trigger),
+        unreachable=tuple(
+            node for node in nodes if not node.is_trigger and not incoming[node.position]
+        ),
     )
 
 

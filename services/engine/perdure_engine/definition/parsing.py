@@ -62,7 +62,8 @@ SETTINGS_KEYS = ("execution_timeout", "recovery", "log_level", "max_iterations",
 NODE_KEYS = (
     "node_id", "node_type", "node_subtype", "type_version", "name", "description", "disabled",
     "position_x", "position_y", "parameters", "credentials", "error_handling", "max_retries",
-    "retry_wait_time", "always_output_data", "join", "timeout_s", "notes",
+    "retry_wait_time", "always_output_data", "join", "timeout_s", "run_in",
+    "notes",
 )  # fmt: skip
 ERROR_MODES = (
     "STOP_WORKFLOW_ON_ERROR",
@@ -264,7 +265,23 @@ def _node(reader: Reader, position: int, settings: Settings) -> Node | None:
         always_output_data=reader.boolean("always_output_data", False),
         join="all",
         timeout_s=reader.number("timeout_s", None, least=0.001, most=TIMEOUT_S_MAX),
+        run_in=_run_in(reader, specification),
     )
+
+
+def _run_in(reader: Reader, specification: NodeSpecification) -> Literal["auto", "runner"]:
+    """Return where the node runs; a runner can do only what its subtype says it can."""
+    chosen = reader.choice("run_in", ("auto", "runner"), "auto")
+    able = specification.place == "runner" or specification.each is not None
+    if chosen == "runner" and specification in SPECIFICATIONS and not able:
+        can = [each.subtype for each in SPECIFICATIONS if each.run and each.each]
+        reader.error(
+            "run_in_not_supported",
+            "run_in",
+            f"{specification.node_type} {specification.subtype} cannot be run by a runner; leave "
+            f"`run_in` out (besides side effects, runners run {listed(can)})",
+        )
+    return "runner" if chosen == "runner" else "auto"
 
 
 def _check_rest(reader: Reader, specification: NodeSpecification) -> None:

@@ -13,10 +13,11 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node
 from perdure_engine.expressions import ExpressionError
-from perdure_engine.nodes.base import Inputs, Item, Outcome, paired
+from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, paired
 from perdure_engine.nodes.errors import data_error, expression_error
 
 from .finishing import Ended, encoded_bytes, failure, finish, scrubbed, stops
+from .instants import after
 from .progress import Progress
 from .retries import backoff_s, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
@@ -31,6 +32,12 @@ ITEMS_AT_ONCE = 10
 ATTEMPT_GRACE_S = 15.0
 """What an attempt may take beyond the limits of its items: for queues on the way."""
 
+PURE_S_MAX = 30.0
+"""What a runner may take for work that the engine could do itself."""
+
+SENT_ITEM_BYTES = 16
+"""What an item of an answer has around its data; the answer must fit where the task did."""
+
 ATTEMPT_S_MAX = 3_600.0
 """The limit of an attempt where neither its node nor its subtype has one."""
 
@@ -42,8 +49,11 @@ def dispatch(
     run: int,
     inputs: Inputs,
     edges: tuple[tuple[int, str], ...],
-) -> None:
-    """Resolve the parameters of each item and send the first attempt of a run."""
+) -> bool:
+    """Resolve the parameters of each item and send the first attempt of a run.
+
+    False says that nothing happened: what does not fit into a task runs here, if it can.
+    """
     state = progress.state
     view = RunView(state, progress.workflow, scope, inputs, edges, progress.now)
     overrides = state.overrides.get(place_of(node.node_id, scope))
@@ -57,13 +67,16 @@ def dispatch(
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
     size = encoded_bytes((sets, [item["json"] for item in inputs.items]))
+    local = node.specification.run is not None
+    if local and (size is None or size + SENT_ITEM_BYTES * len(inputs.items) > TASK_BYTES_MAX):
+        return False
     if size is None or size > TASK_BYTES_MAX:
         failed = [(index, _too_large(size)) for index in range(len(inputs.items))]
         indexes = []
     if not indexes or (failed and stops(progress.workflow, node)):
         ended = Ended(node, scope, run, inputs, edges)
         finish(progress, ended, Outcome(ports={}, failed=tuple(failed)), view)
-        return
+        return True
     progress.record(
         NodeScheduled(
             execution_id=state.execution_id,
@@ -82,16 +95,21 @@ def dispatch(
             node_subtype=node.node_subtype,
             node_name=node.name,
             effect=node.specification.effect(node.parameters),
-            length=node.specification.length(node.parameters, node.timeout_s),
+            length="short" if local else node.specification.length(node.parameters, node.timeout_s),
             idempotency_key=_idempotency_key(state.root_execution_id, node, scope),
             max_retries=node.max_retries,
         )
     )
+    return True
 
 
 def answered(progress: Progress, place: str, result: NodeResult) -> None:
     """Take the answer to the attempt under way at `place`."""
     run, known = _open(progress, place)
+    items = _all_done(known, result)
+    if items is not None:
+        _end(progress, run, Outcome(ports={MAIN: items}))
+        return
     done, failed = _read(known, result)
     if failed:
         _attempt_failed(progress, run, known, done, failed, result)
@@ -253,17 +271,39 @@ def _finish(
     failed: Mapping[str, ErrorFacts],
 ) -> None:
     """End a run with what its attempts did and did not do."""
-    node = progress.workflow.by_id[run.node_id]
-    inputs, edges = gather(progress.state, progress.workflow, node, run.scope)
     ports: dict[str, list[Item]] = {}
     for index in sorted(done, key=int):
         for port, item in done[index].items():
             items = ports.setdefault(port, [])
             items.append(paired(item["json"], int(index), len(items)))
     failures = tuple(sorted((int(i), e) for i, e in failed.items() if i not in done))
+    _end(progress, run, Outcome(ports=ports, failed=failures))
+
+
+def _end(progress: Progress, run: Run, outcome: Outcome) -> None:
+    """End a run with what came of all its items."""
+    node = progress.workflow.by_id[run.node_id]
+    inputs, edges = gather(progress.state, progress.workflow, node, run.scope)
     view = RunView(progress.state, progress.workflow, run.scope, inputs, edges, progress.now)
     ended = Ended(node, run.scope, run.run, inputs, edges, run)
-    finish(progress, ended, Outcome(ports=ports, failed=failures), view)
+    finish(progress, ended, outcome, view)
+
+
+def _all_done(known: Dispatch, result: NodeResult) -> list[Item] | None:
+    """Return what an attempt made of all items of a run; None where it is not as simple."""
+    if result.outcome != "completed" or result.failed or known.done or known.failed:
+        return None
+    ports = cast("dict[str, Any]", result.ports) if isinstance(result.ports, dict) else {}
+    main: Any = ports.get(MAIN)
+    found = cast("list[Any]", main) if isinstance(main, list) and len(ports) == 1 else []
+    if len(found) != len(known.indexes):
+        return None
+    items: list[Item] = []
+    for index, item in zip(known.indexes, found, strict=True):
+        if not isinstance(item, dict) or "json" not in item:
+            return None
+        items.append(paired(item["json"], index, len(items)))
+    return items
 
 
 def _read(
@@ -329,15 +369,17 @@ def _idempotency_key(root_execution_id: str, node: Node, scope: Scope) -> str:
     A run that a revival makes again has the same key, so that what was done before is not
     done twice. The runner adds the item's index.
     """
-    parts = (root_execution_id, node.node_id, str(scope), node.node_subtype)
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+    text = f"{root_execution_id}\x1f{node.node_id}\x1f{scope}\x1f{node.node_subtype}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _deadline(progress: Progress, node: Node, items: int) -> str:
     """Return the instant at which an attempt of `items` items is given up as lost."""
     limit_s = node.timeout_s
-    if limit_s is None:
+    if limit_s is None and node.specification.run is not None:
+        limit_s = PURE_S_MAX + ATTEMPT_GRACE_S
+    elif limit_s is None:
         each_s = node.specification.attempt_timeout_s(node.parameters)
         rounds = -(-items // ITEMS_AT_ONCE)
         limit_s = ATTEMPT_S_MAX if each_s is None else each_s * rounds + ATTEMPT_GRACE_S
-    return (progress.now + timedelta(seconds=limit_s)).isoformat()
+    return after(progress.now, limit_s)

@@ -1,15 +1,21 @@
 """Running what is ready: skipped, passed through, run inline, or sent to the runner."""
 
+from dataclasses import replace
+
 from perdure_contracts.engine import NodeSkipped, Scope
 
 from perdure_engine.definition import Node
-from perdure_engine.nodes.base import passed_through
+from perdure_engine.nodes.base import Inputs, Outcome, passed_through
 
 from .attempts import dispatch
-from .finishing import Ended, finish
+from .finishing import Ended, finish, scrubbed
 from .progress import Progress
 from .state import place_of
 from .views import RunView, gather
+
+LARGE_ITEMS = 10_000
+"""Input items above which a node goes to a runner that can do it: the engine's process must
+not stop for long."""
 
 
 def advance(progress: Progress) -> None:
@@ -33,14 +39,13 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
         _skip(progress, node, scope, run)
         return
     specification = node.specification
-    if specification.run is None and not node.disabled:
-        dispatch(progress, node, scope, run, inputs, edges)
+    if _goes_out(node, inputs) and dispatch(progress, node, scope, run, inputs, edges):
         return
     view = RunView(state, workflow, scope, inputs, edges, progress.now)
     if node.disabled or specification.run is None:
         outcome = passed_through(node.outputs, inputs)
     else:
-        outcome = specification.run(node.prepared, inputs, view)
+        outcome = _scrubbed(specification.run(node.prepared, inputs, view))
     finish(
         progress,
         Ended(node, scope, run, inputs, edges),
@@ -48,6 +53,22 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
         view,
         disabled=node.disabled,
     )
+
+
+def _goes_out(node: Node, inputs: Inputs) -> bool:
+    """Return whether a runner is to run the node."""
+    specification = node.specification
+    if node.disabled or (specification.run is not None and specification.each is None):
+        return False
+    return specification.run is None or node.run_in == "runner" or len(inputs.items) > LARGE_ITEMS
+
+
+def _scrubbed(outcome: Outcome) -> Outcome:
+    """Return the outcome without secrets in what failed: items carry the text on."""
+    if not outcome.failed:
+        return outcome
+    failed = tuple((index, scrubbed(error)) for index, error in outcome.failed)
+    return replace(outcome, failed=failed)
 
 
 def _skip(progress: Progress, node: Node, scope: Scope, run: int) -> None:

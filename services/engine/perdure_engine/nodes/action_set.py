@@ -45,6 +45,11 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     return Outcome(ports={"main": out}, failed=tuple(failed))
 
 
+def each(parameters: Mapping[str, Any], json: Json) -> Json:
+    """Return an item with its fields, which the engine has computed."""
+    return {**_kept(json, _names(parameters)), **parameters["values"]}
+
+
 def _kept(json: Json, keep: frozenset[str] | None) -> Mapping[str, Json]:
     fields = cast("dict[str, Json]", json) if isinstance(json, dict) else {"value": json}
     if keep is None:
@@ -53,9 +58,13 @@ def _kept(json: Json, keep: frozenset[str] | None) -> Mapping[str, Json]:
 
 
 def _prepare(parameters: Parameters, compiled: Mapping[str, Compiled]) -> object:
+    return Plan(values=compiled["values"], keep=_names(parameters))
+
+
+def _names(parameters: Parameters) -> frozenset[str] | None:
+    """Return the names of the fields that stay, None for all of them."""
     keep = parameters.get("keep", "all")
-    names = None if keep == "all" else frozenset(() if keep == "none" else keep)
-    return Plan(values=compiled["values"], keep=names)
+    return None if keep == "all" else frozenset(() if keep == "none" else keep)
 
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
@@ -86,6 +95,7 @@ SPECIFICATION = NodeSpecification(
         Parameter("keep", "any", "Which other fields stay: all, none, or names.", default="all"),
     ),
     run=run,
+    each=each,
     prepare=_prepare,
     check=_check,
 )

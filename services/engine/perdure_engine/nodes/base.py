@@ -53,7 +53,6 @@ class Item(TypedDict):
     source: NotRequired[int | list[int]]
 
 
-@dataclass(frozen=True)
 class Inputs:
     """The LIVE input of one run: its items by port, the ports in edge order.
 
@@ -61,15 +60,27 @@ class Inputs:
     are missing, because all their edges are DEAD.
     """
 
-    ports: Mapping[str, Sequence[Item]]
-    connected: tuple[str, ...] = (MAIN,)
+    __slots__ = ("_items", "connected", "ports")
 
-    @cached_property
-    def items(self) -> tuple[Item, ...]:
+    def __init__(
+        self, ports: Mapping[str, Sequence[Item]], connected: tuple[str, ...] = (MAIN,)
+    ) -> None:
+        self.ports = ports
+        self.connected = connected
+        self._items: Sequence[Item] | None = None
+
+    @property
+    def items(self) -> Sequence[Item]:
         """All items, one port after the other: what indexes of `source` and `failed` count."""
-        return tuple(item for items in self.ports.values() for item in items)
+        if self._items is None:
+            ports = self.ports.values()
+            if len(ports) == 1:
+                (self._items,) = ports
+            else:
+                self._items = [item for items in ports for item in items]
+        return self._items
 
-    @cached_property
+    @property
     def starts(self) -> Mapping[str, int]:
         """The index in `items` at which each port begins."""
         starts: dict[str, int] = {}
@@ -99,6 +110,9 @@ ScopeOf: TypeAlias = Callable[[int], Scope]
 
 InlineRun: TypeAlias = Callable[[Any, Inputs, ScopeOf], Outcome]
 """`run(prepared, inputs, scope_of)`; raises nothing that an item can cause."""
+
+EachRun: TypeAlias = Callable[[Mapping[str, Any], Json], Json]
+"""`each(parameters, json)`: one item's data from its resolved parameters and its input's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +206,11 @@ class NodeSpecification:
     `inputs` are its input ports; with `numbered` they are `input1`, `input2`, … instead.
     `regular_error_port` takes failed items under CONTINUE_REGULAR_OUTPUT_ON_ERROR.
     `prepare(parameters, compiled)` makes, once for a version, what `run` gets.
-    `attempt_timeout_s(parameters)` is the attempt's limit where the node sets no
-    `timeout_s`; None is none. `check_inputs(parameters, connected)` looks at the input ports
-    that are connected. `later` names parameters that are known but not acted on yet: they
+    An inline subtype that has `each` can be run by a runner as well, and must then give the
+    same: one item on `main` for each input item, all that depends on the execution resolved
+    by the engine before. `attempt_timeout_s(parameters)` is the attempt's limit where the node
+    sets no `timeout_s`; None is none. `check_inputs(parameters, connected)` looks at the input
+    ports that are connected. `later` names parameters that are known but not acted on yet: they
     are refused, never passed over.
     """
 
@@ -209,6 +225,7 @@ class NodeSpecification:
     numbered: bool = False
     regular_error_port: str = MAIN
     run: InlineRun | None = None
+    each: EachRun | None = None
     prepare: Callable[[Parameters, Mapping[str, Compiled]], object] = unprepared
     check: Callable[[Parameters], Iterable[Fault]] = no_faults
     effect: Callable[[Parameters], EffectClass] = pure

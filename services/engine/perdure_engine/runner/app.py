@@ -14,7 +14,7 @@ from perdure_contracts.engine import NodeResult, NodeTask
 
 from perdure_engine.runner.claims import PostgresClaims
 from perdure_engine.runner.clients import Clients
-from perdure_engine.runner.perform import Tools, perform
+from perdure_engine.runner.perform import Tools, at_once, perform
 from perdure_engine.runner.work import Work
 
 
@@ -33,7 +33,15 @@ async def serve() -> None:
         async def perform_here(task: NodeTask) -> NodeResult:
             return await perform(tools, task, name)
 
-        work = Work(bus, claims, perform_here, name, settings.partitions, utc_now)
+        work = Work(
+            bus,
+            claims,
+            perform_here,
+            name,
+            settings.partitions,
+            utc_now,
+            at_once=lambda task: at_once(task, name),
+        )
         freeze()
         try:
             async with asyncio.TaskGroup() as group:

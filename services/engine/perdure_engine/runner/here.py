@@ -19,9 +19,16 @@ from perdure_engine.runner.work import TASKS
 
 TASK = NAMES[NodeTask].encode()
 
+BYTES_MAX = 100_000
+"""A larger task goes to a runner: this process has others to serve."""
+
 
 class Here:
-    """Takes up to `most` tasks at once; `perform` does the work of one and never raises."""
+    """Takes up to `most` tasks at once; `perform` does the work of one and never raises.
+
+    Pure computation is done by `at_once` in the loop's next round, so the batch that sends
+    tasks hands over `most` of them, and the others go by Kafka.
+    """
 
     def __init__(
         self,
@@ -31,8 +38,10 @@ class Here:
         partitions: int,
         most: int,
         now: Callable[[], datetime],
+        at_once: Callable[[NodeTask], NodeResult | None] = lambda task: None,
     ) -> None:
         self._perform = perform
+        self._at_once = at_once
         self._name = name
         self._partitions = partitions
         self._most = most
@@ -42,6 +51,8 @@ class Here:
     def take(self, message: Outbound, answer: Callable[[Record], None]) -> bool:
         """Run a task here and give its answer, or decline. See `HandOver`."""
         if message.topic != TASKS or len(self._running) >= self._most:
+            return False
+        if len(message.value) > BYTES_MAX:
             return False
         if codec.header(message.headers, "ce_type") != TASK:
             return False
@@ -58,7 +69,7 @@ class Here:
         return True
 
     async def _run(self, task: NodeTask, tenant: str, answer: Callable[[Record], None]) -> None:
-        result = await self._perform(task)
+        result = self._at_once(task) or await self._perform(task)
         made = answer_of(result, tenant, self._name, self._partitions)
         answer(Record(made.topic, made.partition, -1, made.value, made.key, made.headers))
 

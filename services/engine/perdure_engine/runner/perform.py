@@ -1,14 +1,19 @@
-"""What a task is done by: each kind of node that runs here, by its type and subtype."""
+"""What a task is done by: each kind of node that runs here, by its type and subtype.
+
+Side effects are done by the performers below, item by item side by side (`perform`). Nodes
+that the engine could run itself are computed at once, without waiting (`at_once`).
+"""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from perdure_common.outbound import AllowList
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 
+from perdure_engine.nodes.registry import find
 from perdure_engine.runner.clients import Clients
 from perdure_engine.runner.failures import bug_of
 from perdure_engine.runner.http_request import Failed, request
@@ -49,6 +54,27 @@ def item_key(task: NodeTask, place: int) -> str:
     return f"{task.idempotency_key}-{index}"
 
 
+def at_once(task: NodeTask, runner: str) -> NodeResult | None:
+    """Return the answer to a task that is pure computation; None for any other.
+
+    An item without parameters is left out, and the engine then says that it has no answer.
+    """
+    specification = find(task.node_type, task.node_subtype)
+    if specification is None or specification.each is None:
+        return None
+    began = time.perf_counter()
+    each = specification.each
+    items: list[dict[str, Any] | None] = []
+    failed: list[tuple[int, ErrorFacts]] = []
+    for parameters, json in zip(_listed(task.parameters), _listed(task.items), strict=False):
+        try:
+            items.append({"json": each(parameters, json)})
+        except Exception as error:  # a defect of a node must not end the runner
+            failed.append((len(items), replace(bug_of(error), stage="run")))
+            items.append(None)
+    return _result(task, items, tuple(failed), began, runner)
+
+
 async def perform(tools: Tools, task: NodeTask, runner: str) -> NodeResult:
     """Run every item of a task and return the answer to its attempt.
 
@@ -83,6 +109,20 @@ async def perform(tools: Tools, task: NodeTask, runner: str) -> NodeResult:
         if isinstance(answer, Failed)
     )
     items = [None if isinstance(answer, Failed) else {"json": answer} for answer in answers]
+    return _result(task, items, failed, began, runner)
+
+
+def _listed(value: object) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _result(
+    task: NodeTask,
+    items: list[dict[str, Any] | None],
+    failed: tuple[tuple[int, ErrorFacts], ...],
+    began: float,
+    runner: str,
+) -> NodeResult:
     return NodeResult(
         execution_id=task.execution_id,
         token=task.token,

@@ -117,6 +117,7 @@ def _node(
         "always_output_data": node.always_output_data,
         "join_mode": node.join,
         "timeout_s": node.timeout_s,
+        "run_in": node.run_in,
         "notes": values.get("notes"),
         "webhooks": [path] if isinstance(path, str) else [],
         "updated_at": recorded.recorded_at,

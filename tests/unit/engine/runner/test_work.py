@@ -12,6 +12,7 @@ from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_contracts.message import NAMES
 from perdure_engine.runner.answers import RESULTS
 from perdure_engine.runner.claims import LEASE_S, MemoryClaims, Owner
+from perdure_engine.runner.perform import at_once
 from perdure_engine.runner.prefix import Prefix
 from perdure_engine.runner.work import TASKS, Work
 
@@ -58,6 +59,7 @@ class Stage:
             name,
             PARTITIONS,
             lambda: datetime.now(UTC),
+            at_once=lambda task: at_once(task, name),
         )
         stop = asyncio.Event()
         running = asyncio.create_task(work.run(stop))
@@ -99,6 +101,19 @@ async def test_a_task_is_run_and_answered_once() -> None:
         await stage.until(lambda: len(stage.answers()) == 20)
     assert sorted(stage.runs) == sorted(f"t{i}" for i in range(20))
     assert {answer.token for answer in stage.answers()} == set(stage.runs)
+
+
+async def test_computation_is_done_without_waiting_and_finishes_its_offset() -> None:
+    stage = Stage()
+    computed = {"node_type": "FLOW", "node_subtype": "NOOP", "items": [{"n": 1}]}
+    async with stage.runner("r1"):
+        await stage.give(*(task(f"t{i}", **computed) for i in range(20)))
+        await stage.until(lambda: len(stage.answers()) == 20)
+    async with stage.runner("r2"):
+        await stage.give(task("next", **computed))
+        await stage.until(lambda: len(stage.answers()) == 21)
+    assert stage.runs == []
+    assert {answer.ports["main"][0]["json"]["n"] for answer in stage.answers()} == {1}
 
 
 async def test_a_finished_task_is_not_run_again_by_the_next_runner() -> None:

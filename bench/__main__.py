@@ -1,0 +1,81 @@
+"""Runs the benchmarks: all of them one after the other, or the one that is named.
+
+Each runs in a process of its own, so that none meets what another left in memory. When all
+have run, the last line has the keys of all.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+BENCHMARKS: Mapping[str, str] = {
+    "engine": "executions and steps a second, latency, CPU, log and memory of the whole platform",
+    "journal": "events a second through the shell alone, against a bare COPY of the same rows",
+    "million": "what a million finished executions in the database cost",
+    "peers": "the same workflows on DBOS and Restate, installed on demand, in the same run",
+}
+"""Every benchmark and what it measures, in the order in which they run."""
+
+MARK = "RESULT "
+
+
+def result_of(line: str) -> dict[str, float] | None:
+    """Return the keys of a last line, None if it is any other line."""
+    if not line.startswith(MARK):
+        return None
+    return json.loads(line.removeprefix(MARK))
+
+
+def usage() -> str:
+    """Return what there is to run."""
+    width = max(map(len, BENCHMARKS))
+    lines = [f"  make bench NAME={name:<{width}}  {what}" for name, what in BENCHMARKS.items()]
+    return "\n".join(["  make bench" + " " * (width + 6) + "  all of them", *lines])
+
+
+def run(name: str) -> tuple[int, dict[str, float]]:
+    """Run one benchmark, passing on what it says; return its exit code and its keys."""
+    command = [sys.executable, "-m", f"bench.{name}"]
+    found: dict[str, float] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                print(line, end="", flush=True)
+                found = result_of(line) or found
+            return child.wait(), found
+        except BaseException:
+            child.send_signal(signal.SIGTERM)  # it takes its servers with it
+            child.wait()
+            raise
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is asked for; the exit code is 0 if everything ran."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if len(arguments) > 1 or (arguments and arguments[0] not in BENCHMARKS):
+        print(f"There is no benchmark {' '.join(arguments)!r}. There are:", file=sys.stderr)
+        print(f"{usage()}\nQUICK=1 before it takes a short look.", file=sys.stderr)
+        return 2
+    if arguments:
+        return run(arguments[0])[0]
+    codes: list[int] = []
+    keys: dict[str, float] = {}
+    for name, what in BENCHMARKS.items():
+        print(f"\n{name}: {what}", flush=True)
+        code, found = run(name)
+        codes.append(code)
+        keys |= found
+        if code:
+            print(f"{name} ended with code {code}", file=sys.stderr, flush=True)
+    print(MARK + json.dumps(keys))
+    return max(codes)
+
+
+if __name__ == "__main__":
+    # A benchmark looks at its terminal's width; what it prints here goes through a pipe.
+    os.environ.setdefault("COLUMNS", "120")
+    sys.exit(main([argument for argument in sys.argv[1:] if argument]))
