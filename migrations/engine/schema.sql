@@ -95,6 +95,23 @@ TABLE node_executions
     CONSTRAINT valid_node_status CHECK (((status)::text = ANY ((ARRAY['PENDING'::character varying, 'RUNNING'::character varying, 'SUCCESS'::character varying, 'ERROR'::character varying, 'SKIPPED'::character varying, 'CANCELED'::character varying, 'WAITING_INPUT'::character varying, 'RETRYING'::character varying])::text[])))
     CONSTRAINT node_executions_pkey PRIMARY KEY (execution_id, node_id, scope, run)
 
+TABLE node_specifications
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    node_type character varying(50) NOT NULL
+    node_subtype character varying(100) NOT NULL
+    specification_version character varying(20) DEFAULT '1.0.0'::character varying NOT NULL
+    specification_data jsonb NOT NULL
+    is_active boolean DEFAULT true NOT NULL
+    is_system_spec boolean DEFAULT true NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT valid_spec_node_type CHECK (((node_type)::text = ANY ((ARRAY['TRIGGER'::character varying, 'AI_AGENT'::character varying, 'EXTERNAL_ACTION'::character varying, 'ACTION'::character varying, 'FLOW'::character varying, 'HUMAN_IN_THE_LOOP'::character varying, 'TOOL'::character varying, 'MEMORY'::character varying])::text[])))
+    CONSTRAINT node_specifications_pkey PRIMARY KEY (id)
+    CONSTRAINT one_specification UNIQUE (tenant_id, node_type, node_subtype, specification_version)
+    INDEX idx_node_specifications_active CREATE INDEX idx_node_specifications_active ON node_specifications USING btree (tenant_id, node_type, node_subtype) WHERE is_active
+    INDEX idx_node_specifications_type_subtype CREATE INDEX idx_node_specifications_type_subtype ON node_specifications USING btree (tenant_id, node_type, node_subtype)
+
 TABLE nodes
     workflow_id uuid NOT NULL
     node_id character varying(255) NOT NULL

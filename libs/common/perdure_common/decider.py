@@ -8,7 +8,7 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from perdure_contracts.message import Envelope
@@ -186,6 +186,14 @@ class Decider(Generic[S, C, E]):
         return state
 
 
+class Judge(Protocol):
+    """What a service knows of one of its streams beyond folding; `perdure verify` asks it."""
+
+    def see(self, recorded: Recorded[Any]) -> Iterable[tuple[str, str, str]]:
+        """Return what the stream's next event breaks: (promise, place in it, what was found)."""
+        ...
+
+
 def hear_own(message: object, envelope: Envelope) -> object | None:
     """Return the message itself: a service that hears only its own commands."""
     del envelope
@@ -205,6 +213,7 @@ class Service:
     behind. Answers of type `by_token` are settled by the stream's state alone. `kept` tables
     are no projections: a replay leaves them alone. Messages for topics in `handed` may be
     dealt with in the process instead (`HandOver`): their reader must not count numbers.
+    `judge` makes a fresh `Judge` for each stream that is verified.
     """
 
     name: str
@@ -217,6 +226,7 @@ class Service:
     by_token: tuple[type, ...] = ()
     kept: tuple[str, ...] = ()
     handed: tuple[str, ...] = ()
+    judge: Callable[[], Judge] | None = None
     format: int = 1
 
     @property

@@ -40,6 +40,7 @@ from .facts import execution_facts
 from .hear import CONCERNS, DEAD_LETTERS, ENGINE_EVENTS, hear, stream_of
 from .outcomes import wake_at
 from .project import project
+from .promises import Judge
 from .route import route
 from .state import Execution
 
@@ -107,6 +108,7 @@ service = Service(
     hear=hear,
     hears=(ENGINE_EVENTS, *DEAD_LETTERS),
     concerns=CONCERNS,
+    judge=Judge,
 )
 
 

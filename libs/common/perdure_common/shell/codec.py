@@ -125,13 +125,14 @@ class Meta(msgspec.Struct, omit_defaults=True):
     """What the journal keeps beside an event: its cause, and the numbers before its messages.
 
     `prev` has one entry for each message that the event made, in the order of k, beginning
-    with `first` (1 when the event itself was not published).
+    with `first` (1 when the event itself was not published). `epoch` is the writer's.
     """
 
     cause: str = ""
     first: int = 0
     prev: tuple[int, ...] = ()
     traceparent: str = ""
+    epoch: int = 0
 
 
 _meta_decoder = msgspec.json.Decoder(Meta)

@@ -357,7 +357,7 @@ class Batch:
             last = sent.get(place)
             prev.append(before.get(place, 0) if last is None else last)
             sent[place] = codec.number(seq, k)
-        return codec.Meta(cause, first, tuple(prev))
+        return codec.Meta(cause, first, tuple(prev), epoch=part.commit.epoch)
 
     def _wake(self, part: Part, stream: str, held: Held) -> None:
         """Write the stream's next instant down if it comes earlier than the one that stands.

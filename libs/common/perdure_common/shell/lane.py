@@ -363,6 +363,8 @@ class Lane:
             self._doubts -= 1
             batch.delivered = dict(await self._context.store.deliveries(keys))
         wanted: dict[str, list[Shard]] = {}
+        # A start that was had before makes nothing; its stream is not new to its wake.
+        awake = {item.taken.stream for item in items if item.due}
         for item in items:
             stream, shard = item.taken.stream, item.shard
             if not stream or item.taken.unpark is not None:
@@ -373,7 +375,7 @@ class Lane:
                 continue
             decider = item.taken.decider
             new = decider is not None and isinstance(item.taken.command, decider.creates)
-            if new and stream not in self._known and stream not in wanted:
+            if new and not (stream in self._known or stream in wanted or stream in awake):
                 shard.hold(stream, Held(None, None, 0, ""))
                 batch.part(shard).touched.add(stream)
             elif shard not in wanted.setdefault(stream, []):

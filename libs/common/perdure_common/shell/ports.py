@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from perdure_common.decider import Lookup, Row, Upsert
+from perdure_common.errors import Told
 
 TopicPartition: TypeAlias = tuple[str, int]
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -185,8 +186,10 @@ class Unanswered(Exception):
     """Whether the batch was written is unknown: the answer did not arrive."""
 
 
-class Unreachable(Exception):
+class Unreachable(Told):
     """The store or the bus cannot be reached now; nothing was written."""
+
+    code = "unreachable"
 
 
 HandOver: TypeAlias = Callable[[Outbound, Callable[[Record], None]], bool]
