@@ -194,12 +194,6 @@ class Judge(Protocol):
         ...
 
 
-def any_body(body: bytes) -> bool:
-    """Return that a message may concern the service, whatever it says."""
-    del body
-    return True
-
-
 def hear_own(message: object, envelope: Envelope) -> object | None:
     """Return the message itself: a service that hears only its own commands."""
     del envelope
@@ -210,10 +204,9 @@ def hear_own(message: object, envelope: Envelope) -> object | None:
 class Service:
     """What the shell must know to run a service.
 
-    `hears` are topics of other services, read beside the service's own commands. `news` are the
-    types of messages there that `hear` makes commands of, each with a quick look at its body that
-    says whether it may concern the service; what is not among them is passed over unread. None
-    means that everything is read.
+    `hears` are topics of other services, read beside the service's own commands; `concerns` are
+    the types of messages there that `hear` looks at, what is of another type is passed over
+    unread (None: everything is looked at).
     `hear(message, envelope)` turns a message into a command, None to pass it over, or
     `Rejected`; on topics in `foreign` the message is the `CloudEvent` itself, and each
     partition is a shard of its own. `pausable` topics wait first when the service falls
@@ -227,7 +220,7 @@ class Service:
     deciders: tuple[Decider[Any, Any, Any], ...]
     hear: Callable[[Any, Envelope], object | None] = hear_own
     hears: tuple[str, ...] = ()
-    news: Mapping[str, Callable[[bytes], bool]] | None = None
+    concerns: tuple[type, ...] | None = None
     foreign: tuple[str, ...] = ()
     pausable: tuple[str, ...] = ()
     by_token: tuple[type, ...] = ()

@@ -23,9 +23,6 @@ log = structlog.get_logger(__name__)
 
 BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, Unpark)}
 
-_KNOWN = {name.encode(): name for name in TYPES if name not in BETWEEN_SHELLS}
-
-
 STREAM_MAX = 500
 """Characters in a stream's id: it stands in indexes and headers."""
 
@@ -113,12 +110,6 @@ def hearing(heard: Heard | None, link: Link) -> tuple[bool, Heard]:
     return True, Heard(link.number, known.gap if known.gap > link.number else 0)
 
 
-def _no_concern(body: bytes) -> bool:
-    """Return that a message of a type that nobody hears does not concern us."""
-    del body
-    return False
-
-
 class Intake:
     """Reads the records of one service."""
 
@@ -128,6 +119,9 @@ class Intake:
         self._tenant_id = tenant_id
         self._partitions = partitions
         self._own = {self._service.commands_topic, *self._service.pausable}
+        self._known = {name.encode(): name for name in TYPES if name not in BETWEEN_SHELLS}
+        concerns = self._service.concerns
+        self._concerns = None if concerns is None else {NAMES[each] for each in concerns}
 
     def take(self, record: Record) -> Taken:
         """Return what the record asks for.
@@ -143,15 +137,16 @@ class Intake:
         Most records are: they need not be looked at with the care that outsiders need.
         """
         headers = dict(record.headers)
-        name = _KNOWN.get(headers.get("ce_type", b""))
+        name = self._known.get(headers.get("ce_type", b""))
         link = self._link_of(record.topic, headers) if name is not None else None
         if name is None or link is None or len(headers) != len(record.headers):
             return None
-        news = self._service.news
-        if news is not None and record.topic in self._service.hears:
-            concerns = news.get(name, _no_concern)
-            if not concerns(record.value):
-                return Taken(record, link=link, passed_over="not_heard")
+        if (
+            self._concerns is not None
+            and name not in self._concerns
+            and record.topic in self._service.hears
+        ):
+            return Taken(record, link=link, passed_over="not_heard")
         try:
             envelope = Envelope(
                 id=headers["ce_id"].decode(),
