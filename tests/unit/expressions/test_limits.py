@@ -55,10 +55,6 @@ BOMBS = [
     "JSON.parse('['.repeat(100000))",
     "$json.list.map(x => JSON.stringify($json.list))",
     "encodeURIComponent('ä'.repeat(1000000))",
-    "/((a*)*)*b/.test('a'.repeat(50000))",
-    "/(x+x+)+y/.test($json.big)",
-    "/^(a|a)*$/.test('a'.repeat(50000))",
-    "/(.*)*x/.test($json.text.repeat(10))",
     "$json.text.repeat(10).replace(/./g, x => x + x)",
     "$json.big.split('')",
     "[...$json.big]",
@@ -99,6 +95,10 @@ def test_a_bomb_ends_with_a_typed_error(source: str) -> None:
         ("(5e-324).toFixed(100).length", 102),
         ("$json.big.length", 1_000_000),
         ("$json.big.slice(0, 3)", "xxx"),
+        ("/((a*)*)*b/.test('a'.repeat(50000))", False),
+        ("/(x+x+)+y/.test($json.big)", False),
+        ("/^(a|a)*$/.test('a'.repeat(50000))", True),
+        ("/(.*)*x/.test($json.text.repeat(10))", False),
     ],
 )
 def test_huge_numbers_and_texts_stay_harmless(source: str, expected: Any) -> None:
