@@ -7,7 +7,7 @@ an error.
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -41,8 +41,9 @@ const run = (asked) => JSON.stringify(JSON.parse(asked).map(attempt));
 """
 
 
-kind_of: Final[Callable[[Any], type[object]]] = type
-"""`type`, for values of which nothing more is known."""
+def kind_of(value: object) -> type[object]:
+    """`type`, for values of which nothing more is known."""
+    return type(value)
 
 
 @dataclass(frozen=True, slots=True)
