@@ -169,7 +169,7 @@ def measure(running: platform.Running) -> dict[str, Any]:
     return measuring.found | {"failed": load.failed}
 
 
-def result_of(found: dict[str, Any], up_s: float) -> dict[str, float]:
+def result_of(found: dict[str, Any]) -> dict[str, float]:
     """Return the keys of the result."""
     result = {
         "dispatched_steps_per_s": found["dispatched3_steps_per_s"],
@@ -183,7 +183,6 @@ def result_of(found: dict[str, Any], up_s: float) -> dict[str, float]:
         "cpu_us_per_step": sum(found["dispatched3_cpu"].values()),
         "wal_bytes_per_step": found["dispatched3_wal"],
         "rss_mb": sum(found["memory"].values()),
-        "up_s": up_s,
     }
     if not QUICK:
         result["inline10_steps_per_s"] = found["inline10_steps_per_s"]
@@ -239,7 +238,6 @@ MEANING = {
     "cpu_us_per_step": "all processes and the load, at saturation with 3 dispatched steps",
     "wal_bytes_per_step": "PostgreSQL's log for a dispatched step, the execution's share included",
     "rss_mb": "MiB, PSS of all processes and servers, idle after the start",
-    "up_s": "seconds of `perdure up --detach` in an empty folder, database made anew",
     "inline10_steps_per_s": "steps/s at saturation, chains of 10 inline steps",
     "inline3_at2000_p50_ms": "start to completed event at 2,000 executions/s of 3 inline steps; "
     "seconds mean that the machine does not keep up with that rate",
@@ -257,9 +255,7 @@ def main() -> int:
         os.environ.pop(name, None)
     os.environ["PERDURE_HOME"] = folder
     try:
-        began = time.perf_counter()
         running = platform.start_detached(platform.SERVICES)
-        up_s = time.perf_counter() - began
         try:
             time.sleep(1.0)
             found = measure(running)
@@ -268,7 +264,7 @@ def main() -> int:
             Embedded(platform.home()).stop()
     finally:
         shutil.rmtree(folder)
-    result = result_of(found, up_s)
+    result = result_of(found)
     show(found, result, before)
     print("RESULT", json.dumps(result))
     return 1 if found["failed"] else 0
