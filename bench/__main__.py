@@ -15,6 +15,7 @@ BENCHMARKS: Mapping[str, str] = {
     "engine": "executions and steps a second, latency, CPU, log and memory of the whole platform",
     "journal": "events a second through the shell alone, against a bare COPY of the same rows",
     "million": "what a million finished executions in the database cost",
+    "start": "seconds and CPU seconds until `perdure up` is ready, with and without data",
     "peers": "the same workflows on DBOS and Restate, installed on demand, in the same run",
 }
 """Every benchmark and what it measures, in the order in which they run."""

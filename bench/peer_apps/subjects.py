@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import psutil
 from perdure_cli import platform
 from perdure_common.embedded import Embedded
+from perdure_common.embedded.ports import Ports
 
 from bench import machine, stack
 from bench.load import Load
@@ -275,8 +276,9 @@ def restate() -> Generator[Peer]:
         NotInstalled: It cannot be had.
     """
     server, python = installing.restate_server(), installing.python_of("restate")
+    ports = Ports()
     folder = Path(tempfile.mkdtemp(prefix="perdure-bench-restate-"))
-    ingress, admin, fabric, service = (str(platform.free_port(0)) for _ in range(4))
+    ingress, admin, fabric, service = (str(ports.claim()) for _ in range(4))
     environ = {n: v for n, v in os.environ.items() if not n.startswith("RESTATE_")} | {
         "RESTATE_LISTEN_MODE": "tcp",
         "RESTATE_BIND_ADDRESS": f"127.0.0.1:{fabric}",

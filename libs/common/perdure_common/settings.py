@@ -18,6 +18,9 @@ DEFAULT_TENANT = "00000000-0000-7000-8000-000000000001"
 DEFAULT_WORKSPACE = "00000000-0000-7000-8000-000000000002"
 """The workspace of a workflow that names none."""
 
+DELIVERY_RETENTION_S = 7 * 86_400.0
+"""How long the answer to an outsider's message is kept for when it comes again."""
+
 PORTS = {"engine": 8741, "scheduler": 8742, "recovery": 8743, "runner": 8744}
 """Where each process answers HTTP unless `PERDURE_<NAME>_PORT` says otherwise."""
 
@@ -45,6 +48,7 @@ class Settings:
     `partitions` is N: the partitions of every internal topic, fixed at installation.
     `topic_prefix` replaces the first word of every topic's name. `http_allow` lists
     networks and `host:port` pairs that outgoing requests may reach beside public ones.
+    `delivery_retention_s` is how long answers to outsiders' messages are kept.
     `hand_over` is how many short tasks the engine runs in its own process at once.
     """
 
@@ -59,6 +63,7 @@ class Settings:
     lanes: int = 2
     hand_over: int = 8
     verdict_wait_s: float = 10.0
+    delivery_retention_s: float = DELIVERY_RETENTION_S
     log_format: str = "json"
     log_level: str = "INFO"
 
@@ -90,6 +95,9 @@ class Settings:
             lanes=_integer(env, "PERDURE_LANES", 2, least=1),
             hand_over=_integer(env, "PERDURE_HAND_OVER", 8, least=0),
             verdict_wait_s=_seconds(env, "PERDURE_VERDICT_WAIT_S", 10.0),
+            delivery_retention_s=_seconds(
+                env, "PERDURE_DELIVERY_RETENTION_S", DELIVERY_RETENTION_S
+            ),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",
             log_level=(env.get("PERDURE_LOG_LEVEL") or "INFO").upper(),
         )
