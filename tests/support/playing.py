@@ -131,9 +131,16 @@ class Play:
         facts = {name: self._rows(lookup) for name, lookup in lookups.items()}
         decided = decider.decide(self.state, command, facts, self.now)
         assert msgspec.json.encode(self.state) == before, "decide changed the state"
-        if not isinstance(decided, Rejected):
-            for event in decided:
-                self._happen(event)
+        happened: list[ExecutionEvent] = []
+
+        def happen(event: ExecutionEvent) -> Execution:
+            happened.append(event)
+            self._happen(event)
+            return self.state
+
+        assert decider.act is not None
+        refused = decider.act(self.state, command, facts, self.now, happen)
+        assert (refused or tuple(happened)) == decided, "decide and act differ"
         return decided
 
     def answer(

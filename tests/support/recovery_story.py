@@ -9,8 +9,8 @@ from perdure_common.decider import Due, Facts, Outgoing, Recorded, Rejected, Ups
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCanceled,
-    NodeCompleted,
     NodeFailed,
+    NodeRecovered,
     RecoveryVerdict,
 )
 from perdure_contracts.message import Envelope
@@ -71,20 +71,16 @@ def failed(failure_id: str = "f1", error: ErrorFacts = DOWN, **more: Any) -> Nod
     return NodeFailed(**fields)
 
 
-def completed(attempt: int = 2, **more: Any) -> NodeCompleted:
+def completed(attempt: int = 2, **more: Any) -> NodeRecovered:
     fields: dict[str, Any] = {
         "execution_id": "e",
         "node_id": "fetch",
         "scope": (),
         "run": 1,
         "attempt": attempt,
-        "ports": {},
-        "live": (),
-        "dead": (),
-        "step": 1,
         **more,
     }
-    return NodeCompleted(**fields)
+    return NodeRecovered(**fields)
 
 
 def cancelled() -> ExecutionCanceled:

@@ -5,7 +5,7 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 (`perdure_common.shell`) does everything else.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -52,7 +52,9 @@ class Upsert:
     The shell merges the upserts of a batch row by row. `lazy` rows are written within a
     second instead of with the event: rows that many streams share, and logs. `guard` names
     columns of `set`: the row changes only if they do not go back (compared as a tuple), so
-    that several streams may set one row and the newest wins, in a replay too.
+    that several streams may set one row and the newest wins, in a replay too. A row with a
+    guard that is written with its event supersedes the lazy ones that wait for the same row,
+    so it must set all that they set.
     """
 
     table: str
@@ -62,6 +64,37 @@ class Upsert:
     new: bool = False
     lazy: bool = False
     guard: tuple[str, ...] = ()
+
+
+class Later(Mapping[str, object]):
+    """The columns of a lazy row, made only when it is written: most are superseded before.
+
+    `known` are those that are there at once, the columns of `guard` among them; `make` returns
+    all of them, and whenever it is called the same.
+    """
+
+    __slots__ = ("_known", "_made", "_make")
+
+    def __init__(
+        self, known: Mapping[str, object], make: Callable[[], Mapping[str, object]]
+    ) -> None:
+        self._known = known
+        self._make = make
+        self._made: Mapping[str, object] | None = None
+
+    def _all(self) -> Mapping[str, object]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __getitem__(self, column: str) -> object:
+        return self._known[column] if column in self._known else self._all()[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +155,11 @@ class Decider(Generic[S, C, E]):
     without a look. `private` events are journalled but not published. `passes` are
     commands that reach even a parked stream. A change of the state's type needs a new
     `state_version`; older snapshots are then dropped and the journal is folded again.
+
+    `act(state, command, facts, now, happen)` decides the same as `decide`, for states that are
+    too large to be tried out on a copy: instead of returning events it calls `happen` with each
+    as it is made, and goes on with the state that this returns. A `Rejected` it returns before
+    any event.
     """
 
     name: str
@@ -139,6 +177,7 @@ class Decider(Generic[S, C, E]):
     private: tuple[type, ...] = ()
     passes: tuple[type, ...] = ()
     state_version: int = 1
+    act: Callable[[S, Any, Facts, datetime, Callable[[E], S]], Rejected | None] | None = None
 
     def fold(self, events: Iterable[E]) -> S:
         """Return the state after `events`, oldest first."""

@@ -235,6 +235,22 @@ class NodeCompleted:
     disabled: bool = False
 
 
+@message("engine.node-recovered.v1")
+class NodeRecovered:
+    """A node run ended with SUCCESS that had failed before; follows its `node-completed`.
+
+    An attempt or an earlier run had failed, or failed items were handled, in an execution of
+    which a `node-failed` was told. Those who care for failures hear this one, and need not read
+    every `node-completed`.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    attempt: int
+
+
 @message("engine.node-failed.v1")
 class NodeFailed:
     """A node failed and its own retries are spent.
@@ -330,7 +346,8 @@ class ExecutionCompleted:
     """An execution ended with SUCCESS; `result` is what its last nodes emitted.
 
     `result` is a list of the items' data, in node order; null where it is too long for a
-    message (`result_cut`): the rows of the nodes have it.
+    message (`result_cut`): the rows of the nodes have it. `untroubled` says that nothing
+    of this execution has failed so far that others were told about.
     """
 
     execution_id: str
@@ -338,6 +355,7 @@ class ExecutionCompleted:
     result: Json
     duration_ms: int = 0
     result_cut: bool = False
+    untroubled: bool = False
 
 
 @message("engine.execution-failed.v1")
@@ -356,13 +374,17 @@ class ExecutionFailed:
 
 @message("engine.execution-canceled.v1")
 class ExecutionCanceled:
-    """An execution was stopped by a person or a program."""
+    """An execution was stopped by a person or a program.
+
+    `untroubled` is as in `ExecutionCompleted`.
+    """
 
     execution_id: str
     workflow_id: str
     reason: str
     asked_by: str
     duration_ms: int = 0
+    untroubled: bool = False
 
 
 @message("engine.execution-revived.v1")

@@ -21,6 +21,7 @@ from .engine import (
     NodeCompleted,
     NodeErrored,
     NodeFailed,
+    NodeRecovered,
     NodeResult,
     NodeSkipped,
     RecoveryVerdict,
@@ -121,6 +122,7 @@ ExecutionEvent: TypeAlias = (
     | NodeFailed
     | VerdictApplied
     | NodeCompleted
+    | NodeRecovered
     | NodeErrored
     | NodeSkipped
     | NodeCanceled

@@ -4,8 +4,8 @@ Hears  engine.save-workflow.v1; engine.start-execution.v1, engine.node-result.v1
        engine.recovery-verdict.v1, engine.retry-node.v1, engine.cancel-execution.v1;
        what the scheduler tells of deployments
 Says   engine.workflow-saved.v1, engine.deployment-noted.v1; engine.execution-started.v1,
-       -completed, -failed, -canceled, -revived; engine.node-completed.v1, -failed, -errored,
-       -skipped, -canceled; engine.node-task.v1 to the runners
+       -completed, -failed, -canceled, -revived; engine.node-completed.v1, -recovered, -failed,
+       -errored, -skipped, -canceled; engine.node-task.v1 to the runners
 Keeps  workflows, workflow_versions, nodes, node_connections; workflow_executions,
        node_executions, workflow_execution_logs; node_claims (written by the runner)
 

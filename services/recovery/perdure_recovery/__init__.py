@@ -1,6 +1,6 @@
 """Recovery: failures in; verdicts, lessons and explanations out.
 
-Hears  engine.node-failed, engine.node-completed, engine.node-errored and the ends of
+Hears  engine.node-failed, engine.node-recovered, engine.node-errored and the ends of
        executions; shell.dead-lettered on every `.dlt` topic; the commands recovery.set-mode
        and recovery.redrive-dead-letter, and its own notes to patterns
 Says   engine.recovery-verdict (retry or give up), recovery.* events, shell.unpark

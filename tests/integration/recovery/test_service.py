@@ -16,7 +16,7 @@ from perdure_common.shell import codec
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Outbound, Record
 from perdure_common.shell.upkeep import Ground
-from perdure_contracts.engine import ErrorFacts, ExecutionCompleted, NodeCompleted, NodeFailed
+from perdure_contracts.engine import ErrorFacts, ExecutionCompleted, NodeFailed, NodeRecovered
 from perdure_contracts.message import NAMES
 from perdure_contracts.recovery import RedriveDeadLetter, SetMode
 from perdure_contracts.shell import DeadLettered
@@ -135,17 +135,13 @@ def failed(failure_id: str, execution_id: str = "e1", **more: Any) -> NodeFailed
     return NodeFailed(**fields)
 
 
-def completed(execution_id: str = "e1", attempt: int = 2) -> NodeCompleted:
-    return NodeCompleted(
+def completed(execution_id: str = "e1", attempt: int = 2) -> NodeRecovered:
+    return NodeRecovered(
         execution_id=execution_id,
         node_id="file",
         scope=(("each", 2),),
         run=1,
         attempt=attempt,
-        ports={},
-        live=(),
-        dead=(),
-        step=3,
     )
 
 

@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from perdure_common.ids import canonical_json, derived, sha256_of_json, time_ordered
+from perdure_common.ids import NAMESPACE, canonical_json, derived, sha256_of_json, time_ordered
 
 
 def test_the_same_json_has_the_same_hash_whatever_the_order_of_its_keys() -> None:
@@ -40,3 +40,17 @@ def test_time_ordered_ids_begin_with_their_time_and_are_of_version_eight() -> No
     assert made.variant == uuid.RFC_4122
     assert made.int >> 80 == 1_767_225_600_123
     assert time_ordered(1, "z") < time_ordered(2, "a")
+
+
+@pytest.mark.parametrize("parts", [("a",), ("attempt", "x", "n1", (), 1, None), ("ü", -1)])
+def test_derived_ids_are_the_uuids_of_version_five_that_the_library_makes(
+    parts: tuple[object, ...],
+) -> None:
+    text = "\x1f".join(str(part) for part in parts)
+    assert derived(*parts) == str(uuid.uuid5(NAMESPACE, text))
+
+
+def test_time_ordered_ids_never_change() -> None:
+    assert (
+        time_ordered(1_767_225_600_123, "run", "x", (), 1) == "019b76da-a87b-8da6-ac38-ac20bd1644ad"
+    )

@@ -14,8 +14,8 @@ from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCompleted,
     ExecutionFailed,
-    NodeCompleted,
     NodeFailed,
+    NodeRecovered,
     RecoveryVerdict,
 )
 from perdure_contracts.message import Envelope
@@ -62,17 +62,13 @@ def failures(draw: st.DrawFn) -> NodeFailed:
 
 
 @st.composite
-def completions(draw: st.DrawFn) -> NodeCompleted:
-    return NodeCompleted(
+def completions(draw: st.DrawFn) -> NodeRecovered:
+    return NodeRecovered(
         execution_id="e",
         node_id=draw(st.sampled_from(["a", "b"])),
         scope=draw(st.sampled_from([(), (("each", 1),)])),
         run=draw(st.integers(1, 2)),
         attempt=draw(st.integers(1, 6)),
-        ports={},
-        live=(),
-        dead=(),
-        step=1,
     )
 
 

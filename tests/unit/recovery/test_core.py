@@ -204,7 +204,7 @@ def test_a_verdict_that_the_engine_did_not_wait_for_supersedes_the_attempt() -> 
 def test_a_failure_that_the_engine_handled_meanwhile_is_no_success_of_the_attempt() -> None:
     story = Story()
     story.hears(failed())
-    handled = completed(attempt=1, error_data={"count": 1})
+    handled = completed(attempt=1)
     assert kinds(story.hears(handled)) == ["AttemptFailed", "EpisodeClosed"]
     assert story.lessons() == []
 

@@ -5,7 +5,7 @@ The batch collects what will be written (`commits`) and what leaves after the co
 followed by `forget`, which drops every stream that it touched.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -123,6 +123,25 @@ def _kept(record: Record, reason: str) -> tuple[str, bytes, bytes | None, Header
     return reason, value[: KEPT_BYTES_MAX // 2], None, ()
 
 
+def _decide(
+    decider: Decider[Any, Any, Any],
+    state: Any,
+    command: object,
+    facts: Facts,
+    now: datetime,
+    happen: Callable[[Any], Any],
+) -> Rejected | None:
+    """Let what the core decides happen, event by event; return its refusal, if it is one."""
+    if decider.act is not None:
+        return decider.act(state, command, facts, now, happen)
+    decided = decider.decide(state, command, facts, now)
+    if isinstance(decided, Rejected):
+        return decided
+    for event in decided:
+        happen(event)
+    return None
+
+
 class Batch:
     """One batch over the shards of a lane."""
 
@@ -229,15 +248,20 @@ class Batch:
             held.state = decider.initial
         facts = self._facts(decider, held, command)
         cause = taken.envelope.id if taken.envelope is not None else f"wake/{taken.stream}"
-        decided = decider.decide(held.state, command, facts, part.now)
-        self.counts.commands += 1
-        if isinstance(decided, Rejected):
-            self.refuse(part, taken, held, decided)
-            return
         part.touched.add(taken.stream)
-        held.decider = decider
-        for event in decided:
+        decided: list[Any] = []
+
+        def happen(event: Any) -> Any:
+            decided.append(event)
             self.record(part, taken.stream, held, event, cause)
+            return held.state
+
+        refused = _decide(decider, held.state, command, facts, part.now, happen)
+        self.counts.commands += 1
+        if refused is not None:
+            self.refuse(part, taken, held, refused)
+            return
+        held.decider = decider
         self._wake(part, taken.stream, held)
         nothing = not decided and taken.record.topic in self._service.foreign
         if taken.outsider is not None and not nothing:  # what matched nothing may match later

@@ -113,6 +113,17 @@ class Upserts:
         """Forget a row's upsert."""
         self._rows.pop(key_of(upsert), None)
 
+    def supersede(self, upsert: Upsert) -> None:
+        """Forget what waits for a row that was written with all its columns, unless it is newer."""
+        if not self._rows or not upsert.guard:
+            return
+        key = key_of(upsert)
+        known = self._rows.get(key)
+        if known is not None and known.guard == upsert.guard:
+            waits = tuple(known.set[column] for column in known.guard)
+            if waits <= tuple(upsert.set[column] for column in upsert.guard):  # type: ignore[operator]
+                del self._rows[key]
+
     def rows(self) -> list[Upsert]:
         """Return one upsert for each row."""
         return list(self._rows.values())
@@ -278,6 +289,8 @@ class Shard:
             self.lazy = Upserts()
             self.projected_seq = commit.projected_seq or self.projected_seq
         self.lazy.extend(lazy)
+        for upsert in commit.upserts:
+            self.lazy.supersede(upsert)
         self.lazy_seq = self.next_seq - 1
 
     def _absorb_wakes(self, wakes: Mapping[str, datetime | None]) -> None:

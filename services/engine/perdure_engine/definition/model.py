@@ -144,6 +144,10 @@ class Workflow:
     incoming: tuple[tuple[Edge, ...], ...] = ()
     outgoing: tuple[tuple[Edge, ...], ...] = ()
     by_port: tuple[Mapping[str, tuple[Edge, ...]], ...] = ()
+    inputs: tuple[tuple[str, ...], ...] = ()
+    conditional: tuple[tuple[Edge, ...], ...] = ()
+    all_triggers: tuple[Node, ...] = ()
+    unreachable: tuple[Node, ...] = ()
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""
@@ -163,7 +167,11 @@ class Workflow:
 
     def inputs_of(self, node: Node) -> tuple[str, ...]:
         """Return the connected input ports of `node`, each once, in edge order."""
-        return tuple(dict.fromkeys(edge.target_port for edge in self.incoming[node.position]))
+        return self.inputs[node.position]
+
+    def conditional_edges(self, node: Node) -> tuple[Edge, ...]:
+        """Return the CONDITIONAL edges out of `node`, in the order of `out_edges`."""
+        return self.conditional[node.position]
 
     def find(self, name: str) -> Node | None:
         """Return the node that an expression calls `name`: by its name, else by its id."""
@@ -199,6 +207,7 @@ def build(
     """Return the workflow of `nodes` (in file order) and `edges` (by index).
 
     `triggers` of the result are those that can fire: the disabled ones are left out.
+    `unreachable` are nodes to which nothing leads though they are no triggers.
     """
     incoming: list[list[Edge]] = [[] for _ in nodes]
     outgoing: list[list[Edge]] = [[] for _ in nodes]
@@ -223,6 +232,14 @@ def build(
         incoming=tuple(tuple(into) for into in incoming),
         outgoing=tuple(tuple(out) for out in outgoing),
         by_port=tuple(_ports(out) for out in outgoing),
+        inputs=tuple(tuple(dict.fromkeys(edge.target_port for edge in into)) for into in incoming),
+        conditional=tuple(
+            tuple(edge for edge in out if edge.connection_type == "CONDITIONAL") for out in outgoing
+        ),
+        all_triggers=tuple(node for node in nodes if node.is_trigger),
+        unreachable=tuple(
+            node for node in nodes if not node.is_trigger and not incoming[node.position]
+        ),
     )
 
 

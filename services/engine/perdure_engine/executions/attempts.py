@@ -13,10 +13,11 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node
 from perdure_engine.expressions import ExpressionError
-from perdure_engine.nodes.base import Inputs, Item, Outcome, paired
+from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, paired
 from perdure_engine.nodes.errors import data_error, expression_error
 
 from .finishing import Ended, encoded_bytes, failure, finish, scrubbed, stops
+from .instants import after
 from .progress import Progress
 from .retries import backoff_s, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
@@ -105,6 +106,10 @@ def dispatch(
 def answered(progress: Progress, place: str, result: NodeResult) -> None:
     """Take the answer to the attempt under way at `place`."""
     run, known = _open(progress, place)
+    items = _all_done(known, result)
+    if items is not None:
+        _end(progress, run, Outcome(ports={MAIN: items}))
+        return
     done, failed = _read(known, result)
     if failed:
         _attempt_failed(progress, run, known, done, failed, result)
@@ -266,17 +271,39 @@ def _finish(
     failed: Mapping[str, ErrorFacts],
 ) -> None:
     """End a run with what its attempts did and did not do."""
-    node = progress.workflow.by_id[run.node_id]
-    inputs, edges = gather(progress.state, progress.workflow, node, run.scope)
     ports: dict[str, list[Item]] = {}
     for index in sorted(done, key=int):
         for port, item in done[index].items():
             items = ports.setdefault(port, [])
             items.append(paired(item["json"], int(index), len(items)))
     failures = tuple(sorted((int(i), e) for i, e in failed.items() if i not in done))
+    _end(progress, run, Outcome(ports=ports, failed=failures))
+
+
+def _end(progress: Progress, run: Run, outcome: Outcome) -> None:
+    """End a run with what came of all its items."""
+    node = progress.workflow.by_id[run.node_id]
+    inputs, edges = gather(progress.state, progress.workflow, node, run.scope)
     view = RunView(progress.state, progress.workflow, run.scope, inputs, edges, progress.now)
     ended = Ended(node, run.scope, run.run, inputs, edges, run)
-    finish(progress, ended, Outcome(ports=ports, failed=failures), view)
+    finish(progress, ended, outcome, view)
+
+
+def _all_done(known: Dispatch, result: NodeResult) -> list[Item] | None:
+    """Return what an attempt made of all items of a run; None where it is not as simple."""
+    if result.outcome != "completed" or result.failed or known.done or known.failed:
+        return None
+    ports = cast("dict[str, Any]", result.ports) if isinstance(result.ports, dict) else {}
+    main: Any = ports.get(MAIN)
+    found = cast("list[Any]", main) if isinstance(main, list) and len(ports) == 1 else []
+    if len(found) != len(known.indexes):
+        return None
+    items: list[Item] = []
+    for index, item in zip(known.indexes, found, strict=True):
+        if not isinstance(item, dict) or "json" not in item:
+            return None
+        items.append(paired(item["json"], index, len(items)))
+    return items
 
 
 def _read(
@@ -342,8 +369,8 @@ def _idempotency_key(root_execution_id: str, node: Node, scope: Scope) -> str:
     A run that a revival makes again has the same key, so that what was done before is not
     done twice. The runner adds the item's index.
     """
-    parts = (root_execution_id, node.node_id, str(scope), node.node_subtype)
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+    text = f"{root_execution_id}\x1f{node.node_id}\x1f{scope}\x1f{node.node_subtype}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _deadline(progress: Progress, node: Node, items: int) -> str:
@@ -355,4 +382,4 @@ def _deadline(progress: Progress, node: Node, items: int) -> str:
         each_s = node.specification.attempt_timeout_s(node.parameters)
         rounds = -(-items // ITEMS_AT_ONCE)
         limit_s = ATTEMPT_S_MAX if each_s is None else each_s * rounds + ATTEMPT_GRACE_S
-    return (progress.now + timedelta(seconds=limit_s)).isoformat()
+    return after(progress.now, limit_s)

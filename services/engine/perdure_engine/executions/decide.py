@@ -1,5 +1,8 @@
 """What happens next in an execution. Pure: `decide` returns events and changes nothing.
 
+`act` decides the same, but lets each event happen as it is made instead of collecting them: an
+execution may be large, so neither is it copied nor is an event folded twice.
+
 Everything that can run inline runs to its end within one call, as far as the fuel goes.
 What waits (for a runner, an instant, a verdict) is in the state, which says when to wake.
 """
@@ -29,6 +32,7 @@ from perdure_engine.nodes.errors import Arranged
 
 from .attempts import answered, apply_verdict, lost, try_again, valid_overrides
 from .ending import cancel, end_if_done, new_deadline, timed_out
+from .evolve import evolve
 from .finishing import Ended, complete
 from .progress import Progress
 from .running import advance
@@ -40,20 +44,11 @@ HOLD_S = 24 * 3600.0
 ID_LENGTH_MAX = 255
 """Characters of an execution's id; it is a key of tables."""
 
+VERDICT_WAIT_S = 10.0
+"""How long recovery is waited for where nobody says otherwise, in seconds."""
+
 Decided: TypeAlias = tuple[ExecutionEvent, ...] | Rejected
-
-
-def decider_of(
-    verdict_wait_s: float,
-) -> Callable[[Execution, ExecutionCommand | Due, Facts, datetime], Decided]:
-    """Return `decide` for an installation that waits `verdict_wait_s` seconds for verdicts."""
-
-    def decide_here(
-        state: Execution, command: ExecutionCommand | Due, facts: Facts, now: datetime
-    ) -> Decided:
-        return decide(state, command, facts, now, verdict_wait_s)
-
-    return decide_here
+Happen: TypeAlias = Callable[[ExecutionEvent], Execution]
 
 
 def decide(
@@ -61,11 +56,36 @@ def decide(
     command: ExecutionCommand | Due,
     facts: Facts,
     now: datetime,
-    verdict_wait_s: float = 10.0,
+    verdict_wait_s: float = VERDICT_WAIT_S,
 ) -> Decided:
     """Return what follows from `command`, or why nothing does."""
+    events: list[ExecutionEvent] = []
+    tried = state.scratch()
+
+    def happen(event: ExecutionEvent) -> Execution:
+        nonlocal tried
+        events.append(event)
+        tried = evolve(tried, event)
+        return tried
+
+    refused = act(tried, command, facts, now, happen, verdict_wait_s)
+    return tuple(events) if refused is None else refused
+
+
+def act(
+    state: Execution,
+    command: ExecutionCommand | Due,
+    facts: Facts,
+    now: datetime,
+    happen: Happen,
+    verdict_wait_s: float = VERDICT_WAIT_S,
+) -> Rejected | None:
+    """Let what follows from `command` happen, or return why nothing does.
+
+    `happen` takes an event and returns the state after it; what comes next sees that state.
+    """
     if isinstance(command, StartExecution):
-        return _start(state, command, facts, now, verdict_wait_s)
+        return _start(state, command, facts, now, happen, verdict_wait_s)
     if not state.execution_id:
         execution_id = "" if isinstance(command, Due) else command.execution_id
         return Rejected(
@@ -79,7 +99,7 @@ def decide(
     workflow = _pinned(state, facts)
     if isinstance(workflow, Rejected):
         return workflow
-    progress = Progress(state.scratch(), workflow, now, verdict_wait_s)
+    progress = Progress(state, workflow, now, verdict_wait_s, happen)
     for node_id, scope in state.ready.values():
         progress.enqueue(workflow.by_id[node_id], scope)
     match command:
@@ -93,15 +113,15 @@ def decide(
             cancel(progress, command.reason, command.asked_by)
         case Due():
             _let_time_pass(progress)
-    return _carry_on(progress)
+    _carry_on(progress)
+    return None
 
 
-def _carry_on(progress: Progress) -> tuple[ExecutionEvent, ...]:
+def _carry_on(progress: Progress) -> None:
     """Run what is ready, and end the execution if nothing is left."""
     if progress.state.status == "RUNNING":
         advance(progress)
     end_if_done(progress)
-    return tuple(progress.events)
 
 
 def _let_time_pass(progress: Progress) -> None:
@@ -139,8 +159,9 @@ def _start(
     command: StartExecution,
     facts: Facts,
     now: datetime,
+    happen: Happen,
     verdict_wait_s: float,
-) -> Decided:
+) -> Rejected | None:
     if state.execution_id:
         return Rejected(
             f"execution {command.execution_id!r} has begun already and is {state.status}",
@@ -174,8 +195,8 @@ def _start(
             "trigger_not_found",
             dead_letter=True,
         )
-    progress = Progress(state, workflow, now, verdict_wait_s)
-    unfired = [node for node in workflow.nodes if node.is_trigger and node is not trigger]
+    progress = Progress(state, workflow, now, verdict_wait_s, happen)
+    unfired = [node for node in workflow.all_triggers if node is not trigger]
     dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
     progress.record(
         ExecutionStarted(
@@ -204,16 +225,16 @@ def _start(
     for node in unfired:
         progress.resolved(node, ())
     enqueue_unreachable(progress)
-    return _carry_on(progress)
+    _carry_on(progress)
+    return None
 
 
 def enqueue_unreachable(progress: Progress) -> None:
     """Enqueue the nodes to which nothing leads: they are SKIPPED (rule 5)."""
-    workflow, runs = progress.workflow, progress.state.runs
-    for node in workflow.nodes:
-        if node.is_trigger or workflow.in_edges(node) or place_of(node.node_id, ()) in runs:
-            continue
-        progress.enqueue(node, ())
+    runs = progress.state.runs
+    for node in progress.workflow.unreachable:
+        if place_of(node.node_id, ()) not in runs:
+            progress.enqueue(node, ())
 
 
 def items_of_trigger(data: Json) -> list[Item]:

@@ -63,6 +63,7 @@ def cancel(progress: Progress, reason: str, asked_by: str) -> None:
             reason=reason,
             asked_by=asked_by,
             duration_ms=progress.since_ms(state.started_at),
+            untroubled=not state.troubled,
         )
     )
 
@@ -115,6 +116,7 @@ def end_if_done(progress: Progress) -> None:
             result=None if cut else result,
             duration_ms=progress.since_ms(state.started_at),
             result_cut=cut,
+            untroubled=not state.troubled,
         )
     )
 

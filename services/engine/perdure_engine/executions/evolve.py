@@ -4,10 +4,10 @@ The state given is changed in place and returned, but for `ExecutionStarted`, wh
 one of its own: the decider's `initial` is shared by all executions.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
+from msgspec.structs import replace
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -18,6 +18,7 @@ from perdure_contracts.engine import (
     NodeCompleted,
     NodeErrored,
     NodeFailed,
+    NodeRecovered,
     NodeSkipped,
     Scope,
 )
@@ -29,6 +30,7 @@ from perdure_contracts.executions import (
     VerdictApplied,
 )
 
+from .instants import instant
 from .state import Dispatch, Execution, Live, Run, RunStatus, Status, edge_key, place_of
 
 
@@ -54,13 +56,16 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             state.steps = event.step
         case NodeCanceled():
             _ended(state, event, "CANCELED")
+        case NodeRecovered():
+            pass  # it tells others what the state has already
         case ExecutionYielded():
             state.ready = _places(event.ready)
-            state.yielded_at = datetime.fromisoformat(event.yielded_at)
+            state.yielded_at = instant(event.yielded_at)
         case ExecutionCompleted():
             _end(state, "SUCCESS")
         case ExecutionFailed():
             _end(state, event.status)
+            state.troubled = True
         case ExecutionCanceled():
             _end(state, "CANCELED")
         case ExecutionRevived():
@@ -86,8 +91,8 @@ def _started(event: ExecutionStarted) -> Execution:
         trigger=event.trigger,
         parent_execution_id=event.parent_execution_id,
         log_level=event.log_level,
-        started_at=datetime.fromisoformat(event.started_at),
-        deadline=_instant(event.deadline),
+        started_at=instant(event.started_at),
+        deadline=_maybe(event.deadline),
         steps_total=event.steps_total,
         edges={edge_key(index, ()): None for index in event.dead},
     )
@@ -126,7 +131,7 @@ def _skipped(state: Execution, event: NodeSkipped) -> None:
 
 def _scheduled(state: Execution, event: NodeScheduled) -> None:
     place = place_of(event.node_id, event.scope)
-    deadline = datetime.fromisoformat(event.deadline)
+    deadline = instant(event.deadline)
     state.tokens[event.token] = place
     if event.attempt > 1:
         known = state.runs[place]
@@ -161,7 +166,7 @@ def _scheduled(state: Execution, event: NodeScheduled) -> None:
         status="RUNNING",
         attempt=1,
         inputs=event.inputs,
-        started_at=datetime.fromisoformat(event.scheduled_at),
+        started_at=instant(event.scheduled_at),
         dispatch=Dispatch(
             node_type=event.node_type,
             node_subtype=event.node_subtype,
@@ -192,14 +197,15 @@ def _attempt_failed(state: Execution, event: AttemptFailed) -> None:
         deadline=None,
         done={**known.dispatch.done, **event.done},
         failed=failed,
-        retry_at=_instant(event.retry_at),
+        retry_at=_maybe(event.retry_at),
         first_failed_at=known.dispatch.first_failed_at or event.failed_at,
     )
     state.runs[place] = replace(known, status="RETRYING", dispatch=dispatch)
 
 
 def _failed(state: Execution, event: NodeFailed) -> None:
-    """Remember that recovery was asked; what is only told changes nothing."""
+    """Remember that recovery was told, and about which run it was asked."""
+    state.troubled = True
     place = place_of(event.node_id, event.scope)
     known = state.runs.get(place)
     if not event.asked or known is None or known.dispatch is None:
@@ -209,7 +215,7 @@ def _failed(state: Execution, event: NodeFailed) -> None:
         asked=True,
         failure_id=event.failure_id,
         root_failure_id=event.root_failure_id,
-        verdict_until=_instant(event.verdict_until),
+        verdict_until=_maybe(event.verdict_until),
     )
     state.runs[place] = replace(known, dispatch=dispatch)
 
@@ -218,7 +224,7 @@ def _verdict(state: Execution, event: VerdictApplied) -> None:
     place = place_of(event.node_id, event.scope)
     known = state.runs[place]
     assert known.dispatch is not None
-    at = _instant(event.at)
+    at = _maybe(event.at)
     dispatch = replace(
         known.dispatch,
         retry_at=at if event.verdict == "retry" else None,
@@ -254,11 +260,11 @@ def _ended(
 
 def _revived(state: Execution, event: ExecutionRevived) -> None:
     state.status = "RUNNING"
-    state.deadline = _instant(event.deadline)
+    state.deadline = _maybe(event.deadline)
     place = place_of(event.node_id, event.scope)
     state.overrides = {} if event.overrides is None else {place: event.overrides}
     state.ready = _places(event.reopened)
-    state.yielded_at = datetime.fromisoformat(event.revived_at)
+    state.yielded_at = instant(event.revived_at)
 
 
 def _leave(state: Execution, place: str) -> Run | None:
@@ -284,5 +290,5 @@ def _places(ready: tuple[tuple[str, Scope], ...]) -> dict[str, tuple[str, Scope]
     return {place_of(node_id, scope): (node_id, scope) for node_id, scope in ready}
 
 
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _maybe(text: str | None) -> datetime | None:
+    return None if text is None else instant(text)

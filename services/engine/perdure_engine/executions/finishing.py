@@ -14,11 +14,12 @@ from perdure_contracts.engine import (
     NodeCompleted,
     NodeErrored,
     NodeFailed,
+    NodeRecovered,
     Scope,
 )
 from perdure_contracts.message import Json
 
-from perdure_engine.definition import Edge, Node, Workflow
+from perdure_engine.definition import Node, Workflow
 from perdure_engine.nodes.base import ERROR, Inputs, Outcome
 from perdure_engine.nodes.errors import Arranged, arrange, data_error
 
@@ -79,22 +80,25 @@ def finish(
 ) -> None:
     """Apply the error mode to what a run made, and let it end with SUCCESS or ERROR."""
     node, workflow = ended.node, progress.workflow
-    conditional = _conditional(workflow, node)
+    conditional = workflow.conditional[node.position]
     picks: Picks | None = None
     if conditional and outcome.stop is None:
         picks = pick(conditional, outcome.ports, view, node.node_id)
         if picks.failed:
             outcome, picks = without_failed(outcome, picks.failed), None
-    arranged = arrange(
-        outcome,
-        ended.inputs,
-        node_id=node.node_id,
-        error_handling=node.error_handling,
-        outputs=node.outputs,
-        regular_error_port=node.specification.regular_error_port,
-        has_error_edge=workflow.has_error_edge(node),
-        always_output_data=node.always_output_data,
-    )
+    if outcome.failed or outcome.stop is not None or node.always_output_data:
+        arranged = arrange(
+            outcome,
+            ended.inputs,
+            node_id=node.node_id,
+            error_handling=node.error_handling,
+            outputs=node.outputs,
+            regular_error_port=node.specification.regular_error_port,
+            has_error_edge=workflow.has_error_edge(node),
+            always_output_data=node.always_output_data,
+        )
+    else:
+        arranged = Arranged({port: items for port, items in outcome.ports.items() if items})
     if arranged.error is not None:
         fail(progress, ended, arranged.error, outcome.failed)
         return
@@ -121,25 +125,26 @@ def complete(
     live: list[tuple[int, str]] = []
     dead: list[int] = []
     picked: dict[str, tuple[int, ...]] = {}
+    ports = arranged.ports
     for edge in progress.workflow.out_edges(node):
         port = edge.source_port
         match edge.connection_type:
+            case "MAIN":
+                carries = port in ports
+            case "SUCCESS":
+                carries = port in ports and not arranged.handled
             case "ERROR":
                 carries = bool(arranged.errors)
-            case "SUCCESS":
-                carries = port in arranged.ports and not arranged.handled
             case "CONDITIONAL":
                 places = picks.places[edge.index] if picks is not None else []
                 carries = bool(places)
-                if carries and len(places) < len(arranged.ports[port]):
+                if carries and len(places) < len(ports[port]):
                     picked[str(edge.index)] = tuple(places)
-            case _:
-                carries = port in arranged.ports
         if carries:
             live.append((edge.index, port))
         else:
             dead.append(edge.index)
-    beside = ERROR not in arranged.ports and any(port == ERROR for _, port in live)
+    beside = arranged.errors and ERROR not in ports and any(port == ERROR for _, port in live)
     progress.record(
         NodeCompleted(
             execution_id=progress.state.execution_id,
@@ -147,7 +152,7 @@ def complete(
             scope=ended.scope,
             run=ended.run,
             attempt=ended.attempt,
-            ports=arranged.ports,
+            ports=ports,
             live=tuple(live),
             dead=tuple(dead),
             picks=picked,
@@ -164,6 +169,17 @@ def complete(
             disabled=disabled,
         )
     )
+    again = ended.attempt > 1 or ended.run > 1 or arranged.handled
+    if again and progress.state.troubled:
+        progress.record(
+            NodeRecovered(
+                execution_id=progress.state.execution_id,
+                node_id=node.node_id,
+                scope=ended.scope,
+                run=ended.run,
+                attempt=ended.attempt,
+            )
+        )
     progress.resolved(node, ended.scope)
 
 
@@ -276,7 +292,3 @@ def _unfit(arranged: Arranged) -> ErrorFacts | None:
         )
         return data_error("output_too_large", text)
     return None
-
-
-def _conditional(workflow: Workflow, node: Node) -> list[Edge]:
-    return [edge for edge in workflow.out_edges(node) if edge.connection_type == "CONDITIONAL"]

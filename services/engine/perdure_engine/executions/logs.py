@@ -27,6 +27,7 @@ from perdure_contracts.executions import (
     VerdictApplied,
 )
 
+from .instants import milliseconds
 from .state import Execution, place_of
 
 ROWS_MAX = 8
@@ -39,8 +40,8 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upsert, ...]:
     """Return the log rows of an event, given the state right after it."""
     event = recorded.event
-    if isinstance(event, NodeCompleted) and event.inline and state.log_level != "DEBUG":
-        return ()  # by far the most frequent event
+    if isinstance(event, NodeScheduled) and state.log_level != "DEBUG":
+        return ()
     log = _Log(state, recorded)
     match event:
         case ExecutionStarted():
@@ -244,10 +245,12 @@ class _Log:
         error: ErrorFacts | None = None,
     ) -> None:
         state, recorded = self._state, self._recorded
-        at = int(recorded.recorded_at.timestamp() * 1000)
         n = len(self.rows)
-        total = max(state.steps_total, 1)
+        total = state.steps_total or 1
         share = None if step is None else 100.0 if done else min(100.0, 100.0 * step / total)
+        row_id = time_ordered(
+            milliseconds(recorded.recorded_at), "log", state.execution_id, recorded.version, n
+        )
         row: dict[str, object] = {
             "tenant_id": recorded.tenant_id,
             "execution_id": state.execution_id,
@@ -255,7 +258,7 @@ class _Log:
             "event_type": event_type,
             "level": level,
             "message": message,
-            "data": dict(data or {}),
+            "data": data or {},
             "node_id": node["id"] if node else None,
             "node_name": node["name"] if node else None,
             "node_type": node["type"] if node else None,
@@ -270,10 +273,9 @@ class _Log:
             "stack_trace": _stack(error),
             "performance_metrics": {} if duration_ms is None else {"duration_ms": duration_ms},
             "created_at": recorded.recorded_at,
+            # Ids of one instant have no order of their own: this has the journal's.
+            "position": recorded.version * ROWS_MAX + n,
         }
-        # Ids of one instant have no order of their own: `position` has the journal's.
-        row_id = time_ordered(at, "log", state.execution_id, recorded.version, n)
-        row["position"] = recorded.version * ROWS_MAX + n
         self.rows.append(Upsert("workflow_execution_logs", {"id": row_id}, set=row, lazy=True))
 
 

@@ -1,10 +1,11 @@
-"""A command being decided: events are recorded on a scratch copy as they are made.
+"""A command being decided: events happen as they are made.
 
 Whatever decides sees the state with all events so far in it, so that `decide` and `evolve`
 cannot disagree.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +14,7 @@ from perdure_contracts.executions import ExecutionEvent, ExecutionYielded
 
 from perdure_engine.definition import Node, Workflow
 
-from .evolve import evolve
+from .instants import text_of
 from .state import Execution, edge_key, place_of
 
 FUEL = 1_000
@@ -22,16 +23,17 @@ FUEL = 1_000
 
 @dataclass(slots=True)
 class Progress:
-    """The state so far, the events that led to it, and the nodes that are ready to run.
+    """The state so far, and the nodes that are ready to run.
 
-    `verdict_wait_s` is how long recovery is waited for, in seconds.
+    `happen` lets an event happen and returns the state after it; `verdict_wait_s` is how long
+    recovery is waited for, in seconds.
     """
 
     state: Execution
     workflow: Workflow
     now: datetime
     verdict_wait_s: float
-    events: list[ExecutionEvent] = field(default_factory=list[ExecutionEvent])
+    happen: Callable[[ExecutionEvent], Execution]
     fuel: int = FUEL
     queue: deque[tuple[Node, Scope]] = field(default_factory=deque[tuple[Node, Scope]])
     queued: set[str] = field(default_factory=set[str])
@@ -39,12 +41,11 @@ class Progress:
     @property
     def at(self) -> str:
         """The batch's instant as ISO text."""
-        return self.now.isoformat()
+        return text_of(self.now)
 
     def record(self, event: ExecutionEvent) -> None:
         """Let an event happen."""
-        self.state = evolve(self.state, event)
-        self.events.append(event)
+        self.state = self.happen(event)
 
     def enqueue(self, node: Node, scope: Scope) -> None:
         """Let a node run, once."""
@@ -60,7 +61,11 @@ class Progress:
             target = workflow.nodes[edge.target]
             if place_of(target.node_id, scope) in runs:
                 continue
-            if all(edge_key(each.index, scope) in edges for each in workflow.in_edges(target)):
+            # From the last one on: where many lead to one node, they are mostly resolved in order.
+            for each in reversed(workflow.in_edges(target)):
+                if edge_key(each.index, scope) not in edges:
+                    break
+            else:
                 self.enqueue(target, scope)
 
     def yield_rest(self) -> None:

@@ -5,10 +5,9 @@ lazily, and never over what the journal said later (`stream_version`).
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
-from perdure_common.decider import Recorded, Upsert
+from perdure_common.decider import Later, Recorded, Upsert
 from perdure_common.ids import time_ordered
 from perdure_contracts.engine import (
     ErrorFacts,
@@ -21,6 +20,7 @@ from perdure_contracts.engine import (
     NodeCompleted,
     NodeErrored,
     NodeFailed,
+    NodeRecovered,
     NodeSkipped,
     Scope,
 )
@@ -33,11 +33,15 @@ from perdure_contracts.executions import (
 )
 
 from .finishing import error_data
+from .instants import milliseconds
 from .logs import log_rows
-from .state import Execution, Run, edge_key, place_of
+from .state import Execution, Items, Run, edge_key, place_of
 
 TEXT_MAX = 255
 """Characters of the columns that hold ids and names of others."""
+
+GUARD = ("stream_version",)
+"""What keeps an older row of a run from being written over a newer one."""
 
 Row = dict[str, object]
 Seen = Recorded[ExecutionEvent]
@@ -46,9 +50,13 @@ Seen = Recorded[ExecutionEvent]
 def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
     """Return the rows that the event writes, given the state right after it."""
     event = recorded.event
+    if isinstance(event, NodeCompleted) and event.inline and state.log_level != "DEBUG":
+        return (_completed(state, recorded, event),)  # by far the most frequent event
     logs = log_rows(state, recorded)
     match event:
-        case NodeCompleted() | NodeErrored() | NodeSkipped() | NodeCanceled():
+        case NodeCompleted():
+            return (_completed(state, recorded, event), *logs)
+        case NodeErrored() | NodeSkipped() | NodeCanceled():
             return (*_ended(state, recorded, event), *logs)
         case NodeScheduled() | AttemptFailed() | NodeFailed() | VerdictApplied():
             return (*_open(state, recorded, event), *logs)
@@ -58,7 +66,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (_execution(recorded, event), _latest(state, recorded), *logs)
         case ExecutionRevived():
             return (_revived(recorded), _latest(state, recorded), *logs)
-        case ExecutionYielded():
+        case ExecutionYielded() | NodeRecovered():
             return logs
 
 
@@ -136,43 +144,46 @@ def _latest(state: Execution, recorded: Seen) -> Upsert:
 # Node runs --------------------------------------------------------------------------------
 
 
-def _ended(
-    state: Execution,
-    recorded: Seen,
-    event: NodeCompleted | NodeErrored | NodeSkipped | NodeCanceled,
-) -> Iterable[Upsert]:
-    """Return the row of a run that ended: inserted if it never waited, else written over."""
+def _completed(state: Execution, recorded: Seen, event: NodeCompleted) -> Upsert:
+    """Return the row of a run that ended well: inserted if it never waited, else written over."""
     run = state.runs[place_of(event.node_id, event.scope)]
-    row = _row(recorded, run)
+    row = _row(recorded, run, event.node_type, event.node_subtype, event.node_name)
+    row["output_data"] = _data(event.ports)
+    row["error_data"] = event.error_data
+    row["max_retries"] = event.max_retries
+    row["input_data"] = _data(_arrived(state, run))
+    return _written(recorded, run, row, new=event.inline)
+
+
+def _ended(
+    state: Execution, recorded: Seen, event: NodeErrored | NodeSkipped | NodeCanceled
+) -> Iterable[Upsert]:
+    """Return the row of a run that ended otherwise, and what stops its attempt."""
+    run = state.runs[place_of(event.node_id, event.scope)]
+    subtype = "" if isinstance(event, NodeSkipped) else event.node_subtype
+    row = _row(recorded, run, event.node_type, subtype, event.node_name)
     new = True
     match event:
-        case NodeCompleted():
-            row |= _about(event.node_type, event.node_subtype, event.node_name)
-            row["output_data"] = _data(event.ports)
-            row["error_data"] = event.error_data
-            row["max_retries"] = event.max_retries
-            row["input_data"] = _inputs(state, run)
-            new = event.inline
         case NodeErrored():
-            row |= _about(event.node_type, event.node_subtype, event.node_name)
             row["error_data"] = {**error_row(event.error), "failed": event.error_data}
             row["max_retries"] = event.max_retries
-            row["input_data"] = _inputs(state, run)
+            row["input_data"] = _data(_arrived(state, run))
             new = event.inline
         case NodeSkipped():
-            row |= _about(event.node_type, "", event.node_name)
             row["error_data"] = None
         case NodeCanceled():
-            row |= _about(event.node_type, event.node_subtype, event.node_name)
-            row["input_data"] = _inputs(state, run)
+            row["input_data"] = _data(_arrived(state, run))
             row["error_data"] = {"type": "canceled", "message": event.reason}
             new = False
             if event.token and event.claimed:
                 yield _stop_claim(recorded, event.token)
+    yield _written(recorded, run, row, new=new)
+
+
+def _written(recorded: Seen, run: Run, row: Row, *, new: bool) -> Upsert:
     row["end_time"] = milliseconds(recorded.recorded_at)
-    guard = () if new else ("stream_version",)
-    key = row_key(event.execution_id, event.node_id, event.scope, event.run)
-    yield Upsert("node_executions", key, set=row, new=new, guard=guard)
+    key = row_key(recorded.event.execution_id, run.node_id, run.scope, run.run)
+    return Upsert("node_executions", key, set=row, new=new, guard=() if new else GUARD)
 
 
 def _open(
@@ -185,21 +196,27 @@ def _open(
     known = None if run is None else run.dispatch
     if run is None or known is None:
         return
-    row = _row(recorded, run)
-    row |= _about(known.node_type, known.node_subtype, known.node_name)
-    row["max_retries"] = known.max_retries
-    row["input_data"] = _inputs(state, run)
-    failed = tuple((int(index), error) for index, error in known.failed.items())
-    row["error_data"] = error_data(failed)
+    arrived = _arrived(state, run)
+
+    def make() -> Row:
+        row = _row(recorded, run, known.node_type, known.node_subtype, known.node_name)
+        row["max_retries"] = known.max_retries
+        row["input_data"] = _data(arrived)
+        failed = tuple((int(index), error) for index, error in known.failed.items())
+        row["error_data"] = error_data(failed)
+        return row
+
+    row = Later({"stream_version": recorded.version}, make)
     key = row_key(event.execution_id, event.node_id, event.scope, event.run)
-    yield Upsert("node_executions", key, set=row, lazy=True, guard=("stream_version",))
+    yield Upsert("node_executions", key, set=row, lazy=True, guard=GUARD)
     lost = isinstance(event, AttemptFailed) and not event.runner and known.claimed
     if isinstance(event, AttemptFailed) and lost:
         yield _stop_claim(recorded, event.token)
 
 
-def _row(recorded: Seen, run: Run) -> Row:
-    at = milliseconds(run.started_at or recorded.recorded_at)
+def _row(recorded: Seen, run: Run, node_type: str, node_subtype: str, node_name: str) -> Row:
+    began = run.started_at or recorded.recorded_at
+    at = milliseconds(began)
     execution_id = recorded.event.execution_id
     return {
         "id": time_ordered(at, "run", execution_id, run.node_id, run.scope, run.run),
@@ -208,21 +225,22 @@ def _row(recorded: Seen, run: Run) -> Row:
         "start_time": at,
         "retry_count": max(0, run.attempt - 1),
         "stream_version": recorded.version,
-        "created_at": run.started_at or recorded.recorded_at,
+        "created_at": began,
+        "node_type": node_type,
+        "node_subtype": node_subtype,
+        "node_name": node_name,
     }
 
 
-def _about(node_type: str, node_subtype: str, node_name: str) -> Row:
-    return {"node_type": node_type, "node_subtype": node_subtype, "node_name": node_name}
-
-
-def _inputs(state: Execution, run: Run) -> dict[str, list[Any]]:
-    """Return the data that arrived at a run, by input port."""
-    ports: dict[str, list[Any]] = {}
+def _arrived(state: Execution, run: Run) -> dict[str, Items]:
+    """Return the items that arrived at a run, by input port."""
+    ports: dict[str, Items] = {}
     for index, port in run.inputs:
         live = state.edges.get(edge_key(index, run.scope))
         if live is not None:
-            ports.setdefault(port, []).extend(item["json"] for item in state.items_of(live))
+            items = state.items_of(live)
+            known = ports.get(port)
+            ports[port] = items if known is None else [*known, *items]
     return ports
 
 
@@ -243,7 +261,7 @@ def _stop_claim(recorded: Seen, token: str) -> Upsert:
 
 def row_key(execution_id: str, node_id: str, scope: Scope, run: int) -> dict[str, object]:
     """Return the primary key of a node run's row; `scope` is a path such as `each.0/inner.2`."""
-    path = "/".join(f"{region}.{iteration}" for region, iteration in scope)
+    path = "/".join([f"{region}.{iteration}" for region, iteration in scope]) if scope else ""
     return {"execution_id": execution_id, "node_id": node_id, "scope": path, "run": run}
 
 
@@ -262,8 +280,3 @@ def error_row(error: ErrorFacts) -> dict[str, Any]:
         "detail": error.detail,
     }
     return row | {name: value for name, value in more.items() if value}
-
-
-def milliseconds(moment: datetime) -> int:
-    """Return an instant in milliseconds since 1970."""
-    return int(moment.timestamp() * 1000)

@@ -24,7 +24,7 @@ def gather(
     state: Execution, workflow: Workflow, node: Node, scope: Scope
 ) -> tuple[Inputs, tuple[tuple[int, str], ...]]:
     """Return a node's LIVE input, by port in edge order, and the edges that carry it."""
-    ports: dict[str, list[Any]] = {}
+    ports: dict[str, Sequence[Any]] = {}
     edges: list[tuple[int, str]] = []
     for edge in workflow.in_edges(node):
         live = state.edges.get(edge_key(edge.index, scope))
@@ -33,12 +33,16 @@ def gather(
         edges.append((edge.index, edge.target_port))
         known = ports.get(edge.target_port)
         items = state.items_of(live)
-        ports[edge.target_port] = [*known, *items] if known else list(items)
+        ports[edge.target_port] = [*known, *items] if known else items
     return Inputs(ports, workflow.inputs_of(node)), tuple(edges)
 
 
 class RunView:
     """The scopes of one run's input items: `view(index)`; made once for each run."""
+
+    __slots__ = (
+        "_edges", "_inputs", "_json", "_now", "_others", "_scope", "_state", "_workflow",
+    )  # fmt: skip
 
     def __init__(
         self,

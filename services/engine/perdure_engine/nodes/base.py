@@ -53,7 +53,6 @@ class Item(TypedDict):
     source: NotRequired[int | list[int]]
 
 
-@dataclass(frozen=True)
 class Inputs:
     """The LIVE input of one run: its items by port, the ports in edge order.
 
@@ -61,15 +60,27 @@ class Inputs:
     are missing, because all their edges are DEAD.
     """
 
-    ports: Mapping[str, Sequence[Item]]
-    connected: tuple[str, ...] = (MAIN,)
+    __slots__ = ("_items", "connected", "ports")
 
-    @cached_property
-    def items(self) -> tuple[Item, ...]:
+    def __init__(
+        self, ports: Mapping[str, Sequence[Item]], connected: tuple[str, ...] = (MAIN,)
+    ) -> None:
+        self.ports = ports
+        self.connected = connected
+        self._items: Sequence[Item] | None = None
+
+    @property
+    def items(self) -> Sequence[Item]:
         """All items, one port after the other: what indexes of `source` and `failed` count."""
-        return tuple(item for items in self.ports.values() for item in items)
+        if self._items is None:
+            ports = self.ports.values()
+            if len(ports) == 1:
+                (self._items,) = ports
+            else:
+                self._items = [item for items in ports for item in items]
+        return self._items
 
-    @cached_property
+    @property
     def starts(self) -> Mapping[str, int]:
         """The index in `items` at which each port begins."""
         starts: dict[str, int] = {}

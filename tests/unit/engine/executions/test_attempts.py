@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 from perdure_common.decider import Due
-from perdure_contracts.engine import ErrorFacts, ExecutionCompleted, ExecutionFailed, NodeFailed
+from perdure_contracts.engine import (
+    ErrorFacts,
+    ExecutionCanceled,
+    ExecutionCompleted,
+    ExecutionFailed,
+    NodeFailed,
+    NodeRecovered,
+)
 from perdure_contracts.executions import AttemptFailed, NodeScheduled, VerdictApplied
 from perdure_engine.executions.retries import BACKOFF_S_MAX, JITTER, backoff_s
 from perdure_engine.executions.state import wake_at
@@ -309,3 +316,31 @@ def test_a_task_carries_all_that_the_runner_needs() -> None:
     assert (task.effect, task.length, task.attempt) == ("unsafe", "short", 1)
     assert task.items == [{"n": 1}]
     assert len(task.idempotency_key) == 64
+
+
+def test_a_node_that_completes_after_a_failure_that_was_told_is_told_as_recovered() -> None:
+    definition = workflow([http("a", max_retries=1), node("b")], ["t>a", "a>b"])
+    bumpy = play(definition)
+    bumpy.answer("a", error=failed("down", retryable=True))
+    bumpy.wake()
+    bumpy.answer("a")
+    assert bumpy.told(NodeRecovered) == [], "its own retry was enough"
+    assert bumpy.told(ExecutionCompleted)[0].untroubled
+    troubled = play(workflow([http("a"), node("b")], ["t>a", "a>b"]))
+    troubled.answer("a", error=failed("down"))
+    troubled.verdict("a", "retry")
+    troubled.answer("a")
+    (told,) = troubled.told(NodeRecovered)
+    assert (told.node_id, told.run, told.attempt) == ("a", 1, 2)
+    assert not troubled.told(ExecutionCompleted)[0].untroubled
+
+
+def test_an_end_says_whether_others_were_told_of_a_failure() -> None:
+    played = play(workflow([http("a")], ["t>a"]))
+    played.answer("a", error=failed("down"))
+    assert played.told(NodeFailed)
+    played.give(played.cancel())
+    assert not played.told(ExecutionCanceled)[0].untroubled
+    calm = play(workflow([http("a")], ["t>a"]))
+    calm.give(calm.cancel())
+    assert calm.told(ExecutionCanceled)[0].untroubled
