@@ -176,7 +176,7 @@ async def test_the_http_client_refuses_an_answer_that_is_no_success() -> None:
 
 
 def figures(name: str, per_s: float, p50_ms: float) -> peers.Figures:
-    found = peers.Figures(name, {3: 8})
+    found = peers.Figures(name, 8)
     found.saturated[3] = subjects.Saturated(per_s, {"load": 10.0, "server": 90.0})
     found.alone[3] = [p50_ms]
     return found
