@@ -1,10 +1,10 @@
 """Streams in memory: whose they are, what is known of them, and who may share one."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from perdure_common.decider import Facts
 from perdure_common.shell import codec, remake
 from perdure_common.shell.intake import Registry

@@ -6,10 +6,11 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+import msgspec
 from perdure_contracts.message import Envelope
 
 S = TypeVar("S")  # state of one stream
@@ -34,8 +35,7 @@ class Rejected:
     dead_letter: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded(Generic[E]):
+class Recorded(msgspec.Struct, Generic[E], frozen=True, gc=False):
     """An event as it stands in the journal. `recorded_at` is the batch's one instant."""
 
     event: E
@@ -45,8 +45,7 @@ class Recorded(Generic[E]):
     recorded_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(msgspec.Struct, frozen=True, gc=False):
     """A row to write: `set` replaces, `add` counts up, `new` promises that it is not there.
 
     The shell merges the upserts of a batch row by row. `lazy` rows are written within a
@@ -59,8 +58,8 @@ class Upsert:
 
     table: str
     key: Mapping[str, object]
-    set: Mapping[str, object] = field(default_factory=dict[str, object])
-    add: Mapping[str, int] = field(default_factory=dict[str, int])
+    set: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
+    add: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
     new: bool = False
     lazy: bool = False
     guard: tuple[str, ...] = ()
@@ -97,23 +96,24 @@ class Later(Mapping[str, object]):
         return len(self._all())
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+Raw: TypeAlias = tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...]]
+"""Key, value and headers of a foreign record."""
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A message for a topic. `stream` chooses the partition there.
 
-    `raw` is set instead of `message` to send a foreign record as it was:
-    (key, value, headers), to `partition`.
+    `raw` is set instead of `message` to send a foreign record as it was, to `partition`.
     """
 
     topic: str
     stream: str
     message: object = None
-    raw: tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...]] | None = None
+    raw: Raw | None = None
     partition: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """Rows of other streams that a command needs: equality on columns, `tuple` means any of.
 
     The tenant of the command is added by the shell. `immutable` rows never change once
@@ -126,8 +126,7 @@ class Lookup:
     immutable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True, gc=False):
     """The wake of a stream: an instant that its state waits for has come."""
 
     stream: str
@@ -187,6 +186,20 @@ class Decider(Generic[S, C, E]):
         return state
 
 
+class Judge(Protocol):
+    """What a service knows of one of its streams beyond folding; `perdure verify` asks it."""
+
+    def see(self, recorded: Recorded[Any]) -> Iterable[tuple[str, str, str]]:
+        """Return what the stream's next event breaks: (promise, place in it, what was found)."""
+        ...
+
+
+def any_body(body: bytes) -> bool:
+    """Return that a message may concern the service, whatever it says."""
+    del body
+    return True
+
+
 def hear_own(message: object, envelope: Envelope) -> object | None:
     """Return the message itself: a service that hears only its own commands."""
     del envelope
@@ -197,24 +210,30 @@ def hear_own(message: object, envelope: Envelope) -> object | None:
 class Service:
     """What the shell must know to run a service.
 
-    `hears` are topics of other services, read beside the service's own commands.
+    `hears` are topics of other services, read beside the service's own commands. `news` are the
+    types of messages there that `hear` makes commands of, each with a quick look at its body that
+    says whether it may concern the service; what is not among them is passed over unread. None
+    means that everything is read.
     `hear(message, envelope)` turns a message into a command, None to pass it over, or
     `Rejected`; on topics in `foreign` the message is the `CloudEvent` itself, and each
     partition is a shard of its own. `pausable` topics wait first when the service falls
     behind. Answers of type `by_token` are settled by the stream's state alone. `kept` tables
     are no projections: a replay leaves them alone. Messages for topics in `handed` may be
     dealt with in the process instead (`HandOver`): their reader must not count numbers.
+    `judge` makes a fresh `Judge` for each stream that is verified.
     """
 
     name: str
     deciders: tuple[Decider[Any, Any, Any], ...]
     hear: Callable[[Any, Envelope], object | None] = hear_own
     hears: tuple[str, ...] = ()
+    news: Mapping[str, Callable[[bytes], bool]] | None = None
     foreign: tuple[str, ...] = ()
     pausable: tuple[str, ...] = ()
     by_token: tuple[type, ...] = ()
     kept: tuple[str, ...] = ()
     handed: tuple[str, ...] = ()
+    judge: Callable[[], Judge] | None = None
     format: int = 1
 
     @property

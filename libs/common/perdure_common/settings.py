@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from perdure_common.errors import Told
+
 DEFAULT_TENANT = "00000000-0000-7000-8000-000000000001"
 """The tenant that trigger events from topics belong to when none is configured."""
 
@@ -29,8 +31,11 @@ SERVERS = "PERDURE_SERVERS"
 SERVERS_WAIT_S = 300.0
 
 
-class SettingError(ValueError):
+class SettingError(Told, ValueError):
     """A setting cannot be used; the text names it and says what it may be."""
+
+    code = "wrong_setting"
+    exit_code = 2
 
 
 @dataclass(frozen=True)

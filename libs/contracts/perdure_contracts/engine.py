@@ -208,7 +208,8 @@ class NodeCompleted:
     `ports` has the items of each port. `live` has (edge index, port whose items it
     carries), `dead` the indexes of the others; `picks` has, for conditional edges, the
     places on the port of the items they carry. `errors` are the items of ERROR connections
-    where no port has them. `inputs` are the LIVE in-edges, (edge index, input port).
+    where no port has them. `inputs` are the LIVE in-edges, (edge index, input port), in
+    `inputs_scope` where it is not that of the run.
     `error_data` is there when failed items were handled: `{count, items: [{index, type,
     message}]}`. So folding needs no definition.
     """
@@ -225,6 +226,7 @@ class NodeCompleted:
     picks: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     errors: Json = None
     inputs: tuple[tuple[int, str], ...] = ()
+    inputs_scope: Scope | None = None
     node_type: str = ""
     node_subtype: str = ""
     node_name: str = ""
@@ -295,6 +297,7 @@ class NodeErrored:
     step: int
     failure_id: str
     inputs: tuple[tuple[int, str], ...] = ()
+    inputs_scope: Scope | None = None
     node_type: str = ""
     node_subtype: str = ""
     node_name: str = ""
@@ -339,6 +342,7 @@ class NodeCanceled:
     node_type: str = ""
     node_subtype: str = ""
     node_name: str = ""
+    max_retries: int = 0
 
 
 @message("engine.execution-completed.v1")

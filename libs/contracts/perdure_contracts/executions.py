@@ -38,7 +38,8 @@ class NodeScheduled:
 
     The first one of a run carries all of it; later ones have `parameters` null, unless they
     changed: one set for each of `indexes`, the items that this attempt is about. `failed`
-    are items that failed before anything was sent.
+    are items that failed before anything was sent. `inputs_scope` is the scope of the
+    in-edges where it is not that of the run.
     """
 
     execution_id: str
@@ -52,6 +53,7 @@ class NodeScheduled:
     scheduled_at: str
     parameters: Json = None
     inputs: tuple[tuple[int, str], ...] = ()
+    inputs_scope: Scope | None = None
     failed: Failed = ()
     node_type: str = ""
     node_subtype: str = ""
@@ -112,6 +114,88 @@ class ExecutionYielded:
     yielded_at: str
 
 
+Part: TypeAlias = tuple[str, str, tuple[int, ...] | None]
+"""Items of a port of a run: its place, the port, and which of its items (null is all)."""
+
+
+@message("engine.region-entered.v1")
+class RegionEntered:
+    """A region begins: its entry received items in `scope`.
+
+    `kind` says what opens it. `size` is how many nodes and regions each of its iterations
+    must see to their ends, `items` how many items the entry received. A LOOP or FOREACH has
+    a run of its own, open until its `done`; `body` is the port on which its iterations begin.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    kind: Literal["loop", "foreach", "cycle", "each"]
+    size: int
+    items: int
+    entered_at: str
+    inputs: tuple[tuple[int, str], ...] = ()
+    body: str = ""
+    node_type: str = ""
+    node_subtype: str = ""
+    node_name: str = ""
+    max_retries: int = 0
+
+
+@message("engine.iteration-started.v1")
+class IterationStarted:
+    """An iteration of a region begins.
+
+    `live` has, for the edges on which it begins, what they carry; `dead` are the others.
+    `taken` counts the items that have gone round so far, `left` are those that left a LOOP
+    before this iteration. A bare cycle's entry reads its in-edges itself.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    iteration: int
+    live: tuple[tuple[int, tuple[Part, ...]], ...] = ()
+    dead: tuple[int, ...] = ()
+    taken: int = 0
+    left: tuple[Part, ...] = ()
+
+
+@message("engine.iteration-failed.v1")
+class IterationFailed:
+    """An error stopped an iteration of a FOREACH, and nothing more than that."""
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    iteration: int
+    failed_node_id: str
+    error: ErrorFacts
+
+
+@message("engine.region-exited.v1")
+class RegionExited:
+    """All runs of a region have ended, and the edges that leave it are resolved.
+
+    `live` carry the items of all iterations that did not fail, in order. `skipped` tells a
+    bare cycle, or a node with `join: each`, at which nothing arrived.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    iterations: int
+    live: tuple[int, ...] = ()
+    dead: tuple[int, ...] = ()
+    skipped: bool = False
+    cause: int | None = None
+    step: int = 0
+    node_type: str = ""
+    node_name: str = ""
+
+
 ExecutionCommand: TypeAlias = (
     StartExecution | NodeResult | RecoveryVerdict | RetryNode | CancelExecution
 )
@@ -126,6 +210,10 @@ ExecutionEvent: TypeAlias = (
     | NodeErrored
     | NodeSkipped
     | NodeCanceled
+    | RegionEntered
+    | IterationStarted
+    | IterationFailed
+    | RegionExited
     | ExecutionYielded
     | ExecutionCompleted
     | ExecutionFailed

@@ -13,9 +13,11 @@ from .api import ROWS, TABLES, add_why
 from .executions.decider import decider_with
 from .executions.route import TASKS
 from .hear import hear
+from .promises import Judge
 from .runner.clients import Clients
 from .runner.here import Here
 from .runner.perform import Tools, at_once, perform
+from .specifications import fill_at_start
 from .workflows.decider import decider as definitions
 
 VERDICT_WAIT_S = 10.0
@@ -33,8 +35,9 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),
         by_token=(NodeResult,),
-        kept=("node_claims",),
+        kept=("node_claims", "node_specifications"),
         handed=(TASKS,),
+        judge=Judge,
     )
 
 
@@ -58,7 +61,8 @@ async def serve_engine() -> None:
         )
         api = http.beside(TABLES, ROWS, partial(add_why, ours))
         try:
-            await serve(ours, api, hand_over=here.take if settings.hand_over else None)
+            hand_over = here.take if settings.hand_over else None
+            await serve(ours, api, fill_at_start, hand_over=hand_over)
         finally:
             await here.close()
 

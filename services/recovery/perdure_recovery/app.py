@@ -37,9 +37,10 @@ from .api import ROWS, TABLES
 from .decide import decide
 from .evolve import evolve
 from .facts import execution_facts
-from .hear import DEAD_LETTERS, ENGINE_EVENTS, hear, stream_of
+from .hear import DEAD_LETTERS, ENGINE_EVENTS, NEWS, hear, stream_of
 from .outcomes import wake_at
 from .project import project
+from .promises import Judge
 from .route import route
 from .state import Execution
 
@@ -106,6 +107,8 @@ service = Service(
     deciders=(executions, pattern_streams, mode_streams, letter_streams),
     hear=hear,
     hears=(ENGINE_EVENTS, *DEAD_LETTERS),
+    judge=Judge,
+    news=NEWS,
 )
 
 

@@ -24,13 +24,15 @@ ENGINE_CODES: Final = _by_word(
         "version_not_found trigger_not_found",
         "permission": "address_refused",
         "resource_exhausted": "response_too_large payload_too_large max_iterations pool_timeout "
-        "too_many_items fuel_exhausted expression_fuel",
+        "too_many_items fuel_exhausted expression_fuel input_too_large output_too_large "
+        "html_too_costly",
         "validation": "expression_type expression_range expression_size expression_output "
         "expression_depth expression_syntax expression_unknown expression_failed not_boolean "
         "condition_not_boolean invalid_url invalid_parameter invalid_parameters missing_parameter "
         "merge_needs_two_inputs duplicate_rule_name node_type_not_supported stop_and_error "
-        "not_a_list mixed_types not_a_number invalid_input unsupported_protocol "
-        "too_many_redirects",
+        "not_a_list mixed_types not_a_number not_numeric invalid_input unsupported_protocol "
+        "too_many_redirects invalid_csv invalid_xml unsafe_xml invalid_date invalid_zone "
+        "invalid_encoding invalid_key data_too_deep",
         "output_invalid": "invalid_json response_invalid decoding_failed",
         "worker_lost": "lease_expired",
         "code_bug": "stalled internal_error code_failed",
@@ -49,6 +51,9 @@ OWN_LIMITS: Final = frozenset(
         "response_too_large",
         "payload_too_large",
         "too_many_items",
+        "input_too_large",
+        "output_too_large",
+        "html_too_costly",
         "fuel_exhausted",
         "expression_fuel",
     }

@@ -113,6 +113,14 @@ class MemoryStore:
         """The journal by stream."""
         return self._streams
 
+    def shards(self) -> list[Claim]:
+        """Return every shard as it stands, claimed by nobody for that."""
+        return [self._claim(name, shard) for name, shard in sorted(self._shards.items())]
+
+    def delivered(self, tenant_id: str, source: str, message_id: str) -> bool:
+        """Return whether an outsider's message was answered."""
+        return _delivery_key(tenant_id, source, message_id) in self._deliveries
+
     def lose_answer(self, *, written: bool) -> None:
         """Let one more commit be `Unanswered`, after it was written or before."""
         self._lost.append(written)

@@ -4,6 +4,7 @@ Nothing here looks at a stream or changes a mark; whether a numbered message was
 is decided when it is folded, in order (`hearing`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, Unpark)}
 
+_KNOWN = {name.encode(): name for name in TYPES if name not in BETWEEN_SHELLS}
+
 
 STREAM_MAX = 500
 """Characters in a stream's id: it stands in indexes and headers."""
@@ -34,8 +37,7 @@ class NewerType(Exception):
     """
 
 
-@dataclass(slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True, gc=False):
     """The place of a message in what its source says: its number and the one before."""
 
     source: str
@@ -43,8 +45,7 @@ class Link:
     prev: int
 
 
-@dataclass(slots=True)
-class Taken:
+class Taken(msgspec.Struct, gc=False):
     """What a record asks for. Exactly one of `command`, `bad`, `tail`, `unpark`, or none.
 
     `outsider` is (tenant, source, id) when the message is settled by its delivery.
@@ -68,10 +69,16 @@ class Taken:
 
 @dataclass
 class Registry:
-    """Which decider of a service takes which command and made which event."""
+    """Which decider of a service takes which command and made which event.
+
+    Events of a `private` type are not published.
+    """
 
     service: Service
     by_command: dict[type, Decider[Any, Any, Any]] = field(
+        default_factory=dict[type, Decider[Any, Any, Any]]
+    )
+    by_type: dict[type, Decider[Any, Any, Any]] = field(
         default_factory=dict[type, Decider[Any, Any, Any]]
     )
     by_event: dict[str, Decider[Any, Any, Any]] = field(
@@ -80,6 +87,7 @@ class Registry:
     by_name: dict[str, Decider[Any, Any, Any]] = field(
         default_factory=dict[str, Decider[Any, Any, Any]]
     )
+    private: set[type] = field(default_factory=set[type])
 
     def __post_init__(self) -> None:
         for decider in self.service.deciders:
@@ -87,7 +95,8 @@ class Registry:
             for command in decider.commands:
                 self.by_command[command] = decider
             for event in decider.events:
-                self.by_event[NAMES[event]] = decider
+                self.by_event[NAMES[event]] = self.by_type[event] = decider
+            self.private.update(decider.private)
 
 
 def hearing(heard: Heard | None, link: Link) -> tuple[bool, Heard]:
@@ -102,6 +111,12 @@ def hearing(heard: Heard | None, link: Link) -> tuple[bool, Heard]:
     if link.prev > known.seq:
         return False, Heard(known.seq, max(known.gap, link.number))
     return True, Heard(link.number, known.gap if known.gap > link.number else 0)
+
+
+def _no_concern(body: bytes) -> bool:
+    """Return that a message of a type that nobody hears does not concern us."""
+    del body
+    return False
 
 
 class Intake:
@@ -120,10 +135,44 @@ class Intake:
         Raises:
             NewerType: See there.
         """
+        return self._told(record) or self._read(record)
+
+    def _told(self, record: Record) -> Taken | None:
+        """Read what a shard of ours says, known by its number and type; None if it is not that.
+
+        Most records are: they need not be looked at with the care that outsiders need.
+        """
+        headers = dict(record.headers)
+        name = _KNOWN.get(headers.get("ce_type", b""))
+        link = self._link_of(record.topic, headers) if name is not None else None
+        if name is None or link is None or len(headers) != len(record.headers):
+            return None
+        news = self._service.news
+        if news is not None and record.topic in self._service.hears:
+            concerns = news.get(name, _no_concern)
+            if not concerns(record.value):
+                return Taken(record, link=link, passed_over="not_heard")
+        try:
+            envelope = Envelope(
+                id=headers["ce_id"].decode(),
+                source=link.source,
+                type=name,
+                tenant_id=headers["ce_tenantid"].decode() or self._tenant_id,
+                topic=record.topic,
+                subject=headers["ce_subject"].decode(),
+                time=headers["ce_time"].decode(),
+                traceparent=headers.get("traceparent", b"").decode() or None,
+            )
+            message = codec.decode_body(name, record.value)
+            return self._heard(Taken(record, envelope, link), message)
+        except Exception:  # the careful reading finds out what it is
+            return None
+
+    def _read(self, record: Record) -> Taken:
         try:
             event = cloudevents.decode(record.headers, record.value)
         except cloudevents.CloudEventError as error:
-            return Taken(record, link=self._link_of(record), bad=Rejected(str(error), error.code))
+            return self._bad(record, Rejected(str(error), error.code))
         try:
             return self._taken(record, event)
         except NewerType:
@@ -131,12 +180,14 @@ class Intake:
         except Exception as error:
             log.exception("record_not_taken", topic=record.topic, offset=record.offset)
             reason = f"it could not be read: {type(error).__name__}"
-            bad = Rejected(reason, "unreadable")
-            return Taken(record, link=self._link_of(record), bad=bad)
+            return self._bad(record, Rejected(reason, "unreadable"))
+
+    def _bad(self, record: Record, why: Rejected) -> Taken:
+        return Taken(record, link=self._link_of(record.topic, dict(record.headers)), bad=why)
 
     def _taken(self, record: Record, event: cloudevents.CloudEvent) -> Taken:
         foreign = record.topic in self._service.foreign
-        link = self._link_of(record)
+        link = self._link_of(record.topic, dict(record.headers))
         envelope = Envelope(
             id=event.id,
             source=event.source,
@@ -167,23 +218,18 @@ class Intake:
         named = event.extensions.get("tenantid")
         return named if trusted and named else self._tenant_id
 
-    def _link_of(self, record: Record) -> Link | None:
+    def _link_of(self, topic: str, headers: Mapping[str, bytes]) -> Link | None:
         """Return a message's place in what a shard says, None if no shard signs like that.
 
         It is read even of a message that is otherwise bad: its number counts as heard, or
         its source would send it again for ever.
         """
-        prev = codec.header(record.headers, "x-prev")
-        if prev is None or not prev.isdigit() or len(prev) > codec.DIGITS_MAX:
+        prev = headers.get("x-prev", b"")
+        if not prev.isdigit() or len(prev) > codec.DIGITS_MAX or topic in self._service.foreign:
             return None
-        if record.topic in self._service.foreign:
-            return None
-        source = (codec.header(record.headers, "ce_source") or b"").decode(errors="replace")
-        id = (codec.header(record.headers, "ce_id") or b"").decode(errors="replace")
-        number, who = codec.parse_number(id), codec.parse_source(source)
-        if number is None or who is None or not id.startswith(f"{who[0]}/{who[1]}/"):
-            return None
-        return Link(source, number, int(prev))
+        signed = codec.signed_by(headers.get("ce_source", b""))
+        number = codec.number_of(headers.get("ce_id", b""), signed[1]) if signed else None
+        return Link(signed[0], number, int(prev)) if signed and number is not None else None
 
     def _between_shells(self, taken: Taken, event: cloudevents.CloudEvent) -> Taken:
         try:

@@ -21,6 +21,8 @@ from perdure_contracts.message import Json
 from perdure_engine.expressions import Compiled, Scope
 from perdure_engine.nodes.base import ERROR, ErrorMode, NodeSpecification
 
+from .region import BODY_PORTS, NO_REGIONS, TOP, Region, Regions
+
 ConnectionType: TypeAlias = Literal["MAIN", "SUCCESS", "ERROR", "CONDITIONAL"]
 """The connections that carry items. Attachments and context providers are none of them."""
 
@@ -93,6 +95,17 @@ class Node:
         """Whether the node begins executions instead of being run by them."""
         return self.specification.place == "trigger"
 
+    @property
+    def body_ports(self) -> tuple[str, ...]:
+        """The ports on which iterations begin; a LOOP and a FOREACH have one."""
+        bodies = BODY_PORTS.values() if self.node_subtype in ("LOOP", "FOREACH") else ()
+        return tuple(port for port in self.outputs if port in bodies)
+
+    @property
+    def end_outputs(self) -> tuple[str, ...]:
+        """The regular ports on which the end of a run emits."""
+        return tuple(port for port in self.outputs if port not in self.body_ports)
+
     def resolve(self, scope: Scope) -> dict[str, Json]:
         """Return the parameters with their expressions evaluated for one item.
 
@@ -148,10 +161,29 @@ class Workflow:
     conditional: tuple[tuple[Edge, ...], ...] = ()
     all_triggers: tuple[Node, ...] = ()
     unreachable: tuple[Node, ...] = ()
+    regions: Regions = NO_REGIONS
+    forward: tuple[tuple[Edge, ...], ...] = ()
+    leaving: tuple[tuple[Edge, ...], ...] = ()
+    back: frozenset[int] = frozenset()
+    gathering_depth: tuple[int, ...] = ()
+    inside: frozenset[int] = frozenset()
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""
         return self.incoming[node.position]
+
+    def forward_edges(self, node: Node) -> tuple[Edge, ...]:
+        """Return the edges into `node` that do not lead back to it, in edge order."""
+        return self.forward[node.position]
+
+    def leaving_edges(self, node: Node) -> tuple[Edge, ...]:
+        """Return the edges that a run's end resolves: all but those into a loop's body."""
+        return self.leaving[node.position]
+
+    def region_of(self, node: Node) -> Region | None:
+        """Return the region that `node` opens, None if it opens none."""
+        number = self.regions.opens[node.position]
+        return None if number == TOP else self.regions.regions[number]
 
     def out_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges out of `node`, by `connection_index`, then place in the file."""
@@ -199,6 +231,7 @@ def build(
     nodes: tuple[Node, ...],
     edges: tuple[Edge, ...],
     settings: Settings,
+    regions: Regions,
     description: str = "",
     tags: tuple[str, ...] = (),
     static_data: Json = None,
@@ -216,6 +249,11 @@ def build(
         outgoing[edge.source].append(edge)
     for out in outgoing:
         out.sort(key=lambda edge: (edge.connection_index, edge.place))
+    back = frozenset(index for region in regions.regions for index in region.back)
+    bodies = {region.entry: region.body for region in regions.regions if region.body}
+    leaving = tuple(
+        tuple(e for e in out if e.source_port != bodies.get(e.source)) for out in outgoing
+    )
     return Workflow(
         name=name,
         sha256=sha256,
@@ -234,12 +272,20 @@ def build(
         by_port=tuple(_ports(out) for out in outgoing),
         inputs=tuple(tuple(dict.fromkeys(edge.target_port for edge in into)) for into in incoming),
         conditional=tuple(
-            tuple(edge for edge in out if edge.connection_type == "CONDITIONAL") for out in outgoing
+            tuple(edge for edge in out if edge.connection_type == "CONDITIONAL") for out in leaving
         ),
         all_triggers=tuple(node for node in nodes if node.is_trigger),
         unreachable=tuple(
             node for node in nodes if not node.is_trigger and not incoming[node.position]
         ),
+        regions=regions,
+        back=back,
+        gathering_depth=tuple(
+            0 if number == TOP else regions.regions[number].depth for number in regions.gathers
+        ),
+        forward=tuple(tuple(e for e in into if e.index not in back) for into in incoming),
+        leaving=leaving,
+        inside=frozenset(each.entry for each in regions.regions if not each.body),
     )
 
 

@@ -29,6 +29,7 @@ from .model import (
 from .parameters import read_parameters
 from .problems import Found, listed, shown
 from .reading import Reader
+from .regions import CycleFault, find_regions
 
 NODES_MAX = 10_000
 CONNECTIONS_MAX = 50_000
@@ -77,11 +78,13 @@ class Parsed:
     """What could be read of a definition.
 
     `places` has the place in the file of each node, by its position: they differ only where
-    a node could not be read. With errors the workflow serves further checks only.
+    a node could not be read. `cycles` are those that cannot be run. With errors the workflow
+    serves further checks only.
     """
 
     workflow: Workflow
     places: tuple[int, ...]
+    cycles: tuple[CycleFault, ...] = ()
 
 
 def size_problems(definition: Json, found: Found) -> bool:
@@ -125,18 +128,21 @@ def parse(definition: Json, sha256: str, found: Found) -> Parsed:
     _check_about(top)
     settings = _settings(top)
     nodes, places = _nodes(top, settings)
+    edges = _edges(top, nodes)
+    regions, faults = find_regions(nodes, edges)
     workflow = build(
         name=name,
         sha256=sha256,
         nodes=nodes,
-        edges=_edges(top, nodes),
+        edges=edges,
         settings=settings,
+        regions=regions,
         description=top.text("description", "", most=TEXT_LENGTH_MAX) or "",
         tags=top.texts("tags"),
         static_data=top.mapping("static_data"),
         pin_data=top.mapping("pin_data"),
     )
-    return Parsed(workflow, places)
+    return Parsed(workflow, places, faults)
 
 
 def _check_about(top: Reader) -> None:
@@ -263,7 +269,7 @@ def _node(reader: Reader, position: int, settings: Settings) -> Node | None:
         )
         or 0.0,
         always_output_data=reader.boolean("always_output_data", False),
-        join="all",
+        join=_join(reader, specification),
         timeout_s=reader.number("timeout_s", None, least=0.001, most=TIMEOUT_S_MAX),
         run_in=_run_in(reader, specification),
     )
@@ -297,12 +303,22 @@ def _check_rest(reader: Reader, specification: NodeSpecification) -> None:
             f"{specification.subtype} has no version {version}; the newest is "
             f"{specification.version}",
         )
-    if reader.choice("join", ("all", "each"), "all") == "each":
-        reader.error(
-            "join_not_supported",
-            "join",
-            "`join: each` is not run by this version; use `all`, or one node for each branch",
-        )
+
+
+def _join(reader: Reader, specification: NodeSpecification) -> Literal["all", "each"]:
+    """Return how a node joins its inputs; where they are told apart it waits for all."""
+    if reader.choice("join", ("all", "each"), "all") == "all":
+        return "all"
+    alone = ("MERGE", "RACE", "LOOP", "FOREACH")
+    if specification.subtype not in alone and specification.place != "trigger":
+        return "each"
+    reader.error(
+        "join_not_possible",
+        "join",
+        f"{specification.subtype} cannot have `join: each`; use `all`, or put a NOOP with "
+        "`join: each` before it",
+    )
+    return "all"
 
 
 def _specification(reader: Reader) -> NodeSpecification:

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from perdure_engine.expressions import Compiled
 from perdure_engine.nodes.base import ERROR
 
-from .graph import cycles, successors
 from .model import Node, Workflow
 from .parsing import Parsed
 from .problems import Found, listed
+from .region import TOP
+from .regions import DEPTH_MAX
 
 
 def check(parsed: Parsed, found: Found) -> None:
@@ -25,6 +26,8 @@ def check(parsed: Parsed, found: Found) -> None:
         )
     _warn_of_nodes(parsed, found)
     _warn_of_edges(parsed, found)
+    if not parsed.cycles:
+        _warn_of_regions(parsed, found)
     _warn_of_unused(workflow, found)
 
 
@@ -32,24 +35,57 @@ def _path(parsed: Parsed, node: Node) -> str:
     return f"nodes[{parsed.places[node.position]}]"
 
 
+CYCLES = {
+    "cycle_without_entry": "the nodes {nodes} form a cycle that nothing leads into; connect what "
+    "comes before to one of them",
+    "cycle_with_entries": "the cycle of {nodes} is entered at more than one node; let every "
+    "connection from outside lead to the same one",
+    "loop_not_entry": "the body of {nodes} leads back to an earlier node of a cycle; let it lead "
+    "back to the loop itself, and go on from `done`",
+    "done_leads_back": "`done` and `error` of {nodes} lead back to it; only its body may",
+    "entry_not_possible": "{nodes} cannot be where a cycle is entered, because it does not wait "
+    "for all its inputs; put a NOOP before it, and lead back to that",
+    "nested_too_deep": f"loops lie in loops more than {DEPTH_MAX} deep, at {{nodes}}; call a "
+    "workflow of its own instead",
+}
+"""What is said of a cycle that cannot be run, by its code."""
+
+
 def _check_cycles(parsed: Parsed, found: Found) -> None:
     workflow = parsed.workflow
-    regions = cycles(successors(len(workflow.nodes), workflow.edges))
-    region_of = {node: region for region, nodes in enumerate(regions) for node in nodes}
-    places: dict[int, int] = {}  # of each region's first connection in the file
-    for edge in workflow.edges:
-        region = region_of.get(edge.source)
-        if region is not None and region == region_of.get(edge.target):
-            places[region] = min(edge.place, places.get(region, edge.place))
-    for region, nodes in enumerate(regions):
-        names = listed([workflow.nodes[position].node_id for position in nodes])
-        found.error(
-            "cycle_not_supported",
-            f"connections[{places[region]}]",
-            f"the nodes {names} form a cycle, which this version does not run; "
-            "take away the connection that leads back",
-            workflow.nodes[nodes[0]].node_id,
-        )
+    for fault in parsed.cycles:
+        first = workflow.nodes[fault.nodes[0]]
+        places = sorted(workflow.edges[index].place for index in fault.edges)
+        path = f"connections[{places[0]}]" if places else _path(parsed, first)
+        names = listed([workflow.nodes[position].node_id for position in fault.nodes])
+        text = CYCLES[fault.code].format(nodes=names)
+        if len(places) > 1:
+            text += f" (connections {listed([str(place) for place in places])})"
+        found.error(fault.code, path, text, first.node_id)
+
+
+def _warn_of_regions(parsed: Parsed, found: Found) -> None:
+    workflow = parsed.workflow
+    back = {index for region in workflow.regions.regions for index in region.back}
+    for region in workflow.regions.regions:
+        entry = workflow.nodes[region.entry]
+        if region.body and not region.back:
+            found.warning(
+                "no_way_back",
+                _path(parsed, entry),
+                f"nothing leads back to this {entry.node_subtype}, so nothing leaves on `done`; "
+                "connect the end of its body to it",
+                entry.node_id,
+            )
+    for edge in sorted(workflow.edges, key=lambda each: each.place):
+        if workflow.regions.leaves[edge.index] != TOP and edge.index not in back:
+            found.warning(
+                "leaves_region",
+                f"connections[{edge.place}]",
+                "this connection leads out of a loop: it waits for the loop's end and carries the "
+                "items of all iterations",
+                workflow.nodes[edge.source].node_id,
+            )
 
 
 def _check_references(parsed: Parsed, found: Found) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal, cast
 
 from perdure_common.ids import derived
-from perdure_contracts.engine import ErrorFacts, NodeResult, Scope
+from perdure_contracts.engine import EffectState, ErrorFacts, NodeResult, Scope
 from perdure_contracts.executions import AttemptFailed, NodeScheduled, VerdictApplied
 from perdure_contracts.message import Json
 
@@ -19,9 +19,9 @@ from perdure_engine.nodes.errors import data_error, expression_error
 from .finishing import Ended, encoded_bytes, failure, finish, scrubbed, stops
 from .instants import after
 from .progress import Progress
-from .retries import backoff_s, retry_after_s, tries_again
+from .retries import REPEATABLE, backoff_s, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
-from .views import RunView, gather
+from .views import RunView, gather, gathered_by
 
 TASK_BYTES_MAX = 700_000
 """What a runner may be sent at once, as JSON: parameters and items stand in one record."""
@@ -41,6 +41,9 @@ SENT_ITEM_BYTES = 16
 ATTEMPT_S_MAX = 3_600.0
 """The limit of an attempt where neither its node nor its subtype has one."""
 
+FARTHEST: tuple[EffectState, ...] = ("not_sent", "refused", "done", "unknown")
+"""How far an effect has got, from what may be repeated to what nobody knows."""
+
 
 def dispatch(
     progress: Progress,
@@ -55,7 +58,8 @@ def dispatch(
     False says that nothing happened: what does not fit into a task runs here, if it can.
     """
     state = progress.state
-    view = RunView(state, progress.workflow, scope, inputs, edges, progress.now)
+    _, where = gathered_by(progress.workflow, node, scope)
+    view = RunView(state, progress.workflow, scope, inputs, edges, progress.now, where)
     overrides = state.overrides.get(place_of(node.node_id, scope))
     sets: list[Json] = []
     indexes: list[int] = []
@@ -90,6 +94,7 @@ def dispatch(
             scheduled_at=progress.at,
             parameters=sets,
             inputs=edges,
+            inputs_scope=None if where == scope else where,
             failed=tuple(failed),
             node_type=node.node_type,
             node_subtype=node.node_subtype,
@@ -258,10 +263,25 @@ def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts) -> None:
     progress.record(
         replace(
             told,
+            error=replace(told.error, effect_state=_effect_state(known, told.error)),
             effect=known.effect,
             verdict_until=until.isoformat(),
         )
     )
+
+
+def _effect_state(known: Dispatch, error: ErrorFacts) -> EffectState:
+    """Return how far the effects of a run have got: the farthest of all its items.
+
+    Recovery judges by it whether the node may be run again, perhaps with every item. One that
+    was not sent says nothing of its neighbours that were.
+    """
+    if known.effect in REPEATABLE:
+        return error.effect_state
+    states: set[EffectState] = {each.effect_state for each in known.failed.values()}
+    if known.done:
+        states.add("done")
+    return max((error.effect_state, *states), key=FARTHEST.index)
 
 
 def _finish(
@@ -284,7 +304,9 @@ def _end(progress: Progress, run: Run, outcome: Outcome) -> None:
     """End a run with what came of all its items."""
     node = progress.workflow.by_id[run.node_id]
     inputs, edges = gather(progress.state, progress.workflow, node, run.scope)
-    view = RunView(progress.state, progress.workflow, run.scope, inputs, edges, progress.now)
+    view = RunView(
+        progress.state, progress.workflow, run.scope, inputs, edges, progress.now, run.gathered_in
+    )
     ended = Ended(node, run.scope, run.run, inputs, edges, run)
     finish(progress, ended, outcome, view)
 

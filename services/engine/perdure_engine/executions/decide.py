@@ -400,6 +400,13 @@ def _revive(progress: Progress, command: RetryNode) -> None:
     )
     for node_id, scope in reopened:
         progress.enqueue(workflow.by_id[node_id], scope)
-    for node in workflow.nodes:
-        progress.resolved(node, ())
+    for run in list(progress.state.runs.values()):
+        if run.status in ("SUCCESS", "SKIPPED"):
+            progress.resolved(workflow.by_id[run.node_id], run.scope)
+    for over in progress.state.over.values():
+        region = workflow.region_of(workflow.by_id[over.node_id])
+        for index in () if region is None else region.outward:
+            progress.reach(workflow.edges[index], over.scope)
+    for rounds in progress.state.rounds.values():
+        progress.look_at(rounds.node_id, rounds.scope)
     enqueue_unreachable(progress)

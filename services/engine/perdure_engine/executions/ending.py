@@ -12,13 +12,16 @@ from perdure_contracts.engine import (
     ExecutionCompleted,
     ExecutionFailed,
     NodeCanceled,
+    Scope,
 )
+from perdure_contracts.executions import IterationFailed
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node
+from perdure_engine.definition.region import TOP
 
 from .progress import Progress
-from .state import Run, edge_key, place_of
+from .state import Execution, Rounds, Run, edge_key, place_of
 
 RESULT_BYTES_MAX = 256_000
 """The result that is told with the end of an execution; a longer one stands in rows alone."""
@@ -68,13 +71,48 @@ def cancel(progress: Progress, reason: str, asked_by: str) -> None:
     )
 
 
-def cancel_open(progress: Progress, reason: str) -> None:
-    """Cancel every run that has not ended, and forget what was ready."""
-    progress.queue.clear()
+def fail_iteration(progress: Progress, scope: Scope, node_id: str, error: ErrorFacts) -> bool:
+    """Fail the nearest FOREACH iteration around `scope`; return False if there is none (24)."""
+    for depth in range(len(scope), 0, -1):
+        name, k = scope[depth - 1]
+        rounds = progress.state.rounds.get(place_of(name, scope[: depth - 1]))
+        if rounds is not None and rounds.kind == "foreach":
+            close_iteration(progress, rounds, k, node_id, error)
+            return True
+    return False
+
+
+def close_iteration(
+    progress: Progress, rounds: Rounds, k: int, failed_node_id: str, error: ErrorFacts
+) -> None:
+    """Let an iteration of a FOREACH be over: what runs in it is cancelled."""
+    inner = rounds.iteration(k)
+    cancel_open(progress, "iteration_failed", inner)
+    progress.record(
+        IterationFailed(
+            execution_id=progress.state.execution_id,
+            node_id=rounds.node_id,
+            scope=rounds.scope,
+            iteration=k,
+            failed_node_id=failed_node_id,
+            error=error,
+        )
+    )
+    progress.look_at(rounds.node_id, rounds.scope)
+
+
+def cancel_open(progress: Progress, reason: str, within: Scope = ()) -> None:
+    """Cancel every run in a scope that has not ended, and forget what was ready there."""
+    progress.forget(within)
     state = progress.state
+    for place, rounds in state.rounds.items():
+        if rounds.scope[: len(within)] == within and place in state.runs:
+            _cancel_loop(progress, state.runs[place], reason)
     for run in [state.runs[place] for place in state.open]:
         known = run.dispatch
         assert known is not None
+        if run.scope[: len(within)] != within:
+            continue
         progress.record(
             NodeCanceled(
                 execution_id=state.execution_id,
@@ -87,14 +125,36 @@ def cancel_open(progress: Progress, reason: str) -> None:
                 node_type=known.node_type,
                 node_subtype=known.node_subtype,
                 node_name=known.node_name,
+                max_retries=known.max_retries,
             )
         )
+
+
+def _cancel_loop(progress: Progress, run: Run, reason: str) -> None:
+    """Cancel the run of a LOOP or FOREACH that has not ended."""
+    if run.status != "RUNNING":
+        return
+    node = progress.workflow.by_id[run.node_id]
+    progress.record(
+        NodeCanceled(
+            execution_id=progress.state.execution_id,
+            node_id=run.node_id,
+            scope=run.scope,
+            run=run.run,
+            reason=reason,
+            node_type=node.node_type,
+            node_subtype=node.node_subtype,
+            node_name=node.name,
+        )
+    )
 
 
 def end_if_done(progress: Progress) -> None:
     """End the execution when nothing is left to do: SUCCESS, or ERROR if something is stuck."""
     state = progress.state
     if state.status != "RUNNING" or progress.queue or state.open or state.ready:
+        return
+    if progress.checks:
         return
     stuck = _stuck(progress)
     if stuck:
@@ -145,8 +205,10 @@ def new_deadline(progress: Progress) -> str | None:
 def _stuck(progress: Progress) -> list[Node]:
     """Return the nodes that received items and did not end well: there must be none left."""
     workflow, state = progress.workflow, progress.state
-    stuck: list[Node] = []
+    stuck = [workflow.by_id[rounds.node_id] for rounds in state.rounds.values()]
     for node in workflow.nodes:
+        if workflow.regions.runs_in[node.position] != TOP:
+            continue  # its region counts its runs
         run = state.runs.get(place_of(node.node_id, ()))
         if run is not None and run.status in ("SUCCESS", "SKIPPED"):
             continue
@@ -158,10 +220,27 @@ def _stuck(progress: Progress) -> list[Node]:
 
 def _result(progress: Progress) -> Iterable[Json]:
     """Return the data of LIVE runs without out-edges, in node order (rule 9)."""
-    for node in progress.workflow.nodes:
-        run: Run | None = progress.state.runs.get(place_of(node.node_id, ()))
-        if run is None or run.status != "SUCCESS" or progress.workflow.out_edges(node):
-            continue
-        for items in run.ports.values():
-            for item in items:
-                yield item["json"]
+    workflow, state = progress.workflow, progress.state
+    last = {node.node_id for node in workflow.nodes if not workflow.out_edges(node)}
+    runs: dict[str, list[Run]] = {}
+    for run in state.runs.values():
+        if run.node_id in last and run.status == "SUCCESS" and not in_failed_iteration(state, run):
+            runs.setdefault(run.node_id, []).append(run)
+    for node in workflow.nodes:
+        found = runs.get(node.node_id, [])
+        for run in sorted(found, key=lambda run: [k for _, k in run.scope]):
+            for port, items in run.ports.items():
+                if port in node.body_ports:
+                    continue
+                for item in items:
+                    yield item["json"]
+
+
+def in_failed_iteration(state: Execution, run: Run) -> bool:
+    """Tell whether a run belongs to an iteration that failed: nothing of it counts."""
+    for depth, (name, k) in enumerate(run.scope):
+        place = place_of(name, run.scope[:depth])
+        over, rounds = state.over.get(place), state.rounds.get(place)
+        if (over is not None and k in over.failed) or (rounds is not None and k in rounds.failed):
+            return True
+    return False

@@ -26,12 +26,17 @@ from perdure_contracts.executions import (
     AttemptFailed,
     ExecutionEvent,
     ExecutionYielded,
+    IterationFailed,
+    IterationStarted,
     NodeScheduled,
+    RegionEntered,
+    RegionExited,
     VerdictApplied,
 )
 
+from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .instants import instant
-from .state import Dispatch, Execution, Live, Run, RunStatus, Status, edge_key, place_of
+from .state import Dispatch, Execution, Live, Over, Run, RunStatus, Status, edge_key, place_of
 
 
 def evolve(state: Execution, event: ExecutionEvent) -> Execution:
@@ -58,6 +63,14 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _ended(state, event, "CANCELED")
         case NodeRecovered():
             pass  # it tells others what the state has already
+        case RegionEntered():
+            entered(state, event)
+        case IterationStarted():
+            iteration_started(state, event)
+        case IterationFailed():
+            iteration_failed(state, event)
+        case RegionExited():
+            exited(state, event)
         case ExecutionYielded():
             state.ready = _places(event.ready)
             state.yielded_at = instant(event.yielded_at)
@@ -102,6 +115,8 @@ def _completed(state: Execution, event: NodeCompleted) -> None:
     place = place_of(event.node_id, event.scope)
     known = _leave(state, place)
     ports = event.ports if event.errors is None else {**event.ports, "error": event.errors}
+    if place in state.rounds and known is not None:  # what went round is still referred to
+        ports = {**known.ports, **ports}
     state.runs[place] = Run(
         node_id=event.node_id,
         scope=event.scope,
@@ -111,6 +126,7 @@ def _completed(state: Execution, event: NodeCompleted) -> None:
         inputs=event.inputs,
         ports=ports,
         started_at=known.started_at if known is not None and known.run == event.run else None,
+        inputs_scope=event.inputs_scope,
     )
     picks = event.picks
     for index, port in event.live:
@@ -118,6 +134,7 @@ def _completed(state: Execution, event: NodeCompleted) -> None:
     for index in event.dead:
         state.edges[edge_key(index, event.scope)] = None
     state.steps = event.step
+    settle(state, event.scope)
 
 
 def _skipped(state: Execution, event: NodeSkipped) -> None:
@@ -127,6 +144,7 @@ def _skipped(state: Execution, event: NodeSkipped) -> None:
     for index in event.dead:
         state.edges[edge_key(index, event.scope)] = None
     state.steps = event.step
+    settle(state, event.scope)
 
 
 def _scheduled(state: Execution, event: NodeScheduled) -> None:
@@ -166,6 +184,7 @@ def _scheduled(state: Execution, event: NodeScheduled) -> None:
         status="RUNNING",
         attempt=1,
         inputs=event.inputs,
+        inputs_scope=event.inputs_scope,
         started_at=instant(event.scheduled_at),
         dispatch=Dispatch(
             node_type=event.node_type,
@@ -247,6 +266,11 @@ def _ended(
     place = place_of(event.node_id, event.scope)
     known = _leave(state, place)
     same = known if known is not None and known.run == event.run else None
+    if isinstance(event, NodeErrored) and place in state.rounds:
+        rounds = state.rounds.pop(place)
+        state.over[place] = Over(
+            event.node_id, event.scope, rounds.begun, tuple(range(rounds.begun))
+        )
     state.runs[place] = Run(
         node_id=event.node_id,
         scope=event.scope,
@@ -254,7 +278,9 @@ def _ended(
         status=status,
         attempt=attempt or (same.attempt if same else 0),
         inputs=inputs if inputs is not None else same.inputs if same else (),
+        ports=same.ports if same else {},
         started_at=same.started_at if same else None,
+        inputs_scope=event.inputs_scope if isinstance(event, NodeErrored) else None,
     )
 
 
@@ -265,6 +291,10 @@ def _revived(state: Execution, event: ExecutionRevived) -> None:
     state.overrides = {} if event.overrides is None else {place: event.overrides}
     state.ready = _places(event.reopened)
     state.yielded_at = instant(event.revived_at)
+    for entry in state.rounds:
+        run = state.runs.get(entry)
+        if run is not None and run.status == "CANCELED":
+            state.runs[entry] = replace(run, status="RUNNING")
 
 
 def _leave(state: Execution, place: str) -> Run | None:

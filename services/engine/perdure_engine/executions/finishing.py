@@ -24,10 +24,10 @@ from perdure_engine.nodes.base import ERROR, Inputs, Outcome
 from perdure_engine.nodes.errors import Arranged, arrange, data_error
 
 from .conditions import Picks, pick, without_failed
-from .ending import stop
+from .ending import fail_iteration, stop
 from .progress import Progress
 from .state import Run
-from .views import RunView
+from .views import RunView, gathered_by
 
 OUTPUT_BYTES_MAX = 600_000
 """What a run may emit, as JSON: it stands in one event, which must fit into a record."""
@@ -74,6 +74,11 @@ class Ended:
         self.root = "" if known is None else known.root_failure_id
         self.first_failed_at = "" if known is None else known.first_failed_at
 
+    def inputs_scope(self, workflow: Workflow) -> Scope | None:
+        """Return the scope of the in-edges where it is not that of the run."""
+        _, scope = gathered_by(workflow, self.node, self.scope)
+        return None if scope == self.scope else scope
+
 
 def finish(
     progress: Progress, ended: Ended, outcome: Outcome, view: RunView, *, disabled: bool = False
@@ -92,7 +97,7 @@ def finish(
             ended.inputs,
             node_id=node.node_id,
             error_handling=node.error_handling,
-            outputs=node.outputs,
+            outputs=node.end_outputs,
             regular_error_port=node.specification.regular_error_port,
             has_error_edge=workflow.has_error_edge(node),
             always_output_data=node.always_output_data,
@@ -126,7 +131,7 @@ def complete(
     dead: list[int] = []
     picked: dict[str, tuple[int, ...]] = {}
     ports = arranged.ports
-    for edge in progress.workflow.out_edges(node):
+    for edge in progress.workflow.leaving_edges(node):
         port = edge.source_port
         match edge.connection_type:
             case "MAIN":
@@ -158,6 +163,7 @@ def complete(
             picks=picked,
             errors=arranged.errors if beside else None,
             inputs=ended.edges,
+            inputs_scope=ended.inputs_scope(progress.workflow),
             step=progress.state.steps + 1,
             node_type=node.node_type,
             node_subtype=node.node_subtype,
@@ -203,6 +209,7 @@ def fail(progress: Progress, ended: Ended, error: ErrorFacts, failed: Failed) ->
             step=state.steps + 1,
             failure_id=failure_id,
             inputs=ended.edges,
+            inputs_scope=ended.inputs_scope(progress.workflow),
             node_type=node.node_type,
             node_subtype=node.node_subtype,
             node_name=node.name,
@@ -212,7 +219,8 @@ def fail(progress: Progress, ended: Ended, error: ErrorFacts, failed: Failed) ->
             inline=ended.inline,
         )
     )
-    stop(progress, "ERROR", error, node_id=node.node_id, failure_id=failure_id)
+    if not fail_iteration(progress, ended.scope, node.node_id, error):
+        stop(progress, "ERROR", error, node_id=node.node_id, failure_id=failure_id)
 
 
 def failure(progress: Progress, ended: Ended, error: ErrorFacts, *, asked: bool) -> NodeFailed:

@@ -12,7 +12,7 @@ from datetime import datetime
 from perdure_contracts.engine import Scope
 from perdure_contracts.executions import ExecutionEvent, ExecutionYielded
 
-from perdure_engine.definition import Node, Workflow
+from perdure_engine.definition import Edge, Node, Workflow
 
 from .instants import text_of
 from .state import Execution, edge_key, place_of
@@ -25,8 +25,9 @@ FUEL = 1_000
 class Progress:
     """The state so far, and the nodes that are ready to run.
 
-    `happen` lets an event happen and returns the state after it; `verdict_wait_s` is how long
-    recovery is waited for, in seconds.
+    `happen` lets an event happen and returns the state after it; `checks` are regions in which
+    something has ended, by the place of their entry. `verdict_wait_s` is how long recovery is
+    waited for, in seconds.
     """
 
     state: Execution
@@ -37,6 +38,7 @@ class Progress:
     fuel: int = FUEL
     queue: deque[tuple[Node, Scope]] = field(default_factory=deque[tuple[Node, Scope]])
     queued: set[str] = field(default_factory=set[str])
+    checks: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
 
     @property
     def at(self) -> str:
@@ -56,24 +58,60 @@ class Progress:
 
     def resolved(self, node: Node, scope: Scope) -> None:
         """Enqueue the nodes behind `node` whose in-edges are all resolved now (rule 2)."""
-        workflow, edges, runs = self.workflow, self.state.edges, self.state.runs
-        for edge in workflow.out_edges(node):
-            target = workflow.nodes[edge.target]
-            if place_of(target.node_id, scope) in runs:
-                continue
-            # From the last one on: where many lead to one node, they are mostly resolved in order.
-            for each in reversed(workflow.in_edges(target)):
-                if edge_key(each.index, scope) not in edges:
-                    break
-            else:
-                self.enqueue(target, scope)
+        for edge in self.workflow.leaving_edges(node):
+            self.reach(edge, scope)
+        self.check(scope)
+
+    def reach(self, edge: Edge, scope: Scope) -> None:
+        """Enqueue the target of an edge that was resolved in `scope`, if nothing else is awaited.
+
+        An edge that leaves a region waits for its end, one that leads back is the region's own.
+        """
+        workflow, state = self.workflow, self.state
+        target = workflow.nodes[edge.target]
+        if len(scope) != workflow.gathering_depth[edge.target] or edge.index in workflow.back:
+            return
+        place = place_of(target.node_id, scope)
+        if target.join == "each":
+            if place not in state.over:
+                self.look_at(target.node_id, scope)
+            return
+        if place in state.runs or place in state.rounds or place in state.over:
+            return
+        edges = state.edges
+        # From the last one on: where many lead to one node, they are mostly resolved in order.
+        for each in reversed(workflow.forward_edges(target)):
+            if edge_key(each.index, scope) not in edges:
+                return
+        self.enqueue(target, scope)
+
+    def check(self, scope: Scope) -> None:
+        """Let the region of an iteration be looked at: something in it has ended."""
+        if scope:
+            self.look_at(scope[-1][0], scope[:-1])
+
+    def look_at(self, node_id: str, scope: Scope) -> None:
+        """Let the region of an entry be looked at before the next node runs."""
+        self.checks[place_of(node_id, scope)] = (node_id, scope)
+
+    def forget(self, within: Scope) -> None:
+        """Forget what is ready in a scope: it has come to its end."""
+        depth = len(within)
+        self.queue = deque(each for each in self.queue if each[1][:depth] != within)
+        self.checks = {
+            place: each for place, each in self.checks.items() if each[1][:depth] != within
+        }
 
     def yield_rest(self) -> None:
         """Leave what is ready to the next wake, which is due at once."""
-        ready = tuple((node.node_id, scope) for node, scope in self.queue)
+        ready = [(node.node_id, scope) for node, scope in self.queue]
+        ready.extend(self.checks.values())
         self.queue.clear()
+        self.checks.clear()
         self.record(
-            ExecutionYielded(execution_id=self.state.execution_id, ready=ready, yielded_at=self.at)
+            ExecutionYielded(
+                execution_id=self.state.execution_id, ready=tuple(ready), yielded_at=self.at
+            )
         )
 
     def since_ms(self, moment: datetime | None) -> int:

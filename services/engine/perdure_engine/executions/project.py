@@ -28,7 +28,11 @@ from perdure_contracts.executions import (
     AttemptFailed,
     ExecutionEvent,
     ExecutionYielded,
+    IterationFailed,
+    IterationStarted,
     NodeScheduled,
+    RegionEntered,
+    RegionExited,
     VerdictApplied,
 )
 
@@ -60,6 +64,12 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (*_ended(state, recorded, event), *logs)
         case NodeScheduled() | AttemptFailed() | NodeFailed() | VerdictApplied():
             return (*_open(state, recorded, event), *logs)
+        case RegionEntered():
+            return (*_loop(state, recorded, event), *logs)
+        case RegionExited():
+            return (*_passed(state, recorded, event), *logs)
+        case IterationStarted() | IterationFailed():
+            return logs
         case ExecutionStarted():
             return (_started(recorded, event), _latest(state, recorded), *logs)
         case ExecutionCompleted() | ExecutionFailed() | ExecutionCanceled():
@@ -174,6 +184,7 @@ def _ended(
         case NodeCanceled():
             row["input_data"] = _data(_arrived(state, run))
             row["error_data"] = {"type": "canceled", "message": event.reason}
+            row["max_retries"] = event.max_retries
             new = False
             if event.token and event.claimed:
                 yield _stop_claim(recorded, event.token)
@@ -214,6 +225,30 @@ def _open(
         yield _stop_claim(recorded, event.token)
 
 
+def _loop(state: Execution, recorded: Seen, event: RegionEntered) -> Iterable[Upsert]:
+    """Return the row of a LOOP's or FOREACH's run while it is open."""
+    run = state.runs.get(place_of(event.node_id, event.scope))
+    if not event.body or run is None:
+        return
+    row = _row(recorded, run, event.node_type, event.node_subtype, event.node_name)
+    row["max_retries"] = event.max_retries
+    row["input_data"] = _data(_arrived(state, run))
+    key = row_key(event.execution_id, event.node_id, event.scope, event.run)
+    yield Upsert("node_executions", key, set=row, lazy=True, guard=("stream_version",))
+
+
+def _passed(state: Execution, recorded: Seen, event: RegionExited) -> Iterable[Upsert]:
+    """Return the row of an entry at which nothing arrived."""
+    if not event.skipped:
+        return
+    run = state.runs[place_of(event.node_id, event.scope)]
+    row = _row(recorded, run, event.node_type, "", event.node_name)
+    row["error_data"] = None
+    row["end_time"] = milliseconds(recorded.recorded_at)
+    key = row_key(event.execution_id, event.node_id, event.scope, event.run)
+    yield Upsert("node_executions", key, set=row, new=True)
+
+
 def _row(recorded: Seen, run: Run, node_type: str, node_subtype: str, node_name: str) -> Row:
     began = run.started_at or recorded.recorded_at
     at = milliseconds(began)
@@ -236,7 +271,7 @@ def _arrived(state: Execution, run: Run) -> dict[str, Items]:
     """Return the items that arrived at a run, by input port."""
     ports: dict[str, Items] = {}
     for index, port in run.inputs:
-        live = state.edges.get(edge_key(index, run.scope))
+        live = state.edges.get(edge_key(index, run.gathered_in))
         if live is not None:
             items = state.items_of(live)
             known = ports.get(port)

@@ -19,7 +19,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
     assert known is not None
     items: list[object] = []
     for index, _ in run.inputs:
-        live = state.edges[edge_key(index, run.scope)]
+        live = state.edges[edge_key(index, run.gathered_in)]
         assert live is not None
         items.extend(item["json"] for item in state.items_of(live))
     task = NodeTask(

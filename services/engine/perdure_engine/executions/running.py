@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from perdure_common.ids import derived
 from perdure_contracts.engine import NodeSkipped, Scope
 
 from perdure_engine.definition import Node
@@ -10,8 +11,9 @@ from perdure_engine.nodes.base import Inputs, Outcome, passed_through
 from .attempts import dispatch
 from .finishing import Ended, finish, scrubbed
 from .progress import Progress
-from .state import place_of
-from .views import RunView, gather
+from .rounds import enter, look, pass_by
+from .state import Execution, place_of
+from .views import RunView, gather, gathered_by
 
 LARGE_ITEMS = 10_000
 """Input items above which a node goes to a runner that can do it: the engine's process must
@@ -20,10 +22,14 @@ not stop for long."""
 
 def advance(progress: Progress) -> None:
     """Run everything that is ready, and what becomes ready by it, while the fuel lasts."""
-    while progress.queue:
+    while (progress.queue or progress.checks) and progress.state.status == "RUNNING":
         if progress.fuel <= 0:
             progress.yield_rest()
             return
+        if progress.checks:
+            place = next(iter(progress.checks))
+            look(progress, *progress.checks.pop(place))
+            continue
         progress.fuel -= 1
         node, scope = progress.queue.popleft()
         run_node(progress, node, scope)
@@ -32,19 +38,34 @@ def advance(progress: Progress) -> None:
 def run_node(progress: Progress, node: Node, scope: Scope) -> None:
     """Run one node whose in-edges are all resolved."""
     state, workflow = progress.state, progress.workflow
-    before = state.runs.get(place_of(node.node_id, scope))
-    run = 1 if before is None else before.run + 1
+    place = place_of(node.node_id, scope)
+    region = workflow.region_of(node)
+    entering = region is not None and len(scope) < region.depth
+    if place in state.rounds or (entering and region is not None and region.kind == "each"):
+        progress.look_at(node.node_id, scope)
+        return
+    run = _run_number(state, place, scope)
+    passes = node.disabled and region is not None and bool(region.body)
+    if region is not None and entering and not passes:
+        enter(progress, node, region, scope, run)
+        return
     inputs, edges = gather(state, workflow, node, scope)
     if not edges:
         _skip(progress, node, scope, run)
+        if region is not None and passes:
+            pass_by(progress, node, region, scope)
         return
     specification = node.specification
     if _goes_out(node, inputs) and dispatch(progress, node, scope, run, inputs, edges):
         return
-    view = RunView(state, workflow, scope, inputs, edges, progress.now)
+    _, where = gathered_by(workflow, node, scope)
+    view = RunView(state, workflow, scope, inputs, edges, progress.now, where)
     if node.disabled or specification.run is None:
         outcome = passed_through(node.outputs, inputs)
     else:
+        if specification.seeded:
+            seed = derived("seed", state.execution_id, node.node_id, scope, run)
+            inputs = Inputs(inputs.ports, inputs.connected, seed)
         outcome = _scrubbed(specification.run(node.prepared, inputs, view))
     finish(
         progress,
@@ -53,6 +74,19 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
         view,
         disabled=node.disabled,
     )
+    if region is not None and passes:
+        pass_by(progress, node, region, scope)
+
+
+def _run_number(state: Execution, place: str, scope: Scope) -> int:
+    """Return the number of a new run; the runs of a region that runs again count on from it."""
+    before = state.runs.get(place)
+    if before is not None:
+        return before.run + 1
+    if not scope:
+        return 1
+    around = state.rounds.get(place_of(scope[-1][0], scope[:-1]))
+    return 1 if around is None else around.run
 
 
 def _goes_out(node: Node, inputs: Inputs) -> bool:
@@ -81,7 +115,7 @@ def _skip(progress: Progress, node: Node, scope: Scope, run: int) -> None:
             node_id=node.node_id,
             scope=scope,
             run=run,
-            dead=tuple(edge.index for edge in workflow.out_edges(node)),
+            dead=tuple(edge.index for edge in workflow.leaving_edges(node)),
             step=state.steps + 1,
             cause=in_edges[0].index if in_edges else None,
             node_type=node.node_type,

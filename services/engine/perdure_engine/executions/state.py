@@ -16,6 +16,8 @@ from msgspec import Struct, field
 from perdure_contracts.engine import EffectClass, ErrorFacts, Length, Scope
 from perdure_contracts.message import Json
 
+from perdure_engine.definition.region import Kind
+
 Status: TypeAlias = Literal["NEW", "RUNNING", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
 """Where an execution stands; those of people and pauses come with them."""
 
@@ -27,11 +29,21 @@ Items: TypeAlias = Sequence[Any]
 
 
 class Live(Struct, frozen=True, gc=False):
-    """What a LIVE edge carries: items of a port of a run, only those of `picks` if it is set."""
+    """What a LIVE edge carries: items of a port of a run, only those of `picks` if it is set.
+
+    An edge that gathers the items of several runs has them in `parts`, and no source.
+    """
 
     source: str
     port: str
     picks: tuple[int, ...] | None = None
+    parts: "tuple[Live, ...]" = ()
+
+    def flat(self) -> "tuple[Live, ...]":
+        """Return the items' sources one after the other."""
+        if not self.parts:
+            return (self,)
+        return tuple(each for part in self.parts for each in part.flat())
 
 
 class Dispatch(Struct, frozen=True, gc=False):
@@ -75,8 +87,9 @@ class Dispatch(Struct, frozen=True, gc=False):
 class Run(Struct, frozen=True, gc=False):
     """A node run: the newest one at its place.
 
-    `inputs` are its LIVE in-edges, (edge index, input port); `ports` what it emitted, with
-    the items of ERROR connections on `error`. `attempt` counts the attempts so far.
+    `inputs` are its LIVE in-edges, (edge index, input port), in `inputs_scope` where it is
+    not that of the run; `ports` what it emitted, with the items of ERROR connections on
+    `error`, and those that go round on a loop's own port. `attempt` counts the attempts so far.
     """
 
     node_id: str
@@ -88,6 +101,49 @@ class Run(Struct, frozen=True, gc=False):
     ports: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
     started_at: datetime | None = None
     dispatch: Dispatch | None = None
+    inputs_scope: Scope | None = None
+
+    @property
+    def gathered_in(self) -> Scope:
+        """The scope of the in-edges."""
+        return self.scope if self.inputs_scope is None else self.inputs_scope
+
+
+class Rounds(Struct, frozen=True, gc=False):
+    """An open region: its iterations so far.
+
+    `pending` has, for each iteration under way, how many nodes and regions it must still see
+    to their ends, `failed` the nodes and errors of those that failed. `begun` counts the
+    iterations, `taken` the items that have gone round, of `items`; `left` are those that left
+    a LOOP.
+    """
+
+    node_id: str
+    scope: Scope
+    run: int
+    kind: Kind
+    size: int
+    items: int
+    begun: int = 0
+    taken: int = 0
+    pending: dict[int, int] = field(default_factory=dict[int, int])
+    failed: dict[int, tuple[str, ErrorFacts]] = field(
+        default_factory=dict[int, "tuple[str, ErrorFacts]"]
+    )
+    left: tuple[Live, ...] = ()
+
+    def iteration(self, k: int) -> Scope:
+        """Return the scope of an iteration."""
+        return (*self.scope, (self.node_id, k))
+
+
+class Over(Struct, frozen=True, gc=False):
+    """A region that has ended: how many iterations it had, and which of them failed."""
+
+    node_id: str
+    scope: Scope
+    iterations: int
+    failed: tuple[int, ...] = ()
 
 
 class Execution(Struct, gc=False):
@@ -97,7 +153,8 @@ class Execution(Struct, gc=False):
     scope: present is resolved, None is DEAD. `tokens` has the attempts under way and their
     places, `ready` places whose runs wait for the wake due at `yielded_at`, `overrides`
     places of nodes whose parameters a person changed when reviving the execution. `troubled`
-    says that recovery was told of a failure.
+    says that recovery was told of a failure. `rounds` has the open regions and `over` those
+    that have ended, by the place of their entry.
     """
 
     execution_id: str = ""
@@ -126,6 +183,8 @@ class Execution(Struct, gc=False):
     open: dict[str, None] = field(default_factory=dict[str, None])
     tokens: dict[str, str] = field(default_factory=dict[str, str])
     ready: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
+    rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
+    over: dict[str, Over] = field(default_factory=dict[str, Over])
 
     def scratch(self) -> "Execution":
         """Return a copy that can be changed without changing this one."""
@@ -135,10 +194,14 @@ class Execution(Struct, gc=False):
         copied.open = self.open.copy()
         copied.tokens = self.tokens.copy()
         copied.ready = self.ready.copy()
+        copied.rounds = self.rounds.copy()
+        copied.over = self.over.copy()
         return copied
 
     def items_of(self, live: Live) -> Items:
         """Return the items that a LIVE edge carries."""
+        if live.parts:
+            return [item for part in live.parts for item in self.items_of(part)]
         items = self.runs[live.source].ports[live.port]
         return items if live.picks is None else [items[place] for place in live.picks]
 

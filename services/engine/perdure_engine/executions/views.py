@@ -5,19 +5,40 @@ otherwise (`source`), and an input item is one that an edge carries from another
 item of any ancestor that belongs to an item is found by going back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from perdure_contracts.engine import Scope
 from perdure_contracts.message import Json
 
-from perdure_engine.definition import Node, Workflow
+from perdure_engine.definition import Edge, Node, Workflow
+from perdure_engine.definition.region import TOP
 from perdure_engine.expressions import NodeView
 from perdure_engine.expressions import Scope as ExpressionScope
 from perdure_engine.nodes.base import Inputs, Item
 
 from .state import Execution, Run, edge_key, place_of
+
+
+def gathered_by(workflow: Workflow, node: Node, scope: Scope) -> tuple[tuple[Edge, ...], Scope]:
+    """Return the in-edges that a run in `scope` reads, and the scope in which they resolved.
+
+    The entry of a bare cycle, and a node with `join: each`, run inside their own region: the
+    first iteration reads the edges from outside, a later one those that lead back.
+    """
+    if node.position not in workflow.inside:
+        return workflow.forward_edges(node), scope
+    region = workflow.region_of(node)
+    if region is None or len(scope) < region.depth:
+        return workflow.forward_edges(node), scope
+    outer, k = scope[:-1], scope[-1][1]
+    if region.kind == "each":
+        return workflow.forward_edges(node)[k : k + 1], outer
+    if k == 0:
+        return workflow.forward_edges(node), outer
+    back = tuple(workflow.edges[index] for index in region.back)
+    return back, (*outer, (node.node_id, k - 1))
 
 
 def gather(
@@ -26,8 +47,9 @@ def gather(
     """Return a node's LIVE input, by port in edge order, and the edges that carry it."""
     ports: dict[str, Sequence[Any]] = {}
     edges: list[tuple[int, str]] = []
-    for edge in workflow.in_edges(node):
-        live = state.edges.get(edge_key(edge.index, scope))
+    into, where = gathered_by(workflow, node, scope)
+    for edge in into:
+        live = state.edges.get(edge_key(edge.index, where))
         if live is None:
             continue
         edges.append((edge.index, edge.target_port))
@@ -41,7 +63,8 @@ class RunView:
     """The scopes of one run's input items: `view(index)`; made once for each run."""
 
     __slots__ = (
-        "_edges", "_inputs", "_json", "_now", "_others", "_scope", "_state", "_workflow",
+        "_edges", "_inputs", "_inputs_scope", "_json", "_now", "_others", "_scope", "_state",
+        "_workflow",
     )  # fmt: skip
 
     def __init__(
@@ -52,8 +75,13 @@ class RunView:
         inputs: Inputs,
         edges: tuple[tuple[int, str], ...],
         now: datetime,
+        inputs_scope: Scope | None = None,
     ) -> None:
-        """Take the run's input items and the LIVE in-edges, (edge index, port), they came by."""
+        """Take the run's input items and the LIVE in-edges, (edge index, port), they came by.
+
+        `inputs_scope` is the scope of those edges where it is not that of the run.
+        """
+        self._inputs_scope = scope if inputs_scope is None else inputs_scope
         self._state = state
         self._workflow = workflow
         self._scope = scope
@@ -130,23 +158,48 @@ class RunView:
         node = self._workflow.find(name)
         if node is None:
             return None
-        for depth in range(len(self._scope), -1, -1):
-            run = self._state.runs.get(place_of(node.node_id, self._scope[:depth]))
+        for scope in self._scopes_of(node):
+            run = self._state.runs.get(place_of(node.node_id, scope))
             if run is not None and run.status == "SUCCESS":
                 items: list[Json] = []
                 offsets: dict[str, int] = {}
                 for port, each in run.ports.items():
+                    if port in node.body_ports:
+                        continue
                     offsets[port] = len(items)
                     items.extend(item["json"] for item in each)
                 return run, items, offsets
         return None
+
+    def _scopes_of(self, node: Node) -> Iterator[Scope]:
+        """Return where a node's run may be, nearest first; of an ended region its last round."""
+        for depth in range(len(self._scope), -1, -1):
+            yield self._scope[:depth]
+        workflow, names = self._workflow, list[str]()
+        number = workflow.regions.runs_in[node.position]
+        while number != TOP:
+            region = workflow.regions.regions[number]
+            names.append(workflow.nodes[region.entry].node_id)
+            number = region.parent
+        names.reverse()
+        scope: Scope = ()
+        for depth, name in enumerate(names):
+            here = self._scope[: depth + 1]
+            if len(here) > depth and here[:depth] == scope and here[depth][0] == name:
+                scope = here
+                continue
+            over = self._state.over.get(place_of(name, scope))
+            if over is None or not over.iterations:
+                return
+            scope = (*scope, (name, over.iterations - 1))
+        yield scope
 
     def _pair(self, target: Run, index: int) -> tuple[str, int] | None:
         """Return port and place of the item of `target` from which an input item comes.
 
         An item of several origins pairs with the first of them that leads there.
         """
-        waiting = [(self._edges, self._scope, index)]
+        waiting = [(self._edges, self._inputs_scope, index)]
         while waiting:
             edges, scope, at = waiting.pop()
             origin = self._origin(edges, scope, at)
@@ -156,7 +209,7 @@ class RunView:
             if run is target:
                 return port, place
             before = reversed(_sources(run.ports[port][place], place))
-            waiting.extend((run.inputs, run.scope, source) for source in before)
+            waiting.extend((run.inputs, run.gathered_in, source) for source in before)
         return None
 
     def _origin(
@@ -166,13 +219,12 @@ class RunView:
         state = self._state
         for edge, _ in edges:
             live = state.edges.get(edge_key(edge, scope))
-            if live is None:
-                continue
-            run = state.runs[live.source]
-            count = len(run.ports[live.port]) if live.picks is None else len(live.picks)
-            if index < count:
-                return run, live.port, index if live.picks is None else live.picks[index]
-            index -= count
+            for part in () if live is None else live.flat():
+                run = state.runs[part.source]
+                count = len(run.ports[part.port]) if part.picks is None else len(part.picks)
+                if index < count:
+                    return run, part.port, index if part.picks is None else part.picks[index]
+                index -= count
         return None
 
 

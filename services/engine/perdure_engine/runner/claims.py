@@ -162,3 +162,12 @@ class MemoryClaims:
     async def forget(self) -> None:
         """See `Claims.forget`."""
         return
+
+    def cancel(self, token: str, execution_id: str) -> None:
+        """Stop an attempt as the engine does: a row of its own keeps it from beginning."""
+        self.leases.setdefault(token, _Lease(execution_id, "", 0.0)).canceled = True
+
+    def holder(self, token: str) -> tuple[str, float]:
+        """Return whose lease it is and until when; nobody's where there is none."""
+        lease = self.leases.get(token)
+        return (lease.runner, lease.until) if lease is not None else ("", 0.0)

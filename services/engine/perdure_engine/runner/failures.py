@@ -2,11 +2,21 @@
 
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from perdure_common.scrub import scrub_text
 from perdure_contracts.engine import EffectState, ErrorFacts
 
 MESSAGE_MAX = 1_000
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One item failed."""
+
+    error: ErrorFacts
+
+
 CAUSES_MAX = 5
 
 

@@ -133,7 +133,7 @@ def test_unknown_keys_come_with_the_nearest_known_one() -> None:
         ("FLOWW", "IF", "unknown_node_type"),
         ("AI_AGENT", "ANY", "node_type_not_supported"),
         ("HUMAN_IN_THE_LOOP", "APPROVAL", "node_type_not_supported"),
-        ("FLOW", "LOOP", "node_type_not_supported"),
+        ("FLOW", "RACE", "node_type_not_supported"),
         ("TRIGGER", "CRON", "node_type_not_supported"),
         ("FLOW", "SWICH", "unknown_node_subtype"),
     ],
@@ -176,16 +176,71 @@ def test_a_near_subtype_is_suggested() -> None:
             },
             "invalid_conditions",
         ),
-        ({"source_node_id": "label", "target_node_id": "bug"}, "cycle_not_supported"),
     ],
 )
 def test_connections_that_cannot_be_are_refused(connection: dict[str, Any], code: str) -> None:
     assert the_only(connected(**connection)).code == code
 
 
-def test_a_cycle_names_its_nodes() -> None:
-    problem = the_only(connected(source_node_id="label", target_node_id="bug"))
-    assert "bug, label" in problem.message
+def around(*connections: tuple[str, str], **loops: str) -> dict[str, Any]:
+    """Return a definition of a trigger `t`, plain nodes, and the LOOPs named."""
+    names = sorted({end.partition(".")[0] for each in connections for end in each} - {"t"})
+    nodes: list[dict[str, Any]] = [
+        {"node_id": "t", "node_type": "TRIGGER", "node_subtype": "MANUAL"}
+    ]
+    nodes += [
+        {"node_id": name, "node_type": "FLOW", "node_subtype": loops.get(name, "NOOP")}
+        for name in names
+    ]
+    made: list[dict[str, Any]] = []
+    for source, target in connections:
+        node_id, _, port = source.partition(".")
+        ends = {"source_node_id": node_id, "target_node_id": target}
+        made.append({**ends, "source_port": port or "main"})
+    return {"name": "round", "nodes": nodes, "connections": made}
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "told"),
+    [
+        (around(("t", "c"), ("a", "b"), ("b", "a")), "cycle_without_entry", "a, b"),
+        (
+            around(("t", "a"), ("t", "b"), ("a", "b"), ("b", "a")),
+            "cycle_with_entries",
+            "connections 0, 1",
+        ),
+        (
+            around(("t", "a"), ("a.loop", "b"), ("b", "a"), ("a.done", "c"), ("c", "a"), a="LOOP"),
+            "done_leads_back",
+            "a",
+        ),
+        (
+            around(("t", "a"), ("a", "b"), ("b.loop", "c"), ("c", "a"), b="LOOP"),
+            "loop_not_entry",
+            "b",
+        ),
+    ],
+)
+def test_a_cycle_that_cannot_be_run_is_named_with_its_places(
+    found: dict[str, Any], code: str, told: str
+) -> None:
+    problem = next(each for each in validate(found).problems if each.code == code)
+    assert told in problem.message
+    assert problem.severity == "error"
+
+
+def test_edges_that_leave_a_loop_and_loops_without_a_way_back_are_warned_of() -> None:
+    found = around(("t", "a"), ("a.loop", "b"), ("b", "c"), ("t", "c"), a="LOOP")
+    problems = validate(found).problems
+    assert {(each.code, each.severity) for each in problems} == {
+        ("no_way_back", "warning"), ("leaves_region", "warning"),
+    }  # fmt: skip
+
+
+def test_join_each_is_refused_where_inputs_are_told_apart() -> None:
+    found = around(("t", "a"), ("a.loop", "b"), ("b", "a"), a="LOOP")
+    found["nodes"][1]["join"] = "each"
+    assert the_only(found).code == "join_not_possible"
 
 
 def test_an_unknown_port_lists_the_valid_ones() -> None:
