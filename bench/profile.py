@@ -36,7 +36,7 @@ from perdure_contracts.message import NAMES
 from perdure_engine.app import service
 
 from bench import machine
-from bench.engine import inline
+from bench.engine import chain
 from bench.load import Load
 
 PARTITIONS = 8
@@ -109,7 +109,9 @@ class Engine:
 async def save_workflow(bootstrap: str, steps: int) -> str:
     """Send the definition of a chain and return its id."""
     workflow_id = str(uuid.uuid4())
-    message = SaveWorkflow(workflow_id=workflow_id, definition=inline(steps), saved_by="bench")
+    message = SaveWorkflow(
+        workflow_id=workflow_id, definition=chain(steps, "auto"), saved_by="bench"
+    )
     key = workflow_id.encode()
     headers = (
         ("ce_specversion", b"1.0"),
@@ -132,13 +134,13 @@ async def save_workflow(bootstrap: str, steps: int) -> str:
     return workflow_id
 
 
-async def fill(bootstrap: str, workflow_id: str, executions: int) -> None:
+def fill(bootstrap: str, workflow_id: str, executions: int) -> None:
     """Send the starts that the engine will find."""
     load = Load(bootstrap, PARTITIONS)
-    await load.begin()
+    load.begin()
     for _ in range(0, executions, 500):
-        await load.send(workflow_id, 500)
-    await load.end()
+        load.send(workflow_id, 500)
+    load.end()
 
 
 def sampler(folder: Path) -> subprocess.Popen[bytes]:
@@ -176,7 +178,7 @@ async def measure(addresses: Addresses, args: argparse.Namespace, folder: Path) 
     workflow_id = await save_workflow(addresses.kafka_bootstrap, args.steps)
     await engine.until(1)
     await engine.stop()
-    await fill(addresses.kafka_bootstrap, workflow_id, args.executions)
+    fill(addresses.kafka_bootstrap, workflow_id, args.executions)
     groups = {"engine": psutil.Process()}
     state = Embedded(folder / "servers").status()
     for name, server in (("PostgreSQL", state.postgres), ("Kafka", state.kafka)):

@@ -59,8 +59,8 @@ def start() -> Start:
     running = platform.find()
     assert running is not None
     try:
-        groups = machine.processes(running, os.getpid())
-        del groups["load"], groups["answering"]
+        groups = machine.processes(running)
+        del groups["load"]
         cpu_s = children_s() - before
         for name, process in groups.items():
             cpu_s += alive_s(process)

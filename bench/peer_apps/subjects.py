@@ -6,6 +6,7 @@ Each runs on a stack of its own that is removed before the next one starts.
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -279,7 +280,7 @@ def restate(*, few_partitions: bool) -> Generator[Peer]:
     """
     server, python = installing.restate_server(), installing.python_of("restate")
     folder = Path(tempfile.mkdtemp(prefix="perdure-bench-restate-"))
-    ingress, admin, fabric, service = (str(platform.free_port(0)) for _ in range(4))
+    ingress, admin, fabric, service = map(str, _free_ports(4))
     environ = {n: v for n, v in os.environ.items() if not n.startswith("RESTATE_")} | {
         "RESTATE_LISTEN_MODE": "tcp",
         "RESTATE_BIND_ADDRESS": f"127.0.0.1:{fabric}",
@@ -314,6 +315,15 @@ def restate(*, few_partitions: bool) -> Generator[Peer]:
             yield Peer(name, [load], groups, (64, 16, 256))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports on which nobody listens now."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def _register(
