@@ -21,6 +21,7 @@ from perdure_cli import (
     executions,
     platform,
     recovery,
+    restoring,
     running,
     status,
     workflows,
@@ -44,6 +45,7 @@ app.command()(running.trigger)
 app.command()(status.status)
 app.command()(checks.verify)
 app.command()(checks.replay)
+app.command()(restoring.fence)
 app.add_typer(workflows.app, name="workflow")
 app.add_typer(executions.app, name="executions")
 app.add_typer(recovery.app, name="recovery")

@@ -96,9 +96,7 @@ async def verified(settings: Settings, said: Callable[[str], None] = lambda text
 
 
 async def _journal_length(connection: Any, service: str) -> int:
-    count = await connection.fetchval(
-        f'SELECT coalesce(sum(next_seq - 1), 0)::bigint FROM "{service}".shard'
-    )
+    count = await connection.fetchval(f'SELECT count(*) FROM "{service}".journal')
     return int(count)
 
 

@@ -5,12 +5,15 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 (`perdure_common.shell`) does everything else.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from perdure_contracts.message import Envelope
+
+if TYPE_CHECKING:
+    from perdure_common.shell.ports import Bus
 
 S = TypeVar("S")  # state of one stream
 C = TypeVar("C")  # command
@@ -155,6 +158,15 @@ def hear_own(message: object, envelope: Envelope) -> object | None:
 
 
 @dataclass(frozen=True)
+class Restored:
+    """What a service may look at after a restore: its database, the topics, their partitions."""
+
+    url: str
+    bus: "Bus"
+    partitions: int
+
+
+@dataclass(frozen=True)
 class Service:
     """What the shell must know to run a service.
 
@@ -165,6 +177,8 @@ class Service:
     behind. Answers of type `by_token` are settled by the stream's state alone. `kept` tables
     are no projections: a replay leaves them alone. Messages for topics in `handed` may be
     dealt with in the process instead (`HandOver`): their reader must not count numbers.
+    `groups` are those of other processes that work on its tables. `after_restore` mends what
+    the service keeps beside the journal when its tables come from a backup, and says so.
     """
 
     name: str
@@ -176,6 +190,8 @@ class Service:
     by_token: tuple[type, ...] = ()
     kept: tuple[str, ...] = ()
     handed: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    after_restore: Callable[[Restored], Awaitable[str]] | None = None
     format: int = 1
 
     @property

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+from perdure_contracts.message import NAMES
+from perdure_contracts.shell import ShardRestored
 
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres import PostgresStore
@@ -64,8 +66,13 @@ async def contiguous(service: Service, url: str) -> list[Violation]:
             f"""
             SELECT s.id, s.next_seq, count(j.seq) AS rows, max(j.seq) AS last
               FROM {schema}.shard s LEFT JOIN {schema}.journal j ON j.shard = s.id
-             GROUP BY s.id, s.next_seq
-            HAVING count(j.seq) <> coalesce(max(j.seq), 0)
+              LEFT JOIN (
+                    SELECT shard, sum((data::json->>'last')::bigint
+                                      - (data::json->>'first')::bigint + 1) AS numbers
+                      FROM {schema}.journal WHERE type = '{NAMES[ShardRestored]}' GROUP BY shard
+                   ) skipped ON skipped.shard = s.id
+             GROUP BY s.id, s.next_seq, skipped.numbers
+            HAVING count(j.seq) + coalesce(skipped.numbers, 0) <> coalesce(max(j.seq), 0)
                 OR s.next_seq <> coalesce(max(j.seq), 0) + 1
             """
         )
@@ -110,6 +117,7 @@ async def published(
         # In this order: what was published by now must be there, and what is there then must
         # be in the journal after that, however much goes on meanwhile.
         marks, places = await _marks(service, url)
+        skipped = await _skipped(service, url)
         there = {place: await _numbers(bus, place) for place in places}
         for shard, published_seq in marks.items():
             made, _ = await remake.remake(Registry(service), store, shard, 0, partitions)
@@ -119,7 +127,11 @@ async def published(
             source = codec.source_of(service.name, shard)
             for place, numbers in known.items():
                 where = f"{place[0]}/{place[1]} from {source}"
-                read = there.get(place, {}).get(source, [])
+                read = [
+                    n
+                    for n in there.get(place, {}).get(source, [])
+                    if not any(n >> codec.FAN_OUT_BITS in each for each in skipped.get(shard, ()))
+                ]
                 if place[0] in service.handed:
                     # Some never come, and after a crash one may come behind later ones.
                     found.extend(_strange(where, read, set(numbers)))
@@ -129,6 +141,20 @@ async def published(
         await bus.close()
         await store.close()
     return found[:VIOLATIONS_MAX]
+
+
+async def _skipped(service: Service, url: str) -> dict[str, list[range]]:
+    """Return the numbers that each shard gave out before a restore, and does not know any more."""
+    async with connected(url) as connection:
+        rows = await connection.fetch(
+            f"SELECT shard, data FROM {quoted(service.name)}.journal WHERE type = $1",
+            NAMES[ShardRestored],
+        )
+    found: dict[str, list[range]] = {}
+    for row in rows:
+        event: ShardRestored = codec.decode_body(NAMES[ShardRestored], row["data"])
+        found.setdefault(str(row["shard"]), []).append(range(event.first, event.last + 1))
+    return found
 
 
 async def _marks(service: Service, url: str) -> tuple[dict[str, int], list[TopicPartition]]:

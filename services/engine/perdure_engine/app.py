@@ -16,6 +16,8 @@ from .hear import hear
 from .runner.clients import Clients
 from .runner.here import Here
 from .runner.perform import Tools, perform
+from .runner.restore import claims_again
+from .runner.work import GROUP
 from .workflows.decider import decider as definitions
 
 VERDICT_WAIT_S = 10.0
@@ -35,6 +37,8 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
         by_token=(NodeResult,),
         kept=("node_claims",),
         handed=(TASKS,),
+        groups=(GROUP,),
+        after_restore=claims_again,
     )
 
 

@@ -30,6 +30,7 @@ from perdure_contracts.recovery import (
     PatternTaught,
     RedriveDeadLetter,
     SetMode,
+    VerdictRepeated,
 )
 
 from . import letters, modes, patterns
@@ -54,7 +55,9 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         AttemptSucceeded,
         AttemptFailed,
         EpisodeClosed,
+        VerdictRepeated,
     ),
+    state_version=2,
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,

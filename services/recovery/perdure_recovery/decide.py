@@ -25,6 +25,7 @@ from perdure_contracts.recovery import (
     NoteGivenUp,
     PatternFacts,
     RecoveryMode,
+    VerdictRepeated,
 )
 
 from .classify import Classification, classify
@@ -83,6 +84,8 @@ def _failure(
     known = state.episodes.get(key)
     open_attempt = known.failure.attempt if known and known.failure.run == command.run else None
     again = duplicate(command.failure_id, state.decided, command.attempt, open_attempt)
+    if command.failure_id in state.decided and _still_asked(command, now):
+        return (_repeated(state, command, now),)
     if again is not None:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
     command = _dated(command, now)
@@ -107,6 +110,27 @@ def _failure(
     )
     decision = _judged(state, command, plan, facts, now, number=retried + 1)
     return (*before, noted, *_decided(command, noted, decision, now))
+
+
+def _still_asked(command: NoteFailure, now: datetime) -> bool:
+    """Return whether the engine waits for a verdict: in vain, if it was given before."""
+    until = command.verdict_until
+    return command.asked and (until is None or now < parsed(until))
+
+
+def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictRepeated:
+    """Return the verdict of before for a failure that the engine tells again.
+
+    A message is heard once, so this is a failure that happened again: to an engine that was
+    restored from a backup and makes the same attempts under the same ids.
+    """
+    return VerdictRepeated(
+        failure_id=command.failure_id,
+        execution_id=command.execution_id,
+        node_id=command.node_id,
+        verdict="retry" if command.failure_id in state.retried else "give_up",
+        repeated_at=written(now),
+    )
 
 
 def _dated(command: NoteFailure, now: datetime) -> NoteFailure:

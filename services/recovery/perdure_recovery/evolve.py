@@ -12,6 +12,7 @@ from perdure_contracts.recovery import (
     EpisodeClosed,
     ExecutionEvent,
     FailureNoted,
+    VerdictRepeated,
 )
 
 from .instants import parsed
@@ -36,6 +37,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return _with(state, key, replace(episode, attempt=None))
         case EpisodeClosed(episode_id=episode_id):
             return replace(state, episodes=_without(state.episodes, episode_id))
+        case VerdictRepeated():
+            return state
         case _:
             assert_never(event)
 
@@ -71,6 +74,7 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
     day = day_of(ordered_at)
     state = replace(
         state,
+        retried=state.retried | {event.failure_id},
         tried={**state.tried, key: state.tried.get(key, 0) + 1},
         day=day,
         tried_today=state.tried_today + 1 if state.day == day else 1,

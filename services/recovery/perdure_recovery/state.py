@@ -53,13 +53,15 @@ class Episode:
 class Execution:
     """The open episodes of an execution, and what the guard rails count.
 
-    `episodes` are keyed by node and scope; `decided` has the failures that were decided;
+    `episodes` are keyed by node and scope; `decided` has the failures that were decided, and
+    `retried` those of them for which the engine was told to try again;
     `tried` counts automatic attempts by node and scope over all runs, `tried_today` those
     of the whole execution on the UTC day `day`.
     """
 
     episodes: Mapping[str, Episode] = field(default_factory=dict[str, Episode])
     decided: frozenset[str] = frozenset()
+    retried: frozenset[str] = frozenset()
     tried: Mapping[str, int] = field(default_factory=dict[str, int])
     day: str = ""
     tried_today: int = 0

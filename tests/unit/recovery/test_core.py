@@ -54,8 +54,21 @@ def test_a_lasting_failure_goes_to_a_person_at_once() -> None:
 def test_a_failure_heard_twice_is_decided_once() -> None:
     story = Story()
     story.hears(failed())
-    assert story.hears(failed()) == []
+    assert story.hears(replace(failed(), verdict_until=at(NOW - timedelta(days=1)))) == []
     assert story.verdicts() == ["retry"]
+
+
+def test_an_engine_that_waits_again_after_a_restore_gets_the_verdict_of_before_again() -> None:
+    story = Story()
+    for n in range(1, NODE_ATTEMPTS_MAX + 3):
+        story.hears(failed(f"f{n}", attempt=n))
+    told = story.verdicts()
+    assert {"retry", "give_up"} == set(told)
+    tried = story.state.tried
+    for n in range(1, len(told) + 1):
+        assert kinds(story.hears(failed(f"f{n}", attempt=n))) == ["VerdictRepeated"]
+    assert story.verdicts() == [*told, *told]
+    assert story.state.tried == tried, "no attempt is counted twice"
 
 
 def test_an_older_failure_of_a_node_that_is_being_retried_changes_nothing() -> None:

@@ -265,7 +265,7 @@ class Shard:
         self.heard.update(commit.heard)
         self.sent.update(commit.sent)
         self._absorb_wakes(commit.wakes)
-        for message in commit.parked:
+        for message in (each for each in commit.parked if each.n > GOING):
             self.parked[message.stream] = max(self.parked.get(message.stream, 0), message.n)
         for stream, n in commit.unparked:
             if n >= self.parked.get(stream, n + 1):
