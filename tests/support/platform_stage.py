@@ -146,8 +146,13 @@ class Stage:
 
     # Processes ------------------------------------------------------------------------
 
-    def begin(self, name: str, fault: str = "") -> None:
-        """Start a service; `fault` is what is to happen to it, as `PERDURE_FAULT` says it."""
+    def begin(self, name: str, fault: str = "", *, beside: str = "") -> None:
+        """Start a service; `fault` is what is to happen to it, as `PERDURE_FAULT` says it.
+
+        `beside` names a second process of a service that runs already.
+        """
+        key = beside or name
+        self.ports.setdefault(key, _free_port())
         env = {key: value for key, value in os.environ.items() if not key.startswith("PERDURE_")}
         env |= {
             "PERDURE_DATABASE_URL": self.ground.database_url,
@@ -155,15 +160,15 @@ class Stage:
             "PERDURE_TOPIC_PREFIX": self.ground.prefix,
             "PERDURE_PARTITIONS": str(PARTITIONS),
             "PERDURE_HTTP_ALLOW": ",".join(self.allow),
-            f"PERDURE_{name.upper()}_PORT": str(self.ports[name]),
+            f"PERDURE_{name.upper()}_PORT": str(self.ports[key]),
             "PERDURE_FAULT": fault,
             **self.settings,
         }
         if self.zygote is not None:
-            self.processes[name] = self.zygote.begin(MODULES[name], env, self.log_of(name))
+            self.processes[key] = self.zygote.begin(MODULES[name], env, self.log_of(key))
             return
-        with self.log_of(name).open("ab") as log:
-            self.processes[name] = subprocess.Popen(
+        with self.log_of(key).open("ab") as log:
+            self.processes[key] = subprocess.Popen(
                 [sys.executable, "-m", MODULES[name]],
                 env=env,
                 stdin=subprocess.DEVNULL,
