@@ -84,9 +84,10 @@ def _failure(
     known = state.episodes.get(key)
     open_attempt = known.failure.attempt if known and known.failure.run == command.run else None
     again = duplicate(command.failure_id, state.decided, command.attempt, open_attempt)
-    if command.failure_id in state.decided and _still_asked(command, now):
+    asked_again = command.failure_id in state.decided and _still_asked(command, now)
+    if asked_again and command.failure_id in state.told:
         return (_repeated(state, command, now),)
-    if again is not None:
+    if again is not None and not asked_again:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
     command = _dated(command, now)
     before = ended_by(known, command, now) if known else ()
@@ -109,7 +110,8 @@ def _failure(
         )
     )
     decision = _judged(state, command, plan, facts, now, number=retried + 1)
-    return (*before, noted, *_decided(command, noted, decision, now))
+    twice = (written(now),) if asked_again else ()
+    return (*before, noted, *_decided(command, noted, decision, now, twice))
 
 
 def _still_asked(command: NoteFailure, now: datetime) -> bool:
@@ -128,7 +130,7 @@ def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictR
         failure_id=command.failure_id,
         execution_id=command.execution_id,
         node_id=command.node_id,
-        verdict="retry" if command.failure_id in state.retried else "give_up",
+        verdict=state.told[command.failure_id],
         repeated_at=written(now),
     )
 
@@ -232,10 +234,15 @@ def _judged(
 
 
 def _decided(
-    command: NoteFailure, noted: FailureNoted, decision: _Decision, now: datetime
+    command: NoteFailure,
+    noted: FailureNoted,
+    decision: _Decision,
+    now: datetime,
+    again: tuple[str, ...] = (),
 ) -> tuple[ExecutionEvent, ...]:
+    """Return the decision as an event; `again` tells a second decision on a failure apart."""
     plan, number = decision.plan, decision.number
-    attempt_id = derived("attempt", command.failure_id, number)
+    attempt_id = derived("attempt", command.failure_id, number, *again)
     against = decision.reason if decision.rail not in (None, "rules") else None
     explanation = explain_decision(noted, plan, number, against, doubtful=decision.doubtful)
     if decision.rail is None:
