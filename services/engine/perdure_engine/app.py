@@ -15,7 +15,9 @@ from .hear import hear
 from .promises import Judge
 from .runner.here import Here
 from .runner.perform import at_once, perform
+from .runner.restore import claims_again
 from .runner.tools import tools_of
+from .runner.work import GROUP
 from .specifications import fill_at_start
 from .workflows.decider import decider as definitions
 
@@ -37,6 +39,8 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
         kept=("node_claims", "node_specifications"),
         handed=(TASKS,),
         judge=Judge,
+        groups=(GROUP,),
+        after_restore=claims_again,
     )
 
 

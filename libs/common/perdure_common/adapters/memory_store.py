@@ -335,7 +335,9 @@ class MemoryStore:
     def _write_parked(self, shard: _Shard, commit: ShardCommit) -> None:
         for message in commit.parked:
             self._parked.setdefault(message.stream, {})[message.n] = message.raw
-            shard.parked[message.stream] = max(message.n, shard.parked.get(message.stream, 0))
+            if message.n > 0:  # below are marks, which another shard may set
+                n = max(message.n, shard.parked.get(message.stream, 0))
+                shard.parked[message.stream] = n
         for stream, n in commit.unparked:
             self._parked.get(stream, {}).pop(n, None)
         for stream, _ in commit.unparked:
