@@ -16,6 +16,7 @@ from perdure_common.settings import Settings
 from rich.markup import escape
 
 from perdure_cli import platform, promises
+from perdure_cli.bring_up import prepare
 from perdure_cli.checks import unreachable
 from perdure_cli.client import Client
 from perdure_cli.errors import CommandError
@@ -82,7 +83,7 @@ async def _servers() -> AsyncGenerator[Settings]:
     embedded = Embedded(platform.home())
     addresses = await asyncio.to_thread(embedded.start)
     try:
-        await platform.prepare(addresses)
+        await prepare(addresses)
         here = platform.Running(0, 0.0, addresses.database_url, addresses.kafka_bootstrap, {})
         yield Client(here).settings
     finally:

@@ -58,7 +58,8 @@ async def published(
 ) -> Findings:
     """Check every place that the service has sent to. `marks` were read before.
 
-    Messages under `unused` numbers of a shard left before a restore. Without `complete` nothing is missed: what Kafka has lost may not be sent again yet.
+    Messages under `unused` numbers of a shard left before a restore. Without `complete`
+    nothing is missed: what Kafka has lost may not be sent again yet.
     """
     found = Findings()
     places = sorted({place for mark in marks for place in mark.sent})
