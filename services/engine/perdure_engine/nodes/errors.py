@@ -1,9 +1,9 @@
 """What becomes of failed items: typed data errors, and the three error modes (rules 10 to 13)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import cast
 
+from msgspec import Struct, field
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
 
@@ -12,8 +12,7 @@ from perdure_engine.expressions import ExpressionError
 from .base import ERROR, ErrorMode, Inputs, Item, Outcome, paired
 
 
-@dataclass(frozen=True, slots=True)
-class Arranged:
+class Arranged(Struct, frozen=True, gc=False):
     """What leaves a run once its error mode was applied.
 
     `ports` has what MAIN, SUCCESS and CONDITIONAL connections read, `errors` the error items
