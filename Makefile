@@ -40,6 +40,7 @@ check: $(READY) ## check style, types, imports, generated files and house rules
 	@$(BIN)/basedpyright --level error
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m perdure_contracts.schemas --check schemas
+	@$(BIN)/python -m perdure_engine.documents --check .
 	@$(BIN)/python -m pytest -q tests/tidy
 
 fix: $(READY) ## repair what the style checks can repair
@@ -49,8 +50,9 @@ fix: $(READY) ## repair what the style checks can repair
 bench: $(READY) ## run the benchmarks (NAME=engine for one, QUICK=1 for a short look)
 	@$(BIN)/python -m bench $(NAME)
 
-schemas: $(READY) ## generate schemas/ from the contracts
+schemas: $(READY) ## generate schemas/ and docs/nodes.md from the contracts and the nodes
 	@$(BIN)/python -m perdure_contracts.schemas schemas
+	@$(BIN)/python -m perdure_engine.documents .
 
 migrate: $(READY) ## bring the database to the newest schema
 	@$(BIN)/perdure migrate

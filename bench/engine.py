@@ -164,7 +164,7 @@ def measure(running: platform.Running) -> dict[str, Any]:
     return measuring.found | {"failed": load.failed}
 
 
-def result_of(found: dict[str, Any], up_s: float) -> dict[str, float]:
+def result_of(found: dict[str, Any]) -> dict[str, float]:
     """Return the keys of the result."""
     result = {
         "dispatched_steps_per_s": found["dispatched3_steps_per_s"],
@@ -179,7 +179,6 @@ def result_of(found: dict[str, Any], up_s: float) -> dict[str, float]:
         "wal_bytes_per_step": found["dispatched3_wal"],
         "rss_mb": sum(found["memory"].values()),
         "journal_ratio": found["journal"].ratio,
-        "up_s": up_s,
     }
     if not QUICK:
         result["inline10_steps_per_s"] = found["inline10_steps_per_s"]
@@ -236,7 +235,6 @@ MEANING = {
     "wal_bytes_per_step": "PostgreSQL's log for a dispatched step, the execution's share included",
     "rss_mb": "MiB, PSS of all processes and servers, idle after the start",
     "journal_ratio": journal.MEANING["journal_ratio"],
-    "up_s": "seconds of `perdure up --detach` in an empty folder, database made anew",
     "inline10_steps_per_s": "steps/s at saturation, chains of 10 inline steps",
     "inline3_at2000_p50_ms": "start to completed event at 2,000 executions/s of 3 inline steps; "
     "seconds mean that the machine does not keep up with that rate",
@@ -249,13 +247,11 @@ MEANING = {
 def main() -> int:
     """Run the benchmark; the exit code is 0 if every execution succeeded."""
     before = machine.about()
-    began = time.perf_counter()
     with stack.whole() as running:
-        up_s = time.perf_counter() - began
         time.sleep(1.0)
         found = measure(running)
         found["journal"] = journal.measured(running.database_url, MEASURE_S)
-    result = result_of(found, up_s)
+    result = result_of(found)
     show(found, result, before)
     print("RESULT", json.dumps(result))
     return 1 if found["failed"] else 0

@@ -26,7 +26,9 @@ def processes(running: platform.Running) -> dict[str, psutil.Process]:
     for child in psutil.Process(running.pid).children():
         words = child.cmdline()
         module = words[words.index("-m") + 1] if "-m" in words else child.name()
-        name = "runner" if ".runner." in module else module.removeprefix("perdure_")
+        if module.startswith("perdure_cli"):  # forked from the supervisor: it has its name alone
+            module = child.name()
+        name = "runner" if "runner" in module else module.removeprefix("perdure_")
         found[name.partition(".")[0]] = child
     state = Embedded(platform.home()).status()
     found["keeper"] = psutil.Process(state.keeper_pid)

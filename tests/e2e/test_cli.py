@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from command_line import Said, perdure
 from definitions_for_tests import chain, edge, node, request
 from outside_world import World
 from platform_stage import PARTITIONS, Stage
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -106,6 +109,57 @@ async def test_applying_a_file_again_makes_a_version_only_if_it_changed(
     assert (same["version"], same["is_new"]) == (1, False)
     assert (changed["version"], changed["is_new"]) == (2, True)
     assert first["workflow_id"] == changed["workflow_id"]
+
+
+async def test_what_differs_between_versions_and_from_a_file_is_said(
+    stage: Stage, tmp_path: Path
+) -> None:
+    definition = doubling(named("differs"))
+    path = written(tmp_path, definition)
+    await typed(stage, "workflow", "apply", path)
+    same = await typed(stage, "workflow", "diff", path)
+    assert (same.code, "nothing differs" in same.out) == (0, True)
+    definition["nodes"][1]["parameters"]["values"]["twice"] = "{{ $json.n + $json.n }}"
+    written(tmp_path, definition)
+    changed = await typed(stage, "workflow", "diff", path)
+    assert changed.code == 1
+    assert "~ nodes[double].parameters.values.twice:" in changed.out
+    await typed(stage, "workflow", "apply", path)
+    told = await typed(stage, "workflow", "diff", definition["name"], "--json")
+    assert told.code == 1
+    assert (told.json["from"], told.json["to"]) == (1, 2)
+    assert [each["path"] for each in told.json["changes"]] == [
+        "nodes[double].parameters.values.twice"
+    ]
+    unknown = await typed(stage, "workflow", "diff", path, "--from", 9, "--json")
+    assert (unknown.code, unknown.json["error"]["code"]) == (2, "unknown_version")
+
+
+async def test_what_is_printed_of_executions_is_as_the_schema_says(
+    stage: Stage, world: World, tmp_path: Path
+) -> None:
+    schema = json.loads((SCHEMAS / "shown" / "execution.json").read_text(encoding="utf-8"))
+    validator: Any = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    handled = request("call", world.url("/status/404")) | {
+        "error_handling": "CONTINUE_REGULAR_OUTPUT_ON_ERROR"
+    }
+    stop = node("stop", "FLOW.STOP_AND_ERROR", message="no")
+    shown: Any = None
+    for definition in (
+        doubling(named("good")),
+        chain(named("stops"), stop, node("never", "FLOW.NOOP")),
+        chain(named("refused"), request("call", world.url("/status/404"))),
+        chain(named("handled"), handled),
+        chain(named("flaky"), request("call", world.url("/flaky/1"))),
+    ):
+        path = written(tmp_path, definition)
+        ran = (await typed(stage, "run", path, "--input", '{"n": 1}', "--json")).json
+        shown = (await typed(stage, "executions", "show", ran["execution_id"], "--json")).json
+        assert shown == ran
+        faults = [error.message for error in validator.iter_errors(shown)]
+        assert faults == [], definition["name"]
+    assert not validator.is_valid({**shown, "nodes": [{"node_id": "n"}]})
 
 
 async def test_a_workflow_is_deployed_shown_run_by_name_and_undeployed(

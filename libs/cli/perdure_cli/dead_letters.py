@@ -1,6 +1,6 @@
 """`perdure dead-letters`: records that could not be applied, until a person settles them."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from perdure_contracts.recovery import RedriveDeadLetter
@@ -9,9 +9,9 @@ from rich.markup import escape
 from perdure_cli import platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.errors import CommandError
+from perdure_cli.listing import Limit, column, fetched, print_rows
 from perdure_cli.output import (
     AsJson,
-    Limit,
     ago,
     clock,
     console,
@@ -41,30 +41,22 @@ def list_(
             code="unknown_status",
         )
 
-    async def work() -> list[Row]:
-        equal: dict[str, Any] = {} if status == "all" else {"status": status}
-        async with Client(platform.require()) as client:
-            return await client.rows("recovery", "dead_letters", most=limit, **equal)
-
-    rows = wait_for(work())
-    if as_json:
-        show(rows)
-        return
-    print_table(
-        ("dead letter", "service", "event", "from", "when", "status", "error"),
+    rows = fetched("recovery", "dead_letters", limit, status=None if status == "all" else status)
+    print_rows(
+        rows,
         (
-            (
-                row["id"],
-                row["service"],
-                row["event_type"],
-                short(row["source"], 30),
-                ago(row["created_at"]),
-                row["status"],
-                short(row["error"], 80),
-            )
-            for row in rows
+            ("dead letter", column("id")),
+            ("service", column("service")),
+            ("event", column("event_type")),
+            ("from", lambda row: short(row["source"], 30)),
+            ("when", lambda row: ago(row["created_at"])),
+            ("status", column("status")),
+            ("error", lambda row: short(row["error"], 80)),
         ),
-        "no dead letter waits" if status == "waiting" else "there are no dead letters like that",
+        empty="no dead letter waits"
+        if status == "waiting"
+        else "there are no dead letters like that",
+        as_json=as_json,
     )
 
 

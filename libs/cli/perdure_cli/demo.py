@@ -21,11 +21,13 @@ from typing import Any
 import httpx
 import psutil
 from perdure_common.embedded.lifeline import tied
+from perdure_common.embedded.ports import Ports
 from perdure_common.outbound import AllowList
 from perdure_contracts.publish import Publisher
 from rich.markup import escape
 
 from perdure_cli import deploying, platform, promises
+from perdure_cli.bring_up import Platform
 from perdure_cli.client import Client, Row, Sent
 from perdure_cli.demo_stage import DemoLive, DemoPlain, ticket_of
 from perdure_cli.deploying import Loaded
@@ -88,15 +90,23 @@ def demo() -> None:
     """Run the demonstration: events, a service that fails, recovery, and a summary."""
     folder = example()
     console.print("[bold]perdure[/bold]  new GitHub issues become tickets, whatever fails\n")
-    wait_for(_demo(folder))
-
-
-async def _demo(folder: Path) -> None:
-    port = platform.free_port(PORT)
+    ports = Ports()
+    port = ports.claim(PORT)
     running = platform.find()
     if running is not None:
         _check_allowed(running, port)
-    async with _tickets(folder, port), _platform(running, port) as there:
+        wait_for(_demo(folder, port, running))
+    else:
+        allowed = os.environ.get(ALLOW, "").split()
+        os.environ[ALLOW] = " ".join([*allowed, f"127.0.0.1:{port}"])
+        own = Platform()
+        own.begin()
+        wait_for(_demo(folder, port, own))
+    ports.release()
+
+
+async def _demo(folder: Path, port: int, where: platform.Running | Platform) -> None:
+    async with _tickets(folder, port), _platform(where) as there:
         shown = await _show(folder, there, port)
         await _tell(shown, there)
     console.print()
@@ -155,25 +165,26 @@ async def _tickets(folder: Path, port: int) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def _platform(
-    running: platform.Running | None, port: int
-) -> AsyncGenerator[platform.Running]:
+async def _platform(where: platform.Running | Platform) -> AsyncGenerator[platform.Running]:
     """Use the platform that runs, or run one for as long as the block lasts.
 
     Raises:
         CommandError: It does not start, or ends before the block does.
     """
-    if running is not None:
+    if isinstance(where, platform.Running):
         console.print("[dim]using the platform that runs here[/dim]")
-        yield running
+        yield where
         return
-    os.environ[ALLOW] = " ".join([*os.environ.get(ALLOW, "").split(), f"127.0.0.1:{port}"])
+    own = where
     began = time.monotonic()
     ready: asyncio.Future[platform.Running] = asyncio.get_running_loop().create_future()
     with console.status("starting …") as spinner:
-        own = platform.Platform(
-            on_ready=ready.set_result, said=lambda text: spinner.update(f"{escape(text)} …")
-        )
+        own.on_ready = ready.set_result
+
+        def said(text: str) -> None:
+            spinner.update(f"{escape(text)} …")
+
+        own.said = said
         task = asyncio.create_task(own.run())
         await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
     try:

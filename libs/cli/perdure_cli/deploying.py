@@ -94,7 +94,8 @@ def problem_line(place: str, problem: Mapping[str, Any]) -> str:
 def refusal(loaded: Loaded, problems: Iterable[Row]) -> CommandError | None:
     """Print the problems of a file; return why it is refused, None if it is not."""
     count = 0
-    for problem in problems:
+    listed = list(problems)
+    for problem in listed:
         error = problem["severity"] == "error"
         count += error
         mark = "[red]error[/red]  " if error else "[yellow]warning[/yellow]"
@@ -106,6 +107,7 @@ def refusal(loaded: Loaded, problems: Iterable[Row]) -> CommandError | None:
         f"{loaded.path} is refused for {what}; nothing was applied",
         exit_code=2,
         code="invalid_definition",
+        more={"file": str(loaded.path), "problems": listed},
     )
 
 
@@ -209,8 +211,27 @@ async def deploy(client: Client, version: Row, definition: Any) -> bool:
     return bool(answer.events)
 
 
-async def find(client: Client, name: str) -> Row:
-    """Return the row of the workflow with this id or name.
+async def frozen(client: Client, workflow: Row, version: int) -> Row:
+    """Return a frozen version of a workflow, with its definition.
+
+    Raises:
+        CommandError: There is no such version.
+    """
+    rows = await client.rows(
+        "engine", "workflow_versions", most=1, workflow_id=workflow["id"], version=str(version)
+    )
+    if not rows:
+        raise CommandError(
+            f"{workflow['name']} has no version {version}; the newest is "
+            f"{workflow['newest_version']}",
+            exit_code=2,
+            code="unknown_version",
+        )
+    return rows[0]
+
+
+async def find(client: Client, name: str, *, called: str = "") -> Row:
+    """Return the row of the workflow with this id or name; `called` is what to call it to people.
 
     Raises:
         CommandError: There is none, or there are several of that name.
@@ -222,8 +243,8 @@ async def find(client: Client, name: str) -> Row:
         rows = await client.rows("engine", "workflows", most=10, name=name)
     if not rows:
         raise CommandError(
-            f"there is no workflow {name!r}; `perdure workflow list` shows those there are, "
-            "`perdure workflow apply FILE` makes one",
+            f"there is no workflow {called or name!r}; `perdure workflow list` shows those there "
+            "are, `perdure workflow apply FILE` makes one",
             exit_code=2,
             code="unknown_workflow",
         )

@@ -12,9 +12,9 @@ from perdure_cli import deploying, pictures, platform
 from perdure_cli.client import Client, Row, told, user
 from perdure_cli.errors import CommandError
 from perdure_cli.follow import drawn, follow, said, stage_for, took
+from perdure_cli.listing import Limit, Statuses
 from perdure_cli.output import (
     AsJson,
-    Limit,
     ago,
     clock,
     console,
@@ -64,9 +64,7 @@ def _message(error: Row) -> str:
 
 @app.command(name="list")
 def list_(
-    status: Annotated[
-        list[str] | None, typer.Option("--status", help="Only these; may be repeated.")
-    ] = None,
+    status: Statuses = None,
     workflow: Annotated[str | None, typer.Option(help="Only this workflow's (name or id).")] = None,
     limit: Limit = 20,
     as_json: AsJson = False,

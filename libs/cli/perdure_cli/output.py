@@ -27,7 +27,6 @@ console = Console(
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="At most so many.")]
 
 COLOURS: Mapping[str, str] = {
     "SUCCESS": "green",

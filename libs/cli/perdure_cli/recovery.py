@@ -1,6 +1,6 @@
 """`perdure recovery`: what fails, what was tried, why, and how much recovery may do."""
 
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 from perdure_common.settings import DEFAULT_WORKSPACE
@@ -10,13 +10,12 @@ from rich.markup import escape
 from perdure_cli import platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.errors import CommandError
+from perdure_cli.listing import Limit, Statuses, column, fetched, print_rows
 from perdure_cli.output import (
     AsJson,
-    Limit,
     ago,
     clock,
     console,
-    print_table,
     say,
     short,
     show,
@@ -27,6 +26,9 @@ app = typer.Typer(help="Recovery: patterns, attempts, explanations, modes.", no_
 
 EVERYWHERE = "*"
 """The workspace that stands for all of them: its mode binds every other one."""
+
+PASSES = {True: "by itself", False: "no", None: "unknown"}
+"""Whether a failure passes, in words."""
 
 TEXTS = (
     ("what failed", "failure_summary"),
@@ -42,73 +44,46 @@ TEXTS = (
 @app.command()
 def patterns(limit: Limit = 20, as_json: AsJson = False) -> None:
     """List what fails the same way, the newest first: how often, and whether it passes."""
-
-    async def work() -> list[Row]:
-        async with Client(platform.require()) as client:
-            return await client.rows("recovery", "failure_patterns", most=limit)
-
-    rows = wait_for(work())
-    if as_json:
-        show(rows)
-        return
-    print_table(
-        ("signature", "type", "dependency", "seen", "last", "passes", "message"),
+    print_rows(
+        fetched("recovery", "failure_patterns", limit),
         (
-            (
-                row["pattern_signature"],
-                row["failure_type"],
-                row["dependency"],
-                row["occurrence_count"],
-                ago(row["last_detected_at"]),
-                {True: "by itself", False: "no", None: "unknown"}[row["is_transient"]],
-                short(row["error_message"]),
-            )
-            for row in rows
+            ("signature", column("pattern_signature")),
+            ("type", column("failure_type")),
+            ("dependency", column("dependency")),
+            ("seen", column("occurrence_count")),
+            ("last", lambda row: ago(row["last_detected_at"])),
+            ("passes", lambda row: PASSES[row["is_transient"]]),
+            ("message", lambda row: short(row["error_message"])),
         ),
-        "nothing has failed",
+        empty="nothing has failed",
+        as_json=as_json,
     )
 
 
 @app.command()
 def attempts(
     execution: Annotated[str | None, typer.Option(help="Only this execution's.")] = None,
-    status: Annotated[
-        list[str] | None, typer.Option("--status", help="Only these; may be repeated.")
-    ] = None,
+    status: Statuses = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """List recovery's decisions, the newest first, refused ones too."""
-
-    async def work() -> list[Row]:
-        equal: dict[str, Any] = {}
-        if execution is not None:
-            equal["execution_id"] = execution
-        if status:
-            equal["status"] = status
-        async with Client(platform.require()) as client:
-            return await client.rows("recovery", "recovery_attempts", most=limit, **equal)
-
-    rows = wait_for(work())
-    if as_json:
-        show(rows)
-        return
-    print_table(
-        ("attempt", "execution", "node", "strategy", "status", "outcome", "when", "reason"),
-        (
-            (
-                row["id"],
-                row["execution_id"],
-                row["node_id"],
-                row["recovery_strategy"],
-                row["status"],
-                row["recovery_outcome"],
-                ago(row["started_at"]),
-                short(row["recovery_reason"]),
-            )
-            for row in rows
+    print_rows(
+        fetched(
+            "recovery", "recovery_attempts", limit, execution_id=execution, status=status or None
         ),
-        "recovery has not decided anything like that",
+        (
+            ("attempt", column("id")),
+            ("execution", column("execution_id")),
+            ("node", column("node_id")),
+            ("strategy", column("recovery_strategy")),
+            ("status", column("status")),
+            ("outcome", column("recovery_outcome")),
+            ("when", lambda row: ago(row["started_at"])),
+            ("reason", lambda row: short(row["recovery_reason"])),
+        ),
+        empty="recovery has not decided anything like that",
+        as_json=as_json,
     )
 
 
@@ -150,9 +125,9 @@ def explain(
             f"[dim]{row['recovery_strategy']}, {row['severity_level']}, "
             f"{clock(row['failure_time'])}, attempt {row['recovery_attempt_id']}[/dim]"
         )
-        for name, column in TEXTS:
-            if row[column] != "none":
-                console.print(f"  [dim]{name:<11}[/dim] {escape(row[column])}")
+        for name, text in TEXTS:
+            if row[text] != "none":
+                console.print(f"  [dim]{name:<11}[/dim] {escape(row[text])}")
 
 
 @app.command()
@@ -168,10 +143,6 @@ def mode(
     as_json: AsJson = False,
 ) -> None:
     """Show or set what recovery may do: record, decide and explain, ask first, act."""
-
-    async def shown() -> list[Row]:
-        async with Client(platform.require()) as client:
-            return await client.rows("recovery", "recovery_modes")
 
     async def set_(to: RecoveryMode) -> None:
         async with Client(platform.require()) as client:
@@ -191,19 +162,19 @@ def mode(
                 code="unknown_mode",
             )
         wait_for(set_(cast("RecoveryMode", wanted)))
-    rows = wait_for(shown())
-    if as_json:
-        show(rows)
-        return
-    print_table(
-        ("workspace", "mode", "set by", "when", "reason"),
+    print_rows(
+        fetched("recovery", "recovery_modes"),
         (
-            (row["workspace_id"], row["mode"], row["set_by"], ago(row["updated_at"]), row["reason"])
-            for row in rows
+            ("workspace", column("workspace_id")),
+            ("mode", column("mode")),
+            ("set by", column("set_by")),
+            ("when", lambda row: ago(row["updated_at"])),
+            ("reason", column("reason")),
         ),
-        "every workspace is in mode auto: nobody has set another",
+        empty="every workspace is in mode auto: nobody has set another",
+        as_json=as_json,
     )
-    if wanted is not None:
+    if wanted is not None and not as_json:
         say(f"recovery is in mode {wanted} for {_named(workspace)}")
 
 

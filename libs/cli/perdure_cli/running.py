@@ -187,7 +187,7 @@ def trigger(
             return sent, await started_by(client, sent) if waits else None
 
     sent, ids = wait_for(work())
-    if as_json:
+    if as_json and ids != []:
         show({"source": sent.source, "id": sent.id, "executions": ids})
     elif ids is None:
         say(f"event {sent.id} is on the topic")
@@ -199,4 +199,5 @@ def trigger(
             f"event {sent.id} started nothing: no deployed trigger listens to {type} about "
             f"{subject!r}; `perdure workflow list` shows what serves",
             code="nothing_started",
+            more={"source": sent.source, "id": sent.id, "executions": []},
         )

@@ -8,7 +8,7 @@ import typer
 from perdure_contracts.scheduler import UndeployWorkflow
 from rich.markup import escape
 
-from perdure_cli import deploying, platform
+from perdure_cli import deploying, diff, platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.deploying import Loaded
 from perdure_cli.errors import CommandError
@@ -201,6 +201,72 @@ def show_(
         ),
         "it was never deployed",
     )
+
+
+@app.command(name="diff")
+def diff_(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE|NAME", help="A file, or a workflow's name or id.")
+    ],
+    before: Annotated[
+        int | None,
+        typer.Option(
+            "--from",
+            min=1,
+            metavar="N",
+            help="The version to compare with: for a file the newest if not given, for a "
+            "workflow the one before.",
+        ),
+    ] = None,
+    after: Annotated[
+        int | None,
+        typer.Option("--to", min=1, metavar="N", help="A workflow's version; else the newest."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what differs between a file and its workflow, or between two versions.
+
+    Exit code 0: nothing differs. 1: something does.
+    """
+    loaded = deploying.load(Path(target)) if deploying.is_file(target) else None
+    if loaded is not None and after is not None:
+        raise CommandError(
+            "`--to` names a version of a workflow; a file has none", exit_code=2, code="wrong_usage"
+        )
+
+    async def work() -> tuple[Row, Row]:
+        async with Client(platform.require()) as client:
+            if loaded is not None:
+                name = loaded.id_for(client.settings.tenant_id)
+                row = await deploying.find(client, name, called=loaded.name)
+                old = await deploying.frozen(client, row, before or row["newest_version"])
+                return old, {**old, "version": None, "definition": loaded.definition}
+            row = await deploying.find(client, target)
+            newest = after or row["newest_version"]
+            new = await deploying.frozen(client, row, newest)
+            return await deploying.frozen(client, row, before or max(1, newest - 1)), new
+
+    old, new = wait_for(work())
+    changes = diff.differences(old["definition"], new["definition"])
+    if as_json:
+        show(
+            {
+                "workflow_id": old["workflow_id"],
+                "name": old["name"],
+                "from": old["version"],
+                "to": new["version"],
+                "changes": changes,
+            }
+        )
+    else:
+        to = str(loaded.path) if loaded is not None else f"version {new['version']}"
+        say(f"{old['name']}: from version {old['version']} to {to}")
+        for change in changes:
+            say(diff.line(change))
+        if not changes:
+            say("nothing differs")
+    if changes:
+        raise typer.Exit(1)
 
 
 def _goes_to(definition: Row, node_id: str) -> list[str]:

@@ -22,6 +22,7 @@ from typing import Any
 import asyncpg
 
 from perdure_common.adapters.postgres_picture import picture
+from perdure_common.errors import Told
 
 SHELL = "shell"
 """The folder whose files belong to every service."""
@@ -46,7 +47,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 
-class MigrationError(Exception):
+class MigrationError(Told):
     """A migration cannot be read, applied or taken back.
 
     `code` is for programs. The text says which file, what is wrong and what to do.

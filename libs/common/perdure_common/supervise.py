@@ -17,7 +17,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from perdure_common import prefork
 from perdure_common.embedded.lifeline import tied
+from perdure_common.prefork import Forked
 
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 30.0
@@ -30,11 +32,15 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True)
 class Service:
-    """One child: its name (which is its log's name), command line and extra environment."""
+    """One child: its name (which is its log's name), command line and extra environment.
+
+    `module` is where its `main()` is, for one that may also be forked.
+    """
 
     name: str
     command: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    module: str = ""
 
 
 class ServicePhase(StrEnum):
@@ -93,7 +99,7 @@ class Supervisor:
         self._logs = logs
         self._stop_limit_s = stop_limit_s
         self._on_change = on_change
-        self._children: dict[str, Process] = {}
+        self._children: dict[str, Process | Forked] = {}
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         now_s = time.time()
@@ -114,6 +120,23 @@ class Supervisor:
             self._hurry.set()
         self._stop.set()
 
+    def fork_ahead(self) -> None:
+        """Load the services' code once and fork those that have a module; `run` starts the rest.
+
+        Call it from the main thread, before there is an event loop or another thread.
+        """
+        self._logs.mkdir(parents=True, exist_ok=True)
+        if not prefork.is_possible():
+            return
+        ahead = [service for service in self._services if service.module]
+        for service in ahead:
+            prefork.load(service.module)
+        for service in ahead:
+            log = self._fresh_log(service)
+            child = prefork.fork(service.name, service.module, service.env, log)
+            self._children[service.name] = child
+            self._note(service.name, phase=ServicePhase.RUNNING, pid=child.pid)
+
     async def run(self) -> None:
         """Run until SIGINT, SIGTERM or `request_stop`; returns when all children are gone.
 
@@ -131,7 +154,8 @@ class Supervisor:
                 group.create_task(self._stop_all())
                 for service in self._services:
                     if not self._stop.is_set():
-                        await self._start(service)
+                        if service.name not in self._children:
+                            await self._start(service)
                         group.create_task(self._watch(service))
         finally:
             for name, child in self._children.items():
@@ -141,10 +165,7 @@ class Supervisor:
                 loop.remove_signal_handler(number)
 
     async def _start(self, service: Service) -> None:
-        path = self._status[service.name].log
-        if path.exists() and path.stat().st_size > _LOG_BYTES_MAX:
-            path.replace(path.with_suffix(".log.1"))
-        with path.open("ab") as log:
+        with self._fresh_log(service).open("ab") as log:
             self._children[service.name] = child = await asyncio.create_subprocess_exec(
                 *service.command,
                 stdin=DEVNULL,
@@ -156,6 +177,13 @@ class Supervisor:
                 preexec_fn=tied(signal.SIGKILL),
             )
         self._note(service.name, phase=ServicePhase.RUNNING, pid=child.pid, again_in_s=0.0)
+
+    def _fresh_log(self, service: Service) -> Path:
+        """Return where the service's output goes; what is too long is moved away."""
+        path = self._status[service.name].log
+        if path.exists() and path.stat().st_size > _LOG_BYTES_MAX:
+            path.replace(path.with_suffix(".log.1"))
+        return path
 
     async def _watch(self, service: Service) -> None:
         """Start a service again each time it ends, until all are to stop."""

@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 from perdure_contracts.topology import TOPICS, Topic, physical
 
+from perdure_common.errors import Told
 from perdure_common.shell.ports import Unreachable
 
 READY_S = 30.0
@@ -24,7 +25,7 @@ BROKER_DEFAULT = -1
 """The replication factor: as the cluster is configured (Kafka 2.4 and later)."""
 
 
-class TopicError(RuntimeError):
+class TopicError(Told):
     """A topic cannot be used. `code` is `wrong_partitions`, `refused` or `not_ready`."""
 
     def __init__(self, code: str, message: str) -> None:

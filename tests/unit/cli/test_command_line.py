@@ -1,9 +1,13 @@
 """What the command line says and how it ends where no platform is needed, or none is there."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import Said, perdure
+from perdure_cli.main import app
+from typer.main import get_command
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -154,3 +158,53 @@ def test_every_workflow_of_the_examples_is_valid() -> None:
     assert paths
     said = perdure("workflow", "validate", *paths)
     assert said.code == 0, said.err
+
+
+def commands(group: Any, *before: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        if hasattr(command, "list_commands"):
+            yield from commands(command, *before, name)
+        else:
+            yield (*before, name), command
+
+
+def test_every_command_that_prints_an_answer_can_print_it_as_json() -> None:
+    found = dict(commands(get_command(app)))
+    assert ("workflow", "diff") in found
+    without = [
+        words
+        for words, command in found.items()
+        if not any("--json" in parameter.opts for parameter in command.params)
+    ]
+    assert without == [("demo",)]  # a show for people
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code"),
+    [
+        (("executions", "list"), "not_running", 1),
+        (("executions", "show"), "wrong_usage", 2),
+        (("no-such-command",), "wrong_usage", 2),
+        (("up", "--services", "nope"), "unknown_service", 2),
+        (("dead-letters", "list", "--status", "odd"), "unknown_status", 2),
+    ],
+)
+def test_a_program_gets_every_error_as_one_document_with_a_code(
+    nowhere: dict[str, str], words: tuple[str, ...], code: str, exit_code: int
+) -> None:
+    said = perdure(*words, "--json", env=nowhere)
+    assert said.code == exit_code
+    assert said.json["error"]["code"] == code
+    assert said.json["error"]["message"]
+    assert said.err == ""
+
+
+def test_a_program_gets_the_problems_of_a_refused_definition(
+    tmp_path: Path, nowhere: dict[str, str]
+) -> None:
+    said = perdure("workflow", "apply", written(tmp_path, BAD), "--json", env=nowhere)
+    assert said.code == 2
+    error = said.json["error"]
+    assert error["code"] == "invalid_definition"
+    assert "nodes[1].node_subtype" in {each["path"] for each in error["problems"]}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from perdure_common.embedded.errors import EmbeddedError, tail
 from perdure_common.embedded.jars import KAFKA_VERSION, cache_dir, locked
-from perdure_common.embedded.keeper import free_port
+from perdure_common.embedded.ports import Ports
 from perdure_common.embedded.postgres import run_as
 from perdure_common.embedded.state import Lock, Phase, Process, Root, State
 
@@ -70,10 +70,24 @@ def test_a_lock_ends_with_its_holder_even_by_kill(tmp_path: Path) -> None:
 
 
 def test_the_port_of_the_last_run_is_used_again_unless_it_is_taken() -> None:
-    port = free_port()
-    assert free_port(port) == port
+    ports = Ports()
+    port = ports.claim()
+    ports.release()
+    assert ports.claim(port) == port
+    ports.release()
     with socket.create_server(("127.0.0.1", port)):
-        assert free_port(port) != port
+        assert ports.claim(port) != port
+    ports.release()
+
+
+def test_a_port_that_somebody_has_claimed_is_given_to_nobody_else_before_it_is_bound() -> None:
+    first, second = Ports(), Ports()
+    port = first.claim()
+    other = second.claim(port)
+    assert other != port
+    first.release()
+    assert second.claim(port) == port
+    second.release()
 
 
 def test_the_end_of_a_long_log_is_shown_and_a_missing_one_is_no_error(tmp_path: Path) -> None:

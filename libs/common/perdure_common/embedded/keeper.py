@@ -8,12 +8,12 @@ started to stay (`detached`) run until they are stopped.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ import psutil
 from perdure_common.embedded.errors import EmbeddedError, tail
 from perdure_common.embedded.kafka import Kafka, kafka
 from perdure_common.embedded.lifeline import tied
+from perdure_common.embedded.ports import Ports
 from perdure_common.embedded.postgres import Postgres, RunAs, postgres
 from perdure_common.embedded.state import Lock, Phase, Process, Root, State
 
@@ -114,6 +115,7 @@ class Keeper:
         self._with_kafka = with_kafka
         self._stop = threading.Event()
         self._servers: dict[str, Server] = {}
+        self._ports_claimed = Ports()
 
     def run(self) -> int:
         """Start, watch, stop; the exit code of the keeper process."""
@@ -161,19 +163,25 @@ class Keeper:
         database = postgres(self._root.path) if self._with_postgres else None
         broker = kafka(self._root.path) if self._with_kafka else None
         end_leftovers(database, broker)
-        # Both get going before either is waited for: the second one's start is then free.
+        # Both get going before either is waited for: the second one's start is then free. Their
+        # first preparations take a second each. The processes are started from this thread alone
+        # (lifeline.py).
         waits: list[Callable[[], None]] = []
-        if database:
-            waits.append(self._start_postgres(database, before.get("postgres", 0)))
-        if broker:
-            ports = before.get("kafka", 0), before.get("kafka_controller", 0)
-            waits.append(self._start_kafka(broker, *ports))
+        names = ("kafka", "kafka_controller") if broker else ()
+        ports = [self._ports_claimed.claim(before.get(name, 0)) for name in names]
+        with ThreadPoolExecutor(1) as beside:
+            prepared = beside.submit(broker.prepare, *ports) if broker else None
+            if database:
+                waits.append(self._start_postgres(database, before.get("postgres", 0)))
+            if broker and prepared:
+                prepared.result()
+                waits.append(self._start_kafka(broker, *ports))
         for wait in waits:
             wait()
 
     def _start_postgres(self, database: Postgres, port_before: int) -> Callable[[], None]:
         database.prepare()
-        port = free_port(port_before)
+        port = self._ports_claimed.claim(port_before)
         server = Server(
             name="postgres",
             command=lambda: database.command(port),
@@ -210,9 +218,7 @@ class Keeper:
             time.sleep(REMAINS_PAUSE_S)
             server.launch()
 
-    def _start_kafka(self, broker: Kafka, *ports_before: int) -> Callable[[], None]:
-        port, controller_port = (free_port(before) for before in ports_before)
-        broker.prepare(port, controller_port)
+    def _start_kafka(self, broker: Kafka, port: int, controller_port: int) -> Callable[[], None]:
         server = Server(
             name="kafka",
             command=broker.command,
@@ -286,16 +292,6 @@ class Keeper:
 def say(text: str) -> None:
     """A line for the keeper's log, which is its standard output."""
     print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
-
-
-def free_port(preferred: int = 0) -> int:
-    """The preferred port if nobody listens on it, else one that is free now."""
-    for port in (preferred, 0):
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    raise EmbeddedError("no_free_port", "There is no free port on 127.0.0.1; close some programs.")
 
 
 def end_leftovers(database: Postgres | None, broker: Kafka | None) -> None:

@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,10 @@ class Embedded:
     def __init__(self, root: Path) -> None:
         self._root = Root(root)
         self._users = Lock(self._root.locks / "users")
+        self._starting: Lock | None = None
+        self._begun = ""
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._on_state: Callable[[State], None] = lambda state: None
 
     def __enter__(self) -> Addresses:
         return self.start()
@@ -49,38 +54,61 @@ class Embedded:
     ) -> None:
         self.release()
 
-    def start(self, *, detach: bool = False) -> Addresses:
+    def begin(self) -> None:
+        """Get the servers going without waiting for them; `start` does that.
+
+        Nothing happens when somebody else is starting them at this moment.
+
+        Raises:
+            EmbeddedError: As `start`.
+        """
+        wanted = self._wanted()
+        if not wanted or self._begun:
+            return
+        if "kafka" in wanted:
+            fetch()
+        starting = Lock(self._root.locks / "start")
+        if not starting.acquire():
+            return
+        if self._is_kept() or not self._users.acquire(shared=True):
+            starting.release()
+            return
+        # The lock is kept until `start`: whoever comes meanwhile waits there.
+        self._begun = self._spawn(wanted, detach=False)
+        self._starting = starting
+
+    def start(
+        self, *, detach: bool = False, on_database: Callable[[str], None] | None = None
+    ) -> Addresses:
         """Have the servers running and give their addresses.
 
         Args:
             detach: the servers stay after everybody has gone, until `stop`.
+            on_database: called with the database's URL as soon as PostgreSQL serves, which is
+                before Kafka does.
 
         Raises:
             EmbeddedError: `postgres_start_failed`, `kafka_start_failed`, `jars_unavailable`,
                 `servers_differ`, `servers_busy`, …; the message says what to do.
         """
-        wanted = [
-            name
-            for name, variable in (("postgres", DATABASE_VARIABLE), ("kafka", KAFKA_VARIABLE))
-            if not os.environ.get(variable)
-        ]
+        wanted = self._wanted()
+        tell = _Once(on_database)
+        if "postgres" not in wanted:
+            tell(os.environ[DATABASE_VARIABLE])
         if not wanted:
             return Addresses(os.environ[DATABASE_VARIABLE], os.environ[KAFKA_VARIABLE])
-        if "kafka" in wanted:
-            fetch()  # before the locks: it may take minutes the first time
-        starting = Lock(self._root.locks / "start")
-        if not starting.acquire(timeout_s=2 * READY_LIMIT_S):
-            message = f"Another process has been starting the servers in {self._root.path} for too"
-            raise EmbeddedError("servers_busy", message + " long; end it and try again.")
+        self._on_state = lambda state: self._tell_database(state, tell)
+        begun, self._begun = self._begun, ""
+        starting = self._starting or self._alone(wanted)
+        self._starting = None
         try:
-            if not self._users.held and not self._users.acquire(
-                shared=True, timeout_s=_STOP_LIMIT_S
-            ):
-                message = f"The servers in {self._root.path} do not finish stopping; try again."
-                raise EmbeddedError("servers_busy", message)
             if detach:
                 self._root.detached.touch()
-            state = self._find() or self._launch(wanted, detach=detach)
+            if begun:
+                state = self._await(begun)
+            else:
+                self._join()
+                state = self._find() or self._await(self._spawn(wanted, detach=detach))
             if detach:
                 self._users.release()  # they stay anyway
         except BaseException:
@@ -88,10 +116,43 @@ class Embedded:
             raise
         finally:
             starting.release()
-        return self._addresses(state, wanted)
+        found = self._addresses(state, wanted)
+        tell(found.database_url)
+        return found
+
+    def _wanted(self) -> list[str]:
+        """Which servers are not replaced by ones that the environment names."""
+        return [
+            name
+            for name, variable in (("postgres", DATABASE_VARIABLE), ("kafka", KAFKA_VARIABLE))
+            if not os.environ.get(variable)
+        ]
+
+    def _alone(self, wanted: list[str]) -> Lock:
+        """Become the only process that starts servers here."""
+        if "kafka" in wanted:
+            fetch()  # before the locks: it may take minutes the first time
+        starting = Lock(self._root.locks / "start")
+        if not starting.acquire(timeout_s=2 * READY_LIMIT_S):
+            message = f"Another process has been starting the servers in {self._root.path} for too"
+            raise EmbeddedError("servers_busy", message + " long; end it and try again.")
+        return starting
+
+    def _join(self) -> None:
+        """Become one of the users of the servers."""
+        if not self._users.held and not self._users.acquire(shared=True, timeout_s=_STOP_LIMIT_S):
+            message = f"The servers in {self._root.path} do not finish stopping; try again."
+            raise EmbeddedError("servers_busy", message)
+
+    def _tell_database(self, state: State, tell: "_Once") -> None:
+        if state.postgres is not None:
+            tell(postgres(self._root.path).url(state.postgres.port))
 
     def release(self) -> None:
         """Say that this process needs the servers no longer; the last one's word stops them."""
+        if self._starting is not None:
+            self._starting.release()
+            self._starting = None
         self._users.release()
 
     def stop(self) -> None:
@@ -132,6 +193,7 @@ class Embedded:
         limit = time.monotonic() + READY_LIMIT_S
         while self._is_kept():
             state = self._root.read()
+            self._on_state(state)
             if state.phase is Phase.READY:
                 return state
             if time.monotonic() > limit:
@@ -140,24 +202,34 @@ class Embedded:
             time.sleep(_POLL_S)
         return None
 
-    def _launch(self, wanted: list[str], *, detach: bool) -> State:
+    def _spawn(self, wanted: list[str], *, detach: bool) -> str:
+        """Start a keeper and return the name of its run."""
         if not detach:
             self._root.detached.unlink(missing_ok=True)
         run = secrets.token_hex(8)
-        log_path = self._root.logs / "keeper.log"
         command = [sys.executable, "-m", "perdure_common.embedded", "keep"]
-        with log_path.open("ab") as log:
-            subprocess.run(
+        with (self._root.logs / "keeper.log").open("ab") as log:
+            self._keeper = subprocess.Popen(
                 [*command, str(self._root.path), run, ",".join(wanted)],
-                check=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+        return run
+
+    def _await(self, run: str) -> State:
+        """Wait until that keeper's servers serve."""
+        assert self._keeper is not None
+        log_path = self._root.logs / "keeper.log"
+        if self._keeper.wait(READY_LIMIT_S):  # the keeper itself is its child, and goes on
+            message = f"The servers' keeper did not start; read {log_path}."
+            raise EmbeddedError("servers_busy", message, tail(log_path))
         limit = time.monotonic() + 2 * READY_LIMIT_S
         while True:
             state = self._root.read()
+            if state.run == run:
+                self._on_state(state)
             if state.run == run and state.phase is Phase.READY:
                 return state
             if state.run == run and state.phase is Phase.FAILED:
@@ -184,3 +256,15 @@ class Embedded:
             assert state.kafka is not None
             bootstrap = f"127.0.0.1:{state.kafka.port}"
         return Addresses(url, bootstrap)
+
+
+class _Once:
+    """Calls a function the first time it is called itself."""
+
+    def __init__(self, act: Callable[[str], None] | None) -> None:
+        self._act = act
+
+    def __call__(self, value: str) -> None:
+        act, self._act = self._act, None
+        if act is not None:
+            act(value)

@@ -1,6 +1,7 @@
 """Running what is ready: skipped, passed through, run inline, or sent to the runner."""
 
 from msgspec.structs import replace
+from perdure_common.ids import derived
 from perdure_contracts.engine import NodeSkipped, Scope
 
 from perdure_engine.definition import Node
@@ -61,6 +62,9 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
     if node.disabled or specification.run is None:
         outcome = passed_through(node.outputs, inputs)
     else:
+        if specification.seeded:
+            seed = derived("seed", state.execution_id, node.node_id, scope, run)
+            inputs = Inputs(inputs.ports, inputs.connected, seed)
         outcome = _scrubbed(specification.run(node.prepared, inputs, view))
     finish(
         progress,

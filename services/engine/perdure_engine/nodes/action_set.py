@@ -1,4 +1,7 @@
-"""ACTION SET: computes fields of each item, and says which of the others stay."""
+"""ACTION SET: computes fields of each item, and says which of the others stay.
+
+All expressions see the item as it came: none sees what another one computes.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -104,4 +107,5 @@ SPECIFICATION = NodeSpecification(
     each=each,
     prepare=_prepare,
     check=_check,
+    example={"values": {"total": "{{ $json.price * $json.count }}"}, "keep": ["id"]},
 )
