@@ -66,7 +66,8 @@ def dispatch(
     failed: list[tuple[int, ErrorFacts]] = []
     for index in range(len(inputs.items)):
         try:
-            sets.append(overridden(node.resolve(view(index)), overrides))
+            resolved = node.fixed if node.fixed is not None else node.resolve(view(index))
+            sets.append(overridden(resolved, overrides))
             indexes.append(index)
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
