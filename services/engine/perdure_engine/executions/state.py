@@ -219,6 +219,11 @@ def edge_key(index: int, scope: Scope) -> str:
     return place_of(str(index), scope)
 
 
+def over(state: Execution) -> bool:
+    """Return whether nothing is expected of an execution: one that failed may be revived soon."""
+    return state.status in ("SUCCESS", "CANCELED")
+
+
 def wake_at(state: Execution) -> datetime | None:
     """Return the earliest instant that a running execution waits for, None if there is none."""
     if state.status != "RUNNING":
