@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import psutil
 from perdure_cli import platform
 from perdure_common.embedded import Embedded
+from perdure_common.embedded.ports import Ports
 
 from bench import machine, stack
 from bench.load import Load
@@ -268,15 +269,19 @@ def dbos() -> Generator[Peer]:
 
 
 @contextmanager
-def restate() -> Generator[Peer]:
+def restate(*, few_partitions: bool) -> Generator[Peer]:
     """Give Restate: its server, and a service with as many workers as there are cores.
+
+    With `few_partitions` there are as many as cores, which is faster on a single node than the
+    24 that it has by default.
 
     Raises:
         NotInstalled: It cannot be had.
     """
     server, python = installing.restate_server(), installing.python_of("restate")
+    ports = Ports()
     folder = Path(tempfile.mkdtemp(prefix="perdure-bench-restate-"))
-    ingress, admin, fabric, service = (str(platform.free_port(0)) for _ in range(4))
+    ingress, admin, fabric, service = (str(ports.claim()) for _ in range(4))
     environ = {n: v for n, v in os.environ.items() if not n.startswith("RESTATE_")} | {
         "RESTATE_LISTEN_MODE": "tcp",
         "RESTATE_BIND_ADDRESS": f"127.0.0.1:{fabric}",
@@ -286,9 +291,12 @@ def restate() -> Generator[Peer]:
         "RESTATE_DISABLE_TELEMETRY": "true",
         "RESTATE_LOG_FILTER": "warn",
     }
+    cores = str(os.cpu_count() or 2)
+    if few_partitions:
+        environ["RESTATE_DEFAULT_NUM_PARTITIONS"] = cores
     granian = [python.with_name("granian"), "--interface", "asginl", "--http", "2"]
     granian += ["--host", "127.0.0.1", "--port", service, "--log-level", "error"]
-    granian += ["--workers", str(os.cpu_count() or 2), "bench.peer_apps.restate_app:app"]
+    granian += ["--workers", cores, "bench.peer_apps.restate_app:app"]
     try:
         with ExitStack() as held, (folder / "log").open("w", encoding="utf-8") as log:
             said = {"stdout": log, "stderr": subprocess.STDOUT}
@@ -304,7 +312,8 @@ def restate() -> Generator[Peer]:
                 "service": psutil.Process(served.pid),
             }
             version = installing.version_of("restate-server", "@restatedev/restate-server")
-            yield Peer(f"Restate {version}", [load], groups, (64, 16, 256))
+            name = f"Restate {version}, {cores if few_partitions else 24} partitions"
+            yield Peer(name, [load], groups, (64, 16, 256))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -5,13 +5,16 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 (`perdure_common.shell`) does everything else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from perdure_contracts.message import Envelope
+
+if TYPE_CHECKING:
+    from perdure_common.shell.ports import Bus
 
 S = TypeVar("S")  # state of one stream
 C = TypeVar("C")  # command
@@ -211,6 +214,15 @@ def hear_own(message: object, envelope: Envelope) -> object | None:
 
 
 @dataclass(frozen=True)
+class Restored:
+    """What a service may look at after a restore: its database, the topics, their partitions."""
+
+    url: str
+    bus: "Bus"
+    partitions: int
+
+
+@dataclass(frozen=True)
 class Service:
     """What the shell must know to run a service.
 
@@ -224,6 +236,8 @@ class Service:
     are no projections: a replay leaves them alone. Messages for topics in `handed` may be
     dealt with in the process instead (`HandOver`): their reader must not count numbers.
     `judge` makes a fresh `Judge` for each stream that is verified.
+    `groups` are those of other processes that work on its tables. `after_restore` mends what
+    the service keeps beside the journal when its tables come from a backup, and says so.
     """
 
     name: str
@@ -237,6 +251,8 @@ class Service:
     kept: tuple[str, ...] = ()
     handed: tuple[str, ...] = ()
     judge: Callable[[], Judge] | None = None
+    groups: tuple[str, ...] = ()
+    after_restore: Callable[[Restored], Awaitable[str]] | None = None
     format: int = 1
 
     @property

@@ -30,6 +30,7 @@ from perdure_contracts.recovery import (
     PatternTaught,
     RedriveDeadLetter,
     SetMode,
+    VerdictRepeated,
 )
 
 from . import letters, modes, patterns
@@ -55,7 +56,9 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         AttemptSucceeded,
         AttemptFailed,
         EpisodeClosed,
+        VerdictRepeated,
     ),
+    state_version=2,
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,

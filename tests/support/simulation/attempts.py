@@ -14,6 +14,7 @@ from perdure_contracts.engine import NodeCanceled, NodeCompleted, NodeErrored, N
 from perdure_contracts.executions import AttemptFailed, NodeScheduled
 from perdure_contracts.message import NAMES
 from perdure_engine.runner.work import TASKS
+
 from simulation.loop import now
 
 SKEW_S = 1.2

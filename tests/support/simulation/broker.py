@@ -20,6 +20,7 @@ from perdure_common.shell.ports import (
     TopicPartition,
     Unreachable,
 )
+
 from simulation.loop import Process, State, current
 from simulation.watch import Watch
 

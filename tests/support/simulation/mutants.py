@@ -5,7 +5,6 @@ checks are too weak: they are to be improved then, not the list.
 """
 # pyright: reportPrivateUsage=false
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass

@@ -14,6 +14,7 @@ from typing import Any
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 from perdure_engine.runner import perform as performing
 from perdure_engine.runner.http_request import Failed
+
 from simulation.stores import SimClaims
 
 _TASK: ContextVar[NodeTask | None] = ContextVar("the task that is performed", default=None)

@@ -29,6 +29,7 @@ from perdure_engine.runner.here import Here
 from perdure_engine.runner.work import Work
 from perdure_recovery.app import service as RECOVERY
 from perdure_scheduler.app import service as SCHEDULER
+
 from simulation.broker import SimBroker
 from simulation.load import PARTITIONS, TENANT, TRIGGER_PARTITIONS, TRIGGERS
 from simulation.loop import BEGIN, Clock, Killed, Process, SimLoop, State, current, now, spawn

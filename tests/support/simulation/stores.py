@@ -24,6 +24,7 @@ from perdure_common.shell.ports import (
     Unreachable,
 )
 from perdure_engine.runner.claims import Lost, MemoryClaims, Owner
+
 from simulation.loop import Process
 
 

@@ -7,6 +7,7 @@ long ones.
 import asyncio
 
 from perdure_common import fault
+
 from simulation.broker import Weather
 from simulation.loop import Process, State
 from simulation.outside import Moods

@@ -17,6 +17,7 @@ from perdure_common.shell import codec
 from perdure_common.shell.ports import Claim, Outbound, Record, ShardCommit, TopicPartition
 from perdure_contracts.executions import NodeScheduled
 from perdure_contracts.message import NAMES
+
 from simulation.attempts import Attempts
 
 ShardOf = tuple[str, str]

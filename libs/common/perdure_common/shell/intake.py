@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from perdure_contracts import cloudevents
 from perdure_contracts.message import NAMES, TYPES, Envelope
-from perdure_contracts.shell import Resend, Tail, Unpark
+from perdure_contracts.shell import Resend, ShardRestored, Tail, Unpark
 
 from perdure_common.decider import Decider, Rejected, Service
 from perdure_common.ids import partition_of
@@ -21,7 +21,7 @@ from perdure_common.shell.ports import Heard, Record
 
 log = structlog.get_logger(__name__)
 
-BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, Unpark)}
+BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, ShardRestored, Unpark)}
 
 STREAM_MAX = 500
 """Characters in a stream's id: it stands in indexes and headers."""
@@ -46,7 +46,8 @@ class Taken(msgspec.Struct, gc=False):
     """What a record asks for. Exactly one of `command`, `bad`, `tail`, `unpark`, or none.
 
     `outsider` is (tenant, source, id) when the message is settled by its delivery.
-    `parked` is its place behind a parked stream when it comes from there.
+    `parked` is its place behind a parked stream when it comes from there. `elsewhere` says of
+    an `unpark` that another shard of the service has the stream, one of a foreign topic.
     """
 
     record: Record
@@ -61,6 +62,7 @@ class Taken(msgspec.Struct, gc=False):
     resend: Resend | None = None
     unpark: Unpark | None = None
     parked: int = 0
+    elsewhere: bool = False
     passed_over: str = ""
 
 
@@ -237,6 +239,8 @@ class Intake:
             taken.tail, taken.passed_over = message, "" if told else "no_tail"
         elif isinstance(message, Resend):
             taken.resend = message
+        elif isinstance(message, ShardRestored):
+            taken.passed_over = "restored"  # its number is what matters: a gap ends with it
         elif isinstance(message, Unpark):
             taken.unpark = message
             taken.stream = message.stream
