@@ -227,6 +227,11 @@ def edge_key(index: int, scope: Scope) -> str:
     return place_of(str(index), scope)
 
 
+def over(state: Execution) -> bool:
+    """Return whether nothing is expected of an execution: one that failed may be revived soon."""
+    return state.status in ("SUCCESS", "CANCELED")
+
+
 def awaited(state: Execution, place: str) -> datetime | None:
     """Return the instant that an open run waits for, None if there is none."""
     run = state.runs.get(place)
