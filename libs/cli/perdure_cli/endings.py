@@ -32,9 +32,7 @@ class Endings:
     open: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
-async def endings(
-    scheduler: Archive, engine: Archive, now: datetime, *, late_s: float
-) -> Endings:
+async def endings(scheduler: Archive, engine: Archive, now: datetime, *, late_s: float) -> Endings:
     """Look at every execution that was promised; one may take `late_s` seconds to begin."""
     found = Endings()
     for mark in await scheduler.marks():
@@ -85,9 +83,11 @@ async def _statuses(
 
 async def _refusals(engine: Archive, starts: Sequence[Start]) -> Mapping[str, str]:
     """Return why the engine has not begun executions, where it said why."""
-    wanted = {start.execution_id: 0 for start in starts}
     found: dict[str, str] = {}
-    for stream, (_, rows) in (await engine.store.load(wanted) if wanted else {}).items():
+    if not starts:
+        return found
+    loaded = await engine.store.load({start.execution_id: 0 for start in starts})
+    for stream, (_, rows) in loaded.items():
         for row in rows:
             if row.type.startswith("shell.command-rejected."):
                 found.setdefault(stream, codec.event_of(row).reason)

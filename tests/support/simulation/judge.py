@@ -14,6 +14,7 @@ from perdure_common.verify.service import verified
 from perdure_contracts.engine import NodeCompleted
 from perdure_contracts.executions import NodeScheduled
 from perdure_contracts.message import NAMES
+
 from simulation.load import PARTITIONS, SOURCE, TENANT, Load
 from simulation.loop import now
 from simulation.stage import SERVICES, Stage

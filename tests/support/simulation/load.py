@@ -20,6 +20,7 @@ from perdure_common.shell.ports import Outbound, Unreachable
 from perdure_contracts.engine import CancelExecution, SaveWorkflow
 from perdure_contracts.message import NAMES
 from perdure_contracts.scheduler import DeployWorkflow, UndeployWorkflow
+
 from simulation.broker import SimBus
 
 SOURCE = "/simulation"

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from perdure_common.adapters.postgres_projection import Shape, coalesced
@@ -116,6 +117,15 @@ class MemoryStore:
     def shards(self) -> list[Claim]:
         """Return every shard as it stands, claimed by nobody for that."""
         return [self._claim(name, shard) for name, shard in sorted(self._shards.items())]
+
+    def wake_of(self, shard: str, stream: str) -> datetime | None:
+        """Return the instant that a stream waits for, as it was written down."""
+        known = self._shards.get(shard)
+        return None if known is None else known.wakes.get(stream)
+
+    def consumed_of(self, shard: str) -> Mapping[TopicPartition, int]:
+        """Return how far a shard has read each topic."""
+        return self._shards[shard].consumed
 
     def delivered(self, tenant_id: str, source: str, message_id: str) -> bool:
         """Return whether an outsider's message was answered."""

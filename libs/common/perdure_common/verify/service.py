@@ -38,9 +38,7 @@ async def verified(
     shards, letters = await journal.shards(service, archive, marks)
     found.extend(shards)
     said(f"the messages of {service.name} (I5)")
-    found.extend(
-        await published(service, archive, topics, marks, partitions, complete=complete)
-    )
+    found.extend(await published(service, archive, topics, marks, partitions, complete=complete))
     said(f"what {service.name} has read (I10)")
     found.extend(
         await consumed(
