@@ -211,6 +211,10 @@ class SimClaims:
         """See `Claims.finish`."""
         await (await self._come()).finish(runner, tokens)
 
+    async def recall(self, tokens: Sequence[str]) -> None:
+        """See `Claims.recall`."""
+        await (await self._come()).recall(tokens)
+
     async def expired(self) -> Sequence[Lost]:
         """See `Claims.expired`."""
         lost = await (await self._come()).expired()
