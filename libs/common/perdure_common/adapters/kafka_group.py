@@ -16,13 +16,15 @@ from aiokafka.coordinator.assignors.range import (  # pyright: ignore[reportMiss
 )
 
 from perdure_common.adapters.kafka_clients import RETRY_S, Client, reaching
+from perdure_common.adapters.kafka_former import evict_former_selves
+from perdure_common.settings import SESSION_S
 from perdure_common.shell.ports import OnChange, Unreachable
-
-SESSION_S = 10.0
-"""After so long without a sign of life a member has left."""
 
 HEARTBEAT_S = 0.5
 """A member learns by its heartbeat that the others wait for it to join again."""
+
+HEARTBEATS_LEAST = 6
+"""How many of them fit at least into a session: one that is late must not end it."""
 
 REBALANCE_S = 30.0
 """How long a member may take to give its partitions up."""
@@ -47,7 +49,9 @@ class Membership(ConsumerRebalanceListener):
         topic: str,
         assigned: OnChange,
         revoked: OnChange,
+        session_s: float = SESSION_S,
     ) -> None:
+        self._session_s = session_s
         self._settings = settings
         self._group = group
         self._topic = topic
@@ -63,6 +67,7 @@ class Membership(ConsumerRebalanceListener):
         Raises:
             Unreachable: The group could not be joined within `JOIN_S`.
         """
+        await evict_former_selves(self._settings, self._group)
         await self._join()
         self._task = asyncio.create_task(self._stay())
 
@@ -125,8 +130,8 @@ class Membership(ConsumerRebalanceListener):
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="latest",
-            session_timeout_ms=int(SESSION_S * 1000),
-            heartbeat_interval_ms=int(HEARTBEAT_S * 1000),
+            session_timeout_ms=int(self._session_s * 1000),
+            heartbeat_interval_ms=int(min(HEARTBEAT_S, self._session_s / HEARTBEATS_LEAST) * 1000),
             rebalance_timeout_ms=int(REBALANCE_S * 1000),
             max_poll_interval_ms=FOREVER_MS,
             partition_assignment_strategy=(RangePartitionAssignor,),
