@@ -16,7 +16,7 @@ from perdure_engine.expressions import ExpressionError
 from perdure_engine.nodes.base import Inputs, Item, Outcome, paired
 from perdure_engine.nodes.errors import data_error, expression_error
 
-from .finishing import Ended, encoded_bytes, failure, finish, scrubbed, stops
+from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .progress import Progress
 from .retries import backoff_s, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
@@ -56,7 +56,7 @@ def dispatch(
             indexes.append(index)
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
-    size = encoded_bytes((sets, [item["json"] for item in inputs.items]))
+    size = listed_bytes([*sets, *(item["json"] for item in inputs.items)], TASK_BYTES_MAX)
     if size is None or size > TASK_BYTES_MAX:
         failed = [(index, _too_large(size)) for index in range(len(inputs.items))]
         indexes = []
@@ -308,8 +308,8 @@ def _too_large(size: int | None) -> ErrorFacts:
         return data_error("input_not_json", "the parameters cannot be written as JSON")
     return data_error(
         "input_too_large",
-        f"parameters and items have {size:,} bytes, at most {TASK_BYTES_MAX:,} can be sent; "
-        "split the items, or keep fewer fields",
+        f"parameters and items have {size:,} bytes or more, at most {TASK_BYTES_MAX:,} can be "
+        "sent; split the items, or keep fewer fields",
     )
 
 

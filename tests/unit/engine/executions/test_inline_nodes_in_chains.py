@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from playing import link, node, play, workflow
+import pytest
+from perdure_contracts.engine import NodeErrored
+from playing import http, link, node, play, workflow
+
+WHOLE = {"json": "{{ $json }}"}
+RULES = [{"name": f"r{n}", "condition": True} for n in range(2_000)]
 
 ORDERS = "id;customer;total\n1;ada;30\n2;bob;5\n3;ada;12\n3;ada;12\n4;;7\n"
 
@@ -112,3 +117,38 @@ def test_a_comparison_sends_each_item_where_it_belongs() -> None:
     assert played.emitted("gone") == [{"id": 1, "v": "x"}]
     assert played.emitted("added") == [{"id": 4, "v": "x"}]
     assert [item["fields"] for item in played.emitted("changed")] == [["v"]]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "links"),
+    [
+        ([flow("n", "SPLIT_OUT", field="many")], ["t>n"]),
+        (
+            [
+                action("small", "SET", values={}, keep=["many"]),
+                flow("split", "SPLIT_OUT", field="many"),
+                flow("n", "MERGE", mode="cross"),
+            ],
+            ["t>n.input1", "t>small", "small>split", "split>n.input2"],
+        ),
+        (
+            [flow("split", "SPLIT_OUT", field="few"), flow("n", "SWITCH", mode="all", rules=RULES)],
+            ["t>split", "split>n"],
+        ),
+        (
+            [flow("split", "SPLIT_OUT", field="few"), http("n", parameters=WHOLE)],
+            ["t>split", "split>n"],
+        ),
+    ],
+    ids=("split_out", "cross", "switch", "dispatch"),
+)
+def test_a_large_part_in_many_items_is_an_error_before_it_is_gigabytes(
+    nodes: list[Any], links: list[Any]
+) -> None:
+    # As JSON: 100 KB in each of 5,000 items, which share it in memory.
+    large = {"text": "x" * 100_000, "many": list(range(5_000)), "few": [1, 2, 3]}
+    played = play(workflow(nodes, links), large)
+    assert played.state.status == "ERROR"
+    (errored,) = played.told(NodeErrored)
+    assert errored.node_id == "n"
+    assert errored.error.type in ("output_too_large", "input_too_large")
