@@ -4,13 +4,11 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
 
 from perdure_common.adapters.kafka import KafkaBus
-from perdure_common.adapters.kafka_members import is_gone, signed
 from perdure_common.embedded import Addresses
 from perdure_common.topics import create_topics
 
@@ -72,13 +70,3 @@ async def test_shards_of_a_killed_process_go_to_the_one_in_its_place_at_once(
             await member.leave()
     finally:
         await bus.close()
-
-
-def test_only_a_process_of_this_machine_that_is_there_no_more_is_gone() -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        ended.wait()
-    assert is_gone(signed(f"engine@{HOST}/{ended.pid}"))
-    assert not is_gone(signed(f"engine@{HOST}/{os.getpid()}"))
-    assert not is_gone(signed(f"engine@elsewhere/{ended.pid}"))
-    assert not is_gone(f"engine@{HOST}/{ended.pid}"), "it does not say in which space"
-    assert not is_gone("somebody")
