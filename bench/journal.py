@@ -153,10 +153,10 @@ def ready(count: int) -> MemoryBroker:
                 row = JournalRow(f"bench_load/{place}", seq, stream, 1, TENANT, "", "", "", now)
                 before = codec.number(said[place], 0) if said[place] else 0
                 body, name = codec.encode_body(command), note if turn else begin
-                place_, number = (COMMANDS_TOPIC, place), codec.number(seq, 0)
                 record = codec.outbound(
-                    "bench_load", row, *place_, number, before, name, body, stream
-                )
+                    "bench_load", row, COMMANDS_TOPIC, place, codec.number(seq, 0), before, name,
+                    body, stream,
+                )  # fmt: skip
                 broker.append("load", record)
                 said[place] = seq
     return broker

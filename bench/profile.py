@@ -3,7 +3,7 @@
 Real PostgreSQL and Kafka in a folder that is removed at the end, no other service. CPU time of
 this process is the engine's; a sampler (py-spy) tells which functions it was spent in.
 
-    python -m bench.profile [--steps 3] [--executions 4000] [--no-sampler] [--save FILE]
+    python -m bench.profile [--chain inline3] [--executions 8000] [--no-sampler] [--save FILE]
 """
 
 import argparse
@@ -36,7 +36,7 @@ from perdure_contracts.message import NAMES
 from perdure_engine.app import service
 
 from bench import machine
-from bench.engine import chain
+from bench.engine import CHAINS
 from bench.load import Load
 
 PARTITIONS = 8
@@ -106,12 +106,10 @@ class Engine:
             await asyncio.sleep(0.005)
 
 
-async def save_workflow(bootstrap: str, steps: int) -> str:
+async def save_workflow(bootstrap: str, chain: str) -> str:
     """Send the definition of a chain and return its id."""
     workflow_id = str(uuid.uuid4())
-    message = SaveWorkflow(
-        workflow_id=workflow_id, definition=chain(steps, "auto"), saved_by="bench"
-    )
+    message = SaveWorkflow(workflow_id=workflow_id, definition=CHAINS[chain], saved_by="bench")
     key = workflow_id.encode()
     headers = (
         ("ce_specversion", b"1.0"),
@@ -138,8 +136,7 @@ def fill(bootstrap: str, workflow_id: str, executions: int) -> None:
     """Send the starts that the engine will find."""
     load = Load(bootstrap, PARTITIONS)
     load.begin()
-    for _ in range(0, executions, 500):
-        load.send(workflow_id, 500)
+    load.send(workflow_id, executions)
     load.end()
 
 
@@ -175,7 +172,7 @@ async def measure(addresses: Addresses, args: argparse.Namespace, folder: Path) 
     """Fill the topic, run the engine until it is empty, print what that took."""
     engine = Engine(addresses)
     await engine.start()
-    workflow_id = await save_workflow(addresses.kafka_bootstrap, args.steps)
+    workflow_id = await save_workflow(addresses.kafka_bootstrap, args.chain)
     await engine.until(1)
     await engine.stop()
     fill(addresses.kafka_bootstrap, workflow_id, args.executions)
@@ -198,7 +195,7 @@ async def measure(addresses: Addresses, args: argparse.Namespace, folder: Path) 
     spinning.cancel()
     after = dict(machine.cpu_s(groups))
     after["engine"] -= speed.spent_s
-    steps = (args.executions - first) * args.steps
+    steps = (args.executions - first) * (len(CHAINS[args.chain]["nodes"]) - 1)
     wal = await connection.fetchval(where) - wal
     await connection.close()
     if sampling is not None:
@@ -243,7 +240,8 @@ async def run(args: argparse.Namespace, folder: Path) -> None:
 def main() -> None:
     """Measure one engine."""
     parser = argparse.ArgumentParser(description="Profile one engine.")
-    parser.add_argument("--steps", type=int, default=3)
+    chains = [name for name in CHAINS if name.startswith("inline")]
+    parser.add_argument("--chain", choices=chains, default="inline3")
     parser.add_argument("--executions", type=int, default=8_000)
     parser.add_argument("--no-sampler", dest="sampler", action="store_false")
     parser.add_argument("--save", type=Path, help="where to keep the samples (flame graph text)")

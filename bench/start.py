@@ -92,7 +92,7 @@ def main() -> int:
     for suffix, starts in (("", empty), ("_again", again)):
         result[f"up{suffix}_s"] = statistics.median(each.wall_s for each in starts)
         result[f"up{suffix}_cpu_s"] = statistics.median(each.cpu_s for each in starts)
-    result["rss_mb"] = max(each.pss_mb for each in (*empty, *again))
+    result["start_rss_mb"] = max(each.pss_mb for each in (*empty, *again))
     for name, value in result.items():
         print(f"{name:>12} {value:8.2f}  {MEANING[name]}")
     print("RESULT", json.dumps({name: round(value, 2) for name, value in result.items()}))
@@ -104,7 +104,7 @@ MEANING = {
     "up_cpu_s": "CPU seconds of all processes and servers until then",
     "up_again_s": "seconds of `perdure up --detach` where data is",
     "up_again_cpu_s": "CPU seconds of all processes and servers until then",
-    "rss_mb": "MiB, PSS of all processes and servers, idle after the start",
+    "start_rss_mb": "MiB, PSS of all processes and servers, idle after the start",
 }
 
 if __name__ == "__main__":

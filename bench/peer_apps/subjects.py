@@ -6,7 +6,6 @@ Each runs on a stack of its own that is removed before the next one starts.
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any, Protocol
 import psutil
 from perdure_cli import platform
 from perdure_common.embedded import Embedded
+from perdure_common.embedded.ports import Ports
 
 from bench import machine, stack
 from bench.load import Load
@@ -279,8 +279,9 @@ def restate(*, few_partitions: bool) -> Generator[Peer]:
         NotInstalled: It cannot be had.
     """
     server, python = installing.restate_server(), installing.python_of("restate")
+    ports = Ports()
     folder = Path(tempfile.mkdtemp(prefix="perdure-bench-restate-"))
-    ingress, admin, fabric, service = map(str, _free_ports(4))
+    ingress, admin, fabric, service = (str(ports.claim()) for _ in range(4))
     environ = {n: v for n, v in os.environ.items() if not n.startswith("RESTATE_")} | {
         "RESTATE_LISTEN_MODE": "tcp",
         "RESTATE_BIND_ADDRESS": f"127.0.0.1:{fabric}",
@@ -315,15 +316,6 @@ def restate(*, few_partitions: bool) -> Generator[Peer]:
             yield Peer(name, [load], groups, (64, 16, 256))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports on which nobody listens now."""
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def _register(

@@ -13,6 +13,7 @@ TABLE delivery
     answer text NOT NULL
     received_at timestamp with time zone DEFAULT now() NOT NULL
     CONSTRAINT delivery_pkey PRIMARY KEY (tenant_id, source, id)
+    INDEX delivery_received_at_idx CREATE INDEX delivery_received_at_idx ON delivery USING brin (received_at) WITH (pages_per_range='16', autosummarize='on')
 
 TABLE heard
     shard text NOT NULL

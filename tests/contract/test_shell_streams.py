@@ -1,10 +1,11 @@
 """Streams in memory: whose they are, what is known of them, and who may share one."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec import structs
 from perdure_common.decider import Facts
 from perdure_common.shell import codec, remake
 from perdure_common.shell.intake import Registry
@@ -113,7 +114,7 @@ async def test_a_message_of_a_shard_with_an_attribute_that_is_none_is_heard_as_a
     def spoil(client: str, record: Outbound) -> None:
         if b'"amount":2' in record.value and record.topic == "perdure.ledger.commands.v1":
             spoilt.append(record)
-            record = replace(record, headers=(*record.headers, ("ce_time", b"yesterday")))
+            record = structs.replace(record, headers=(*record.headers, ("ce_time", b"yesterday")))
         append(client, record)
 
     with pytest.MonkeyPatch.context() as patch:

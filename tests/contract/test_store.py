@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from perdure_common.adapters.memory_store import MemoryStore
+from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.decider import Lookup, Upsert
+from perdure_common.shell import retention
 from perdure_common.shell.ports import (
     Delivery,
     Fenced,
@@ -231,6 +234,20 @@ async def test_a_delivery_is_kept_with_its_answer(store: Store) -> None:
     asked = [(TENANT, "/s\x00", "1"), (TENANT, "/s", "3"), (OTHER, "/s", "2")]
     assert await store.deliveries(asked) == {(TENANT, "/s\x00", "1"): '{"stream":"é"}'}
     assert await store.deliveries([]) == {}
+
+
+async def test_old_deliveries_are_forgotten_a_few_at_a_time(store: Store) -> None:
+    assert isinstance(store, PostgresStore | MemoryStore)
+    await begun(store)
+    deliveries = [Delivery(TENANT, "/s", str(n), "{}") for n in range(5)]
+    await store.commit([ShardCommit("0", 1, 1, 0, deliveries=deliveries)])
+    keys = [(TENANT, "/s", str(n)) for n in range(5)]
+    assert await store.forget_deliveries(3600.0, 10) == 0
+    assert len(await store.deliveries(keys)) == 5
+    assert await store.forget_deliveries(-1.0, 2) == 2
+    assert len(await store.deliveries(keys)) == 3
+    assert await retention.sweep(store, -1.0) == 3
+    assert await store.deliveries(keys) == {}
 
 
 async def test_a_delivery_that_is_there_already_stops_the_batch(store: Store) -> None:

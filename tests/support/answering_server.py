@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +73,7 @@ def parsed(asked: bytes) -> Asked:
 
 
 @asynccontextmanager
-async def answering_server() -> AsyncIterator[tuple[Server, int]]:
+async def answering_server() -> AsyncGenerator[tuple[Server, int]]:
     """Serve on a free port for as long as the block lasts."""
     made = Server()
     listening = await asyncio.start_server(made.handle, "127.0.0.1", 0)

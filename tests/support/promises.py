@@ -97,6 +97,7 @@ async def _effects(stage: Stage, world: World) -> list[str]:
             on c.stream = s.stream and c.type = 'engine.node-completed.v1'
            and c.data::json->>'node_id' = s.data::json->>'node_id'
          where s.type = 'engine.node-scheduled.v1' and s.data::json->>'idempotency_key' <> ''
+           and s.data::json->>'attempt' = '1' and s.data::json->>'effect' <> 'unsafe'
         """
     )
     done = world.done()

@@ -33,6 +33,7 @@ COMMANDS = {
     "dead-letters": ("dead_letters", "app"),
     "verify": ("checks", "verify"),
     "replay": ("checks", "replay"),
+    "fence": ("restoring", "fence"),
     "migrate": ("machine", "migrate"),
     "doctor": ("machine", "doctor"),
 }

@@ -5,13 +5,16 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 (`perdure_common.shell`) does everything else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from perdure_contracts.message import Envelope
+
+if TYPE_CHECKING:
+    from perdure_common.shell.ports import Bus
 
 S = TypeVar("S")  # state of one stream
 C = TypeVar("C")  # command
@@ -194,12 +197,6 @@ class Judge(Protocol):
         ...
 
 
-def any_body(body: bytes) -> bool:
-    """Return that a message may concern the service, whatever it says."""
-    del body
-    return True
-
-
 def hear_own(message: object, envelope: Envelope) -> object | None:
     """Return the message itself: a service that hears only its own commands."""
     del envelope
@@ -207,13 +204,21 @@ def hear_own(message: object, envelope: Envelope) -> object | None:
 
 
 @dataclass(frozen=True)
+class Restored:
+    """What a service may look at after a restore: its database, the topics, their partitions."""
+
+    url: str
+    bus: "Bus"
+    partitions: int
+
+
+@dataclass(frozen=True)
 class Service:
     """What the shell must know to run a service.
 
-    `hears` are topics of other services, read beside the service's own commands. `news` are the
-    types of messages there that `hear` makes commands of, each with a quick look at its body that
-    says whether it may concern the service; what is not among them is passed over unread. None
-    means that everything is read.
+    `hears` are topics of other services, read beside the service's own commands; `concerns` are
+    the types of messages there that `hear` looks at, what is of another type is passed over
+    unread (None: everything is looked at).
     `hear(message, envelope)` turns a message into a command, None to pass it over, or
     `Rejected`; on topics in `foreign` the message is the `CloudEvent` itself, and each
     partition is a shard of its own. `pausable` topics wait first when the service falls
@@ -221,19 +226,23 @@ class Service:
     are no projections: a replay leaves them alone. Messages for topics in `handed` may be
     dealt with in the process instead (`HandOver`): their reader must not count numbers.
     `judge` makes a fresh `Judge` for each stream that is verified.
+    `groups` are those of other processes that work on its tables. `after_restore` mends what
+    the service keeps beside the journal when its tables come from a backup, and says so.
     """
 
     name: str
     deciders: tuple[Decider[Any, Any, Any], ...]
     hear: Callable[[Any, Envelope], object | None] = hear_own
     hears: tuple[str, ...] = ()
-    news: Mapping[str, Callable[[bytes], bool]] | None = None
+    concerns: tuple[type, ...] | None = None
     foreign: tuple[str, ...] = ()
     pausable: tuple[str, ...] = ()
     by_token: tuple[type, ...] = ()
     kept: tuple[str, ...] = ()
     handed: tuple[str, ...] = ()
     judge: Callable[[], Judge] | None = None
+    groups: tuple[str, ...] = ()
+    after_restore: Callable[[Restored], Awaitable[str]] | None = None
     format: int = 1
 
     @property

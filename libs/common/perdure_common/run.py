@@ -15,6 +15,7 @@ from perdure_common.decider import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import HandOver
+from perdure_common.shell.retention import keep_sweeping
 from perdure_common.shell.upkeep import Ground
 
 Beside = Callable[[Settings, Owner, asyncio.Event], Awaitable[None]]
@@ -63,6 +64,8 @@ async def serve(service: Service, *beside: Beside, hand_over: HandOver | None = 
         async with asyncio.TaskGroup() as group:
             for each in beside:
                 group.create_task(_until(each, settings, owner, stop))
+            keep_s = settings.delivery_retention_s
+            group.create_task(keep_sweeping(store, keep_s, lambda: "0" in owner.shards, stop))
             try:
                 await owner.run(stop)
             finally:

@@ -4,7 +4,6 @@ from functools import partial
 
 from perdure_common import http
 from perdure_common.decider import Service
-from perdure_common.outbound import AllowList
 from perdure_common.run import process_name, run, serve, utc_now
 from perdure_common.settings import Settings
 from perdure_contracts.engine import NodeResult
@@ -14,9 +13,11 @@ from .executions.decider import decider_with
 from .executions.route import TASKS
 from .hear import hear
 from .promises import Judge
-from .runner.clients import Clients
 from .runner.here import Here
-from .runner.perform import Tools, at_once, perform
+from .runner.perform import at_once, perform
+from .runner.restore import claims_again
+from .runner.tools import tools_of
+from .runner.work import GROUP
 from .specifications import fill_at_start
 from .workflows.decider import decider as definitions
 
@@ -38,6 +39,8 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
         kept=("node_claims", "node_specifications"),
         handed=(TASKS,),
         judge=Judge,
+        groups=(GROUP,),
+        after_restore=claims_again,
     )
 
 
@@ -49,8 +52,7 @@ async def serve_engine() -> None:
     settings = Settings.read("engine")
     ours = service_with(settings.verdict_wait_s)
     name = process_name("engine")
-    async with Clients(2) as clients:
-        tools = Tools(clients, AllowList.parse(settings.http_allow))
+    async with tools_of(settings, clients=2) as tools:
         here = Here(
             lambda task: perform(tools, task, name),
             name=name,

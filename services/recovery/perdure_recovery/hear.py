@@ -3,11 +3,8 @@
 What is heard is scrubbed here once more, whoever should have done it before.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import msgspec
-from perdure_common.decider import any_body
 from perdure_common.ids import derived
 from perdure_common.scrub import scrub_json, scrub_text
 from perdure_contracts.engine import (
@@ -19,7 +16,7 @@ from perdure_contracts.engine import (
     NodeFailed,
     NodeRecovered,
 )
-from perdure_contracts.message import NAMES, Envelope
+from perdure_contracts.message import Envelope
 from perdure_contracts.recovery import (
     Command,
     ExecutionCommand,
@@ -46,27 +43,6 @@ CONCERNS = (
 """What others say that recovery looks at: a small part of all there is."""
 
 DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))
-
-
-class _EndSeen(msgspec.Struct):
-    """What tells of an execution's end whether anything had failed; the rest is not read."""
-
-    untroubled: bool = False
-
-
-_end_seen = msgspec.json.Decoder(_EndSeen)
-
-
-def _was_troubled(body: bytes) -> bool:
-    return not _end_seen.decode(body).untroubled
-
-
-NEWS: Mapping[str, Callable[[bytes], bool]] = {
-    **dict.fromkeys((NAMES[cls] for cls in CONCERNS), any_body),
-    NAMES[ExecutionCompleted]: _was_troubled,
-    NAMES[ExecutionCanceled]: _was_troubled,
-}
-"""What `hear` takes of other services; most executions end without a failure."""
 
 
 def hear(message: object, envelope: Envelope) -> Command | None:

@@ -16,6 +16,7 @@ from aiokafka.coordinator.assignors.range import (  # pyright: ignore[reportMiss
 )
 
 from perdure_common.adapters.kafka_clients import RETRY_S, Client, reaching
+from perdure_common.adapters.kafka_members import expel_gone, signed
 from perdure_common.shell.ports import OnChange, Unreachable
 
 SESSION_S = 10.0
@@ -48,7 +49,7 @@ class Membership(ConsumerRebalanceListener):
         assigned: OnChange,
         revoked: OnChange,
     ) -> None:
-        self._settings = settings
+        self._settings: dict[str, Any] = {**settings, "client_id": signed(settings["client_id"])}
         self._group = group
         self._topic = topic
         self._assigned = assigned
@@ -120,6 +121,7 @@ class Membership(ConsumerRebalanceListener):
             self._held = ()
 
     async def _join(self) -> None:
+        await expel_gone(self._settings["bootstrap_servers"], self._group)
         self._consumer = AIOKafkaConsumer(
             **self._settings,
             group_id=self._group,

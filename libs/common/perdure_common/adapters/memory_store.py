@@ -7,8 +7,9 @@ tables themselves demand (columns, types, required values) is not known here.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from perdure_common.adapters.postgres_projection import Shape, coalesced
@@ -31,6 +32,10 @@ from perdure_common.shell.ports import (
 )
 
 _SNAPSHOTS_KEPT = 2
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(slots=True)
@@ -90,8 +95,10 @@ class MemoryStore:
     it is True.
     """
 
-    def __init__(self, service: str = "") -> None:
+    def __init__(self, service: str = "", now: Callable[[], datetime] = _utc_now) -> None:
         self.service = service
+        self._now = now
+        self._received: dict[tuple[str, str, str], datetime] = {}
         self.down = False
         self.commits = 0
         self._lost: deque[bool] = deque()
@@ -225,6 +232,15 @@ class MemoryStore:
         kept = {key: self._deliveries.get(_delivery_key(*key)) for key in keys}
         return {key: answer for key, answer in kept.items() if answer is not None}
 
+    async def forget_deliveries(self, older_than_s: float, limit: int) -> int:
+        """See `retention.Deliveries`."""
+        self._reach()
+        before = self._now() - timedelta(seconds=older_than_s)
+        old = [key for key, at in self._received.items() if at < before][:limit]
+        for key in old:
+            del self._deliveries[key], self._received[key]
+        return len(old)
+
     async def parked(self, stream: str, limit: int) -> Sequence[ParkedMessage]:
         """See `Store`."""
         self._reach()
@@ -308,6 +324,7 @@ class MemoryStore:
         for delivery in commit.deliveries:
             key = _delivery_key(delivery.tenant_id, delivery.source, delivery.id)
             self._deliveries[key] = clean(delivery.answer)
+            self._received[key] = self._now()
         for snapshot in commit.snapshots:
             kept = self._snapshots.setdefault(snapshot.stream, {})
             kept[snapshot.version] = snapshot
@@ -318,7 +335,9 @@ class MemoryStore:
     def _write_parked(self, shard: _Shard, commit: ShardCommit) -> None:
         for message in commit.parked:
             self._parked.setdefault(message.stream, {})[message.n] = message.raw
-            shard.parked[message.stream] = max(message.n, shard.parked.get(message.stream, 0))
+            if message.n > 0:  # below are marks, which another shard may set
+                n = max(message.n, shard.parked.get(message.stream, 0))
+                shard.parked[message.stream] = n
         for stream, n in commit.unparked:
             self._parked.get(stream, {}).pop(n, None)
         for stream, _ in commit.unparked:

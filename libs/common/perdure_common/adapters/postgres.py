@@ -187,6 +187,11 @@ class PostgresStore:
         rows = await self._fetch("deliveries", *(list(part) for part in zip(*kept, strict=True)))
         return {kept[row["tenant_id"], row["source"], row["id"]]: row["answer"] for row in rows}
 
+    async def forget_deliveries(self, older_than_s: float, limit: int) -> int:
+        """See `retention.Deliveries`."""
+        rows = await self._fetch("forget_deliveries", older_than_s, limit)
+        return int(rows[0]["count"])
+
     async def parked(self, stream: str, limit: int) -> Sequence[ParkedMessage]:
         """See `Store`."""
         return [ParkedMessage(*row) for row in await self._fetch("parked", stream, limit)]

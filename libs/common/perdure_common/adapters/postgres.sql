@@ -57,6 +57,17 @@ SELECT d.tenant_id, d.source, d.id, d.answer
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant_id, source, id)
 JOIN delivery d USING (tenant_id, source, id);
 
+-- name: forget_deliveries
+-- Deletes some deliveries that are old; who deletes the same rows now is not waited for.
+WITH gone AS (
+    DELETE FROM delivery WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM delivery
+        WHERE received_at < now() - $1::double precision * interval '1 second'
+        LIMIT $2::integer FOR UPDATE SKIP LOCKED
+    )) RETURNING 1
+)
+SELECT count(*)::integer AS count FROM gone;
+
 -- name: parked
 SELECT stream, n, raw FROM parked_message WHERE stream = $1 ORDER BY n LIMIT $2;
 

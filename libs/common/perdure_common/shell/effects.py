@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from perdure_contracts.message import NAMES
-from perdure_contracts.shell import CommandRejected, DeadLettered, StreamUnparked
+from perdure_contracts.shell import (
+    CommandRejected,
+    DeadLettered,
+    ShardRestored,
+    StreamUnparked,
+)
 
 from perdure_common.decider import Outgoing, Raw, Recorded, Service, Upsert
 from perdure_common.ids import partition_of
@@ -17,7 +22,7 @@ from perdure_common.shell.intake import Registry
 from perdure_common.shell.ports import JournalRow, Outbound
 from perdure_common.shell.shard import Held
 
-SHELL_EVENTS = (CommandRejected, DeadLettered, StreamUnparked)
+SHELL_EVENTS = (CommandRejected, DeadLettered, ShardRestored, StreamUnparked)
 
 
 def events_partition(shard: str, partitions: int) -> int:
@@ -65,6 +70,10 @@ def _shell_effects(
         topic = (event.topic or service.commands_topic) + codec.DEAD_LETTERS
         stream = f"{event.topic}/{event.partition}/{event.offset}"
         return (Outgoing(topic, event.stream or stream, event),), (), False
+    if isinstance(event, ShardRestored):
+        stream = f"restore/{event.shard}"
+        told = [Outgoing(topic, stream, event, partition=n) for topic, n in event.places]
+        return told, (), False
     return (), (), True
 
 

@@ -14,6 +14,7 @@ import structlog
 from perdure_contracts.message import NAMES
 from perdure_contracts.shell import CommandRejected, DeadLettered
 
+from perdure_common import fault
 from perdure_common.decider import (
     Decider,
     Due,
@@ -241,6 +242,7 @@ class Batch:
         try:
             if held.broken is not None:
                 raise held.broken
+            fault.point("while_deciding")
             self._apply(part, taken, held)
         except NeedsFacts:
             raise

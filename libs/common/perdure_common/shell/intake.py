@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from perdure_contracts import cloudevents
 from perdure_contracts.message import NAMES, TYPES, Envelope
-from perdure_contracts.shell import Resend, Tail, Unpark
+from perdure_contracts.shell import Resend, ShardRestored, Tail, Unpark
 
 from perdure_common.decider import Decider, Rejected, Service
 from perdure_common.ids import partition_of
@@ -21,10 +21,7 @@ from perdure_common.shell.ports import Heard, Record
 
 log = structlog.get_logger(__name__)
 
-BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, Unpark)}
-
-_KNOWN = {name.encode(): name for name in TYPES if name not in BETWEEN_SHELLS}
-
+BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, ShardRestored, Unpark)}
 
 STREAM_MAX = 500
 """Characters in a stream's id: it stands in indexes and headers."""
@@ -49,7 +46,8 @@ class Taken(msgspec.Struct, gc=False):
     """What a record asks for. Exactly one of `command`, `bad`, `tail`, `unpark`, or none.
 
     `outsider` is (tenant, source, id) when the message is settled by its delivery.
-    `parked` is its place behind a parked stream when it comes from there.
+    `parked` is its place behind a parked stream when it comes from there. `elsewhere` says of
+    an `unpark` that another shard of the service has the stream, one of a foreign topic.
     """
 
     record: Record
@@ -64,6 +62,7 @@ class Taken(msgspec.Struct, gc=False):
     resend: Resend | None = None
     unpark: Unpark | None = None
     parked: int = 0
+    elsewhere: bool = False
     passed_over: str = ""
 
 
@@ -113,12 +112,6 @@ def hearing(heard: Heard | None, link: Link) -> tuple[bool, Heard]:
     return True, Heard(link.number, known.gap if known.gap > link.number else 0)
 
 
-def _no_concern(body: bytes) -> bool:
-    """Return that a message of a type that nobody hears does not concern us."""
-    del body
-    return False
-
-
 class Intake:
     """Reads the records of one service."""
 
@@ -128,6 +121,9 @@ class Intake:
         self._tenant_id = tenant_id
         self._partitions = partitions
         self._own = {self._service.commands_topic, *self._service.pausable}
+        self._known = {name.encode(): name for name in TYPES if name not in BETWEEN_SHELLS}
+        concerns = self._service.concerns
+        self._concerns = None if concerns is None else {NAMES[each] for each in concerns}
 
     def take(self, record: Record) -> Taken:
         """Return what the record asks for.
@@ -143,15 +139,16 @@ class Intake:
         Most records are: they need not be looked at with the care that outsiders need.
         """
         headers = dict(record.headers)
-        name = _KNOWN.get(headers.get("ce_type", b""))
+        name = self._known.get(headers.get("ce_type", b""))
         link = self._link_of(record.topic, headers) if name is not None else None
         if name is None or link is None or len(headers) != len(record.headers):
             return None
-        news = self._service.news
-        if news is not None and record.topic in self._service.hears:
-            concerns = news.get(name, _no_concern)
-            if not concerns(record.value):
-                return Taken(record, link=link, passed_over="not_heard")
+        if (
+            self._concerns is not None
+            and name not in self._concerns
+            and record.topic in self._service.hears
+        ):
+            return Taken(record, link=link, passed_over="not_heard")
         try:
             envelope = Envelope(
                 id=headers["ce_id"].decode(),
@@ -242,6 +239,8 @@ class Intake:
             taken.tail, taken.passed_over = message, "" if told else "no_tail"
         elif isinstance(message, Resend):
             taken.resend = message
+        elif isinstance(message, ShardRestored):
+            taken.passed_over = "restored"  # its number is what matters: a gap ends with it
         elif isinstance(message, Unpark):
             taken.unpark = message
             taken.stream = message.stream

@@ -40,7 +40,7 @@ from perdure_common.shell.ports import (
     Unreachable,
 )
 from perdure_common.shell.publisher import Publisher
-from perdure_common.shell.shard import Answer, Held, Sending, Shard
+from perdure_common.shell.shard import GOING, Answer, Held, Sending, Shard
 
 BATCH_S = 0.05
 """How long one batch may fold; what is left comes with the next."""
@@ -261,6 +261,7 @@ class Lane:
         self._blame(item, code, str(poisoned))
 
     def _blame(self, item: Item, code: str, reason: str) -> None:
+        fault.point("before_park")
         self.stats.poisoned += 1
         self._poison[item.place] = Rejected(
             f"{scrub_text(reason)}; look at the dead letter, mend the cause, then redrive it", code
@@ -282,7 +283,7 @@ class Lane:
         began = time.perf_counter()
         await self._context.store.commit(commits)
         self.stats.commit_s += time.perf_counter() - began
-        fault.point("after_commit")
+        fault.point("after_commit_before_publish")
 
     def _settle(self, batch: Batch, items: Sequence[Item]) -> None:
         """Take over what was written or can wait, and send what it says."""
@@ -297,6 +298,10 @@ class Lane:
                 shard.put_off(part.commit)
             shard.say(part.sending, self._context.hand_over(shard))
             shard.trim()
+            if part.commit.parked:
+                fault.point("after_park")
+            if part.commit.unparked:
+                fault.point("after_unpark")
         for item in items:
             if not item.visited:
                 break
@@ -367,6 +372,8 @@ class Lane:
         awake = {item.taken.stream for item in items if item.due}
         for item in items:
             stream, shard = item.taken.stream, item.shard
+            if item.taken.unpark is not None:
+                await self._find_parked(item)
             if not stream or item.taken.unpark is not None:
                 continue
             known = shard.streams.get(stream)
@@ -386,6 +393,13 @@ class Lane:
             for stream, held in loaded.items():
                 wanted[stream].pop().hold(stream, held)
             wanted = {stream: shards for stream, shards in wanted.items() if shards}
+
+    async def _find_parked(self, item: Item) -> None:
+        """Find out whether a stream to be let go is parked in the shard of a foreign topic."""
+        stream = item.taken.stream
+        if self._context.registry.service.foreign and stream not in item.shard.parked:
+            first = await self._context.store.parked(stream, 1)
+            item.taken.elsewhere = bool(first) and first[0].n > GOING
 
     def _visit(self, batch: Batch, item: Item) -> None:
         """Move the marks behind an item, once, in the order of the records."""
@@ -424,6 +438,7 @@ class Lane:
             assert held is not None
             if taken.stream in item.shard.parked or taken.stream in part.parked:
                 return  # it falls due again when the stream is let go
+            fault.point("before_wake")
             if held.broken is not None:
                 raise Poisoned(taken, held.broken)
             if held.decider is None:

@@ -300,7 +300,7 @@ class Shard:
             unwritten.clear()
         self.sent.update(commit.sent)
         self._absorb_wakes(commit.wakes)
-        for message in commit.parked:
+        for message in (each for each in commit.parked if each.n > GOING):
             self.parked[message.stream] = max(self.parked.get(message.stream, 0), message.n)
         for stream, n in commit.unparked:
             if n >= self.parked.get(stream, n + 1):

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
+from perdure_contracts.message import NAMES
+from perdure_contracts.shell import ShardRestored
 
 from perdure_common.decider import Judge, Recorded, Service
 from perdure_common.shell import codec, remake
@@ -116,15 +118,18 @@ class _Stream:
 Letters = dict[str, set[tuple[str, int, int]]]
 """The records that each shard has as dead letters, by topic, partition and offset."""
 
+Unused = dict[str, list[range]]
+"""The numbers that each shard gave out before a restore, and does not know any more."""
+
 
 async def shards(
     service: Service, archive: Archive, marks: Iterable[Marks]
-) -> tuple[Findings, Letters]:
+) -> tuple[Findings, Letters, Unused]:
     """Check every shard: numbers without gaps, time and epochs that never go back."""
-    found, letters = Findings(), Letters()
+    found, letters, unused = Findings(), Letters(), Unused()
     for mark in marks:
-        letters[mark.shard] = set()
-        shard = _Shard(f"{service.name} shard {mark.shard}", found, letters[mark.shard])
+        shard = _Shard(f"{service.name} shard {mark.shard}", found)
+        letters[mark.shard], unused[mark.shard] = shard.letters, shard.unused
         after = 0
         while rows := await archive.store.journal(mark.shard, after, PAGE):
             for row in rows:
@@ -132,16 +137,17 @@ async def shards(
             after = rows[-1].seq
         shard.ends(mark)
         found.checked["shards"] += 1
-    return found, letters
+    return found, letters, unused
 
 
 class _Shard:
     """One shard as it is walked along."""
 
-    def __init__(self, where: str, found: Findings, letters: set[tuple[str, int, int]]) -> None:
+    def __init__(self, where: str, found: Findings) -> None:
+        self.letters: set[tuple[str, int, int]] = set()
+        self.unused: list[range] = []
         self._where = where
         self._found = found
-        self._letters = letters
         self._seq = 0
         self._epoch = 0
         self._at: datetime | None = None
@@ -149,6 +155,11 @@ class _Shard:
     def see(self, row: JournalRow) -> None:
         """Look at the next row."""
         add = self._found.add
+        if row.type == NAMES[ShardRestored]:
+            event: ShardRestored = codec.event_of(row)
+            self.unused.append(range(event.first, event.last + 1))
+            if event.first == self._seq + 1:
+                self._seq = event.last
         if row.seq != self._seq + 1:
             add("I4", self._where, f"number {row.seq} ({row.type}) follows {self._seq}")
         if self._at is not None and row.recorded_at < self._at:
@@ -161,7 +172,7 @@ class _Shard:
         self._epoch = max(epoch, self._epoch)
         if row.type.startswith("shell.dead-lettered."):
             letter = codec.event_of(row)
-            self._letters.add((letter.topic, letter.partition, letter.offset))
+            self.letters.add((letter.topic, letter.partition, letter.offset))
 
     def ends(self, mark: Marks) -> None:
         """Compare the end of the journal with the shard's row, which was read before."""

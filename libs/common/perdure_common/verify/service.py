@@ -35,10 +35,14 @@ async def verified(
     found.extend(await journal.streams(service, archive))
     said(f"the shards of {service.name} (I4, I7)")
     marks = await archive.marks()
-    shards, letters = await journal.shards(service, archive, marks)
+    shards, letters, unused = await journal.shards(service, archive, marks)
     found.extend(shards)
     said(f"the messages of {service.name} (I5)")
-    found.extend(await published(service, archive, topics, marks, partitions, complete=complete))
+    found.extend(
+        await published(
+            service, archive, topics, marks, partitions, complete=complete, unused=unused
+        )
+    )
     said(f"what {service.name} has read (I10)")
     found.extend(
         await consumed(

@@ -21,7 +21,7 @@ FUEL = 1_000
 """Node runs that one command may begin; the rest goes on with a wake that is due at once."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Progress:
     """The state so far, and the nodes that are ready to run.
 

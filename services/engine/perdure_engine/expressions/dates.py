@@ -16,7 +16,7 @@ from .moment import Moment
 _ISO: Final = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?"
     r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?"
-    r"\s?(Z|[+-]\d\d:?(?:\d\d)?)?\Z",
+    r"(Z|[+-]\d\d:?(?:\d\d)?)?\Z",
     re.ASCII | re.IGNORECASE,
 )
 MILLIS: Final = {
@@ -43,7 +43,7 @@ _PATTERN: Final = re.compile(r"'([^']*)'|([A-Za-z])\2*|[^A-Za-z']+|'")
 
 def read_iso(text: str) -> Moment | None:
     """The moment that an ISO 8601 text names, None if it names none."""
-    match = _ISO.match(text.strip()) if len(text) <= 64 else None
+    match = _ISO.match(text) if len(text) <= 64 else None
     if match is None:
         return None
     year, month, day, hour, minute, second, part, offset = match.groups()
@@ -62,6 +62,11 @@ def read_iso(text: str) -> Moment | None:
         return Moment(at + extra)
     except (ValueError, OverflowError):
         return None
+
+
+def offset_of(at: datetime) -> timedelta:
+    """How far ahead of UTC an aware datetime is."""
+    return at.utcoffset() or timedelta()
 
 
 def _zone(offset: str | None) -> timezone:

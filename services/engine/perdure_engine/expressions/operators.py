@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from .access import index_of
 from .errors import ExpressionError
 from .limits import Frame, Value, kind_of
 from .moment import Moment
@@ -108,9 +109,7 @@ def contains_key(f: Frame, key: Value, of: Value) -> bool:
         return to_text(f, key) in of
     if kind_of(of) is list:
         text = to_text(f, key)
-        return text == "length" or (
-            text.isdecimal() and text.isascii() and len(text) < 16 and int(text) < len(of)
-        )
+        return text == "length" or 0 <= index_of(text) < len(of)
     raise ExpressionError(
         "expression_type",
         f"'in' needs an object or an array on its right, but got {described(of)}.",

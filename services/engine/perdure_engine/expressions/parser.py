@@ -168,6 +168,8 @@ class Parser(Primaries):
         token = self.take()
         if token.kind != "name":
             raise self.fail("A name is missing behind '.': write .name or ['name'].", at)
+        if self.sees("?.") and self.ahead().kind == "mark" and self.ahead().value == "(":
+            self.take()
         if not self.sees("("):
             return Member(at, node, token.value)
         if token.value not in METHODS:

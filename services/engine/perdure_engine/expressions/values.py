@@ -316,9 +316,13 @@ def paired(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
+_LONE: Final = re.compile("[\ud800-\udfff]")
 _PLAIN: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def quoted(text: str) -> str:
-    """A text as JSON writes it."""
-    return _PLAIN(text)
+    """A text as JSON writes it; half a surrogate pair is escaped."""
+    made = _PLAIN(text)
+    if not made.isascii() and _LONE.search(made):
+        return _LONE.sub(lambda found: f"\\u{ord(found.group()):04x}", made)
+    return made

@@ -11,7 +11,12 @@ from . import (
     action_rename,
     action_set,
     action_xml,
+    external_action_github,
+    external_action_google_calendar,
     external_action_http_request,
+    external_action_send_email,
+    external_action_slack,
+    external_action_sql,
     flow_aggregate,
     flow_compare,
     flow_dedupe,
@@ -61,6 +66,11 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     action_csv.SPECIFICATION,
     action_crypto.SPECIFICATION,
     external_action_http_request.SPECIFICATION,
+    external_action_sql.SPECIFICATION,
+    external_action_send_email.SPECIFICATION,
+    external_action_slack.SPECIFICATION,
+    external_action_github.SPECIFICATION,
+    external_action_google_calendar.SPECIFICATION,
 )
 """Every subtype that this version runs."""
 
@@ -82,7 +92,6 @@ NODE_TYPES = (
 
 LATER: Mapping[str, tuple[str, ...]] = {
     "TRIGGER": ("CRON", "EMAIL", "SLACK", "KAFKA"),
-    "EXTERNAL_ACTION": ("SLACK", "EMAIL", "GITHUB", "GOOGLE_CALENDAR", "SQL"),
     "ACTION": ("CODE",),
     "FLOW": (
         "WAIT",

@@ -45,6 +45,7 @@ def facts_of(
     message: str,
     *,
     retryable: bool,
+    codes: tuple[str, ...] = (),
     dependency: str = "",
     effect_state: EffectState = "not_sent",
 ) -> ErrorFacts:
@@ -56,6 +57,7 @@ def facts_of(
         retryable=retryable,
         classes=_mro(error),
         causes=causes,
+        codes=codes,
         stage="run",
         dependency=dependency,
         effect_state=effect_state,

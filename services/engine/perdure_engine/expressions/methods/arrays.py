@@ -204,9 +204,11 @@ def includes(f: Frame, this: Value, arguments: Arguments) -> Value:
     """Whether an element equals the argument; NaN equals itself here."""
     wanted = argument(arguments, 0)
     f.spend(len(this))
+    begin = relative(f, argument(arguments, 1), len(this), 0)
+    seen = this[begin:] if begin else this
     if wanted != wanted:
-        return any(each != each for each in this if kind_of(each) is float)
-    return any(same(f, each, wanted) for each in this)
+        return any(each != each for each in seen if kind_of(each) is float)
+    return any(same(f, each, wanted) for each in seen)
 
 
 @method("indexOf", list)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Final, TypeAlias
 
 from perdure_engine.expressions.limits import Frame, Value
@@ -53,10 +54,13 @@ def _round(amount: float) -> float:
 
 
 def _cube_root(amount: float) -> float:
-    """The cube root, exact for cubes, which the C library does not promise."""
+    """The nearest double to the cube root, which the C library does not promise."""
     root = math.cbrt(amount)
-    near = float(round(root)) if math.isfinite(root) else root
-    return near if near * near * near == amount else root
+    if root == 0 or not math.isfinite(root):
+        return root
+    exact = Fraction(amount)
+    near = (root, math.nextafter(root, math.inf), math.nextafter(root, -math.inf))
+    return min(near, key=lambda each: abs(Fraction(each) ** 3 - exact))
 
 
 _OF_ONE: Final[dict[str, MathFunction]] = {

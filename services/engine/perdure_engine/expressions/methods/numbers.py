@@ -71,6 +71,23 @@ def to_precision(f: Frame, this: Value, arguments: Arguments) -> Value:
     return f"{sign}{head}{'.' + tail if tail else ''}"
 
 
+@method("toExponential", int, float)
+def to_exponential(f: Frame, this: Value, arguments: Arguments) -> Value:
+    """One digit, so many behind the point (by default all there are), and an exponent."""
+    amount = double(this)
+    if not math.isfinite(amount):
+        return number_text(amount)
+    asked = argument(arguments, 0)
+    places = 0 if asked is None else _places(f, "toExponential", asked, 0)
+    exact = Decimal(repr(amount)).normalize() if asked is None else Decimal(amount)
+    if asked is not None and amount:
+        exact = Context(prec=places + 1, rounding=ROUND_HALF_UP).create_decimal(exact)
+    digits = "".join(map(str, exact.as_tuple().digits)).ljust(places + 1, "0")
+    power = exact.adjusted() if amount else 0
+    head = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
+    return f"{'-' if amount < 0 else ''}{head}e{'+' if power >= 0 else '-'}{abs(power)}"
+
+
 @method("toString", int, float)
 def text_of(f: Frame, this: Value, arguments: Arguments) -> Value:
     """As text, in a radix from 2 to 36."""

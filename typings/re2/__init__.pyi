@@ -1,0 +1,19 @@
+"""What is used of google-re2, which has no types of its own; only patterns and texts of bytes."""
+
+class error(Exception): ...
+
+class Options:
+    max_mem: int
+    log_errors: bool
+
+class Found:
+    def span(self, group: int = 0) -> tuple[int, int]: ...
+
+class Compiled:
+    @property
+    def groups(self) -> int: ...
+    @property
+    def programsize(self) -> int: ...
+    def search(self, text: bytes, pos: int | None = None) -> Found | None: ...
+
+def compile(pattern: bytes, options: Options | None = None) -> Compiled: ...
