@@ -134,5 +134,3 @@ async def _put_marks(connection: Any, mark: Marks) -> None:
 def without_heard(mark: Marks) -> Mapping[tuple[str, int, str], Heard]:
     """Return what was heard as if nothing was."""
     return {key: Heard() for key in mark.heard}
-
-

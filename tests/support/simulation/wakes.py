@@ -9,6 +9,7 @@ from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.shell.ports import Record, ShardCommit, TopicPartition
 from perdure_engine.app import service as ENGINE
 from perdure_recovery.app import service as RECOVERY
+
 from simulation.loop import BEGIN
 
 SKEW_S = 1.2
