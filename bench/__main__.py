@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 BENCHMARKS: dict[str, str] = {
     "engine": "executions and steps a second, latency, CPU, log and memory of the whole platform",
+    "core": "microseconds of the engine's core for a step, without shell and servers",
     "start": "how long `perdure up` takes, and what it costs",
     "journal": "events a second through the shell alone, against a bare COPY of the same rows",
     "million": "what a million finished executions in the database cost",

@@ -147,6 +147,12 @@ def never(state: object) -> datetime | None:
     return None
 
 
+def open_ended(state: object) -> bool:
+    """Return False: more may happen to the stream at any time."""
+    del state
+    return False
+
+
 @dataclass(frozen=True)
 class Decider(Generic[S, C, E]):
     """A pure core for one kind of stream.
@@ -157,6 +163,9 @@ class Decider(Generic[S, C, E]):
     without a look. `private` events are journalled but not published. `passes` are
     commands that reach even a parked stream. A change of the state's type needs a new
     `state_version`; older snapshots are then dropped and the journal is folded again.
+
+    A stream of which `over(state)` is true leaves the memory at once: little is asked of it any
+    more, and then it is loaded.
 
     `act(state, command, facts, now, happen)` decides the same as `decide`, for states that are
     too large to be tried out on a copy: instead of returning events it calls `happen` with each
@@ -179,6 +188,7 @@ class Decider(Generic[S, C, E]):
     private: tuple[type, ...] = ()
     passes: tuple[type, ...] = ()
     state_version: int = 1
+    over: Callable[[S], bool] = open_ended
     act: Callable[[S, Any, Facts, datetime, Callable[[E], S]], Rejected | None] | None = None
 
     def fold(self, events: Iterable[E]) -> S:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -102,8 +103,7 @@ async def _set_up(stage: Stage, load: Load) -> None:
     await _until(lambda: len(scheduler.tables.get("trigger_index", ())) == len(WORKFLOWS))
 
 
-async def _until(found: object, limit_s: float = 30.0) -> None:
-    assert callable(found)
+async def _until(found: Callable[[], bool], limit_s: float = 30.0) -> None:
     async with asyncio.timeout(limit_s):
         while not found():
             await asyncio.sleep(0.1)

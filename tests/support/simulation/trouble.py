@@ -5,13 +5,14 @@ long ones.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from perdure_common import fault
 
 from simulation.broker import Weather
 from simulation.loop import Process, State
 from simulation.outside import Moods
-from simulation.stage import KINDS, Stage
+from simulation.stage import KINDS, SKEWS_S, Stage
 from simulation.stores import Trouble
 
 FUSE_MAX = 120
@@ -49,8 +50,8 @@ class Troublemaker:
             unanswered=0.02 * much,
             late=0.015 * much,
             twice=0.06 * much,
-            lost=0.015 * much,
-            lag=0.3 * much,
+            lost=0.03 * much,
+            lag=0.6 * much,
         )
         for database in stage.databases.values():
             database.trouble = Trouble(
@@ -99,9 +100,9 @@ class Troublemaker:
         victim = chance.choice(running) if running else None
         if victim is None:
             return
-        if what < 6:
+        if what < 9:
             self._cut_leases()
-        elif what < 22:
+        elif what < 24:
             self._light(victim, lambda: stage.kill(victim, "killed"))
         elif what < 38:
             length_s = chance.choice((0.2, 1.0, 3.0, 9.0, 9.0, 25.0))
@@ -123,15 +124,16 @@ class Troublemaker:
             self._cut_off(victim)
         elif what < 72:
             self._database_away()
-        elif what < 82:
+        elif what < 79:
             self._lose()
+        elif what < 83:
+            self._light(victim, lambda: self._set_clock(victim))
         elif what < 96:
             self._lag(victim)
         else:
             self._broker_away()
 
-    def _light(self, process: Process, blow: "object") -> None:
-        assert callable(blow)
+    def _light(self, process: Process, blow: Callable[[], None]) -> None:
         if process.state is State.RUNNING and not process.fuse:
             process.fuse, process.blow = self._chance.randint(1, FUSE_MAX), blow
 
@@ -143,12 +145,19 @@ class Troublemaker:
         loop.call_later(self._chance.uniform(0.2, 5.0), broker.cut_off.discard, name)
 
     def _cut_leases(self) -> None:
+        """Keep a runner from renewing, rather one that has something to renew."""
         stage = self._stage
-        if stage.claims:
+        busy = [n for n, w in stage.works.items() if any(r.claimed for r in w.runs.values())]
+        known = sorted(busy or stage.claims)
+        if known:
             stage.watch.fault("cut off from the leases")
-            name = self._chance.choice(sorted(stage.claims))
-            length_s = self._chance.choice((2.0, 9.0, 15.0))
-            stage.claims[name].away_until_s = asyncio.get_running_loop().time() + length_s
+            length_s = self._chance.choice((2.0, 10.0, 15.0, 15.0))
+            until_s = asyncio.get_running_loop().time() + length_s
+            stage.claims[self._chance.choice(known)].away_until_s = until_s
+
+    def _set_clock(self, process: Process) -> None:
+        self._stage.watch.fault("clock set")
+        process.skew_s = self._chance.choice([s for s in SKEWS_S if s != process.skew_s])
 
     def _database_away(self) -> None:
         store = self._stage.databases[self._chance.choice(KINDS[:3])].store

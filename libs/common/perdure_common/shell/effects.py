@@ -87,26 +87,28 @@ def outbound_of(
     destinations: Sequence[tuple[str, int]],
 ) -> list[Outbound]:
     """Return the records that a row sends: the event itself when public, then its messages."""
-    first, prev = codec.number(row.seq, meta.first), meta.prev
+    first, prev, trace = codec.number(row.seq, meta.first), meta.prev, meta.traceparent
     records: list[Outbound] = []
-
-    def say(i: int, name: str, made: bytes, key: str) -> None:
-        topic, partition = destinations[i]
+    if published:
+        topic, partition = destinations[0]
         records.append(
             codec.outbound(
-                service.name, row, topic, partition, first + i, prev[i], name, made, key,
-                meta.traceparent,
+                service.name, row, topic, partition, first, prev[0], row.type, body, row.stream,
+                trace,
             )
         )  # fmt: skip
-
-    if published:
-        say(0, row.type, body, row.stream)
     for i, message in enumerate(messages, int(published)):
+        topic, partition = destinations[i]
         if message.raw is not None:
-            records.append(_as_it_was(message.raw, *destinations[i]))
-        else:
-            made = codec.encode_body(message.message)
-            say(i, NAMES[type(message.message)], made, message.stream)
+            records.append(_as_it_was(message.raw, topic, partition))
+            continue
+        name, made = NAMES[type(message.message)], codec.encode_body(message.message)
+        records.append(
+            codec.outbound(
+                service.name, row, topic, partition, first + i, prev[i], name, made,
+                message.stream, trace,
+            )
+        )  # fmt: skip
     return records
 
 

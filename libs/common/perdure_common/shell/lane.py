@@ -290,8 +290,7 @@ class Lane:
         for part in batch.parts.values():
             shard = part.shard
             shard.drains(part.draining)
-            # What was taken for new and has no event yet is looked at when it comes again.
-            shard.forget([s for s in part.touched if shard.version_of(s) == 0])
+            shard.forget([stream for stream in part.touched if shard.is_done_with(stream)])
             if part.written:
                 shard.absorb(part.commit, part.lazy, flushed=False)
             else:

@@ -230,10 +230,15 @@ class Shard:
         for stream in streams:
             self.streams.pop(stream, None)
 
-    def version_of(self, stream: str) -> int:
-        """Return the version of a stream in memory, -1 if it is not there."""
+    def is_done_with(self, stream: str) -> bool:
+        """Return whether a stream need not be remembered: it is over, or there is nothing of it.
+
+        What was taken for new and has no event yet is looked at when it comes again.
+        """
         held = self.streams.get(stream)
-        return -1 if held is None else held.version
+        if held is None or held.version == 0:
+            return True
+        return held.decider is not None and held.decider.over(held.state)
 
     def trim(self) -> None:
         """Drop the streams that were not used for longest, above `STREAMS_MAX`."""

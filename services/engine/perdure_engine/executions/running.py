@@ -1,7 +1,6 @@
 """Running what is ready: skipped, passed through, run inline, or sent to the runner."""
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from perdure_common.ids import derived
 from perdure_contracts.engine import NodeSkipped, Scope
 

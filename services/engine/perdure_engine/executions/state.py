@@ -227,6 +227,11 @@ def edge_key(index: int, scope: Scope) -> str:
     return place_of(str(index), scope)
 
 
+def over(state: Execution) -> bool:
+    """Return whether nothing is expected of an execution: one that failed may be revived soon."""
+    return state.status in ("SUCCESS", "CANCELED")
+
+
 def awaited(state: Execution, place: str) -> datetime | None:
     """Return the instant that an open run waits for, None if there is none."""
     run = state.runs.get(place)
@@ -239,7 +244,8 @@ def wait(state: Execution, place: str) -> None:
     at = awaited(state, place)
     if at is not None:
         heappush(state.waits, (at, place))
-    forget_waits(state)
+    if at is None or len(state.waits) > 1:
+        forget_waits(state)
 
 
 def forget_waits(state: Execution) -> None:
