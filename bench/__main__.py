@@ -13,15 +13,16 @@ from collections.abc import Sequence
 
 BENCHMARKS: dict[str, str] = {
     "engine": "executions and steps a second, latency, CPU, log and memory of the whole platform",
+    "core": "microseconds of the engine's core for a step, without shell and servers",
     "start": "how long `perdure up` takes, and what it costs",
     "journal": "events a second through the shell alone, against a bare COPY of the same rows",
+    "expressions": "how long expressions take, beside V8, and the worst of them",
     "million": "what a million finished executions in the database cost",
     "peers": "the same workflows on DBOS and Restate, installed on demand, in the same run",
 }
 """Every benchmark and what it measures, in the order in which they run."""
 
 TOOLS: dict[str, str] = {
-    "core": "microseconds of the engine's core alone, in memory",
     "profile": "where the engine's time goes, function by function",
 }
 """What is run by its name only: it helps to see why, and proves nothing."""
@@ -41,7 +42,7 @@ def usage() -> str:
     named = BENCHMARKS | TOOLS
     width = max(map(len, named))
     lines = [f"  make bench NAME={name:<{width}}  {what}" for name, what in named.items()]
-    return "\n".join(["  make bench" + " " * (width + 6) + "  all but the last two", *lines])
+    return "\n".join(["  make bench" + " " * (width + 6) + "  all but the last", *lines])
 
 
 def run(name: str) -> tuple[int, dict[str, float]]:

@@ -234,7 +234,7 @@ MEANING = {
     "cpu_us_per_step": "all processes and the load, at saturation with 3 dispatched steps",
     "wal_bytes_per_step": "PostgreSQL's log for a dispatched step, the execution's share included",
     "rss_mb": "MiB, PSS of all processes and servers, idle after the start",
-    "journal_ratio": "events/s through the shell alone against rows/s of a bare COPY of them",
+    "journal_ratio": journal.MEANING["journal_ratio"],
     "inline10_steps_per_s": "steps/s at saturation, chains of 10 inline steps",
     "inline3_at2000_p50_ms": "start to completed event at 2,000 executions/s of 3 inline steps; "
     "seconds mean that the machine does not keep up with that rate",

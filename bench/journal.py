@@ -249,7 +249,7 @@ def measured(url: str, seconds: float) -> JournalFigures:
 
 
 MEANING = {
-    "journal_ratio": "events/s through the shell against the rows/s of a bare COPY",
+    "journal_ratio": "events/s through the shell alone against rows/s of a bare COPY of them",
     "journal_events_per_s": "events/s through the shell alone: one decider, one event a command",
     "copy_rows_per_s": "rows/s of one COPY of the same rows, same table, same indexes",
     "copy_in_batches_per_s": "rows/s of COPY in transactions of as many rows as the shell's",

@@ -1,5 +1,7 @@
 """What is used of google-re2, which has no types of its own; only patterns and texts of bytes."""
 
+from collections.abc import Iterator
+
 class error(Exception): ...
 
 class Options:
@@ -10,6 +12,7 @@ class Found:
     def span(self, group: int = 0) -> tuple[int, int]: ...
 
 class Compiled:
+    def finditer(self, text: bytes) -> Iterator[Found]: ...
     @property
     def groups(self) -> int: ...
     @property

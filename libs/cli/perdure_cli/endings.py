@@ -83,9 +83,11 @@ async def _statuses(
 
 async def _refusals(engine: Archive, starts: Sequence[Start]) -> Mapping[str, str]:
     """Return why the engine has not begun executions, where it said why."""
-    wanted = {start.execution_id: 0 for start in starts}
     found: dict[str, str] = {}
-    for stream, (_, rows) in (await engine.store.load(wanted) if wanted else {}).items():
+    if not starts:
+        return found
+    loaded = await engine.store.load({start.execution_id: 0 for start in starts})
+    for stream, (_, rows) in loaded.items():
         for row in rows:
             if row.type.startswith("shell.command-rejected."):
                 found.setdefault(stream, codec.event_of(row).reason)

@@ -46,7 +46,9 @@ async def serve(service: Service, *beside: Beside, hand_over: HandOver | None = 
     fault.arm(service.name, os.environ.get("PERDURE_FAULT"))
     name = process_name(service.name)
     store = PostgresStore(settings.database_url, service.name, connections=settings.lanes + 1)
-    bus = KafkaBus(settings.kafka_bootstrap, name, settings.topic_prefix)
+    bus = KafkaBus(
+        settings.kafka_bootstrap, name, settings.topic_prefix, session_s=settings.session_s
+    )
     stop = stop_on_signals()
     try:
         ground = Ground(

@@ -21,6 +21,9 @@ DEFAULT_WORKSPACE = "00000000-0000-7000-8000-000000000002"
 DELIVERY_RETENTION_S = 7 * 86_400.0
 """How long the answer to an outsider's message is kept for when it comes again."""
 
+SESSION_S = 10.0
+"""After so long without a sign of life a process has left its groups."""
+
 PORTS = {"engine": 8741, "scheduler": 8742, "recovery": 8743, "runner": 8744}
 """Where each process answers HTTP unless `PERDURE_<NAME>_PORT` says otherwise."""
 
@@ -58,6 +61,7 @@ class Settings:
     `topic_prefix` replaces the first word of every topic's name. `http_allow` lists
     networks and `host:port` pairs that outgoing requests may reach beside public ones.
     `delivery_retention_s` is how long answers to outsiders' messages are kept.
+    `session_s` is how long a process may be silent until its shards go to others.
     `hand_over` is how many short tasks the engine runs in its own process at once.
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
     `…_url` are where the APIs of services are.
@@ -80,6 +84,7 @@ class Settings:
     slack_url: str = SLACK_URL
     github_url: str = GITHUB_URL
     google_calendar_url: str = GOOGLE_CALENDAR_URL
+    session_s: float = SESSION_S
     log_format: str = "json"
     log_level: str = "INFO"
 
@@ -119,6 +124,7 @@ class Settings:
             slack_url=_url(env, "PERDURE_SLACK_URL", SLACK_URL),
             github_url=_url(env, "PERDURE_GITHUB_URL", GITHUB_URL),
             google_calendar_url=_url(env, "PERDURE_GOOGLE_CALENDAR_URL", GOOGLE_CALENDAR_URL),
+            session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",
             log_level=(env.get("PERDURE_LOG_LEVEL") or "INFO").upper(),
         )

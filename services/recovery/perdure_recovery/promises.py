@@ -44,9 +44,9 @@ class Judge:
         where = f"failure {event.failure_id}"
         if event.failure_id not in self._places:
             yield "I13", where, "it was decided, but never noted"
-        late = event.failure_id in self._refused and isinstance(event, AttemptOrdered)
         again = event.failure_id in self._ordered | self._refused
-        if again and not (late and event.revives):
+        late = isinstance(event, AttemptOrdered) and event.revives
+        if again and not (late and event.failure_id in self._refused):
             yield "I13", where, "it was decided more than once"
 
     def _counted(self, event: AttemptOrdered, day: str) -> Iterable[tuple[str, str, str]]:

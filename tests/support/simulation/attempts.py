@@ -98,6 +98,8 @@ class Attempts:
         """See a task that runners will not read again."""
         if record.topic != TASKS or codec.header(record.headers, "ce_type") != _TASK:
             return
+        if self.unreliable((record.topic, record.partition)):
+            return  # what has the offset of a lost record is lost with it: its time-out comes
         task: NodeTask = codec.decode_body(_TASK.decode(), record.value)
         attempt = self._attempts.get(task.token)
         if attempt is None or attempt.settled or attempt.answered_at is not None:

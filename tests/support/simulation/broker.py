@@ -207,19 +207,22 @@ class SimBroker(MemoryBroker):
     ) -> None:
         """Call members in their own processes; who does not come back is a member no more."""
         loop = asyncio.get_running_loop()
-        calls = {
-            loop.create_task(what(seat)(seat.partitions), context=seat.context): seat  # pyright: ignore[reportArgumentType]
-            for seat in seats
-            if seat.partitions and seat in group.seats
-        }
-        if not calls:
+        called = [seat for seat in seats if seat.partitions and seat in group.seats]
+        if not called:
             return
+        calls = [
+            loop.create_task(_called(what(seat), seat.partitions), context=seat.context)
+            for seat in called
+        ]
         _, late = await asyncio.wait(calls, timeout=REBALANCE_S)
-        for call in calls:
-            seat = calls[call]
+        for call, seat in zip(calls, called, strict=True):
             if call in late and seat in group.seats:
                 seat.evicted = True
                 group.seats.remove(seat)
+
+
+async def _called(callback: OnChange, partitions: Sequence[int]) -> None:
+    await callback(partitions)
 
 
 class SimMember:

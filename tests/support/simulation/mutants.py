@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from perdure_common.adapters.memory_store import MemoryStore
-from perdure_common.shell import fold, owner, upkeep
+from perdure_common.shell import fold, remake, upkeep
 from perdure_common.shell.due import Dues
 from perdure_common.shell.fold import Batch, Part
 from perdure_common.shell.intake import Link
@@ -206,7 +206,10 @@ def _time_goes_back(stack: ExitStack) -> None:
 
 @_mutant("messages are marked as published before Kafka has acknowledged them", "I5")
 def _mark_before_acknowledgement(stack: ExitStack) -> None:
-    _put(stack, Shard, "acknowledged", lambda self: self.next_seq - 1)  # pyright: ignore[reportUnknownLambdaType]
+    def everything(self: Shard) -> int:
+        return self.next_seq - 1
+
+    _put(stack, Shard, "acknowledged", everything)
 
 
 @_mutant("a message that could not be sent is passed over", "I5", "liveness")
@@ -244,26 +247,26 @@ def _handed_over_is_done(stack: ExitStack) -> None:
 
 @_mutant("lazy rows that were not written before a crash are not made again", "I3")
 def _remake_skips_lazy_rows(stack: ExitStack) -> None:
-    remake = owner.remake.remake
+    made_again = remake.remake
 
     async def forgetful(*given: Any) -> tuple[Remade, Mapping[str, Any]]:
-        made, streams = await remake(*given)
+        made, streams = await made_again(*given)
         made.upserts.clear()
         return made, streams
 
-    _put(stack, owner.remake, "remake", forgetful)
+    _put(stack, remake, "remake", forgetful)
 
 
 @_mutant("what was unsent before a crash is not made again", "I5", "liveness", "I2")
 def _remake_sends_nothing(stack: ExitStack) -> None:
-    remake = owner.remake.remake
+    made_again = remake.remake
 
     async def forgetful(*given: Any) -> tuple[Remade, Mapping[str, Any]]:
-        made, streams = await remake(*given)
+        made, streams = await made_again(*given)
         made.sent.clear()
         return made, streams
 
-    _put(stack, owner.remake, "remake", forgetful)
+    _put(stack, remake, "remake", forgetful)
 
 
 # Time ------------------------------------------------------------------------------------

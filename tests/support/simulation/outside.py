@@ -63,7 +63,8 @@ class World:
         moods, timeout_s = self.moods, float(parameters.get("timeout_s") or 30.0)
         patient = task.length == "long" or task.effect == "unsafe"
         slow = self.happens("request slow", moods.slow * (4 if patient else 1))
-        await asyncio.sleep(self.chance.uniform(0.3, timeout_s * 0.8) if slow else 0.004)
+        usual_s = self.chance.choice((0.004, 0.004, 0.1, 0.5))
+        await asyncio.sleep(self.chance.uniform(0.3, timeout_s * 0.8) if slow else usual_s)
         if self.happens("connection refused", moods.refused):
             return _failed("connect_failed", "nobody listens", "not_sent")
         if self.happens("server busy", moods.busy):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +18,7 @@ Kind = Literal["safety", "liveness"]
 FAULTS_S = (15.0, 35.0)
 """How long things go wrong, at least and at most, in virtual seconds."""
 
-REST_S = 900.0
+REST_S = 500.0
 """How long everything may take to come to rest after the last fault, in virtual seconds."""
 
 TRIGGERS = (8, 16)
@@ -102,8 +103,7 @@ async def _set_up(stage: Stage, load: Load) -> None:
     await _until(lambda: len(scheduler.tables.get("trigger_index", ())) == len(WORKFLOWS))
 
 
-async def _until(found: object, limit_s: float = 30.0) -> None:
-    assert callable(found)
+async def _until(found: Callable[[], bool], limit_s: float = 30.0) -> None:
     async with asyncio.timeout(limit_s):
         while not found():
             await asyncio.sleep(0.1)

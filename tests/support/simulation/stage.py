@@ -5,7 +5,8 @@ Every service is the real one with its real wiring; only `main()` is left out.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from unittest.mock import patch
 
@@ -21,6 +22,7 @@ from perdure_common.shell.upkeep import Ground
 from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_contracts.topology import TOPICS
 from perdure_engine.app import service as ENGINE
+from perdure_engine.definition import Workflow, loading
 from perdure_engine.runner import claims as leasing
 from perdure_engine.runner import perform as performing
 from perdure_engine.runner import work as working
@@ -38,6 +40,9 @@ from simulation.stores import Database, SimClaims, SimStore
 from simulation.watch import Watch
 
 SERVICES: tuple[Service, ...] = (ENGINE, SCHEDULER, RECOVERY)
+SKEWS_S = (0.0, 0.0, -0.4, 0.7)
+"""By how much clocks of processes may be wrong."""
+
 KINDS = ("engine", "scheduler", "recovery", "runner")
 
 
@@ -78,12 +83,14 @@ class Stage:
                 MemoryStore(service.name),
                 chance(f"database {service.name}"),
                 watch.fault,
+                watch.committing,
                 watch.committed,
                 watch.claimed,
             )
             for service in SERVICES
         }
         self.leases = leases = MemoryClaims()
+        watch.wakes.unreliable = self.broker.truncated.__contains__
         watch.attempts.unreliable = self.broker.truncated.__contains__
         self.broker.done_with = lambda record: watch.attempts.done_with(
             record, lambda token: token in leases.leases
@@ -97,6 +104,7 @@ class Stage:
         self.claims: dict[str, SimClaims] = {}
         self.kill_at: dict[str, float] = {}
         self.hand_over = self.chance.choice((0, 4, 100))
+        self.definitions: OrderedDict[str, Workflow] = OrderedDict()
         self._stops: dict[str, asyncio.Event] = {}
         self._names = 0
 
@@ -106,9 +114,11 @@ class Stage:
         """Start a process."""
         self._names += 1
         process = Process(f"{kind}-{self._names}", kind)
-        process.skew_s = self.chance.choice((0.0, 0.0, -0.4, 0.7))
+        process.skew_s = self.chance.choice(SKEWS_S)
         self.processes.append(process)
         self.watch.note(f"start {process.name}")
+        if kind == "engine":
+            self.definitions.clear()  # a new process has to look them up
         spawn(process, self._live(process))
         return process
 
@@ -156,7 +166,7 @@ class Stage:
                 wait_s = self.chance.uniform(0.0, 1.5)
                 spawn(process, self._wake_up(member.wake_up, wait_s))
 
-    async def _wake_up(self, wake_up: Callable[[], "asyncio.Future[None]"], wait_s: float) -> None:
+    async def _wake_up(self, wake_up: Callable[[], Awaitable[None]], wait_s: float) -> None:
         await asyncio.sleep(wait_s)
         await wake_up()
 
@@ -274,6 +284,7 @@ def patches(stage: Stage) -> ExitStack:
     stack.enter_context(patch.object(performing, "time", Clock))
     stack.enter_context(patch.object(performing, "PERFORMERS", PERFORMERS))
     stack.enter_context(patch.object(fault, "point", stage.point))
+    stack.enter_context(patch.object(loading, "_kept", stage.definitions))
     for module, name, value in SMALL:
         stack.enter_context(patch.object(module, name, value))
     return stack

@@ -46,10 +46,12 @@ class Database:
     store: MemoryStore
     chance: random.Random
     fault: Callable[[str], None]
+    committing: Callable[[MemoryStore, Sequence[ShardCommit]], None]
     committed: Callable[[MemoryStore, Sequence[ShardCommit], str], None]
     claimed: Callable[[MemoryStore, Sequence[Claim], str], None]
     trouble: Trouble = field(default_factory=Trouble)
     context: Context = field(default_factory=copy_context)
+    landing: "set[asyncio.Task[None]]" = field(default_factory=set["asyncio.Task[None]"])
 
     def happens(self, what: str, probability: float) -> bool:
         """Return whether something goes wrong now, and count it."""
@@ -101,7 +103,8 @@ class SimStore:
         if here.happens("commit lands late, no answer", here.trouble.late):
             loop = asyncio.get_running_loop()
             landing = self._land(batch, here.chance.uniform(0.05, 2.0))
-            loop.create_task(landing, context=here.context)
+            here.landing.add(task := loop.create_task(landing, context=here.context))
+            task.add_done_callback(here.landing.discard)
             raise Unanswered("the connection broke while the server wrote")
         await self._write(batch)
         await asyncio.sleep(0.001)
@@ -109,6 +112,7 @@ class SimStore:
             raise Unanswered("the batch was written, its answer was lost")
 
     async def _write(self, batch: Sequence[ShardCommit]) -> None:
+        self._database.committing(self._database.store, batch)
         await self._database.store.commit(batch)
         self._database.committed(self._database.store, batch, self._process.name)
 
@@ -194,6 +198,8 @@ class SimClaims:
         before = {token: leases.holder(token) for token in tokens}
         held = await leases.renew(runner, tokens)
         for token in tokens:
+            if token in self.told_lost:
+                self._broken("lease", f"{runner} works on at {token} after it knew the loss")
             owner, until = before[token]
             if token in held and (owner != runner or until <= leases.now_s):
                 self._broken("lease", f"{runner} renewed {token} after it had lost it")
@@ -204,6 +210,10 @@ class SimClaims:
     async def finish(self, runner: str, tokens: Sequence[str]) -> None:
         """See `Claims.finish`."""
         await (await self._come()).finish(runner, tokens)
+
+    async def recall(self, tokens: Sequence[str]) -> None:
+        """See `Claims.recall`."""
+        await (await self._come()).recall(tokens)
 
     async def expired(self) -> Sequence[Lost]:
         """See `Claims.expired`."""

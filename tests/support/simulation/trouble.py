@@ -5,17 +5,21 @@ long ones.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from perdure_common import fault
 
 from simulation.broker import Weather
 from simulation.loop import Process, State
 from simulation.outside import Moods
-from simulation.stage import KINDS, Stage
+from simulation.stage import KINDS, SKEWS_S, Stage
 from simulation.stores import Trouble
 
 FUSE_MAX = 120
 """Steps of a process within which a fault hits it: steps are taken where work is done."""
+
+LAST_S = 4.0
+"""How long before the end of a run's faults many records may be lost."""
 
 POINTS = tuple(place for place in fault.PLACES)
 
@@ -49,8 +53,8 @@ class Troublemaker:
             unanswered=0.02 * much,
             late=0.015 * much,
             twice=0.06 * much,
-            lost=0.015 * much,
-            lag=0.3 * much,
+            lost=0.03 * much,
+            lag=0.6 * much,
         )
         for database in stage.databases.values():
             database.trouble = Trouble(
@@ -88,6 +92,8 @@ class Troublemaker:
     async def run(self, until_s: float) -> None:
         """Let one thing after another go wrong."""
         loop = asyncio.get_running_loop()
+        if self._chance.random() < 0.5:
+            loop.call_at(until_s - LAST_S, self._lose_much)
         while loop.time() < until_s:
             await asyncio.sleep(self._chance.uniform(0.05, 1.2) / self._temper)
             await self._one()
@@ -99,9 +105,9 @@ class Troublemaker:
         victim = chance.choice(running) if running else None
         if victim is None:
             return
-        if what < 6:
+        if what < 9:
             self._cut_leases()
-        elif what < 22:
+        elif what < 24:
             self._light(victim, lambda: stage.kill(victim, "killed"))
         elif what < 38:
             length_s = chance.choice((0.2, 1.0, 3.0, 9.0, 9.0, 25.0))
@@ -123,15 +129,16 @@ class Troublemaker:
             self._cut_off(victim)
         elif what < 72:
             self._database_away()
-        elif what < 82:
+        elif what < 79:
             self._lose()
+        elif what < 83:
+            self._light(victim, lambda: self._set_clock(victim))
         elif what < 96:
             self._lag(victim)
         else:
             self._broker_away()
 
-    def _light(self, process: Process, blow: "object") -> None:
-        assert callable(blow)
+    def _light(self, process: Process, blow: Callable[[], None]) -> None:
         if process.state is State.RUNNING and not process.fuse:
             process.fuse, process.blow = self._chance.randint(1, FUSE_MAX), blow
 
@@ -142,13 +149,24 @@ class Troublemaker:
         loop = asyncio.get_running_loop()
         loop.call_later(self._chance.uniform(0.2, 5.0), broker.cut_off.discard, name)
 
+    def _lose_much(self) -> None:
+        """Lose many records at last: of some places nothing comes after them."""
+        self._stage.broker.weather.lost = 0.25
+
     def _cut_leases(self) -> None:
+        """Keep a runner from renewing, rather one that has something to renew."""
         stage = self._stage
-        if stage.claims:
+        busy = [n for n, w in stage.works.items() if any(r.claimed for r in w.runs.values())]
+        known = sorted(busy or stage.claims)
+        if known:
             stage.watch.fault("cut off from the leases")
-            name = self._chance.choice(sorted(stage.claims))
-            length_s = self._chance.choice((2.0, 9.0, 15.0))
-            stage.claims[name].away_until_s = asyncio.get_running_loop().time() + length_s
+            length_s = self._chance.choice((2.0, 10.0, 15.0, 15.0))
+            until_s = asyncio.get_running_loop().time() + length_s
+            stage.claims[self._chance.choice(known)].away_until_s = until_s
+
+    def _set_clock(self, process: Process) -> None:
+        self._stage.watch.fault("clock set")
+        process.skew_s = self._chance.choice([s for s in SKEWS_S if s != process.skew_s])
 
     def _database_away(self) -> None:
         store = self._stage.databases[self._chance.choice(KINDS[:3])].store

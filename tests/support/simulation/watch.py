@@ -19,6 +19,7 @@ from perdure_contracts.executions import NodeScheduled
 from perdure_contracts.message import NAMES
 
 from simulation.attempts import Attempts
+from simulation.wakes import Wakes
 
 ShardOf = tuple[str, str]
 """A service and one of its shards."""
@@ -58,6 +59,7 @@ class Watch:
         self.events = 0
         self.log = log
         self.attempts = Attempts(self.breaks)
+        self.wakes = Wakes(self.breaks)
         self._trace = hashlib.blake2b(digest_size=16)
         self._shards: dict[ShardOf, _Shard] = {}
         self._versions: dict[tuple[str, str], int] = {}
@@ -107,8 +109,13 @@ class Watch:
             shard.epoch = claim.epoch
             self.note(f"claim {place} {claim.epoch} {who}")
 
+    def committing(self, store: MemoryStore, batch: Sequence[ShardCommit]) -> None:
+        """See a batch before it is written, perhaps in vain."""
+        self.wakes.committing(store, batch)
+
     def committed(self, store: MemoryStore, batch: Sequence[ShardCommit], who: str) -> None:
         """See a batch that was written: by the owner, with the next numbers and versions."""
+        self.wakes.committed(store)
         for commit in batch:
             place = (store.service, commit.shard)
             shard = self._shard(place)
@@ -160,6 +167,7 @@ class Watch:
         name = (codec.header(record.headers, "ce_id") or b"").decode()
         self.note(f"record {record.topic} {record.partition} {record.offset} {name}")
         self.attempts.record(record)
+        self.wakes.record(record)
         who = self._numbered(record)
         if who is None:
             return

@@ -184,7 +184,7 @@ def figures(name: str, per_s: float, p50_ms: float) -> peers.Figures:
 
 def test_the_ratios_are_of_the_same_steps_and_a_missing_system_has_no_key() -> None:
     ours, other = figures("a", 500, 4), figures("b", 100, 8)
-    theirs = {"restate": other, "restate_default": other, "dbos": figures("c", 50, 10)}
+    theirs = {"restate": other, "restate_tuned": other, "dbos": figures("c", 50, 10)}
     assert ours.steps_per_s(3) == 1_500
     assert (ours.cpu_us(load=True), ours.cpu_us(load=False)) == (10.0, 90.0)
     all_of_them = peers.keys(ours, theirs)
@@ -192,7 +192,7 @@ def test_the_ratios_are_of_the_same_steps_and_a_missing_system_has_no_key() -> N
     assert all_of_them["steps_vs_dbos"] == 10.0
     assert all_of_them["p50_vs_restate"] == 0.5
     assert set(all_of_them) == set(peers.MEANING)
-    without = peers.keys(ours, {**theirs, "restate": None, "restate_default": None})
+    without = peers.keys(ours, {**theirs, "restate": None, "restate_tuned": None})
     assert not [key for key in without if "restate" in key]
     assert without["steps_vs_dbos"] == 10.0
     assert len(peers.row(ours)) == len(peers.COLUMNS)

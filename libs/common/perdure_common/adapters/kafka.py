@@ -15,6 +15,7 @@ from perdure_common.adapters.kafka_group import Membership
 from perdure_common.adapters.kafka_members import is_gone, seats
 from perdure_common.adapters.kafka_reader import Reader
 from perdure_common.adapters.kafka_sender import DELIVERY_S, Sender
+from perdure_common.settings import SESSION_S
 from perdure_common.shell.ports import Member, OnChange, Outbound, Record, TopicPartition
 
 LOOK_S = 15.0
@@ -25,7 +26,8 @@ class KafkaBus:
     """The port `Bus` on a Kafka cluster. Make it, and close it, in a running event loop.
 
     Connections are made when they are first needed. `topic_prefix` replaces the first word
-    of topics and groups. `delivery_s` bounds `send`.
+    of topics and groups. `delivery_s` bounds `send`; a member of a group that gives no sign of life
+    for `session_s` has left it.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class KafkaBus:
         topic_prefix: str = "perdure",
         *,
         delivery_s: float = DELIVERY_S,
+        session_s: float = SESSION_S,
     ) -> None:
+        self._session_s = session_s
         self._names = Names(topic_prefix)
         self._settings = settings(bootstrap, client_id)
         self._reader = Reader(bootstrap, client_id, self._names, self.bounds)
@@ -84,6 +88,7 @@ class KafkaBus:
             self._names.physical(topic),
             assigned,
             revoked,
+            self._session_s,
         )
         await member.start()
         self._members.append(member)

@@ -17,13 +17,14 @@ from aiokafka.coordinator.assignors.range import (  # pyright: ignore[reportMiss
 
 from perdure_common.adapters.kafka_clients import RETRY_S, Client, reaching
 from perdure_common.adapters.kafka_members import expel_gone, signed
+from perdure_common.settings import SESSION_S
 from perdure_common.shell.ports import OnChange, Unreachable
-
-SESSION_S = 10.0
-"""After so long without a sign of life a member has left."""
 
 HEARTBEAT_S = 0.5
 """A member learns by its heartbeat that the others wait for it to join again."""
+
+HEARTBEATS_LEAST = 6
+"""How many of them fit at least into a session: one that is late must not end it."""
 
 REBALANCE_S = 30.0
 """How long a member may take to give its partitions up."""
@@ -48,7 +49,9 @@ class Membership(ConsumerRebalanceListener):
         topic: str,
         assigned: OnChange,
         revoked: OnChange,
+        session_s: float = SESSION_S,
     ) -> None:
+        self._session_s = session_s
         self._settings: dict[str, Any] = {**settings, "client_id": signed(settings["client_id"])}
         self._group = group
         self._topic = topic
@@ -127,8 +130,8 @@ class Membership(ConsumerRebalanceListener):
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="latest",
-            session_timeout_ms=int(SESSION_S * 1000),
-            heartbeat_interval_ms=int(HEARTBEAT_S * 1000),
+            session_timeout_ms=int(self._session_s * 1000),
+            heartbeat_interval_ms=int(min(HEARTBEAT_S, self._session_s / HEARTBEATS_LEAST) * 1000),
             rebalance_timeout_ms=int(REBALANCE_S * 1000),
             max_poll_interval_ms=FOREVER_MS,
             partition_assignment_strategy=(RangePartitionAssignor,),

@@ -124,6 +124,15 @@ class MemoryStore:
         """Return every shard as it stands, claimed by nobody for that."""
         return [self._claim(name, shard) for name, shard in sorted(self._shards.items())]
 
+    def wake_of(self, shard: str, stream: str) -> datetime | None:
+        """Return the instant that a stream waits for, as it was written down."""
+        known = self._shards.get(shard)
+        return None if known is None else known.wakes.get(stream)
+
+    def consumed_of(self, shard: str) -> Mapping[TopicPartition, int]:
+        """Return how far a shard has read each topic."""
+        return self._shards[shard].consumed
+
     def delivered(self, tenant_id: str, source: str, message_id: str) -> bool:
         """Return whether an outsider's message was answered."""
         return _delivery_key(tenant_id, source, message_id) in self._deliveries

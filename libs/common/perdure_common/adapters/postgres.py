@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from perdure_common.adapters import postgres_batch as fixed
+from perdure_common.adapters.postgres_errors import LOST
 from perdure_common.adapters.postgres_projection import (
     Shape,
     Table,
@@ -63,17 +64,6 @@ _STATEMENTS_MAX = 200
 _CONNECT_S = 10.0
 _CLOSE_S = 5.0
 _COMMAND_S = 60.0
-
-_LOST = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InternalClientError,
-)
-"""What it looks like when the server is gone, going, or not there yet."""
 
 _SETTINGS = {
     "application_name": "perdure",
@@ -223,11 +213,11 @@ class PostgresStore:
                 f"PostgreSQL lets nobody in: {error}; if the schema {self._service} is not made "
                 "yet, run `python -m perdure_common.migrate up`"
             ) from error
-        except _LOST as error:
+        except LOST as error:
             raise Unreachable(f"PostgreSQL cannot be reached: {error!r}") from error
         try:
             yield connection
-        except _LOST as error:
+        except LOST as error:
             if isinstance(error, asyncpg.InterfaceError) and not connection.is_closed():
                 raise  # the driver was used wrongly
             if isinstance(error, asyncpg.InsufficientResourcesError):

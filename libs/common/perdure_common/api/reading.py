@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from perdure_common.adapters.postgres_errors import LOST
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
@@ -18,17 +19,6 @@ _SQL = queries(Path(__file__).with_name("reading.sql"))
 _CONNECT_S = 5.0
 _STATEMENT_MS = 10_000
 """How long one question may take; a list that takes longer needs an index."""
-
-_LOST = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InternalClientError,
-)
-"""What it looks like when the server is gone, going, full, or not there yet."""
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +113,7 @@ class Reading:
         pool = await self._open()
         try:
             connection = await pool.acquire(timeout=_CONNECT_S)
-        except (*_LOST, asyncpg.PostgresError) as error:  # also: no such role before `migrate`
+        except (*LOST, asyncpg.PostgresError) as error:  # also: no such role before `migrate`
             log.warning("database_unreachable", error=repr(error))
             raise _unreachable() from None
         try:
@@ -136,7 +126,7 @@ class Reading:
             raise Problem(
                 400, "invalid_value", f"a value does not fit its column: {error.args[0]}"
             ) from None
-        except _LOST as error:
+        except LOST as error:
             log.warning("database_unreachable", error=repr(error))
             raise _unreachable() from None
         finally:

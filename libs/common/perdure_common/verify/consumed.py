@@ -75,7 +75,7 @@ class _Look:
         """Look at some records of a place."""
         self._found.checked["records"] += len(page)
         outsiders = [t.outsider for t in page if t.outsider is not None]
-        answers = await self._archive.store.deliveries(outsiders) if outsiders else {}
+        answers = await self._archive.store.deliveries(outsiders)
         traced = [t for t in page if self._leaves_trace(t)]
         journal = await self._journal({t.stream for t in traced})
         for taken in page:
@@ -145,6 +145,5 @@ class _Look:
         return f"the journal of {taken.stream} knows nothing of {taken.envelope.id}"
 
     async def _journal(self, streams: set[str]) -> Mapping[str, Sequence[JournalRow]]:
-        wanted = dict.fromkeys(sorted(streams), 0)
-        loaded = await self._archive.store.load(wanted) if wanted else {}
-        return {stream: loaded[stream][1] if stream in loaded else () for stream in wanted}
+        loaded = await self._archive.store.load(dict.fromkeys(sorted(streams), 0))
+        return {stream: rows for stream, (_, rows) in loaded.items()}

@@ -183,10 +183,10 @@ async def _complete(
 
     def missing(record: Outbound) -> bool:
         number = codec.parse_number((codec.header(record.headers, "ce_id") or b"").decode())
-        numbered = number is not None and codec.header(record.headers, "x-prev") is not None
+        if number is None or codec.header(record.headers, "x-prev") is None:
+            return False
         return (
-            numbered
-            and (record.topic, record.partition) == place
+            (record.topic, record.partition) == place
             and heard < number
             and number >> codec.FAN_OUT_BITS <= mark.published_seq
         )

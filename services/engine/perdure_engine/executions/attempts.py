@@ -16,7 +16,7 @@ from perdure_engine.expressions import ExpressionError
 from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, paired
 from perdure_engine.nodes.errors import data_error, expression_error
 
-from .finishing import Ended, encoded_bytes, failure, finish, scrubbed, stops
+from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .instants import after
 from .progress import Progress
 from .retries import REPEATABLE, backoff_s, retry_after_s, tries_again
@@ -66,11 +66,12 @@ def dispatch(
     failed: list[tuple[int, ErrorFacts]] = []
     for index in range(len(inputs.items)):
         try:
-            sets.append(overridden(node.resolve(view(index)), overrides))
+            resolved = node.fixed if node.fixed is not None else node.resolve(view(index))
+            sets.append(overridden(resolved, overrides))
             indexes.append(index)
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
-    size = encoded_bytes((sets, [item["json"] for item in inputs.items]))
+    size = listed_bytes([*sets, *(item["json"] for item in inputs.items)], TASK_BYTES_MAX)
     local = node.specification.run is not None
     if local and (size is None or size + SENT_ITEM_BYTES * len(inputs.items) > TASK_BYTES_MAX):
         return False
@@ -370,8 +371,8 @@ def _too_large(size: int | None) -> ErrorFacts:
         return data_error("input_not_json", "the parameters cannot be written as JSON")
     return data_error(
         "input_too_large",
-        f"parameters and items have {size:,} bytes, at most {TASK_BYTES_MAX:,} can be sent; "
-        "split the items, or keep fewer fields",
+        f"parameters and items have {size:,} bytes or more, at most {TASK_BYTES_MAX:,} can be "
+        "sent; split the items, or keep fewer fields",
     )
 
 

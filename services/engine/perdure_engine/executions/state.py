@@ -244,7 +244,8 @@ def wait(state: Execution, place: str) -> None:
     at = awaited(state, place)
     if at is not None:
         heappush(state.waits, (at, place))
-    forget_waits(state)
+    if at is None or len(state.waits) > 1:
+        forget_waits(state)
 
 
 def forget_waits(state: Execution) -> None:

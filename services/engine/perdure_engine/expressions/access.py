@@ -43,9 +43,12 @@ def _element(of: list[Value], key: str | int) -> Value:
 
 def _character(f: Frame, of: str, key: str | int) -> Value:
     """A UTF-16 unit by its index, or the length."""
-    coded = units(f, of)
     if key == "length":
-        return len(coded)
+        if of.isascii():
+            return len(of)
+        f.text(len(of))
+        return len(of.encode("utf-16-le", "surrogatepass")) // 2
+    coded = units(f, of)
     index = key if type(key) is int else index_of(key)
     return whole(f, coded[index]) if 0 <= index < len(coded) else None
 

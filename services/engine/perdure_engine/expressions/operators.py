@@ -30,6 +30,7 @@ def add(f: Frame, left: Value, right: Value) -> Value:
     """`+`: joins if either side is text after conversion, else adds."""
     if kind_of(left) is str and kind_of(right) is str:
         return joined(f, [left, right])
+    f.spend(4)
     left, right = primitive(f, left), primitive(f, right)
     if kind_of(left) is str or kind_of(right) is str:
         return joined(f, [to_text(f, left), to_text(f, right)])

@@ -280,11 +280,10 @@ class Parser(Primaries):
                 "An arrow function has no statements: write x => value, or x => ({…}).",
                 self.now.at,
             )
-        before = self.nodes
         body = self.expression()
         self.locals = outer
         self.depth -= 1
-        return Arrow(at, tuple(parameters), body, self.nodes - before + 1)
+        return Arrow(at, tuple(parameters), body)
 
     def pattern(self) -> Pattern:
         """A parameter: a name, `{a, b: c}` or `[a, b]`."""

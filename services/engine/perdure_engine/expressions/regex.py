@@ -8,6 +8,7 @@ repetition when they are read. Characters are whole characters, as with the flag
 RE2 works on bytes, so a text that is searched is a `Subject`: offsets count bytes of UTF-8.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -17,13 +18,16 @@ import re2
 from .errors import ExpressionError
 from .limits import Frame
 from .regex_cost import Cost, cost_of
+from .regex_simple import Simple, simple
 from .regex_syntax import PatternParser
-from .regex_written import Writer
+from .regex_written import Writer, can_be_empty
 
 _MEMORY: Final = 4 * 1024 * 1024
 """Bytes that RE2 may keep for one pattern."""
-_SEARCH_COST: Final = 20
+_SEARCH_COST: Final = 35
 """Units for one search, besides the text it reads."""
+_NEXT_COST: Final = 20
+"""Units for one of many searches in the same text."""
 _READ_SHIFT: Final = 5
 """32 bytes in a unit, where each state is made once."""
 _STATES_SHIFT: Final = 4
@@ -33,7 +37,7 @@ _STATES_SHIFT: Final = 4
 class Subject:
     """A text that is searched: its bytes, and pieces of it."""
 
-    __slots__ = ("data", "f", "plain", "searched", "text")
+    __slots__ = ("counted", "data", "f", "plain", "searched", "text")
 
     def __init__(self, f: Frame, text: str) -> None:
         self.f = f
@@ -43,6 +47,7 @@ class Subject:
         f.hold(len(text) if self.plain else 3 * len(text))
         self.data = text.encode("utf-8", "surrogatepass")
         self.searched = self.data
+        self.counted = (0, 0)
 
     def piece(self, low: int, high: int) -> str:
         """The text between two offsets; what it takes is paid for."""
@@ -62,9 +67,14 @@ class Subject:
         """An offset in UTF-16 units."""
         if self.plain:
             return offset
-        self.f.spend(1 + (offset >> 4))
-        before = self.data[:offset].decode("utf-8", "surrogatepass")
-        return len(before) + sum(char > "\uffff" for char in before)
+        known, units = self.counted
+        if offset < known:
+            known = units = 0
+        self.f.spend(2 + (offset - known >> 6))
+        between = self.data[known:offset].decode("utf-8", "surrogatepass")
+        units += len(between.encode("utf-16-le", "surrogatepass")) // 2
+        self.counted = (offset, units)
+        return units
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,9 @@ class Regex:
     marks_lines: bool
     tells_ends: bool
     size: int
+    groups: int
+    can_be_empty: bool
+    simple: Simple | None
 
     @property
     def everywhere(self) -> bool:
@@ -115,22 +128,51 @@ class Regex:
         Raises:
             ExpressionError: `expression_fuel`.
         """
-        f, data = subject.f, subject.searched
-        rest = len(data) - start
-        few = self.cost.few_states
-        dear = not few or self.cost.reads_on
-        f.spend(_SEARCH_COST + (self.reading(rest) if dear else 0))
-        match = self.engine.search(data, start)
+        self.pay(subject, _SEARCH_COST, start)
+        return self.told(subject, self.engine.search(subject.searched, start), start)
+
+    def matches(self, subject: Subject) -> Iterator[list[tuple[int, int]]]:
+        """All matches from left to right, as `search` gives them.
+
+        Raises:
+            ExpressionError: `expression_fuel`.
+        """
+        length, at = len(subject.data), 0
+        if not self.can_be_empty:
+            self.pay(subject, _NEXT_COST, 0)
+            for match in self.engine.finditer(subject.searched):
+                spans = self.told(subject, match, at)
+                assert spans is not None
+                yield spans
+                at = spans[0][1]
+                self.pay(subject, _NEXT_COST, at)
+            self.told(subject, None, at)
+            return
+        while at <= length and (found := self.search(subject, at)) is not None:
+            yield found
+            low, high = found[0]
+            at = high if high > low else subject.behind(high)
+
+    def pay(self, subject: Subject, units: int, start: int) -> None:
+        """Pay for a search from `start` on, as far as its cost is known before."""
+        dear = self.cost.reads_on or not self.cost.few_states
+        subject.f.spend(units + (self.reading(len(subject.data) - start) if dear else 0))
+
+    def told(
+        self, subject: Subject, match: "re2.Found | None", start: int
+    ) -> list[tuple[int, int]] | None:
+        """The spans of what was found; what is known only now is paid for."""
+        f = subject.f
+        dear = self.cost.reads_on or not self.cost.few_states
         if match is None:
-            if not dear:
-                f.spend(self.reading(rest))
+            f.spend(0 if dear else self.reading(len(subject.data) - start))
             return None
-        spans = [match.span(group) for group in range(self.engine.groups + 1)]
-        if not dear:
-            f.spend(self.reading(spans[0][1] - start))
-        if len(spans) > 1:
-            f.spend((spans[0][1] - spans[0][0]) * self.size >> _STATES_SHIFT)
-        return spans
+        low, high = match.span()
+        f.spend(0 if dear else self.reading(high - start))
+        if not self.groups:
+            return [(low, high)]
+        f.spend((high - low) * self.size >> _STATES_SHIFT)
+        return [match.span(group) for group in range(self.groups + 1)]
 
     def reading(self, length: int) -> int:
         """Units for reading so many bytes."""
@@ -175,4 +217,7 @@ def compile_regex(source: str, flags: str) -> Regex:
         lines and writer.marks,
         writer.tells_ends,
         engine.programsize,
+        engine.groups,
+        can_be_empty(pattern),
+        simple(pattern),
     )

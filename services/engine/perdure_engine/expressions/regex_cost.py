@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final, TypeAlias
 
-from .regex_characters import LAST, Ranges
+from .regex_characters import CLASSES, LAST, Ranges
 from .regex_syntax import (
     BEGIN,
     BOUNDARY,
@@ -27,15 +27,18 @@ from .regex_syntax import (
     Sequence,
 )
 
-WORK_MAX: Final = 20_000
+WORK_MAX: Final = 6_000
 """Steps that are spent on one pattern; one that needs more counts as having too many states."""
 _CHAR, _SPLIT, _JUMP, _MARK, _MATCH = range(5)
 
 Instruction: TypeAlias = tuple[int, int, int]
 Holding: TypeAlias = tuple[bool, bool, bool]
 """Whether `^`, `$` and `\\b` hold at a place."""
-State: TypeAlias = tuple[tuple[int, ...], bool, bool]
+Expected: TypeAlias = tuple[bool | None, bool | None]
+"""Whether the next character ends a line, and whether it belongs to a word; None: either."""
+State: TypeAlias = tuple[tuple[int, ...], bool, bool, Expected]
 """Places in order of preference, whether a match may still begin, whether one was found."""
+_LINE_END: Final[Ranges] = ((10, 10),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,18 @@ class _Machine:
         self.work = 0
         self.emit(pattern)
         self.code.append((_MATCH, 0, 0))
-        self.letters = _letters(self.sets)
+        self.lines = lines and bool(self.kinds & {BEGIN, END})
+        self.words = bool(self.kinds & {BOUNDARY, NOT_BOUNDARY})
+        sets = (*self.sets, *([_LINE_END] if self.lines else []))
+        self.line_end = 1 << len(self.sets) if self.lines else 0
+        self.word = 1 << len(sets) if self.words else 0
+        self.letters = _letters([*sets, *([CLASSES["w"]] if self.words else [])])
         both = (False, True)
         self.holdings: list[Holding] = list(
             product(
-                both if lines and BEGIN in self.kinds else (False,),
-                both if lines and END in self.kinds else (False,),
-                both if self.kinds & {BOUNDARY, NOT_BOUNDARY} else (False,),
+                both if self.lines else (False,),
+                both if self.lines else (False,),
+                both if self.words else (False,),
             )
         )
 
@@ -169,30 +177,49 @@ class _Machine:
                     pending.append(place + 1)
         return tuple(places), False
 
-    def begin(self, holding: Holding) -> State:
-        """The state before the first character."""
-        places, matched = self.follow(iter([0]), holding)
-        return places, not matched, matched
+    def expected(self, holding: Holding, word: bool) -> Expected:
+        """What must come next where a mark holds or not; `word` is about what came before."""
+        _begin, end, boundary = holding
+        return end if self.lines else None, word is not boundary if self.words else None
+
+    def begins(self) -> set[State]:
+        """The states before the first character, wherever the search begins."""
+        found: set[State] = set()
+        for _, end, boundary in self.holdings:
+            for begin, word in product((False, True), (False, True)):
+                holding = (begin, end, boundary)
+                places, matched = self.follow(iter([0]), holding)
+                found.add((places, not matched, matched, self.expected(holding, word)))
+        return found
+
+    def fits(self, state: State, letter: int, holding: Holding) -> bool:
+        """Whether a character can come in a state, and the marks hold like that behind it."""
+        ends, word = state[3]
+        ends_line, in_word = bool(letter & self.line_end), bool(letter & self.word)
+        behind = holding[0] == ends_line if self.lines else True
+        return behind and ends in (None, ends_line) and word in (None, in_word)
 
     def step(self, state: State, letter: int, holding: Holding) -> tuple[State, bool]:
         """The state behind a character, and whether it was a match."""
-        places, open_, matched = state
-        self.pay(len(places))
+        places, open_, matched, _ = state
+        self.pay(len(places) + 1)
         moved = (place + 1 for place in places if letter >> self.code[place][1] & 1)
         starts = (*moved, 0) if open_ else tuple(moved)
         after, found = self.follow(iter(starts), holding)
-        return (after, open_ and not found, matched or found), found
+        expected = self.expected(holding, bool(letter & self.word))
+        return (after, open_ and not found, matched or found, expected), found
 
     def reads_on(self) -> bool:
         """Whether anything is read without bound behind a match."""
-        firsts = {(True, end, boundary) for _, end, boundary in self.holdings}
-        pending = [self.begin(holding) for holding in (*self.holdings, *firsts)]
-        seen = set(pending)
+        seen = self.begins()
+        pending = list(seen)
         silent: dict[State, set[State]] = {}
         while pending:
             state = pending.pop()
             for letter in self.letters:
                 for holding in self.holdings:
+                    if not self.fits(state, letter, holding):
+                        continue
                     after, found = self.step(state, letter, holding)
                     if state[2] and not found and after[0]:
                         silent.setdefault(state, set()).add(after)

@@ -63,7 +63,7 @@ class Writer:
     def repeat(self, pattern: Repeat, rounds: bool, sure: bool) -> str:
         """A repetition; what can be empty in it is the difficulty."""
         body, low, high = pattern.body, pattern.low, pattern.high
-        if _can_be_empty(body) and low != high:
+        if can_be_empty(body) and low != high:
             fuller = _nonempty(body) if (low, high, pattern.lazy) == (0, 1, False) else None
             if fuller is not None:
                 body = fuller
@@ -82,28 +82,28 @@ class Writer:
         return f"(?:{inner}){count}{'?' if pattern.lazy else ''}"
 
 
-def _can_be_empty(pattern: Pattern) -> bool:
+def can_be_empty(pattern: Pattern) -> bool:
     """Whether a pattern matches without a character."""
     if isinstance(pattern, Chars):
         return False
     if isinstance(pattern, Mark):
         return True
     if isinstance(pattern, Sequence):
-        return all(map(_can_be_empty, pattern.parts))
+        return all(map(can_be_empty, pattern.parts))
     if isinstance(pattern, Choice):
-        return any(map(_can_be_empty, pattern.branches))
-    return (isinstance(pattern, Repeat) and pattern.low == 0) or _can_be_empty(pattern.body)
+        return any(map(can_be_empty, pattern.branches))
+    return (isinstance(pattern, Repeat) and pattern.low == 0) or can_be_empty(pattern.body)
 
 
 def _empty_last(pattern: Pattern) -> bool:
     """Whether matching nothing is what a pattern tries last, if at all."""
-    if not _can_be_empty(pattern) or isinstance(pattern, Mark | Chars):
+    if not can_be_empty(pattern) or isinstance(pattern, Mark | Chars):
         return True
     if isinstance(pattern, Sequence):
         return all(map(_empty_last, pattern.parts))
     if isinstance(pattern, Choice):
         *others, last = pattern.branches
-        return not any(map(_can_be_empty, others)) and _empty_last(last)
+        return not any(map(can_be_empty, others)) and _empty_last(last)
     return not (isinstance(pattern, Repeat) and pattern.lazy) and _empty_last(pattern.body)
 
 
@@ -112,7 +112,7 @@ def _nonempty(pattern: Pattern) -> Pattern | None:
     if isinstance(pattern, Group):
         body = _nonempty(pattern.body)
         return None if body is None else Group(body)
-    if isinstance(pattern, Repeat) and not pattern.lazy and not _can_be_empty(pattern.body):
+    if isinstance(pattern, Repeat) and not pattern.lazy and not can_be_empty(pattern.body):
         return Repeat(pattern.body, 1, pattern.high, False)
     return None
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from msgspec import Struct
 from perdure_contracts.engine import EffectClass, ErrorFacts
 from perdure_contracts.message import Json
 
@@ -96,8 +97,7 @@ class Inputs:
         return starts
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, gc=False):
     """What a run made of its input.
 
     `ports` has the regular ports that emit something; a port left out emits nothing.

@@ -1,10 +1,10 @@
 """What becomes of failed items: typed data errors, and the three error modes (rules 10 to 13)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import wraps
 from typing import cast
 
+from msgspec import Struct, field
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
 
@@ -13,8 +13,7 @@ from perdure_engine.expressions import ExpressionError
 from .base import ERROR, ErrorMode, InlineRun, Inputs, Item, Outcome, ScopeOf, paired
 
 
-@dataclass(frozen=True, slots=True)
-class Arranged:
+class Arranged(Struct, frozen=True, gc=False):
     """What leaves a run once its error mode was applied.
 
     `ports` has what MAIN, SUCCESS and CONDITIONAL connections read, `errors` the error items

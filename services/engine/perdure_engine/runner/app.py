@@ -23,7 +23,9 @@ async def serve() -> None:
     observe.configure_logging("runner", format=settings.log_format, level=settings.log_level)
     fault.arm("runner", os.environ.get("PERDURE_FAULT"))
     name = process_name("runner")
-    bus = KafkaBus(settings.kafka_bootstrap, name, settings.topic_prefix)
+    bus = KafkaBus(
+        settings.kafka_bootstrap, name, settings.topic_prefix, session_s=settings.session_s
+    )
     claims = PostgresClaims(settings.database_url)
     stop = stop_on_signals()
     async with tools_of(settings) as tools:

@@ -100,7 +100,7 @@ def start_of(f: Frame, this: Value, arguments: Arguments) -> Value:
 @method("endOfMonth", Moment)
 def end_of(f: Frame, this: Value, arguments: Arguments) -> Value:
     """The last millisecond of the month, or of another unit."""
-    f.spend(40)
+    f.spend(100)
     return end(this, _unit(f, arguments, 0, "month"))
 
 
@@ -147,13 +147,20 @@ def set_zone(f: Frame, this: Value, arguments: Arguments) -> Value:
     )
 
 
+def _of_date(name: str) -> bool:
+    """Whether a method is one of JavaScript's Date."""
+    return name.startswith("get") or name in ("toISOString", "toUTCString", "toDateString")
+
+
 def _reader(name: str, read: Callable[[Moment], Value]) -> None:
     """Register a method without arguments."""
+    cost = 120 if name in ("toUTCString", "toDateString") else 20
 
     def run(f: Frame, this: Value, _arguments: Arguments) -> Value:
-        f.spend(5)
+        f.spend(cost)
         return read(this)
 
+    run.__doc__ = "As JavaScript's Date has it." if _of_date(name) else "As Luxon has it."
     METHODS.setdefault(name, {})[Moment] = Method(run)
 
 
@@ -258,7 +265,7 @@ def date_parse(f: Frame, _this: Value, arguments: Arguments) -> Value:
 
 def _utc_millis(f: Frame, arguments: Arguments) -> Value:
     """Date.UTC: year, month from 0, day, hours, minutes, seconds, milliseconds."""
-    f.spend(50)
+    f.spend(120)
     amounts = [to_integer(f, each) for each in arguments[:7]]
     year, month, day, *rest = (*amounts, *(0, 0, 1, 0, 0, 0, 0)[len(amounts) :])
     year += 1900 if 0 <= year <= 99 else 0

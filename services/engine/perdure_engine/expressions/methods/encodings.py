@@ -37,7 +37,7 @@ def from_code_point(f: Frame, _this: Value, arguments: Arguments) -> Value:
 def _url_encoded(f: Frame, arguments: Arguments, safe: str) -> str:
     """Percent-encoded UTF-8."""
     text = to_text(f, argument(arguments, 0))
-    f.spend(len(text) >> 2)
+    f.spend(len(text) if not text.isascii() else len(text) >> 2)
     f.text(3 * len(text) if text.isascii() else 9 * len(text), True)
     try:
         return quote(text, safe=safe)
@@ -112,6 +112,6 @@ def base64_decode(f: Frame, this: Value, _arguments: Arguments) -> Value:
 @method("urlEncode", str)
 def url_encode(f: Frame, this: Value, _arguments: Arguments) -> Value:
     """Encoded for a part of a URL."""
-    f.spend(len(this) >> 2)
+    f.spend(len(this) if not this.isascii() else len(this) >> 2)
     f.text(len(this) * 3)
     return quote(this.encode("utf-8", "replace"), safe="!*'()")

@@ -22,8 +22,10 @@ MathFunction: TypeAlias = Callable[[float], float]
 
 def _of_one(name: str, compute: MathFunction) -> None:
     """Register a function of one number."""
+    cost = 100 if name == "cbrt" else 2
 
     def run(f: Frame, _this: Value, arguments: Arguments) -> Value:
+        f.spend(cost)
         amount = double(to_number(f, argument(arguments, 0)))
         if amount != amount:
             return math.nan
@@ -34,6 +36,7 @@ def _of_one(name: str, compute: MathFunction) -> None:
         except ValueError:
             return math.nan
 
+    run.__doc__ = f"As JavaScript's Math.{name}."
     FUNCTIONS[f"Math.{name}"] = Method(run)
 
 

@@ -35,7 +35,7 @@ def _places(f: Frame, name: str, value: Value, low: int) -> int:
     places = to_integer(f, value)
     if not low <= places <= 100:
         raise ExpressionError("expression_range", f"{name}() needs a number of digits up to 100.")
-    f.spend(20)
+    f.spend(100)
     return places
 
 
@@ -97,7 +97,9 @@ def text_of(f: Frame, this: Value, arguments: Arguments) -> Value:
     if radix == 10 or not math.isfinite(double(this)):
         return number_text(this)
     f.spend(60)
-    return _in_radix(double(this), radix)
+    text = _in_radix(double(this), radix)
+    f.spend(4 * len(text))
+    return text
 
 
 def _in_radix(value: float, radix: int) -> str:

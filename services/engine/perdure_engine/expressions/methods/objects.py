@@ -31,7 +31,7 @@ def entries_of(f: Frame, name: str, value: Value) -> dict[str, Value]:
         f.array(len(value))
         return value
     if kind_of(value) is list or kind_of(value) is str:
-        f.object(len(value))
+        f.object(2 * len(value))
         return {str(place): each for place, each in enumerate(value)}
     if value is None:
         raise ExpressionError(

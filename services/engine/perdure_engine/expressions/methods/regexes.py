@@ -5,29 +5,26 @@ it has no `index` and no `groups`.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from perdure_engine.expressions.errors import ExpressionError
 from perdure_engine.expressions.limits import Frame, Value, kind_of
 from perdure_engine.expressions.regex import Regex, Subject
 from perdure_engine.expressions.registry import Arguments, argument, method
-from perdure_engine.expressions.values import described, joined, to_text
+from perdure_engine.expressions.values import described, joined, paired, to_text
 
 Spans = list[tuple[int, int]]
 _ENTRY_BYTES = 60
+_MANY_COST = 2
+"""Units for each of many matches that are found at once."""
 
 
 def matches(regex: Regex, subject: Subject) -> Iterator[Spans]:
     """All matches from left to right, the first only without the flag `g`."""
-    at = 0
-    while at <= len(subject.data):
-        found = regex.search(subject, at)
-        if found is None:
-            return
+    if regex.everywhere:
+        yield from regex.matches(subject)
+    elif (found := regex.search(subject, 0)) is not None:
         yield found
-        if not regex.everywhere:
-            return
-        low, high = found[0]
-        at = high if high > low else subject.behind(high)
 
 
 def groups(regex: Regex, subject: Subject, found: Spans) -> list[Value]:
@@ -66,6 +63,14 @@ def wanted(name: str, value: Value, everywhere: bool = False) -> Regex:
 def match(f: Frame, this: Value, arguments: Arguments) -> Value:
     """The first match with its groups, or with `g` all matches; null without one."""
     regex = wanted("match", argument(arguments, 0))
+    if regex.everywhere and regex.simple is not None:
+        f.spend(regex.simple.cost(len(this)))
+        f.hold(4 * len(this))
+        found = islice(regex.simple.engine.finditer(this), f.fuel // _MANY_COST + 1)
+        texts: list[Value] = [each.group() for each in found]
+        f.spend(_MANY_COST * len(texts))
+        f.hold(_ENTRY_BYTES * len(texts))
+        return texts or None
     subject = regex.subject(f, this)
     if not regex.everywhere:
         found = regex.search(subject, 0)
@@ -110,6 +115,13 @@ def execute(f: Frame, this: Value, arguments: Arguments) -> Value:
 
 def replace(f: Frame, this: str, regex: Regex, by: Value) -> Value:
     """With the matches replaced, by a text with `$1` and `$<name>`, or a function's result."""
+    if regex.simple is not None and regex.everywhere and not callable(by) and "$" not in by:
+        f.spend(regex.simple.cost(len(this)))
+        f.hold((4 + len(by)) * (len(this) + 1))
+        most = f.fuel // _MANY_COST + 1
+        made, count = regex.simple.engine.subn(by.replace("\\", "\\\\"), this, most)
+        f.spend(_MANY_COST * count)
+        return paired(made) if not made.isascii() else made
     subject = regex.subject(f, this)
     parts: list[str] = []
     done = 0
@@ -122,7 +134,9 @@ def replace(f: Frame, this: str, regex: Regex, by: Value) -> Value:
             parts.append(to_text(f, by(*texts, subject.units(low), this)))
         elif "$" in by:
             texts = [each or "" for each in groups(regex, subject, found)]
-            ends = (subject.piece(0, low), subject.piece(high, len(subject.data)))
+            around = "$`" in by or "$'" in by
+            end = len(subject.data) if around else high
+            ends = (subject.piece(0 if around else low, low), subject.piece(high, end))
             parts.append(expanded(f, by, texts, *ends, regex.names))
         else:
             parts.append(by)
@@ -132,6 +146,14 @@ def replace(f: Frame, this: str, regex: Regex, by: Value) -> Value:
 
 def split(f: Frame, this: str, regex: Regex, limit: int) -> Value:
     """The pieces between matches, with the groups' texts between them."""
+    if regex.simple is not None and this:
+        f.spend(regex.simple.cost(len(this)))
+        f.hold(4 * len(this))
+        most = f.fuel // _MANY_COST + 1
+        pieces: list[Value] = list(regex.simple.engine.split(this, most))
+        f.spend(_MANY_COST * len(pieces))
+        f.hold(_ENTRY_BYTES * len(pieces))
+        return pieces[:limit]
     subject = regex.subject(f, this)
     end = len(subject.data)
     if not this:

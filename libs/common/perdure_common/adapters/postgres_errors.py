@@ -1,0 +1,14 @@
+"""What it looks like to asyncpg when PostgreSQL cannot be worked with, whoever asks."""
+
+import asyncpg
+
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InternalClientError,
+)
+"""The server is gone, going, full, or not there yet."""
