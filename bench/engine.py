@@ -12,9 +12,7 @@ runner and an answer back.
 import asyncio
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -25,17 +23,14 @@ import asyncpg
 import psutil
 from perdure_cli import platform
 from perdure_cli.client import Client
-from perdure_common.embedded import Embedded
 from perdure_contracts.engine import SaveWorkflow
 from rich.console import Console
 from rich.table import Table
 
-from bench import machine
+from bench import journal, machine, stack
 from bench.load import Load, percentile
+from bench.stack import MEASURE_S, QUICK, WARM_S
 
-QUICK = os.environ.get("QUICK") == "1"
-MEASURE_S = 3.0 if QUICK else 15.0
-WARM_S = 1.0 if QUICK else 5.0
 MOST = 1_000
 """Executions under way at saturation: enough that nobody waits for the load."""
 
@@ -183,13 +178,14 @@ def result_of(found: dict[str, Any]) -> dict[str, float]:
         "cpu_us_per_step": sum(found["dispatched3_cpu"].values()),
         "wal_bytes_per_step": found["dispatched3_wal"],
         "rss_mb": sum(found["memory"].values()),
+        "journal_ratio": found["journal"].ratio,
     }
     if not QUICK:
         result["inline10_steps_per_s"] = found["inline10_steps_per_s"]
         for name in ("inline3", "dispatched3"):
             for share in ("p50", "p99"):
                 result[f"{name}_at2000_{share}_ms"] = found[f"{name}_at2000_{share}_ms"]
-    return {name: round(value, 2) for name, value in result.items()}
+    return {name: round(value, 2 if value >= 1 else 4) for name, value in result.items()}
 
 
 def show(found: dict[str, Any], result: dict[str, float], before: str) -> None:
@@ -198,7 +194,7 @@ def show(found: dict[str, Any], result: dict[str, float], before: str) -> None:
     for heading, side in (("key", "left"), ("figure", "right"), ("what it is", "left")):
         table.add_column(heading, justify="right" if side == "right" else "left")
     for name, value in result.items():
-        table.add_row(name, f"{value:,.1f}", MEANING[name])
+        table.add_row(name, f"{value:,.{1 if value >= 1 else 3}f}", MEANING[name])
     console = Console(width=150)
     console.print(table)
     for title, key in (
@@ -238,6 +234,7 @@ MEANING = {
     "cpu_us_per_step": "all processes and the load, at saturation with 3 dispatched steps",
     "wal_bytes_per_step": "PostgreSQL's log for a dispatched step, the execution's share included",
     "rss_mb": "MiB, PSS of all processes and servers, idle after the start",
+    "journal_ratio": journal.MEANING["journal_ratio"],
     "inline10_steps_per_s": "steps/s at saturation, chains of 10 inline steps",
     "inline3_at2000_p50_ms": "start to completed event at 2,000 executions/s of 3 inline steps; "
     "seconds mean that the machine does not keep up with that rate",
@@ -250,20 +247,10 @@ MEANING = {
 def main() -> int:
     """Run the benchmark; the exit code is 0 if every execution succeeded."""
     before = machine.about()
-    folder = tempfile.mkdtemp(prefix="perdure-bench-")
-    for name in ("PERDURE_DATABASE_URL", "PERDURE_KAFKA_BOOTSTRAP", "PERDURE_TOPIC_PREFIX"):
-        os.environ.pop(name, None)
-    os.environ["PERDURE_HOME"] = folder
-    try:
-        running = platform.start_detached(platform.SERVICES)
-        try:
-            time.sleep(1.0)
-            found = measure(running)
-        finally:
-            platform.stop()
-            Embedded(platform.home()).stop()
-    finally:
-        shutil.rmtree(folder)
+    with stack.whole() as running:
+        time.sleep(1.0)
+        found = measure(running)
+        found["journal"] = journal.measured(running.database_url, MEASURE_S)
     result = result_of(found)
     show(found, result, before)
     print("RESULT", json.dumps(result))

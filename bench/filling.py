@@ -112,10 +112,9 @@ async def fill(connection: Any, execution_id: str, first: int, last: int) -> dic
         sql = copies(table, versions)
         done = await connection.execute(sql, execution_id, timeout=PATIENCE_S)
         await _build(connection, table.name, indexes)
+        await connection.execute(f'VACUUM (ANALYZE) engine."{table.name}"', timeout=PATIENCE_S)
         added[table.name] = int(done.split()[-1])
     await connection.execute(f"DROP TABLE engine.{IDS}")
-    for table in tables:
-        await connection.execute(f'VACUUM (ANALYZE) engine."{table.name}"', timeout=PATIENCE_S)
     await connection.execute("CHECKPOINT", timeout=PATIENCE_S)
     return added
 

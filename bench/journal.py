@@ -152,11 +152,12 @@ def ready(count: int) -> MemoryBroker:
                 seq = said[place] + 1
                 row = JournalRow(f"bench_load/{place}", seq, stream, 1, TENANT, "", "", "", now)
                 before = codec.number(said[place], 0) if said[place] else 0
-                address = codec.Address(COMMANDS_TOPIC, place, codec.number(seq, 0), before)
                 body, name = codec.encode_body(command), note if turn else begin
-                broker.append(
-                    "load", codec.outbound("bench_load", row, address, name, body, stream)
-                )
+                record = codec.outbound(
+                    "bench_load", row, COMMANDS_TOPIC, place, codec.number(seq, 0), before, name,
+                    body, stream,
+                )  # fmt: skip
+                broker.append("load", record)
                 said[place] = seq
     return broker
 
@@ -248,7 +249,7 @@ def measured(url: str, seconds: float) -> JournalFigures:
 
 
 MEANING = {
-    "journal_ratio": "events/s through the shell against the rows/s of a bare COPY",
+    "journal_ratio": "events/s through the shell alone against rows/s of a bare COPY of them",
     "journal_events_per_s": "events/s through the shell alone: one decider, one event a command",
     "copy_rows_per_s": "rows/s of one COPY of the same rows, same table, same indexes",
     "copy_in_batches_per_s": "rows/s of COPY in transactions of as many rows as the shell's",

@@ -25,7 +25,7 @@ def folder() -> Generator[Path]:
 
     A SIGTERM leaves by the same door: servers that were started in it are stopped first.
     """
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    handler = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     before = {name: os.environ.pop(name, None) for name in (*_OF_ANOTHER, "PERDURE_HOME")}
     path = tempfile.mkdtemp(prefix="perdure-bench-")
     os.environ["PERDURE_HOME"] = path
@@ -33,6 +33,7 @@ def folder() -> Generator[Path]:
         yield Path(path)
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        signal.signal(signal.SIGTERM, handler)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -96,6 +96,23 @@ TABLE node_executions
     CONSTRAINT valid_node_status CHECK (((status)::text = ANY ((ARRAY['PENDING'::character varying, 'RUNNING'::character varying, 'SUCCESS'::character varying, 'ERROR'::character varying, 'SKIPPED'::character varying, 'CANCELED'::character varying, 'WAITING_INPUT'::character varying, 'RETRYING'::character varying])::text[])))
     CONSTRAINT node_executions_pkey PRIMARY KEY (execution_id, node_id, scope, run)
 
+TABLE node_specifications
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    node_type character varying(50) NOT NULL
+    node_subtype character varying(100) NOT NULL
+    specification_version character varying(20) DEFAULT '1.0.0'::character varying NOT NULL
+    specification_data jsonb NOT NULL
+    is_active boolean DEFAULT true NOT NULL
+    is_system_spec boolean DEFAULT true NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT valid_spec_node_type CHECK (((node_type)::text = ANY ((ARRAY['TRIGGER'::character varying, 'AI_AGENT'::character varying, 'EXTERNAL_ACTION'::character varying, 'ACTION'::character varying, 'FLOW'::character varying, 'HUMAN_IN_THE_LOOP'::character varying, 'TOOL'::character varying, 'MEMORY'::character varying])::text[])))
+    CONSTRAINT node_specifications_pkey PRIMARY KEY (id)
+    CONSTRAINT one_specification UNIQUE (tenant_id, node_type, node_subtype, specification_version)
+    INDEX idx_node_specifications_active CREATE INDEX idx_node_specifications_active ON node_specifications USING btree (tenant_id, node_type, node_subtype) WHERE is_active
+    INDEX idx_node_specifications_type_subtype CREATE INDEX idx_node_specifications_type_subtype ON node_specifications USING btree (tenant_id, node_type, node_subtype)
+
 TABLE nodes
     workflow_id uuid NOT NULL
     node_id character varying(255) NOT NULL
@@ -311,6 +328,7 @@ CREATE OR REPLACE FUNCTION commit_batch(f_shard text[], f_epoch bigint[], f_next
 AS $function$
 DECLARE
     fenced text[] := '{}';
+    n integer := cardinality(j_seq);
 BEGIN
     -- One by one: the locks are taken in the caller's (sorted) order, whatever the planner likes.
     FOR i IN 1 .. cardinality(f_shard) LOOP
@@ -331,7 +349,8 @@ BEGIN
         INSERT INTO journal (
             shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
         ) SELECT * FROM unnest(
-            j_shard, j_seq, j_stream, j_version, j_tenant, j_type, j_data, j_meta, j_at
+            texts(j_shard, n), j_seq, texts(j_stream, n), repeated(j_version, n),
+            texts(j_tenant, n), texts(j_type, n), j_data, texts(j_meta, n), repeated(j_at, n)
         );
     END IF;
     IF c_shard IS NOT NULL THEN
@@ -391,4 +410,22 @@ BEGIN
         AND NOT EXISTS (SELECT FROM parked_message m WHERE m.stream = t.stream);
     END IF;
 END
+$function$
+
+CREATE OR REPLACE FUNCTION repeated(packed anyarray, n integer)
+ RETURNS anyarray
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN cardinality(packed) = n THEN packed
+        ELSE array_fill(packed[1], ARRAY[n]) END
+$function$
+
+CREATE OR REPLACE FUNCTION texts(packed text[], n integer)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN cardinality(packed) = n THEN packed
+        ELSE string_to_array(packed[1], chr(31), chr(30)) END
 $function$

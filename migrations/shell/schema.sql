@@ -106,6 +106,7 @@ CREATE OR REPLACE FUNCTION commit_batch(f_shard text[], f_epoch bigint[], f_next
 AS $function$
 DECLARE
     fenced text[] := '{}';
+    n integer := cardinality(j_seq);
 BEGIN
     -- One by one: the locks are taken in the caller's (sorted) order, whatever the planner likes.
     FOR i IN 1 .. cardinality(f_shard) LOOP
@@ -126,7 +127,8 @@ BEGIN
         INSERT INTO journal (
             shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
         ) SELECT * FROM unnest(
-            j_shard, j_seq, j_stream, j_version, j_tenant, j_type, j_data, j_meta, j_at
+            texts(j_shard, n), j_seq, texts(j_stream, n), repeated(j_version, n),
+            texts(j_tenant, n), texts(j_type, n), j_data, texts(j_meta, n), repeated(j_at, n)
         );
     END IF;
     IF c_shard IS NOT NULL THEN
@@ -186,4 +188,22 @@ BEGIN
         AND NOT EXISTS (SELECT FROM parked_message m WHERE m.stream = t.stream);
     END IF;
 END
+$function$
+
+CREATE OR REPLACE FUNCTION repeated(packed anyarray, n integer)
+ RETURNS anyarray
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN cardinality(packed) = n THEN packed
+        ELSE array_fill(packed[1], ARRAY[n]) END
+$function$
+
+CREATE OR REPLACE FUNCTION texts(packed text[], n integer)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN cardinality(packed) = n THEN packed
+        ELSE string_to_array(packed[1], chr(31), chr(30)) END
 $function$

@@ -9,6 +9,7 @@ from perdure_common import migrate
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.shell.ports import Store
+from tally import Stage, in_memory, real_stage
 
 TABLES = """
 -- migrate:up
@@ -64,3 +65,21 @@ def store(request: pytest.FixtureRequest) -> Store:
     if request.param == "memory":
         return MemoryStore("shop")
     return request.getfixturevalue("postgres")
+
+
+@pytest.fixture(params=["memory", "real"])
+def servers_of_stage(request: pytest.FixtureRequest) -> tuple[str, str, str] | None:
+    """The real servers' addresses, None for memory; asked for only where they are used."""
+    if request.param == "memory":
+        return None
+    bootstrap: str = request.getfixturevalue("servers").kafka_bootstrap
+    return request.getfixturevalue("database"), request.getfixturevalue("topic_prefix"), bootstrap
+
+
+@pytest.fixture
+async def stage(servers_of_stage: tuple[str, str, str] | None) -> AsyncIterator[Stage]:
+    if servers_of_stage is None:
+        yield in_memory().stage()
+        return
+    async for made in real_stage(*servers_of_stage):
+        yield made

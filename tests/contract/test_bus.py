@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,6 +11,7 @@ import pytest
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.embedded import Addresses
+from perdure_common.run import process_name
 from perdure_common.shell.ports import Bus, Member, Outbound, Record, TopicPartition, Unreachable
 from perdure_common.topics import create_topics
 
@@ -402,3 +404,40 @@ async def test_memory_fails_as_it_is_told() -> None:
     broker.cut_off.clear()
     broker.expire(COMMANDS, 0, 1)
     assert await bus.bounds([(COMMANDS, 0)]) == {(COMMANDS, 0): (1, 1)}
+
+
+async def test_a_member_whose_process_was_killed_is_taken_out_when_the_next_one_joins(
+    topic_prefix: str, servers: Addresses
+) -> None:
+    bootstrap = servers.kafka_bootstrap
+    await create_topics(bootstrap, topic_prefix, PARTITIONS)
+    program = (
+        "import asyncio\n"
+        "from perdure_common.adapters import kafka_group\n"
+        "from perdure_common.adapters.kafka import KafkaBus\n"
+        "from perdure_common.run import process_name\n"
+        "kafka_group.SESSION_S = 300.0\n"  # nobody waits for its end
+        "async def told(partitions):\n"
+        "    print(len(partitions), flush=True)\n"
+        "async def main():\n"
+        f"    bus = KafkaBus({bootstrap!r}, process_name('engine'), {topic_prefix!r})\n"
+        f"    await bus.join('perdure.engine', {COMMANDS!r}, told, told)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"%d\n" % PARTITIONS
+    bus = KafkaBus(bootstrap, process_name("engine"), topic_prefix)
+    assert len(await bus.members("perdure.engine")) == 1
+    process.kill()
+    await process.wait()
+    holders: dict[int, Owner] = {}
+    owner = Owner(holders)
+    await bus.join("perdure.engine", COMMANDS, owner.assigned, owner.revoked)
+    await until(lambda: len(owner.owned) == PARTITIONS)
+    (left,) = await bus.members("perdure.engine")
+    assert left.startswith(process_name("engine"))
+    await bus.close()

@@ -1,30 +1,9 @@
 """The shell on both grounds: what is accepted is applied once, in order, and leaves once."""
 
-from collections.abc import AsyncIterator
-
-import pytest
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_contracts.message import Envelope
-from tally import LEDGER, TALLY, TENANT, Add, Stage, in_memory, real_stage, total
-
-
-@pytest.fixture(params=["memory", "real"])
-def servers_of_stage(request: pytest.FixtureRequest) -> tuple[str, str, str] | None:
-    """The real servers' addresses, None for memory; asked for only where they are used."""
-    if request.param == "memory":
-        return None
-    bootstrap: str = request.getfixturevalue("servers").kafka_bootstrap
-    return request.getfixturevalue("database"), request.getfixturevalue("topic_prefix"), bootstrap
-
-
-@pytest.fixture
-async def stage(servers_of_stage: tuple[str, str, str] | None) -> AsyncIterator[Stage]:
-    if servers_of_stage is None:
-        yield in_memory().stage()
-        return
-    async for made in real_stage(*servers_of_stage):
-        yield made
+from tally import LEDGER, TALLY, TENANT, Add, Stage, total
 
 
 async def test_a_command_becomes_a_row_and_a_message_to_the_next_service(stage: Stage) -> None:

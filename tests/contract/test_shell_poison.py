@@ -16,6 +16,7 @@ from tally import TALLY, Add, Stage, Tally, decide, evolve, in_memory, total
 from virtual_time import timeless
 
 COMMANDS = "perdure.tally.commands.v1"
+MARKS = "perdure.marks.v1"
 
 
 @dataclass
@@ -285,3 +286,38 @@ async def test_a_foreign_record_too_large_to_be_sent_on_parks_its_stream_before_
         assert amounts(store, "b") == []
         told = [bytes(r.value) for r in await stage.everything(f"{COMMANDS}.dlt")]
         assert sorted(b"too_large" in value for value in told) == [False, True]
+
+
+@timeless
+async def test_a_stream_parked_in_the_shard_of_a_foreign_topic_is_let_go_through_the_commands() -> (
+    None
+):
+    memory, mood = in_memory(), Mood()
+    memory.broker.create(MARKS, 3)
+    stage, store = memory.stage(), memory.stores["tally"]
+
+    def hear(message: Any, envelope: Envelope) -> Any:
+        if envelope.topic == MARKS:
+            return codec.decode_body(message.type, message.data)
+        return message
+
+    service = replace(mood.service, foreign=(MARKS,), hear=hear)
+    processes = [stage.process(service) for _ in range(2)]
+    for n, amount in enumerate((1, 13, 2)):
+        body = codec.encode_body(Add(account="a", amount=amount))
+        await stage.put(MARKS, "a", body, f"{n}", partition=2)
+
+    async def parked() -> bool:
+        return len(await store.parked("a", 9)) == 2
+
+    await stage.eventually(parked)
+    assert amounts(store) == [1]
+    mood.bad.clear()
+    await stage.unpark("nobody")  # a stream that waits for nobody is not parked by it
+    for _ in range(2):
+        await stage.unpark("a")
+    await added(stage, store, [1, 14, 2])
+    assert await store.parked("nobody", 1) == []
+    assert await store.parked("a", 1) == []
+    for process in processes:
+        await process.end()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 from perdure_common.decider import Facts
 from perdure_common.shell import codec, remake
 from perdure_common.shell.intake import Registry
@@ -56,6 +57,28 @@ async def test_memory_of_a_stream_taken_for_new_in_vain_is_not_kept() -> None:
         await stage.ask(Add(account="a", amount=7), id="2")
         await asyncio.sleep(2.0)
         assert not any(shard.streams for shard in owner.shards.values())
+
+
+@timeless
+async def test_a_stream_that_is_over_leaves_the_memory_and_is_loaded_when_it_is_asked_again() -> (
+    None
+):
+    memory = in_memory()
+    stage = memory.stage()
+
+    def enough(state: Tally) -> bool:
+        return state.total >= 7
+
+    decider = replace(TALLY.deciders[0], over=enough)
+    async with stage.running(replace(TALLY, deciders=(decider,))) as owner:
+        for amount, sum_, kept in ((3, 3, True), (4, 7, False), (1, 8, False)):
+            await stage.ask(Add(account="a", amount=amount), id=str(sum_))
+
+            async def told(sum_: int = sum_) -> bool:
+                return total(await stage.rows("tally", "tallies"), "a") == sum_
+
+            await stage.eventually(told)
+            assert any("a" in shard.streams for shard in owner.shards.values()) == kept
 
 
 def rows(*events: tuple[str, object]) -> list[JournalRow]:
@@ -113,7 +136,7 @@ async def test_a_message_of_a_shard_with_an_attribute_that_is_none_is_heard_as_a
     def spoil(client: str, record: Outbound) -> None:
         if b'"amount":2' in record.value and record.topic == "perdure.ledger.commands.v1":
             spoilt.append(record)
-            record = replace(record, headers=(*record.headers, ("ce_time", b"yesterday")))
+            record = structs.replace(record, headers=(*record.headers, ("ce_time", b"yesterday")))
         append(client, record)
 
     with pytest.MonkeyPatch.context() as patch:

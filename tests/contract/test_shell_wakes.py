@@ -151,3 +151,30 @@ def test_wakes_that_come_and_go_leave_no_trace_in_memory() -> None:
         for at in (BEGIN + timedelta(days=1, seconds=i), None):
             shard.absorb(ShardCommit("0", 1, 1, 1, wakes={f"s{i}": at}), (), flushed=False)
     assert len(shard.heap) < 3_000
+
+
+@timeless
+async def test_a_start_that_comes_again_together_with_its_wake_does_not_end_the_waiting() -> None:
+    """Found by simulation: the stream was taken for new, and what is new waits for nothing."""
+    stage = in_memory().stage()
+    starting = replace(TALLY, deciders=(replace(TALLY.deciders[0], creates=(Add,)),))
+    first = Add(account="a", amount=1, after_s=5.0)
+    await stage.ask(first, id="1")
+    async with stage.running(starting):
+        await stage.until("tally", "tallies", 1)
+    async with stage.running(starting) as owner:  # the stream is not in memory
+        bounds = owner.bus.bounds
+
+        async def slow(places: Any) -> Any:
+            found = await bounds(places)  # before the start came again
+            await asyncio.sleep(1.0)
+            return found
+
+        await asyncio.sleep(4.0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(owner.bus, "bounds", slow)
+            await asyncio.sleep(1.5)  # it fell due, and the ends are being asked for
+            async with owner.lanes[0].turn, owner.lanes[1].turn:
+                await stage.ask(first, id="1")
+                await asyncio.sleep(2.0)
+        assert await rang(stage, 1) == ["a"]

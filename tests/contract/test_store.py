@@ -1,10 +1,10 @@
 """What every store must do, whatever it is made of."""
 
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.decider import Lookup, Upsert
@@ -29,7 +29,7 @@ OTHER = "00000000-0000-7000-8000-000000000009"
 
 def row(seq: int, stream: str = "s", version: int = 1, shard: str = "0", **rest: Any) -> JournalRow:
     made = JournalRow(shard, seq, stream, version, TENANT, "shop.sold.v1", "{}", "", NOW)
-    return dataclasses.replace(made, **rest)
+    return structs.replace(made, **rest)
 
 
 async def begun(store: Store, *shards: str) -> None:

@@ -4,13 +4,11 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
 
 from perdure_common.adapters.kafka import KafkaBus
-from perdure_common.adapters.kafka_former import is_former_self
 from perdure_common.embedded import Addresses
 from perdure_common.topics import create_topics
 
@@ -72,16 +70,3 @@ async def test_shards_of_a_killed_process_go_to_the_one_in_its_place_at_once(
             await member.leave()
     finally:
         await bus.close()
-
-
-def test_only_what_bears_our_name_and_lives_no_more_is_a_former_self() -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        gone.wait()
-    own = "engine@here/1"
-    assert is_former_self(f"engine@here/{gone.pid}", own)
-    assert is_former_self(own, own)
-    assert not is_former_self(f"engine@here/{os.getpid()}", own)
-    assert not is_former_self(f"engine@there/{gone.pid}", own)
-    assert not is_former_self(f"runner@here/{gone.pid}", own)
-    assert not is_former_self("somebody", own)
-    assert not is_former_self(f"engine@here/{gone.pid}", "somebody")

@@ -37,6 +37,7 @@ from perdure_contracts.message import NAMES
 from perdure_contracts.publish import Publisher, PublishError
 from perdure_contracts.scheduler import DeploymentFailed, DeployWorkflow
 from stage_ground import Ground
+from zygote import Child, Zygote
 
 MODULES = {
     "engine": "perdure_engine.app",
@@ -81,14 +82,18 @@ class Kill:
 
 @dataclass
 class Stage:
-    """The platform on its ground; an async context manager that starts and ends all of it."""
+    """The platform on its ground; an async context manager that starts and ends all of it.
+
+    With a `zygote` services are forked from it, which is quick.
+    """
 
     ground: Ground
     allow: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=lambda: PATIENT)
     names: Sequence[str] = tuple(MODULES)
-    processes: dict[str, subprocess.Popen[bytes]] = field(
-        default_factory=dict[str, "subprocess.Popen[bytes]"]
+    zygote: Zygote | None = None
+    processes: dict[str, "subprocess.Popen[bytes] | Child"] = field(
+        default_factory=dict[str, "subprocess.Popen[bytes] | Child"]
     )
     ports: dict[str, int] = field(default_factory=dict[str, int])
     _connection: Any = None
@@ -141,8 +146,13 @@ class Stage:
 
     # Processes ------------------------------------------------------------------------
 
-    def begin(self, name: str) -> None:
-        """Start a service."""
+    def begin(self, name: str, fault: str = "", *, beside: str = "") -> None:
+        """Start a service; `fault` is what is to happen to it, as `PERDURE_FAULT` says it.
+
+        `beside` names a second process of a service that runs already.
+        """
+        key = beside or name
+        self.ports.setdefault(key, _free_port())
         env = {key: value for key, value in os.environ.items() if not key.startswith("PERDURE_")}
         env |= {
             "PERDURE_DATABASE_URL": self.ground.database_url,
@@ -150,11 +160,15 @@ class Stage:
             "PERDURE_TOPIC_PREFIX": self.ground.prefix,
             "PERDURE_PARTITIONS": str(PARTITIONS),
             "PERDURE_HTTP_ALLOW": ",".join(self.allow),
-            f"PERDURE_{name.upper()}_PORT": str(self.ports[name]),
+            f"PERDURE_{name.upper()}_PORT": str(self.ports[key]),
+            "PERDURE_FAULT": fault,
             **self.settings,
         }
-        with self.log_of(name).open("ab") as log:
-            self.processes[name] = subprocess.Popen(
+        if self.zygote is not None:
+            self.processes[key] = self.zygote.begin(MODULES[name], env, self.log_of(key))
+            return
+        with self.log_of(key).open("ab") as log:
+            self.processes[key] = subprocess.Popen(
                 [sys.executable, "-m", MODULES[name]],
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -184,6 +198,30 @@ class Stage:
         process.send_signal(signal.SIGKILL)
         code = await asyncio.to_thread(process.wait, 10.0)
         return Kill(name, process.pid, alive and code == -signal.SIGKILL, running)
+
+    async def end(self, name: str) -> int:
+        """End a service as SIGTERM does; return its exit code."""
+        self.processes[name].terminate()
+        return await asyncio.to_thread(self.processes[name].wait, PATIENCE_S)
+
+    async def until_killed(self, name: str) -> None:
+        """Wait until a service has come to the point at which it was to die."""
+
+        async def dead() -> bool:
+            code = self.processes[name].poll()
+            assert code in (None, -signal.SIGKILL), f"{name} ended with {code}"
+            return code is not None
+
+        await self.until(dead, f"the end of {name}")
+
+    async def until_stopped(self, name: str) -> None:
+        """Wait until a service has come to the point at which it was to stop, and does nothing."""
+        process = psutil.Process(self.processes[name].pid)
+
+        async def still() -> bool:
+            return process.status() == psutil.STATUS_STOPPED
+
+        await self.until(still, f"{name} to stop")
 
     async def kill_server(self, name: str) -> Kill:
         """End a server of our own by SIGKILL; its keeper starts it again."""

@@ -1,15 +1,16 @@
 """Judges what a stage has done by what perdure promises; used after the load has ended.
 
-The journals and topics by `perdure_common.verify` (I4, I5), the tables by a rebuild from the
-journal, and across services: each step recorded once and each effect done once (I1), each
-accepted trigger brought to an end (I2).
+By everything that `perdure verify` checks on live data, and by what only a test can know: each
+effect on the world outside was done once (I1), and each acknowledged trigger event has come to
+an end (I2).
 """
 
 from collections.abc import Sequence
 
 from outside_world import World
-from perdure_common import replay, verify
+from perdure_cli import promises as verifying
 from perdure_common.decider import Service
+from perdure_common.settings import Settings
 from perdure_engine.app import service as engine
 from perdure_recovery.app import service as recovery
 from perdure_scheduler.app import service as scheduler
@@ -65,14 +66,14 @@ async def broken_promises(stage: Stage, accepted: Sequence[str], world: World) -
     """Return every promise that does not hold; `accepted` are acknowledged trigger events."""
     await until_settled(stage)
     ground, found = stage.ground, list[str]()
-    for service in SERVICES:
-        url, bootstrap = ground.database_url, ground.kafka_bootstrap
-        violations = await verify.contiguous(service, url)
-        violations += await verify.folds(service, url)
-        violations += await verify.published(service, url, bootstrap, ground.prefix, PARTITIONS)
-        found += [str(each) for each in violations]
-        report = await replay.check(service, url)
-        found += [f"{service.name}: {each}" for each in report.differences]
+    settings = Settings(
+        database_url=ground.database_url,
+        kafka_bootstrap=ground.kafka_bootstrap,
+        topic_prefix=ground.prefix,
+        partitions=PARTITIONS,
+    )
+    verified = await verifying.verified(settings)
+    found += [str(each) for each in verified.violations]
     if not await stage.rows("select 1 from engine.journal limit 1"):
         found.append("the engine has no journal to judge")
     found += await _steps(stage)
@@ -97,6 +98,7 @@ async def _effects(stage: Stage, world: World) -> list[str]:
             on c.stream = s.stream and c.type = 'engine.node-completed.v1'
            and c.data::json->>'node_id' = s.data::json->>'node_id'
          where s.type = 'engine.node-scheduled.v1' and s.data::json->>'idempotency_key' <> ''
+           and s.data::json->>'attempt' = '1' and s.data::json->>'effect' <> 'unsafe'
         """
     )
     done = world.done()

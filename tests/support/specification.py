@@ -346,7 +346,7 @@ class _Evaluation:
             return rounds
         self.meaning.loose.update((*scope, (entry, k)) for k in range(len(items)))
         if not self._goes_on(entry):
-            raise first
+            raise Stopped(first.kind, entry)
         failed = [failed_item(item, first.kind, entry) for item in items]
         port = "done" if node.get("error_handling") == REGULAR else "error"
         out.update(self._end(entry, scope, {port: failed}, failed, True))

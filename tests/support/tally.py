@@ -219,7 +219,7 @@ class Process:
             await self.bus.close()
             await self.store.close()
 
-    async def crash(self, memory: "Memory") -> None:
+    async def crash(self, memory: "Memory | None" = None) -> None:
         """End it as `kill -9` does: nothing is finished, nothing is given back."""
 
         async def nothing() -> None:
@@ -230,30 +230,46 @@ class Process:
         for task in (*tasks, self.task):
             task.cancel()
         await asyncio.gather(*tasks, self.task, return_exceptions=True)
-        assert isinstance(self.bus, MemoryBus)
-        await memory.broker.evict(self.bus)
+        if isinstance(self.bus, MemoryBus):
+            broker: MemoryBroker = memory.broker if memory else getattr(self.bus, "_broker")  # noqa: B009
+            await broker.evict(self.bus)
+            return
+        self.owner.shards.clear()  # nothing is left that could be finished
+        await self.bus.close()
+        await self.store.close()
 
 
 class Stage:
-    """Somewhere to run services; `ground` is one process's view of it."""
+    """Somewhere to run services; `ground` is one process's view of it.
+
+    `expire(topic, partition, before)` takes the records below an offset away, read or not.
+    """
 
     def __init__(
         self,
         store: Callable[[str], Store],
         bus: Callable[[str], Bus],
         rows: Callable[[str, str], Awaitable[list[dict[str, Any]]]],
+        expire: Callable[[str, int, int], Awaitable[None]],
     ) -> None:
         self.store, self.bus, self._rows = store, bus, rows
+        self.expire = expire
         self.names = 0
         self._outside = bus("outside")
 
     def process(
-        self, service: Service, lanes: int = 2, hand_over: HandOver | None = None
+        self,
+        service: Service,
+        lanes: int = 2,
+        hand_over: HandOver | None = None,
+        *,
+        store: Store | None = None,
+        bus: Bus | None = None,
     ) -> "Process":
-        """Start a process that runs the service."""
+        """Start a process that runs the service, on a store or bus of the caller's if given."""
         self.names += 1
         name = f"{service.name}-{self.names}"
-        store, bus = self.store(service.name), self.bus(name)
+        store, bus = store or self.store(service.name), bus or self.bus(name)
         now = virtual_time.now
         ground = Ground(store, bus, now, name, TENANT, PARTITIONS, lanes, hand_over)
         owner, stop = Owner(service, ground), asyncio.Event()
@@ -335,7 +351,8 @@ class Stage:
 
 async def real_stage(database: str, prefix: str, bootstrap: str) -> AsyncIterator[Stage]:
     import asyncpg
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+    from aiokafka import TopicPartition as KafkaPartition
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
     from perdure_common import migrate
     from perdure_common.adapters.kafka import KafkaBus
     from perdure_common.adapters.postgres import PostgresStore
@@ -356,6 +373,15 @@ async def real_stage(database: str, prefix: str, bootstrap: str) -> AsyncIterato
     await admin.close()
     buses: list[KafkaBus] = []
 
+    async def expire(topic: str, partition: int, before: int) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        await admin.start()
+        try:
+            place = KafkaPartition(topic.replace("perdure", prefix, 1), partition)
+            await admin.delete_records({place: RecordsToDelete(before_offset=before)})
+        finally:
+            await admin.close()
+
     def bus(name: str) -> KafkaBus:
         buses.append(KafkaBus(bootstrap, name, prefix))
         return buses[-1]
@@ -364,7 +390,7 @@ async def real_stage(database: str, prefix: str, bootstrap: str) -> AsyncIterato
         return [dict(row) for row in await connection.fetch(f"SELECT * FROM {service}.{table}")]
 
     try:
-        yield Stage(lambda name: PostgresStore(database, name), bus, rows)
+        yield Stage(lambda name: PostgresStore(database, name), bus, rows, expire)
     finally:
         for each in buses:
             await each.close()
@@ -382,7 +408,10 @@ class Memory:
         async def rows(service: str, table: str) -> list[dict[str, Any]]:
             return [dict(row) for row in self.stores[service].tables.get(table, ())]
 
-        return Stage(self.stores.__getitem__, self.broker.client, rows)
+        async def expire(topic: str, partition: int, before: int) -> None:
+            self.broker.expire(topic, partition, before)
+
+        return Stage(self.stores.__getitem__, self.broker.client, rows, expire)
 
 
 def in_memory() -> Memory:

@@ -47,6 +47,13 @@ async def make_topics(addresses: Addresses) -> None:
     )
 
 
+async def prepare(addresses: Addresses) -> None:
+    """Bring the schema and the topics to where this version needs them."""
+    database = asyncio.get_running_loop().create_future()
+    database.set_result(addresses.database_url)
+    await asyncio.gather(migrate_all(database), make_topics(addresses))
+
+
 class Platform:
     """The platform as its supervisor sees it: `begin` where there is no event loop yet, then `run`.
 

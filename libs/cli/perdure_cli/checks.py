@@ -22,18 +22,25 @@ def _settings() -> Settings:
 def unreachable(error: BaseException) -> CommandError:
     """Return what to say when PostgreSQL cannot be asked."""
     return CommandError(
-        f"PostgreSQL did not answer ({error or type(error).__name__}); `perdure status` says "
+        f"a server did not answer ({error or type(error).__name__}); `perdure status` says "
         "whether it runs, `perdure migrate` brings its schema up to date",
         code="database_unreachable",
     )
 
 
-def verify(as_json: AsJson = False) -> None:
+def verify(
+    without_rebuild: Annotated[
+        bool,
+        typer.Option("--without-rebuild", help="Leave I3 out, which builds the tables anew."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Check the promises on the live data; exit code 1 if one does not hold."""
     settings = _settings()
     try:
         with errors.status("checking …") as spinner:
-            found = wait_for(promises.verified(settings, _saying(spinner.update)))
+            said = _saying(spinner.update)
+            found = wait_for(promises.verified(settings, said, rebuild=not without_rebuild))
     except promises.UNREACHABLE as error:
         raise unreachable(error) from error
     if as_json:
@@ -51,8 +58,8 @@ def _saying(update: Callable[[str], None]) -> Callable[[str], None]:
 def _print(found: Verified) -> None:
     if found.violations:
         print_table(
-            ("promise", "where", "found"),
-            ((each.promise, each.where, each.found) for each in found.violations),
+            ("promise", "where", "found", "what to do"),
+            ((each.promise, each.where, each.found, each.advice) for each in found.violations),
             "",
         )
     if found.open:

@@ -28,10 +28,12 @@ COMMANDS = {
     "trigger": ("running", "trigger"),
     "workflow": ("workflows", "app"),
     "executions": ("executions", "app"),
+    "nodes": ("nodes", "app"),
     "recovery": ("recovery", "app"),
     "dead-letters": ("dead_letters", "app"),
     "verify": ("checks", "verify"),
     "replay": ("checks", "replay"),
+    "fence": ("restoring", "fence"),
     "migrate": ("machine", "migrate"),
     "doctor": ("machine", "doctor"),
 }

@@ -1,11 +1,11 @@
-"""Checks the promises on live data: I1 and I2 across services here, I4 and I5 per service.
+"""Checks the promises on live data: those of each service, and I2 and I3 across them.
 
-I1: each attempt of a node completes at most once, each node run ends once. I2: every accepted
-trigger event's executions end; those that are open are told apart, with their age. I4 and I5
-are those of `perdure_common.verify`.
+The checks are those of `perdure_common.verify`, read as streams: any amount of data is checked
+while the services work. I2 is in endings.py; I3 rebuilds the tables beside the live ones.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
@@ -13,20 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from perdure_common import verify
+from perdure_common import replay
+from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.decider import Service
 from perdure_common.settings import Settings
-from perdure_common.verify import Violation
+from perdure_common.shell.ports import Unreachable
+from perdure_common.verify import Findings
+from perdure_common.verify.finding import ADVICE, Violation
+from perdure_common.verify.postgres import PostgresArchive
+from perdure_common.verify.service import verified as verified_service
 
 from perdure_cli.client import Row
+from perdure_cli.endings import endings
 from perdure_cli.errors import CommandError
-from perdure_cli.output import duration
 
 SQL = queries(Path(__file__).with_name("verify.sql"))
 
 LATE_S = 60.0
 """How long an accepted trigger may take to begin its execution before that is a violation."""
+
+PROMISES = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I10", "I13")
 
 
 @dataclass
@@ -36,6 +43,7 @@ class Verified:
     checked: dict[str, int] = field(default_factory=dict[str, int])
     violations: list[Violation] = field(default_factory=list[Violation])
     open: list[Row] = field(default_factory=list[Row])
+    promises: tuple[str, ...] = PROMISES
 
 
 def services() -> list[Service]:
@@ -63,80 +71,82 @@ def services() -> list[Service]:
     return found
 
 
-async def verified(settings: Settings, said: Callable[[str], None] = lambda text: None) -> Verified:
-    """Check every promise; `said` hears what is being looked at.
+async def verified(
+    settings: Settings,
+    said: Callable[[str], None] = lambda text: None,
+    *,
+    rebuild: bool = True,
+) -> Verified:
+    """Check every promise; without `rebuild` all but I3. `said` hears what is looked at.
 
     Raises:
-        CommandError: See `services`.
+        CommandError: See `services`; or the tables may not be rebuilt here.
         asyncpg.PostgresError, OSError, Unreachable: A server does not answer.
     """
-    found = Verified()
-    said("I1 and I2: executions")
-    async with verify.connected(settings.database_url) as connection:
-        await _once(connection, found)
-        await _terminal(connection, found)
-    for service in services():
-        said(f"I4: the journal of {service.name}")
-        found.violations.extend(await verify.contiguous(service, settings.database_url))
-        found.violations.extend(await verify.folds(service, settings.database_url))
-        said(f"I5: the messages of {service.name}")
-        found.violations.extend(
-            await verify.published(
-                service,
-                settings.database_url,
-                settings.kafka_bootstrap,
-                settings.topic_prefix,
-                settings.partitions,
-            )
-        )
-        async with verify.connected(settings.database_url) as connection:
-            name = f"events of {service.name}"
-            found.checked[name] = await _journal_length(connection, service.name)
+    found = Verified(promises=PROMISES if rebuild else tuple(p for p in PROMISES if p != "I3"))
+    everything = services()
+    async with AsyncExitStack() as stack:
+        archives: dict[str, PostgresArchive] = {}
+        for service in everything:
+            archive = archives[service.name] = PostgresArchive(settings.database_url, service.name)
+            stack.push_async_callback(archive.close)
+        if archives.keys() >= {"scheduler", "engine"}:
+            said("what trigger events started (I2)")
+            now = datetime.now(UTC)
+            ends = await endings(archives["scheduler"], archives["engine"], now, late_s=LATE_S)
+            _take(found, ends.findings)
+            found.open = ends.open
+        for service in everything:
+            await _service(settings, service, archives[service.name], found, said)
+    for service in everything if rebuild else ():
+        said(f"the tables of {service.name} (I3)")
+        await _tables(settings, service, found)
     return found
 
 
-async def _journal_length(connection: Any, service: str) -> int:
-    count = await connection.fetchval(
-        f'SELECT coalesce(sum(next_seq - 1), 0)::bigint FROM "{service}".shard'
-    )
-    return int(count)
+async def _service(
+    settings: Settings,
+    service: Service,
+    archive: PostgresArchive,
+    found: Verified,
+    said: Callable[[str], None],
+) -> None:
+    bus = KafkaBus(settings.kafka_bootstrap, f"verify-{service.name}", settings.topic_prefix)
+    try:
+        looked = await verified_service(
+            service,
+            archive,
+            bus,
+            tenant_id=settings.tenant_id,
+            partitions=settings.partitions,
+            said=said,
+        )
+    finally:
+        await bus.close()
+    _take(found, looked, f" of {service.name}")
 
 
-async def _once(connection: Any, found: Verified) -> None:
-    """Check that nothing was done twice (I1)."""
-    found.checked["completions"] = await connection.fetchval(SQL["completions"])
-    for row in await connection.fetch(SQL["completions_repeated"]):
-        text = f"attempt {row['attempt']} completed {row['times']} times"
-        found.violations.append(Violation("I1", _run_of(row), text))
-    for row in await connection.fetch(SQL["runs_ended_twice"]):
-        found.violations.append(Violation("I1", _run_of(row), f"it ended twice: {row['ends']}"))
+def _take(found: Verified, looked: Findings, whose: str = "") -> None:
+    found.violations.extend(looked.violations)
+    for what, count in looked.checked.items():
+        found.checked[f"{what}{whose}"] = found.checked.get(f"{what}{whose}", 0) + count
 
 
-def _run_of(row: Any) -> str:
-    scope = "" if row["scope"] in ("[]", None) else f" in {row['scope']}"
-    return f"execution {row['execution_id']}, node {row['node_id']}{scope}, run {row['run']}"
-
-
-async def _terminal(connection: Any, found: Verified) -> None:
-    """Check that what was accepted ends (I2); what is open is no violation while it is young."""
-    counts = await connection.fetchrow(SQL["triggers"])
-    found.checked["trigger events"] = counts["events"]
-    found.checked["executions"] = counts["executions"]
-    now = datetime.now(UTC)
-    for row in await connection.fetch(SQL["triggers_unfinished"]):
-        age_s = (now - row["accepted_at"]).total_seconds()
-        if row["status"] is None and (row["refused"] is not None or age_s > LATE_S):
-            reason = row["refused"] or f"it has not begun {duration(age_s * 1000)} after its event"
-            where = f"execution {row['execution_id']}"
-            found.violations.append(Violation("I2", where, reason))
-        else:
-            found.open.append(
-                {
-                    "execution_id": row["execution_id"],
-                    "status": row["status"] or "NOT BEGUN",
-                    "age_s": round(age_s, 1),
-                }
-            )
+async def _tables(settings: Settings, service: Service, found: Verified) -> None:
+    """Rebuild a service's tables beside the live ones and note every row that differs (I3)."""
+    try:
+        report = await replay.check(service, settings.database_url)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise CommandError(
+            f"the tables cannot be rebuilt beside the live ones ({error}); let the user of "
+            "PERDURE_DATABASE_URL create databases, or leave I3 out with `--without-rebuild`",
+            code="may_not_create_database",
+        ) from error
+    found.checked[f"rows of {service.name}"] = sum(report.rows.values())
+    for each in report.differences:
+        where = f"{service.name}.{each.table} {each.key}"
+        text = f"it is {each.live or 'not there'}, the journal makes {each.rebuilt or 'none'}"
+        found.violations.append(Violation("I3", where, text, ADVICE["I3"]))
 
 
 def summary(found: Verified) -> str:
@@ -146,16 +156,22 @@ def summary(found: Verified) -> str:
         broken = sorted({violation.promise for violation in found.violations})
         return f"{len(found.violations)} violations of {', '.join(broken)} ({looked})"
     still = f"; {len(found.open)} executions are still open" if found.open else ""
-    return f"every promise holds (I1, I2, I4, I5: {looked}){still}"
+    return f"every promise holds ({', '.join(found.promises)}: {looked}){still}"
 
 
 def as_json(found: Verified) -> Row:
     """Return what a check found as JSON."""
     return {
         "holds": not found.violations,
+        "promises": list(found.promises),
         "checked": found.checked,
         "violations": [
-            {"promise": each.promise, "where": each.where, "found": each.found}
+            {
+                "promise": each.promise,
+                "where": each.where,
+                "found": each.found,
+                "advice": each.advice,
+            }
             for each in found.violations
         ],
         "open": found.open,
@@ -167,5 +183,5 @@ async def open_executions(connection: Any) -> Sequence[Row]:
     return [dict(row) for row in await connection.fetch(SQL["executions_open"])]
 
 
-UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What it looks like when PostgreSQL cannot be asked."""
+UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Unreachable)
+"""What it looks like when PostgreSQL or Kafka cannot be asked."""

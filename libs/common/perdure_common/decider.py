@@ -5,12 +5,16 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 (`perdure_common.shell`) does everything else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
+import msgspec
 from perdure_contracts.message import Envelope
+
+if TYPE_CHECKING:
+    from perdure_common.shell.ports import Bus
 
 S = TypeVar("S")  # state of one stream
 C = TypeVar("C")  # command
@@ -34,8 +38,7 @@ class Rejected:
     dead_letter: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded(Generic[E]):
+class Recorded(msgspec.Struct, Generic[E], frozen=True, gc=False):
     """An event as it stands in the journal. `recorded_at` is the batch's one instant."""
 
     event: E
@@ -45,8 +48,7 @@ class Recorded(Generic[E]):
     recorded_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(msgspec.Struct, frozen=True, gc=False):
     """A row to write: `set` replaces, `add` counts up, `new` promises that it is not there.
 
     The shell merges the upserts of a batch row by row. `lazy` rows are written within a
@@ -59,8 +61,8 @@ class Upsert:
 
     table: str
     key: Mapping[str, object]
-    set: Mapping[str, object] = field(default_factory=dict[str, object])
-    add: Mapping[str, int] = field(default_factory=dict[str, int])
+    set: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
+    add: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
     new: bool = False
     lazy: bool = False
     guard: tuple[str, ...] = ()
@@ -97,23 +99,24 @@ class Later(Mapping[str, object]):
         return len(self._all())
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+Raw: TypeAlias = tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...]]
+"""Key, value and headers of a foreign record."""
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A message for a topic. `stream` chooses the partition there.
 
-    `raw` is set instead of `message` to send a foreign record as it was:
-    (key, value, headers), to `partition`.
+    `raw` is set instead of `message` to send a foreign record as it was, to `partition`.
     """
 
     topic: str
     stream: str
     message: object = None
-    raw: tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...]] | None = None
+    raw: Raw | None = None
     partition: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """Rows of other streams that a command needs: equality on columns, `tuple` means any of.
 
     The tenant of the command is added by the shell. `immutable` rows never change once
@@ -126,8 +129,7 @@ class Lookup:
     immutable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True, gc=False):
     """The wake of a stream: an instant that its state waits for has come."""
 
     stream: str
@@ -145,6 +147,12 @@ def never(state: object) -> datetime | None:
     return None
 
 
+def open_ended(state: object) -> bool:
+    """Return False: more may happen to the stream at any time."""
+    del state
+    return False
+
+
 @dataclass(frozen=True)
 class Decider(Generic[S, C, E]):
     """A pure core for one kind of stream.
@@ -155,6 +163,9 @@ class Decider(Generic[S, C, E]):
     without a look. `private` events are journalled but not published. `passes` are
     commands that reach even a parked stream. A change of the state's type needs a new
     `state_version`; older snapshots are then dropped and the journal is folded again.
+
+    A stream of which `over(state)` is true leaves the memory at once: little is asked of it any
+    more, and then it is loaded.
 
     `act(state, command, facts, now, happen)` decides the same as `decide`, for states that are
     too large to be tried out on a copy: instead of returning events it calls `happen` with each
@@ -177,6 +188,7 @@ class Decider(Generic[S, C, E]):
     private: tuple[type, ...] = ()
     passes: tuple[type, ...] = ()
     state_version: int = 1
+    over: Callable[[S], bool] = open_ended
     act: Callable[[S, Any, Facts, datetime, Callable[[E], S]], Rejected | None] | None = None
 
     def fold(self, events: Iterable[E]) -> S:
@@ -187,6 +199,14 @@ class Decider(Generic[S, C, E]):
         return state
 
 
+class Judge(Protocol):
+    """What a service knows of one of its streams beyond folding; `perdure verify` asks it."""
+
+    def see(self, recorded: Recorded[Any]) -> Iterable[tuple[str, str, str]]:
+        """Return what the stream's next event breaks: (promise, place in it, what was found)."""
+        ...
+
+
 def hear_own(message: object, envelope: Envelope) -> object | None:
     """Return the message itself: a service that hears only its own commands."""
     del envelope
@@ -194,27 +214,45 @@ def hear_own(message: object, envelope: Envelope) -> object | None:
 
 
 @dataclass(frozen=True)
+class Restored:
+    """What a service may look at after a restore: its database, the topics, their partitions."""
+
+    url: str
+    bus: "Bus"
+    partitions: int
+
+
+@dataclass(frozen=True)
 class Service:
     """What the shell must know to run a service.
 
-    `hears` are topics of other services, read beside the service's own commands.
+    `hears` are topics of other services, read beside the service's own commands; `concerns` are
+    the types of messages there that `hear` looks at, what is of another type is passed over
+    unread (None: everything is looked at).
     `hear(message, envelope)` turns a message into a command, None to pass it over, or
     `Rejected`; on topics in `foreign` the message is the `CloudEvent` itself, and each
     partition is a shard of its own. `pausable` topics wait first when the service falls
     behind. Answers of type `by_token` are settled by the stream's state alone. `kept` tables
     are no projections: a replay leaves them alone. Messages for topics in `handed` may be
     dealt with in the process instead (`HandOver`): their reader must not count numbers.
+    `judge` makes a fresh `Judge` for each stream that is verified.
+    `groups` are those of other processes that work on its tables. `after_restore` mends what
+    the service keeps beside the journal when its tables come from a backup, and says so.
     """
 
     name: str
     deciders: tuple[Decider[Any, Any, Any], ...]
     hear: Callable[[Any, Envelope], object | None] = hear_own
     hears: tuple[str, ...] = ()
+    concerns: tuple[type, ...] | None = None
     foreign: tuple[str, ...] = ()
     pausable: tuple[str, ...] = ()
     by_token: tuple[type, ...] = ()
     kept: tuple[str, ...] = ()
     handed: tuple[str, ...] = ()
+    judge: Callable[[], Judge] | None = None
+    groups: tuple[str, ...] = ()
+    after_restore: Callable[[Restored], Awaitable[str]] | None = None
     format: int = 1
 
     @property

@@ -1,58 +1,100 @@
-"""Named points at which a test may kill the process: `PERDURE_FAULT=engine.after_commit:kill@3`.
+"""Named points at which a test lets something happen to a process.
 
-A point is `<process>.<place>`; the process dies by SIGKILL when it comes there for the
-n-th time (`@n`, 1 by default). Nothing is set in production, and a point costs one look
-into an empty dictionary.
+`PERDURE_FAULT=engine.after_commit_before_publish:kill@3` lets the engine die by SIGKILL when it
+comes to that point for the third time (`@n`, 1 by default). `stop` instead of `kill` pauses the
+process (SIGSTOP; SIGCONT lets it go on), `fail` raises `Injected`. Several are separated by
+commas. Nothing is set in production, and a point costs one look into an empty dictionary.
 """
 
 import os
 import signal
+from collections.abc import Mapping
 
-PLACES = (
+ACTIONS = ("kill", "stop", "fail")
+
+_SHELL = (
     "after_claim",
+    "after_remake",
+    "while_deciding",
     "before_commit",
-    "after_commit",
+    "after_commit_before_publish",
+    "during_publish",
     "after_publish",
     "before_flush",
     "after_flush",
-    "after_task_claimed",
-    "before_effect",
-    "after_effect",
-    "after_result",
+    "before_park",
+    "after_park",
+    "after_unpark",
+    "before_resend",
+    "after_upkeep",
+    "before_release",
+    "after_release",
 )
-"""Every place there is; tests enumerate them."""
 
-_counts: dict[str, int] = {}
+PLACES: Mapping[str, tuple[str, ...]] = {
+    "engine": (*_SHELL, "before_wake", "after_hand_over", "before_effect", "after_effect"),
+    "scheduler": _SHELL,
+    "recovery": (*_SHELL, "before_wake"),
+    "runner": (
+        "before_claim",
+        "after_claim_before_effect",
+        "before_effect",
+        "after_effect",
+        "during_publish",
+        "after_answer_before_offset",
+        "before_finish",
+        "after_finish",
+        "before_offset",
+        "after_offset",
+        "before_heartbeat",
+        "after_heartbeat",
+        "after_lost",
+    ),
+}
+"""Every place that a process comes to, by process; tests kill each of them at each."""
+
+_armed: dict[str, tuple[str, int]] = {}
+
+
+class Injected(RuntimeError):
+    """What `fail` raises: a mistake that somebody asked for."""
 
 
 def arm(process: str, text: str | None) -> None:
     """Read the faults of `process` from the setting's text (comma-separated).
 
     Raises:
-        ValueError: A place does not exist, or the action is not `kill`.
+        ValueError: A process, place or action does not exist.
     """
     for part in (text or "").replace(" ", "").split(","):
         if not part:
             continue
-        point, _, action = part.partition(":")
+        point, _, how = part.partition(":")
         owner, _, place = point.partition(".")
-        kind, _, count = action.partition("@")
-        if place not in PLACES or kind != "kill" or not (count or "1").isdecimal():
+        action, _, count = how.partition("@")
+        known = place in PLACES.get(owner, ())
+        if not known or action not in ACTIONS or not (count or "1").isdecimal():
+            there = ", ".join(PLACES.get(owner, tuple(PLACES)))
             raise ValueError(
-                f"PERDURE_FAULT has {part!r}; write <process>.<place>:kill@<n>, "
-                f"with a place of {', '.join(PLACES)}"
+                f"PERDURE_FAULT has {part!r}; write <process>.<place>:<action>@<n> with an action "
+                f"of {', '.join(ACTIONS)}; there are {there}"
             )
         if owner == process:
-            _counts[place] = int(count or "1")
+            _armed[place] = (action, int(count or "1"))
 
 
 def point(place: str) -> None:
-    """Come to a place; die here if that was asked for."""
-    if not _counts:
+    """Come to a place; what was asked for happens here.
+
+    Raises:
+        Injected: `fail` was asked for.
+    """
+    if not _armed or place not in _armed:
         return
-    left = _counts.get(place)
-    if left is None:
+    action, left = _armed[place]
+    _armed[place] = (action, left - 1)
+    if left != 1:
         return
-    _counts[place] = left - 1
-    if left == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if action == "fail":
+        raise Injected(f"a mistake at {place}, as PERDURE_FAULT asks for")
+    os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from perdure_common.errors import Told
@@ -27,6 +27,15 @@ SESSION_S = 10.0
 PORTS = {"engine": 8741, "scheduler": 8742, "recovery": 8743, "runner": 8744}
 """Where each process answers HTTP unless `PERDURE_<NAME>_PORT` says otherwise."""
 
+
+SLACK_URL = "https://slack.com/api"
+GITHUB_URL = "https://api.github.com"
+GOOGLE_CALENDAR_URL = "https://www.googleapis.com/calendar/v3"
+"""Where the APIs of services are unless a setting says otherwise."""
+
+SQL_SCHEMES = ("postgresql", "postgres")
+MAIL_SCHEMES = ("smtps", "smtp+starttls", "smtp")
+"""What the addresses of databases and mail servers may begin with."""
 
 SERVERS = "PERDURE_SERVERS"
 """Names a file with the servers' addresses, which may still be on its way.
@@ -54,6 +63,8 @@ class Settings:
     `delivery_retention_s` is how long answers to outsiders' messages are kept.
     `session_s` is how long a process may be silent until its shards go to others.
     `hand_over` is how many short tasks the engine runs in its own process at once.
+    `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
+    `…_url` are where the APIs of services are.
     """
 
     database_url: str = ""
@@ -68,6 +79,11 @@ class Settings:
     hand_over: int = 8
     verdict_wait_s: float = 10.0
     delivery_retention_s: float = DELIVERY_RETENTION_S
+    sql_databases: Mapping[str, str] = field(default_factory=dict[str, str])
+    mail_servers: Mapping[str, str] = field(default_factory=dict[str, str])
+    slack_url: str = SLACK_URL
+    github_url: str = GITHUB_URL
+    google_calendar_url: str = GOOGLE_CALENDAR_URL
     session_s: float = SESSION_S
     log_format: str = "json"
     log_level: str = "INFO"
@@ -103,6 +119,11 @@ class Settings:
             delivery_retention_s=_seconds(
                 env, "PERDURE_DELIVERY_RETENTION_S", DELIVERY_RETENTION_S
             ),
+            sql_databases=_named(env, "PERDURE_SQL_DATABASES", SQL_SCHEMES),
+            mail_servers=_mail_servers(env),
+            slack_url=_url(env, "PERDURE_SLACK_URL", SLACK_URL),
+            github_url=_url(env, "PERDURE_GITHUB_URL", GITHUB_URL),
+            google_calendar_url=_url(env, "PERDURE_GOOGLE_CALENDAR_URL", GOOGLE_CALENDAR_URL),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",
             log_level=(env.get("PERDURE_LOG_LEVEL") or "INFO").upper(),
@@ -126,6 +147,41 @@ def _servers(path: Path) -> dict[str, str]:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.replace(",", " ").split() if word)
+
+
+def _named(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> dict[str, str]:
+    """Return the addresses in `name=address` entries with spaces between, by their names."""
+    found: dict[str, str] = {}
+    for place, entry in enumerate(env.get(name, "").split(), 1):
+        called, equals, address = entry.partition("=")
+        if not called or not equals or address.partition("://")[0] not in schemes:
+            raise SettingError(  # the entry may have a password in it
+                f"entry {place} of {name} cannot be used; write "
+                f"name=address with spaces between, addresses with {' or '.join(schemes)}://"
+            )
+        if called in found:
+            raise SettingError(f"{name} has two entries called {called!r}; rename one")
+        found[called] = address
+    return found
+
+
+def _mail_servers(env: Mapping[str, str]) -> dict[str, str]:
+    name = "PERDURE_MAIL_SERVERS"
+    found = _named(env, name, MAIL_SCHEMES)
+    for called, address in found.items():
+        if address.startswith("smtp://") and "@" in address:
+            raise SettingError(
+                f"{name} has a password for {called!r}, but smtp:// would send it in the clear; "
+                "write smtps:// or smtp+starttls://, or leave the password out"
+            )
+    return found
+
+
+def _url(env: Mapping[str, str], name: str, default: str) -> str:
+    text = (env.get(name) or default).rstrip("/")
+    if not text.startswith(("https://", "http://")):
+        raise SettingError(f"{name} is {text[:80]!r}; it must begin with https:// or http://")
+    return text
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:

@@ -342,6 +342,7 @@ class NodeCanceled:
     node_type: str = ""
     node_subtype: str = ""
     node_name: str = ""
+    max_retries: int = 0
 
 
 @message("engine.execution-completed.v1")

@@ -1,8 +1,8 @@
 """What every service says and hears because of the shell, whatever its domain.
 
 Owner: libs/common. A refusal and a dead letter are events in the journal of the service
-that met them; `resend`, `tail` and `unpark` are for the shell at the other end and never
-reach a core.
+that met them, and so is a restore; `resend`, `tail` and `unpark` are for the shell at the
+other end and never reach a core.
 """
 
 from .message import message
@@ -44,6 +44,21 @@ class StreamUnparked:
 
     stream: str
     action: str
+
+
+@message("shell.shard-restored.v1")
+class ShardRestored:
+    """A shard was restored from a backup: its numbers from `first` to `last` are not used (again).
+
+    Numbers here are those of the journal. Messages under such numbers may have been heard; what
+    they told is told again, under other numbers. `places` are the topics and partitions that
+    hear this.
+    """
+
+    shard: str
+    first: int
+    last: int
+    places: tuple[tuple[str, int], ...] = ()
 
 
 @message("shell.unpark.v1")

@@ -7,7 +7,8 @@ Says   engine.workflow-saved.v1, engine.deployment-noted.v1; engine.execution-st
        -completed, -failed, -canceled, -revived; engine.node-completed.v1, -recovered, -failed,
        -errored, -skipped, -canceled; engine.node-task.v1 to the runners
 Keeps  workflows, workflow_versions, nodes, node_connections; workflow_executions,
-       node_executions, workflow_execution_logs; node_claims (written by the runner)
+       node_executions, workflow_execution_logs; node_claims (written by the runner),
+       node_specifications (written from nodes/ when it starts)
 
 Two kinds of stream: a workflow's definition (workflows/) and an execution (executions/).
 Read next: definition/ (what a workflow is), nodes/ (what each kind of node does),

@@ -74,6 +74,24 @@ TABLES = {
         search=("name",),
         about="Frozen versions; an execution runs one of them to its end.",
     ),
+    "node_specifications": TableView(
+        columns=(
+            "id",
+            "node_type",
+            "node_subtype",
+            "specification_version",
+            "specification_data",
+            "is_active",
+            "is_system_spec",
+            "created_at",
+            "updated_at",
+        ),
+        order=("node_type", "node_subtype", "id"),
+        filters=("node_type", "node_subtype", "specification_version", "is_active"),
+        search=("node_subtype",),
+        descending=False,
+        about="Node subtypes: what each takes, emits and does.",
+    ),
     "workflow_executions": TableView(
         columns=(
             "execution_id",

@@ -4,7 +4,6 @@ from functools import partial
 
 from perdure_common import http
 from perdure_common.decider import Service
-from perdure_common.outbound import AllowList
 from perdure_common.run import process_name, run, serve, utc_now
 from perdure_common.settings import Settings
 from perdure_contracts.engine import NodeResult
@@ -13,9 +12,13 @@ from .api import ROWS, TABLES, add_why
 from .executions.decider import decider_with
 from .executions.route import TASKS
 from .hear import hear
-from .runner.clients import Clients
+from .promises import Judge
 from .runner.here import Here
-from .runner.perform import Tools, at_once, perform
+from .runner.perform import at_once, perform
+from .runner.restore import claims_again
+from .runner.tools import tools_of
+from .runner.work import GROUP
+from .specifications import fill_at_start
 from .workflows.decider import decider as definitions
 
 VERDICT_WAIT_S = 10.0
@@ -33,8 +36,11 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),
         by_token=(NodeResult,),
-        kept=("node_claims",),
+        kept=("node_claims", "node_specifications"),
         handed=(TASKS,),
+        judge=Judge,
+        groups=(GROUP,),
+        after_restore=claims_again,
     )
 
 
@@ -46,8 +52,7 @@ async def serve_engine() -> None:
     settings = Settings.read("engine")
     ours = service_with(settings.verdict_wait_s)
     name = process_name("engine")
-    async with Clients(2) as clients:
-        tools = Tools(clients, AllowList.parse(settings.http_allow))
+    async with tools_of(settings, clients=2) as tools:
         here = Here(
             lambda task: perform(tools, task, name),
             name=name,
@@ -58,7 +63,8 @@ async def serve_engine() -> None:
         )
         api = http.beside(TABLES, ROWS, partial(add_why, ours))
         try:
-            await serve(ours, api, hand_over=here.take if settings.hand_over else None)
+            hand_over = here.take if settings.hand_over else None
+            await serve(ours, api, fill_at_start, hand_over=hand_over)
         finally:
             await here.close()
 

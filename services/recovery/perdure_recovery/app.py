@@ -30,6 +30,7 @@ from perdure_contracts.recovery import (
     PatternTaught,
     RedriveDeadLetter,
     SetMode,
+    VerdictRepeated,
 )
 
 from . import letters, modes, patterns
@@ -37,9 +38,10 @@ from .api import ROWS, TABLES
 from .decide import decide
 from .evolve import evolve
 from .facts import execution_facts
-from .hear import DEAD_LETTERS, ENGINE_EVENTS, hear, stream_of
+from .hear import CONCERNS, DEAD_LETTERS, ENGINE_EVENTS, hear, stream_of
 from .outcomes import wake_at
 from .project import project
+from .promises import Judge
 from .route import route
 from .state import Execution
 
@@ -54,7 +56,9 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         AttemptSucceeded,
         AttemptFailed,
         EpisodeClosed,
+        VerdictRepeated,
     ),
+    state_version=2,
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,
@@ -106,6 +110,8 @@ service = Service(
     deciders=(executions, pattern_streams, mode_streams, letter_streams),
     hear=hear,
     hears=(ENGINE_EVENTS, *DEAD_LETTERS),
+    concerns=CONCERNS,
+    judge=Judge,
 )
 
 

@@ -1,7 +1,8 @@
 """What the name of an exception class says, for the libraries that nodes meet.
 
-Read from the exports of httpx, asyncpg, aiokafka, json, pydantic, and the built-ins; a test
-walks through all of them, so that a new release cannot bring a class nobody thought of.
+Read from the exports of httpx, asyncpg, aiosmtplib, aiokafka, json, pydantic, and the
+built-ins; a test walks through all of them, so that a new release cannot bring a class nobody
+thought of.
 A class that says nothing about the cause is listed as generic, on purpose.
 """
 
@@ -100,6 +101,15 @@ _ASYNCPG = {  # by the base class of each SQLSTATE class; the state itself is as
     "InterfaceError InterfaceMessage",
     NO_ERROR: "PostgresWarning PostgresLogMessage InterfaceWarning",
 }
+_AIOSMTPLIB = {  # a reply's code says more: smtp_535
+    "timeout": "SMTPTimeoutError SMTPConnectTimeoutError SMTPReadTimeoutError",
+    "network": "SMTPServerDisconnected SMTPConnectError",
+    "auth": "SMTPAuthenticationError",
+    "validation": "SMTPRecipientRefused SMTPRecipientsRefused SMTPNotSupported",
+    "permission": "SMTPSenderRefused",
+    "dependency_down": "SMTPConnectResponseError SMTPHeloError",
+    GENERIC: "SMTPException SMTPResponseException SMTPDataError",
+}
 _AIOKAFKA = {
     "timeout": "KafkaTimeoutError RequestTimedOutError",
     "network": "KafkaConnectionError NodeNotReadyError StaleMetadata NoBrokersAvailable "
@@ -178,6 +188,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
     "httpcore": _HTTPCORE,
     "asyncpg": _ASYNCPG,
     "aiokafka": _AIOKAFKA,
+    "aiosmtplib": _AIOSMTPLIB,
     "pydantic": _PYDANTIC,
     "pydantic_core": _PYDANTIC_CORE,
     "openai": _MODELS,

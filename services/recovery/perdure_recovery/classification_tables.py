@@ -1,6 +1,7 @@
 """What codes, SQLSTATEs, statuses and words say about a failure.
 
-Provider codes are those of the HTTP APIs of OpenAI, Anthropic, Google, Slack, GitHub and AWS;
+Provider codes are those of the HTTP APIs of OpenAI, Anthropic, Google, Slack, GitHub and AWS,
+and `smtp_` with the replies of RFC 5321;
 SQLSTATEs are in the PostgreSQL manual, appendix A; statuses in RFC 9110 and RFC 6585.
 """
 
@@ -21,16 +22,19 @@ ENGINE_CODES: Final = _by_word(
         "network": "connect_failed tls_failed dns_failed connection_reset connection_closed "
         "protocol_error",
         "data_missing": "name_not_found workflow_not_found missing_input node_not_found "
-        "version_not_found trigger_not_found",
+        "version_not_found trigger_not_found database_not_known server_not_known",
         "permission": "address_refused",
         "resource_exhausted": "response_too_large payload_too_large max_iterations pool_timeout "
-        "too_many_items fuel_exhausted expression_fuel",
+        "too_many_items fuel_exhausted expression_fuel input_too_large output_too_large "
+        "html_too_costly",
         "validation": "expression_type expression_range expression_size expression_output "
         "expression_depth expression_syntax expression_unknown expression_failed not_boolean "
         "condition_not_boolean invalid_url invalid_parameter invalid_parameters missing_parameter "
-        "merge_needs_two_inputs duplicate_rule_name node_type_not_supported stop_and_error "
-        "not_a_list mixed_types not_a_number invalid_input unsupported_protocol "
-        "too_many_redirects",
+        "merge_needs_two_inputs compare_needs_two_inputs duplicate_rule_name stop_and_error "
+        "node_type_not_supported "
+        "not_a_list mixed_types not_a_number not_numeric invalid_input unsupported_protocol "
+        "too_many_redirects invalid_csv invalid_xml unsafe_xml invalid_date invalid_zone "
+        "invalid_encoding invalid_key data_too_deep",
         "output_invalid": "invalid_json response_invalid decoding_failed",
         "worker_lost": "lease_expired",
         "code_bug": "stalled internal_error code_failed",
@@ -39,7 +43,8 @@ ENGINE_CODES: Final = _by_word(
 ) | {kind: kind for kind in get_args(FailureType) if kind != "unknown"}
 """The engine's own typed codes; where it knows the failure type, that is the code.
 
-`http_status` says nothing by itself and is not listed.
+`http_status`, `sql_failed`, `mail_refused` and `api_error` say nothing by themselves and are
+not listed.
 """
 
 OWN_LIMITS: Final = frozenset(
@@ -49,6 +54,9 @@ OWN_LIMITS: Final = frozenset(
         "response_too_large",
         "payload_too_large",
         "too_many_items",
+        "input_too_large",
+        "output_too_large",
+        "html_too_costly",
         "fuel_exhausted",
         "expression_fuel",
     }
@@ -59,29 +67,34 @@ CODES: Final = _by_word(
     {
         "rate_limit": "rate_limit_exceeded ratelimited rate_limited too_many_requests "
         "slow_down SlowDown Throttling ThrottlingException RequestLimitExceeded rateLimitExceeded "
-        "userRateLimitExceeded RATE_LIMIT_EXCEEDED tokens requests",
+        "userRateLimitExceeded RATE_LIMIT_EXCEEDED tokens requests smtp_450",
         "quota_exhausted": "insufficient_quota billing_hard_limit_reached billing_not_active "
         "quotaExceeded dailyLimitExceeded billing_error BILLING_DISABLED spend_limit_exceeded",
         "timeout": "timeout_error DEADLINE_EXCEEDED request_timeout RequestTimeout",
         "dependency_down": "overloaded_error server_error server_overloaded UNAVAILABLE "
         "service_unavailable ServiceUnavailable internal_error INTERNAL fatal_error backendError "
-        "InternalError engine_overloaded bad_gateway",
+        "InternalError engine_overloaded bad_gateway smtp_421 smtp_451 smtp_454",
         "auth": "invalid_api_key authentication_error invalid_auth not_authed token_expired "
         "token_revoked account_inactive UNAUTHENTICATED expired_token ExpiredToken "
-        "InvalidAccessKeyId SignatureDoesNotMatch invalid_grant invalid_token API_KEY_INVALID",
+        "InvalidAccessKeyId SignatureDoesNotMatch invalid_grant invalid_token API_KEY_INVALID "
+        "authError smtp_530 smtp_534 smtp_535 smtp_538",
         "permission": "permission_error permission_denied PERMISSION_DENIED missing_scope "
         "not_allowed_token_type access_denied AccessDenied insufficient_permissions forbidden "
-        "insufficientPermissions not_in_channel restricted_action insufficient_scope",
+        "insufficientPermissions not_in_channel restricted_action insufficient_scope "
+        "cant_update_message ekm_access_denied smtp_554",
         "context_length": "context_length_exceeded string_above_max_length request_too_large "
         "max_tokens_exceeded",
         "model_refusal": "content_policy_violation content_filter ResponsibleAIPolicyViolation "
         "refusal moderation_blocked SAFETY",
         "data_missing": "not_found not_found_error model_not_found channel_not_found "
-        "user_not_found NOT_FOUND NoSuchKey NoSuchBucket ResourceNotFoundException notFound",
+        "user_not_found NOT_FOUND NoSuchKey NoSuchBucket ResourceNotFoundException notFound "
+        "message_not_found missing smtp_551",
         "validation": "invalid_value missing_required_parameter unsupported_value "
         "unsupported_parameter invalid_arguments invalid_blocks msg_too_long "
         "ValidationException invalidArgument unprocessable_entity OUT_OF_RANGE "
-        "FAILED_PRECONDITION invalid_json_schema",
+        "FAILED_PRECONDITION invalid_json_schema is_archived no_text missing_field already_exists "
+        "timeRangeEmpty smtp_500 smtp_501 smtp_502 smtp_503 smtp_504 smtp_550 smtp_553 smtp_555",
+        "resource_exhausted": "smtp_452 smtp_552",
         "conflict": "ABORTED version_conflict edit_conflict ConditionalCheckFailedException "
         "OptimisticLockException",
         "cancelled": "CANCELLED",

@@ -25,6 +25,7 @@ from perdure_contracts.recovery import (
     NoteGivenUp,
     PatternFacts,
     RecoveryMode,
+    VerdictRepeated,
 )
 
 from .classify import Classification, classify
@@ -83,7 +84,10 @@ def _failure(
     known = state.episodes.get(key)
     open_attempt = known.failure.attempt if known and known.failure.run == command.run else None
     again = duplicate(command.failure_id, state.decided, command.attempt, open_attempt)
-    if again is not None:
+    asked_again = command.failure_id in state.decided and _still_asked(command, now)
+    if asked_again and command.failure_id in state.told:
+        return (_repeated(state, command, now),)
+    if again is not None and not asked_again:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
     command = _dated(command, now)
     before = ended_by(known, command, now) if known else ()
@@ -106,7 +110,29 @@ def _failure(
         )
     )
     decision = _judged(state, command, plan, facts, now, number=retried + 1)
-    return (*before, noted, *_decided(command, noted, decision, now))
+    twice = (written(now),) if asked_again else ()
+    return (*before, noted, *_decided(command, noted, decision, now, twice))
+
+
+def _still_asked(command: NoteFailure, now: datetime) -> bool:
+    """Return whether the engine waits for a verdict: in vain, if it was given before."""
+    until = command.verdict_until
+    return command.asked and (until is None or now < parsed(until))
+
+
+def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictRepeated:
+    """Return the verdict of before for a failure that the engine tells again.
+
+    A message is heard once, so this is a failure that happened again: to an engine that was
+    restored from a backup and makes the same attempts under the same ids.
+    """
+    return VerdictRepeated(
+        failure_id=command.failure_id,
+        execution_id=command.execution_id,
+        node_id=command.node_id,
+        verdict=state.told[command.failure_id],
+        repeated_at=written(now),
+    )
 
 
 def _dated(command: NoteFailure, now: datetime) -> NoteFailure:
@@ -208,10 +234,15 @@ def _judged(
 
 
 def _decided(
-    command: NoteFailure, noted: FailureNoted, decision: _Decision, now: datetime
+    command: NoteFailure,
+    noted: FailureNoted,
+    decision: _Decision,
+    now: datetime,
+    again: tuple[str, ...] = (),
 ) -> tuple[ExecutionEvent, ...]:
+    """Return the decision as an event; `again` tells a second decision on a failure apart."""
     plan, number = decision.plan, decision.number
-    attempt_id = derived("attempt", command.failure_id, number)
+    attempt_id = derived("attempt", command.failure_id, number, *again)
     against = decision.reason if decision.rail not in (None, "rules") else None
     explanation = explain_decision(noted, plan, number, against, doubtful=decision.doubtful)
     if decision.rail is None:

@@ -12,6 +12,7 @@ from perdure_contracts.recovery import (
     EpisodeClosed,
     ExecutionEvent,
     FailureNoted,
+    VerdictRepeated,
 )
 
 from .instants import parsed
@@ -26,6 +27,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case AttemptOrdered():
             return _ordered(state, event)
         case AttemptRefused():
+            if event.answered:
+                state = replace(state, told={**state.told, event.failure_id: "give_up"})
             return _missed(state, event) if event.late else state  # its episode is closed next
         case AttemptSucceeded(attempt_id=attempt_id, succeeded_at=at):
             key, episode, attempt = _holding(state, attempt_id)
@@ -36,6 +39,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return _with(state, key, replace(episode, attempt=None))
         case EpisodeClosed(episode_id=episode_id):
             return replace(state, episodes=_without(state.episodes, episode_id))
+        case VerdictRepeated():
+            return state
         case _:
             assert_never(event)
 
@@ -71,6 +76,7 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
     day = day_of(ordered_at)
     state = replace(
         state,
+        told={**state.told, event.failure_id: "retry"},
         tried={**state.tried, key: state.tried.get(key, 0) + 1},
         day=day,
         tried_today=state.tried_today + 1 if state.day == day else 1,

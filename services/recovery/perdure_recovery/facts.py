@@ -21,7 +21,7 @@ PATTERN_COLUMNS = (
 def execution_facts(state: Execution, command: ExecutionCommand) -> Mapping[str, Lookup]:
     """Return the lookups for a failure: its signature anywhere, and the modes that bind."""
     failure = command.failure if isinstance(command, NoteEnd) else command
-    if not isinstance(failure, NoteFailure) or failure.failure_id in state.decided:
+    if not isinstance(failure, NoteFailure) or _is_settled(state, failure):
         return {}
     return {
         "patterns": Lookup(
@@ -33,3 +33,9 @@ def execution_facts(state: Execution, command: ExecutionCommand) -> Mapping[str,
             ("workspace_id", "mode"),
         ),
     }
+
+
+def _is_settled(state: Execution, failure: NoteFailure) -> bool:
+    """Return whether nothing is to be decided about a failure (any more)."""
+    decided = failure.failure_id in state.decided
+    return decided and (failure.failure_id in state.told or not failure.asked)

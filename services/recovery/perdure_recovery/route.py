@@ -11,6 +11,7 @@ from perdure_contracts.recovery import (
     FailureNoted,
     NoteLesson,
     NoteOccurrence,
+    VerdictRepeated,
 )
 
 from .state import Execution, episode_of
@@ -41,6 +42,14 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
                 attempt_id=event.attempt_id,
             )
             return Outgoing(ENGINE, failure.execution_id, verdict), seen
+        case VerdictRepeated():
+            told = RecoveryVerdict(
+                failure_id=event.failure_id,
+                execution_id=event.execution_id,
+                node_id=event.node_id,
+                verdict=event.verdict,
+            )
+            return (Outgoing(ENGINE, event.execution_id, told),)
         case AttemptSucceeded(succeeded_at=at) if event.teaches:
             return (_lesson(event, at, succeeded=True),)
         case AttemptFailed(failed_at=at) if event.teaches:

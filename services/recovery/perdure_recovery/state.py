@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal, TypeAlias
 
 from perdure_contracts.recovery import FailureNoted, Strategy
+
+Verdict: TypeAlias = Literal["retry", "give_up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,15 @@ class Episode:
 class Execution:
     """The open episodes of an execution, and what the guard rails count.
 
-    `episodes` are keyed by node and scope; `decided` has the failures that were decided;
+    `episodes` are keyed by node and scope; `decided` has the failures that were decided, and
+    `told` the verdicts that the engine was given about them;
     `tried` counts automatic attempts by node and scope over all runs, `tried_today` those
     of the whole execution on the UTC day `day`.
     """
 
     episodes: Mapping[str, Episode] = field(default_factory=dict[str, Episode])
     decided: frozenset[str] = frozenset()
+    told: Mapping[str, Verdict] = field(default_factory=dict[str, Verdict])
     tried: Mapping[str, int] = field(default_factory=dict[str, int])
     day: str = ""
     tried_today: int = 0

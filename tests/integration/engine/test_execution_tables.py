@@ -1,12 +1,12 @@
 """The rows of executions in a real PostgreSQL: written once, and never back."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import orjson
 import pytest
+from msgspec.structs import replace
 from perdure_common import migrate
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.decider import Recorded, Upsert

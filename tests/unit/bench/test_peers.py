@@ -176,22 +176,23 @@ async def test_the_http_client_refuses_an_answer_that_is_no_success() -> None:
 
 
 def figures(name: str, per_s: float, p50_ms: float) -> peers.Figures:
-    found = peers.Figures(name, {3: 8})
+    found = peers.Figures(name, 8)
     found.saturated[3] = subjects.Saturated(per_s, {"load": 10.0, "server": 90.0})
     found.alone[3] = [p50_ms]
     return found
 
 
 def test_the_ratios_are_of_the_same_steps_and_a_missing_system_has_no_key() -> None:
-    ours, restate, dbos = figures("a", 500, 4), figures("b", 100, 8), figures("c", 50, 10)
+    ours, other = figures("a", 500, 4), figures("b", 100, 8)
+    theirs = {"restate": other, "restate_tuned": other, "dbos": figures("c", 50, 10)}
     assert ours.steps_per_s(3) == 1_500
     assert (ours.cpu_us(load=True), ours.cpu_us(load=False)) == (10.0, 90.0)
-    all_of_them = peers.keys(ours, restate, dbos)
+    all_of_them = peers.keys(ours, theirs)
     assert all_of_them["steps_vs_restate"] == 5.0
     assert all_of_them["steps_vs_dbos"] == 10.0
     assert all_of_them["p50_vs_restate"] == 0.5
     assert set(all_of_them) == set(peers.MEANING)
-    without = peers.keys(ours, None, dbos)
+    without = peers.keys(ours, {**theirs, "restate": None, "restate_tuned": None})
     assert not [key for key in without if "restate" in key]
     assert without["steps_vs_dbos"] == 10.0
     assert len(peers.row(ours)) == len(peers.COLUMNS)

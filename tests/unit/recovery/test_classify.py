@@ -6,6 +6,7 @@ import json
 from types import ModuleType
 from typing import get_args
 
+import aiosmtplib.errors
 import asyncpg
 import httpcore
 import httpx
@@ -49,7 +50,7 @@ def names(cls: type[BaseException]) -> tuple[str, ...]:
 
 
 MODULES = (
-    *(builtins, json, httpx, httpcore, asyncpg, AIOKAFKA),
+    *(builtins, json, httpx, httpcore, asyncpg, AIOKAFKA, aiosmtplib.errors),
     *(pydantic_core, pydantic.errors, pydantic.warnings),
 )
 EXCEPTIONS = sorted({c for m in MODULES for c in exceptions_of(m)}, key=lambda c: names(c)[0])
@@ -105,6 +106,19 @@ def test_every_status_of_failure_has_a_type(status: int) -> None:
 
 
 CASES: list[tuple[dict[str, object], str, str]] = [
+    ({"type": "mail_refused", "codes": ("smtp_535",)}, "auth", "code:smtp_535"),
+    ({"type": "mail_refused", "codes": ("smtp_451",)}, "dependency_down", "code:smtp_451"),
+    ({"type": "sql_failed", "sqlstate": "40P01"}, "conflict", "sqlstate:40P01"),
+    ({"type": "sql_failed", "sqlstate": "25006"}, "dependency_down", "sqlstate:25006"),
+    ({"type": "api_error", "codes": ("ratelimited",)}, "rate_limit", "code:ratelimited"),
+    ({"type": "api_error", "codes": ("not_in_channel",)}, "permission", "code:not_in_channel"),
+    (
+        {"status_code": 403, "codes": ("rateLimitExceeded", "usageLimits")},
+        "rate_limit",
+        "code:rateLimitExceeded",
+    ),
+    ({"type": "database_not_known"}, "data_missing", "engine:database_not_known"),
+    ({"type": "attempt_timeout"}, "timeout", "engine:attempt_timeout"),
     ({"status_code": 503}, "dependency_down", "status:503"),
     ({"status_code": 429}, "rate_limit", "status:429"),
     (

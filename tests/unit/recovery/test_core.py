@@ -54,8 +54,33 @@ def test_a_lasting_failure_goes_to_a_person_at_once() -> None:
 def test_a_failure_heard_twice_is_decided_once() -> None:
     story = Story()
     story.hears(failed())
-    assert story.hears(failed()) == []
+    assert story.hears(replace(failed(), verdict_until=at(NOW - timedelta(days=1)))) == []
     assert story.verdicts() == ["retry"]
+
+
+def test_an_engine_that_waits_again_after_a_restore_gets_the_verdict_of_before_again() -> None:
+    story = Story()
+    for n in range(1, NODE_ATTEMPTS_MAX + 3):
+        story.hears(failed(f"f{n}", attempt=n))
+    told = story.verdicts()
+    assert {"retry", "give_up"} == set(told)
+    tried = story.state.tried
+    for n in range(1, len(told) + 1):
+        assert kinds(story.hears(failed(f"f{n}", attempt=n))) == ["VerdictRepeated"]
+    assert story.verdicts() == [*told, *told]
+    assert story.state.tried == tried, "no attempt is counted twice"
+
+
+def test_a_failure_that_was_heard_too_late_is_decided_again_for_an_engine_that_asks_again() -> None:
+    story = Story()
+    late = replace(failed(), verdict_until=at(NOW - timedelta(seconds=1)))
+    first = story.hears(late)
+    assert story.verdicts() == []
+    second = story.hears(failed())
+    assert story.verdicts() == ["retry"]
+    (refused,) = [each for each in first if isinstance(each, AttemptRefused)]
+    (ordered,) = [each for each in second if isinstance(each, AttemptOrdered)]
+    assert refused.attempt_id != ordered.attempt_id, "each decision has a row of its own"
 
 
 def test_an_older_failure_of_a_node_that_is_being_retried_changes_nothing() -> None:

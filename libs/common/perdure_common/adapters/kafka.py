@@ -12,6 +12,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 
 from perdure_common.adapters.kafka_clients import Client, Names, reaching, settings
 from perdure_common.adapters.kafka_group import Membership
+from perdure_common.adapters.kafka_members import is_gone, seats
 from perdure_common.adapters.kafka_reader import Reader
 from perdure_common.adapters.kafka_sender import DELIVERY_S, Sender
 from perdure_common.settings import SESSION_S
@@ -92,6 +93,15 @@ class KafkaBus:
         await member.start()
         self._members.append(member)
         return member
+
+    async def members(self, group: str) -> Sequence[str]:
+        """Return the names of the clients that are in a group.
+
+        Raises:
+            Unreachable: No broker answers.
+        """
+        found = await seats(self._settings["bootstrap_servers"], self._names.group(group))
+        return [seat.client_id for seat in found if not is_gone(seat.client_id)]
 
     async def bounds(
         self, partitions: Sequence[TopicPartition]

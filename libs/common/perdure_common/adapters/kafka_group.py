@@ -16,7 +16,7 @@ from aiokafka.coordinator.assignors.range import (  # pyright: ignore[reportMiss
 )
 
 from perdure_common.adapters.kafka_clients import RETRY_S, Client, reaching
-from perdure_common.adapters.kafka_former import evict_former_selves
+from perdure_common.adapters.kafka_members import expel_gone, signed
 from perdure_common.settings import SESSION_S
 from perdure_common.shell.ports import OnChange, Unreachable
 
@@ -52,7 +52,7 @@ class Membership(ConsumerRebalanceListener):
         session_s: float = SESSION_S,
     ) -> None:
         self._session_s = session_s
-        self._settings = settings
+        self._settings: dict[str, Any] = {**settings, "client_id": signed(settings["client_id"])}
         self._group = group
         self._topic = topic
         self._assigned = assigned
@@ -67,7 +67,6 @@ class Membership(ConsumerRebalanceListener):
         Raises:
             Unreachable: The group could not be joined within `JOIN_S`.
         """
-        await evict_former_selves(self._settings, self._group)
         await self._join()
         self._task = asyncio.create_task(self._stay())
 
@@ -125,6 +124,7 @@ class Membership(ConsumerRebalanceListener):
             self._held = ()
 
     async def _join(self) -> None:
+        await expel_gone(self._settings["bootstrap_servers"], self._group)
         self._consumer = AIOKafkaConsumer(
             **self._settings,
             group_id=self._group,

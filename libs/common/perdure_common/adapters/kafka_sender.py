@@ -11,6 +11,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from perdure_common import fault
 from perdure_common.adapters.kafka_clients import Client, Names, reaching, settings
 from perdure_common.shell.ports import Outbound, TopicPartition
 
@@ -95,7 +96,9 @@ class Sender:
                     if added is None:
                         break
                     count += 1
-                await (await producer.send_batch(batch, topic, partition=partition))
+                written = await producer.send_batch(batch, topic, partition=partition)
+                fault.point("during_publish")
+                await written
                 for place in places[done : done + count]:
                     results[place] = None
                 done += count

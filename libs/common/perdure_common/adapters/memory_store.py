@@ -120,6 +120,23 @@ class MemoryStore:
         """The journal by stream."""
         return self._streams
 
+    def shards(self) -> list[Claim]:
+        """Return every shard as it stands, claimed by nobody for that."""
+        return [self._claim(name, shard) for name, shard in sorted(self._shards.items())]
+
+    def wake_of(self, shard: str, stream: str) -> datetime | None:
+        """Return the instant that a stream waits for, as it was written down."""
+        known = self._shards.get(shard)
+        return None if known is None else known.wakes.get(stream)
+
+    def consumed_of(self, shard: str) -> Mapping[TopicPartition, int]:
+        """Return how far a shard has read each topic."""
+        return self._shards[shard].consumed
+
+    def delivered(self, tenant_id: str, source: str, message_id: str) -> bool:
+        """Return whether an outsider's message was answered."""
+        return _delivery_key(tenant_id, source, message_id) in self._deliveries
+
     def lose_answer(self, *, written: bool) -> None:
         """Let one more commit be `Unanswered`, after it was written or before."""
         self._lost.append(written)
@@ -327,7 +344,9 @@ class MemoryStore:
     def _write_parked(self, shard: _Shard, commit: ShardCommit) -> None:
         for message in commit.parked:
             self._parked.setdefault(message.stream, {})[message.n] = message.raw
-            shard.parked[message.stream] = max(message.n, shard.parked.get(message.stream, 0))
+            if message.n > 0:  # below are marks, which another shard may set
+                n = max(message.n, shard.parked.get(message.stream, 0))
+                shard.parked[message.stream] = n
         for stream, n in commit.unparked:
             self._parked.get(stream, {}).pop(n, None)
         for stream, _ in commit.unparked:

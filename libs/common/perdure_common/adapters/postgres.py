@@ -56,6 +56,9 @@ _OF_THE_DATA = ("22", "23", "42", "54")
 _OF_THE_GROUND = ("42501", "42P01")
 """A right and a table that are missing: no batch is at fault, and every batch would be."""
 
+_QUOTING_DATA = ("22P02", "22007", "22003")
+"""Errors whose message repeats the text that could not be read as the column's type."""
+
 _TRIES_MAX = 3
 _STATEMENTS_MAX = 200
 _CONNECT_S = 10.0
@@ -314,8 +317,9 @@ class PostgresStore:
         where = ".".join(
             part for part in (error.table_name, error.column_name or error.constraint_name) if part
         )
-        # The detail may show data; it stays with the cause.
-        why = error.message or "a value does not fit its column"
+        # The detail may show data, and so may what cannot be read; they stay with the cause.
+        told = error.sqlstate not in _QUOTING_DATA and error.message
+        why = told or "a value does not fit its column"
         text = f"{where or 'the batch'}: {why} ({error.sqlstate})"
         if _blames_what_was_asked(error):
             raise Refused(text) from error
@@ -346,7 +350,7 @@ def _batch_sql(shapes: Sequence[Shape], tables: Mapping[str, Table]) -> str:
     first = fixed.ARGUMENTS + 1
     for i, shape in enumerate(shapes):
         parts += statements(shape, tables[shape.table], first, f"p{i}")
-        first += len(shape.columns)
+        first += 1 + len(shape.columns)
     return "WITH " + ", ".join(parts) + " SELECT done FROM fixed"
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from perdure_common.adapters.postgres_packing import repeated, texts
 from perdure_common.adapters.postgres_types import clean
-from perdure_common.shell.ports import ShardCommit
+from perdure_common.shell.ports import JournalRow, ShardCommit
 
 # Columns of each part of `commit_batch`, in its order; a part without rows is sent as NULLs.
 _FENCE, _JOURNAL, _CONSUMED, _HEARD, _SENT, _WAKES = 7, 9, 4, 6, 4, 3
@@ -22,7 +23,7 @@ def arguments(batch: Sequence[ShardCommit]) -> list[Any]:
     commits = sorted(batch, key=lambda c: c.shard)
     return [
         *_columns(map(_fence, commits), _FENCE),
-        *_columns(_journal(commits), _JOURNAL),
+        *_journal([row for commit in commits for row in commit.rows]),
         *_columns(
             ((c.shard, topic, n, at) for c in commits for (topic, n), at in c.consumed.items()),
             _CONSUMED,
@@ -71,11 +72,20 @@ def _fence(commit: ShardCommit) -> tuple[Any, ...]:
     )
 
 
-def _journal(commits: Iterable[ShardCommit]) -> Iterable[tuple[Any, ...]]:
+def _journal(rows: Sequence[JournalRow]) -> Sequence[Any]:
+    """Return the journal's columns, packed: `commit_batch` unpacks them."""
+    if not rows:
+        return (None,) * _JOURNAL
     return (
-        (r.shard, r.seq, r.stream, r.version, r.tenant_id, r.type, r.data, r.meta, r.recorded_at)
-        for commit in commits
-        for r in commit.rows
+        texts([row.shard for row in rows]),
+        [row.seq for row in rows],
+        texts([row.stream for row in rows]),
+        repeated([row.version for row in rows]),
+        texts([row.tenant_id for row in rows]),
+        texts([row.type for row in rows]),
+        [row.data for row in rows],
+        texts([row.meta for row in rows]),
+        repeated([row.recorded_at for row in rows]),
     )
 
 

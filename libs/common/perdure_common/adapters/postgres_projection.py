@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from perdure_common.adapters.postgres_packing import casted, packed, unpacked
 from perdure_common.adapters.postgres_types import Column
 from perdure_common.decider import Upsert
 from perdure_common.shell.ports import Refused
-from perdure_common.shell.shard import merged
+from perdure_common.shell.shard import RowKey, merged, row_key
 
 Table = Mapping[str, Column]
 
 
 @dataclass(frozen=True, order=True)
 class Shape:
-    """Everything about an upsert but its values; columns are in alphabetical order."""
+    """Everything about an upsert but its values; columns in the order in which it has them."""
 
     table: str
     key: tuple[str, ...]
@@ -46,27 +47,14 @@ def _shape(
 ) -> Shape:
     if not set(guard) <= set(set_):
         raise Refused(f"{table}: the guard {guard} names columns that are not set")
-    columns = tuple(sorted(key)), tuple(sorted(set_)), tuple(sorted(add))
-    return Shape(table, *columns, new, guard)
-
-
-def shape_of(upsert: Upsert) -> Shape:
-    """Return the shape of an upsert.
-
-    Raises:
-        Refused: The guard names a column that is not set.
-    """
-    return _shape(
-        upsert.table, tuple(upsert.key), tuple(upsert.set), tuple(upsert.add), upsert.new,
-        upsert.guard,
-    )  # fmt: skip
+    return Shape(table, key, set_, add, new, guard)
 
 
 def coalesced(upserts: Iterable[Upsert]) -> list[tuple[Shape, list[Upsert]]]:
     """Return the upserts grouped by shape, one for each row of a table, sorted by key.
 
     The order is the same whoever writes, so that two writers of shared rows wait for each
-    other instead of deadlocking.
+    other instead of deadlocking. Rows that are new are nobody else's and stand as they came.
 
     Raises:
         Refused: A guard names a column that is not set, or keys cannot be compared.
@@ -78,51 +66,50 @@ def coalesced(upserts: Iterable[Upsert]) -> list[tuple[Shape, list[Upsert]]]:
 
 
 def _coalesced(upserts: Iterable[Upsert]) -> list[tuple[Shape, list[Upsert]]]:
-    rows: dict[tuple[str, tuple[str, ...], tuple[Any, ...]], tuple[Shape, Upsert]] = {}
+    rows: dict[RowKey, Upsert] = {}
     for upsert in upserts:
-        shape = shape_of(upsert)
-        key = (upsert.table, shape.key, tuple([upsert.key[name] for name in shape.key]))
-        known = rows.get(key)
-        if known is not None:
-            upsert = merged(known[1], upsert)
-            shape = shape_of(upsert)
-        rows[key] = shape, upsert
-    groups: dict[Shape, list[tuple[tuple[Any, ...], Upsert]]] = {}
-    for (_, _, values), (shape, upsert) in rows.items():
-        groups.setdefault(shape, []).append((values, upsert))
-    return [
-        (shape, [upsert for _, upsert in sorted(groups[shape], key=_by_key)])
-        for shape in sorted(groups)
-    ]
+        key = row_key(upsert)
+        known = rows.setdefault(key, upsert)
+        if known is not upsert:
+            rows[key] = merged(known, upsert)
+    groups: dict[Shape, list[Upsert]] = {}
+    for upsert in rows.values():
+        shape = _shape(
+            upsert.table, tuple(upsert.key), tuple(upsert.set), tuple(upsert.add), upsert.new,
+            upsert.guard,
+        )  # fmt: skip
+        groups.setdefault(shape, []).append(upsert)
+    for shape, group in groups.items():
+        if not shape.new:
+            group.sort(key=_by_key)
+    return [(shape, groups[shape]) for shape in sorted(groups)]
 
 
-def _by_key(row: tuple[tuple[Any, ...], Upsert]) -> tuple[Any, ...]:
-    return row[0]
+def _by_key(upsert: Upsert) -> tuple[Any, ...]:
+    return tuple(upsert.key.values())
 
 
-def arrays(shape: Shape, table: Table, rows: Sequence[Upsert]) -> list[list[Any]]:
-    """Return one array for each column of the shape.
+def arrays(shape: Shape, table: Table, rows: Sequence[Upsert]) -> list[Any]:
+    """Return what the statements of a shape take: how many rows, and each column's values.
 
     Raises:
         Refused: The table has no such column, or a value does not fit its type.
     """
-    gathered = [
-        *((name, [row.key[name] for row in rows]) for name in shape.key),
-        *((name, [row.set[name] for row in rows]) for name in shape.set),
-        *((name, [row.add[name] for row in rows]) for name in shape.add),
+    columns = [
+        *zip(*[row.key.values() for row in rows], strict=True),
+        *zip(*[row.set.values() for row in rows], strict=True),
+        *zip(*[row.add.values() for row in rows], strict=True),
     ]
-    found: list[list[Any]] = []
-    for name, values in gathered:
+    found: list[Any] = [len(rows)]
+    for name, values in zip(shape.columns, columns, strict=True):
         column = _known(table, shape.table, name)
-        if column.convert is not None:
-            try:
-                values = [column.convert(value) for value in values]
-            except (TypeError, ValueError, ArithmeticError) as error:
-                raise Refused(
-                    f"{shape.table}.{name} ({column.type}) does not take what the projection "
-                    f"gives it: {type(error).__name__}; correct `project`"
-                ) from error
-        found.append(values)
+        try:
+            found.append(packed(column, values))
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise Refused(
+                f"{shape.table}.{name} ({column.type}) does not take what the projection "
+                f"gives it: {type(error).__name__}; correct `project`"
+            ) from error
     return found
 
 
@@ -136,7 +123,7 @@ def _known(table: Table, table_name: str, name: str) -> Column:
 def statements(shape: Shape, table: Table, first: int, label: str) -> list[str]:
     """Return the common table expressions that write rows of a shape.
 
-    `first` is the number of the first array's parameter. Each reads `fixed`, so that the
+    `first` is the number of the first parameter of `arrays`. Each reads `fixed`, so that the
     fence is checked before a row is touched. Names of their own begin with `label`.
     """
     columns = [_known(table, shape.table, name) for name in shape.columns]
@@ -173,13 +160,12 @@ def statements(shape: Shape, table: Table, first: int, label: str) -> list[str]:
 
 
 def _source(columns: Sequence[Column], first: int) -> str:
-    types = ", ".join(f"${first + i}::{c.sent_as}[]" for i, c in enumerate(columns))
-    return f"unnest({types}) AS d ({', '.join(quoted(c.name) for c in columns)})"
+    arguments = ", ".join(unpacked(c, first + 1 + i, first) for i, c in enumerate(columns))
+    return f"unnest({arguments}) AS d ({', '.join(quoted(c.name) for c in columns)})"
 
 
 def _value(column: Column) -> str:
-    name = f"d.{quoted(column.name)}"
-    return f"{name}::{column.type}" if column.cast else name
+    return casted(column, f"d.{quoted(column.name)}")
 
 
 def _count(name: str, amount: str) -> str:

@@ -1,7 +1,7 @@
 """Values between Python and PostgreSQL: what a column takes, and what a reader gets back.
 
-Rows are written as arrays, one for each column. A type that asyncpg can send in an array
-goes as it is; any other goes as text and is cast by the server.
+Rows are written as arrays, one for each column (`postgres_packing.py`). A type that asyncpg can
+send in an array goes as it is; any other goes as text and is cast by the server.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +23,8 @@ REPLACEMENT = "\ufffd"
 class Column:
     """A column of a table, as the catalogue has it, and how its values travel.
 
-    `sent_as` is the type of an element of the array; `cast` says that it is text which the
-    server must cast to `type`. `required` columns must be given when a row is inserted.
+    `sent_as` is the type of an element of the array, `convert` makes one of a value. `required`
+    columns must be given when a row is inserted.
     """
 
     name: str
@@ -32,11 +32,6 @@ class Column:
     required: bool
     sent_as: str
     convert: Convert | None
-
-    @property
-    def cast(self) -> bool:
-        """Whether the value travels as text; a `varchar(n)` does not, its length is checked."""
-        return self.convert in (to_plain_text, to_array_text)
 
 
 def column(name: str, type_name: str, *, is_array: bool, required: bool) -> Column:

@@ -6,9 +6,8 @@ the event itself. Numbers of one source grow, so a receiver that knows the numbe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -31,6 +30,8 @@ NUMBER_MAX = 2**63 - 1
 """The largest number: the tables keep them in a bigint."""
 
 DIGITS_MAX = 24
+SOURCE_MAX = 500
+"""Characters of a shard's `ce_source`: a longer one is nobody's."""
 
 DEAD_LETTERS = ".dlt"
 DEAD_LETTER_BYTES_MAX = 1_900_000
@@ -96,24 +97,42 @@ def parse_source(source: str) -> tuple[str, str] | None:
 
 def parse_number(message_id: str) -> int | None:
     """Return the number in a message's id (`<service>/<shard>/<seq>.<k>`), if it has one."""
-    seq, dot, k = message_id.rpartition("/")[2].partition(".")
-    if not (dot and seq.isdecimal() and k.isdecimal() and len(seq) + len(k) <= DIGITS_MAX):
+    return number_of(message_id.rpartition("/")[2].encode(), b"")
+
+
+def number_of(message_id: bytes, prefix: bytes) -> int | None:
+    """Return the number in an id that begins with `prefix`, None if it is not such an id."""
+    if not message_id.startswith(prefix):
+        return None
+    seq, _, k = message_id[len(prefix) :].partition(b".")
+    if not (seq.isdigit() and k.isdigit() and len(seq) + len(k) <= DIGITS_MAX):
         return None
     found = number(int(seq), int(k))
     return found if found <= NUMBER_MAX else None
+
+
+@lru_cache(4096)
+def signed_by(source: bytes) -> tuple[str, bytes] | None:
+    """Return a shard's `ce_source` as text and what its ids begin with, None if it is none."""
+    if len(source) > SOURCE_MAX:
+        return None
+    text = source.decode(errors="replace")
+    who = parse_source(text)
+    return (text, f"{who[0]}/{who[1]}/".encode()) if who is not None else None
 
 
 class Meta(msgspec.Struct, omit_defaults=True):
     """What the journal keeps beside an event: its cause, and the numbers before its messages.
 
     `prev` has one entry for each message that the event made, in the order of k, beginning
-    with `first` (1 when the event itself was not published).
+    with `first` (1 when the event itself was not published). `epoch` is the writer's.
     """
 
     cause: str = ""
     first: int = 0
     prev: tuple[int, ...] = ()
     traceparent: str = ""
+    epoch: int = 0
 
 
 _meta_decoder = msgspec.json.Decoder(Meta)
@@ -138,43 +157,66 @@ def event_of(row: JournalRow) -> Any:
     return decode_body(row.type, row.data)
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a message goes and under which number, after which one."""
-
-    topic: str
-    partition: int
-    number: int
-    prev: int
-
-
 def outbound(
-    service: str, row: JournalRow, address: Address, name: str, body: bytes, key: str
+    service: str,
+    row: JournalRow,
+    topic: str,
+    partition: int,
+    number: int,
+    prev: int,
+    name: str,
+    body: bytes,
+    key: str,
+    trace: str = "",
 ) -> Outbound:
-    """Return the record for a message that `row` made.
+    """Return the record for a message that `row` made; `trace` is its traceparent.
 
     Raises:
         TooLarge: The body is above `MESSAGE_BYTES_MAX` (`DEAD_LETTER_BYTES_MAX` for those).
     """
-    most = DEAD_LETTER_BYTES_MAX if address.topic.endswith(DEAD_LETTERS) else MESSAGE_BYTES_MAX
-    if len(body) > most:
-        raise TooLarge(f"{name} for {key} has {len(body):,} bytes; at most {most:,} can be sent")
-    meta = decode_meta(row.meta) if row.meta else Meta()
-    seq, k = address.number >> FAN_OUT_BITS, address.number & (FAN_OUT_MAX - 1)
-    headers: list[tuple[str, bytes]] = [
+    if len(body) > MESSAGE_BYTES_MAX:
+        most = DEAD_LETTER_BYTES_MAX if topic.endswith(DEAD_LETTERS) else MESSAGE_BYTES_MAX
+        if len(body) > most:
+            what = f"{name} for {key} has {len(body):,} bytes"
+            raise TooLarge(f"{what}; at most {most:,} can be sent")
+    subject = key.encode()
+    prefix, source = _signature(service, row.shard)
+    seq, k = number >> FAN_OUT_BITS, number & (FAN_OUT_MAX - 1)
+    headers = (
         ("ce_specversion", b"1.0"),
-        ("ce_id", f"{service}/{row.shard}/{seq}.{k}".encode()),
-        ("ce_source", source_of(service, row.shard).encode()),
-        ("ce_type", name.encode()),
-        ("ce_subject", key.encode()),
-        ("ce_time", instant(row.recorded_at).encode()),
+        ("ce_id", b"%b%d.%d" % (prefix, seq, k)),
+        source,
+        _type_header(name),
+        ("ce_subject", subject),
+        _time_header(row.recorded_at),
         ("ce_tenantid", row.tenant_id.encode()),
         ("content-type", b"application/json"),
-        ("x-prev", str(address.prev).encode()),
-    ]
-    if meta.traceparent:
-        headers.append(("traceparent", meta.traceparent.encode()))
-    return Outbound(address.topic, address.partition, body, key.encode(), tuple(headers))
+        ("x-prev", b"%d" % prev),
+    )
+    if trace:
+        headers = (*headers, ("traceparent", trace.encode()))
+    return Outbound(topic, partition, body, subject, headers)
+
+
+# What many messages have in common is made once: there are few shards and types, and one
+# instant for a whole batch.
+
+
+@lru_cache(1024)
+def _signature(service: str, shard: str) -> tuple[bytes, tuple[str, bytes]]:
+    """Return what the ids of a shard's messages begin with, and the header of its source."""
+    source = source_of(service, shard)
+    return f"{source[1:]}/".encode(), ("ce_source", source.encode())
+
+
+@lru_cache(1024)
+def _type_header(name: str) -> tuple[str, bytes]:
+    return "ce_type", name.encode()
+
+
+@lru_cache(64)
+def _time_header(moment: datetime) -> tuple[str, bytes]:
+    return "ce_time", instant(moment).encode()
 
 
 def control(

@@ -5,19 +5,24 @@ the two cannot differ.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from perdure_contracts.message import NAMES
-from perdure_contracts.shell import CommandRejected, DeadLettered, StreamUnparked
+from perdure_contracts.shell import (
+    CommandRejected,
+    DeadLettered,
+    ShardRestored,
+    StreamUnparked,
+)
 
-from perdure_common.decider import Outgoing, Recorded, Service, Upsert
+from perdure_common.decider import Outgoing, Raw, Recorded, Service, Upsert
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.ports import JournalRow, Outbound
 from perdure_common.shell.shard import Held
 
-SHELL_EVENTS = (CommandRejected, DeadLettered, StreamUnparked)
+SHELL_EVENTS = (CommandRejected, DeadLettered, ShardRestored, StreamUnparked)
 
 
 def events_partition(shard: str, partitions: int) -> int:
@@ -42,27 +47,33 @@ def effects_of(
     made again from the journal: the two must not differ.
     """
     event = recorded.event
-    if isinstance(event, SHELL_EVENTS):
+    kind = cast("type[object]", type(event))
+    decider = registry.by_type.get(kind)
+    if decider is None:
         return _shell_effects(event, registry.service)
-    decider = registry.by_event[NAMES[type(event)]]
     held.decider = decider
-    if held.state is None:
-        held.state = decider.initial
-    held.state = decider.evolve(held.state, event)
-    messages = decider.route(held.state, recorded)
-    upserts = decider.project(held.state, recorded)
-    return messages, upserts, not isinstance(event, decider.private)
+    state = decider.initial if held.state is None else held.state
+    held.state = state = decider.evolve(state, event)
+    messages = decider.route(state, recorded)
+    upserts = decider.project(state, recorded)
+    return messages, upserts, kind not in registry.private
 
 
 def _shell_effects(
-    event: CommandRejected | DeadLettered | StreamUnparked, service: Service
+    event: object, service: Service
 ) -> tuple[Sequence[Outgoing], Sequence[Upsert], bool]:
+    if not isinstance(event, SHELL_EVENTS):
+        raise codec.UnknownType(f"no decider of {service.name} makes a {type(event).__name__}")
     if isinstance(event, DeadLettered):
         if event.topic.endswith(codec.DEAD_LETTERS):
             return (), (), False  # a dead letter of a dead letter would never come to rest
         topic = (event.topic or service.commands_topic) + codec.DEAD_LETTERS
         stream = f"{event.topic}/{event.partition}/{event.offset}"
         return (Outgoing(topic, event.stream or stream, event),), (), False
+    if isinstance(event, ShardRestored):
+        stream = f"restore/{event.shard}"
+        told = [Outgoing(topic, stream, event, partition=n) for topic, n in event.places]
+        return told, (), False
     return (), (), True
 
 
@@ -76,20 +87,34 @@ def outbound_of(
     destinations: Sequence[tuple[str, int]],
 ) -> list[Outbound]:
     """Return the records that a row sends: the event itself when public, then its messages."""
+    first, prev, trace = codec.number(row.seq, meta.first), meta.prev, meta.traceparent
     records: list[Outbound] = []
-    everything: list[Outgoing | None] = [None, *messages] if published else [*messages]
-    for i, (message, (topic, partition)) in enumerate(zip(everything, destinations, strict=True)):
-        at = codec.Address(topic, partition, codec.number(row.seq, meta.first + i), meta.prev[i])
-        if message is None:
-            records.append(codec.outbound(service.name, row, at, row.type, body, row.stream))
-        elif message.raw is not None:
-            key, value, headers = message.raw
-            size = len(value) + len(key or b"") + sum(len(n) + len(raw) for n, raw in headers)
-            if size > codec.RAW_BYTES_MAX:
-                raise codec.TooLarge(f"a record of {size:,} bytes cannot be sent as it was")
-            records.append(Outbound(topic, partition, value, key, headers))
-        else:
-            name = NAMES[type(message.message)]
-            made = codec.encode_body(message.message)
-            records.append(codec.outbound(service.name, row, at, name, made, message.stream))
+    if published:
+        topic, partition = destinations[0]
+        records.append(
+            codec.outbound(
+                service.name, row, topic, partition, first, prev[0], row.type, body, row.stream,
+                trace,
+            )
+        )  # fmt: skip
+    for i, message in enumerate(messages, int(published)):
+        topic, partition = destinations[i]
+        if message.raw is not None:
+            records.append(_as_it_was(message.raw, topic, partition))
+            continue
+        name, made = NAMES[type(message.message)], codec.encode_body(message.message)
+        records.append(
+            codec.outbound(
+                service.name, row, topic, partition, first + i, prev[i], name, made,
+                message.stream, trace,
+            )
+        )  # fmt: skip
     return records
+
+
+def _as_it_was(raw: Raw, topic: str, partition: int) -> Outbound:
+    key, value, headers = raw
+    size = len(value) + len(key or b"") + sum(len(n) + len(each) for n, each in headers)
+    if size > codec.RAW_BYTES_MAX:
+        raise codec.TooLarge(f"a record of {size:,} bytes cannot be sent as it was")
+    return Outbound(topic, partition, value, key, headers)

@@ -1,4 +1,4 @@
-"""What a shard writes when nothing else is written: lazy rows, and how far it has published."""
+"""What a shard writes when nothing else is written: lazy rows, and how far it has come."""
 
 from collections.abc import Iterable
 
@@ -24,11 +24,12 @@ async def flush(store: Store, shards: Iterable[Shard]) -> int:
     for shard in shards:
         acknowledged = shard.acknowledged()
         rows = shard.lazy.rows()
-        if acknowledged > shard.published_mark or rows:
+        if acknowledged > shard.published_mark or rows or any(shard.unwritten):
             commit = ShardCommit(shard.id, shard.epoch, shard.next_seq, shard.format)
             commit.published_seq = max(acknowledged, shard.published_mark)
             commit.projected_seq = shard.lazy_seq
             commit.upserts = rows
+            shard.catch_up(commit)
             commits.append(commit)
             flushed.append(shard)
     if not commits:

@@ -5,7 +5,7 @@ The batch collects what will be written (`commits`) and what leaves after the co
 followed by `forget`, which drops every stream that it touched.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -14,6 +14,7 @@ import structlog
 from perdure_contracts.message import NAMES
 from perdure_contracts.shell import CommandRejected, DeadLettered
 
+from perdure_common import fault
 from perdure_common.decider import (
     Decider,
     Due,
@@ -41,8 +42,9 @@ from perdure_common.shell.ports import (
     Record,
     ShardCommit,
     Snapshot,
+    TopicPartition,
 )
-from perdure_common.shell.shard import Held, Sending, Shard, Upserts
+from perdure_common.shell.shard import Held, Sending, Shard
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +79,7 @@ FactKey = tuple[str, str, tuple[tuple[str, object], ...], tuple[str, ...]]
 
 def fact_key(tenant_id: str, lookup: Lookup) -> FactKey:
     """Return what two lookups with the same answer have in common."""
-    where = tuple(sorted((c, _frozen(v)) for c, v in lookup.where.items()))
+    where = tuple([(c, _frozen(v)) for c, v in lookup.where.items()])
     return tenant_id, lookup.table, where, lookup.columns
 
 
@@ -87,15 +89,19 @@ def _frozen(value: object) -> object:
 
 @dataclass(slots=True)
 class Part:
-    """What the batch does to one shard."""
+    """What the batch does to one shard; `events` is where its events are published.
+
+    `written` says that it stands in the store: what changes nothing can wait.
+    """
 
     shard: Shard
     commit: ShardCommit
     now: datetime
-    eager: Upserts = field(default_factory=Upserts)
+    events: TopicPartition
     lazy: list[Upsert] = field(default_factory=list[Upsert])
     sending: list[Sending] = field(default_factory=list[Sending])
     touched: set[str] = field(default_factory=set[str])
+    written: bool = False
     parked: dict[str, int] = field(default_factory=dict[str, int])
     draining: dict[str, str | None] = field(default_factory=dict[str, str | None])
 
@@ -155,7 +161,7 @@ class Batch:
         self._clock_now = clock_now
         self.parts: dict[str, Part] = {}
         self.counts = Counts()
-        self.facts: dict[FactKey, Sequence[Mapping[str, Any]]] = {}
+        self.facts: MutableMapping[FactKey, Sequence[Mapping[str, Any]]] = {}
         self.delivered: dict[tuple[str, str, str], str] = {}
 
     def part(self, shard: Shard) -> Part:
@@ -166,7 +172,8 @@ class Batch:
         part = self.parts.get(shard.id)
         if part is None:
             commit = ShardCommit(shard.id, shard.epoch, shard.next_seq, shard.format)
-            part = Part(shard, commit, max(self._clock_now, shard.recorded_at))
+            place = (self._service.events_topic, events_partition(shard.id, self._partitions))
+            part = Part(shard, commit, max(self._clock_now, shard.recorded_at), place)
             self.parts[shard.id] = part
         return part
 
@@ -188,7 +195,11 @@ class Batch:
         if link is None:
             return True
         key = (taken.record.topic, taken.record.partition, link.source)
-        known = part.commit.heard.get(key) or part.shard.heard.get(key)
+        mine = part.commit.heard.get(key)
+        if mine is not None and not mine.gap and link.prev <= mine.seq < link.number:
+            mine.seq = link.number  # by far the most frequent case, without a new object
+            return True
+        known = mine or part.shard.heard.get(key)
         take, heard = hearing(known, link)
         if heard != known:
             part.commit.heard[key] = heard
@@ -231,6 +242,7 @@ class Batch:
         try:
             if held.broken is not None:
                 raise held.broken
+            fault.point("while_deciding")
             self._apply(part, taken, held)
         except NeedsFacts:
             raise
@@ -294,66 +306,60 @@ class Batch:
     def record(self, part: Part, stream: str, held: Held, event: Any, cause: str) -> None:
         """Write one event down: its row, its state, its rows of tables, its messages."""
         commit = part.commit
-        held.version += 1
-        held.tenant_id = held.tenant_id or self._tenant_id
+        version = held.version = held.version + 1
+        tenant_id = held.tenant_id = held.tenant_id or self._tenant_id
         name = NAMES[type(event)]
         body = codec.encode_body(event)
-        row = JournalRow(
-            shard=commit.shard,
-            seq=commit.next_seq + len(commit.rows),
-            stream=stream,
-            version=held.version,
-            tenant_id=held.tenant_id,
-            type=name,
-            data=body.decode(),
-            meta="",
-            recorded_at=part.now,
-        )
-        recorded = Recorded(event, held.tenant_id, stream, held.version, part.now)
+        recorded = Recorded(event, tenant_id, stream, version, part.now)
         messages, upserts, published = effects_of(self._registry, held, recorded)
         for upsert in upserts:
-            part.lazy.append(upsert) if upsert.lazy else part.eager.add(upsert)
-        self._send(part, row, published, messages, name, body, cause)
+            (part.lazy if upsert.lazy else commit.upserts).append(upsert)
+        seq = commit.next_seq + len(commit.rows)
+        places = self._places(part, name, messages, published)
+        meta = self._number(part, seq, places, messages, published, cause)
+        row = JournalRow(
+            commit.shard, seq, stream, version, tenant_id, name, body.decode(),
+            codec.encode_meta(meta), part.now,
+        )  # fmt: skip
+        commit.rows.append(row)
+        if places:
+            records = outbound_of(self._service, row, meta, published, messages, body, places)
+            part.sending.extend([Sending(seq, record) for record in records])
         self.counts.events += 1
 
-    def _send(
+    def _places(
+        self, part: Part, name: str, messages: Sequence[Outgoing], published: bool
+    ) -> list[TopicPartition]:
+        """Return where what leaves because of an event goes, the event itself first."""
+        places = [part.events] if published else []
+        if messages:
+            places += [destination(m, self._partitions) for m in messages]
+            if len(places) + (not published) > codec.FAN_OUT_MAX:
+                raise codec.TooLarge(f"{name} would send {len(places):,} messages at once")
+        return places
+
+    def _number(
         self,
         part: Part,
-        row: JournalRow,
-        published: bool,
+        seq: int,
+        places: Sequence[TopicPartition],
         messages: Sequence[Outgoing],
-        name: str,
-        body: bytes,
+        published: bool,
         cause: str,
-    ) -> None:
-        """Number what leaves because of a row, and write the numbers before beside it."""
-        destinations: list[tuple[str, int]] = []
-        if published:
-            partition = events_partition(row.shard, self._partitions)
-            destinations.append((self._service.events_topic, partition))
-        destinations.extend(destination(m, self._partitions) for m in messages)
+    ) -> codec.Meta:
+        """Number what leaves because of an event, and return the numbers before."""
+        sent, before = part.commit.sent, part.shard.sent
         first = 0 if published else 1
-        if first + len(destinations) > codec.FAN_OUT_MAX:
-            raise codec.TooLarge(f"{name} would send {len(destinations):,} messages at once")
         prev: list[int] = []
-        numbered = [*([True] if published else []), *(m.raw is None for m in messages)]
-        for k, place in enumerate(destinations, first):
-            if not numbered[k - first]:  # a foreign record has no number to chain to
-                prev.append(0)
+        for k, place in enumerate(places, first):
+            message = messages[k - 1] if k else None
+            if message is not None and message.raw is not None:
+                prev.append(0)  # a foreign record has no number to chain to
                 continue
-            last = part.commit.sent.get(place, part.shard.sent.get(place, 0))
-            prev.append(last)
-            part.commit.sent[place] = codec.number(row.seq, k)
-        meta = codec.Meta(cause=cause, first=first, prev=tuple(prev))
-        row = JournalRow(
-            row.shard, row.seq, row.stream, row.version, row.tenant_id,
-            row.type, row.data, codec.encode_meta(meta), row.recorded_at,
-        )  # fmt: skip
-        part.commit.rows.append(row)
-        for record in outbound_of(
-            self._service, row, meta, published, messages, body, destinations
-        ):
-            part.sending.append(Sending(row.seq, record))
+            last = sent.get(place)
+            prev.append(before.get(place, 0) if last is None else last)
+            sent[place] = codec.number(seq, k)
+        return codec.Meta(cause, first, tuple(prev), epoch=part.commit.epoch)
 
     def _wake(self, part: Part, stream: str, held: Held) -> None:
         """Write the stream's next instant down if it comes earlier than the one that stands.

@@ -1,8 +1,9 @@
 """What waits for a lane: records of its shards, messages that were let go, wakes."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
+
+import msgspec
 
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Intake, NewerType, Taken
@@ -10,14 +11,14 @@ from perdure_common.shell.ports import Record, Store, Unreachable
 from perdure_common.shell.shard import Answer, Shard
 
 RECORDS_MAX = 500
-"""Records in one batch."""
+RECORDS_MIN = 64
+"""Records in one batch, at most; and how many are taken out for one at least."""
 
 DRAIN_MAX = 100
 """Parked messages that are taken out at once."""
 
 
-@dataclass(slots=True)
-class Item:
+class Item(msgspec.Struct, eq=False, gc=False):
     """Something for a batch: a record of a shard, a wake (`due`), or an `answer` of here.
 
     `visited` says that its marks were moved, `fresh` that it was not had before, `settled`
@@ -44,15 +45,20 @@ class Item:
 
 
 def waiting(
-    shards: Iterable[Shard], intake: Intake, stopped: Callable[[Shard, str], None]
+    shards: Iterable[Shard],
+    intake: Intake,
+    stopped: Callable[[Shard, str], None],
+    ahead: Mapping[int, Taken],
+    most: int = RECORDS_MAX,
 ) -> list[Item]:
-    """Return the records that wait, answers before new starts, fair between the shards.
+    """Return records that wait, answers before new starts, fair between the shards.
 
-    A shard that has to wait for a newer version is handed to `stopped`.
+    A shard that has to wait for a newer version is handed to `stopped`. `ahead` has what was
+    read before and found no place in its batch (`read_ahead`).
     """
     items: list[Item] = []
     mine = list(shards)
-    share = max(1, RECORDS_MAX // max(1, len(mine)))
+    share = max(1, most // max(1, len(mine)))
     for shard in mine:
         items.extend(
             Item(shard, intake.take(answer.record), answer=answer)
@@ -62,11 +68,29 @@ def waiting(
         starts = list(islice(shard.waiting, max(0, share - len(answers))))
         for record in (*answers, *starts):
             try:
-                items.append(Item(shard, intake.take(record)))
+                taken = ahead.get(id(record)) or intake.take(record)
+                items.append(Item(shard, taken))
             except NewerType as error:
                 stopped(shard, str(error))
                 break
     return [item for item in items if not item.shard.lost]
+
+
+def read_ahead(items: Iterable[Item]) -> dict[int, Taken]:
+    """Return what was read of records that still wait, by the record's `id()`.
+
+    A batch ends when its time is over: what is left need not be read again for the next one.
+    """
+    return {id(item.taken.record): item.taken for item in items if not item.visited}
+
+
+def most_next(items: Sequence[Item], most: int) -> int:
+    """Return how many records to take next, after `items` of at most `most`.
+
+    What does not fit into a batch's time was looked at for nothing.
+    """
+    folded = sum(item.visited for item in items)
+    return max(RECORDS_MIN, min(2 * (folded if folded < len(items) else most), RECORDS_MAX))
 
 
 def wakes(dues: Iterable[tuple[Shard, str]]) -> list[Item]:

@@ -4,6 +4,7 @@ Nothing here looks at a stream or changes a mark; whether a numbered message was
 is decided when it is folded, in order (`hearing`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 import structlog
 from perdure_contracts import cloudevents
 from perdure_contracts.message import NAMES, TYPES, Envelope
-from perdure_contracts.shell import Resend, Tail, Unpark
+from perdure_contracts.shell import Resend, ShardRestored, Tail, Unpark
 
 from perdure_common.decider import Decider, Rejected, Service
 from perdure_common.ids import partition_of
@@ -20,8 +21,7 @@ from perdure_common.shell.ports import Heard, Record
 
 log = structlog.get_logger(__name__)
 
-BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, Unpark)}
-
+BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, ShardRestored, Unpark)}
 
 STREAM_MAX = 500
 """Characters in a stream's id: it stands in indexes and headers."""
@@ -34,8 +34,7 @@ class NewerType(Exception):
     """
 
 
-@dataclass(slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True, gc=False):
     """The place of a message in what its source says: its number and the one before."""
 
     source: str
@@ -43,12 +42,12 @@ class Link:
     prev: int
 
 
-@dataclass(slots=True)
-class Taken:
+class Taken(msgspec.Struct, gc=False):
     """What a record asks for. Exactly one of `command`, `bad`, `tail`, `unpark`, or none.
 
     `outsider` is (tenant, source, id) when the message is settled by its delivery.
-    `parked` is its place behind a parked stream when it comes from there.
+    `parked` is its place behind a parked stream when it comes from there. `elsewhere` says of
+    an `unpark` that another shard of the service has the stream, one of a foreign topic.
     """
 
     record: Record
@@ -63,15 +62,22 @@ class Taken:
     resend: Resend | None = None
     unpark: Unpark | None = None
     parked: int = 0
+    elsewhere: bool = False
     passed_over: str = ""
 
 
 @dataclass
 class Registry:
-    """Which decider of a service takes which command and made which event."""
+    """Which decider of a service takes which command and made which event.
+
+    Events of a `private` type are not published.
+    """
 
     service: Service
     by_command: dict[type, Decider[Any, Any, Any]] = field(
+        default_factory=dict[type, Decider[Any, Any, Any]]
+    )
+    by_type: dict[type, Decider[Any, Any, Any]] = field(
         default_factory=dict[type, Decider[Any, Any, Any]]
     )
     by_event: dict[str, Decider[Any, Any, Any]] = field(
@@ -80,6 +86,7 @@ class Registry:
     by_name: dict[str, Decider[Any, Any, Any]] = field(
         default_factory=dict[str, Decider[Any, Any, Any]]
     )
+    private: set[type] = field(default_factory=set[type])
 
     def __post_init__(self) -> None:
         for decider in self.service.deciders:
@@ -87,7 +94,8 @@ class Registry:
             for command in decider.commands:
                 self.by_command[command] = decider
             for event in decider.events:
-                self.by_event[NAMES[event]] = decider
+                self.by_event[NAMES[event]] = self.by_type[event] = decider
+            self.private.update(decider.private)
 
 
 def hearing(heard: Heard | None, link: Link) -> tuple[bool, Heard]:
@@ -113,6 +121,9 @@ class Intake:
         self._tenant_id = tenant_id
         self._partitions = partitions
         self._own = {self._service.commands_topic, *self._service.pausable}
+        self._known = {name.encode(): name for name in TYPES if name not in BETWEEN_SHELLS}
+        concerns = self._service.concerns
+        self._concerns = None if concerns is None else {NAMES[each] for each in concerns}
 
     def take(self, record: Record) -> Taken:
         """Return what the record asks for.
@@ -120,10 +131,45 @@ class Intake:
         Raises:
             NewerType: See there.
         """
+        return self._told(record) or self._read(record)
+
+    def _told(self, record: Record) -> Taken | None:
+        """Read what a shard of ours says, known by its number and type; None if it is not that.
+
+        Most records are: they need not be looked at with the care that outsiders need.
+        """
+        headers = dict(record.headers)
+        name = self._known.get(headers.get("ce_type", b""))
+        link = self._link_of(record.topic, headers) if name is not None else None
+        if name is None or link is None or len(headers) != len(record.headers):
+            return None
+        if (
+            self._concerns is not None
+            and name not in self._concerns
+            and record.topic in self._service.hears
+        ):
+            return Taken(record, link=link, passed_over="not_heard")
+        try:
+            envelope = Envelope(
+                id=headers["ce_id"].decode(),
+                source=link.source,
+                type=name,
+                tenant_id=headers["ce_tenantid"].decode() or self._tenant_id,
+                topic=record.topic,
+                subject=headers["ce_subject"].decode(),
+                time=headers["ce_time"].decode(),
+                traceparent=headers.get("traceparent", b"").decode() or None,
+            )
+            message = codec.decode_body(name, record.value)
+            return self._heard(Taken(record, envelope, link), message)
+        except Exception:  # the careful reading finds out what it is
+            return None
+
+    def _read(self, record: Record) -> Taken:
         try:
             event = cloudevents.decode(record.headers, record.value)
         except cloudevents.CloudEventError as error:
-            return Taken(record, link=self._link_of(record), bad=Rejected(str(error), error.code))
+            return self._bad(record, Rejected(str(error), error.code))
         try:
             return self._taken(record, event)
         except NewerType:
@@ -131,12 +177,14 @@ class Intake:
         except Exception as error:
             log.exception("record_not_taken", topic=record.topic, offset=record.offset)
             reason = f"it could not be read: {type(error).__name__}"
-            bad = Rejected(reason, "unreadable")
-            return Taken(record, link=self._link_of(record), bad=bad)
+            return self._bad(record, Rejected(reason, "unreadable"))
+
+    def _bad(self, record: Record, why: Rejected) -> Taken:
+        return Taken(record, link=self._link_of(record.topic, dict(record.headers)), bad=why)
 
     def _taken(self, record: Record, event: cloudevents.CloudEvent) -> Taken:
         foreign = record.topic in self._service.foreign
-        link = self._link_of(record)
+        link = self._link_of(record.topic, dict(record.headers))
         envelope = Envelope(
             id=event.id,
             source=event.source,
@@ -167,23 +215,18 @@ class Intake:
         named = event.extensions.get("tenantid")
         return named if trusted and named else self._tenant_id
 
-    def _link_of(self, record: Record) -> Link | None:
+    def _link_of(self, topic: str, headers: Mapping[str, bytes]) -> Link | None:
         """Return a message's place in what a shard says, None if no shard signs like that.
 
         It is read even of a message that is otherwise bad: its number counts as heard, or
         its source would send it again for ever.
         """
-        prev = codec.header(record.headers, "x-prev")
-        if prev is None or not prev.isdigit() or len(prev) > codec.DIGITS_MAX:
+        prev = headers.get("x-prev", b"")
+        if not prev.isdigit() or len(prev) > codec.DIGITS_MAX or topic in self._service.foreign:
             return None
-        if record.topic in self._service.foreign:
-            return None
-        source = (codec.header(record.headers, "ce_source") or b"").decode(errors="replace")
-        id = (codec.header(record.headers, "ce_id") or b"").decode(errors="replace")
-        number, who = codec.parse_number(id), codec.parse_source(source)
-        if number is None or who is None or not id.startswith(f"{who[0]}/{who[1]}/"):
-            return None
-        return Link(source, number, int(prev))
+        signed = codec.signed_by(headers.get("ce_source", b""))
+        number = codec.number_of(headers.get("ce_id", b""), signed[1]) if signed else None
+        return Link(signed[0], number, int(prev)) if signed and number is not None else None
 
     def _between_shells(self, taken: Taken, event: cloudevents.CloudEvent) -> Taken:
         try:
@@ -196,6 +239,8 @@ class Intake:
             taken.tail, taken.passed_over = message, "" if told else "no_tail"
         elif isinstance(message, Resend):
             taken.resend = message
+        elif isinstance(message, ShardRestored):
+            taken.passed_over = "restored"  # its number is what matters: a gap ends with it
         elif isinstance(message, Unpark):
             taken.unpark = message
             taken.stream = message.stream

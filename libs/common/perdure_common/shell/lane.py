@@ -7,7 +7,7 @@ go again without what was at fault.
 
 import asyncio
 import time
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,7 +29,7 @@ from perdure_common.shell.fold import (
     fact_key,
 )
 from perdure_common.shell.gather import Item
-from perdure_common.shell.intake import Intake, Registry
+from perdure_common.shell.intake import Intake, Registry, Taken
 from perdure_common.shell.ports import (
     Fenced,
     Refused,
@@ -40,13 +40,16 @@ from perdure_common.shell.ports import (
     Unreachable,
 )
 from perdure_common.shell.publisher import Publisher
-from perdure_common.shell.shard import Answer, Held, Sending, Shard
+from perdure_common.shell.shard import GOING, Answer, Held, Sending, Shard
 
 BATCH_S = 0.05
 """How long one batch may fold; what is left comes with the next."""
 
 PACE_S = 0.004
-"""The least time between the starts of two batches that follow each other."""
+"""The least time between the starts of two batches that follow each other.
+
+One that had a single record is not waited for: nobody sends so much that batching would help.
+"""
 
 REMEMBERED_MAX = 5_000
 """Immutable rows that are remembered before they are looked up afresh."""
@@ -55,6 +58,10 @@ BACK_OFF_S = (0.1, 2.0)
 
 REPEATS_MAX = 20
 """How often one batch may meet streams that it took for new; above, the shell is at fault."""
+
+DOUBTS = 20
+"""Batches for which outsiders' messages are looked up before they are folded, after one came
+again. Until then the database says so itself when the batch is written: that costs nothing."""
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +114,10 @@ class Lane:
         self.stats = Stats()
         self._poison: dict[tuple[str, int, int], Rejected] = {}
         self._known: set[str] = set()
+        self._doubts = 0
+        self._last = 0
+        self._ahead: dict[int, Taken] = {}
+        self._most = gather.RECORDS_MAX
 
     def forget(self, shard: str) -> None:
         """Drop what is remembered of a shard's wakes: it is ours no more."""
@@ -119,7 +130,7 @@ class Lane:
         while True:
             await self._wait()
             pause_s = PACE_S - (time.monotonic() - began)
-            if pause_s > 0:
+            if pause_s > 0 and self._last > 1:
                 await asyncio.sleep(pause_s)
             began = time.monotonic()
             try:
@@ -148,15 +159,18 @@ class Lane:
         self.poke.clear()
         context = self._context
         shards = self.shards.values()
-        items = gather.waiting(shards, context.intake, context.stopped)
+        items = gather.waiting(shards, context.intake, context.stopped, self._ahead, self._most)
         dues = gather.wakes(context.dues.ready(shards, context.now()))
         parked = await gather.unparking(shards, context.intake, context.store, context.stopped)
-        items = [*parked, *items, *dues]
-        if items:
+        taken = [*parked, *items, *dues]
+        self._last = len(taken)
+        if taken:
             try:
-                await self._write(items)
+                await self._write(taken)
             finally:
                 self._put_back(dues)
+                self._ahead = gather.read_ahead(items)
+                self._most = gather.most_next(items, self._most)
             self.stats.wakes += len(dues)
             left = any(s.answers or s.inbox or s.waiting or s.draining for s in shards)
             if left or context.dues.pending():
@@ -190,6 +204,7 @@ class Lane:
             except Repeated as repeated:
                 batch.forget()
                 self._known.update(repeated.streams)
+                self._doubts = DOUBTS
                 repeats += 1
                 if repeats > REPEATS_MAX:
                     raise
@@ -235,7 +250,7 @@ class Lane:
         )
         if len(context.remembered) > REMEMBERED_MAX:
             context.remembered.clear()
-        batch.facts = dict(context.remembered)
+        batch.facts = ChainMap({}, context.remembered)
         return batch
 
     def _condemn(self, items: Sequence[Item], poisoned: Poisoned) -> None:
@@ -246,6 +261,7 @@ class Lane:
         self._blame(item, code, str(poisoned))
 
     def _blame(self, item: Item, code: str, reason: str) -> None:
+        fault.point("before_park")
         self.stats.poisoned += 1
         self._poison[item.place] = Rejected(
             f"{scrub_text(reason)}; look at the dead letter, mend the cause, then redrive it", code
@@ -253,31 +269,38 @@ class Lane:
 
     async def _commit(self, batch: Batch) -> None:
         batch.snapshot()
+        if all(part.commit.is_marks() for part in batch.parts.values()):
+            return
         commits: list[ShardCommit] = []
         for part in batch.parts.values():
-            part.commit.upserts = part.eager.rows()
+            part.written = True
+            part.shard.catch_up(part.commit)
             acknowledged = part.shard.acknowledged()
             if acknowledged > part.shard.published_mark:
                 part.commit.published_seq = acknowledged
             commits.append(part.commit)
-        if not commits:
-            return
         fault.point("before_commit")
         began = time.perf_counter()
         await self._context.store.commit(commits)
         self.stats.commit_s += time.perf_counter() - began
-        fault.point("after_commit")
+        fault.point("after_commit_before_publish")
 
     def _settle(self, batch: Batch, items: Sequence[Item]) -> None:
-        """Take over what was written, and send what it says."""
+        """Take over what was written or can wait, and send what it says."""
         for part in batch.parts.values():
             shard = part.shard
             shard.drains(part.draining)
-            # What was taken for new and has no event yet is looked at when it comes again.
-            shard.forget([s for s in part.touched if shard.version_of(s) == 0])
-            shard.absorb(part.commit, part.lazy, flushed=False)
+            shard.forget([stream for stream in part.touched if shard.is_done_with(stream)])
+            if part.written:
+                shard.absorb(part.commit, part.lazy, flushed=False)
+            else:
+                shard.put_off(part.commit)
             shard.say(part.sending, self._context.hand_over(shard))
             shard.trim()
+            if part.commit.parked:
+                fault.point("after_park")
+            if part.commit.unparked:
+                fault.point("after_unpark")
         for item in items:
             if not item.visited:
                 break
@@ -340,11 +363,16 @@ class Lane:
     async def _prepare(self, batch: Batch, items: Sequence[Item]) -> None:
         """Fetch what folding needs: what was delivered before, and streams not in memory."""
         keys = [i.taken.outsider for i in items if i.taken.outsider is not None]
-        if keys:
+        if keys and self._doubts:
+            self._doubts -= 1
             batch.delivered = dict(await self._context.store.deliveries(keys))
         wanted: dict[str, list[Shard]] = {}
+        # A start that was had before makes nothing; its stream is not new to its wake.
+        awake = {item.taken.stream for item in items if item.due}
         for item in items:
             stream, shard = item.taken.stream, item.shard
+            if item.taken.unpark is not None:
+                await self._find_parked(item)
             if not stream or item.taken.unpark is not None:
                 continue
             known = shard.streams.get(stream)
@@ -353,7 +381,7 @@ class Lane:
                 continue
             decider = item.taken.decider
             new = decider is not None and isinstance(item.taken.command, decider.creates)
-            if new and stream not in self._known and stream not in wanted:
+            if new and not (stream in self._known or stream in wanted or stream in awake):
                 shard.hold(stream, Held(None, None, 0, ""))
                 batch.part(shard).touched.add(stream)
             elif shard not in wanted.setdefault(stream, []):
@@ -364,6 +392,13 @@ class Lane:
             for stream, held in loaded.items():
                 wanted[stream].pop().hold(stream, held)
             wanted = {stream: shards for stream, shards in wanted.items() if shards}
+
+    async def _find_parked(self, item: Item) -> None:
+        """Find out whether a stream to be let go is parked in the shard of a foreign topic."""
+        stream = item.taken.stream
+        if self._context.registry.service.foreign and stream not in item.shard.parked:
+            first = await self._context.store.parked(stream, 1)
+            item.taken.elsewhere = bool(first) and first[0].n > GOING
 
     def _visit(self, batch: Batch, item: Item) -> None:
         """Move the marks behind an item, once, in the order of the records."""
@@ -378,14 +413,16 @@ class Lane:
     def _step(self, batch: Batch, item: Item) -> None:
         """Do what one item asks for."""
         self._visit(batch, item)
-        part, taken = batch.part(item.shard), item.taken
+        taken = item.taken
+        if (taken.passed_over or not item.fresh) and not taken.parked:
+            batch.counts.passed_over += 1
+            return
+        part = batch.part(item.shard)
         held = item.shard.streams.get(taken.stream) if taken.stream else None
-        poison = self._poison.get(item.place)
+        poison = self._poison.get(item.place) if self._poison else None
         if taken.parked:
             assert held is not None
             self._let_go(batch, part, item, held)
-        elif taken.passed_over or not item.fresh:
-            batch.counts.passed_over += 1
         elif poison is not None:
             self._park(batch, part, item, poison)
         elif taken.bad is not None:
@@ -400,6 +437,7 @@ class Lane:
             assert held is not None
             if taken.stream in item.shard.parked or taken.stream in part.parked:
                 return  # it falls due again when the stream is let go
+            fault.point("before_wake")
             if held.broken is not None:
                 raise Poisoned(taken, held.broken)
             if held.decider is None:

@@ -264,6 +264,7 @@ class Owner:
                 shard.streams = before[1]  # nobody wrote in between
             if await self._made_again(shard):
                 claimed.append(shard)
+        fault.point("after_remake")
         positions = {s.id: await self._positions(s) for s in claimed}
         # Nothing is awaited from here on: what is ours, written and read changes at once.
         claimed = [s for s in claimed if s.id in self._wanted]  # else it was taken meanwhile
@@ -283,7 +284,7 @@ class Owner:
         """Make a shard's memory; one whose journal cannot be folded stops, the others go on."""
         try:
             await self._remake(shard)
-            await self._resume_draining(shard)
+            await self.resume_draining(shard)
         except (Unreachable, Unanswered, Fenced):
             raise
         except Exception as error:
@@ -311,12 +312,13 @@ class Owner:
             if held.decider is not None:
                 shard.hold(stream, held)
 
-    async def _resume_draining(self, shard: Shard) -> None:
-        """Go on with parked streams that a person let go before the last owner ended."""
-        for stream in shard.parked:
+    async def resume_draining(self, shard: Shard) -> None:
+        """Go on with parked streams that a person let go, wherever that was heard."""
+        for stream in [each for each in shard.parked if each not in shard.draining]:
             first = await self._store.parked(stream, 1)
-            if first and first[0].n <= GOING:
+            if first and first[0].n <= GOING and stream in shard.parked:
                 shard.draining[stream] = "drop" if first[0].n == DROPPING else "retry"
+                self._lane_of(shard.id).poke.set()
 
     def _hand_over(self, shard: Shard) -> Callable[[Sending], bool] | None:
         """Return what a shard's new messages are offered to before they go to Kafka."""
@@ -397,6 +399,7 @@ class Owner:
 
     async def _finish(self, lane: Lane, shards: Sequence[Shard]) -> None:
         """Bring shards of a lane to an end, in bounded time: the next owner does the rest."""
+        fault.point("before_release")
         try:
             async with asyncio.timeout(FINISH_S):
                 async with lane.turn:
@@ -407,6 +410,7 @@ class Owner:
                 await self.publisher.drained(shards, DRAIN_S)
                 async with lane.turn:
                     await flush(self._store, shards)
+            fault.point("after_release")
         except (TimeoutError, Fenced, Unanswered, Unreachable) as error:
             log.warning("shards_not_finished", shards=[s.id for s in shards], error=repr(error))
         else:

@@ -41,6 +41,9 @@ def begin(part: Part, taken: Taken) -> None:
     """Let a parked stream go, as a person asked."""
     assert taken.unpark is not None
     stream = taken.stream
+    if taken.elsewhere and not any(each.stream == stream for each in part.commit.parked):
+        # Whoever has it finds the mark.
+        _mark(part, taken, DROPPING if taken.unpark.action == "drop" else GOING)
     if stream not in part.shard.parked or action(part, stream) is not None:
         return
     part.draining[stream] = "drop" if taken.unpark.action == "drop" else "retry"

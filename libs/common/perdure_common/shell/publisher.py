@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from perdure_common import fault
 from perdure_common.shell.ports import Bus, Unreachable
 from perdure_common.shell.shard import Shard
 
@@ -82,6 +83,7 @@ class Publisher:
         except Unreachable as error:
             log.warning("publish_failed", unsent=len(records), error=str(error))
             return False
+        fault.point("after_publish")
         place, clean = 0, True
         for shard, waiting in taken:
             done = 0

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from perdure_common.decider import Decider, Upsert
 from perdure_common.shell.ports import (
     Claim,
@@ -27,7 +29,7 @@ HEAP_SLACK = 1_000
 GOING, DROPPING = 0, -1
 """Numbers behind a parked stream under which it stands that a person let it go."""
 
-UpsertKey = tuple[str, tuple[tuple[str, object], ...]]
+RowKey = tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -45,8 +47,7 @@ class Held:
     broken: Exception | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Sending:
+class Sending(msgspec.Struct, eq=False, gc=False):
     """A message that the journal has and Kafka may not have yet.
 
     `done` says that it was acknowledged. One that is handed over is dealt with in this
@@ -66,9 +67,9 @@ class Answer:
     record: Record
 
 
-def key_of(upsert: Upsert) -> UpsertKey:
-    """Return what makes an upsert's row one row."""
-    return upsert.table, tuple(upsert.key.items())
+def row_key(upsert: Upsert) -> RowKey:
+    """Return what makes an upsert's row one row: its table, and its key's names and values."""
+    return (upsert.table, *upsert.key, *upsert.key.values())
 
 
 def merged(first: Upsert, then: Upsert) -> Upsert:
@@ -96,11 +97,11 @@ class Upserts:
     """Upserts merged row by row, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._rows: dict[UpsertKey, Upsert] = {}
+        self._rows: dict[RowKey, Upsert] = {}
 
     def add(self, upsert: Upsert) -> None:
         """Merge one more upsert in."""
-        key = key_of(upsert)
+        key = row_key(upsert)
         known = self._rows.get(key)
         self._rows[key] = upsert if known is None else merged(known, upsert)
 
@@ -111,13 +112,13 @@ class Upserts:
 
     def remove(self, upsert: Upsert) -> None:
         """Forget a row's upsert."""
-        self._rows.pop(key_of(upsert), None)
+        self._rows.pop(row_key(upsert), None)
 
     def supersede(self, upsert: Upsert) -> None:
         """Forget what waits for a row that was written with all its columns, unless it is newer."""
         if not self._rows or not upsert.guard:
             return
-        key = key_of(upsert)
+        key = row_key(upsert)
         known = self._rows.get(key)
         if known is not None and known.guard == upsert.guard:
             waits = tuple(known.set[column] for column in known.guard)
@@ -134,7 +135,11 @@ class Upserts:
 
 @dataclass(slots=True, eq=False)
 class Shard:
-    """A claimed shard. Marks here are what the store has; a batch adds its own on top."""
+    """A claimed shard. A batch adds its own marks on top of those here.
+
+    `unwritten` are places of `consumed` and keys of `heard` that the store does not have yet:
+    what was read there changed nothing, so they go with the next batch, or within a second.
+    """
 
     id: str
     epoch: int
@@ -160,6 +165,9 @@ class Shard:
     lazy_seq: int = 0
     heap: list[tuple[datetime, str]] = field(default_factory=list[tuple[datetime, str]])
     draining: dict[str, str] = field(default_factory=dict[str, str])
+    unwritten: tuple[set[TopicPartition], set[tuple[str, int, str]]] = field(
+        default_factory=lambda: (set(), set())
+    )
     lost: bool = False
 
     @classmethod
@@ -222,10 +230,15 @@ class Shard:
         for stream in streams:
             self.streams.pop(stream, None)
 
-    def version_of(self, stream: str) -> int:
-        """Return the version of a stream in memory, -1 if it is not there."""
+    def is_done_with(self, stream: str) -> bool:
+        """Return whether a stream need not be remembered: it is over, or there is nothing of it.
+
+        What was taken for new and has no event yet is looked at when it comes again.
+        """
         held = self.streams.get(stream)
-        return -1 if held is None else held.version
+        if held is None or held.version == 0:
+            return True
+        return held.decider is not None and held.decider.over(held.state)
 
     def trim(self) -> None:
         """Drop the streams that were not used for longest, above `STREAMS_MAX`."""
@@ -263,6 +276,20 @@ class Shard:
             else:
                 self.draining[stream] = action
 
+    def put_off(self, commit: ShardCommit) -> None:
+        """Take over the marks of a batch that changed nothing; they are written later."""
+        self.consumed.update(commit.consumed)
+        self.heard.update(commit.heard)
+        self.unwritten[0].update(commit.consumed)
+        self.unwritten[1].update(commit.heard)
+
+    def catch_up(self, commit: ShardCommit) -> None:
+        """Let a batch write the marks that were put off."""
+        for place in self.unwritten[0]:
+            commit.consumed.setdefault(place, self.consumed[place])
+        for key in self.unwritten[1]:
+            commit.heard.setdefault(key, self.heard[key])
+
     def absorb(self, commit: ShardCommit, lazy: Iterable[Upsert], flushed: bool) -> None:
         """Take over the marks of a batch that was written.
 
@@ -274,9 +301,11 @@ class Shard:
         self.next_seq = commit.next_seq + len(commit.rows)
         self.consumed.update(commit.consumed)
         self.heard.update(commit.heard)
+        for unwritten in self.unwritten:
+            unwritten.clear()
         self.sent.update(commit.sent)
         self._absorb_wakes(commit.wakes)
-        for message in commit.parked:
+        for message in (each for each in commit.parked if each.n > GOING):
             self.parked[message.stream] = max(self.parked.get(message.stream, 0), message.n)
         for stream, n in commit.unparked:
             if n >= self.parked.get(stream, n + 1):

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 from perdure_contracts.shell import Resend, Tail
 
+from perdure_common import fault
 from perdure_common.decider import Service
 from perdure_common.shell import codec, remake
 from perdure_common.shell.flush import flush
@@ -63,6 +64,10 @@ class Shards(Protocol):
     shards: dict[str, Shard]
     failures: dict[str, int]
 
+    async def resume_draining(self, shard: Shard) -> None:
+        """Take up the parked streams that a person let go."""
+        ...
+
     def lose(self, shards: Sequence[Shard], why: str) -> None:
         """Drop shards that are ours no more."""
         ...
@@ -91,6 +96,8 @@ class Upkeep:
                 await self._compare_epochs()
             except Unreachable as error:
                 log.warning("store_unreachable", error=str(error))
+            fault.point("after_upkeep")
+            await self._see_who_was_let_go()
             await self._ask_for_gaps()
             if since_tail_s >= TAIL_EVERY_S:
                 since_tail_s = 0.0
@@ -118,6 +125,14 @@ class Upkeep:
             self._owner.lose(stale, "claimed by another owner")
         else:
             self._owner.failures.clear()
+
+    async def _see_who_was_let_go(self) -> None:
+        """Take up streams that were let go through another shard: those of foreign topics."""
+        for shard in [s for s in self._owner.shards.values() if s.parked and "/" in s.id]:
+            try:
+                await self._owner.resume_draining(shard)
+            except Unreachable as error:
+                log.warning("store_unreachable", error=str(error))
 
     async def _ask_for_gaps(self) -> None:
         """Ask the sources of open gaps to send again what is missing."""
@@ -172,6 +187,7 @@ class Upkeep:
         if shard is None or shard.extra or what in self._resending:
             return  # the receiver asks again
         self._resending.add(what)
+        fault.point("before_resend")
         try:
             again = await self._said(message)
         except Unreachable as error:

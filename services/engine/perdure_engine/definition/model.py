@@ -57,7 +57,8 @@ class Node:
     of them for its `run`. `outputs` are its regular ports, first the first of the table;
     `error` is not among them. `retry_wait_time_s` is the first wait, doubled each time.
     `run_in` says whether a node that the engine can run itself goes to a runner always, or
-    only with an input so large that it would hold the others up.
+    only with an input so large that it would hold the others up. `fixed` are the resolved
+    parameters where no expression is in them.
     """
 
     position: int
@@ -79,6 +80,7 @@ class Node:
     join: Literal["all", "each"] = "all"
     timeout_s: float | None = None
     run_in: Literal["auto", "runner"] = "auto"
+    fixed: Mapping[str, Json] | None = None
 
     @property
     def node_type(self) -> str:
@@ -106,7 +108,7 @@ class Node:
         """The regular ports on which the end of a run emits."""
         return tuple(port for port in self.outputs if port not in self.body_ports)
 
-    def resolve(self, scope: Scope) -> dict[str, Json]:
+    def resolve(self, scope: Scope) -> Mapping[str, Json]:
         """Return the parameters with their expressions evaluated for one item.
 
         Raises:

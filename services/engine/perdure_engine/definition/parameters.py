@@ -1,6 +1,8 @@
 """The parameters of a node against its subtype's declaration, and their compilation."""
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from perdure_contracts.message import Json
@@ -80,50 +82,110 @@ def read_parameters(
 def _read(reader: Reader, parameter: Parameter, value: Any) -> Compiled:
     name = parameter.name
     if not parameter.expressions:
-        if _holds_expression(value):
-            reader.error(
-                "expression_not_allowed",
-                name,
-                f"`{name}` must be fixed, it is read before anything runs; "
-                "write the value without {{ }}",
-            )
-            return Constant(None)
-        _check_kind(reader, parameter, value)
-        return Constant(value)
+        if _is_fixed(reader, name, value):
+            _check_kind(reader, name, parameter, value)
+            return Constant(value)
+        return Constant(None)
+    _check_kind(reader, name, parameter, value)
+    return compiled_at(reader, name, value)
+
+
+def _is_fixed(reader: Reader, path: str, value: Any) -> bool:
+    """Tell whether a value has no expression in it; one that has is noted."""
+    if not _holds_expression(value):
+        return True
+    reader.error(
+        "expression_not_allowed",
+        path,
+        f"`{path}` must be fixed, it is read before anything runs; "
+        "write the value without {{ }}",
+    )
+    return False
+
+
+def _check_kind(reader: Reader, path: str, parameter: Parameter, value: Any) -> None:
+    """Note what is wrong with a value, and with what is in it; expressions give any kind."""
     if parameter.kind == "condition":
         if not is_condition(value):
             reader.error(
                 "invalid_parameter",
-                name,
+                path,
                 f"{shown(value)} is no condition; write one expression that gives true or "
                 "false, such as {{ $json.total > 100 }}",
             )
-    elif not (isinstance(value, str) and "{{" in value):
-        _check_kind(reader, parameter, value)
-    return compiled_at(reader, name, value)
+    elif not (parameter.expressions and isinstance(value, str) and "{{" in value):
+        fault = _fault(path, parameter, value)
+        if fault:
+            reader.error("invalid_parameter", path, fault)
+        else:
+            _check_below(reader, path, parameter, value)
 
 
-def _check_kind(reader: Reader, parameter: Parameter, value: Any) -> None:
-    name = parameter.name
+def _fault(path: str, parameter: Parameter, value: Any) -> str:
+    """Return what is wrong with a value by itself, empty if nothing is."""
     wanted = KINDS.get(parameter.kind)
     if wanted is not None and (
         not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)
     ):
-        reader.error("invalid_parameter", name, f"{shown(value)} must be {NAMES[parameter.kind]}")
-    elif parameter.choices and value not in parameter.choices:
-        reader.error(
-            "invalid_parameter", name, f"{shown(value)} is none of {listed(parameter.choices)}"
-        )
-    elif parameter.kind == "text" and not parameter.optional and not str(value).strip():
-        reader.error("invalid_parameter", name, f"`{name}` is empty: {parameter.doc}")
-    elif (parameter.least is not None and value < parameter.least) or (
-        parameter.most is not None and value > parameter.most
-    ):
-        reader.error(
-            "invalid_parameter",
-            name,
-            f"{value:g} must be from {parameter.least:g} to {parameter.most:g}",
-        )
+        return f"{shown(value)} must be {NAMES[parameter.kind]}"
+    if parameter.choices and value not in parameter.choices:
+        return f"{shown(value)} is none of {listed(parameter.choices)}"
+    if parameter.kind == "text" and not parameter.optional and not str(value).strip():
+        return f"`{path}` is empty: {parameter.doc}"
+    least = -math.inf if parameter.least is None else parameter.least
+    most = math.inf if parameter.most is None else parameter.most
+    if isinstance(value, int | float) and not least <= value <= most:
+        return f"{value:g} must be {_bounds(least, most)}"
+    if isinstance(value, list) and not least <= len(cast("list[Any]", value)) <= most:
+        count = len(cast("list[Any]", value))
+        return f"`{path}` has {count:,} entries, their number must be {_bounds(least, most)}"
+    return ""
+
+
+def _bounds(least: float, most: float) -> str:
+    if most == math.inf:
+        return f"{least:g} or more"
+    return f"at most {most:g}" if least == -math.inf else f"from {least:g} to {most:g}"
+
+
+def _check_below(reader: Reader, path: str, parameter: Parameter, value: Any) -> None:
+    """Look at the entries of a list or an object whose declaration says what they are."""
+    if isinstance(value, dict) and parameter.entries:
+        _check_object(reader, path, parameter, cast("dict[str, Any]", value))
+    elif isinstance(value, list):
+        for at, each in enumerate(cast("list[Any]", value)):
+            below = f"{path}[{at}]"
+            if parameter.entries and not isinstance(each, dict):
+                keys = ", ".join(entry.name for entry in parameter.entries)
+                text = f"{shown(each)} must be an object: {{{keys}}}"
+                reader.error("invalid_parameter", below, text)
+            elif parameter.entries:
+                _check_object(reader, below, parameter, cast("dict[str, Any]", each))
+            elif parameter.of is not None:
+                single = replace(
+                    parameter, kind=parameter.of, of=None, optional=False, least=None, most=None
+                )
+                _check_kind(reader, below, single, each)
+
+
+def _check_object(
+    reader: Reader, path: str, parameter: Parameter, values: Mapping[str, Any]
+) -> None:
+    known = {entry.name: entry for entry in parameter.entries}
+    for key in values:
+        if key not in known:
+            reader.error(
+                "unknown_parameter",
+                f"{path}.{key}",
+                f"no such key; {reader.found.did_you_mean(key, known)}",
+            )
+    for name, entry in known.items():
+        value, below = values.get(name), f"{path}.{name}"
+        if value is None:
+            if not entry.optional:
+                reader.error("missing_parameter", below, f"`{name}` is missing: {entry.doc}")
+        elif entry.expressions or not parameter.expressions or _is_fixed(reader, below, value):
+            _check_kind(reader, below, entry, value)
 
 
 def compiled_at(reader: Reader, path: str, value: Json) -> Compiled:

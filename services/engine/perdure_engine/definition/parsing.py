@@ -5,13 +5,14 @@ lies between them, in `rules`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from perdure_common.ids import canonical_json
 from perdure_contracts.message import Json
 
+from perdure_engine.expressions import Compiled, Scope
 from perdure_engine.nodes.base import ErrorMode, NodeSpecification
 from perdure_engine.nodes.registry import LATER, NODE_TYPES, SPECIFICATIONS, find, subtypes_of
 
@@ -272,7 +273,15 @@ def _node(reader: Reader, position: int, settings: Settings) -> Node | None:
         join=_join(reader, specification),
         timeout_s=reader.number("timeout_s", None, least=0.001, most=TIMEOUT_S_MAX),
         run_in=_run_in(reader, specification),
+        fixed=_fixed(compiled),
     )
+
+
+def _fixed(compiled: Mapping[str, Compiled]) -> Mapping[str, Json] | None:
+    """Return what parameters are for every item, None where an expression is among them."""
+    if not all(each.is_constant for each in compiled.values()):
+        return None
+    return {name: each.evaluate(Scope()) for name, each in compiled.items()}
 
 
 def _run_in(reader: Reader, specification: NodeSpecification) -> Literal["auto", "runner"]:

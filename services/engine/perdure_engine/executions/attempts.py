@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal, cast
 
 from perdure_common.ids import derived
-from perdure_contracts.engine import ErrorFacts, NodeResult, Scope
+from perdure_contracts.engine import EffectState, ErrorFacts, NodeResult, Scope
 from perdure_contracts.executions import AttemptFailed, NodeScheduled, VerdictApplied
 from perdure_contracts.message import Json
 
@@ -16,10 +16,10 @@ from perdure_engine.expressions import ExpressionError
 from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, paired
 from perdure_engine.nodes.errors import data_error, expression_error
 
-from .finishing import Ended, encoded_bytes, failure, finish, scrubbed, stops
+from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .instants import after
 from .progress import Progress
-from .retries import backoff_s, retry_after_s, tries_again
+from .retries import REPEATABLE, backoff_s, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
 from .views import RunView, gather, gathered_by
 
@@ -40,6 +40,9 @@ SENT_ITEM_BYTES = 16
 
 ATTEMPT_S_MAX = 3_600.0
 """The limit of an attempt where neither its node nor its subtype has one."""
+
+FARTHEST: tuple[EffectState, ...] = ("not_sent", "refused", "done", "unknown")
+"""How far an effect has got, from what may be repeated to what nobody knows."""
 
 
 def dispatch(
@@ -63,11 +66,12 @@ def dispatch(
     failed: list[tuple[int, ErrorFacts]] = []
     for index in range(len(inputs.items)):
         try:
-            sets.append(overridden(node.resolve(view(index)), overrides))
+            resolved = node.fixed if node.fixed is not None else node.resolve(view(index))
+            sets.append(overridden(resolved, overrides))
             indexes.append(index)
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
-    size = encoded_bytes((sets, [item["json"] for item in inputs.items]))
+    size = listed_bytes([*sets, *(item["json"] for item in inputs.items)], TASK_BYTES_MAX)
     local = node.specification.run is not None
     if local and (size is None or size + SENT_ITEM_BYTES * len(inputs.items) > TASK_BYTES_MAX):
         return False
@@ -260,10 +264,25 @@ def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts) -> None:
     progress.record(
         replace(
             told,
+            error=replace(told.error, effect_state=_effect_state(known, told.error)),
             effect=known.effect,
             verdict_until=until.isoformat(),
         )
     )
+
+
+def _effect_state(known: Dispatch, error: ErrorFacts) -> EffectState:
+    """Return how far the effects of a run have got: the farthest of all its items.
+
+    Recovery judges by it whether the node may be run again, perhaps with every item. One that
+    was not sent says nothing of its neighbours that were.
+    """
+    if known.effect in REPEATABLE:
+        return error.effect_state
+    states: set[EffectState] = {each.effect_state for each in known.failed.values()}
+    if known.done:
+        states.add("done")
+    return max((error.effect_state, *states), key=FARTHEST.index)
 
 
 def _finish(
@@ -352,8 +371,8 @@ def _too_large(size: int | None) -> ErrorFacts:
         return data_error("input_not_json", "the parameters cannot be written as JSON")
     return data_error(
         "input_too_large",
-        f"parameters and items have {size:,} bytes, at most {TASK_BYTES_MAX:,} can be sent; "
-        "split the items, or keep fewer fields",
+        f"parameters and items have {size:,} bytes or more, at most {TASK_BYTES_MAX:,} can be "
+        "sent; split the items, or keep fewer fields",
     )
 
 

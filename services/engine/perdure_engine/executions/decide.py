@@ -37,7 +37,7 @@ from .finishing import Ended, complete
 from .progress import Progress
 from .revival import open_again, reopened
 from .running import advance
-from .state import Execution, place_of
+from .state import Execution, due, place_of
 
 HOLD_S = 24 * 3600.0
 """How long a node is held where the verdict does not say, in seconds."""
@@ -136,19 +136,15 @@ def _let_time_pass(progress: Progress) -> None:
     if progress.state.deadline is not None and progress.state.deadline <= now:
         timed_out(progress)
         return
-    for place in list(progress.state.open):
-        if place not in progress.state.open:
-            continue  # an earlier one has ended the execution
+    for place in due(progress.state, now):
         known = progress.state.runs[place].dispatch
-        if known is None:
-            continue
+        if known is None or place not in progress.state.open:
+            continue  # an earlier one has ended the execution
         if known.deadline is not None:
-            if known.deadline <= now:
-                lost(progress, place)
+            lost(progress, place)
         elif known.retry_at is not None:
-            if known.retry_at <= now:
-                try_again(progress, place)
-        elif known.verdict_until is not None and known.verdict_until <= now:
+            try_again(progress, place)
+        else:
             apply_verdict(progress, place, "give_up", by="clock")
 
 

@@ -39,7 +39,7 @@ from .evolve import evolve
 from .facts import facts
 from .project import project
 from .route import route
-from .state import Execution, wake_at
+from .state import Execution, over, wake_at
 
 
 def stream_of(command: ExecutionCommand) -> str:
@@ -85,6 +85,7 @@ def decider_with(
         route=route,
         facts=facts,
         wake_at=wake_at,
+        over=over,
         creates=(StartExecution,),
         private=(
             NodeScheduled,

@@ -125,6 +125,7 @@ def cancel_open(progress: Progress, reason: str, within: Scope = ()) -> None:
                 node_type=known.node_type,
                 node_subtype=known.node_subtype,
                 node_name=known.node_name,
+                max_retries=known.max_retries,
             )
         )
 

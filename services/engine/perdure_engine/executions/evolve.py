@@ -36,7 +36,19 @@ from perdure_contracts.executions import (
 
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .instants import instant
-from .state import Dispatch, Execution, Live, Over, Run, RunStatus, Status, edge_key, place_of
+from .state import (
+    Dispatch,
+    Execution,
+    Live,
+    Over,
+    Run,
+    RunStatus,
+    Status,
+    edge_key,
+    forget_waits,
+    place_of,
+    wait,
+)
 
 
 def evolve(state: Execution, event: ExecutionEvent) -> Execution:
@@ -172,6 +184,7 @@ def _scheduled(state: Execution, event: NodeScheduled) -> None:
         state.runs[place] = replace(
             known, status="RUNNING", attempt=event.attempt, dispatch=dispatch
         )
+        wait(state, place)
         return
     if state.ready:
         state.ready.pop(place, None)
@@ -201,6 +214,7 @@ def _scheduled(state: Execution, event: NodeScheduled) -> None:
             failed={str(index): error for index, error in event.failed},
         ),
     )
+    wait(state, place)
 
 
 def _attempt_failed(state: Execution, event: AttemptFailed) -> None:
@@ -220,6 +234,7 @@ def _attempt_failed(state: Execution, event: AttemptFailed) -> None:
         first_failed_at=known.dispatch.first_failed_at or event.failed_at,
     )
     state.runs[place] = replace(known, status="RETRYING", dispatch=dispatch)
+    wait(state, place)
 
 
 def _failed(state: Execution, event: NodeFailed) -> None:
@@ -237,6 +252,7 @@ def _failed(state: Execution, event: NodeFailed) -> None:
         verdict_until=_maybe(event.verdict_until),
     )
     state.runs[place] = replace(known, dispatch=dispatch)
+    wait(state, place)
 
 
 def _verdict(state: Execution, event: VerdictApplied) -> None:
@@ -252,6 +268,7 @@ def _verdict(state: Execution, event: VerdictApplied) -> None:
         overrides=event.overrides,
     )
     state.runs[place] = replace(known, dispatch=dispatch)
+    wait(state, place)
 
 
 def _ended(
@@ -291,7 +308,8 @@ def _revived(state: Execution, event: ExecutionRevived) -> None:
     state.overrides = {} if event.overrides is None else {place: event.overrides}
     state.ready = _places(event.reopened)
     state.yielded_at = instant(event.revived_at)
-    for entry in state.rounds:
+    for entry in state.rounds:  # open loops go on by what ends in them
+        state.ready.pop(entry, None)
         run = state.runs.get(entry)
         if run is not None and run.status == "CANCELED":
             state.runs[entry] = replace(run, status="RUNNING")
@@ -308,6 +326,7 @@ def _leave(state: Execution, place: str) -> Run | None:
         del state.open[place]
         if known.dispatch is not None and known.dispatch.token:
             state.tokens.pop(known.dispatch.token, None)
+        forget_waits(state)
     return known
 
 

@@ -32,6 +32,9 @@ from .views import RunView, gathered_by
 OUTPUT_BYTES_MAX = 600_000
 """What a run may emit, as JSON: it stands in one event, which must fit into a record."""
 
+ENCODED_AT_ONCE = 16
+"""Values that are written as JSON at once to count their bytes."""
+
 ERRORS_KEPT_MAX = 20
 """Failed items whose errors are kept with a run; the others are counted."""
 
@@ -285,18 +288,39 @@ def encoded_bytes(value: Any) -> int | None:
         return None
 
 
+def listed_bytes(values: Sequence[Any], most: int) -> int | None:
+    """Return how many bytes values have as JSON together, None if one is none.
+
+    What exceeds `most` is not counted to its end: values that share a large part take little
+    room in memory, and gigabytes as JSON.
+    """
+    if len(values) <= ENCODED_AT_ONCE:
+        return encoded_bytes(values)
+    size = 0
+    for at in range(0, len(values), ENCODED_AT_ONCE):
+        part = encoded_bytes(values[at : at + ENCODED_AT_ONCE])
+        if part is None:
+            return None
+        size += part
+        if size > most:
+            break
+    return size
+
+
 def _unfit(arranged: Arranged) -> ErrorFacts | None:
     """Return why what a run made cannot leave it: it is too large, or no JSON."""
-    size = encoded_bytes(arranged.ports)
-    if size is not None and arranged.errors:
-        size += encoded_bytes(arranged.errors) or 0
-    if size is None:
-        text = "what the node made cannot be written as JSON; use plain values and whole texts"
-        return data_error("output_not_json", text)
+    size = 0
+    emitted = list(arranged.ports.values())
+    for items in [*emitted, arranged.errors] if arranged.errors else emitted:
+        part = listed_bytes(items, OUTPUT_BYTES_MAX)
+        if part is None:
+            text = "what the node made cannot be written as JSON; use plain values and whole texts"
+            return data_error("output_not_json", text)
+        size += part
     if size > OUTPUT_BYTES_MAX:
         text = (
-            f"the node's output has {size:,} bytes, at most {OUTPUT_BYTES_MAX:,} are allowed; "
-            "keep fewer items or fields, or pass a reference"
+            f"the node's output has {size:,} bytes or more, at most {OUTPUT_BYTES_MAX:,} are "
+            "allowed; keep fewer items or fields, or pass a reference"
         )
         return data_error("output_too_large", text)
     return None

@@ -184,6 +184,7 @@ def _ended(
         case NodeCanceled():
             row["input_data"] = _data(_arrived(state, run))
             row["error_data"] = {"type": "canceled", "message": event.reason}
+            row["max_retries"] = event.max_retries
             new = False
             if event.token and event.claimed:
                 yield _stop_claim(recorded, event.token)

@@ -1,7 +1,7 @@
 """Running what is ready: skipped, passed through, run inline, or sent to the runner."""
 
-from dataclasses import replace
-
+from msgspec.structs import replace
+from perdure_common.ids import derived
 from perdure_contracts.engine import NodeSkipped, Scope
 
 from perdure_engine.definition import Node
@@ -21,14 +21,16 @@ not stop for long."""
 
 def advance(progress: Progress) -> None:
     """Run everything that is ready, and what becomes ready by it, while the fuel lasts."""
-    while (progress.queue or progress.checks) and progress.state.status == "RUNNING":
-        if progress.fuel <= 0:
-            progress.yield_rest()
-            return
+    while progress.state.status == "RUNNING":
         if progress.checks:
             place = next(iter(progress.checks))
             look(progress, *progress.checks.pop(place))
             continue
+        if not progress.queue and not progress.starved:
+            return
+        if progress.fuel <= 0 or not progress.queue:
+            progress.yield_rest()
+            return
         progress.fuel -= 1
         node, scope = progress.queue.popleft()
         run_node(progress, node, scope)
@@ -62,6 +64,9 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
     if node.disabled or specification.run is None:
         outcome = passed_through(node.outputs, inputs)
     else:
+        if specification.seeded:
+            seed = derived("seed", state.execution_id, node.node_id, scope, run)
+            inputs = Inputs(inputs.ports, inputs.connected, seed)
         outcome = _scrubbed(specification.run(node.prepared, inputs, view))
     finish(
         progress,

@@ -10,6 +10,7 @@ in a scope) and edges are keyed by text, because a snapshot is JSON.
 from collections.abc import Sequence
 from copy import copy
 from datetime import datetime
+from heapq import heappop, heappush
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
@@ -17,6 +18,9 @@ from perdure_contracts.engine import EffectClass, ErrorFacts, Length, Scope
 from perdure_contracts.message import Json
 
 from perdure_engine.definition.region import Kind
+
+WAITS_SLACK = 100
+"""Instants that nobody waits for any more and that may be kept beside those of open runs."""
 
 Status: TypeAlias = Literal["NEW", "RUNNING", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
 """Where an execution stands; those of people and pauses come with them."""
@@ -155,6 +159,8 @@ class Execution(Struct, gc=False):
     places of nodes whose parameters a person changed when reviving the execution. `troubled`
     says that recovery was told of a failure. `rounds` has the open regions and `over` those
     that have ended, by the place of their entry.
+    `waits` is a heap of the instants that open runs wait for, and of some that they do not
+    wait for any more.
     """
 
     execution_id: str = ""
@@ -183,6 +189,7 @@ class Execution(Struct, gc=False):
     open: dict[str, None] = field(default_factory=dict[str, None])
     tokens: dict[str, str] = field(default_factory=dict[str, str])
     ready: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
+    waits: list[tuple[datetime, str]] = field(default_factory=list[tuple[datetime, str]])
     rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
     over: dict[str, Over] = field(default_factory=dict[str, Over])
 
@@ -194,6 +201,7 @@ class Execution(Struct, gc=False):
         copied.open = self.open.copy()
         copied.tokens = self.tokens.copy()
         copied.ready = self.ready.copy()
+        copied.waits = self.waits.copy()
         copied.rounds = self.rounds.copy()
         copied.over = self.over.copy()
         return copied
@@ -219,18 +227,63 @@ def edge_key(index: int, scope: Scope) -> str:
     return place_of(str(index), scope)
 
 
+def over(state: Execution) -> bool:
+    """Return whether nothing is expected of an execution: one that failed may be revived soon."""
+    return state.status in ("SUCCESS", "CANCELED")
+
+
+def awaited(state: Execution, place: str) -> datetime | None:
+    """Return the instant that an open run waits for, None if there is none."""
+    run = state.runs.get(place)
+    known = None if run is None or place not in state.open else run.dispatch
+    return None if known is None else known.deadline or known.retry_at or known.verdict_until
+
+
+def wait(state: Execution, place: str) -> None:
+    """Note the instant that an open run waits for from now on, if there is one."""
+    at = awaited(state, place)
+    if at is not None:
+        heappush(state.waits, (at, place))
+    if at is None or len(state.waits) > 1:
+        forget_waits(state)
+
+
+def forget_waits(state: Execution) -> None:
+    """Drop instants that are not waited for any more, so that the first one always is.
+
+    The others stay until they come first, but never outnumber those that are waited for by far.
+    """
+    waits = state.waits
+    while waits and awaited(state, waits[0][1]) != waits[0][0]:
+        heappop(waits)
+    if len(waits) > 2 * len(state.open) + WAITS_SLACK:
+        state.waits = sorted({each for each in waits if awaited(state, each[1]) == each[0]})
+
+
+def due(state: Execution, now: datetime) -> list[str]:
+    """Return the places of open runs whose instant has come, the earliest first."""
+    found: set[tuple[datetime, str]] = set()
+    looking = [0]
+    while looking:  # an entry that is not due has none below it that are
+        at = looking.pop()
+        if at < len(state.waits) and state.waits[at][0] <= now:
+            found.add(state.waits[at])
+            looking += (2 * at + 1, 2 * at + 2)
+    return [place for at, place in sorted(found) if awaited(state, place) == at]
+
+
 def wake_at(state: Execution) -> datetime | None:
     """Return the earliest instant that a running execution waits for, None if there is none."""
     if state.status != "RUNNING":
         return None
-    earliest = state.deadline
     if state.ready and state.yielded_at is not None:
         return state.yielded_at
-    for place in state.open:
-        dispatch = state.runs[place].dispatch
-        if dispatch is None:
-            continue
-        at = dispatch.deadline or dispatch.retry_at or dispatch.verdict_until
-        if at is not None and (earliest is None or at < earliest):
-            earliest = at
-    return earliest
+    at = None
+    if state.waits:
+        at, place = state.waits[0]
+        if awaited(state, place) != at:  # a purge took its run away: look at all of them
+            instants = [each for p in state.open if (each := awaited(state, p)) is not None]
+            at = min(instants, default=None)
+    if at is None or state.deadline is None:
+        return at or state.deadline
+    return min(at, state.deadline)

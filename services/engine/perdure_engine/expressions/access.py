@@ -37,20 +37,23 @@ def _element(of: list[Value], key: str | int) -> Value:
         return of[key] if 0 <= key < len(of) else None
     if key == "length":
         return len(of)
-    index = _index(key)
+    index = index_of(key)
     return of[index] if 0 <= index < len(of) else None
 
 
 def _character(f: Frame, of: str, key: str | int) -> Value:
     """A UTF-16 unit by its index, or the length."""
-    coded = units(f, of)
     if key == "length":
-        return len(coded)
-    index = key if type(key) is int else _index(key)
+        if of.isascii():
+            return len(of)
+        f.text(len(of))
+        return len(of.encode("utf-16-le", "surrogatepass")) // 2
+    coded = units(f, of)
+    index = key if type(key) is int else index_of(key)
     return whole(f, coded[index]) if 0 <= index < len(coded) else None
 
 
-def _index(key: str | int) -> int:
+def index_of(key: str | int) -> int:
     """A text that is an index, as that index; -1 otherwise."""
     text = str(key)
     plain = text.isdecimal() and text.isascii() and len(text) < 16

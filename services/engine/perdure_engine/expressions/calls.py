@@ -54,7 +54,7 @@ def spread_into(f: Frame, made: dict[str, Value], value: Value) -> None:
         f.object(len(value))
         made.update(value)
     elif kind_of(value) is list or kind_of(value) is str:
-        f.object(len(value))
+        f.object(2 * len(value))
         made.update((str(place), each) for place, each in enumerate(value))
 
 

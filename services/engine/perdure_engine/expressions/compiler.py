@@ -44,6 +44,7 @@ class Compiler:
 
     def __init__(self) -> None:
         self.depth = 0
+        self.weight = 0
 
     def compile(self, node: Node) -> Run:
         """The closure of a node."""
@@ -52,6 +53,7 @@ class Compiler:
             raise ExpressionError(
                 "expression_size", "The expression is nested too deep: split it.", node.at
             )
+        self.weight += _WEIGHTS.get(type(node), 1)
         run = _BY_NODE[type(node)](self, node)
         self.depth -= 1
         return run
@@ -313,7 +315,9 @@ class Compiler:
 
     def arrow(self, node: Arrow) -> Run:
         """A function value: each call of it pays for its body."""
-        body, size = self.compile(node.body), node.size
+        before = self.weight
+        body = self.compile(node.body)
+        size = self.weight - before + _CALL_WEIGHT
         patterns = node.parameters
         slot = patterns[0].slot if len(patterns) == 1 else -1
 
@@ -357,6 +361,13 @@ def _single(
         return compare
     return lambda f: apply(f, left(f), right(f))
 
+
+_CALL_WEIGHT: Final = 2
+_WEIGHTS: Final[dict[type, int]] = {
+    **{Index: 3, Unary: 2, Binary: 3, Logical: 2, Choose: 2, View: 10},
+    **{TextLiteral: 8, ArrayLiteral: 5, ObjectLiteral: 6, MethodCall: 6, FunctionCall: 6},
+}
+"""Units of fuel that a node in the body of a function costs at each call; others cost one."""
 
 _BY_NODE: Final[dict[type, Callable[[Compiler, Any], Run]]] = {
     Literal: Compiler.literal,

@@ -7,6 +7,7 @@ Luxon's `toFormat` takes them, with English names.
 
 import re
 from calendar import monthrange
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
@@ -16,7 +17,7 @@ from .moment import Moment
 _ISO: Final = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?"
     r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?"
-    r"\s?(Z|[+-]\d\d:?(?:\d\d)?)?\Z",
+    r"(Z|[+-]\d\d:?(?:\d\d)?)?\Z",
     re.ASCII | re.IGNORECASE,
 )
 MILLIS: Final = {
@@ -43,7 +44,7 @@ _PATTERN: Final = re.compile(r"'([^']*)'|([A-Za-z])\2*|[^A-Za-z']+|'")
 
 def read_iso(text: str) -> Moment | None:
     """The moment that an ISO 8601 text names, None if it names none."""
-    match = _ISO.match(text.strip()) if len(text) <= 64 else None
+    match = _ISO.match(text) if len(text) <= 64 else None
     if match is None:
         return None
     year, month, day, hour, minute, second, part, offset = match.groups()
@@ -62,6 +63,11 @@ def read_iso(text: str) -> Moment | None:
         return Moment(at + extra)
     except (ValueError, OverflowError):
         return None
+
+
+def offset_of(at: datetime) -> timedelta:
+    """How far ahead of UTC an aware datetime is."""
+    return at.utcoffset() or timedelta()
 
 
 def _zone(offset: str | None) -> timezone:
@@ -200,18 +206,27 @@ def formatted(moment: Moment, pattern: str) -> str:
     return "".join(parts)
 
 
+_NUMBERS: Final[dict[str, Callable[[datetime], int]]] = {
+    **dict.fromkeys("ML", lambda at: at.month),
+    **dict.fromkeys("dD", lambda at: at.day),
+    **dict.fromkeys("yY", lambda at: at.year),
+    "H": lambda at: at.hour,
+    "h": lambda at: at.hour % 12 or 12,
+    "m": lambda at: at.minute,
+    "s": lambda at: at.second,
+    "S": lambda at: at.microsecond // 1000,
+    "q": lambda at: (at.month + 2) // 3,
+    "o": lambda at: at.timetuple().tm_yday,
+    "W": lambda at: at.isocalendar().week,
+    "k": lambda at: at.isocalendar().year,
+    "x": lambda at: int(at.timestamp() * 1000),
+    "X": lambda at: int(at.timestamp()),
+}
+
+
 def _field(at: datetime, word: str) -> str:
     """What a run of one letter prints."""
     letter, length = word[0], len(word)
-    offset = at.strftime("%z")
-    numbers = {
-        "y": at.year % 100 if length == 2 else at.year,
-        **{"M": at.month, "L": at.month, "d": at.day, "D": at.day},
-        **{"H": at.hour, "h": at.hour % 12 or 12, "m": at.minute, "s": at.second},
-        **{"S": at.microsecond // 1000, "q": (at.month + 2) // 3, "o": at.timetuple().tm_yday},
-        **{"W": at.isocalendar().week, "k": at.isocalendar().year, "Y": at.year},
-        **{"x": int(at.timestamp() * 1000), "X": int(at.timestamp())},
-    }
     if letter in "ML" and length > 2:
         return _MONTH_NAMES[at.month - 1][: 3 if length == 3 else None]
     if letter in "cE":
@@ -220,12 +235,14 @@ def _field(at: datetime, word: str) -> str:
     if letter == "a":
         return "AM" if at.hour < 12 else "PM"
     if letter == "Z":
+        offset = at.strftime("%z")
         short = offset[0] + str(int(offset[1:3])) + (":" + offset[3:] if offset[3:] != "00" else "")
         return short if length == 1 else offset[:3] + (":" if length == 2 else "") + offset[3:]
     if letter in "Yy" and length == 2:
         return f"{at.year % 100:02}"
-    if letter not in numbers:
+    read = _NUMBERS.get(letter)
+    if read is None:
         raise ExpressionError(
             "expression_range", f"The letter '{letter}' means nothing in a date pattern: quote it."
         )
-    return str(numbers[letter]).rjust(length, "0")
+    return str(read(at)).rjust(length, "0")

@@ -1,8 +1,8 @@
 """What an expression may cost, and the frame that counts it while one is evaluated.
 
 Straight-line code is bounded by its own size, so only what repeats is counted: each call of
-an arrow function costs the size of its body, each method what it touches. One unit of fuel
-is about 100 ns of work, so a whole evaluation stays in the order of 10 ms.
+an arrow function costs the weight of its body, each method what it touches. One unit of fuel
+is about 100 ns of work at most, so that a whole evaluation stays within 10 ms.
 """
 
 from collections.abc import Callable
@@ -25,13 +25,15 @@ PARTS_MAX: Final = 1_000
 """Expressions in one text."""
 NODES_MAX: Final = 4_000
 """Nodes of one expression's syntax tree."""
+PATTERN_NODES: Final = 200
+"""What a regular expression counts for among them: it takes longest to compile."""
 NESTING_MAX: Final = 200
 """Steps of the parser's and the compiler's recursion; a pair of parentheses takes three."""
 DATA_DEPTH_MAX: Final = 200
 """Levels of arrays and objects in a value that is made, printed or handed out."""
 VALUE_DEPTH_MAX: Final = 100
 """Levels of a structure of parameters."""
-FUEL: Final = 100_000
+FUEL: Final = 80_000
 """Units of work for one evaluation."""
 ROOM: Final = 16 * 1024 * 1024
 """Bytes that one evaluation may create, whether it keeps them or not."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from .access import index_of
 from .errors import ExpressionError
 from .limits import Frame, Value, kind_of
 from .moment import Moment
@@ -29,6 +30,7 @@ def add(f: Frame, left: Value, right: Value) -> Value:
     """`+`: joins if either side is text after conversion, else adds."""
     if kind_of(left) is str and kind_of(right) is str:
         return joined(f, [left, right])
+    f.spend(4)
     left, right = primitive(f, left), primitive(f, right)
     if kind_of(left) is str or kind_of(right) is str:
         return joined(f, [to_text(f, left), to_text(f, right)])
@@ -108,9 +110,7 @@ def contains_key(f: Frame, key: Value, of: Value) -> bool:
         return to_text(f, key) in of
     if kind_of(of) is list:
         text = to_text(f, key)
-        return text == "length" or (
-            text.isdecimal() and text.isascii() and len(text) < 16 and int(text) < len(of)
-        )
+        return text == "length" or 0 <= index_of(text) < len(of)
     raise ExpressionError(
         "expression_type",
         f"'in' needs an object or an array on its right, but got {described(of)}.",

@@ -7,9 +7,9 @@ from .errors import ExpressionError
 from .limits import DATA_DEPTH_MAX, RESULT_NODES_MAX, ROOM, Frame, Value, kind_of
 from .moment import Moment
 from .regex import Regex
-from .values import joined, number_text, quoted, too_deep
+from .values import FLOAT_COST, joined, number_text, quoted, too_deep
 
-_WRITE_COST: Final = 4
+_WRITE_COST: Final = 10
 """Units for writing one value as JSON."""
 
 
@@ -37,6 +37,7 @@ class _Settler:
         self.nodes = 0
         self.size = 0
         self.seen: dict[int, tuple[Value, int, int]] = {}
+        self.kept: list[str] = []
 
     def settle(self, value: Value, depth: int) -> Value:
         """One value; its weight is added to `nodes` and `size`."""
@@ -44,7 +45,7 @@ class _Settler:
         self.nodes += 1
         if kind is str:
             self.size += len(value)
-            return _well_formed(value)
+            return value if value.isascii() else self.text(value)
         if kind is list or kind is dict:
             return self.container(value, depth)
         if kind is float and not math.isfinite(value):
@@ -56,6 +57,14 @@ class _Settler:
                 "expression_output", "A regular expression is no result: call a method with it."
             )
         return value
+
+    def text(self, value: str) -> str:
+        """A text, looked through only once however often it appears."""
+        known = self.seen.get(id(value))
+        if known is None:
+            self.seen[id(value)] = known = (_well_formed(value), 0, 0)
+            self.kept.append(value)
+        return known[0]
 
     def container(self, value: Value, depth: int) -> Value:
         """An array or object, walked only once however often it appears."""
@@ -168,6 +177,8 @@ def _write(f: Frame, value: Value, indent: str, line: str, parts: list[str], dep
     elif kind is bool:
         parts.append("true" if value else "false")
     else:
+        if kind is float:
+            f.spend(FLOAT_COST)
         parts.append(number_text(value))
 
 

@@ -168,6 +168,8 @@ class Parser(Primaries):
         token = self.take()
         if token.kind != "name":
             raise self.fail("A name is missing behind '.': write .name or ['name'].", at)
+        if self.sees("?.") and self.ahead().kind == "mark" and self.ahead().value == "(":
+            self.take()
         if not self.sees("("):
             return Member(at, node, token.value)
         if token.value not in METHODS:
@@ -278,11 +280,10 @@ class Parser(Primaries):
                 "An arrow function has no statements: write x => value, or x => ({…}).",
                 self.now.at,
             )
-        before = self.nodes
         body = self.expression()
         self.locals = outer
         self.depth -= 1
-        return Arrow(at, tuple(parameters), body, self.nodes - before + 1)
+        return Arrow(at, tuple(parameters), body)
 
     def pattern(self) -> Pattern:
         """A parameter: a name, `{a, b: c}` or `[a, b]`."""

@@ -6,6 +6,7 @@ from typing import Final
 from .cursor import Cursor
 from .errors import ExpressionError, nearest
 from .lexer import Token
+from .limits import PATTERN_NODES
 from .methods import CONSTANTS, FUNCTIONS
 from .regex import compile_regex
 from .syntax import (
@@ -81,6 +82,7 @@ class Primaries(Cursor, ABC):
         if token.kind == "regex":
             self.take()
             source, flags = token.value
+            self.nodes += PATTERN_NODES
             try:
                 compile_regex(source, flags)
             except ExpressionError as error:

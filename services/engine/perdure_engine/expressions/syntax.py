@@ -186,12 +186,11 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """`(a, [b, c], {d}) => body`; `size` is the number of nodes of the body."""
+    """`(a, [b, c], {d}) => body`."""
 
     at: int
     parameters: tuple[Pattern, ...]
     body: "Node"
-    size: int
 
 
 Node: TypeAlias = (

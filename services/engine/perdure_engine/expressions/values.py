@@ -23,10 +23,12 @@ WHITE: Final = (
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
 """JavaScript's white space and line ends, for trim() and numbers."""
-_DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
+_DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?\Z")
 _RADIX: Final = {"0x": 16, "0o": 8, "0b": 2}
 _JOIN_COST: Final = 20
 """Units for joining one array, besides its elements."""
+FLOAT_COST: Final = 15
+"""Units for printing a number that is not whole."""
 _DIGITS_MAX: Final = 1_000
 """A longer text of digits is not a number: reading it exactly would take quadratic time."""
 
@@ -79,6 +81,7 @@ def to_number(f: Frame, value: Value) -> int | float:
         return 1 if value else 0
     if kind is str:
         f.scan(value)
+        f.spend(4)
         return text_to_number(value)
     if kind is Moment:
         return value.millis()
@@ -150,7 +153,10 @@ def to_text(f: Frame, value: Value, depth: int = 0) -> str:
     kind = kind_of(value)
     if kind is str:
         return value
-    if kind is int or kind is float:
+    if kind is int:
+        return number_text(value)
+    if kind is float:
+        f.spend(FLOAT_COST)
         return number_text(value)
     if value is None:
         return "null"
@@ -169,7 +175,7 @@ def join(f: Frame, values: list[Value], separator: str, depth: int = 0) -> str:
     """Array.prototype.join: null elements are empty."""
     if depth > DATA_DEPTH_MAX:
         raise too_deep()
-    f.spend(_JOIN_COST + 2 * len(values))
+    f.spend(_JOIN_COST + 5 * len(values))
     parts = ["" if each is None else to_text(f, each, depth + 1) for each in values]
     return joined(f, parts, separator)
 
@@ -297,7 +303,7 @@ def units(f: Frame, text: str) -> str:
     f.spend(len(text) >> 3)
     if max(text) <= "\uffff":
         return text
-    f.spend(len(text))
+    f.spend(len(text) >> 1)
     f.hold(8 * len(text))
     coded = text.encode("utf-16-le", "surrogatepass")
     return "".join(map(chr, unpack(f"<{len(coded) // 2}H", coded)))
@@ -316,9 +322,13 @@ def paired(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
+_LONE: Final = re.compile("[\ud800-\udfff]")
 _PLAIN: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def quoted(text: str) -> str:
-    """A text as JSON writes it."""
-    return _PLAIN(text)
+    """A text as JSON writes it; half a surrogate pair is escaped."""
+    made = _PLAIN(text)
+    if not made.isascii() and _LONE.search(made):
+        return _LONE.sub(lambda found: f"\\u{ord(found.group()):04x}", made)
+    return made

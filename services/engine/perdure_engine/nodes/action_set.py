@@ -1,4 +1,7 @@
-"""ACTION SET: computes fields of each item, and says which of the others stay."""
+"""ACTION SET: computes fields of each item, and says which of the others stay.
+
+All expressions see the item as it came: none sees what another one computes.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from typing import Any, cast
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
 
-from perdure_engine.expressions import Compiled, ExpressionError
+from perdure_engine.expressions import Compiled, ExpressionError, Scope
 
 from .base import (
     Fault,
@@ -25,10 +28,14 @@ from .errors import expression_error
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The computed fields, and the names that stay: None is all of them."""
+    """The computed fields, and the names that stay: None is all of them.
+
+    `fixed` has the fields where no expression is among them.
+    """
 
     values: Compiled
     keep: frozenset[str] | None
+    fixed: Mapping[str, Json] | None
 
 
 def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
@@ -37,7 +44,7 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     failed: list[tuple[int, ErrorFacts]] = []
     for index, item in enumerate(inputs.items):
         try:
-            values = plan.values.evaluate(scope_of(index))
+            values = plan.fixed or plan.values.evaluate(scope_of(index))
         except ExpressionError as error:
             failed.append((index, expression_error(error)))
             continue
@@ -58,7 +65,9 @@ def _kept(json: Json, keep: frozenset[str] | None) -> Mapping[str, Json]:
 
 
 def _prepare(parameters: Parameters, compiled: Mapping[str, Compiled]) -> object:
-    return Plan(values=compiled["values"], keep=_names(parameters))
+    values = compiled["values"]
+    fixed = values.evaluate(Scope()) if values.is_constant else None
+    return Plan(values=values, keep=_names(parameters), fixed=fixed)
 
 
 def _names(parameters: Parameters) -> frozenset[str] | None:
@@ -98,4 +107,5 @@ SPECIFICATION = NodeSpecification(
     each=each,
     prepare=_prepare,
     check=_check,
+    example={"values": {"total": "{{ $json.price * $json.count }}"}, "keep": ["id"]},
 )

@@ -12,10 +12,11 @@ port. Input items are counted over all LIVE inputs in edge order (`Inputs.items`
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from msgspec import Struct
 from perdure_contracts.engine import EffectClass, ErrorFacts
 from perdure_contracts.message import Json
 
@@ -57,16 +58,21 @@ class Inputs:
     """The LIVE input of one run: its items by port, the ports in edge order.
 
     `connected` are all connected input ports in edge order; those that are not in `ports`
-    are missing, because all their edges are DEAD.
+    are missing, because all their edges are DEAD. `seed` is a text that no other run has, and
+    this one always, for subtypes that are `seeded`.
     """
 
-    __slots__ = ("_items", "connected", "ports")
+    __slots__ = ("_items", "connected", "ports", "seed")
 
     def __init__(
-        self, ports: Mapping[str, Sequence[Item]], connected: tuple[str, ...] = (MAIN,)
+        self,
+        ports: Mapping[str, Sequence[Item]],
+        connected: tuple[str, ...] = (MAIN,),
+        seed: str = "",
     ) -> None:
         self.ports = ports
         self.connected = connected
+        self.seed = seed
         self._items: Sequence[Item] | None = None
 
     @property
@@ -91,8 +97,7 @@ class Inputs:
         return starts
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, gc=False):
     """What a run made of its input.
 
     `ports` has the regular ports that emit something; a port left out emits nothing.
@@ -137,8 +142,10 @@ class Parameter:
 
     `expressions` tells whether the value may be (or hold) `{{ … }}`; a value that is one
     is not checked against `kind` and `choices` before it is evaluated. `optional` ones may
-    be left out; then `default`, if it is not None, takes their place. `deep` lists the
-    keys known inside, for `object` ones; None takes any.
+    be left out; then `default`, if it is not None, takes their place. `least` and `most`
+    bound a number, or how many entries a list has. `entries` are the keys of an object, or
+    of each object of a list; `of` is what each entry of a list is otherwise. Without them
+    any will do.
     """
 
     name: str
@@ -148,7 +155,8 @@ class Parameter:
     default: Json = None
     choices: tuple[str, ...] = ()
     expressions: bool = False
-    deep: tuple[str, ...] | None = None
+    entries: tuple["Parameter", ...] = ()
+    of: Kind | None = None
     least: float | None = None
     most: float | None = None
 
@@ -211,7 +219,10 @@ class NodeSpecification:
     by the engine before. `attempt_timeout_s(parameters)` is the attempt's limit where the node
     sets no `timeout_s`; None is none. `check_inputs(parameters, connected)` looks at the input
     ports that are connected. `later` names parameters that are known but not acted on yet: they
-    are refused, never passed over.
+    are refused, never passed over. `seeded` ones get `Inputs.seed`.
+
+    For documents: `example` are parameters that are valid, `errors` the types of errors that
+    items (or runs) may fail with beside those of expressions.
     """
 
     node_type: NodeType
@@ -233,6 +244,9 @@ class NodeSpecification:
     attempt_timeout_s: Callable[[Parameters], float | None] = no_limit
     check_inputs: Callable[[Parameters, tuple[str, ...]], Iterable[Fault]] = no_input_faults
     later: tuple[str, ...] = ()
+    seeded: bool = False
+    example: Parameters = field(default_factory=dict[str, Json])
+    errors: tuple[str, ...] = ()
 
     @cached_property
     def parameters_by_name(self) -> Mapping[str, Parameter]:

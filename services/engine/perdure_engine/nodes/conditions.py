@@ -16,11 +16,10 @@ def holds(condition: Compiled, scope: Scope) -> bool | ErrorFacts:
         return expression_error(error)
     if isinstance(value, bool):
         return value
-    kind = "null" if value is None else JSON_KINDS.get(value.__class__, "a number")
     return data_error(
         "condition_not_boolean",
-        f"the condition gave {kind}, it must give true or false; compare it with something, "
-        "or use !! to turn it into a boolean",
+        f"the condition gave {kind_of(value)}, it must give true or false; "
+        "compare it with something, or use !! to turn it into a boolean",
     )
 
 
@@ -34,5 +33,15 @@ def is_condition(value: Json) -> bool:
     return text == value and text.startswith("{{") and text.endswith("}}")
 
 
-JSON_KINDS: dict[type, str] = {str: "a text", list: "an array", dict: "an object"}
-"""How an error names the type of a value."""
+JSON_KINDS: dict[type, str] = {
+    str: "a text",
+    bool: "true or false",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def kind_of(value: Json) -> str:
+    """Return what kind of value it is, as an error names it."""
+    return JSON_KINDS.get(value.__class__, "a number")

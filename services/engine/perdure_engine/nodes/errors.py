@@ -1,19 +1,19 @@
 """What becomes of failed items: typed data errors, and the three error modes (rules 10 to 13)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import wraps
 from typing import cast
 
+from msgspec import Struct, field
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
 
 from perdure_engine.expressions import ExpressionError
 
-from .base import ERROR, ErrorMode, Inputs, Item, Outcome, paired
+from .base import ERROR, ErrorMode, InlineRun, Inputs, Item, Outcome, ScopeOf, paired
 
 
-@dataclass(frozen=True, slots=True)
-class Arranged:
+class Arranged(Struct, frozen=True, gc=False):
     """What leaves a run once its error mode was applied.
 
     `ports` has what MAIN, SUCCESS and CONDITIONAL connections read, `errors` the error items
@@ -46,6 +46,20 @@ def expression_error(error: ExpressionError) -> ErrorFacts:
 def whole_run(inputs: Inputs, error: ErrorFacts) -> Outcome:
     """Return the outcome of a run that failed as a whole: all its input items did."""
     return Outcome(ports={}, failed=tuple((index, error) for index in range(len(inputs.items))))
+
+
+def bounded(run: InlineRun) -> InlineRun:
+    """Let a run that meets data nested too deep for it fail as a whole, with a typed error."""
+
+    @wraps(run)
+    def safe(prepared: object, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
+        try:
+            return run(prepared, inputs, scope_of)
+        except RecursionError:
+            text = "an item's data is nested too deep for this node; pass on only what is needed"
+            return whole_run(inputs, data_error("data_too_deep", text))
+
+    return safe
 
 
 def error_json(json: Json, error: ErrorFacts, node_id: str) -> Json:

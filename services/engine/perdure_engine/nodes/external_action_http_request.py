@@ -1,7 +1,23 @@
-"""EXTERNAL_ACTION HTTP_REQUEST: what it takes and what a repetition costs; the runner runs it."""
+"""EXTERNAL_ACTION HTTP_REQUEST: sends one HTTP request for each item.
+
+The answer is `{status, headers, body}`. A status of 400 or more fails the item, and so do a
+time-out and an answer above 256 KB. `Retry-After` is waited for before it is tried again. A
+`file` is `{base64, bytes, content_type}`; without `response` the answer's content type
+decides. Redirections are not followed.
+
+GET, HEAD and OPTIONS may be repeated; other methods only where `idempotency_header` names the
+header that carries a key, the same in every attempt. Addresses that are not public must be
+allowed by the operator (`PERDURE_HTTP_ALLOW`). Credentials stand in the workflow and in the
+journal for now; use tokens that can do little.
+
+With `pagination` all pages are asked for, and `body` is the list of their entries, beside
+`pages` and `complete` (false where more than `pages_max` would come). `link` follows the
+header Link, or the address that `next` leads to, on the same server; `page` counts up until a
+page is empty; `cursor` sends what `cursor` leads to in the page before.
+"""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from perdure_contracts.engine import EffectClass
 
@@ -21,8 +37,25 @@ METHODS = (*PURE_METHODS, "POST", "PUT", "PATCH", "DELETE")
 BODIES = ("json", "form", "body")
 """The parameters that make a request's body; one of them at most."""
 
-RESPONSES = ("json", "text")
+RESPONSES = ("json", "text", "file")
 """How an answer may be read; without a choice its content type decides."""
+
+
+AUTH_KINDS = {
+    "basic": ("username", "password"),
+    "bearer": ("token",),
+    "header": ("name", "value"),
+    "query": ("name", "value"),
+}
+"""What each kind of authentication needs."""
+
+PAGINATION_KINDS = ("link", "page", "cursor")
+
+PAGES_MAX = 10
+"""The most pages that are asked for where the author sets none."""
+
+PAGES_MOST = 100
+"""The most pages that the author may ask for."""
 
 
 def effect(parameters: Parameters) -> EffectClass:
@@ -33,9 +66,18 @@ def effect(parameters: Parameters) -> EffectClass:
 
 
 def attempt_timeout_s(parameters: Parameters) -> float:
-    """Return the limit of one request in seconds; an expression has the longest one."""
+    """Return the limit of all requests of an item in seconds."""
     value: Any = parameters.get("timeout_s", TIMEOUT_S)
-    return float(value) if isinstance(value, int | float) else TIMEOUT_S_MAX
+    each = float(value) if isinstance(value, int | float) else TIMEOUT_S_MAX
+    return min(each * _pages(parameters), TIMEOUT_S_MAX)
+
+
+def _pages(parameters: Parameters) -> int:
+    pagination: Any = parameters.get("pagination")
+    if not isinstance(pagination, dict):
+        return 1
+    most: Any = cast("dict[str, Any]", pagination).get("pages_max", PAGES_MAX)
+    return most if isinstance(most, int) else PAGES_MAX
 
 
 def length(parameters: Parameters, timeout_s: float | None) -> Literal["short", "long"]:
@@ -59,6 +101,16 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
             given[1],
             f"a request has one body, but {' and '.join(given)} are set; keep one of them",
         )
+    yield from _check_auth(parameters.get("auth"))
+    pagination: Any = parameters.get("pagination")
+    if isinstance(pagination, dict):
+        pages = cast("dict[str, Any]", pagination)
+        if pages.get("kind") == "cursor" and not pages.get("cursor"):
+            text = "`kind: cursor` needs `cursor`: where the next cursor stands in a page"
+            yield Fault("missing_parameter", "pagination.cursor", text)
+        if str(parameters.get("method", "GET")).upper() not in PURE_METHODS:
+            text = "only GET, HEAD and OPTIONS can be asked for page after page"
+            yield Fault("invalid_parameter", "pagination", text)
     header = parameters.get("idempotency_header")
     if isinstance(header, str) and not header.strip():
         yield Fault(
@@ -67,6 +119,46 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
             "`idempotency_header` must be the name of a header, such as Idempotency-Key",
         )
 
+
+def _check_auth(auth: Any) -> Iterable[Fault]:
+    if not isinstance(auth, dict):
+        return
+    given = cast("dict[str, Any]", auth)
+    kind = given.get("kind")
+    for name in AUTH_KINDS.get(kind, ()) if isinstance(kind, str) else ():
+        if given.get(name) is None:
+            yield Fault("missing_parameter", f"auth.{name}", f"`kind: {kind}` needs `{name}`")
+
+
+AUTH = Parameter(
+    "auth",
+    "object",
+    "How the request is authenticated.",
+    expressions=True,
+    entries=(
+        Parameter("kind", "text", "How.", optional=False, choices=tuple(AUTH_KINDS)),
+        Parameter("username", "text", "For `basic`.", expressions=True),
+        Parameter("password", "text", "For `basic`.", expressions=True),
+        Parameter("token", "text", "For `bearer`.", expressions=True),
+        Parameter("name", "text", "Of the header or the query parameter.", expressions=True),
+        Parameter("value", "text", "Of the header or the query parameter.", expressions=True),
+    ),
+)
+
+PAGINATION = Parameter(
+    "pagination",
+    "object",
+    "How all pages of an answer are asked for.",
+    entries=(
+        Parameter("kind", "text", "How.", optional=False, choices=PAGINATION_KINDS),
+        Parameter("items", "text", "Where a page's list stands; none: the page is the list."),
+        Parameter("next", "text", "Where the next page's address stands, for `link`."),
+        Parameter("cursor", "text", "Where the next cursor stands, for `cursor`."),
+        Parameter("parameter", "text", "The query parameter; by default `page` or `cursor`."),
+        Parameter("first", "integer", "The first page's number; by default 1.", least=0),
+        Parameter("pages_max", "integer", f"By default {PAGES_MAX}.", least=1, most=PAGES_MOST),
+    ),
+)
 
 SPECIFICATION = NodeSpecification(
     node_type="EXTERNAL_ACTION",
@@ -77,10 +169,14 @@ SPECIFICATION = NodeSpecification(
         Parameter("method", "text", "The method.", default="GET", choices=METHODS),
         Parameter("url", "text", "The address, http or https.", optional=False, expressions=True),
         Parameter("headers", "object", "Headers: `{name: text}`.", expressions=True),
-        Parameter("query", "object", "The query: `{name: value}`.", expressions=True),
+        Parameter(
+            "query", "object", "Added to the address: `{name: value or list}`.", expressions=True
+        ),
         Parameter("json", "any", "A body sent as JSON.", expressions=True),
         Parameter("form", "object", "A body sent as a form.", expressions=True),
         Parameter("body", "text", "A body sent as it is.", expressions=True),
+        AUTH,
+        PAGINATION,
         Parameter(
             "idempotency_header",
             "text",
@@ -100,5 +196,16 @@ SPECIFICATION = NodeSpecification(
     length=length,
     attempt_timeout_s=attempt_timeout_s,
     check=_check,
-    later=("auth", "pagination"),
+    example={
+        "method": "POST",
+        "url": "https://api.example.com/orders/{{ $json.id }}/notes",
+        "json": {"text": "{{ $json.note }}"},
+        "auth": {"kind": "bearer", "token": "{{ $vars.shop_token }}"},
+        "idempotency_header": "Idempotency-Key",
+    },
+    errors=(
+        *("http_status", "read_timeout", "connect_failed", "connection_reset", "tls_failed"),
+        *("name_not_found", "dns_failed", "address_refused", "response_too_large"),
+        *("output_invalid", "invalid_url", "invalid_parameters", "network"),
+    ),
 )

@@ -1,7 +1,6 @@
 """FLOW FOREACH: one iteration for each item, side by side (rules 24 to 26).
 
-The iterations are decided in `executions/rounds`; here is what an author may write. `done`
-has what came back, in the order of the items, whatever iteration ended first.
+`done` has what came back, in the order of the items, whatever iteration ended first.
 """
 
 from collections.abc import Mapping
@@ -62,4 +61,5 @@ SPECIFICATION = NodeSpecification(
     outputs=_outputs,
     regular_error_port="done",
     prepare=_prepare,
+    example={"max_concurrency": 5, "on_item_error": "collect"},
 )

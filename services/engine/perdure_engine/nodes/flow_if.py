@@ -1,4 +1,7 @@
-"""FLOW IF: each item leaves on `true` or on `false`."""
+"""FLOW IF: each item leaves on `true` or on `false`.
+
+A condition that gives no boolean fails its item; write `!!` before a value to turn it into one.
+"""
 
 from collections.abc import Mapping
 
@@ -61,4 +64,6 @@ SPECIFICATION = NodeSpecification(
     regular_error_port="false",
     run=run,
     prepare=_prepare,
+    example={"condition": "{{ $json.issue.labels.some(l => l.name === 'bug') }}"},
+    errors=("condition_not_boolean",),
 )

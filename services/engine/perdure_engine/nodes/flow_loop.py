@@ -1,7 +1,6 @@
 """FLOW LOOP: items go round, in batches or while a condition holds (rules 16 to 20).
 
-What goes round and when it ends is decided in `executions/rounds`; here is what an author
-may write. Without `while`, each batch of `items_per_batch` items goes round once, and `done`
+Without `while`, each batch of `items_per_batch` items goes round once, and `done`
 has what came back. With `while`, all items go round together; of those that come back the
 ones for which it holds go round again, the others leave.
 """
@@ -59,4 +58,6 @@ SPECIFICATION = NodeSpecification(
     regular_error_port="done",
     prepare=_prepare,
     check=_check,
+    example={"while": "{{ $json.page < $json.pages }}", "max_iterations": 100},
+    errors=("max_iterations",),
 )

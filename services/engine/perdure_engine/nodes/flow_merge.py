@@ -1,8 +1,18 @@
-"""FLOW MERGE: brings branches together once each of them is resolved, LIVE or not (rule 28)."""
+"""FLOW MERGE: brings branches together, once it is certain of each what comes from it.
+
+`append` gives the items of one input after the other, `choose` those of the first input on
+which something arrived. `position` makes one item of the n-th of each input, `cross` of
+every combination. `fields` joins two inputs where all keys are equal as JSON values; null
+is equal to nothing. `inner` keeps pairs, `left` also what is alone on input1, `right` on
+input2, `outer` on both, `anti` only what is alone on input1. Where several items become one,
+the later input wins fields that both have.
+
+An input whose branch was skipped is missing; `on_missing` says whether the others go on, the
+merge emits nothing, or it fails. `choose` does not ask.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from perdure_contracts.message import Json
 
@@ -19,8 +29,9 @@ from .base import (
     ScopeOf,
     input_number,
 )
-from .errors import data_error, whole_run
-from .merge_fields import ITEMS_MAX, Key, Side, TooManyItems, joined
+from .errors import bounded, data_error, whole_run
+from .fields import ITEMS_MAX, fields_of
+from .merge_fields import Key, Side, TooManyItems, joined
 
 MODES = ("append", "position", "fields", "cross", "choose")
 JOINS = ("inner", "left", "right", "outer", "anti")
@@ -38,6 +49,7 @@ class Plan:
     on_missing: str
 
 
+@bounded
 def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     """Merge the LIVE inputs; what a missing one means, `on_missing` says."""
     del scope_of
@@ -102,7 +114,7 @@ def _combined(pairs: Sequence[tuple[Json, int]]) -> Item:
     """Return one item of several; later inputs win clashes."""
     fields: dict[str, Json] = {}
     for json, _ in pairs:
-        fields.update(cast("dict[str, Json]", json) if isinstance(json, dict) else {"value": json})
+        fields.update(fields_of(json))
     sources = [source for _, source in pairs]
     return {"json": fields, "source": sources[0] if len(sources) == 1 else sources}
 
@@ -131,23 +143,12 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
                     f"`{name}` counts only with `mode: fields`; take it away or set the mode",
                 )
         return
-    value: Any = parameters.get("keys")
-    keys = cast("list[Any]", value) if isinstance(value, list) else []
-    if not keys:
+    if "keys" not in parameters:
         yield Fault(
             "missing_parameter",
             "keys",
             "`mode: fields` needs `keys`: [{left: id, right: id}]",
         )
-    for at, key in enumerate(keys):
-        sides = cast("dict[str, Any]", key) if isinstance(key, dict) else {}
-        texts = all(isinstance(side, str) and side for side in sides.values())
-        if set(sides) != {"left", "right"} or not texts:
-            yield Fault(
-                "invalid_parameter",
-                f"keys[{at}]",
-                "a key must be `{left: field of input1, right: field of input2}`",
-            )
 
 
 def _check_inputs(parameters: Parameters, connected: tuple[str, ...]) -> Iterable[Fault]:
@@ -167,8 +168,19 @@ SPECIFICATION = NodeSpecification(
     place="inline",
     parameters=(
         Parameter("mode", "text", "How.", default="append", choices=MODES),
-        Parameter("join", "text", "Which items stay with `mode: fields`.", choices=JOINS),
-        Parameter("keys", "list", "The fields that must be equal: `[{left, right}]`."),
+        Parameter(
+            "join", "text", "Which items stay with `mode: fields`; by default inner.", choices=JOINS
+        ),
+        Parameter(
+            "keys",
+            "list",
+            "The fields that must be equal with `mode: fields`.",
+            entries=(
+                Parameter("left", "text", "A field of input1.", optional=False),
+                Parameter("right", "text", "A field of input2.", optional=False),
+            ),
+            least=1,
+        ),
         Parameter(
             "on_missing",
             "text",
@@ -183,4 +195,6 @@ SPECIFICATION = NodeSpecification(
     prepare=_prepare,
     check=_check,
     check_inputs=_check_inputs,
+    example={"mode": "fields", "join": "left", "keys": [{"left": "id", "right": "customer_id"}]},
+    errors=("missing_input", "too_many_items", "data_too_deep"),
 )

@@ -1,4 +1,7 @@
-"""FLOW STOP_AND_ERROR: ends the execution with an error that the author words."""
+"""FLOW STOP_AND_ERROR: ends the execution with an error that the author words.
+
+It stops whatever the node's error mode is. The first item words the message.
+"""
 
 import json
 from collections.abc import Mapping
@@ -37,4 +40,6 @@ SPECIFICATION = NodeSpecification(
         Parameter("data", "any", "What is kept with the error.", expressions=True),
     ),
     run=run,
+    example={"message": "no stock for {{ $json.sku }}", "data": {"sku": "{{ $json.sku }}"}},
+    errors=("stop_and_error",),
 )

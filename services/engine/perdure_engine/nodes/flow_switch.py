@@ -1,4 +1,8 @@
-"""FLOW SWITCH: each item leaves on the port of the rule that holds for it, or `fallback`."""
+"""FLOW SWITCH: each item leaves on the port of the rule that holds for it, or `fallback`.
+
+With `mode: first` later rules are not asked once one holds; with `all` an item leaves on the
+port of every rule that holds. `error` and `fallback` cannot be names of rules.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +24,7 @@ from .base import (
     ScopeOf,
     paired,
 )
-from .conditions import holds, is_condition
+from .conditions import holds
 
 FALLBACK = "fallback"
 
@@ -91,45 +95,21 @@ def _outputs(parameters: Parameters) -> tuple[str, ...]:
 
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
-    if parameters.get("rules") == []:
-        yield Fault("invalid_parameter", "rules", "`rules` is empty; give at least one rule")
     seen: set[str] = set()
-    for at, entry in enumerate(_rules(parameters)):
-        path = f"rules[{at}]"
-        if not isinstance(entry, dict):
-            yield Fault("invalid_parameter", path, "a rule must be `{name, condition}`")
+    for at, rule in enumerate(_rules(parameters)):
+        name = cast("dict[str, Any]", rule).get("name") if isinstance(rule, dict) else None
+        if not isinstance(name, str):
             continue
-        rule = cast("dict[str, Any]", entry)
-        for key in rule:
-            if key not in ("name", "condition"):
-                yield Fault(
-                    "unknown_parameter", f"{path}.{key}", "a rule has only `name` and `condition`"
-                )
-        yield from _check_name(rule.get("name"), f"{path}.name", seen)
-        if not is_condition(rule.get("condition")):
-            yield Fault(
-                "invalid_parameter",
-                f"{path}.condition",
-                "`condition` must be one expression, such as `{{ $json.total > 100 }}`",
-            )
-
-
-def _check_name(name: Any, path: str, seen: set[str]) -> Iterable[Fault]:
-    if not isinstance(name, str) or not 0 < len(name) <= NAME_LENGTH_MAX:
-        yield Fault(
-            "invalid_parameter",
-            path,
-            f"`name` must be a text of 1 to {NAME_LENGTH_MAX} characters; it names the port",
-        )
-    elif name in (FALLBACK, ERROR):
-        yield Fault(
-            "reserved_rule_name", path, f"{name!r} is a port of its own; give the rule another name"
-        )
-    elif name in seen:
-        yield Fault(
-            "duplicate_rule_name", path, f"two rules are called {name!r}; rename one of them"
-        )
-    else:
+        path = f"rules[{at}].name"
+        if len(name) > NAME_LENGTH_MAX:
+            text = f"has {len(name):,} characters, a port's name at most {NAME_LENGTH_MAX}"
+            yield Fault("invalid_parameter", path, text)
+        elif name in (FALLBACK, ERROR):
+            text = f"{name!r} is a port of its own; give the rule another name"
+            yield Fault("reserved_rule_name", path, text)
+        elif name in seen:
+            text = f"two rules are called {name!r}; rename one of them"
+            yield Fault("duplicate_rule_name", path, text)
         seen.add(name)
 
 
@@ -140,7 +120,22 @@ SPECIFICATION = NodeSpecification(
     place="inline",
     parameters=(
         Parameter(
-            "rules", "list", "`[{name, condition}]`, in order.", optional=False, expressions=True
+            "rules",
+            "list",
+            "The rules, in the order in which they are asked.",
+            optional=False,
+            expressions=True,
+            entries=(
+                Parameter("name", "text", "The rule's name, and its port's.", optional=False),
+                Parameter(
+                    "condition",
+                    "condition",
+                    "Asked of each item.",
+                    optional=False,
+                    expressions=True,
+                ),
+            ),
+            least=1,
         ),
         Parameter(
             "mode",
@@ -155,4 +150,11 @@ SPECIFICATION = NodeSpecification(
     run=run,
     prepare=_prepare,
     check=_check,
+    example={
+        "rules": [
+            {"name": "urgent", "condition": "{{ $json.priority > 7 }}"},
+            {"name": "billing", "condition": "{{ $json.topic === 'billing' }}"},
+        ]
+    },
+    errors=("condition_not_boolean",),
 )

@@ -1,15 +1,12 @@
 """Joining two lists of items by the values of fields, as MERGE's mode `fields` does."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
-from perdure_common.ids import canonical_json
 from perdure_contracts.message import Json
 
 from .base import Item
-
-ITEMS_MAX = 10_000
-"""The most items that an inline node may make; larger ones belong to the runner."""
+from .fields import ITEMS_MAX, fields_key, fields_of
 
 Side: TypeAlias = list[tuple[Json, int]]
 """The items of one input: their data, and their index among all input items."""
@@ -35,13 +32,13 @@ def joined(left: Side, right: Side, keys: Sequence[Key], join: str) -> list[Item
     """
     by_key: dict[bytes, list[int]] = {}
     for at, (json, _) in enumerate(right):
-        found = _key(json, [key for _, key in keys])
+        found = fields_key(json, [key for _, key in keys])
         if found is not None:
             by_key.setdefault(found, []).append(at)
     items: list[Item] = []
     matched: set[int] = set()
     for json, source in left:
-        found = _key(json, [key for key, _ in keys])
+        found = fields_key(json, [key for key, _ in keys])
         partners = by_key.get(found, []) if found is not None else []
         matched.update(partners)
         if join != "anti":
@@ -60,31 +57,4 @@ def joined(left: Side, right: Side, keys: Sequence[Key], join: str) -> list[Item
 
 
 def _pair(left: Json, source: int, right: Json, other: int) -> Item:
-    return {"json": {**_fields(left), **_fields(right)}, "source": [source, other]}
-
-
-def _fields(json: Json) -> dict[str, Json]:
-    return cast("dict[str, Json]", json) if isinstance(json, dict) else {"value": json}
-
-
-def _key(json: Json, names: Sequence[str]) -> bytes | None:
-    values = [_number(_field(json, name)) for name in names]
-    return None if any(value is None for value in values) else canonical_json(values)
-
-
-def _field(json: Json, name: str) -> Any:
-    """Return a field by its name, or by a path with dots where there is no such name."""
-    fields = _fields(json)
-    if name in fields:
-        return fields[name]
-    value: Any = fields
-    for step in name.split("."):
-        if not isinstance(value, dict):
-            return None
-        value = cast("dict[str, Any]", value).get(step)
-    return value
-
-
-def _number(value: Any) -> Any:
-    """Return 1.0 as 1: JSON has one kind of number."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return {"json": {**fields_of(left), **fields_of(right)}, "source": [source, other]}

@@ -1,4 +1,8 @@
-"""TRIGGER GITHUB: what happens in a repository starts the workflow."""
+"""TRIGGER GITHUB: what happens in a repository starts the workflow.
+
+The repository is `owner/name`, `owner/*`, `owner`, or `*` for all. A filter is one text or a
+list; an event must fit all filters that are there.
+"""
 
 import re
 from collections.abc import Iterable
@@ -55,4 +59,5 @@ SPECIFICATION = NodeSpecification(
     ),
     inputs=(),
     check=_check,
+    example={"repository": "acme/shop", "events": ["issues"], "actions": ["opened"]},
 )

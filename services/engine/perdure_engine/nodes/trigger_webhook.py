@@ -28,5 +28,6 @@ SPECIFICATION = NodeSpecification(
     place="trigger",
     parameters=(Parameter("path", "text", "The path, such as /orders/new.", optional=False),),
     inputs=(),
+    example={"path": "/orders/new"},
     check=_check,
 )

@@ -1,6 +1,6 @@
 """The answer to an attempt as a record for the engine's commands."""
 
-from perdure_common.ids import derived, partition_of
+from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Outbound
 from perdure_contracts.engine import ErrorFacts, NodeResult
@@ -18,17 +18,18 @@ def answer_of(result: NodeResult, tenant_id: str, runner: str, partitions: int) 
     if len(body) > codec.MESSAGE_BYTES_MAX:
         result = _too_large(result, len(body), runner)
         body = codec.encode_body(result)
+    key = result.execution_id.encode()
     headers = (
         ("ce_specversion", b"1.0"),
-        ("ce_id", derived("result", result.token, result.outcome, runner).encode()),
+        ("ce_id", f"{result.token}/{result.outcome}/{runner}".encode()),
         ("ce_source", b"/runner"),
         ("ce_type", NAMES[NodeResult].encode()),
-        ("ce_subject", result.execution_id.encode()),
+        ("ce_subject", key),
         ("ce_tenantid", tenant_id.encode()),
         ("content-type", b"application/json"),
     )
     partition = partition_of(result.execution_id, partitions)
-    return Outbound(RESULTS, partition, body, result.execution_id.encode(), headers)
+    return Outbound(RESULTS, partition, body, key, headers)
 
 
 def _too_large(result: NodeResult, size: int, runner: str) -> NodeResult:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from perdure_common import fault, http, observe
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.api.reading import Reading
-from perdure_common.outbound import AllowList
 from perdure_common.run import freeze, process_name, run, stop_on_signals, utc_now
 from perdure_common.settings import Settings
 from perdure_contracts.engine import NodeResult, NodeTask
 
 from perdure_engine.runner.claims import PostgresClaims
-from perdure_engine.runner.clients import Clients
-from perdure_engine.runner.perform import Tools, at_once, perform
+from perdure_engine.runner.perform import at_once, perform
+from perdure_engine.runner.tools import tools_of
 from perdure_engine.runner.work import Work
 
 
@@ -29,8 +28,7 @@ async def serve() -> None:
     )
     claims = PostgresClaims(settings.database_url)
     stop = stop_on_signals()
-    async with Clients() as clients:
-        tools = Tools(clients, AllowList.parse(settings.http_allow))
+    async with tools_of(settings) as tools:
 
         async def perform_here(task: NodeTask) -> NodeResult:
             return await perform(tools, task, name)

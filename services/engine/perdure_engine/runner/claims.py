@@ -15,6 +15,7 @@ from perdure_common.shell.ports import Unreachable
 
 LEASE_S = 30.0
 HEARTBEAT_S = 5.0
+BEFORE_RESTORE = "a runner before the restore"
 KEEP_S = 8 * 86_400.0
 """Claims outlive the topic that carries the tasks (7 days)."""
 
@@ -34,6 +35,7 @@ class Lost:
     token: str
     execution_id: str
     runner: str
+    """Under whose name the claim stands now."""
 
 
 class Claims(Protocol):
@@ -49,6 +51,10 @@ class Claims(Protocol):
 
     async def finish(self, runner: str, tokens: Sequence[str]) -> None:
         """Note that the answers are safely in the log."""
+        ...
+
+    async def recall(self, tokens: Sequence[str]) -> None:
+        """Let attempts expire that were claimed before a restore, now that they come again."""
         ...
 
     async def expired(self) -> Sequence[Lost]:
@@ -93,6 +99,20 @@ class PostgresClaims:
     async def finish(self, runner: str, tokens: Sequence[str]) -> None:
         """See `Claims.finish`."""
         await self._fetch("finish", list(tokens), runner)
+
+    async def recall(self, tokens: Sequence[str]) -> None:
+        """See `Claims.recall`."""
+        await self._fetch("recall", list(tokens), BEFORE_RESTORE)
+
+    async def restored(self, tasks: Mapping[str, Owner]) -> int:
+        """Claim attempts that may have been run before a restore; return how many were unknown.
+
+        They expire when they come again (`recall`), and not before: some are answered.
+        """
+        tenants = [owner.tenant_id for owner in tasks.values()]
+        executions = [owner.execution_id for owner in tasks.values()]
+        rows = await self._fetch("restored", list(tasks), tenants, executions, BEFORE_RESTORE)
+        return len(rows)
 
     async def expired(self) -> Sequence[Lost]:
         """See `Claims.expired`."""
@@ -149,6 +169,13 @@ class MemoryClaims:
             if lease is not None and lease.runner == runner:
                 lease.finished = True
 
+    async def recall(self, tokens: Sequence[str]) -> None:
+        """See `Claims.recall`."""
+        for token in tokens:
+            lease = self.leases.get(token)
+            if lease is not None and lease.runner == BEFORE_RESTORE and not lease.finished:
+                lease.until = self.now_s
+
     async def expired(self) -> Sequence[Lost]:
         """See `Claims.expired`."""
         lost: list[Lost] = []
@@ -162,3 +189,12 @@ class MemoryClaims:
     async def forget(self) -> None:
         """See `Claims.forget`."""
         return
+
+    def cancel(self, token: str, execution_id: str) -> None:
+        """Stop an attempt as the engine does: a row of its own keeps it from beginning."""
+        self.leases.setdefault(token, _Lease(execution_id, "", 0.0)).canceled = True
+
+    def holder(self, token: str) -> tuple[str, float]:
+        """Return whose lease it is and until when; nobody's where there is none."""
+        lease = self.leases.get(token)
+        return (lease.runner, lease.until) if lease is not None else ("", 0.0)

@@ -2,11 +2,21 @@
 
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from perdure_common.scrub import scrub_text
 from perdure_contracts.engine import EffectState, ErrorFacts
 
 MESSAGE_MAX = 1_000
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One item failed."""
+
+    error: ErrorFacts
+
+
 CAUSES_MAX = 5
 
 
@@ -35,6 +45,7 @@ def facts_of(
     message: str,
     *,
     retryable: bool,
+    codes: tuple[str, ...] = (),
     dependency: str = "",
     effect_state: EffectState = "not_sent",
 ) -> ErrorFacts:
@@ -46,6 +57,7 @@ def facts_of(
         retryable=retryable,
         classes=_mro(error),
         causes=causes,
+        codes=codes,
         stage="run",
         dependency=dependency,
         effect_state=effect_state,

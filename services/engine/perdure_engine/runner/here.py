@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+from perdure_common import fault
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Outbound, Record
 from perdure_contracts.engine import NodeResult, NodeTask
@@ -64,12 +65,15 @@ class Here:
             return False
         tenant = (codec.header(message.headers, "ce_tenantid") or b"").decode()
         running = asyncio.create_task(self._run(task, tenant, answer))
+        fault.point("after_hand_over")
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         return True
 
     async def _run(self, task: NodeTask, tenant: str, answer: Callable[[Record], None]) -> None:
+        fault.point("before_effect")
         result = self._at_once(task) or await self._perform(task)
+        fault.point("after_effect")
         made = answer_of(result, tenant, self._name, self._partitions)
         answer(Record(made.topic, made.partition, -1, made.value, made.key, made.headers))
 

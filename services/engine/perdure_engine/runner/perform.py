@@ -7,30 +7,23 @@ that the engine could run itself are computed at once, without waiting (`at_once
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
-from perdure_common.outbound import AllowList
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 
 from perdure_engine.nodes.registry import find
-from perdure_engine.runner.clients import Clients
-from perdure_engine.runner.failures import bug_of
-from perdure_engine.runner.http_request import Failed, request
+from perdure_engine.runner import github, google_calendar, send_email, slack, sql
+from perdure_engine.runner.failures import Failed, bug_of
+from perdure_engine.runner.http_request import request
+from perdure_engine.runner.services import Service
+from perdure_engine.runner.tools import Tools
 
 ITEMS_AT_ONCE = 10
 """Items of one node run whose effects may be under way at the same time."""
 
-Perform: TypeAlias = Callable[["Tools", Mapping[str, Any], str], Awaitable[dict[str, Any] | Failed]]
+Perform: TypeAlias = Callable[[Tools, Mapping[str, Any], str], Awaitable[dict[str, Any] | Failed]]
 """Does one item: (tools, its resolved parameters, its idempotency key) to its answer."""
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What nodes reach the world with."""
-
-    http: Clients
-    allowed: AllowList
 
 
 async def _http_request(
@@ -39,8 +32,49 @@ async def _http_request(
     return await request(tools.http.next(), tools.allowed, parameters, key)
 
 
+async def _sql(tools: Tools, parameters: Mapping[str, Any], key: str) -> dict[str, Any] | Failed:
+    return await sql.query(tools.databases, parameters, key)
+
+
+async def _send_email(
+    tools: Tools, parameters: Mapping[str, Any], key: str
+) -> dict[str, Any] | Failed:
+    return await send_email.send(tools.mail, parameters, key)
+
+
+async def _slack(tools: Tools, parameters: Mapping[str, Any], key: str) -> dict[str, Any] | Failed:
+    del key  # Slack takes none
+    return await slack.message(_service(tools, tools.slack_url, parameters))
+
+
+async def _github(tools: Tools, parameters: Mapping[str, Any], key: str) -> dict[str, Any] | Failed:
+    del key  # GitHub takes none
+    return await github.issue(_service(tools, tools.github_url, parameters, github.HEADERS))
+
+
+async def _google_calendar(
+    tools: Tools, parameters: Mapping[str, Any], key: str
+) -> dict[str, Any] | Failed:
+    calendar = _service(tools, tools.google_calendar_url, parameters)
+    return await google_calendar.event(calendar, key)
+
+
+def _service(
+    tools: Tools,
+    url: str,
+    parameters: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+) -> Service:
+    return Service(tools.http.next(), tools.allowed, url, parameters, headers or {})
+
+
 PERFORMERS: Mapping[tuple[str, str], Perform] = {
     ("EXTERNAL_ACTION", "HTTP_REQUEST"): _http_request,
+    ("EXTERNAL_ACTION", "SQL"): _sql,
+    ("EXTERNAL_ACTION", "SEND_EMAIL"): _send_email,
+    ("EXTERNAL_ACTION", "SLACK"): _slack,
+    ("EXTERNAL_ACTION", "GITHUB"): _github,
+    ("EXTERNAL_ACTION", "GOOGLE_CALENDAR"): _google_calendar,
 }
 
 

@@ -38,6 +38,22 @@ UPDATE engine.node_claims
           FOR UPDATE SKIP LOCKED)
 RETURNING token, execution_id, runner;
 
+-- name: restored --
+-- Claim attempts that some runner may have run before the tables were restored from a backup.
+INSERT INTO engine.node_claims (token, tenant_id, execution_id, runner, lease_until)
+SELECT token, tenant_id, execution_id, $4, 'infinity'
+  FROM unnest($1::text[], $2::text[], $3::text[]) AS task (token, tenant_id, execution_id)
+    ON CONFLICT (token) DO NOTHING
+RETURNING token;
+
+-- name: recall --
+-- Attempts that come again after a restore, and may have been run before it: they count as lost.
+UPDATE engine.node_claims
+   SET lease_until = now()
+ WHERE token = ANY ($1::text[])
+   AND runner = $2
+   AND finished_at IS NULL;
+
 -- name: forget --
 -- Claims older than the tasks that the topic keeps.
 DELETE FROM engine.node_claims

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from perdure_contracts.message import NAMES
 from perdure_contracts.shell import DeadLettered
 
 from perdure_engine.runner.answers import answer_of
-from perdure_engine.runner.claims import HEARTBEAT_S, Claims, Owner
+from perdure_engine.runner.claims import HEARTBEAT_S, Claims, Lost, Owner
 from perdure_engine.runner.prefix import Prefix
 
 TASKS = "perdure.engine.tasks.v1"
@@ -40,7 +41,7 @@ FORGET_EVERY = 720
 log = structlog.get_logger(__name__)
 
 
-@dataclass
+@dataclass(slots=True)
 class Run:
     """An attempt under way."""
 
@@ -82,8 +83,8 @@ class Work:
     runs: dict[str, Run] = field(default_factory=dict[str, Run])
     _prefixes: dict[int, Prefix] = field(default_factory=dict[int, Prefix])
     _committed: dict[int, int] = field(default_factory=dict[int, int])
-    _answers: list[tuple[Run | None, Outbound]] = field(
-        default_factory=list[tuple[Run | None, Outbound]]
+    _answers: list[tuple[Run | Lost, Outbound]] = field(
+        default_factory=list[tuple[Run | Lost, Outbound]]
     )
     _answered: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
@@ -175,11 +176,13 @@ class Work:
         }
         if not moved or self._member is None:
             return
+        fault.point("before_offset")
         try:
             await self._member.commit(moved)
         except Unreachable as error:
             log.warning("offsets_not_committed", error=str(error))
         else:
+            fault.point("after_offset")
             self._committed.update(moved)
 
     # Taking -----------------------------------------------------------------------------
@@ -195,13 +198,14 @@ class Work:
                 log.warning("bus_unreachable", error=str(error))
                 await asyncio.sleep(1.0)
                 continue
-            fresh = [run for record in records if (run := self._begin(record)) is not None]
+            now = self.now()
+            fresh = [run for record in records if (run := self._begin(record, now)) is not None]
             await self._claim([run for run in fresh if run.claimed])
             for run in fresh:
                 if not run.claimed:
                     self._start(run)
 
-    def _begin(self, record: Record) -> Run | None:
+    def _begin(self, record: Record, now: datetime) -> Run | None:
         """Return the run that a record asks for; None if there is none to make."""
         prefix = self._prefixes.get(record.partition)
         if prefix is None or not prefix.begin(record.offset):
@@ -213,7 +217,7 @@ class Work:
         try:
             task: Any = codec.decode_body((name or b"").decode(), record.value)
             assert isinstance(task, NodeTask)
-            late = datetime.fromisoformat(task.deadline) <= self.now()
+            late = _instant(task.deadline) <= now
             tenant = (codec.header(record.headers, "ce_tenantid") or b"").decode()
         except (
             codec.UnknownType, msgspec.DecodeError, RecursionError, AssertionError,
@@ -240,6 +244,7 @@ class Work:
         """Claim what must not run twice; those that are not ours run elsewhere."""
         if not runs:
             return
+        fault.point("before_claim")
         wanted = {r.task.token: Owner(r.tenant_id, r.task.execution_id) for r in runs}
         pause_s = BACK_OFF_S[0]
         while True:
@@ -250,13 +255,22 @@ class Work:
                 log.warning("claims_unreachable", error=str(error), wait_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, BACK_OFF_S[1])
-        fault.point("after_task_claimed")
+        fault.point("after_claim_before_effect")
+        await self._recall([run.task.token for run in runs if run.task.token not in won])
         free = set(won)
         for run in runs:
             self._done(run.record)
             if run.task.token in free:  # the same task may stand in the topic twice
                 free.remove(run.task.token)
                 self._start(run)
+
+    async def _recall(self, tokens: Sequence[str]) -> None:
+        """Say of attempts that others have claimed that they were sent again."""
+        if tokens:
+            try:
+                await self.claims.recall(tokens)
+            except Unreachable as error:  # the deadline ends them
+                log.warning("claims_unreachable", error=str(error))
 
     def _start(self, run: Run) -> None:
         self.runs[run.task.token] = run
@@ -287,7 +301,7 @@ class Work:
 
     # Answering --------------------------------------------------------------------------
 
-    def _answer(self, run: Run | None, tenant_id: str, result: NodeResult) -> None:
+    def _answer(self, run: Run | Lost, tenant_id: str, result: NodeResult) -> None:
         answer = answer_of(result, tenant_id, self.name, self.partitions)
         self._answers.append((run, answer))
         self._answered.set()
@@ -306,7 +320,7 @@ class Work:
                     results = [error] * len(waiting)
                 sent = [w for w, failed in zip(waiting, results, strict=True) if failed is None]
                 left = [w for w, failed in zip(waiting, results, strict=True) if failed]
-                await self._settle([run for run, _ in sent if run is not None])
+                await self._settle([run for run, _ in sent])
                 self._answers = left + self._answers
                 if left:
                     log.warning("answers_not_sent", count=len(left))
@@ -316,18 +330,25 @@ class Work:
                     pause_s = BACK_OFF_S[0]
                     await asyncio.sleep(PACE_S)
 
-    async def _settle(self, runs: Sequence[Run]) -> None:
-        fault.point("after_result")
-        for run in runs:
+    async def _settle(self, answered: Sequence[Run | Lost]) -> None:
+        fault.point("after_answer_before_offset")
+        finished: dict[str, list[str]] = {}
+        for run in answered:
             self.counts.answers += 1
+            if isinstance(run, Lost):
+                finished.setdefault(run.runner, []).append(run.token)
+                continue
+            if run.claimed:
+                finished.setdefault(self.name, []).append(run.task.token)
             self.runs.pop(run.task.token, None)
             if not run.claimed:
                 self._done(run.record)
         self._room.set()
-        claimed = [run.task.token for run in runs if run.claimed]
-        if claimed:
+        for runner, tokens in finished.items():
+            fault.point("before_finish")
             try:
-                await self.claims.finish(self.name, claimed)
+                await self.claims.finish(runner, tokens)
+                fault.point("after_finish")
             except Unreachable as error:  # the lease runs out, and the second answer is stale
                 log.warning("claims_unreachable", error=str(error))
 
@@ -370,10 +391,13 @@ class Work:
             beats += 1
             await self._commit()
             try:
+                fault.point("before_heartbeat")
                 await self._renew()
+                fault.point("after_heartbeat")
                 for lost in await self.claims.expired():
                     self.counts.lost += 1
-                    self._answer(None, "", _lost(lost.execution_id, lost.token, lost.runner))
+                    self._answer(lost, "", _lost(lost.execution_id, lost.token, lost.runner))
+                    fault.point("after_lost")
                 if beats % FORGET_EVERY == 0:
                     await self.claims.forget()
             except Unreachable as error:
@@ -387,6 +411,12 @@ class Work:
         for run in held:
             if renewed.get(run.task.token, True) and run.work is not None:
                 run.work.cancel()  # canceled, or the lease is lost: stop before the next effect
+
+
+@lru_cache(1_024)
+def _instant(text: str) -> datetime:
+    """Return the instant of an ISO text; the tasks of one batch mostly have the same."""
+    return datetime.fromisoformat(text)
 
 
 _NOBODY = NodeTask(

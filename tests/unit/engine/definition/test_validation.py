@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 from perdure_engine.definition import validate
-from perdure_engine.definition.problems import TEXT_BYTES_MAX, Problem, told
+from perdure_engine.definition.parameters import read_parameters
+from perdure_engine.definition.problems import TEXT_BYTES_MAX, Found, Problem, told
+from perdure_engine.definition.reading import Reader
+from perdure_engine.nodes.base import NodeSpecification
 
 
 def definition(**changes: Any) -> dict[str, Any]:
@@ -286,13 +289,11 @@ def test_a_merge_of_fields_needs_both_inputs() -> None:
 
 
 def test_a_parameter_that_is_not_acted_on_is_refused() -> None:
-    found = changed(
-        2,
-        node_type="EXTERNAL_ACTION",
-        node_subtype="HTTP_REQUEST",
-        parameters={"url": "https://example.com", "pagination": {}},
-    )
-    assert the_only(found).code == "parameter_not_supported"
+    found = Found()
+    later = NodeSpecification("FLOW", "SOON", "Not all here.", "inline", later=("colour",))
+    assert read_parameters(Reader({"colour": 1}, "parameters", found), later) == ({}, {})
+    [problem] = found.problems
+    assert (problem.code, problem.path) == ("parameter_not_supported", "parameters.colour")
 
 
 def test_what_deserves_a_look_is_a_warning_and_no_refusal() -> None:

@@ -11,7 +11,7 @@ from perdure_contracts.engine import (
     NodeErrored,
     NodeSkipped,
 )
-from perdure_engine.executions.state import wake_at
+from perdure_engine.executions.state import awaited, wake_at
 from perdure_engine.executions.why import stalled
 from playing import Play, failed, http, link, node, workflow
 
@@ -74,6 +74,8 @@ def finished(
         if played.state.status != "RUNNING":
             return played
         assert not stalled(played.state, played.workflow)
+        instants = [at for place in played.state.open if (at := awaited(played.state, place))]
+        assert wake_at(played.state) == min(instants, default=None)
         waiting = sorted(played.state.tokens.values())
         if not waiting:
             assert wake_at(played.state) is not None

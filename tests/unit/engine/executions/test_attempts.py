@@ -344,3 +344,23 @@ def test_an_end_says_whether_others_were_told_of_a_failure() -> None:
     calm = play(workflow([http("a")], ["t>a"]))
     calm.give(calm.cancel())
     assert calm.told(ExecutionCanceled)[0].untroubled
+
+
+@pytest.mark.parametrize(
+    ("errors", "state"),
+    [
+        ({0: "not_sent", 1: "not_sent", 2: "not_sent"}, "not_sent"),
+        ({0: "not_sent", 1: "unknown", 2: "not_sent"}, "unknown"),
+        ({0: "not_sent", 1: "refused"}, "done"),
+    ],
+    ids=["nothing was sent", "one may have happened", "one is done"],
+)
+def test_recovery_hears_of_the_farthest_effect_of_an_unsafe_node_with_several_items(
+    errors: dict[int, Any], state: str
+) -> None:
+    parameters = {"method": "POST", "url": "https://example.org/"}
+    played = play(one(recovery="on", parameters=parameters), [{"n": 1}, {"n": 2}, {"n": 3}])
+    told = {at: failed("connect_failed", effect_state=each) for at, each in errors.items()}
+    played.answer("h", errors=told)
+    (asked,) = played.told(NodeFailed)
+    assert (asked.asked, asked.effect, asked.error.effect_state) == (True, "unsafe", state)

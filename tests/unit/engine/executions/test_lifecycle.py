@@ -118,6 +118,16 @@ def test_a_claimed_attempt_is_told_to_stop() -> None:
     assert (claim["token"], claim["canceled"]) == (token, True)
 
 
+def test_the_end_of_a_cancelled_run_writes_everything_that_its_open_row_may_have() -> None:
+    """A rebuild writes ends first: what only the open row had would be missing in it."""
+    played = play(workflow([http("h", max_retries=2)], ["t>h"]))
+    played.give(played.cancel())
+    rows = [u for u in played.upserts if u.table == "node_executions" and u.key["node_id"] == "h"]
+    opened, ended = rows[0], rows[-1]
+    assert (opened.lazy, ended.lazy, ended.set["max_retries"]) == (True, False, 2)
+    assert opened.set.keys() <= ended.set.keys()
+
+
 def test_an_attempt_that_nobody_claims_writes_no_claim() -> None:
     played = play(TWO)
     played.give(played.cancel())

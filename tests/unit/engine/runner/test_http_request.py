@@ -1,57 +1,22 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from answering_server import Server, answering_server, as_json, ok, parsed
 from perdure_common.outbound import AllowList
 from perdure_engine.runner.clients import Clients, make_client
 from perdure_engine.runner.http_request import BODY_BYTES_MAX, Failed, request
 
-Answer = Callable[[bytes], bytes]
-
-
-class Server:
-    """A local HTTP server that answers with what it is told."""
-
-    def __init__(self) -> None:
-        self.answer: Answer = lambda asked: ok(b"{}")
-        self.asked: list[bytes] = []
-        self.silent = asyncio.Event()
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        lines = head.lower().split(b"\r\n")
-        length = next((int(x.split(b":")[1]) for x in lines if x.startswith(b"content-len")), 0)
-        asked = head + await reader.readexactly(length)
-        self.asked.append(asked)
-        written = self.answer(asked)
-        if written:
-            writer.write(written)
-            await writer.drain()
-        else:
-            await self.silent.wait()
-        writer.close()
-
-
-def ok(
-    body: bytes, kind: str = "application/json", more: str = "", status: str = "200 OK"
-) -> bytes:
-    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n{more}\r\n"
-    return head.encode() + body
-
 
 @pytest.fixture
 async def server() -> AsyncIterator[tuple[Server, int]]:
-    made = Server()
-    listening = await asyncio.start_server(made.handle, "127.0.0.1", 0)
-    port: int = listening.sockets[0].getsockname()[1]
-    yield made, port
-    made.silent.set()
-    listening.close()
-    await listening.wait_closed()
+    async with answering_server() as made:
+        yield made
 
 
 @pytest.fixture
@@ -250,3 +215,158 @@ async def test_clients_take_turns_and_close_together(server: tuple[Server, int])
         assert isinstance(await ask(second, port), dict)
     assert first.is_closed
     assert second.is_closed
+
+
+@pytest.mark.parametrize(
+    ("auth", "header", "value"),
+    [
+        ({"kind": "basic", "username": "u", "password": "p:w"}, "authorization", "Basic dTpwOnc="),
+        ({"kind": "bearer", "token": "t"}, "authorization", "Bearer t"),
+        ({"kind": "header", "name": "X-Api-Key", "value": "k"}, "x-api-key", "k"),
+    ],
+)
+async def test_credentials_go_into_their_header(
+    server: tuple[Server, int], client: httpx.AsyncClient, auth: Any, header: str, value: str
+) -> None:
+    made, port = server
+    assert isinstance(await ask(client, port, auth=auth), dict)
+    assert parsed(made.asked[0]).headers[header] == value
+
+
+async def test_the_query_is_added_to_the_addresss_own(
+    server: tuple[Server, int], client: httpx.AsyncClient
+) -> None:
+    made, port = server
+    auth = {"kind": "query", "name": "key", "value": "k&"}
+    query = {"b": [1, True], "c": None, "d": "x y"}
+    url = f"http://127.0.0.1:{port}/t?a=1"
+    assert isinstance(await ask(client, port, url=url, query=query, auth=auth), dict)
+    assert parsed(made.asked[0]).query == (
+        ("a", "1"), ("b", "1"), ("b", "true"), ("d", "x y"), ("key", "k&"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("auth", [{"kind": "basic", "username": "u"}, {"kind": "bearer"}])
+async def test_credentials_that_are_missing_are_told_before_anything_is_sent(
+    server: tuple[Server, int], client: httpx.AsyncClient, auth: Any
+) -> None:
+    made, port = server
+    assert (await failure(client, port, auth=auth)).type == "invalid_parameters"
+    assert made.asked == []
+
+
+async def test_a_file_is_base64(server: tuple[Server, int], client: httpx.AsyncClient) -> None:
+    made, port = server
+    made.answer = lambda asked: ok(b"\x89PNG\xff", "image/png")
+    for parameters in ({}, {"response": "file"}):
+        answer = await ask(client, port, **parameters)
+        assert isinstance(answer, dict)
+        assert answer["body"] == {"base64": "iVBOR/8=", "bytes": 5, "content_type": "image/png"}
+
+
+async def test_the_instant_of_a_rate_limit_is_a_wait(
+    server: tuple[Server, int], client: httpx.AsyncClient
+) -> None:
+    made, port = server
+    reset = int(time.time()) + 100
+    more = f"x-ratelimit-remaining: 0\r\nx-ratelimit-reset: {reset}\r\n"
+    made.answer = lambda asked: as_json({"message": "no"}, "403 Forbidden", more)
+    error = await failure(client, port)
+    assert (error.retryable, error.codes[0]) == (True, "rate_limited")
+    assert 90 < error.retry_after_s <= 100
+
+
+def pages_of(made: Server, port: int, kind: str) -> None:
+    """Let the server have five entries in pages of two."""
+
+    def answer(asked: bytes) -> bytes:
+        query = dict(parsed(asked).query)
+        at = int(
+            query.get("p") or query.get("c") or query.get("at") or (0 if kind != "page" else 1)
+        )
+        start = 2 * (at - 1 if kind == "page" else at)
+        entries = [{"n": n} for n in range(start, min(start + 2, 5))]
+        more = start + 2 < 5
+        if kind == "link":
+            link = f'<http://127.0.0.1:{port}/tickets?at={at + 1}>; rel="next"'
+            both = f"<http://127.0.0.1:{port}/x>; rel=prev, {link}"
+            return as_json(entries, more=f"link: {both}\r\n" if more else "")
+        body = {"data": {"list": entries}, "next": {"c": str(at + 1) if more else ""}}
+        if kind == "address":
+            body["next"] = {"c": f"/tickets?at={at + 1}" if more else ""}
+        return as_json(body)
+
+    made.answer = answer
+
+
+CURSOR = {"kind": "cursor", "cursor": "next.c", "parameter": "c"}
+
+
+@pytest.mark.parametrize(
+    ("served", "pagination", "pages"),
+    [
+        ("link", {"kind": "link"}, 3),
+        ("address", {"kind": "link", "next": "next.c", "items": "data.list"}, 3),
+        ("page", {"kind": "page", "parameter": "p", "items": "data.list"}, 4),
+        (
+            "cursor",
+            {"kind": "cursor", "cursor": "next.c", "parameter": "c", "items": "data.list"},
+            3,
+        ),
+    ],
+)
+async def test_all_pages_become_one_list(
+    server: tuple[Server, int],
+    client: httpx.AsyncClient,
+    served: str,
+    pagination: dict[str, Any],
+    pages: int,
+) -> None:
+    made, port = server
+    pages_of(made, port, served)
+    headers = {"X-Mine": "1"}
+    answer = await ask(client, port, pagination=pagination, query={"q": "1"}, headers=headers)
+    assert isinstance(answer, dict)
+    assert [entry["n"] for entry in answer["body"]] == [0, 1, 2, 3, 4]
+    assert (answer["pages"], answer["complete"], answer["status"]) == (pages, True, 200)
+    assert all(parsed(asked).headers["x-mine"] == "1" for asked in made.asked)
+
+    made.asked.clear()
+    first = await ask(client, port, pagination={**pagination, "pages_max": 2})
+    assert isinstance(first, dict)
+    assert (len(made.asked), first["pages"], first["complete"]) == (2, 2, False)
+
+
+async def test_credentials_are_not_taken_to_another_server_by_a_link(
+    server: tuple[Server, int], client: httpx.AsyncClient
+) -> None:
+    made, port = server
+    made.answer = lambda asked: as_json([1], more="link: <http://localhost:1/>; rel=next\r\n")
+    error = await failure(client, port, pagination={"kind": "link"})
+    assert (error.type, len(made.asked)) == ("address_refused", 1)
+
+
+async def test_a_page_that_fails_fails_the_item_with_its_wait(
+    server: tuple[Server, int], client: httpx.AsyncClient
+) -> None:
+    made, port = server
+    link = "link: </tickets?at=1>; rel=next\r\n"
+    made.answer = lambda asked: (
+        as_json([1], more=link)
+        if len(made.asked) == 1
+        else as_json({}, "429 Too Many Requests", "retry-after: 7\r\n")
+    )
+    error = await failure(client, port, pagination={"kind": "link"})
+    assert (error.status_code, error.retry_after_s, error.retryable) == (429, 7.0, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [({"a": 1}, "output_invalid"), (["x" * 200_000], "response_too_large")],
+)
+async def test_pages_without_a_list_or_too_many_of_them_are_told(
+    server: tuple[Server, int], client: httpx.AsyncClient, body: Any, error: str
+) -> None:
+    made, port = server
+    made.answer = lambda asked: as_json(body, more="link: </tickets>; rel=next\r\n")
+    assert (await failure(client, port, pagination={"kind": "link"})).type == error

@@ -4,13 +4,12 @@ from functools import cmp_to_key
 from typing import Final
 
 from perdure_engine.expressions.errors import ExpressionError
-from perdure_engine.expressions.limits import DATA_DEPTH_MAX, Frame, Value, kind_of
+from perdure_engine.expressions.limits import DATA_DEPTH_MAX, LIST_BYTES, Frame, Value, kind_of
 from perdure_engine.expressions.methods.strings import clamped, relative
 from perdure_engine.expressions.operators import add
 from perdure_engine.expressions.registry import Arguments, argument, callback, method
 from perdure_engine.expressions.values import (
     join,
-    number_text,
     order_key,
     same,
     to_integer,
@@ -21,6 +20,8 @@ from perdure_engine.expressions.values import (
 
 _SEEN_BYTES: Final = 200
 """For the key and the place of one element that was seen."""
+_COMPARE_COST: Final = 4
+"""Units for one comparison, besides the function."""
 _SORT_COST: Final = 8
 """Units for each element that is sorted by text, besides its characters."""
 
@@ -140,7 +141,8 @@ def flat(f: Frame, this: Value, arguments: Arguments) -> Value:
 
 def _append(f: Frame, made: list[Value], value: Value, levels: int, depth: int) -> None:
     """Append a value, or the elements of an array while levels are left."""
-    f.array(0)
+    f.spend(8)
+    f.hold(LIST_BYTES)
     if kind_of(value) is not list or levels <= 0:
         made.append(value)
         return
@@ -204,9 +206,11 @@ def includes(f: Frame, this: Value, arguments: Arguments) -> Value:
     """Whether an element equals the argument; NaN equals itself here."""
     wanted = argument(arguments, 0)
     f.spend(len(this))
+    begin = relative(f, argument(arguments, 1), len(this), 0)
+    seen = this[begin:] if begin else this
     if wanted != wanted:
-        return any(each != each for each in this if kind_of(each) is float)
-    return any(same(f, each, wanted) for each in this)
+        return any(each != each for each in seen if kind_of(each) is float)
+    return any(same(f, each, wanted) for each in seen)
 
 
 @method("indexOf", list)
@@ -214,7 +218,7 @@ def index_of(f: Frame, this: Value, arguments: Arguments) -> Value:
     """The index of the first element that equals the argument, or -1."""
     wanted = argument(arguments, 0)
     for place in range(relative(f, argument(arguments, 1), len(this), 0), len(this)):
-        f.spend(1)
+        f.spend(2)
         if same(f, this[place], wanted):
             return place
     return -1
@@ -226,7 +230,7 @@ def last_index_of(f: Frame, this: Value, arguments: Arguments) -> Value:
     wanted = argument(arguments, 0)
     last = clamped(f, argument(arguments, 1), len(this) - 1, len(this) - 1) if this else -1
     for place in range(last, -1, -1):
-        f.spend(1)
+        f.spend(2)
         if same(f, this[place], wanted):
             return place
     return -1
@@ -249,6 +253,7 @@ def sort(f: Frame, this: Value, arguments: Arguments) -> Value:
         compare = callback("sort", arguments)
 
         def order(left: Value, right: Value) -> int:
+            f.spend(_COMPARE_COST)
             result = to_number(f, compare(left, right))
             return (result > 0) - (result < 0)
 
@@ -319,7 +324,7 @@ def last(_f: Frame, this: Value, _arguments: Arguments) -> Value:
 
 def distinct(f: Frame, this: list[Value]) -> list[Value]:
     """The elements without repetition, in order; objects are equal to themselves only."""
-    f.array(3 * len(this))
+    f.array(4 * len(this))
     f.hold(_SEEN_BYTES * len(this))
     seen: set[Value] = set()
     made: list[Value] = []
@@ -329,8 +334,10 @@ def distinct(f: Frame, this: list[Value]) -> list[Value]:
         if kind is str:
             f.scan(each)
             key = each
-        elif kind is int or kind is float:
-            key = (int, number_text(each))
+        elif kind is int or (kind is float and each == each):
+            key = each
+        elif kind is float:
+            key = float
         if key not in seen:
             seen.add(key)
             made.append(each)
@@ -364,6 +371,6 @@ def total(f: Frame, this: Value, _arguments: Arguments) -> Value:
     """The elements as numbers, added."""
     result: Value = 0
     for each in this:
-        f.spend(1)
+        f.spend(6)
         result = add(f, result, to_number(f, each))
     return result

@@ -17,6 +17,7 @@ from perdure_engine.expressions.dates import (
     end,
     formatted,
     moved,
+    offset_of,
     parse_moment,
     read_iso,
     unit_of,
@@ -33,7 +34,7 @@ from perdure_engine.expressions.registry import (
     function,
     method,
 )
-from perdure_engine.expressions.values import number, to_integer, to_number, to_text
+from perdure_engine.expressions.values import number, primitive, to_integer, to_number, to_text
 
 
 def moment_of(f: Frame, value: Value) -> Moment:
@@ -44,6 +45,7 @@ def moment_of(f: Frame, value: Value) -> Moment:
     """
     if kind_of(value) is Moment:
         return value
+    value = primitive(f, value)
     if kind_of(value) is str:
         return parse_moment(value)
     amount = to_number(f, value)
@@ -98,7 +100,7 @@ def start_of(f: Frame, this: Value, arguments: Arguments) -> Value:
 @method("endOfMonth", Moment)
 def end_of(f: Frame, this: Value, arguments: Arguments) -> Value:
     """The last millisecond of the month, or of another unit."""
-    f.spend(40)
+    f.spend(100)
     return end(this, _unit(f, arguments, 0, "month"))
 
 
@@ -145,18 +147,29 @@ def set_zone(f: Frame, this: Value, arguments: Arguments) -> Value:
     )
 
 
+def _of_date(name: str) -> bool:
+    """Whether a method is one of JavaScript's Date."""
+    return name.startswith("get") or name in ("toISOString", "toUTCString", "toDateString")
+
+
 def _reader(name: str, read: Callable[[Moment], Value]) -> None:
     """Register a method without arguments."""
+    cost = 120 if name in ("toUTCString", "toDateString") else 20
 
     def run(f: Frame, this: Value, _arguments: Arguments) -> Value:
-        f.spend(5)
+        f.spend(cost)
         return read(this)
 
+    run.__doc__ = "As JavaScript's Date has it." if _of_date(name) else "As Luxon has it."
     METHODS.setdefault(name, {})[Moment] = Method(run)
 
 
+def _in_utc(moment: Moment) -> Moment:
+    return Moment(moment.at.astimezone(UTC))
+
+
 def _utc_iso(moment: Moment) -> str:
-    return Moment(moment.at.astimezone(UTC)).iso()
+    return _in_utc(moment).iso()
 
 
 _READERS: Final[dict[str, Callable[[Moment], Value]]] = {
@@ -171,7 +184,7 @@ _READERS: Final[dict[str, Callable[[Moment], Value]]] = {
     "getTime": Moment.millis,
     "toSeconds": lambda moment: number(moment.millis() / 1000),
     "toUnixInteger": lambda moment: moment.millis() // 1000,
-    "toUTC": lambda moment: Moment(moment.at.astimezone(UTC)),
+    "toUTC": _in_utc,
     "toDateTime": lambda moment: moment,
     "getFullYear": lambda moment: moment.at.year,
     "getMonth": lambda moment: moment.at.month - 1,
@@ -186,8 +199,12 @@ _READERS: Final[dict[str, Callable[[Moment], Value]]] = {
     "getUTCDate": lambda moment: moment.at.astimezone(UTC).day,
     "getUTCDay": lambda moment: moment.at.astimezone(UTC).isoweekday() % 7,
     "getUTCHours": lambda moment: moment.at.astimezone(UTC).hour,
-    "getUTCMinutes": lambda moment: moment.at.minute,
+    "getUTCMinutes": lambda moment: moment.at.astimezone(UTC).minute,
     "getUTCSeconds": lambda moment: moment.at.second,
+    "getUTCMilliseconds": lambda moment: moment.at.microsecond // 1000,
+    "getTimezoneOffset": lambda moment: -round(offset_of(moment.at).total_seconds() / 60),
+    "toDateString": lambda moment: formatted(moment, "ccc MMM dd yyyy"),
+    "toUTCString": lambda moment: formatted(_in_utc(moment), "ccc, dd MMM yyyy HH:mm:ss 'GMT'"),
 }
 for _name, _read in _READERS.items():
     _reader(_name, _read)
@@ -248,9 +265,10 @@ def date_parse(f: Frame, _this: Value, arguments: Arguments) -> Value:
 
 def _utc_millis(f: Frame, arguments: Arguments) -> Value:
     """Date.UTC: year, month from 0, day, hours, minutes, seconds, milliseconds."""
-    f.spend(50)
+    f.spend(120)
     amounts = [to_integer(f, each) for each in arguments[:7]]
     year, month, day, *rest = (*amounts, *(0, 0, 1, 0, 0, 0, 0)[len(amounts) :])
+    year += 1900 if 0 <= year <= 99 else 0
     whole_year, whole_month = divmod(year * 12 + month, 12)
     if not 1 <= whole_year <= 9999:
         raise ExpressionError("expression_range", "The date leaves the years 1 to 9999.")

@@ -2,15 +2,17 @@
 
 import base64
 import binascii
+import re
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from perdure_engine.expressions.errors import ExpressionError
 from perdure_engine.expressions.limits import Frame, Value
 from perdure_engine.expressions.registry import Arguments, argument, function, method
-from perdure_engine.expressions.values import to_integer, to_text, whole
+from perdure_engine.expressions.values import to_integer, to_number, to_text, whole
 
 _URL_COMPONENT: Final = "!*'()~-_."
+_SEPARATORS: Final = re.compile(r"%(3B|2F|3F|3A|40|26|3D|2B|24|2C|23)", re.IGNORECASE)
 _URL_WHOLE: Final = _URL_COMPONENT + ";/?:@&=+$,#"
 
 
@@ -26,7 +28,8 @@ def from_code_point(f: Frame, _this: Value, arguments: Arguments) -> Value:
     """The text of characters."""
     f.text(len(arguments))
     codes = [to_integer(f, each) for each in arguments]
-    if any(not 0 <= code <= 0x10FFFF for code in codes):
+    exact = all(to_number(f, each) == code for each, code in zip(arguments, codes, strict=True))
+    if not exact or any(not 0 <= code <= 0x10FFFF for code in codes):
         raise ExpressionError("expression_range", "There is no character with this number.")
     return "".join(map(chr, codes))
 
@@ -34,7 +37,7 @@ def from_code_point(f: Frame, _this: Value, arguments: Arguments) -> Value:
 def _url_encoded(f: Frame, arguments: Arguments, safe: str) -> str:
     """Percent-encoded UTF-8."""
     text = to_text(f, argument(arguments, 0))
-    f.spend(len(text) >> 2)
+    f.spend(len(text) if not text.isascii() else len(text) >> 2)
     f.text(3 * len(text) if text.isascii() else 9 * len(text), True)
     try:
         return quote(text, safe=safe)
@@ -55,10 +58,22 @@ def encode_uri(f: Frame, _this: Value, arguments: Arguments) -> Value:
 
 
 @function("decodeURIComponent")
-@function("decodeURI")
 def decode_component(f: Frame, _this: Value, arguments: Arguments) -> Value:
     """The text behind percent signs."""
+    return _decoded(f, to_text(f, argument(arguments, 0)))
+
+
+@function("decodeURI")
+def decode_uri(f: Frame, _this: Value, arguments: Arguments) -> Value:
+    """As decodeURIComponent, but what separates the parts of a URL stays as it is."""
     text = to_text(f, argument(arguments, 0))
+    f.spend(1 + 4 * text.count("%"))
+    f.text(2 * len(text))
+    return _decoded(f, _SEPARATORS.sub(r"%25\1", text))
+
+
+def _decoded(f: Frame, text: str) -> str:
+    """The text behind percent signs."""
     f.spend(1 + (len(text) >> 4) + 8 * text.count("%"))
     f.text(len(text))
     pieces = text.split("%")
@@ -97,6 +112,6 @@ def base64_decode(f: Frame, this: Value, _arguments: Arguments) -> Value:
 @method("urlEncode", str)
 def url_encode(f: Frame, this: Value, _arguments: Arguments) -> Value:
     """Encoded for a part of a URL."""
-    f.spend(len(this) >> 2)
+    f.spend(len(this) if not this.isascii() else len(this) >> 2)
     f.text(len(this) * 3)
     return quote(this.encode("utf-8", "replace"), safe="!*'()")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Final, TypeAlias
 
 from perdure_engine.expressions.limits import Frame, Value
@@ -21,8 +22,10 @@ MathFunction: TypeAlias = Callable[[float], float]
 
 def _of_one(name: str, compute: MathFunction) -> None:
     """Register a function of one number."""
+    cost = 100 if name == "cbrt" else 2
 
     def run(f: Frame, _this: Value, arguments: Arguments) -> Value:
+        f.spend(cost)
         amount = double(to_number(f, argument(arguments, 0)))
         if amount != amount:
             return math.nan
@@ -33,6 +36,7 @@ def _of_one(name: str, compute: MathFunction) -> None:
         except ValueError:
             return math.nan
 
+    run.__doc__ = f"As JavaScript's Math.{name}."
     FUNCTIONS[f"Math.{name}"] = Method(run)
 
 
@@ -53,10 +57,13 @@ def _round(amount: float) -> float:
 
 
 def _cube_root(amount: float) -> float:
-    """The cube root, exact for cubes, which the C library does not promise."""
+    """The nearest double to the cube root, which the C library does not promise."""
     root = math.cbrt(amount)
-    near = float(round(root)) if math.isfinite(root) else root
-    return near if near * near * near == amount else root
+    if root == 0 or not math.isfinite(root):
+        return root
+    exact = Fraction(amount)
+    near = (root, math.nextafter(root, math.inf), math.nextafter(root, -math.inf))
+    return min(near, key=lambda each: abs(Fraction(each) ** 3 - exact))
 
 
 _OF_ONE: Final[dict[str, MathFunction]] = {

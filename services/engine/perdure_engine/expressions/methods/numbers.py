@@ -35,7 +35,7 @@ def _places(f: Frame, name: str, value: Value, low: int) -> int:
     places = to_integer(f, value)
     if not low <= places <= 100:
         raise ExpressionError("expression_range", f"{name}() needs a number of digits up to 100.")
-    f.spend(20)
+    f.spend(100)
     return places
 
 
@@ -71,6 +71,23 @@ def to_precision(f: Frame, this: Value, arguments: Arguments) -> Value:
     return f"{sign}{head}{'.' + tail if tail else ''}"
 
 
+@method("toExponential", int, float)
+def to_exponential(f: Frame, this: Value, arguments: Arguments) -> Value:
+    """One digit, so many behind the point (by default all there are), and an exponent."""
+    amount = double(this)
+    if not math.isfinite(amount):
+        return number_text(amount)
+    asked = argument(arguments, 0)
+    places = 0 if asked is None else _places(f, "toExponential", asked, 0)
+    exact = Decimal(repr(amount)).normalize() if asked is None else Decimal(amount)
+    if asked is not None and amount:
+        exact = Context(prec=places + 1, rounding=ROUND_HALF_UP).create_decimal(exact)
+    digits = "".join(map(str, exact.as_tuple().digits)).ljust(places + 1, "0")
+    power = exact.adjusted() if amount else 0
+    head = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
+    return f"{'-' if amount < 0 else ''}{head}e{'+' if power >= 0 else '-'}{abs(power)}"
+
+
 @method("toString", int, float)
 def text_of(f: Frame, this: Value, arguments: Arguments) -> Value:
     """As text, in a radix from 2 to 36."""
@@ -80,7 +97,9 @@ def text_of(f: Frame, this: Value, arguments: Arguments) -> Value:
     if radix == 10 or not math.isfinite(double(this)):
         return number_text(this)
     f.spend(60)
-    return _in_radix(double(this), radix)
+    text = _in_radix(double(this), radix)
+    f.spend(4 * len(text))
+    return text
 
 
 def _in_radix(value: float, radix: int) -> str:

@@ -18,6 +18,7 @@ from perdure_engine.expressions.registry import (
 from perdure_engine.expressions.values import (
     described,
     number,
+    same,
     to_integer,
     to_text,
     truthy,
@@ -30,7 +31,7 @@ def entries_of(f: Frame, name: str, value: Value) -> dict[str, Value]:
         f.array(len(value))
         return value
     if kind_of(value) is list or kind_of(value) is str:
-        f.object(len(value))
+        f.object(2 * len(value))
         return {str(place): each for place, each in enumerate(value)}
     if value is None:
         raise ExpressionError(
@@ -118,6 +119,32 @@ def assign(f: Frame, _this: Value, arguments: Arguments) -> Value:
     return made
 
 
+@function("Object.hasOwn")
+def has_own_key(f: Frame, _this: Value, arguments: Arguments) -> Value:
+    """Whether the first argument has such a key."""
+    found = entries_of(f, "Object.hasOwn", argument(arguments, 0))
+    return to_text(f, argument(arguments, 1)) in found
+
+
+@function("Object.is")
+def is_same(f: Frame, _this: Value, arguments: Arguments) -> Value:
+    """As ===, but NaN is NaN."""
+    left, right = argument(arguments, 0), argument(arguments, 1)
+    numbers = kind_of(left) is float and kind_of(right) is float
+    return same(f, left, right) or (numbers and left != left and right != right)
+
+
+@function("Object.groupBy", callback=1)
+def group_by(f: Frame, _this: Value, arguments: Arguments) -> Value:
+    """An object of arrays: the elements by what the function says of them."""
+    key_of = callback("Object.groupBy", arguments, 1)
+    made: dict[str, Value] = {}
+    for place, each in enumerate(array("Object.groupBy", argument(arguments, 0))):
+        f.object(1)
+        made.setdefault(to_text(f, key_of(each, place)), []).append(each)
+    return made
+
+
 @function("Array.isArray")
 def is_array(_f: Frame, _this: Value, arguments: Arguments) -> Value:
     """Whether the argument is an array."""
@@ -175,7 +202,8 @@ def stringify(f: Frame, _this: Value, arguments: Arguments) -> Value:
         )
     indent = argument(arguments, 2)
     if kind_of(indent) is not str:
-        indent = " " * max(0, min(10, to_integer(f, indent)))
+        counted = kind_of(indent) is int or kind_of(indent) is float
+        indent = " " * max(0, min(10, to_integer(f, indent))) if counted else ""
     indent = indent[:10]
     return json_text(f, argument(arguments, 0), indent)
 

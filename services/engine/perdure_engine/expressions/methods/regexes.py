@@ -5,36 +5,42 @@ it has no `index` and no `groups`.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from perdure_engine.expressions.errors import ExpressionError
 from perdure_engine.expressions.limits import Frame, Value, kind_of
-from perdure_engine.expressions.regex import Regex
+from perdure_engine.expressions.regex import Regex, Subject
 from perdure_engine.expressions.registry import Arguments, argument, method
-from perdure_engine.expressions.values import described, joined, to_text, units
+from perdure_engine.expressions.values import described, joined, paired, to_text
+
+Spans = list[tuple[int, int]]
+_ENTRY_BYTES = 60
+_MANY_COST = 2
+"""Units for each of many matches that are found at once."""
 
 
-def matches(f: Frame, regex: Regex, text: str) -> Iterator[list[int]]:
+def matches(regex: Regex, subject: Subject) -> Iterator[Spans]:
     """All matches from left to right, the first only without the flag `g`."""
-    at = 0
-    while at <= len(text):
-        found = regex.search(f, text, at)
-        if found is None:
-            return
+    if regex.everywhere:
+        yield from regex.matches(subject)
+    elif (found := regex.search(subject, 0)) is not None:
         yield found
-        if not regex.everywhere:
-            return
-        at = found[1] if found[1] > found[0] else found[1] + 1
 
 
-def groups(f: Frame, text: str, found: list[int]) -> list[Value]:
-    """The whole match and its groups, as texts."""
-    f.array(len(found) // 2)
-    f.hold(60 * len(found))
-    made: list[Value] = []
-    for low, high in zip(found[::2], found[1::2], strict=True):
-        f.text(max(0, high - low), text.isascii())
-        made.append(text[low:high] if high >= 0 else None)
-    return made
+def groups(regex: Regex, subject: Subject, found: Spans) -> list[Value]:
+    """The whole match and its groups, as texts.
+
+    Raises:
+        ExpressionError: `expression_type` for groups that JavaScript would read otherwise.
+    """
+    if regex.unlike and len(found) > 1:
+        raise ExpressionError(
+            "expression_type",
+            f"A group of the pattern {regex.unlike}, so it cannot be read: write (?:…) for it.",
+        )
+    subject.f.array(len(found))
+    subject.f.hold(_ENTRY_BYTES * len(found))
+    return [None if low < 0 else subject.piece(low, high) for low, high in found]
 
 
 def wanted(name: str, value: Value, everywhere: bool = False) -> Regex:
@@ -57,11 +63,22 @@ def wanted(name: str, value: Value, everywhere: bool = False) -> Regex:
 def match(f: Frame, this: Value, arguments: Arguments) -> Value:
     """The first match with its groups, or with `g` all matches; null without one."""
     regex = wanted("match", argument(arguments, 0))
+    if regex.everywhere and regex.simple is not None:
+        f.spend(regex.simple.cost(len(this)))
+        f.hold(4 * len(this))
+        found = islice(regex.simple.engine.finditer(this), f.fuel // _MANY_COST + 1)
+        texts: list[Value] = [each.group() for each in found]
+        f.spend(_MANY_COST * len(texts))
+        f.hold(_ENTRY_BYTES * len(texts))
+        return texts or None
+    subject = regex.subject(f, this)
     if not regex.everywhere:
-        found = regex.search(f, this, 0)
-        return None if found is None else groups(f, this, found)
-    made = [groups(f, this, found[:2])[0] for found in matches(f, regex, this)]
-    f.array(len(made))
+        found = regex.search(subject, 0)
+        return None if found is None else groups(regex, subject, found)
+    made: list[Value] = []
+    for found in matches(regex, subject):
+        f.hold(_ENTRY_BYTES)
+        made.append(subject.piece(*found[0]))
     return made or None
 
 
@@ -69,69 +86,95 @@ def match(f: Frame, this: Value, arguments: Arguments) -> Value:
 def match_all(f: Frame, this: Value, arguments: Arguments) -> Value:
     """All matches with their groups, as an array."""
     regex = wanted("matchAll", argument(arguments, 0), everywhere=True)
-    return [groups(f, this, found) for found in matches(f, regex, this)]
+    subject = regex.subject(f, this)
+    return [groups(regex, subject, found) for found in matches(regex, subject)]
 
 
 @method("search", str)
 def search(f: Frame, this: Value, arguments: Arguments) -> Value:
     """The offset of the first match, -1 without one."""
-    found = wanted("search", argument(arguments, 0)).search(f, this, 0)
-    return -1 if found is None else len(units(f, this[: found[0]]))
+    regex = wanted("search", argument(arguments, 0))
+    subject = regex.subject(f, this)
+    found = regex.search(subject, 0)
+    return -1 if found is None else subject.units(found[0][0])
 
 
 @method("test", Regex)
 def test(f: Frame, this: Value, arguments: Arguments) -> Value:
     """Whether there is a match in a text; it always begins at its beginning."""
-    return this.search(f, to_text(f, argument(arguments, 0)), 0) is not None
+    return this.search(this.subject(f, to_text(f, argument(arguments, 0))), 0) is not None
 
 
 @method("exec", Regex)
 def execute(f: Frame, this: Value, arguments: Arguments) -> Value:
     """The first match in a text with its groups, or null."""
-    text = to_text(f, argument(arguments, 0))
-    found = this.search(f, text, 0)
-    return None if found is None else groups(f, text, found)
+    subject = this.subject(f, to_text(f, argument(arguments, 0)))
+    found = this.search(subject, 0)
+    return None if found is None else groups(this, subject, found)
 
 
 def replace(f: Frame, this: str, regex: Regex, by: Value) -> Value:
     """With the matches replaced, by a text with `$1` and `$<name>`, or a function's result."""
+    if regex.simple is not None and regex.everywhere and not callable(by) and "$" not in by:
+        f.spend(regex.simple.cost(len(this)))
+        f.hold((4 + len(by)) * (len(this) + 1))
+        most = f.fuel // _MANY_COST + 1
+        made, count = regex.simple.engine.subn(by.replace("\\", "\\\\"), this, most)
+        f.spend(_MANY_COST * count)
+        return paired(made) if not made.isascii() else made
+    subject = regex.subject(f, this)
     parts: list[str] = []
     done = 0
-    for found in matches(f, regex, this):
-        low, high = found[0], found[1]
-        parts.append(this[done:low])
-        f.text(low - done + 60, this.isascii())
+    for found in matches(regex, subject):
+        low, high = found[0]
+        f.hold(_ENTRY_BYTES)
+        parts.append(subject.piece(done, low))
         if callable(by):
-            texts = groups(f, this, found)
-            parts.append(to_text(f, by(*texts, len(units(f, this[:low])), this)))
+            texts = groups(regex, subject, found)
+            parts.append(to_text(f, by(*texts, subject.units(low), this)))
         elif "$" in by:
-            texts = [each or "" for each in groups(f, this, found)]
-            parts.append(expanded(f, by, texts, this[:low], this[high:], regex.program.names))
+            texts = [each or "" for each in groups(regex, subject, found)]
+            around = "$`" in by or "$'" in by
+            end = len(subject.data) if around else high
+            ends = (subject.piece(0 if around else low, low), subject.piece(high, end))
+            parts.append(expanded(f, by, texts, *ends, regex.names))
         else:
             parts.append(by)
         done = high
-    return joined(f, [*parts, this[done:]])
+    return joined(f, [*parts, subject.piece(done, len(subject.data))])
 
 
 def split(f: Frame, this: str, regex: Regex, limit: int) -> Value:
     """The pieces between matches, with the groups' texts between them."""
+    if regex.simple is not None and this:
+        f.spend(regex.simple.cost(len(this)))
+        f.hold(4 * len(this))
+        most = f.fuel // _MANY_COST + 1
+        pieces: list[Value] = list(regex.simple.engine.split(this, most))
+        f.spend(_MANY_COST * len(pieces))
+        f.hold(_ENTRY_BYTES * len(pieces))
+        return pieces[:limit]
+    subject = regex.subject(f, this)
+    end = len(subject.data)
     if not this:
-        return [] if regex.search(f, this, 0) is not None else [this][:limit]
+        return [] if regex.search(subject, 0) is not None else [this][:limit]
     made: list[Value] = []
     begin = at = 0
-    while at < len(this):
-        found = regex.search(f, this, at)
-        if found is None or found[0] >= len(this):
+    while at < end:
+        found = regex.search(subject, at)
+        if found is None or found[0][0] >= end:
             break
-        if found[1] == begin or (found[1] == found[0] and found[0] == begin):
-            at = max(at, found[1]) + 1 if found[0] == found[1] else at + 1
+        low, high = found[0]
+        if high == begin or low == high == begin:
+            at = subject.behind(max(at, high) if low == high else at)
             continue
-        made.append(this[begin : found[0]])
-        f.text(found[0] - begin + 60, this.isascii())
-        made.extend(groups(f, this, found)[1:])
-        begin = found[1]
-        at = begin if found[1] > found[0] else begin + 1
-    made.append(this[begin:])
+        made.append(subject.piece(begin, low))
+        f.hold(_ENTRY_BYTES)
+        if len(found) > 1:
+            made.extend(groups(regex, subject, found)[1:])
+        begin = high
+        at = begin if high > low else subject.behind(begin)
+    made.append(subject.piece(begin, end))
     f.array(len(made))
     return made[:limit]
 

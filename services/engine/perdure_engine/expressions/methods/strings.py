@@ -53,6 +53,8 @@ def lower(f: Frame, this: Value, _arguments: Arguments) -> Value:
 def title(f: Frame, this: Value, _arguments: Arguments) -> Value:
     """Every word with a large first letter."""
     _recased(f, this)
+    f.spend(6 * (this.count(" ") + 1))
+    f.hold(60 * this.count(" "))
     return " ".join(word[:1].upper() + word[1:].lower() for word in this.split(" "))
 
 

@@ -1,0 +1,244 @@
+"""What makes a service safe to start after its tables were restored from a backup.
+
+A backup knows nothing of what was done after it, but everybody else does: numbers were given
+out, messages heard, epochs raised. `fence` moves every shard past all of that, by the clock, and
+writes down in the journal which numbers are skipped. What was read after the backup is read again
+from the topics: the marks of the backup say from where.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+from perdure_contracts.message import NAMES
+from perdure_contracts.shell import ShardRestored
+
+from perdure_common.adapters.kafka import KafkaBus
+from perdure_common.adapters.postgres_projection import quoted
+from perdure_common.decider import Restored, Service
+from perdure_common.shell import codec
+from perdure_common.shell.owner import foreign_shard
+from perdure_common.shell.ports import TopicPartition
+
+PLACES_MAX = 1_000
+"""Places that one event tells; a shard that has spoken to more has several events."""
+
+NAME = "perdure fence"
+"""Who owns the shards until a service claims them."""
+
+
+class StillRunning(RuntimeError):
+    """Somebody works on the tables that are to be fenced; the text says who."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A fenced shard: numbers from `first` to `last` are not used (again)."""
+
+    shard: str
+    epoch: int
+    first: int
+    last: int
+
+
+@dataclass
+class Report:
+    """What was done for one service, for people."""
+
+    service: str
+    shards: list[Fence] = field(default_factory=list[Fence])
+    marks: list[str] = field(default_factory=list[str])
+    did: list[str] = field(default_factory=list[str])
+
+
+def groups_of(service: Service) -> tuple[str, ...]:
+    """Return the groups whose members work on the service's tables."""
+    own = f"perdure.{service.name}"
+    return (own, *(f"{own}.{topic.split('.')[1]}" for topic in service.foreign), *service.groups)
+
+
+async def running(services: Sequence[Service], bus: KafkaBus) -> list[str]:
+    """Return who works on the services' tables, by the groups in Kafka.
+
+    Raises:
+        Unreachable: No broker answers.
+    """
+    found: list[str] = []
+    for group in dict.fromkeys(g for service in services for g in groups_of(service)):
+        found.extend(await bus.members(group))
+    return sorted(set(found))
+
+
+async def fence(
+    service: Service,
+    url: str,
+    bus: KafkaBus,
+    *,
+    tenant_id: str,
+    partitions: int,
+    now: datetime | None = None,
+) -> Report:
+    """Move every shard of a service past all numbers and epochs that may have been given out.
+
+    Safe to repeat, and safe for a service that was not restored: it skips numbers, no more.
+
+    Raises:
+        LookupError: A topic is missing.
+        Unreachable: No broker answers.
+        asyncpg.PostgresError, OSError: The database does not answer, or refuses.
+    """
+    report = Report(service.name)
+    shards = await _shards(service, bus, partitions)
+    moment = now or datetime.now(UTC)
+    connection = await asyncpg.connect(url)
+    try:
+        places = await connection.fetch(
+            f"SELECT DISTINCT topic, partition FROM {quoted(service.name)}.consumed"
+        )
+        bounds = await bus.bounds([(str(p["topic"]), int(p["partition"])) for p in places])
+        async with connection.transaction():
+            for shard in shards:
+                fenced = await _fence(connection, service.name, shard, tenant_id, moment)
+                report.shards.append(fenced)
+            report.marks = await _marks(connection, service.name, bounds)
+    finally:
+        await connection.close()
+    if service.after_restore is not None:
+        report.did.append(await service.after_restore(Restored(url, bus, partitions)))
+    return report
+
+
+async def _shards(service: Service, bus: KafkaBus, partitions: int) -> list[str]:
+    """Return every shard there can be: a backup may be older than a shard's first claim."""
+    shards = [str(n) for n in range(partitions)]
+    for topic in service.foreign:
+        shards += [foreign_shard(topic, n) for n in range(await bus.partitions(topic))]
+    return sorted(shards)
+
+
+async def _fence(
+    connection: Any, schema: str, shard: str, tenant_id: str, moment: datetime
+) -> Fence:
+    """Fence one shard, in the caller's transaction."""
+    schema = quoted(schema)
+    clock = int(moment.timestamp() * 1_000_000)
+    await connection.execute(
+        f"INSERT INTO {schema}.shard (id, epoch, owner) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING",
+        shard,
+        NAME,
+    )
+    stands = await connection.fetchrow(
+        f"SELECT epoch, next_seq FROM {schema}.shard WHERE id = $1 FOR UPDATE", shard
+    )
+    first = int(stands["next_seq"])
+    epoch, seq = max(int(stands["epoch"]) + 1, clock), max(first, clock)
+    sent = await connection.fetch(
+        f"SELECT topic, partition, seq FROM {schema}.sent WHERE shard = $1 "
+        "ORDER BY topic, partition",
+        shard,
+    )
+    prev = {(str(row["topic"]), int(row["partition"])): int(row["seq"]) for row in sent}
+    following = await _journal(connection, schema, shard, tenant_id, moment, first, seq, prev)
+    await connection.execute(
+        f"UPDATE {schema}.shard SET epoch = $2, owner = $3, next_seq = $4 WHERE id = $1",
+        shard,
+        epoch,
+        NAME,
+        following,
+    )
+    return Fence(shard, epoch, first, seq - 1)
+
+
+async def _journal(
+    connection: Any,
+    schema: str,
+    shard: str,
+    tenant_id: str,
+    moment: datetime,
+    first: int,
+    seq: int,
+    prev: Mapping[TopicPartition, int],
+) -> int:
+    """Write down what is skipped, in events that go to every place; return the next number.
+
+    They leave like all messages, when the shard is claimed. Whoever waits for a number that was
+    given out after the backup hears with them that it is not to come.
+    """
+    stream = f"restore/{shard}"
+    version = await connection.fetchval(
+        f"SELECT coalesce(max(version), 0) FROM {schema}.journal WHERE stream = $1", stream
+    )
+    newest = await connection.fetchval(
+        f"SELECT recorded_at FROM {schema}.journal WHERE shard = $1 ORDER BY seq DESC LIMIT 1",
+        shard,
+    )
+    at = max(moment, newest) if newest is not None else moment
+    places = list(prev)
+    for start in range(0, max(1, len(places)), PLACES_MAX):
+        told = tuple(places[start : start + PLACES_MAX])
+        last = seq - 1 if start == 0 else first - 1
+        event = ShardRestored(shard=shard, first=first, last=last, places=told)
+        meta = codec.Meta(cause=NAME, first=1, prev=tuple(prev[place] for place in told))
+        version += 1
+        await connection.execute(
+            f"INSERT INTO {schema}.journal (shard, seq, stream, version, tenant_id, type, data, "
+            "meta, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            shard,
+            seq,
+            stream,
+            version,
+            tenant_id,
+            NAMES[ShardRestored],
+            codec.encode_body(event).decode(),
+            codec.encode_meta(meta),
+            at,
+        )
+        for k, (topic, partition) in enumerate(told, 1):
+            await connection.execute(
+                f"UPDATE {schema}.sent SET seq = $4 "
+                "WHERE shard = $1 AND topic = $2 AND partition = $3",
+                shard,
+                topic,
+                partition,
+                codec.number(seq, k),
+            )
+        seq += 1
+    return seq
+
+
+async def _marks(
+    connection: Any, schema: str, bounds: Mapping[TopicPartition, tuple[int, int]]
+) -> list[str]:
+    """Return which marks lie outside their topics; one behind the end goes to the beginning.
+
+    A topic that ends before the mark was made anew: everything in it is to be read, and what
+    was had before is known by its number, its token or its delivery.
+    """
+    said: list[str] = []
+    rows = await connection.fetch(
+        f"SELECT DISTINCT topic, partition, next_offset FROM {quoted(schema)}.consumed"
+        " ORDER BY topic, partition"
+    )
+    for row in rows:
+        place, mark = (str(row["topic"]), int(row["partition"])), int(row["next_offset"])
+        begin, end = bounds[place]
+        if mark > end:
+            await connection.execute(
+                f"UPDATE {quoted(schema)}.consumed SET next_offset = $3 "
+                "WHERE topic = $1 AND partition = $2",
+                *place,
+                begin,
+            )
+            said.append(
+                f"{place[0]}/{place[1]} ends at {end}, before the mark {mark}: it was made anew, "
+                f"and is read from {begin}"
+            )
+        elif mark < begin:
+            said.append(
+                f"{place[0]}/{place[1]} begins at {begin}, after the mark {mark}: "
+                f"{begin - mark} records are gone; what other services said is asked for again, "
+                "what came from outside has to come again"
+            )
+    return said

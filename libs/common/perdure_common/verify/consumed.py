@@ -1,0 +1,149 @@
+"""Checks that what was read was applied, had before, or is a dead letter (I10).
+
+Each topic is walked up to the mark of its reader. What a record had to lead to follows from
+the record alone: a numbered one is behind what was heard of its source, an outsider's has a
+delivery, an answer and a first message of a stream stand in the journal, and what cannot be
+read is a dead letter.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from perdure_common.decider import Service
+from perdure_common.shell import codec
+from perdure_common.shell.intake import Intake, NewerType, Registry, Taken
+from perdure_common.shell.ports import JournalRow, Record, TopicPartition
+from perdure_common.verify.archive import Archive, Marks, Topics
+from perdure_common.verify.finding import Findings
+from perdure_common.verify.journal import Letters
+
+
+async def consumed(
+    service: Service,
+    archive: Archive,
+    topics: Topics,
+    marks: Sequence[Marks],
+    letters: Letters,
+    *,
+    tenant_id: str,
+    partitions: int,
+) -> Findings:
+    """Check every place that the service reads, up to its mark."""
+    found, registry = Findings(), Registry(service)
+    intake = Intake(registry, tenant_id=tenant_id, partitions=partitions)
+    for mark in marks:
+        look = _Look(service, archive, mark, letters.get(mark.shard, set()), found)
+        for place, offset in sorted(mark.consumed.items()):
+            begin, end = await topics.bounds(place)
+            if begin > offset:
+                text = f"read up to {offset}, but the topic begins at {begin}"
+                found.add("I10", look.at(place), text, "what was in between is lost; raise "
+                          "the topic's retention")  # fmt: skip
+            async for page in topics.records(place, begin, min(offset, end)):
+                await look.see(place, [_taken(intake, record) for record in page])
+    return found
+
+
+def _taken(intake: Intake, record: Record) -> Taken:
+    try:
+        return intake.take(record)
+    except NewerType as error:
+        return Taken(record, passed_over=str(error))
+
+
+class _Look:
+    """What one shard has read."""
+
+    def __init__(
+        self,
+        service: Service,
+        archive: Archive,
+        mark: Marks,
+        letters: set[tuple[str, int, int]],
+        found: Findings,
+    ) -> None:
+        self._service = service
+        self._archive = archive
+        self._mark = mark
+        self._letters = letters
+        self._found = found
+
+    def at(self, place: TopicPartition) -> str:
+        """Return where a finding is."""
+        return f"{self._service.name} shard {self._mark.shard}, {place[0]}/{place[1]}"
+
+    async def see(self, place: TopicPartition, page: Sequence[Taken]) -> None:
+        """Look at some records of a place."""
+        self._found.checked["records"] += len(page)
+        outsiders = [t.outsider for t in page if t.outsider is not None]
+        answers = await self._archive.store.deliveries(outsiders)
+        traced = [t for t in page if self._leaves_trace(t)]
+        journal = await self._journal({t.stream for t in traced})
+        for taken in page:
+            lost = self._lost(place, taken, answers)
+            if lost is None and self._leaves_trace(taken):
+                lost = await self._untraced(taken, journal[taken.stream])
+            if lost:
+                text = f"offset {taken.record.offset} was read, but {lost}"
+                self._found.add("I10", self.at(place), text)
+
+    def _lost(
+        self, place: TopicPartition, taken: Taken, answers: Mapping[tuple[str, str, str], str]
+    ) -> str | None:
+        """Return what is missing of a record, None if nothing is as far as marks tell."""
+        if taken.passed_over or taken.tail or taken.resend or taken.unpark:
+            return None
+        link = taken.link
+        if link is not None:
+            heard = self._mark.heard.get((*place, link.source))
+            if heard is not None and link.number <= max(heard.seq, heard.gap):
+                return None
+            known = heard.seq if heard is not None else 0
+            return f"{link.source} is heard up to {known} only, not to {link.number}"
+        if taken.bad is not None:
+            record = taken.record
+            if (record.topic, record.partition, record.offset) in self._letters:
+                return None
+            if record.topic.endswith(codec.DEAD_LETTERS):
+                return None
+            return f"it is no dead letter although {taken.bad.code}"
+        foreign = taken.record.topic in self._service.foreign
+        if taken.outsider is not None and taken.outsider not in answers and not foreign:
+            return f"there is no delivery of {taken.outsider[2]!r} from {taken.outsider[1]!r}"
+        return None
+
+    def _leaves_trace(self, taken: Taken) -> bool:
+        """Return whether a record must have left something in the journal of its stream."""
+        if taken.command is None or taken.bad is not None or taken.passed_over:
+            return False
+        if isinstance(taken.command, self._service.by_token):
+            return True
+        creates = taken.decider.creates if taken.decider is not None else ()
+        foreign = taken.record.topic in self._service.foreign
+        if taken.link is not None and self._in_gap(taken):
+            return False
+        return isinstance(taken.command, creates) and not foreign
+
+    def _in_gap(self, taken: Taken) -> bool:
+        link, record = taken.link, taken.record
+        assert link is not None
+        heard = self._mark.heard.get((record.topic, record.partition, link.source))
+        return heard is None or link.number > heard.seq
+
+    async def _untraced(self, taken: Taken, rows: Sequence[JournalRow]) -> str | None:
+        """Return what is missing of a record in its stream, None if it left its trace."""
+        by_token = isinstance(taken.command, self._service.by_token)
+        assert taken.envelope is not None
+        if not by_token and rows:
+            return None
+        for row in rows:
+            if row.type.startswith("shell.stream-unparked.") and '"drop"' in row.data:
+                return None  # a person had it dropped
+            if codec.decode_meta(row.meta).cause == taken.envelope.id:
+                return None
+        if await self._archive.store.parked(taken.stream, 1):
+            return None
+        return f"the journal of {taken.stream} knows nothing of {taken.envelope.id}"
+
+    async def _journal(self, streams: set[str]) -> Mapping[str, Sequence[JournalRow]]:
+        loaded = await self._archive.store.load(dict.fromkeys(sorted(streams), 0))
+        return {stream: rows for stream, (_, rows) in loaded.items()}

@@ -1,0 +1,192 @@
+"""Checks a journal: by stream (I4, I6, and what the service promises) and by shard (I4, I7).
+
+Every row is looked at twice and kept never; what is remembered is bounded by one stream's
+decisions, of which the last `CAUSES_MAX` are compared.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+from perdure_contracts.message import NAMES
+from perdure_contracts.shell import ShardRestored
+
+from perdure_common.decider import Judge, Recorded, Service
+from perdure_common.shell import codec, remake
+from perdure_common.shell.effects import SHELL_EVENTS
+from perdure_common.shell.intake import Registry
+from perdure_common.shell.ports import JournalRow
+from perdure_common.shell.shard import Held
+from perdure_common.verify.archive import PAGE, Archive, Marks
+from perdure_common.verify.finding import Findings
+
+CAUSES_MAX = 100_000
+"""Messages that are remembered of one stream; one that comes again comes soon."""
+
+
+async def streams(service: Service, archive: Archive) -> Findings:
+    """Check every stream: versions, order, folding, and what the service promises of it."""
+    found, registry = Findings(), Registry(service)
+    stream: _Stream | None = None
+    async for row in archive.streams():
+        if stream is None or row.stream != stream.name:
+            stream = _Stream(service, registry, found, row)
+            found.checked["streams"] += 1
+        stream.see(row)
+        found.checked["events"] += 1
+    return found
+
+
+class _Stream:
+    """One stream as it is walked along."""
+
+    def __init__(
+        self, service: Service, registry: Registry, found: Findings, row: JournalRow
+    ) -> None:
+        self.name = row.stream
+        self._service = service
+        self._registry = registry
+        self._found = found
+        self._shard = row.shard
+        self._version = 0
+        self._held = Held(None, None, 0, "")
+        self._broken = False
+        self._judge: Judge | None = service.judge() if service.judge is not None else None
+        self._decisions: OrderedDict[str, datetime] = OrderedDict()
+        self._numbers: dict[str, int] = {}
+        self._cause = ""
+
+    def see(self, row: JournalRow) -> None:
+        """Look at the next row."""
+        if row.version != self._version + 1:
+            self._says("I4", f"version {row.version} ({row.type}) follows {self._version}")
+        if row.shard != self._shard:
+            self._says("I4", f"version {row.version} is in shard {row.shard}, not {self._shard}")
+        self._version = row.version
+        self._see_cause(row)
+        if self._broken:
+            return
+        try:
+            event = codec.event_of(row)
+            remake.replay(self._registry, self._held, row)
+        except Exception as error:
+            self._broken = True
+            what = f"version {row.version} ({row.type}) cannot be folded"
+            self._says("I4", f"{what}: {type(error).__name__}: {error}")
+            return
+        if self._judge is not None and not isinstance(event, SHELL_EVENTS):
+            recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
+            for promise, place, text in self._judge.see(recorded):
+                self._says(promise, text, place)
+
+    def _see_cause(self, row: JournalRow) -> None:
+        """Check that a message decided once (I6), and that sources kept their order (I5)."""
+        try:
+            cause = codec.decode_meta(row.meta).cause
+        except msgspec.DecodeError as error:
+            self._says("I4", f"version {row.version} has a meta that cannot be read: {error}")
+            return
+        before, self._cause = self._cause, cause
+        if not cause or cause.startswith("wake/"):
+            return
+        self._see_order(row, cause)
+        if row.type.startswith("shell."):
+            return  # that it came again was said, nothing was done
+        at = self._decisions.get(cause)
+        if at is not None and (at != row.recorded_at or before != cause):
+            self._says("I6", f"message {cause} took effect at {at} and at {row.recorded_at}")
+        self._decisions[cause] = row.recorded_at
+        if len(self._decisions) > CAUSES_MAX:
+            self._decisions.popitem(last=False)
+
+    def _see_order(self, row: JournalRow, cause: str) -> None:
+        source = "/" + cause.rpartition("/")[0]
+        number = codec.parse_number(cause)
+        if number is None or codec.parse_source(source) is None:
+            return
+        last = self._numbers.get(source, 0)
+        if number < last:
+            self._says("I5", f"version {row.version} is by {cause}, after a later message")
+        self._numbers[source] = max(number, last)
+
+    def _says(self, promise: str, text: str, place: str = "") -> None:
+        where = f"{self._service.name} stream {self.name}"
+        self._found.add(promise, f"{where}, {place}" if place else where, text)
+
+
+Letters = dict[str, set[tuple[str, int, int]]]
+"""The records that each shard has as dead letters, by topic, partition and offset."""
+
+Unused = dict[str, list[range]]
+"""The numbers that each shard gave out before a restore, and does not know any more."""
+
+
+async def shards(
+    service: Service, archive: Archive, marks: Iterable[Marks]
+) -> tuple[Findings, Letters, Unused]:
+    """Check every shard: numbers without gaps, time and epochs that never go back."""
+    found, letters, unused = Findings(), Letters(), Unused()
+    for mark in marks:
+        shard = _Shard(f"{service.name} shard {mark.shard}", found)
+        letters[mark.shard], unused[mark.shard] = shard.letters, shard.unused
+        after = 0
+        while rows := await archive.store.journal(mark.shard, after, PAGE):
+            for row in rows:
+                shard.see(row)
+            after = rows[-1].seq
+        shard.ends(mark)
+        found.checked["shards"] += 1
+    return found, letters, unused
+
+
+class _Shard:
+    """One shard as it is walked along."""
+
+    def __init__(self, where: str, found: Findings) -> None:
+        self.letters: set[tuple[str, int, int]] = set()
+        self.unused: list[range] = []
+        self._where = where
+        self._found = found
+        self._seq = 0
+        self._epoch = 0
+        self._at: datetime | None = None
+
+    def see(self, row: JournalRow) -> None:
+        """Look at the next row."""
+        add = self._found.add
+        if row.type == NAMES[ShardRestored]:
+            event: ShardRestored = codec.event_of(row)
+            self.unused.append(range(event.first, event.last + 1))
+            if event.first == self._seq + 1:
+                self._seq = event.last
+        if row.seq != self._seq + 1:
+            add("I4", self._where, f"number {row.seq} ({row.type}) follows {self._seq}")
+        if self._at is not None and row.recorded_at < self._at:
+            add("I4", self._where, f"number {row.seq} was recorded before number {self._seq}")
+        self._seq, self._at = row.seq, row.recorded_at
+        epoch = _epoch(row)
+        if epoch and epoch < self._epoch:
+            text = f"number {row.seq} was written with epoch {epoch}, after epoch {self._epoch}"
+            add("I7", self._where, text)
+        self._epoch = max(epoch, self._epoch)
+        if row.type.startswith("shell.dead-lettered."):
+            letter = codec.event_of(row)
+            self.letters.add((letter.topic, letter.partition, letter.offset))
+
+    def ends(self, mark: Marks) -> None:
+        """Compare the end of the journal with the shard's row, which was read before."""
+        if self._seq < mark.next_seq - 1:
+            text = f"number {mark.next_seq - 1} was given out, the journal ends at {self._seq}"
+            self._found.add("I4", self._where, text)
+        if mark.published_seq > self._seq:
+            text = f"{mark.published_seq} is marked as published, the journal ends at {self._seq}"
+            self._found.add("I5", self._where, text)
+
+
+def _epoch(row: JournalRow) -> int:
+    """Return the epoch with which a row was written, 0 where it does not say."""
+    try:
+        return codec.decode_meta(row.meta).epoch
+    except msgspec.DecodeError:
+        return 0

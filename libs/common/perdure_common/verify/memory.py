@@ -1,0 +1,41 @@
+"""The archive of a service whose store is in memory, and its tables made anew (I3)."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+from perdure_common.adapters.memory_store import MemoryStore
+from perdure_common.shell.ports import JournalRow, Store
+from perdure_common.verify.archive import Marks
+
+
+class MemoryArchive:
+    """What a `MemoryStore` has; implements `Archive`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    @property
+    def store(self) -> Store:
+        """See `Archive.store`."""
+        return self._store
+
+    async def marks(self) -> Sequence[Marks]:
+        """See `Archive.marks`."""
+        return [
+            Marks(
+                shard=claim.shard,
+                epoch=claim.epoch,
+                next_seq=claim.next_seq,
+                published_seq=claim.published_seq,
+                projected_seq=claim.projected_seq,
+                consumed=claim.consumed,
+                heard=claim.heard,
+                sent=claim.sent,
+            )
+            for claim in self._store.shards()
+        ]
+
+    async def streams(self) -> AsyncGenerator[JournalRow]:
+        """See `Archive.streams`."""
+        for _, rows in sorted(self._store.streams.items()):
+            for row in sorted(rows, key=lambda row: row.version):
+                yield row

@@ -1,0 +1,22 @@
+-- What `perdure verify` reads of a service's schema, which is the search path.
+
+-- name: shards --
+-- How far every shard has come.
+SELECT id, epoch, next_seq, published_seq, projected_seq FROM shard ORDER BY id;
+
+-- name: consumed --
+-- How far every topic was read.
+SELECT shard, topic, partition, next_offset FROM consumed;
+
+-- name: heard --
+-- How far every source was heard.
+SELECT shard, topic, partition, source, seq, gap FROM heard;
+
+-- name: sent --
+-- The last number for every destination.
+SELECT shard, topic, partition, seq FROM sent;
+
+-- name: streams --
+-- The whole journal, stream by stream; read with a cursor, along the index.
+SELECT shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
+  FROM journal ORDER BY stream, version;

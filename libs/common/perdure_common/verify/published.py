@@ -1,0 +1,201 @@
+"""Checks that topics have what the journal says, in its order, and nothing else (I5).
+
+A topic is walked as its readers do: a message counts if the one before it came. So what was
+sent twice, or again after Kafka had lost it, is no fault; what is missing, or was never
+committed, is. Where retention has deleted the beginning, the walk begins with what is left.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from perdure_common.decider import Service
+from perdure_common.shell import codec, remake
+from perdure_common.shell.intake import Link, Registry, hearing
+from perdure_common.shell.ports import Heard, JournalRow, Outbound, Record, TopicPartition
+from perdure_common.verify.archive import Archive, Marks, Topics
+from perdure_common.verify.finding import Findings
+
+SPAN_MAX = 20_000
+"""Rows between two numbers of one page that are still read at once."""
+
+
+@dataclass
+class _Said:
+    """A numbered message of a shard, as it stands in a topic."""
+
+    shard: str
+    number: int
+    prev: int
+    record: Record
+
+    @property
+    def seq(self) -> int:
+        return self.number >> codec.FAN_OUT_BITS
+
+    @property
+    def k(self) -> int:
+        return self.number & (codec.FAN_OUT_MAX - 1)
+
+
+@dataclass
+class _Walk:
+    """How far each shard was heard on a place while it is walked along."""
+
+    heard: dict[str, Heard] = field(default_factory=dict[str, Heard])
+    strange: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+
+
+async def published(
+    service: Service,
+    archive: Archive,
+    topics: Topics,
+    marks: Sequence[Marks],
+    partitions: int,
+    *,
+    complete: bool = True,
+    unused: Mapping[str, Sequence[range]] = MappingProxyType({}),
+) -> Findings:
+    """Check every place that the service has sent to. `marks` were read before.
+
+    Messages under `unused` numbers of a shard left before a restore. Without `complete`
+    nothing is missed: what Kafka has lost may not be sent again yet.
+    """
+    found = Findings()
+    places = sorted({place for mark in marks for place in mark.sent})
+    for place in places:
+        begin, end = await topics.bounds(place)
+        walk = _Walk()
+        async for page in topics.records(place, begin, end):
+            said = [s for record in page if (s := _said(service, record)) is not None]
+            found.checked["messages"] += len(said)
+            said = [s for s in said if not any(s.seq in each for each in unused.get(s.shard, ()))]
+            _hear(walk, said, began=begin > 0)
+            await _compare(service, archive, place, said, walk, found)
+        if place[0] in service.handed or not complete:
+            continue  # some never come, for they are dealt with in the process
+        for mark in marks:
+            await _complete(service, archive, place, mark, walk, found, partitions, begin > 0)
+    return found
+
+
+def _said(service: Service, record: Record) -> _Said | None:
+    prev = codec.header(record.headers, "x-prev")
+    source = codec.header(record.headers, "ce_source")
+    id = codec.header(record.headers, "ce_id")
+    if prev is None or source is None or id is None or not prev.isdigit():
+        return None
+    who = codec.parse_source(source.decode(errors="replace"))
+    number = codec.parse_number(id.decode(errors="replace"))
+    if who is None or who[0] != service.name or number is None:
+        return None
+    return _Said(who[1], number, int(prev), record)
+
+
+def _hear(walk: _Walk, page: Sequence[_Said], *, began: bool) -> None:
+    for said in page:
+        known = walk.heard.get(said.shard)
+        if known is None and began:
+            known = Heard(said.prev)
+        _, walk.heard[said.shard] = hearing(known, Link(said.shard, said.number, said.prev))
+
+
+async def _compare(
+    service: Service,
+    archive: Archive,
+    place: TopicPartition,
+    page: Sequence[_Said],
+    walk: _Walk,
+    found: Findings,
+) -> None:
+    """Check that each message is one that the journal has, as the journal has it."""
+    rows = await _rows(archive, page)
+    for said in page:
+        row = rows.get((said.shard, said.seq))
+        wrong = _wrong(said, row)
+        if wrong and (said.shard, said.number) not in walk.strange:
+            walk.strange.add((said.shard, said.number))
+            where = f"{place[0]}/{place[1]} from {codec.source_of(service.name, said.shard)}"
+            named = f"message {said.seq}.{said.k} at offset {said.record.offset}"
+            found.add("I5", where, f"{named} {wrong}")
+
+
+async def _rows(archive: Archive, page: Sequence[_Said]) -> dict[tuple[str, int], JournalRow]:
+    """Return the rows that a page's messages name; messages of a page stand close together."""
+    wanted: dict[str, list[int]] = {}
+    for said in page:
+        wanted.setdefault(said.shard, []).append(said.seq)
+    rows: dict[tuple[str, int], JournalRow] = {}
+    for shard, numbers in wanted.items():
+        numbers = sorted(set(numbers))
+        first = 0
+        for i in range(1, len(numbers) + 1):
+            if i < len(numbers) and numbers[i] - numbers[first] < SPAN_MAX // 10:
+                continue
+            span = numbers[first:i]
+            count = span[-1] - span[0] + 1
+            known = set(span)
+            for row in await archive.store.journal(shard, span[0] - 1, count):
+                if row.seq in known:
+                    rows[shard, row.seq] = row
+            first = i
+    return rows
+
+
+def _wrong(said: _Said, row: JournalRow | None) -> str:
+    """Return what is wrong with a message, nothing if it is what the journal says."""
+    if row is None:
+        return "was never committed"
+    meta = codec.decode_meta(row.meta)
+    at = said.k - meta.first
+    if not 0 <= at < len(meta.prev):
+        return f"is not among what number {row.seq} ({row.type}) sends"
+    headers = said.record.headers
+    if said.prev != meta.prev[at]:
+        return f"follows {said.prev}, but {meta.prev[at]} in the journal"
+    if codec.header(headers, "ce_time") != codec.instant(row.recorded_at).encode():
+        return "was made of another batch than the one in the journal"
+    if codec.header(headers, "ce_tenantid") != row.tenant_id.encode():
+        return "is of another tenant than in the journal"
+    if said.k == 0 and said.record.value != row.data.encode():
+        return "is not the event in the journal"
+    return ""
+
+
+async def _complete(
+    service: Service,
+    archive: Archive,
+    place: TopicPartition,
+    mark: Marks,
+    walk: _Walk,
+    found: Findings,
+    partitions: int,
+    began: bool,
+) -> None:
+    """Check that what a shard has published to a place came there, up to its mark."""
+    last = mark.sent.get(place)
+    known = walk.heard.get(mark.shard)
+    if last is None or (known is None and began):
+        return  # nothing was sent, or retention has deleted all of it
+    heard = known.seq if known is not None else 0
+    if heard >= last:
+        return
+
+    def missing(record: Outbound) -> bool:
+        number = codec.parse_number((codec.header(record.headers, "ce_id") or b"").decode())
+        if number is None or codec.header(record.headers, "x-prev") is None:
+            return False
+        return (
+            (record.topic, record.partition) == place
+            and heard < number
+            and number >> codec.FAN_OUT_BITS <= mark.published_seq
+        )
+
+    after = max(0, (heard >> codec.FAN_OUT_BITS) - 1)
+    first = await remake.said(
+        Registry(service), archive.store, mark.shard, after, partitions, missing, 1
+    )
+    if first:
+        name = (codec.header(first[0].headers, "ce_id") or b"").decode()
+        where = f"{place[0]}/{place[1]} from {codec.source_of(service.name, mark.shard)}"
+        found.add("I5", where, f"committed and published, but not there: {name}")

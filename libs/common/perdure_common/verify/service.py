@@ -1,0 +1,52 @@
+"""Checks all promises of one service, on whatever its archive and the topics are kept in."""
+
+from collections.abc import Callable
+
+from perdure_common.decider import Service
+from perdure_common.shell.ports import Bus
+from perdure_common.verify import journal
+from perdure_common.verify.archive import Archive, Topics
+from perdure_common.verify.consumed import consumed
+from perdure_common.verify.finding import Findings
+from perdure_common.verify.published import published
+
+
+async def verified(
+    service: Service,
+    archive: Archive,
+    bus: Bus,
+    *,
+    tenant_id: str,
+    partitions: int,
+    complete: bool = True,
+    said: Callable[[str], None] = lambda text: None,
+) -> Findings:
+    """Check I1, I4, I5, I6, I7, I10 and I13 as far as they are about one service.
+
+    The service may work meanwhile: the marks are read first, so that whatever they say must
+    be in the topics and journals that are read after them. `complete` as in `published`;
+    `said` hears what is being looked at.
+
+    Raises:
+        Unreachable: The store or the bus does not answer.
+    """
+    found, topics = Findings(), Topics(bus)
+    said(f"the streams of {service.name} (I1, I4, I6, I13)")
+    found.extend(await journal.streams(service, archive))
+    said(f"the shards of {service.name} (I4, I7)")
+    marks = await archive.marks()
+    shards, letters, unused = await journal.shards(service, archive, marks)
+    found.extend(shards)
+    said(f"the messages of {service.name} (I5)")
+    found.extend(
+        await published(
+            service, archive, topics, marks, partitions, complete=complete, unused=unused
+        )
+    )
+    said(f"what {service.name} has read (I10)")
+    found.extend(
+        await consumed(
+            service, archive, topics, marks, letters, tenant_id=tenant_id, partitions=partitions
+        )
+    )
+    return found

@@ -1,0 +1,98 @@
+"""EXTERNAL_ACTION SQL: runs one statement on PostgreSQL for each item.
+
+The answer is `{rows, count}`: the rows with their columns, or for a statement that gives none
+how many it changed. `values` are bound to `$1`, `$2`, … by the server and never become part
+of the statement, which can hold no expression. They are turned into the types that the
+statement wants: texts into dates and numbers with a point, objects into json. Numerics are
+given as texts (exact), dates as ISO 8601, bytes as base64.
+
+`database` is a name that the operator has given an address (`PERDURE_SQL_DATABASES`). Each
+statement is a transaction of its own with a time-out. `mode: read` is read only, so it may be
+repeated. What `mode: write` does is never repeated by itself when it may have happened,
+unless `idempotency_parameter` is set: then the idempotency key, the same in every attempt, is
+bound as one more value at the end, for an `ON CONFLICT DO NOTHING` on a unique column.
+"""
+
+from perdure_contracts.engine import EffectClass
+
+from .base import NodeSpecification, Parameter, Parameters
+
+TIMEOUT_S = 30.0
+TIMEOUT_S_MAX = 600.0
+"""The limit of one statement where the author sets none, and the longest there is."""
+
+ROWS_MAX = 1_000
+ROWS_MOST = 10_000
+"""The most rows of an answer where the author sets none, and that may be set."""
+
+
+def effect(parameters: Parameters) -> EffectClass:
+    """Return what a repetition costs: reading nothing, writing with a key nothing either."""
+    if parameters.get("mode", "read") == "read":
+        return "pure"
+    return "keyed" if parameters.get("idempotency_parameter") is True else "unsafe"
+
+
+def attempt_timeout_s(parameters: Parameters) -> float:
+    """Return the limit of one statement in seconds."""
+    value = parameters.get("timeout_s", TIMEOUT_S)
+    return float(value) if isinstance(value, int | float) else TIMEOUT_S
+
+
+SPECIFICATION = NodeSpecification(
+    node_type="EXTERNAL_ACTION",
+    subtype="SQL",
+    summary="Runs one statement on PostgreSQL for each item; the answer is `{rows, count}`.",
+    place="runner",
+    parameters=(
+        Parameter("database", "text", "Its name in the operator's setting.", optional=False),
+        Parameter("query", "text", "One statement, with $1, $2, … for values.", optional=False),
+        Parameter("values", "list", "What $1, $2, … stand for.", expressions=True, most=100),
+        Parameter(
+            "mode",
+            "text",
+            "Whether it only reads.",
+            default="read",
+            choices=("read", "write"),
+        ),
+        Parameter(
+            "idempotency_parameter",
+            "boolean",
+            "Whether the idempotency key is bound as one more value.",
+            default=False,
+        ),
+        Parameter(
+            "rows_max",
+            "integer",
+            "The most rows; more are an error.",
+            default=ROWS_MAX,
+            least=1,
+            most=ROWS_MOST,
+        ),
+        Parameter(
+            "timeout_s",
+            "number",
+            "The limit of the statement, in seconds.",
+            default=TIMEOUT_S,
+            least=0.1,
+            most=TIMEOUT_S_MAX,
+        ),
+    ),
+    effect=effect,
+    attempt_timeout_s=attempt_timeout_s,
+    length=lambda parameters, timeout_s: (
+        "short" if (timeout_s or attempt_timeout_s(parameters)) <= 30.0 else "long"
+    ),
+    example={
+        "database": "shop",
+        "query": "INSERT INTO notes (key, order_id, text) VALUES ($3, $1, $2) "
+        "ON CONFLICT (key) DO NOTHING",
+        "values": ["{{ $json.order_id }}", "{{ $json.text }}"],
+        "mode": "write",
+        "idempotency_parameter": True,
+    },
+    errors=(
+        *("sql_failed", "database_not_known", "connect_failed", "connection_reset"),
+        *("attempt_timeout", "too_many_items", "response_too_large", "invalid_parameters"),
+    ),
+)

@@ -1,0 +1,52 @@
+"""FLOW DEDUPE: of items that are alike the first stays.
+
+Alike are items whose keys have the same JSON values: 1 and 1.0 are the same, 1 and "1" are
+not; missing and null are. Without `keys` the whole data is compared.
+"""
+
+from typing import Any
+
+from .base import Inputs, Item, NodeSpecification, Outcome, Parameter, Parameters, ScopeOf, paired
+from .errors import bounded
+from .fields import field, key_of
+
+
+@bounded
+def run(keys: Any, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
+    """Pass on the first of each kind (rule 31)."""
+    del scope_of
+    seen: set[bytes] = set()
+    out: list[Item] = []
+    for index, item in enumerate(inputs.items):
+        json = item["json"]
+        key = key_of([json] if keys is None else [field(json, name) for name in keys])
+        if key not in seen:
+            seen.add(key)
+            out.append(paired(json, index, len(out)))
+    return Outcome(ports={"main": out})
+
+
+def _prepare(parameters: Parameters, compiled: object) -> object:
+    del compiled
+    return parameters.get("keys")
+
+
+SPECIFICATION = NodeSpecification(
+    node_type="FLOW",
+    subtype="DEDUPE",
+    summary="Drops items that are like an earlier one.",
+    place="inline",
+    parameters=(
+        Parameter(
+            "keys",
+            "list",
+            "What is compared; none: the whole data.",
+            of="text",
+            least=1,
+        ),
+    ),
+    run=run,
+    prepare=_prepare,
+    example={"keys": ["email"]},
+    errors=("data_too_deep",),
+)

@@ -1,0 +1,68 @@
+"""FLOW FILTER: items for which the condition holds leave on `main`, the others on `discarded`.
+
+A condition that gives no boolean fails its item; null is no boolean.
+"""
+
+from collections.abc import Mapping
+
+from perdure_contracts.engine import ErrorFacts
+
+from perdure_engine.expressions import Compiled
+
+from .base import (
+    Inputs,
+    Item,
+    NodeSpecification,
+    Outcome,
+    Parameter,
+    Parameters,
+    ScopeOf,
+    paired,
+)
+from .conditions import holds
+
+
+def run(condition: Compiled, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
+    """Keep the items for which the condition holds."""
+    ports: dict[str, list[Item]] = {"main": [], "discarded": []}
+    failed: list[tuple[int, ErrorFacts]] = []
+    for index, item in enumerate(inputs.items):
+        answer = holds(condition, scope_of(index))
+        if isinstance(answer, ErrorFacts):
+            failed.append((index, answer))
+            continue
+        port = ports["main" if answer else "discarded"]
+        port.append(paired(item["json"], index, len(port)))
+    return Outcome(ports=ports, failed=tuple(failed))
+
+
+def _prepare(parameters: Parameters, compiled: Mapping[str, Compiled]) -> object:
+    del parameters
+    return compiled["condition"]
+
+
+def _outputs(parameters: Parameters) -> tuple[str, ...]:
+    del parameters
+    return ("main", "discarded")
+
+
+SPECIFICATION = NodeSpecification(
+    node_type="FLOW",
+    subtype="FILTER",
+    summary="Keeps the items for which a condition holds.",
+    place="inline",
+    parameters=(
+        Parameter(
+            "condition",
+            "condition",
+            "Asked of each item.",
+            optional=False,
+            expressions=True,
+        ),
+    ),
+    outputs=_outputs,
+    run=run,
+    prepare=_prepare,
+    example={"condition": "{{ $json.total >= 100 }}"},
+    errors=("condition_not_boolean",),
+)

@@ -1,0 +1,56 @@
+"""What the nodes of single services have in common: a token, a time-out, an effect class."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from perdure_contracts.engine import EffectClass
+
+from .base import SHORT_S_MAX, Parameter, Parameters
+
+TIMEOUT_S = 30.0
+"""The limit of one request where the author sets none."""
+
+TOKEN = Parameter(
+    "token",
+    "text",
+    "The token to call with; it stands in the journal for now, so let it do little.",
+    optional=False,
+    expressions=True,
+)
+TIMEOUT = Parameter(
+    "timeout_s",
+    "number",
+    "The limit of one request, in seconds.",
+    default=TIMEOUT_S,
+    least=1,
+    most=300,
+)
+
+
+def attempt_timeout_s(parameters: Parameters) -> float:
+    """Return the limit of one request in seconds."""
+    value = parameters.get("timeout_s", TIMEOUT_S)
+    return float(value) if isinstance(value, int | float) else TIMEOUT_S
+
+
+def length(parameters: Parameters, timeout_s: float | None) -> Literal["short", "long"]:
+    """Return `short` where the node's own limit, else the request's, is at most 30 s."""
+    limit = attempt_timeout_s(parameters) if timeout_s is None else timeout_s
+    return "short" if limit <= SHORT_S_MAX else "long"
+
+
+def effect_of(effects: Mapping[str, EffectClass]) -> Callable[[Parameters], EffectClass]:
+    """Return the function that says what a repetition of the node's operation costs."""
+
+    def effect(parameters: Parameters) -> EffectClass:
+        return effects.get(str(parameters.get("operation")), "unsafe")
+
+    return effect
+
+
+ERRORS = (
+    *("http_status", "api_error", "read_timeout", "connect_failed", "connection_reset"),
+    *("tls_failed", "name_not_found", "dns_failed", "address_refused", "response_too_large"),
+    *("output_invalid", "invalid_parameters", "network"),
+)
+"""The types of errors of a node that calls an HTTP API."""

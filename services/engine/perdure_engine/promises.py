@@ -1,0 +1,123 @@
+"""What must hold of every execution's stream, whatever was asked of it; for `perdure verify`.
+
+I1: an attempt begins once and is answered once, a node run ends once, all attempts of a node
+have one idempotency key. I4: nothing follows the end but a revival.
+"""
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from perdure_common.decider import Recorded
+from perdure_contracts.engine import (
+    ExecutionCanceled,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionRevived,
+    ExecutionStarted,
+    NodeCanceled,
+    NodeCompleted,
+    NodeErrored,
+    NodeSkipped,
+)
+from perdure_contracts.executions import AttemptFailed, NodeScheduled
+from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
+
+from .executions.state import place_of
+
+Broken: TypeAlias = tuple[str, str, str]
+
+_ENDS = (ExecutionCompleted, ExecutionFailed, ExecutionCanceled)
+_RUN_ENDS = (NodeCompleted, NodeErrored, NodeSkipped, NodeCanceled)
+
+
+class Judge:
+    """Sees one stream; implements `perdure_common.decider.Judge`."""
+
+    def __init__(self) -> None:
+        self._ended = ""
+        self._begun = False
+        self._runs: dict[str, int] = {}
+        self._open: dict[str, bool] = {}
+        self._keys: dict[str, str] = {}
+        self._attempts: dict[tuple[str, int], int] = {}
+        self._under_way: dict[tuple[str, int], str] = {}
+        self._completed: set[tuple[str, int, int]] = set()
+
+    def see(self, recorded: Recorded[Any]) -> Iterable[Broken]:
+        """Return what the next event breaks."""
+        event = recorded.event
+        if isinstance(event, WorkflowSaved | DeploymentNoted):
+            return
+        yield from self._order(event)
+        if isinstance(event, NodeScheduled):
+            yield from self._scheduled(event)
+        elif isinstance(event, AttemptFailed):
+            yield from self._answered(event)
+        elif isinstance(event, _RUN_ENDS):
+            yield from self._run_ended(event)
+
+    def _order(self, event: object) -> Iterable[Broken]:
+        name = type(event).__name__
+        if isinstance(event, ExecutionStarted):
+            if self._begun:
+                yield "I4", "its beginning", "it began more than once"
+            self._begun = True
+        elif not self._begun:
+            yield "I4", "its beginning", f"{name} came before it began"
+            self._begun = True
+        if isinstance(event, ExecutionRevived):
+            if not self._ended:
+                yield "I4", "a revival", "it was revived before it had ended"
+            self._ended = ""
+        elif self._ended:
+            yield "I4", "its end", f"{name} came after {self._ended}"
+        if isinstance(event, _ENDS):
+            self._ended = name
+
+    def _scheduled(self, event: NodeScheduled) -> Iterable[Broken]:
+        place = place_of(event.node_id, event.scope)
+        where, run = _where(event), (place, event.run)
+        known = self._runs.get(place, 0)
+        if event.run < known or (event.run == known and not self._open.get(place)):
+            yield "I1", where, f"attempt {event.attempt} began after the run had ended"
+        self._runs[place], self._open[place] = event.run, True
+        last = self._attempts.get(run, 0)
+        if event.attempt != last + 1:
+            yield "I1", where, f"attempt {event.attempt} began after attempt {last}"
+        if self._under_way.get(run):
+            yield "I1", where, f"attempt {event.attempt} began before the one before was answered"
+        self._attempts[run], self._under_way[run] = event.attempt, event.token
+        if event.idempotency_key:
+            key = self._keys.setdefault(place, event.idempotency_key)
+            if key != event.idempotency_key:
+                yield "I1", where, f"its effects have the keys {key} and {event.idempotency_key}"
+
+    def _answered(self, event: AttemptFailed) -> Iterable[Broken]:
+        run = (place_of(event.node_id, event.scope), event.run)
+        if self._under_way.get(run) != event.token:
+            yield "I1", _where(event), f"attempt {event.attempt} failed, but was not under way"
+        self._under_way[run] = ""
+
+    def _run_ended(
+        self, event: NodeCompleted | NodeErrored | NodeSkipped | NodeCanceled
+    ) -> Iterable[Broken]:
+        place = place_of(event.node_id, event.scope)
+        where, run = _where(event), (place, event.run)
+        if self._runs.get(place) == event.run and self._open.get(place) is False:
+            yield "I1", where, f"it ended more than once, at last by {type(event).__name__}"
+        if event.run < self._runs.get(place, 0):
+            yield "I1", where, f"it ended after run {self._runs[place]} had begun"
+        self._runs[place], self._open[place] = event.run, False
+        if isinstance(event, NodeCompleted):
+            if (place, event.run, event.attempt) in self._completed:
+                yield "I1", where, f"attempt {event.attempt} completed more than once"
+            self._completed.add((place, event.run, event.attempt))
+            if not event.inline and not self._attempts.get(run):
+                yield "I1", where, "it completed without an attempt"
+        self._under_way[run] = ""
+
+
+def _where(
+    event: NodeScheduled | AttemptFailed | NodeCompleted | NodeErrored | NodeSkipped | NodeCanceled,
+) -> str:
+    return f"node {place_of(event.node_id, event.scope)}, run {event.run}"

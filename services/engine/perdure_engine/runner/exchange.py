@@ -1,0 +1,284 @@
+"""One HTTP exchange: the address is judged, the answer bounded, every failure typed.
+
+What HTTP_REQUEST and the nodes of single services have in common. A status of 400 or more is
+a failure, as are a refused address, a time-out and an answer above `BODY_BYTES_MAX`.
+"""
+
+import asyncio
+import json
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+import httpx
+from perdure_common.outbound import AddressError, AllowList, resolve
+from perdure_common.scrub import scrub_text
+from perdure_contracts.engine import ErrorFacts
+
+from perdure_engine.runner.failures import Failed, facts_of
+
+BODY_BYTES_MAX = 256 * 1024
+"""The largest answer that an event may carry; larger ones need the payload store."""
+
+RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may succeed later (RFC 9110, 6585, 8470)."""
+
+RATE_CODES = frozenset(
+    {"rate_limited", "ratelimited", "rateLimitExceeded", "userRateLimitExceeded"}
+)
+"""What services call a request that came too soon, whatever its status."""
+
+EXCERPT = 300
+CODES_MAX = 6
+
+
+class AnswerTooLarge(Exception):
+    """The answer has more bytes than may be kept."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request. `body` has one of httpx's `json`, `data` and `content`, or nothing.
+
+    `query` are pairs added to the URL's own.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: tuple[tuple[str, str], ...] = ()
+    body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. The names of headers are in small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+    encoding: str
+    dependency: str
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are none are marked."""
+        return self.raw.decode(self.encoding, errors="replace")
+
+    def json(self) -> Any | Failed:
+        """Return the body read as JSON, or the failure that it is none."""
+        text = self.text
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            message = f"the answer is no JSON: {error}; it begins {text[:80]!r}"
+            return Failed(
+                facts_of(
+                    error, "output_invalid", message, retryable=False,
+                    dependency=self.dependency, effect_state="done",
+                )
+            )  # fmt: skip
+
+
+async def exchange(client: httpx.AsyncClient, allowed: AllowList, call: Call) -> Answer | Failed:
+    """Send a request and return the answer, or why there is none that can be used."""
+    dependency = ""
+    try:
+        url = httpx.URL(call.url)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise AddressError("invalid_url", f"{str(url)!r} is no http or https address")
+        dependency = f"http:{url.host}"
+        async with asyncio.timeout(call.timeout_s):
+            port = url.port or (443 if url.scheme == "https" else 80)
+            pinned = url.copy_with(host=await resolve(url.host, port, allowed))
+            built = _build(client, call, url, pinned)
+            return await _exchange(client, built, dependency)
+    except AddressError as error:
+        retryable = error.code == "dns_failed"
+        return Failed(
+            facts_of(error, error.code, str(error), retryable=retryable, dependency=dependency)
+        )
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        return Failed(facts_of(error, "invalid_parameters", str(error), retryable=False))
+    except TimeoutError as error:
+        text = f"no complete answer within {call.timeout_s:g} s"
+        return Failed(
+            facts_of(
+                error, "read_timeout", text, retryable=True,
+                dependency=dependency, effect_state="unknown",
+            )
+        )  # fmt: skip
+    except (httpx.HTTPError, AnswerTooLarge) as error:
+        return Failed(_transport_failure(error, dependency))
+
+
+def _build(
+    client: httpx.AsyncClient, call: Call, url: httpx.URL, pinned: httpx.URL
+) -> httpx.Request:
+    headers = dict(call.headers)
+    headers["Host"] = url.netloc.decode("ascii").rpartition("@")[2]
+    headers.setdefault("Accept-Encoding", "gzip, identity")
+    return client.build_request(
+        call.method,
+        pinned.copy_merge_params(list(call.query)) if call.query else pinned,
+        headers=headers,
+        timeout=None,
+        extensions={"sni_hostname": url.host},
+        **call.body,
+    )
+
+
+async def _exchange(
+    client: httpx.AsyncClient, built: httpx.Request, dependency: str
+) -> Answer | Failed:
+    response = await client.send(built, stream=True)
+    try:
+        raw = await _read(response)
+    finally:
+        await response.aclose()
+    if response.status_code >= 400:
+        text = raw.decode(response.encoding or "utf-8", errors="replace")
+        return Failed(_status_failure(response, text, dependency))
+    return Answer(
+        status=response.status_code,
+        headers={name.lower(): value for name, value in response.headers.items()},
+        raw=raw,
+        encoding=response.encoding or "utf-8",
+        dependency=dependency,
+    )
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Return the body, unpacked, reading no more than is kept.
+
+    Unpacking is done here and bounded: a small packed answer may hold gigabytes.
+    """
+    declared = response.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > BODY_BYTES_MAX:
+        raise AnswerTooLarge(f"the answer has {int(declared):,} bytes")
+    packed = response.headers.get("content-encoding", "identity").lower()
+    if packed not in ("identity", "gzip", "deflate", ""):
+        raise httpx.DecodingError(f"the answer is packed with {packed}, which was not asked for")
+    unpack = zlib.decompressobj(wbits=47) if packed in ("gzip", "deflate") else None
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in _raw(response):
+        plain = chunk
+        if unpack is not None:
+            try:
+                plain = unpack.decompress(chunk, BODY_BYTES_MAX + 1 - size)
+            except zlib.error as error:
+                raise httpx.DecodingError(f"the answer cannot be unpacked: {error}") from error
+        parts.append(plain)
+        size += len(plain)
+        if size > BODY_BYTES_MAX:
+            raise AnswerTooLarge("the answer has more")
+    return b"".join(parts)
+
+
+async def _raw(response: httpx.Response) -> AsyncIterator[bytes]:
+    async for chunk in response.aiter_raw():
+        yield chunk
+
+
+def _status_failure(response: httpx.Response, text: str, dependency: str) -> ErrorFacts:
+    status = response.status_code
+    excerpt = " ".join(text.split())[:EXCERPT]
+    message = f"{dependency.partition(':')[2]} answered {status} {response.reason_phrase}".strip()
+    codes = codes_of(text)
+    retry_after_s = _retry_after(response.headers.get("retry-after"))
+    if status in (403, 429) and response.headers.get("x-ratelimit-remaining") == "0":
+        codes = ("rate_limited", *codes)
+        retry_after_s = retry_after_s or _until(response.headers.get("x-ratelimit-reset"))
+    return ErrorFacts(
+        type="http_status",
+        message=scrub_text(f"{message}: {excerpt}" if excerpt else message),
+        retryable=status in RETRYABLE or not RATE_CODES.isdisjoint(codes),
+        codes=codes[:CODES_MAX],
+        status_code=status,
+        retry_after_s=retry_after_s,
+        stage="run",
+        dependency=dependency,
+        effect_state="unknown" if status >= 500 or status == 408 else "refused",
+    )
+
+
+def codes_of(text: str) -> tuple[str, ...]:
+    """Return what the other side's body calls its error, most specific first."""
+    try:
+        body: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return ()
+    if not isinstance(body, dict):
+        return ()
+    fields = cast("dict[str, Any]", body)
+    error = fields.get("error")
+    found: list[str] = []
+    for place in (*_listed(error), *_listed(fields), error, fields):
+        if isinstance(place, str):
+            found.append(place)
+        elif isinstance(place, dict):
+            entry = cast("dict[str, Any]", place)
+            for key in ("code", "error_code", "reason", "type", "status"):
+                value = entry.get(key)
+                if isinstance(value, str):
+                    found.append(value)
+    return tuple(dict.fromkeys(code[:80] for code in found))[:CODES_MAX]
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return the entries of `errors`, which some bodies have inside."""
+    errors = cast("dict[str, Any]", value).get("errors") if isinstance(value, dict) else None
+    return cast("list[Any]", errors)[:CODES_MAX] if isinstance(errors, list) else []
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Return the seconds that Retry-After asks to wait (RFC 9110, 10.2.3), None if unreadable."""
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def _until(value: str | None) -> float | None:
+    """Return the seconds until a limit is lifted, given as seconds since 1970 (GitHub's way)."""
+    if not value or not value.isdecimal() or len(value) > 12:
+        return None
+    return max(0.0, int(value) - datetime.now(UTC).timestamp())
+
+
+def _transport_failure(error: Exception, dependency: str) -> ErrorFacts:
+    """Return the facts of a request that got no usable answer."""
+    host = dependency.partition(":")[2]
+    if isinstance(error, AnswerTooLarge):
+        text = f"{error}; at most {BODY_BYTES_MAX:,} bytes are kept: ask {host} for less"
+        return facts_of(
+            error, "response_too_large", text, retryable=False,
+            dependency=dependency, effect_state="done",
+        )  # fmt: skip
+    if isinstance(error, httpx.ConnectError):
+        tls = "ssl" in str(error).lower() or "certificate" in str(error).lower()
+        code = "tls_failed" if tls else "connect_failed"
+        text = f"{host} cannot be reached: {error}"
+        return facts_of(error, code, text, retryable=not tls, dependency=dependency)
+    if isinstance(error, httpx.PoolTimeout):
+        return facts_of(error, "resource_exhausted", "all connections are in use", retryable=True)
+    code = "connection_reset" if isinstance(error, httpx.NetworkError | httpx.ProtocolError) else (
+        "output_invalid" if isinstance(error, httpx.DecodingError) else "network"
+    )  # fmt: skip
+    text = f"the exchange with {host} broke off: {error or type(error).__name__}"
+    return facts_of(
+        error, code, text, retryable=code != "output_invalid",
+        dependency=dependency, effect_state="unknown",
+    )  # fmt: skip

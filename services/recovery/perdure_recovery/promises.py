@@ -1,0 +1,61 @@
+"""What must hold of every execution that recovery helps; for `perdure verify` (I13).
+
+Automatic attempts are bounded for each node and each day, every one of them is about a failure
+that was noted, and each failure is decided once.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from perdure_common.decider import Recorded
+from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, FailureNoted
+
+from .guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX
+from .state import day_of, place
+
+
+class Judge:
+    """Sees one stream; implements `perdure_common.decider.Judge`."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, str] = {}
+        self._ordered: set[str] = set()
+        self._refused: set[str] = set()
+        self._tried: Counter[str] = Counter()
+        self._days: Counter[str] = Counter()
+
+    def see(self, recorded: Recorded[Any]) -> Iterable[tuple[str, str, str]]:
+        """Return what the next event breaks."""
+        event = recorded.event
+        if isinstance(event, FailureNoted):
+            if event.failure_id in self._places:
+                yield "I13", f"failure {event.failure_id}", "it was noted more than once"
+            self._places[event.failure_id] = place(event.node_id, event.scope)
+        elif isinstance(event, AttemptRefused):
+            yield from self._decided(event)
+            self._refused.add(event.failure_id)
+        elif isinstance(event, AttemptOrdered):
+            yield from self._decided(event)
+            self._ordered.add(event.failure_id)
+            yield from self._counted(event, day_of(recorded.recorded_at))
+
+    def _decided(self, event: AttemptOrdered | AttemptRefused) -> Iterable[tuple[str, str, str]]:
+        where = f"failure {event.failure_id}"
+        if event.failure_id not in self._places:
+            yield "I13", where, "it was decided, but never noted"
+        again = event.failure_id in self._ordered | self._refused
+        late = isinstance(event, AttemptOrdered) and event.revives
+        if again and not (late and event.failure_id in self._refused):
+            yield "I13", where, "it was decided more than once"
+
+    def _counted(self, event: AttemptOrdered, day: str) -> Iterable[tuple[str, str, str]]:
+        where = self._places.get(event.failure_id, "")
+        self._tried[where] += 1
+        self._days[day] += 1
+        if self._tried[where] > NODE_ATTEMPTS_MAX:
+            text = f"{self._tried[where]} automatic attempts, {NODE_ATTEMPTS_MAX} are the limit"
+            yield "I13", f"node {where}", text
+        if self._days[day] > EXECUTION_ATTEMPTS_MAX:
+            text = f"{self._days[day]} attempts on {day}, {EXECUTION_ATTEMPTS_MAX} are the limit"
+            yield "I13", "the execution", text

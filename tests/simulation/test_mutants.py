@@ -1,0 +1,34 @@
+"""The simulation is proven by defects: each of them must be found, by the check that it breaks."""
+
+import pytest
+from simulation.mutants import MUTANTS, Mutant, applied
+from simulation.run import simulate
+from simulation.stage import quiet
+from simulation.watch import Broken
+
+SEEDS_MAX = 120
+"""Within so many seeds every mutant is found; most are found by the first few."""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.name)
+def test_a_mutant_is_found(mutant: Mutant) -> None:
+    broken: list[Broken] = []
+    with quiet():
+        for seed in range(SEEDS_MAX):
+            with applied(mutant):
+                broken = simulate(seed).broken
+            if broken:
+                break
+    assert broken, f"nobody noticed that {mutant.about}: improve the checks"
+    found = {each.promise for each in broken}
+    assert found & mutant.found_by, f"{broken[0]}, not one of {sorted(mutant.found_by)}"
+
+
+def test_every_mutant_of_the_protocol_is_there() -> None:
+    named = {
+        "ignore_heard", "accept_gaps", "publish_before_commit", "acknowledge_before_commit",
+        "no_epoch_check", "go_on_without_answer", "numbers_from_a_sequence",
+        "mark_before_acknowledgement", "wake_before_backlog", "renew_lost_leases",
+        "handed_over_is_done", "remake_skips_lazy_rows", "forget_deliveries",
+    }  # fmt: skip
+    assert named <= {mutant.name for mutant in MUTANTS}

@@ -1,0 +1,25 @@
+"""Whatever fails, and however long, no promise is broken at any step.
+
+The even seeds. Faults go on to the end of a run; then everything that `perdure verify` checks
+is checked on what was left in the middle of its work.
+"""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+from simulation.run import Result
+
+SEEDS = range(0, 200, 2)
+AT_ONCE = 10
+
+
+@pytest.mark.parametrize("first", range(0, 200, 2 * AT_ONCE))
+def test_no_promise_breaks_while_everything_fails(
+    first: int, seeds: Callable[[Iterable[int]], list[Result]]
+) -> None:
+    results = seeds(range(first, first + 2 * AT_ONCE, 2))
+    assert {result.kind for result in results} == {"safety"}
+    kinds = {kind for result in results for kind in result.faults}
+    assert len(kinds) >= 20, f"ten runs with {sorted(kinds)} only prove too little"
+    assert sum(result.executions for result in results) >= 20
+    assert sum(result.checked["events"] for result in results) >= 300

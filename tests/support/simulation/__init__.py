@@ -1,0 +1,17 @@
+"""The whole platform in one process, in virtual time; one seed decides everything.
+
+The services and runners are the real ones; what they stand on is in memory and goes wrong as
+the seed says. `make simulate SEEDS=n` runs many, `SEED=k` one. Read in this order:
+
+loop.py     virtual time, and processes that can be paused and killed at any point
+broker.py   Kafka: topics, groups, sends that fail, come late, come twice, or are lost
+stores.py   PostgreSQL: commits whose answer is lost, or that land late; leases of runners
+outside.py  the world outside: requests that fail, and effects counted by their key
+load.py     the users: workflows, trigger events, cancels, deployments
+trouble.py  what goes wrong, and when
+watch.py    what must hold at every step, and the trace
+stage.py    the processes and their supervisor
+run.py      a run: safety (faults to the end) or liveness (faults end, all comes to rest)
+judge.py    what must hold at the end
+mutants.py  defects that a run must find
+"""

@@ -1,0 +1,173 @@
+"""The users of the platform: they save, deploy, trigger, cancel, and try again until heard."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from definitions_for_tests import Definition, chain, edge, node, request
+from perdure_common.ids import (
+    canonical_json,
+    derived,
+    partition_of,
+    sha256_of_json,
+    time_ordered,
+)
+from perdure_common.shell import codec
+from perdure_common.shell.ports import Outbound, Unreachable
+from perdure_contracts.engine import CancelExecution, SaveWorkflow
+from perdure_contracts.message import NAMES
+from perdure_contracts.scheduler import DeployWorkflow, UndeployWorkflow
+
+from simulation.broker import SimBus
+
+SOURCE = "/simulation"
+URL = "http://sim.example/do"
+TRIGGERS = "perdure.triggers.v1"
+TRIGGER_PARTITIONS = 2
+PARTITIONS = 2
+TENANT = "00000000-0000-7000-8000-000000000001"
+
+
+def _pick(node_id: str, **more: Any) -> Definition:
+    return {**request(node_id, URL, timeout_s=5, **more), "max_retries": 1, "retry_wait_time": 1}
+
+
+def _unsafe(node_id: str) -> Definition:
+    return node(node_id, "EXTERNAL_ACTION.HTTP_REQUEST", method="POST", url=URL, timeout_s=70)
+
+
+def _wide() -> Definition:
+    """Two requests side by side, brought together again."""
+    return {
+        "name": "wide",
+        "nodes": [
+            node("start", "TRIGGER.MANUAL"),
+            node("left", "EXTERNAL_ACTION.HTTP_REQUEST", url=URL, timeout_s=4),
+            _pick("right"),
+            node("both", "FLOW.MERGE"),
+            _pick("last"),
+        ],
+        "connections": [
+            edge("start", "left"),
+            edge("start", "right"),
+            edge("left", "both", into="input1"),
+            edge("right", "both", into="input2"),
+            edge("both", "last"),
+        ],
+    }
+
+
+WORKFLOWS: tuple[Definition, ...] = (
+    chain("inline", node("set", "ACTION.SET", values={"a": 1}), node("noop", "FLOW.NOOP")),
+    chain("keyed", _pick("one"), node("between", "FLOW.NOOP"), _pick("two")),
+    chain("unsafe", _unsafe("once"), node("after", "FLOW.NOOP")),
+    chain("long", request("slow", URL, timeout_s=110), _pick("then")),
+    chain("hasty", {**_pick("quick"), "timeout_s": 2.5, "max_retries": 3}),
+    _wide(),
+)
+"""What runs: steps inside the engine, short and long ones, ones that must not be repeated."""
+
+OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5)
+"""How often each of them is asked for."""
+
+
+def workflow_id(place: int) -> str:
+    """Return the id of a workflow."""
+    return derived("simulated workflow", place)
+
+
+@dataclass
+class Load:
+    """Those who ask. `accepted` are trigger events that Kafka has acknowledged."""
+
+    bus: SimBus
+    chance: random.Random
+    accepted: dict[str, int] = field(default_factory=dict[str, int])
+    asked: Counter[str] = field(default_factory=Counter[str])
+
+    async def put(self, record: Outbound) -> None:
+        """Write a record, again and again until it is acknowledged."""
+        while True:
+            try:
+                (error,) = await self.bus.send([record])
+            except Unreachable as unreachable:
+                error = unreachable
+            if error is None:
+                return
+            await asyncio.sleep(self.chance.uniform(0.1, 1.0))
+
+    async def command(self, service: str, stream: str, message: object, id: str) -> None:
+        """Ask a service as an outsider."""
+        self.asked[type(message).__name__] += 1
+        topic = f"perdure.{service}.commands.v1"
+        headers = _headers(NAMES[type(message)], id, stream)
+        place = partition_of(stream, PARTITIONS)
+        body = codec.encode_body(message)
+        await self.put(Outbound(topic, place, body, stream.encode(), headers))
+
+    async def save(self, place: int) -> None:
+        """Save a workflow."""
+        message = SaveWorkflow(workflow_id=workflow_id(place), definition=WORKFLOWS[place])
+        await self.command("engine", message.workflow_id, message, f"save-{place}")
+
+    async def deploy(self, place: int, id: str) -> None:
+        """Let a workflow serve."""
+        definition = WORKFLOWS[place]
+        message = DeployWorkflow(
+            workflow_id=workflow_id(place),
+            version=1,
+            sha256=sha256_of_json(definition),
+            definition=definition,
+            deployed_by="simulation",
+        )
+        await self.command("scheduler", message.workflow_id, message, id)
+
+    async def undeploy(self, place: int, id: str) -> None:
+        """Let a workflow serve no more."""
+        message = UndeployWorkflow(workflow_id=workflow_id(place))
+        await self.command("scheduler", message.workflow_id, message, id)
+
+    async def cancel(self, execution_id: str, id: str) -> None:
+        """Stop an execution."""
+        message = CancelExecution(execution_id=execution_id, reason="enough", asked_by="a user")
+        await self.command("engine", execution_id, message, id)
+
+    async def cancel_of(self, event: str, id: str) -> None:
+        """Stop the execution that a trigger event started, if it did."""
+        await self.cancel(self.execution_of(event), id)
+
+    def execution_of(self, event: str) -> str:
+        """Return the execution that a trigger event starts: its id follows from the event."""
+        parts = [TENANT, SOURCE, event, workflow_id(self.accepted[event]), "start"]
+        return time_ordered(0, canonical_json(parts).decode())
+
+    async def trigger(self, place: int, id: str, data: Any) -> None:
+        """Publish a trigger event, sometimes more than once."""
+        headers = _headers("perdure.trigger.manual", id, workflow_id(place))
+        body = codec.encode_body(data)
+        for _ in range(self.chance.choice((1, 1, 1, 2))):
+            partition = self.chance.randrange(TRIGGER_PARTITIONS)
+            await self.put(Outbound(TRIGGERS, partition, body, None, headers))
+            self.accepted[id] = place
+            self.asked["trigger"] += 1
+
+
+def _headers(kind: str, id: str, subject: str) -> tuple[tuple[str, bytes], ...]:
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", id.encode()),
+        ("ce_source", SOURCE.encode()),
+        ("ce_type", kind.encode()),
+        ("ce_subject", subject.encode()),
+        ("content-type", b"application/json"),
+    )
+
+
+def data_for(chance: random.Random) -> Any:
+    """Return what a trigger event says: one item, or a few."""
+    count = chance.choice((1, 1, 1, 3))
+    made: list[Mapping[str, int]] = [{"n": chance.randrange(100)} for _ in range(count)]
+    return made if count > 1 else made[0]

@@ -1,0 +1,162 @@
+"""A run of one seed: safety runs have faults to the end, liveness runs must come to rest."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from simulation import judge
+from simulation.load import OFTEN, WORKFLOWS, Load, data_for
+from simulation.loop import SimLoop, Stuck, run
+from simulation.stage import KINDS, Stage, patches
+from simulation.trouble import Troublemaker
+from simulation.watch import Broken, Watch
+
+Kind = Literal["safety", "liveness"]
+
+FAULTS_S = (15.0, 35.0)
+"""How long things go wrong, at least and at most, in virtual seconds."""
+
+REST_S = 500.0
+"""How long everything may take to come to rest after the last fault, in virtual seconds."""
+
+TRIGGERS = (8, 16)
+FAULT_KINDS_MIN = 3
+FAULTS_MIN = 8
+"""A run with fewer faults, or fewer kinds of them, proves nothing and is a failure itself."""
+
+
+@dataclass
+class Result:
+    """What a run came to."""
+
+    seed: int
+    kind: Kind
+    broken: list[Broken]
+    faults: Counter[str]
+    trace: str
+    events: int
+    executions: int
+    virtual_s: float
+    steps: int
+    rested_s: float = 0.0
+    checked: Counter[str] = field(default_factory=Counter[str])
+
+
+def kind_of(seed: int) -> Kind:
+    """Return which kind of run a seed is: both take turns."""
+    return "liveness" if seed % 2 else "safety"
+
+
+def simulate(seed: int, log: list[str] | None = None) -> Result:
+    """Run one seed in virtual time."""
+    return run(_simulate(seed, Watch(log=log)))
+
+
+async def _simulate(seed: int, watch: Watch) -> Result:
+    kind = kind_of(seed)
+    stage = Stage(seed, watch)
+    load = Load(stage.broker.connect("users"), stage.load_chance)
+    rested_s = 0.0
+    with patches(stage):
+        try:
+            await _set_up(stage, load)
+            trouble = Troublemaker(stage)
+            await _misuse(stage, load, trouble)
+            if kind == "liveness" and not watch.broken:
+                trouble.end()
+                rested_s = await _come_to_rest(stage, load)
+        except Stuck:
+            watch.breaks("liveness", "everything waits for something that will never come")
+        checked = await judge.judged(stage, load, at_rest=kind == "liveness")
+    kinds = len(watch.faults)
+    if kinds < FAULT_KINDS_MIN or watch.faults.total() < FAULTS_MIN:
+        watch.breaks("simulation", f"only {watch.faults.total()} faults of {kinds} kinds")
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimLoop)
+    return Result(
+        seed=seed,
+        kind=kind,
+        broken=watch.broken,
+        faults=watch.faults,
+        trace=watch.trace,
+        events=watch.events,
+        executions=len(stage.databases["engine"].store.tables.get("workflow_executions", ())),
+        virtual_s=loop.time(),
+        steps=loop.steps,
+        rested_s=rested_s,
+        checked=checked,
+    )
+
+
+async def _set_up(stage: Stage, load: Load) -> None:
+    """Start everything, and let every workflow serve, before anything goes wrong."""
+    for kind in (*KINDS, "engine", "runner"):
+        stage.start(kind)
+    for place in range(len(WORKFLOWS)):
+        await load.save(place)
+    engine, scheduler = (stage.databases[name].store for name in ("engine", "scheduler"))
+    await _until(lambda: len(engine.tables.get("workflow_versions", ())) == len(WORKFLOWS))
+    for place in range(len(WORKFLOWS)):
+        await load.deploy(place, f"deploy-{place}")
+    await _until(lambda: len(scheduler.tables.get("trigger_index", ())) == len(WORKFLOWS))
+
+
+async def _until(found: Callable[[], bool], limit_s: float = 30.0) -> None:
+    async with asyncio.timeout(limit_s):
+        while not found():
+            await asyncio.sleep(0.1)
+
+
+async def _misuse(stage: Stage, load: Load, trouble: Troublemaker) -> None:
+    """Let the users work while things go wrong; stop at the first promise that breaks."""
+    loop, chance = asyncio.get_running_loop(), stage.chance
+    until_s = loop.time() + chance.uniform(*FAULTS_S)
+    trouble.begin()
+    works = [
+        loop.create_task(trouble.run(until_s)),
+        loop.create_task(_use(load, chance.randint(*TRIGGERS), until_s - loop.time())),
+    ]
+    while not all(work.done() for work in works) and not stage.watch.broken:
+        await asyncio.wait(works, timeout=1.0)
+        if loop.time() > until_s + 60:
+            break
+    for work in works:
+        work.cancel()
+    for work in works:
+        if work.done() and not work.cancelled() and (error := work.exception()) is not None:
+            raise error
+
+
+async def _use(load: Load, triggers: int, for_s: float) -> None:
+    """Ask for things, one after the other."""
+    chance = load.chance
+    started: list[int] = []
+    for n in range(triggers):
+        await asyncio.sleep(chance.uniform(0.0, 1.4 * for_s / triggers))
+        place = chance.choice(OFTEN)
+        await load.trigger(place, f"event-{n}", data_for(chance))
+        started.append(n)
+        what = chance.random()
+        if what < 0.12:
+            await load.cancel_of(f"event-{chance.choice(started)}", f"cancel-{n}")
+        elif what < 0.2:
+            await load.undeploy(place, f"undeploy-{n}")
+            await load.deploy(place, f"deploy-again-{n}")
+
+
+async def _come_to_rest(stage: Stage, load: Load) -> float:
+    """Wait until nothing is left to do; return how long that took."""
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    while not stage.watch.broken:
+        await asyncio.sleep(1.0)
+        restless = judge.restless(stage, load)
+        if not restless:
+            break
+        if loop.time() - began_s > REST_S:
+            for each in restless[:5]:
+                stage.watch.breaks("liveness", f"{REST_S:g} s after the last fault: {each}")
+            break
+    return loop.time() - began_s
