@@ -9,10 +9,12 @@ TESTS ?= tests
 # Tests wait for servers more than they compute: more of them at a time than there are cores.
 WORKERS ?= 4
 NAME ?=
+SEEDS ?= 200
+SEED ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo up down doctor test check fix bench schemas migrate lock
+.PHONY: help setup demo up down doctor test check fix simulate bench schemas migrate lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +48,9 @@ check: $(READY) ## check style, types, imports, generated files and house rules
 fix: $(READY) ## repair what the style checks can repair
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
+
+simulate: $(READY) ## run the whole platform under faults: SEEDS=n of them, or SEED=k with its trace
+	@PYTHONPATH=tests/support $(BIN)/python -m simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## run the benchmarks (NAME=engine for one, QUICK=1 for a short look)
 	@$(BIN)/python -m bench $(NAME)

@@ -40,17 +40,24 @@ class Scene:
 
 
 @pytest.fixture(params=["memory", "real"])
-async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+def servers_of_scene(request: pytest.FixtureRequest) -> tuple[str, str, str] | None:
+    """The real servers' addresses, None for memory; asked for only where they are used."""
     if request.param == "memory":
+        return None
+    bootstrap: str = request.getfixturevalue("servers").kafka_bootstrap
+    return request.getfixturevalue("database"), request.getfixturevalue("topic_prefix"), bootstrap
+
+
+@pytest.fixture
+async def scene(servers_of_scene: tuple[str, str, str] | None) -> AsyncIterator[Scene]:
+    if servers_of_scene is None:
         memory = in_memory()
         keepers: dict[str, Keeper] = {n: InMemory(s) for n, s in memory.stores.items()}
         stage = memory.stage()
         await _work(stage)
         yield Scene(stage, keepers, memory.broker.client)
         return
-    bootstrap: str = request.getfixturevalue("servers").kafka_bootstrap
-    database: str = request.getfixturevalue("database")
-    prefix: str = request.getfixturevalue("topic_prefix")
+    database, prefix, bootstrap = servers_of_scene
     tally, ledger = InPostgres(database, "tally"), InPostgres(database, "ledger")
     async for stage in real_stage(database, prefix, bootstrap):
         await _work(stage)

@@ -6,6 +6,7 @@ start: everything that was ever accepted reaches its end, and every promise hold
 """
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -22,9 +23,12 @@ import pytest
 import pytest_asyncio
 from crash_stage import WORKFLOWS, deploy_all
 from outside_world import World
+from perdure_common import migrate
+from perdure_common.embedded import Phase
 from perdure_common.embedded.postgres import program_dir
 from platform_stage import ENDED, PARTITIONS, Stage
 from promises import broken_promises
+from stage_ground import own_ground
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -56,7 +60,7 @@ async def program(*words: str | Path) -> None:
     done = await asyncio.to_thread(
         subprocess.run, [str(word) for word in words], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def fence(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
@@ -178,6 +182,28 @@ def judge(rows: list[Any], world: World) -> None:
     calls = Counter(call.body["mark"] for call in world.to("/ok?unsafe"))
     assert [mark for mark, count in calls.items() if count > 1] == []
     print(Counter((row["name"], row["status"]) for row in rows))
+
+
+async def test_a_platform_that_is_down_is_fenced_on_servers_that_start_for_it() -> None:
+    async with own_ground() as ground:
+        embedded = ground.embedded
+        assert embedded is not None
+        for name in ("engine", "recovery", "scheduler"):
+            await migrate.up(ground.database_url, name)
+        await asyncio.to_thread(embedded.stop)
+        env = {key: value for key, value in os.environ.items() if not key.startswith("PERDURE_")}
+        env["PERDURE_HOME"] = str(ground.folder / "servers")
+        command = [sys.executable, "-m", "perdure_cli.main", "fence", "--after-restore", "--json"]
+        done = await asyncio.to_thread(
+            subprocess.run, command, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        reports = json.loads(done.stdout)
+        assert [each["service"] for each in reports] == ["engine", "recovery", "scheduler"]
+        shards = {fence["shard"] for each in reports for fence in each["shards"]}
+        assert {"0", "7", "triggers/0"} <= shards
+        assert all(fence["epoch"] > 10**15 for each in reports for fence in each["shards"])
+        assert embedded.status().phase is not Phase.READY, "the servers end with it"
 
 
 async def test_a_fence_without_a_reason_or_for_an_unknown_service_is_refused(ready: Stage) -> None:

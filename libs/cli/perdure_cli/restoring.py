@@ -77,7 +77,8 @@ def _named(names: Sequence[str]) -> list[Service]:
 @asynccontextmanager
 async def _servers() -> AsyncGenerator[Settings]:
     """Give the settings of the platform here; its embedded servers run as long as the block."""
-    if platform.find() is not None or not (platform.home() / "postgres").is_dir():
+    has_servers = any((platform.home() / name).is_dir() for name in ("postgres", "kafka"))
+    if platform.find() is not None or not has_servers:
         yield Client(platform.require()).settings
         return
     embedded = Embedded(platform.home())

@@ -18,7 +18,7 @@ Kind = Literal["safety", "liveness"]
 FAULTS_S = (15.0, 35.0)
 """How long things go wrong, at least and at most, in virtual seconds."""
 
-REST_S = 900.0
+REST_S = 500.0
 """How long everything may take to come to rest after the last fault, in virtual seconds."""
 
 TRIGGERS = (8, 16)

@@ -18,6 +18,9 @@ from simulation.stores import Trouble
 FUSE_MAX = 120
 """Steps of a process within which a fault hits it: steps are taken where work is done."""
 
+LAST_S = 4.0
+"""How long before the end of a run's faults many records may be lost."""
+
 POINTS = tuple(place for place in fault.PLACES)
 
 LOSABLE = (
@@ -89,6 +92,8 @@ class Troublemaker:
     async def run(self, until_s: float) -> None:
         """Let one thing after another go wrong."""
         loop = asyncio.get_running_loop()
+        if self._chance.random() < 0.5:
+            loop.call_at(until_s - LAST_S, self._lose_much)
         while loop.time() < until_s:
             await asyncio.sleep(self._chance.uniform(0.05, 1.2) / self._temper)
             await self._one()
@@ -143,6 +148,10 @@ class Troublemaker:
         broker.cut_off.add(name)
         loop = asyncio.get_running_loop()
         loop.call_later(self._chance.uniform(0.2, 5.0), broker.cut_off.discard, name)
+
+    def _lose_much(self) -> None:
+        """Lose many records at last: of some places nothing comes after them."""
+        self._stage.broker.weather.lost = 0.25
 
     def _cut_leases(self) -> None:
         """Keep a runner from renewing, rather one that has something to renew."""

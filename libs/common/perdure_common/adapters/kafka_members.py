@@ -5,6 +5,7 @@ partitions. Whoever starts on the same machine can see that the process is gone,
 its name; so a service that was killed and is started again goes on at once.
 """
 
+import asyncio
 import os
 import re
 import socket
@@ -17,11 +18,12 @@ from typing import Any
 import psutil
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.protocol.group import (  # pyright: ignore[reportMissingTypeStubs]
     LeaveGroupRequest,
 )
 
-from perdure_common.adapters.kafka_clients import reaching
+from perdure_common.adapters.kafka_clients import RETRY_S, reaching
 from perdure_common.shell.ports import Unreachable
 
 LOOK_S = 10.0
@@ -86,7 +88,11 @@ async def seats(bootstrap: str, group: str) -> Sequence[Seat]:
         Unreachable: No broker answers.
     """
     async with reaching(f"the members of {group} are unknown", LOOK_S), _admin(bootstrap) as admin:
-        return await _seats(admin, group)
+        while True:
+            try:
+                return await _seats(admin, group)
+            except GroupCoordinatorNotAvailableError:  # nobody has asked for a group before
+                await asyncio.sleep(RETRY_S)
 
 
 async def _seats(admin: Any, group: str) -> Sequence[Seat]:

@@ -308,7 +308,8 @@ def _revived(state: Execution, event: ExecutionRevived) -> None:
     state.overrides = {} if event.overrides is None else {place: event.overrides}
     state.ready = _places(event.reopened)
     state.yielded_at = instant(event.revived_at)
-    for entry in state.rounds:
+    for entry in state.rounds:  # open loops go on by what ends in them
+        state.ready.pop(entry, None)
         run = state.runs.get(entry)
         if run is not None and run.status == "CANCELED":
             state.runs[entry] = replace(run, status="RUNNING")

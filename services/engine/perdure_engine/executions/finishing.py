@@ -294,6 +294,8 @@ def listed_bytes(values: Sequence[Any], most: int) -> int | None:
     What exceeds `most` is not counted to its end: values that share a large part take little
     room in memory, and gigabytes as JSON.
     """
+    if len(values) <= ENCODED_AT_ONCE:
+        return encoded_bytes(values)
     size = 0
     for at in range(0, len(values), ENCODED_AT_ONCE):
         part = encoded_bytes(values[at : at + ENCODED_AT_ONCE])
@@ -308,7 +310,8 @@ def listed_bytes(values: Sequence[Any], most: int) -> int | None:
 def _unfit(arranged: Arranged) -> ErrorFacts | None:
     """Return why what a run made cannot leave it: it is too large, or no JSON."""
     size = 0
-    for items in (*arranged.ports.values(), arranged.errors):
+    emitted = list(arranged.ports.values())
+    for items in [*emitted, arranged.errors] if arranged.errors else emitted:
         part = listed_bytes(items, OUTPUT_BYTES_MAX)
         if part is None:
             text = "what the node made cannot be written as JSON; use plain values and whole texts"

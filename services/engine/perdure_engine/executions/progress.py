@@ -26,7 +26,8 @@ class Progress:
     """The state so far, and the nodes that are ready to run.
 
     `happen` lets an event happen and returns the state after it; `checks` are regions in which
-    something has ended, by the place of their entry. `verdict_wait_s` is how long recovery is
+    something has ended, `starved` those that can begin an iteration and have no fuel for it, by
+    the place of their entry. `verdict_wait_s` is how long recovery is
     waited for, in seconds.
     """
 
@@ -39,6 +40,8 @@ class Progress:
     queue: deque[tuple[Node, Scope]] = field(default_factory=deque[tuple[Node, Scope]])
     queued: set[str] = field(default_factory=set[str])
     checks: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
+
+    starved: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
 
     @property
     def at(self) -> str:
@@ -94,20 +97,24 @@ class Progress:
         """Let the region of an entry be looked at before the next node runs."""
         self.checks[place_of(node_id, scope)] = (node_id, scope)
 
+    def starve(self, node_id: str, scope: Scope) -> None:
+        """Let a region's next iteration begin with the next wake: the fuel is spent."""
+        self.starved[place_of(node_id, scope)] = (node_id, scope)
+
     def forget(self, within: Scope) -> None:
         """Forget what is ready in a scope: it has come to its end."""
         depth = len(within)
         self.queue = deque(each for each in self.queue if each[1][:depth] != within)
-        self.checks = {
-            place: each for place, each in self.checks.items() if each[1][:depth] != within
-        }
+        for places in (self.checks, self.starved):
+            for place in [place for place, each in places.items() if each[1][:depth] == within]:
+                del places[place]
 
     def yield_rest(self) -> None:
         """Leave what is ready to the next wake, which is due at once."""
         ready = [(node.node_id, scope) for node, scope in self.queue]
-        ready.extend(self.checks.values())
+        ready.extend(self.starved.values())
         self.queue.clear()
-        self.checks.clear()
+        self.starved.clear()
         self.record(
             ExecutionYielded(
                 execution_id=self.state.execution_id, ready=tuple(ready), yielded_at=self.at

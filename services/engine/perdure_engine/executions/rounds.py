@@ -83,10 +83,10 @@ def _loop(progress: Progress, node: Node, region: Region, place: str) -> None:
     assert isinstance(plan, LoopPlan)
     while progress.state.runs[place].status == "RUNNING":
         rounds = progress.state.rounds[place]
-        if progress.fuel <= 0:
-            progress.look_at(node.node_id, rounds.scope)
-            return
         if rounds.begun and not _came_back(progress, region, rounds, rounds.begun - 1):
+            return
+        if progress.fuel <= 0:
+            progress.starve(node.node_id, rounds.scope)
             return
         if plan.condition is None:
             if rounds.taken < rounds.items:
@@ -130,7 +130,7 @@ def _foreach(progress: Progress, node: Node, region: Region, place: str) -> None
             continue
         if rounds.taken < rounds.items and len(rounds.pending) < plan.max_concurrency:
             if progress.fuel <= 0:
-                progress.look_at(node.node_id, rounds.scope)
+                progress.starve(node.node_id, rounds.scope)
                 return
             k = rounds.taken
             _start(progress, node, region, place, [(place, region.body, (k,))], taken=k + 1)

@@ -21,14 +21,16 @@ not stop for long."""
 
 def advance(progress: Progress) -> None:
     """Run everything that is ready, and what becomes ready by it, while the fuel lasts."""
-    while (progress.queue or progress.checks) and progress.state.status == "RUNNING":
-        if progress.fuel <= 0:
-            progress.yield_rest()
-            return
+    while progress.state.status == "RUNNING":
         if progress.checks:
             place = next(iter(progress.checks))
             look(progress, *progress.checks.pop(place))
             continue
+        if not progress.queue and not progress.starved:
+            return
+        if progress.fuel <= 0 or not progress.queue:
+            progress.yield_rest()
+            return
         progress.fuel -= 1
         node, scope = progress.queue.popleft()
         run_node(progress, node, scope)

@@ -11,6 +11,7 @@ from .syntax import ArrayLiteral, Binary, Literal, Member, Node, ObjectLiteral, 
 
 _DATA_NAMES: Final = frozenset(
     {"first", "last", "sum", "keys", "values", "entries", "search", "match", "format", "test"}
+    | {"min", "max", "average", "round", "merge", "chunk"}
     | {"at", "with", "unique", "diff", "title", "find", "filter", "sort"}
 )
 """Names of methods that are as often names of fields."""

@@ -2,7 +2,7 @@
 
 from perdure_engine.expressions.registry import CONSTANTS, FUNCTIONS, METHODS
 
-from . import arrays, dates, encodings, maths, numbers, objects, regexes, strings
+from . import arrays, dates, encodings, extras, maths, numbers, objects, regexes, strings
 
 __all__ = [
     "CONSTANTS",
@@ -11,6 +11,7 @@ __all__ = [
     "arrays",
     "dates",
     "encodings",
+    "extras",
     "maths",
     "numbers",
     "objects",

@@ -147,6 +147,11 @@ def set_zone(f: Frame, this: Value, arguments: Arguments) -> Value:
     )
 
 
+def _of_date(name: str) -> bool:
+    """Whether a method is one of JavaScript's Date."""
+    return name.startswith("get") or name in ("toISOString", "toUTCString", "toDateString")
+
+
 def _reader(name: str, read: Callable[[Moment], Value]) -> None:
     """Register a method without arguments."""
     cost = 120 if name in ("toUTCString", "toDateString") else 20
@@ -155,6 +160,7 @@ def _reader(name: str, read: Callable[[Moment], Value]) -> None:
         f.spend(cost)
         return read(this)
 
+    run.__doc__ = "As JavaScript's Date has it." if _of_date(name) else "As Luxon has it."
     METHODS.setdefault(name, {})[Moment] = Method(run)
 
 

@@ -36,6 +36,7 @@ def _of_one(name: str, compute: MathFunction) -> None:
         except ValueError:
             return math.nan
 
+    run.__doc__ = f"As JavaScript's Math.{name}."
     FUNCTIONS[f"Math.{name}"] = Method(run)
 
 
