@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import asyncpg
+import msgspec
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.shell.ports import Heard, JournalRow
 from perdure_common.verify import Archive, Marks
@@ -41,7 +42,7 @@ class Kept:
 
 
 def _with(row: JournalRow, **fields: Any) -> JournalRow:
-    return replace(row, **fields)
+    return msgspec.structs.replace(row, **fields)
 
 
 class Keeper(Protocol):
