@@ -1,6 +1,5 @@
 """Runs seeds without logs, and says how to run one again that failed."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -23,8 +22,3 @@ def seeds() -> Iterator[Seeds]:
 
     with quiet():
         yield run
-
-
-def faults_of(results: Iterable[Result]) -> Counter[str]:
-    """Return what went wrong in all of them together."""
-    return sum((result.faults for result in results), Counter[str]())

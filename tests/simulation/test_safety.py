@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 import pytest
 from simulation.run import Result
 
-SEEDS = range(0, 200, 2)
 AT_ONCE = 10
 
 

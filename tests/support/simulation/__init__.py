@@ -9,7 +9,7 @@ stores.py   PostgreSQL: commits whose answer is lost, or that land late; leases 
 outside.py  the world outside: requests that fail, and effects counted by their key
 load.py     the users: workflows, trigger events, cancels, deployments
 trouble.py  what goes wrong, and when
-watch.py    what must hold at every step, and the trace
+watch.py    what must hold at every step, and the trace; attempts.py and wakes.py are parts of it
 stage.py    the processes and their supervisor
 run.py      a run: safety (faults to the end) or liveness (faults end, all comes to rest)
 judge.py    what must hold at the end
