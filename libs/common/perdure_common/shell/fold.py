@@ -7,7 +7,7 @@ followed by `forget`, which drops every stream that it touched.
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import structlog
@@ -47,6 +47,9 @@ from perdure_common.shell.ports import (
 from perdure_common.shell.shard import Held, Sending, Shard
 
 log = structlog.get_logger(__name__)
+
+IDLE_WAKE = timedelta(seconds=1)
+"""The least time until a wake that changed nothing fires again."""
 
 SNAPSHOT_EVERY = 200
 """Events of one stream after which its state is written down again."""
@@ -385,7 +388,13 @@ class Batch:
             return
         part.commit.wakes[stream] = None
         taken.command, taken.decider = Due(stream), held.decider
+        version = held.version
         self.apply(part, taken, held)
+        again = part.commit.wakes.get(stream)
+        if held.version == version and again is not None and again <= part.now:
+            # It changed nothing, and would at once be due again: not faster than once a second.
+            part.commit.wakes[stream] = part.now + IDLE_WAKE
+            log.warning("wake_changed_nothing", stream=stream, decider=held.decider.name)
 
     # Refusing and burying ------------------------------------------------------------
 

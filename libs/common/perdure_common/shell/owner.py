@@ -38,8 +38,14 @@ FETCH_MAX = 2_000
 QUEUE_MAX = 20_000
 """Records that may wait in memory before nothing more is fetched."""
 
+QUEUE_BYTES_MAX = 64 * 1024 * 1024
+"""What they may weigh together: a record may have 4 MB."""
+
 WAITING_MAX = 2_000
 """Starts that may wait in memory before their topic pauses."""
+
+WAITING_BYTES_MAX = 16 * 1024 * 1024
+"""What they may weigh together."""
 
 UNSENT_MAX = 20_000
 """Unsent messages above which starts pause."""
@@ -437,13 +443,20 @@ class Owner:
         """Bring records from the bus to their shards."""
         paused = False
         while True:
-            waiting = sum(len(s.waiting) for s in self.shards.values())
-            queued = waiting + sum(len(s.inbox) for s in self.shards.values())
-            behind = waiting > WAITING_MAX or self.publisher.unsent() > UNSENT_MAX
+            shards = list(self.shards.values())
+            waiting = sum(len(s.waiting) for s in shards)
+            waiting_bytes = sum(s.waiting.bytes for s in shards)
+            queued = waiting + sum(len(s.inbox) for s in shards)
+            queued_bytes = waiting_bytes + sum(s.inbox.bytes for s in shards)
+            behind = (
+                waiting > WAITING_MAX
+                or waiting_bytes > WAITING_BYTES_MAX
+                or self.publisher.unsent() > UNSENT_MAX
+            )
             if behind != paused:
                 paused = behind
                 self._bus.pause(self.service.pausable if behind else ())
-            if queued > QUEUE_MAX:
+            if queued > QUEUE_MAX or queued_bytes > QUEUE_BYTES_MAX:
                 await asyncio.sleep(0.01)
                 continue
             try:

@@ -19,6 +19,7 @@ from perdure_common.shell.ports import (
     ShardCommit,
     TopicPartition,
 )
+from perdure_common.shell.queue import Queue
 
 STREAMS_MAX = 2_000
 """Streams of one shard that stay in memory; the least recently used is dropped first."""
@@ -155,8 +156,8 @@ class Shard:
     parked: dict[str, int]
     published_mark: int = 0
     streams: "OrderedDict[str, Held]" = field(default_factory=OrderedDict[str, Held])
-    inbox: deque[Record] = field(default_factory=deque[Record])
-    waiting: deque[Record] = field(default_factory=deque[Record])
+    inbox: Queue = field(default_factory=Queue)
+    waiting: Queue = field(default_factory=Queue)
     unsent: deque[Sending] = field(default_factory=deque[Sending])
     sending: deque[Sending] = field(default_factory=deque[Sending])
     answers: deque[Answer] = field(default_factory=deque[Answer])
