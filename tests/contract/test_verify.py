@@ -12,7 +12,7 @@ from perdure_common.decider import Service
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Bus
-from perdure_common.verify import Findings
+from perdure_common.verify import Findings, archive, journal
 from perdure_common.verify.finding import ADVICE
 from perdure_common.verify.service import verified
 from perdure_contracts.message import NAMES
@@ -87,6 +87,17 @@ async def test_what_two_services_did_keeps_every_promise(scene: Scene) -> None:
         assert min(found.checked[what] for what in ("events", "streams", "shards")) > 0
     assert (await scene.find()).checked["messages"] >= 8
     assert (await scene.find()).checked["records"] == 7
+
+
+async def test_the_smallest_pages_find_the_same(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = await scene.find()
+    for module in (archive, journal):
+        monkeypatch.setattr(module, "PAGE", 2)
+    by_pages = await scene.find()
+    assert by_pages.violations == []
+    assert by_pages.checked == whole.checked
 
 
 # Damage ----------------------------------------------------------------------------------

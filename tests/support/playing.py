@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 from perdure_common.decider import Due, Lookup, Outgoing, Recorded, Rejected, Upsert
@@ -27,6 +27,9 @@ WORKFLOW_ID = "0190f3c0-0000-7000-8000-000000000001"
 WORKSPACE_ID = "0190f3c0-0000-7000-8000-0000000000aa"
 EXECUTION_ID = "0190f3c0-0000-7000-8000-0000000000ee"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+Rows: TypeAlias = dict[tuple[str, tuple[Any, ...]], dict[str, Any]]
+"""Projected rows by table and key."""
 
 T = TypeVar("T")
 decider = decider_with(verdict_wait_s=10.0)
@@ -80,9 +83,8 @@ class Play:
     now: datetime = BEGAN
     state: Execution = field(default_factory=Execution)
     events: list[ExecutionEvent] = field(default_factory=list[ExecutionEvent])
-    rows: dict[tuple[str, tuple[Any, ...]], dict[str, Any]] = field(
-        default_factory=dict[tuple[str, "tuple[Any, ...]"], "dict[str, Any]"]
-    )
+    times: list[datetime] = field(default_factory=list[datetime])
+    rows: Rows = field(default_factory=dict[tuple[str, "tuple[Any, ...]"], "dict[str, Any]"])
     upserts: list[Upsert] = field(default_factory=list[Upsert])
     tasks: dict[str, NodeTask] = field(default_factory=dict[str, NodeTask])
     snapshots: bool = True
@@ -265,26 +267,18 @@ class Play:
         else:
             self.state = decider.evolve(self.state, event)
         self.events.append(event)
+        self.times.append(self.now)
         recorded = Recorded(event, "tenant", EXECUTION_ID, len(self.events), self.now)
         for outgoing in decider.route(self.state, recorded):
             self._send(outgoing)
         for upsert in decider.project(self.state, recorded):
-            self._write(upsert)
+            self.upserts.append(upsert)
+            write(self.rows, upsert)
 
     def _send(self, outgoing: Outgoing) -> None:
         assert isinstance(outgoing.message, NodeTask)
         assert msgspec.json.decode(msgspec.json.encode(outgoing.message), type=NodeTask)
         self.tasks[outgoing.message.token] = outgoing.message
-
-    def _write(self, upsert: Upsert) -> None:
-        self.upserts.append(upsert)
-        key = (upsert.table, tuple(upsert.key.values()))
-        assert not (upsert.new and key in self.rows), f"{key} is promised to be new"
-        row = self.rows.setdefault(key, dict(upsert.key))
-        stands = [row.get(column) for column in upsert.guard]
-        comes = [upsert.set[column] for column in upsert.guard]
-        if None in stands or cast("list[Any]", stands) <= cast("list[Any]", comes):
-            row.update(upsert.set)
 
     def _rows(self, lookup: Lookup) -> Sequence[Mapping[str, Any]]:
         assert lookup.table == "workflow_versions"
@@ -293,6 +287,17 @@ class Play:
         sha256 = sha256_of_json(self.definition)
         row = {"definition": self.definition, "sha256": sha256, "workspace_id": WORKSPACE_ID}
         return ({name: row[name] for name in lookup.columns},)
+
+
+def write(rows: Rows, upsert: Upsert) -> None:
+    """Write a row as a store does."""
+    key = (upsert.table, tuple(upsert.key.values()))
+    assert not (upsert.new and key in rows), f"{key} is promised to be new"
+    row = rows.setdefault(key, dict(upsert.key))
+    stands = [row.get(column) for column in upsert.guard]
+    comes = [upsert.set[column] for column in upsert.guard]
+    if None in stands or cast("list[Any]", stands) <= cast("list[Any]", comes):
+        row.update(upsert.set)
 
 
 def play(definition: Mapping[str, Any], data: Any = None, **more: Any) -> Play:

@@ -16,6 +16,7 @@ import yaml
 
 from perdure_engine.definition.schema import workflow_schema
 from perdure_engine.nodes.describe import Described, all_described
+from perdure_engine.nodes.registry import SPECIFICATIONS
 
 TYPES: Mapping[str, str] = {
     "TRIGGER": "What starts an execution; the scheduler runs them.",
@@ -36,12 +37,17 @@ A parameter with *expressions* may be `{{ … }}`, or hold some in its texts, li
 Names of fields may be paths with dots (`customer.email`), and a field that has the whole
 name with its dots comes first. Failed items leave by the node's error mode; the types of
 errors are listed with each node, beside those of expressions.
+
+Side effects are done by runners. Nodes that only compute run in the engine; RUNNABLE can be
+sent to a runner as well, by `run_in: runner` beside the node's `parameters`, and are sent there
+by themselves when more than 10,000 items arrive.
 """
 
 
 def nodes_page(nodes: list[Described]) -> str:
     """Return docs/nodes.md."""
-    parts = [HEAD]
+    able = [each.subtype for each in SPECIFICATIONS if each.run and each.each]
+    parts = [HEAD.replace("RUNNABLE", " and ".join(able))]
     for node_type in dict.fromkeys(node["node_type"] for node in nodes):
         parts.append(f"## {node_type}\n\n{TYPES[node_type]}\n")
         parts.extend(_node(node) for node in nodes if node["node_type"] == node_type)

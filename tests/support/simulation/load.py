@@ -144,6 +144,16 @@ class Load:
         parts = [TENANT, SOURCE, event, workflow_id(self.accepted[event]), "start"]
         return time_ordered(0, canonical_json(parts).decode())
 
+    async def garbage(self, id: str) -> None:
+        """Write what nobody can read: to a command topic, or among the trigger events."""
+        self.asked["garbage"] += 1
+        topic = self.chance.choice((TRIGGERS, "perdure.engine.commands.v1"))
+        headers = _headers("engine.cancel-execution.v1", id, "nobody")
+        value = self.chance.choice((b"{", b"[]", b"\xff", b""))
+        headers = headers if self.chance.random() < 0.5 else headers[2:]
+        partition = self.chance.randrange(PARTITIONS)
+        await self.put(Outbound(topic, partition, value, None, headers))
+
     async def trigger(self, place: int, id: str, data: Any) -> None:
         """Publish a trigger event, sometimes more than once."""
         headers = _headers("perdure.trigger.manual", id, workflow_id(place))

@@ -144,6 +144,8 @@ async def _use(load: Load, triggers: int, for_s: float) -> None:
         elif what < 0.2:
             await load.undeploy(place, f"undeploy-{n}")
             await load.deploy(place, f"deploy-again-{n}")
+        elif what < 0.3:
+            await load.garbage(f"garbage-{n}")
 
 
 async def _come_to_rest(stage: Stage, load: Load) -> float:

@@ -119,8 +119,12 @@ def _node() -> Schema:
             "max_retries": _optional(type="integer", minimum=0, maximum=RETRIES_MAX),
             "retry_wait_time": _optional(type="number", minimum=0, maximum=86_400),
             "always_output_data": _optional(type="boolean"),
-            "join": _optional(enum=["all"]),
+            "join": _optional(enum=["all", "each"]),
             "timeout_s": seconds,
+            "run_in": _optional(
+                enum=["auto", "runner"],
+                description="Where a node runs that only computes: by itself in the engine.",
+            ),
             "notes": _text(TEXT_LENGTH_MAX),
         },
         "required": ["node_id", "node_type", "node_subtype"],

@@ -35,6 +35,7 @@ from .ending import cancel, end_if_done, new_deadline, timed_out
 from .evolve import evolve
 from .finishing import Ended, complete
 from .progress import Progress
+from .revival import open_again, reopened
 from .running import advance
 from .state import Execution, due, place_of
 
@@ -326,6 +327,14 @@ def _bad_retry(state: Execution, command: RetryNode) -> Rejected | None:
             "can be run again",
             "not_retryable",
         )
+    region, scope = open_again(state, command.node_id, command.scope)
+    again = state.runs.get(place_of(region, scope))
+    if again is None or again.status not in ("ERROR", "CANCELED"):
+        return Rejected(
+            f"node {command.node_id!r} failed in an iteration of {region!r} that is over; only "
+            "what did not end well can be run again",
+            "not_retryable",
+        )
     return None if valid_overrides(command.overrides) else _bad_overrides()
 
 
@@ -377,24 +386,20 @@ def _moment(text: str) -> datetime | None:
 def _revive(progress: Progress, command: RetryNode) -> None:
     """Let an ended execution go on: the node, what its stop cancelled, what was ready then."""
     state, workflow = progress.state, progress.workflow
-    first = (command.node_id, command.scope)
-    reopened = [first]
-    for run in state.runs.values():
-        if run.status in ("ERROR", "CANCELED") and (run.node_id, run.scope) != first:
-            reopened.append((run.node_id, run.scope))
+    again = reopened(state, command.node_id, command.scope)
     progress.record(
         ExecutionRevived(
             execution_id=state.execution_id,
             node_id=command.node_id,
             scope=command.scope,
-            reopened=tuple(reopened),
+            reopened=again,
             revived_at=progress.at,
             asked_by=command.asked_by,
             deadline=new_deadline(progress),
             overrides=command.overrides,
         )
     )
-    for node_id, scope in reopened:
+    for node_id, scope in again:
         progress.enqueue(workflow.by_id[node_id], scope)
     for run in list(progress.state.runs.values()):
         if run.status in ("SUCCESS", "SKIPPED"):

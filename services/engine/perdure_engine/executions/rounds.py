@@ -161,8 +161,9 @@ def _cycle(progress: Progress, node: Node, region: Region, place: str) -> None:
         if rounds.begun >= most:
             scope = rounds.iteration(k + 1)
             inputs, edges = gather(progress.state, progress.workflow, node, scope)
-            ended = Ended(node, scope, rounds.run, inputs, edges)
-            fail(progress, ended, _too_many(node, most), ())
+            before = progress.state.runs.get(place_of(node.node_id, scope))
+            run = rounds.run if before is None else before.run + 1  # it was revived, in vain
+            fail(progress, Ended(node, scope, run, inputs, edges), _too_many(node, most), ())
             return
         _start(progress, node, region, place)
         return

@@ -1,5 +1,7 @@
 """What calls and spreads do at run time: bind arguments, take elements, name the fault."""
 
+from collections.abc import Callable
+
 from .access import Run, computed
 from .errors import ExpressionError
 from .limits import Frame, Value, kind_of
@@ -74,3 +76,20 @@ def placed(error: ExpressionError, at: int) -> ExpressionError:
     if error.position is None:
         error.position = at
     return error
+
+
+def single(
+    operator: str, apply: Callable[[Frame, Value, Value], Value], left: Run, right: Run
+) -> Run:
+    """One operator. `===` and `!==` have a short way for texts that are no longer than names."""
+    if operator in ("===", "!=="):
+        wanted = operator == "==="
+
+        def compare(f: Frame) -> Value:
+            a, b = left(f), right(f)
+            if kind_of(a) is str and kind_of(b) is str and len(a) < 100:
+                return (a == b) is wanted
+            return apply(f, a, b)
+
+        return compare
+    return lambda f: apply(f, left(f), right(f))

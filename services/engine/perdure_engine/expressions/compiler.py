@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .access import ROOT_READERS, Run, computed, path_reader, view_reader
-from .calls import bind, elements, named_function, placed, spread_into, wrong_type
+from .calls import bind, elements, named_function, placed, single, spread_into, wrong_type
 from .errors import ExpressionError
 from .limits import NESTING_MAX, Frame, Value, kind_of
 from .operators import BINARY, UNARY
@@ -37,6 +37,16 @@ from .syntax import (
     View,
 )
 from .values import joined, to_text, truthy, type_name
+from .weights import (
+    CALL_WEIGHT,
+    FOLD_FUEL,
+    FOLD_ROOM,
+    FOLDED,
+    MOMENT_WEIGHT,
+    NOWHERE,
+    PLAIN,
+    WEIGHTS,
+)
 
 
 class Compiler:
@@ -45,6 +55,7 @@ class Compiler:
     def __init__(self) -> None:
         self.depth = 0
         self.weight = 0
+        self.varying = 0
 
     def compile(self, node: Node) -> Run:
         """The closure of a node."""
@@ -53,9 +64,27 @@ class Compiler:
             raise ExpressionError(
                 "expression_size", "The expression is nested too deep: split it.", node.at
             )
-        self.weight += _WEIGHTS.get(type(node), 1)
+        self.weight += WEIGHTS.get(type(node), 1)
+        before = self.varying
         run = _BY_NODE[type(node)](self, node)
         self.depth -= 1
+        return self.folded(run) if self.varying == before and type(node) in FOLDED else run
+
+    def folded(self, run: Run) -> Run:
+        """The value itself, where a part of the expression can have only one that is plain.
+
+        What fails is left alone: it must fail when it is evaluated, and only then. Arrays and
+        objects are made anew each time, since each is equal to itself only.
+        """
+        f = Frame(NOWHERE)
+        f.fuel, f.room = FOLD_FUEL, FOLD_ROOM
+        try:
+            value = run(f)
+        except ExpressionError:
+            value = f
+        if value is None or kind_of(value) in PLAIN:
+            return lambda _f: value
+        self.varying += 1
         return run
 
     def literal(self, node: Literal) -> Run:
@@ -65,15 +94,19 @@ class Compiler:
 
     def root(self, node: Root) -> Run:
         """`$json` and its kin."""
+        self.varying += 1
+        self.weight += MOMENT_WEIGHT if node.name in ("$now", "$today") else 0
         read = ROOT_READERS[node.name]
         return lambda f: read(f.scope)
 
     def view(self, node: View) -> Run:
         """`$input` or another node's items."""
+        self.varying += 1
         return view_reader(node.node, node.ask)
 
     def local(self, node: Local) -> Run:
         """An arrow function's argument."""
+        self.varying += 1
         slot = node.slot
         return lambda f: f.slots[slot]
 
@@ -230,7 +263,7 @@ class Compiler:
         steps = [(BINARY[each.operator], self.compile(each.right)) for each in reversed(spine)]
         if len(steps) == 1:
             apply, right = steps[0]
-            return _single(node.operator, apply, start, right)
+            return single(node.operator, apply, start, right)
 
         def chain(f: Frame) -> Value:
             value = start(f)
@@ -316,8 +349,9 @@ class Compiler:
     def arrow(self, node: Arrow) -> Run:
         """A function value: each call of it pays for its body."""
         before = self.weight
+        self.varying += 1
         body = self.compile(node.body)
-        size = self.weight - before + _CALL_WEIGHT
+        size = self.weight - before + CALL_WEIGHT
         patterns = node.parameters
         slot = patterns[0].slot if len(patterns) == 1 else -1
 
@@ -344,30 +378,6 @@ class Compiler:
 
         return simple if slot >= 0 else general
 
-
-def _single(
-    operator: str, apply: Callable[[Frame, Value, Value], Value], left: Run, right: Run
-) -> Run:
-    """One operator. `===` and `!==` have a short way for texts that are no longer than names."""
-    if operator in ("===", "!=="):
-        wanted = operator == "==="
-
-        def compare(f: Frame) -> Value:
-            a, b = left(f), right(f)
-            if kind_of(a) is str and kind_of(b) is str and len(a) < 100:
-                return (a == b) is wanted
-            return apply(f, a, b)
-
-        return compare
-    return lambda f: apply(f, left(f), right(f))
-
-
-_CALL_WEIGHT: Final = 2
-_WEIGHTS: Final[dict[type, int]] = {
-    **{Index: 3, Unary: 2, Binary: 3, Logical: 2, Choose: 2, View: 10},
-    **{TextLiteral: 8, ArrayLiteral: 5, ObjectLiteral: 6, MethodCall: 6, FunctionCall: 6},
-}
-"""Units of fuel that a node in the body of a function costs at each call; others cost one."""
 
 _BY_NODE: Final[dict[type, Callable[[Compiler, Any], Run]]] = {
     Literal: Compiler.literal,

@@ -42,7 +42,8 @@ BY_OPERATION: Mapping[str, tuple[str, ...]] = {
 """The algorithms of each operation, the default first."""
 
 SIGNATURES_MAX = 50
-"""Signatures that one run makes or checks: each takes up to some milliseconds."""
+KEYS_MAX = 1
+"""Signatures that one run makes or checks, and keys that it does so with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Plan:
 
 def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     """Compute for each item."""
+    keys: set[str] = set()
 
     def make(index: int, json: Json, scope: Scope) -> Json:
         if plan.operation == "id":
@@ -66,6 +68,11 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
         if plan.algorithm in SIGNATURES and index >= SIGNATURES_MAX:
             text = f"one run signs or verifies at most {SIGNATURES_MAX} items; split them"
             raise ItemFault("too_many_items", text)
+        if plan.algorithm in SIGNATURES:
+            keys.add(text_of(plan.compiled["key"], scope, "key"))
+            if len(keys) > KEYS_MAX:
+                text = f"one run uses at most {KEYS_MAX} keys, as reading them takes long"
+                raise ItemFault("too_many_items", text)
         text = text_of(plan.compiled["value"], scope, "value")
         return put(json, plan.into, _computed(plan, text, scope))
 

@@ -15,8 +15,8 @@ from typing import Any, cast
 from perdure_contracts.engine import EffectClass
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
+from .services import TIMEOUT_S, attempt_timeout_s, length
 
-TIMEOUT_S = 30.0
 RECIPIENTS_MAX = 100
 """Recipients of one mail: to, cc and bcc together."""
 
@@ -24,12 +24,6 @@ RECIPIENTS_MAX = 100
 def effect(parameters: Parameters) -> EffectClass:
     """Return what a second mail costs."""
     return "keyed" if parameters.get("deduplicated") is True else "unsafe"
-
-
-def attempt_timeout_s(parameters: Parameters) -> float:
-    """Return the limit of one mail in seconds."""
-    value = parameters.get("timeout_s", TIMEOUT_S)
-    return float(value) if isinstance(value, int | float) else TIMEOUT_S
 
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
@@ -76,9 +70,7 @@ SPECIFICATION = NodeSpecification(
     ),
     effect=effect,
     attempt_timeout_s=attempt_timeout_s,
-    length=lambda parameters, timeout_s: (
-        "short" if (timeout_s or attempt_timeout_s(parameters)) <= 30.0 else "long"
-    ),
+    length=length,
     check=_check,
     example={
         "server": "office",

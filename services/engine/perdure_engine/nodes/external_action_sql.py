@@ -16,10 +16,10 @@ bound as one more value at the end, for an `ON CONFLICT DO NOTHING` on a unique 
 from perdure_contracts.engine import EffectClass
 
 from .base import NodeSpecification, Parameter, Parameters
+from .services import TIMEOUT_S, attempt_timeout_s, length
 
-TIMEOUT_S = 30.0
 TIMEOUT_S_MAX = 600.0
-"""The limit of one statement where the author sets none, and the longest there is."""
+"""The longest limit that a statement may be given."""
 
 ROWS_MAX = 1_000
 ROWS_MOST = 10_000
@@ -31,12 +31,6 @@ def effect(parameters: Parameters) -> EffectClass:
     if parameters.get("mode", "read") == "read":
         return "pure"
     return "keyed" if parameters.get("idempotency_parameter") is True else "unsafe"
-
-
-def attempt_timeout_s(parameters: Parameters) -> float:
-    """Return the limit of one statement in seconds."""
-    value = parameters.get("timeout_s", TIMEOUT_S)
-    return float(value) if isinstance(value, int | float) else TIMEOUT_S
 
 
 SPECIFICATION = NodeSpecification(
@@ -80,9 +74,7 @@ SPECIFICATION = NodeSpecification(
     ),
     effect=effect,
     attempt_timeout_s=attempt_timeout_s,
-    length=lambda parameters, timeout_s: (
-        "short" if (timeout_s or attempt_timeout_s(parameters)) <= 30.0 else "long"
-    ),
+    length=length,
     example={
         "database": "shop",
         "query": "INSERT INTO notes (key, order_id, text) VALUES ($3, $1, $2) "

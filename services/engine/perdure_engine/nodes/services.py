@@ -1,4 +1,4 @@
-"""What the nodes of single services have in common: a token, a time-out, an effect class."""
+"""What the nodes that call one server have in common: a token, a time-out, an effect class."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -8,7 +8,7 @@ from perdure_contracts.engine import EffectClass
 from .base import SHORT_S_MAX, Parameter, Parameters
 
 TIMEOUT_S = 30.0
-"""The limit of one request where the author sets none."""
+"""The limit of one request, statement or mail where the author sets none."""
 
 TOKEN = Parameter(
     "token",

@@ -102,8 +102,9 @@ async def exchange(client: httpx.AsyncClient, allowed: AllowList, call: Call) ->
         return Failed(
             facts_of(error, error.code, str(error), retryable=retryable, dependency=dependency)
         )
-    except (httpx.InvalidURL, ValueError, TypeError) as error:
-        return Failed(facts_of(error, "invalid_parameters", str(error), retryable=False))
+    except (httpx.InvalidURL, httpx.LocalProtocolError, ValueError, TypeError) as error:
+        text = f"the request cannot be sent: {error}"
+        return Failed(facts_of(error, "invalid_parameters", text, retryable=False))
     except TimeoutError as error:
         text = f"no complete answer within {call.timeout_s:g} s"
         return Failed(

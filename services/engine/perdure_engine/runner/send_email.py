@@ -14,7 +14,8 @@ import aiosmtplib
 from perdure_common.run import utc_now
 from perdure_contracts.engine import EffectState, ErrorFacts
 
-from perdure_engine.nodes.external_action_send_email import RECIPIENTS_MAX, TIMEOUT_S
+from perdure_engine.nodes.external_action_send_email import RECIPIENTS_MAX
+from perdure_engine.nodes.services import TIMEOUT_S
 from perdure_engine.runner.failures import Failed, facts_of
 
 PORTS = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}

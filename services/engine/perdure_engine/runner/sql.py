@@ -9,7 +9,8 @@ from typing import Any, cast
 import asyncpg
 from perdure_contracts.engine import EffectState, ErrorFacts
 
-from perdure_engine.nodes.external_action_sql import ROWS_MAX, TIMEOUT_S
+from perdure_engine.nodes.external_action_sql import ROWS_MAX
+from perdure_engine.nodes.services import TIMEOUT_S
 from perdure_engine.runner.databases import Databases
 from perdure_engine.runner.exchange import BODY_BYTES_MAX
 from perdure_engine.runner.failures import Failed, facts_of

@@ -198,14 +198,13 @@ class Work:
                 log.warning("bus_unreachable", error=str(error))
                 await asyncio.sleep(1.0)
                 continue
-            now = self.now()
-            fresh = [run for record in records if (run := self._begin(record, now)) is not None]
+            fresh = [run for record in records if (run := self._begin(record)) is not None]
             await self._claim([run for run in fresh if run.claimed])
             for run in fresh:
                 if not run.claimed:
                     self._start(run)
 
-    def _begin(self, record: Record, now: datetime) -> Run | None:
+    def _begin(self, record: Record) -> Run | None:
         """Return the run that a record asks for; None if there is none to make."""
         prefix = self._prefixes.get(record.partition)
         if prefix is None or not prefix.begin(record.offset):
@@ -217,7 +216,7 @@ class Work:
         try:
             task: Any = codec.decode_body((name or b"").decode(), record.value)
             assert isinstance(task, NodeTask)
-            late = _instant(task.deadline) <= now
+            late = _instant(task.deadline) <= self.now()
             tenant = (codec.header(record.headers, "ce_tenantid") or b"").decode()
         except (
             codec.UnknownType, msgspec.DecodeError, RecursionError, AssertionError,

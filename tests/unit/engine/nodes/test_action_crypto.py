@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -142,6 +143,25 @@ def test_one_run_signs_so_many_and_no_more() -> None:
     node = made("ACTION.CRYPTO", operation="sign", value="x", key=private)
     outcome = run(node, *range(52))
     assert failures(outcome) == [(50, "too_many_items"), (51, "too_many_items")]
+
+
+def test_one_run_signs_with_one_key() -> None:
+    first, second = KEYS["ed25519"][0], pems(ed25519.Ed25519PrivateKey.generate())[0]
+    node = made("ACTION.CRYPTO", operation="sign", value="x", key="{{ $json }}")
+    outcome = run(node, first, first, second)
+    assert failures(outcome) == [(2, "too_many_items")]
+
+
+def test_a_key_that_would_take_long_to_read_is_not_read() -> None:
+    large = rsa.generate_private_key(65_537, 4_096)
+    private, public = pems(large)
+    sign = {"operation": "sign", "algorithm": "rs256", "key": private}
+    assert computed(FOX, **sign) == "invalid_key"
+    signature = large.sign(FOX.encode(), padding.PKCS1v15(), SHA256()).hex()
+    verify = {"operation": "verify", "algorithm": "rs256", "key": public, "signature": signature}
+    assert computed(FOX, **verify) is True
+    middle = pems(rsa.generate_private_key(65_537, 3_072))[0]
+    assert len(computed(FOX, operation="sign", algorithm="rs256", key=middle)) == 2 * 384
 
 
 def test_each_operation_says_what_it_needs() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes_for_tests import failures, jsons, made, refused, run, told
 
@@ -91,6 +91,7 @@ def test_parameters_are_checked() -> None:
 cell = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries({"a": cell, "b": cell}).filter(lambda row: any(row.values())),

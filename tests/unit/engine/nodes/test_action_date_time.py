@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes_for_tests import failures, jsons, made, refused, run
 
@@ -65,6 +65,7 @@ instants = st.integers(631_152_000_000, 2_840_140_800_000)
 ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia")
 
 
+@settings(deadline=None)
 @given(instants, st.sampled_from(ZONES))
 def test_what_a_pattern_prints_it_reads_again(millis: int, zone: str) -> None:
     pattern = "d. MMMM yyyy, HH:mm:ss.SSS ZZ"

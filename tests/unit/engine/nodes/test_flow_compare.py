@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes_for_tests import jsons, made, refused, run_ports, told
 from perdure_engine.definition import validate
@@ -52,6 +52,7 @@ side = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(side.filter(bool), side)
 def test_any_two_sides_are_told_apart_as_by_hand(a: list[Any], b: list[Any]) -> None:
     left = list(b)

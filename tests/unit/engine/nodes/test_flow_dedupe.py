@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes_for_tests import failures, jsons, made, refused, run, told
 
@@ -41,6 +41,7 @@ def same(a: Any, b: Any) -> bool:
     return (a is None and b is None) or (type(a) is type(b) and a == b)
 
 
+@settings(deadline=None)
 @given(rows, st.sampled_from([["x"], ["y", "x"]]))
 def test_any_item_stays_unless_an_earlier_one_is_like_it(
     items: list[dict[str, Any]], keys: list[str]

@@ -4,7 +4,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes_for_tests import made, run_ports, told
 
@@ -44,17 +44,20 @@ def together(*pairs: tuple[int, dict[str, Any]]) -> tuple[dict[str, Any], Any]:
     return json, places if len(places) > 1 else places[0]
 
 
+@settings(deadline=None)
 @given(inputs)
 def test_append_is_one_after_the_other(sides: tuple[list[Any], ...]) -> None:
     expected = [together(pair) for each in numbered(sides) for pair in each]
     assert merged({}, sides) == expected
 
 
+@settings(deadline=None)
 @given(inputs)
 def test_choose_is_the_first_that_is_there(sides: tuple[list[Any], ...]) -> None:
     assert merged({"mode": "choose"}, sides) == [together(pair) for pair in numbered(sides)[0]]
 
 
+@settings(deadline=None)
 @given(inputs)
 def test_position_puts_the_items_of_one_place_together(sides: tuple[list[Any], ...]) -> None:
     live = numbered(sides)
@@ -65,6 +68,7 @@ def test_position_puts_the_items_of_one_place_together(sides: tuple[list[Any], .
     assert merged({"mode": "position"}, sides) == expected
 
 
+@settings(deadline=None)
 @given(inputs)
 def test_cross_is_every_combination(sides: tuple[list[Any], ...]) -> None:
     expected = [together(*pairs) for pairs in product(*numbered(sides))]
@@ -72,6 +76,7 @@ def test_cross_is_every_combination(sides: tuple[list[Any], ...]) -> None:
 
 
 @pytest.mark.parametrize("join", ["inner", "left", "right", "outer", "anti"])
+@settings(deadline=None)
 @given(TWO)
 def test_fields_joins_as_nested_loops_do(join: str, sides: tuple[list[Any], ...]) -> None:
     places = iter(range(sum(map(len, sides))))
@@ -95,6 +100,7 @@ def match(a: Any, b: Any) -> bool:
     return a is not None and a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
+@settings(deadline=None)
 @given(inputs, st.sampled_from(["append", "position", "cross"]))
 def test_on_missing_decides_once_an_input_has_nothing(
     sides: tuple[list[Any], ...], mode: str

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes_for_tests import failures, jsons, made, refused, run, told
 
@@ -46,6 +46,7 @@ value = st.none() | st.integers(-3, 3) | st.sampled_from([0.5, 1.0, -2.5])
 rows = st.lists(st.fixed_dictionaries({"x": value, "y": value, "id": st.integers()}), min_size=1)
 
 
+@settings(deadline=None)
 @given(rows, st.booleans(), st.booleans())
 def test_any_items_come_in_the_order_of_a_plain_insertion(
     items: list[dict[str, Any]], x_down: bool, y_down: bool

@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes_for_tests import failures, jsons, made, refused, run, told
 
@@ -92,6 +92,7 @@ rows = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(rows)
 def test_any_items_are_measured_as_by_hand(items: list[dict[str, Any]]) -> None:
     measures = [{"function": each, "field": "n", "as": each} for each in FUNCTIONS]

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from nodes_for_tests import definition
 from perdure_engine.definition import validate
+from perdure_engine.definition.connections import CONNECTION_KEYS
+from perdure_engine.definition.parsing import NODE_KEYS, SETTINGS_KEYS, WORKFLOW_KEYS
 from perdure_engine.definition.regions import LOOPS
 from perdure_engine.definition.schema import workflow_schema
 from perdure_engine.documents import generate, main
@@ -114,6 +116,16 @@ def test_what_is_said_to_come_later_is_not_here() -> None:
         for subtype in subtypes
         if find(node_type, subtype)
     ] == []
+
+
+def test_the_schema_knows_the_keys_that_the_engine_knows() -> None:
+    schema = workflow_schema()
+    kinds = schema["$defs"]
+    settings = schema["properties"]["settings"]["anyOf"][0]
+    assert set(schema["properties"]) == {"id", *WORKFLOW_KEYS}
+    assert set(settings["properties"]) == set(SETTINGS_KEYS)
+    assert set(kinds["node"]["properties"]) == set(NODE_KEYS)
+    assert set(kinds["connection"]["properties"]) == set(CONNECTION_KEYS)
 
 
 def test_the_schema_is_one_and_takes_the_workflows_of_readme_and_examples() -> None:

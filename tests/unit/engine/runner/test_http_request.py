@@ -255,6 +255,18 @@ async def test_credentials_that_are_missing_are_told_before_anything_is_sent(
     assert made.asked == []
 
 
+@pytest.mark.parametrize("value", ["a\r\nX-Other: b", "a\nb", "\x00", "ü€"])
+async def test_a_header_that_is_none_is_told_and_not_sent(
+    server: tuple[Server, int], client: httpx.AsyncClient, value: str
+) -> None:
+    made, port = server
+    error = await failure(client, port, headers={"X-Mine": value})
+    assert (error.type, error.retryable, error.effect_state) == (
+        "invalid_parameters", False, "not_sent",
+    )  # fmt: skip
+    assert made.asked == []
+
+
 async def test_a_file_is_base64(server: tuple[Server, int], client: httpx.AsyncClient) -> None:
     made, port = server
     made.answer = lambda asked: ok(b"\x89PNG\xff", "image/png")

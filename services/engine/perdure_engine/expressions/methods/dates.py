@@ -107,7 +107,7 @@ def end_of(f: Frame, this: Value, arguments: Arguments) -> Value:
 @method("diff", Moment)
 def difference(f: Frame, this: Value, arguments: Arguments) -> Value:
     """What lies between, as an object: `$now.diff(other, 'days').days`."""
-    f.spend(40)
+    f.spend(150)
     unit = _unit(f, arguments, 1, "millisecond")
     f.object(1)
     return {f"{unit}s": number(between(this, moment_of(f, argument(arguments, 0)), unit))}
@@ -116,7 +116,7 @@ def difference(f: Frame, this: Value, arguments: Arguments) -> Value:
 @method("diffTo", Moment)
 def difference_to(f: Frame, this: Value, arguments: Arguments) -> Value:
     """What lies between, as a number of days or of another unit; later is positive."""
-    f.spend(40)
+    f.spend(150)
     unit = _unit(f, arguments, 1, "day")
     return number(between(moment_of(f, argument(arguments, 0)), this, unit))
 

@@ -198,7 +198,7 @@ def to_boolean(_f: Frame, _this: Value, arguments: Arguments) -> Value:
 def parse_float(f: Frame, _this: Value, arguments: Arguments) -> Value:
     """The number at the beginning of a text, or NaN."""
     text = to_text(f, argument(arguments, 0)).lstrip(WHITE)[:400]
-    f.scan(text)
+    f.spend(2 + (len(text) >> 1))
     for sign, amount in (("", 1.0), ("+", 1.0), ("-", -1.0)):
         if text.startswith(sign + "Infinity"):
             return amount * math.inf

@@ -1,0 +1,189 @@
+"""An execution that is stopped after every step and goes on from what its journal says.
+
+Random answers, failures, verdicts, time, duplicates, cancels and revivals, all from one `Random`.
+After each command everything is made again from the recorded events: the state, the state from a
+snapshot and the rest, and every row of the projections.
+"""
+
+from collections import Counter
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Any
+
+import msgspec
+from perdure_common.decider import Recorded
+from perdure_common.shell.codec import decode_body
+from perdure_contracts.engine import CancelExecution, NodeResult, RecoveryVerdict
+from perdure_contracts.executions import ExecutionEvent
+from perdure_contracts.message import NAMES
+from perdure_engine.executions.state import Execution, wake_at
+from playing import EXECUTION_ID, Play, Rows, decider, failed, write
+
+REVIVALS_MAX = 2
+STEPS_MAX = 60
+"""After so many steps it is cancelled: what is long is not more than what is short."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the journal, as it is stored."""
+
+    type: str
+    data: bytes
+    recorded_at: datetime
+
+
+@dataclass
+class Replayed:
+    """A play and its journal, with snapshots taken on the way."""
+
+    play: Play
+    random: Random
+    journal: list[Line] = field(default_factory=list[Line])
+    snapshots: list[tuple[int, bytes, Rows]] = field(default_factory=list[tuple[int, bytes, Rows]])
+    revives: bool = True
+    answered: list[NodeResult] = field(default_factory=list[NodeResult])
+    revivals: int = 0
+    seen: Counter[str] = field(default_factory=Counter[str])
+
+    def run(self, data: Any) -> None:
+        """Start it, and take random steps until it has ended for good."""
+        self.play.start(data)
+        self._check()
+        for step in range(10_000):
+            if self.play.state.status != "RUNNING":
+                if not self._revive():
+                    return
+            elif step >= STEPS_MAX:
+                self.play.give(self.play.cancel())
+            else:
+                self._step()
+            self._check()
+        raise AssertionError("the execution does not end")
+
+    # Steps -----------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        chance = self.random.random()
+        places = sorted(self.play.state.tokens.values())
+        asked = [
+            place
+            for place, run in sorted(self.play.state.runs.items())
+            if run.dispatch is not None and run.dispatch.failure_id and place not in places
+        ]
+        if chance < 0.01:
+            self._give("canceled", self.play.cancel())
+        elif chance < 0.05 and self.answered:
+            self._give("duplicate", self.random.choice(self.answered))
+        elif asked and chance < 0.5:
+            self._verdict(self.random.choice(asked))
+        elif places and chance < 0.93:
+            self._answer(self.random.choice(places))
+        elif wake_at(self.play.state) is not None:
+            self.seen["woken"] += 1
+            self.play.wake()
+        elif places:
+            self._answer(places[0])
+
+    def _give(self, what: str, command: CancelExecution | NodeResult) -> None:
+        self.seen[what] += 1
+        self.play.ask(command)
+
+    def _answer(self, place: str) -> None:
+        task, random = self.play.task(place), self.random
+        kind = random.choices(("good", "items", "whole"), (4, 2, 3))[0]
+        retryable = random.random() < 0.6
+        if kind == "whole":
+            error = failed("upstream", retryable=retryable)
+            result = self.play.result(place, error=error)
+        else:
+            errors = {
+                at: failed("picky", retryable=retryable)
+                for at in range(len(task.items))
+                if kind == "items" and random.random() < 0.5
+            }
+            result = self.play.result(place, errors=errors)
+        self.answered.append(result)
+        self.seen[f"answer {kind}"] += 1
+        self.play.ask(result)
+
+    def _verdict(self, place: str) -> None:
+        run = self.play.state.runs[place]
+        assert run.dispatch is not None
+        verdict = self.random.choice(("retry", "retry", "hold", "give_up"))
+        self.seen[f"verdict {verdict}"] += 1
+        self.play.ask(
+            RecoveryVerdict(
+                failure_id=run.dispatch.failure_id,
+                execution_id=EXECUTION_ID,
+                node_id=run.node_id,
+                verdict=verdict,
+                delay_s=self.random.choice((0.0, 30.0)),
+            )
+        )
+
+    def _revive(self) -> bool:
+        """Revive it at a run that failed; return False when it stays as it is."""
+        failures = [
+            run for run in self.play.state.runs.values() if run.status in ("ERROR", "CANCELED")
+        ]
+        if (
+            not self.revives
+            or self.revivals == REVIVALS_MAX
+            or not failures
+            or self.random.random() < 0.4
+        ):
+            return False
+        self.revivals += 1
+        run = self.random.choice(failures)
+        refused = not isinstance(
+            self.play.ask(self.play.retry(run.node_id, scope=run.scope)), tuple
+        )
+        self.seen["revival refused" if refused else "revived"] += 1
+        return not refused
+
+    # Replaying -------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Make everything again from the journal, compare, and go on with what was made."""
+        for event in self.play.events[len(self.journal) :]:
+            name, at = NAMES[type(event)], self.play.times[len(self.journal)]
+            self.seen[name] += 1
+            self.journal.append(Line(name, msgspec.json.encode(event), at))
+        state, rows = replay(self.journal)
+        assert state == self.play.state, "the journal makes another state"
+        assert rows == self.play.rows, different(rows, self.play.rows)
+        if self.snapshots:
+            count, snapshot, before = self.random.choice(self.snapshots)
+            restored = msgspec.json.decode(snapshot, type=Execution)
+            again, later = replay(self.journal[count:], restored, deepcopy(before), count)
+            assert again == state, f"a snapshot of version {count} and the rest make another state"
+            assert later == rows, different(later, rows)
+        if self.random.random() < 0.2:
+            taken = (len(self.journal), msgspec.json.encode(state), deepcopy(rows))
+            self.snapshots.append(taken)
+        self.play.state, self.play.rows = state, rows
+
+
+def replay(
+    journal: list[Line], state: Execution | None = None, rows: Rows | None = None, version: int = 0
+) -> tuple[Execution, Rows]:
+    """Return the state and the rows that journal lines make, on top of what is given."""
+    state = decider.initial if state is None else state
+    rows = {} if rows is None else rows
+    for line in journal:
+        version += 1
+        event: ExecutionEvent = decode_body(line.type, line.data)
+        state = decider.evolve(state, event)
+        recorded = Recorded(event, "tenant", EXECUTION_ID, version, line.recorded_at)
+        for upsert in decider.project(state, recorded):
+            write(rows, upsert)
+    return state, rows
+
+
+def different(some: Rows, others: Rows) -> str:
+    """Return which rows differ, and how."""
+    keys = [key for key in {**some, **others} if some.get(key) != others.get(key)]
+    return "; ".join(f"{key}: {some.get(key)} is not {others.get(key)}" for key in keys[:2])

@@ -1,0 +1,71 @@
+"""After every step of random executions the journal makes the same state and the same rows."""
+
+from collections import Counter
+from itertools import count
+from random import Random
+
+import pytest
+from perdure_contracts.message import NAMES
+from perdure_engine.definition import validate
+from playing import Play, decider, node, workflow
+from random_workflows import data, definition
+from replaying import Replayed
+
+EXECUTIONS = 500
+"""Of each kind: straight ones that are also revived, and ones with loops."""
+
+EVENTS = {NAMES[event] for event in decider.events}
+LOOPS = {
+    f"engine.{name}.v1"
+    for name in ("region-entered", "region-exited", "iteration-started", "iteration-failed")
+}
+ONLY_STRAIGHT = {"engine.execution-revived.v1", "revived"}
+YIELDED = {"engine.execution-yielded.v1"}
+
+HAPPENED = (
+    "answer good", "answer items", "answer whole", "verdict retry", "verdict hold",
+    "verdict give_up", "duplicate", "canceled", "woken", "revived",
+)  # fmt: skip
+
+
+def replayed(seed: int, *, loops: bool, revives: bool) -> Replayed | None:
+    """Play one random execution, None where its definition is refused."""
+    random = Random(seed)
+    made, items = definition(random, loops=loops), data(random)
+    if validate(made).workflow is None:
+        return None
+    done = Replayed(Play(made, snapshots=False), random, revives=revives)
+    done.run(items)
+    return done
+
+
+@pytest.mark.parametrize("loops", [False, True])
+def test_an_execution_may_be_stopped_after_every_step_and_goes_on_from_its_journal(
+    loops: bool,
+) -> None:
+    seen: Counter[str] = Counter()
+    seeds = count(0)
+    for _ in range(EXECUTIONS):
+        while (done := replayed(next(seeds), loops=loops, revives=not loops)) is None:
+            continue
+        seen.update(done.seen)
+    expected = (EVENTS | {*HAPPENED}) - YIELDED - (ONLY_STRAIGHT if loops else LOOPS)
+    assert expected - seen.keys() == set(), seen
+
+
+@pytest.mark.parametrize("seed", [126, 516, 621, 705, 1200])
+def test_what_failed_in_a_loop_that_is_over_is_revived_with_the_loop(seed: int) -> None:
+    done = replayed(seed, loops=True, revives=True)
+    assert done is not None
+    assert done.seen["revived"] + done.seen["revival refused"] > 0
+
+
+def test_an_execution_that_yields_goes_on_from_its_journal() -> None:
+    asked = node("asked", "FLOW.IF", parameters={"condition": "{{ $json.n < 700 }}"})
+    counts = node("n", "ACTION.SET", parameters={"values": {"n": "{{ $json.n + 1 }}"}})
+    links = ["t>n", "n>asked", "asked.true>n"]
+    made = workflow([counts, asked], links, max_iterations=1_000)
+    done = Replayed(Play(made, snapshots=False), Random(1))
+    done.run([{"n": 0}])
+    assert done.seen["engine.execution-yielded.v1"] > 0
+    assert done.play.state.status == "SUCCESS"
