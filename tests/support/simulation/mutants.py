@@ -8,7 +8,6 @@ checks are too weak: they are to be improved then, not the list.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
@@ -331,8 +330,8 @@ def _claim_twice(stack: ExitStack) -> None:
 def _unsafe_without_claim(stack: ExitStack) -> None:
     begin = Work._begin
 
-    def careless(self: Work, record: Record, now: datetime) -> Run | None:
-        run = begin(self, record, now)
+    def careless(self: Work, record: Record) -> Run | None:
+        run = begin(self, record)
         if run is not None:
             run.claimed = False
         return run
