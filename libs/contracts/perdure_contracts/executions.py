@@ -178,8 +178,9 @@ class IterationFailed:
 class RegionExited:
     """All runs of a region have ended, and the edges that leave it are resolved.
 
-    `live` carry the items of all iterations that did not fail, in order. `skipped` tells a
-    bare cycle, or a node with `join: each`, at which nothing arrived.
+    `live` carry the items of all iterations that did not fail, in order. `failed` says that a
+    failed iteration failed all of them, `skipped` tells a bare cycle, or a node with
+    `join: each`, at which nothing arrived.
     """
 
     execution_id: str
@@ -190,6 +191,7 @@ class RegionExited:
     live: tuple[int, ...] = ()
     dead: tuple[int, ...] = ()
     skipped: bool = False
+    failed: bool = False
     cause: int | None = None
     step: int = 0
     node_type: str = ""

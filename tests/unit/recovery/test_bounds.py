@@ -137,7 +137,10 @@ def _check_bounds(
     assert len(failed) == len(set(failed))
     ends = set(failed) | closed | waiting
     assert {event.attempt_id for event in ordered} <= ends, "an attempt was forgotten"
-    assert max(Counter(v.failure_id for v in verdicts).values(), default=0) <= 1
+    told = {(v.failure_id, v.verdict) for v in verdicts}  # an engine that asks again is told again
+    assert len(told) == len({failure_id for failure_id, _ in told}), "a verdict was changed"
+    repeated = [event for event in events if isinstance(event, VerdictRepeated)]
+    assert len(verdicts) == len(told) + len(repeated)
     assert len({event.attempt_id for event in ordered}) == len(ordered)
     assert reduce(executions.evolve, events, executions.initial) == state
     text = msgspec.json.encode(state)

@@ -102,7 +102,8 @@ def exited(state: Execution, event: RegionExited) -> None:
         state.edges[edge_key(index, event.scope)] = Live("", "", parts=tuple(parts))
     for index in event.dead:
         state.edges[edge_key(index, event.scope)] = None
-    state.over[place] = Over(event.node_id, event.scope, event.iterations, tuple(failed))
+    lost = tuple(range(event.iterations)) if event.failed else tuple(failed)
+    state.over[place] = Over(event.node_id, event.scope, event.iterations, lost)
     if event.skipped:
         state.runs[place] = Run(event.node_id, event.scope, event.run, "SKIPPED")
         state.steps = event.step

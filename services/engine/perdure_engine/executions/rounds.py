@@ -371,8 +371,7 @@ def _leave_if_over(
         return
     count = rounds.begun if iterations is None else iterations
     failed = set(rounds.failed)
-    run = progress.state.runs.get(place)
-    nothing = region.kind == "foreach" and run is not None and bool(failed) and _failed(node)
+    nothing = bool(failed) and _fails_whole(node)
     live = [] if nothing else [
         index for index in region.outward
         if any(
@@ -381,10 +380,10 @@ def _leave_if_over(
             if k not in failed
         )
     ]  # fmt: skip
-    _leave(progress, node, region, rounds.scope, rounds.run, count, live)
+    _leave(progress, node, region, rounds.scope, rounds.run, count, live, failed=nothing)
 
 
-def _failed(node: Node) -> bool:
+def _fails_whole(node: Node) -> bool:
     """Tell whether a failed iteration of a FOREACH failed all of it."""
     return isinstance(node.prepared, ForeachPlan) and node.prepared.on_item_error == "fail"
 
@@ -399,6 +398,7 @@ def _leave(
     live: Sequence[int],
     *,
     skipped: bool = False,
+    failed: bool = False,
 ) -> None:
     state, workflow = progress.state, progress.workflow
     into = workflow.in_edges(node)
@@ -412,6 +412,7 @@ def _leave(
             live=tuple(live),
             dead=tuple(index for index in region.outward if index not in set(live)),
             skipped=skipped,
+            failed=failed,
             cause=into[0].index if skipped and into else None,
             step=state.steps + 1 if skipped else state.steps,
             node_type=node.node_type,
