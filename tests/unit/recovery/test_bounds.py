@@ -19,7 +19,13 @@ from perdure_contracts.engine import (
     RecoveryVerdict,
 )
 from perdure_contracts.message import Envelope
-from perdure_contracts.recovery import AttemptFailed, AttemptOrdered, EpisodeClosed, ExecutionEvent
+from perdure_contracts.recovery import (
+    AttemptFailed,
+    AttemptOrdered,
+    EpisodeClosed,
+    ExecutionEvent,
+    VerdictRepeated,
+)
 from perdure_recovery.app import executions
 from perdure_recovery.guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX
 from perdure_recovery.hear import hear
