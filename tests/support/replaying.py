@@ -43,7 +43,6 @@ class Replayed:
     random: Random
     journal: list[Line] = field(default_factory=list[Line])
     snapshots: list[tuple[int, bytes, Rows]] = field(default_factory=list[tuple[int, bytes, Rows]])
-    revives: bool = True
     answered: list[NodeResult] = field(default_factory=list[NodeResult])
     revivals: int = 0
     seen: Counter[str] = field(default_factory=Counter[str])
@@ -129,12 +128,7 @@ class Replayed:
         failures = [
             run for run in self.play.state.runs.values() if run.status in ("ERROR", "CANCELED")
         ]
-        if (
-            not self.revives
-            or self.revivals == REVIVALS_MAX
-            or not failures
-            or self.random.random() < 0.4
-        ):
+        if self.revivals == REVIVALS_MAX or not failures or self.random.random() < 0.4:
             return False
         self.revivals += 1
         run = self.random.choice(failures)
