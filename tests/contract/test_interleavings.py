@@ -257,6 +257,7 @@ async def test_when_one_shard_of_a_joint_batch_is_fenced_the_other_is_written(
     joint = {each.shard for each in held.batches[-1]}
     assert joint == {"0", "1"}
     await thief.claim([str(partition_of(A, PARTITIONS))], "a thief")
+    await thief.close()
     held.open()
     await must_count(stage, 4, B)
     await must_count(stage, 6)

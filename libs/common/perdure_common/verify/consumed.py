@@ -115,6 +115,9 @@ class _Look:
         """Return whether a record must have left something in the journal of its stream."""
         if taken.command is None or taken.bad is not None or taken.passed_over:
             return False
+        record = taken.record
+        if (record.topic, record.partition, record.offset) in self._letters:
+            return False  # it was refused for good, bytes and all
         if isinstance(taken.command, self._service.by_token):
             return True
         creates = taken.decider.creates if taken.decider is not None else ()
