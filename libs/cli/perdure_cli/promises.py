@@ -150,8 +150,12 @@ async def _tables(settings: Settings, service: Service, found: Verified) -> None
 
 
 def summary(found: Verified) -> str:
-    """Return what a check found in one line."""
-    looked = ", ".join(f"{count:,} {name}" for name, count in found.checked.items())
+    """Return what a check found in one line, what was looked at added up over the services."""
+    counts: dict[str, int] = {}
+    for name, count in found.checked.items():
+        what = name.partition(" of ")[0]
+        counts[what] = counts.get(what, 0) + count
+    looked = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     if found.violations:
         broken = sorted({violation.promise for violation in found.violations})
         return f"{len(found.violations)} violations of {', '.join(broken)} ({looked})"
