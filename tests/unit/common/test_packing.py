@@ -21,7 +21,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def unpacked(sent: Any, count: int) -> list[Any]:
-    """Do what the functions of the schema do (migrations/shell/0002_packed_columns.sql)."""
+    """Do what the functions of the schema do (migrations/shell/0003_packed_columns.sql)."""
     if len(sent) == count:
         return list(sent)
     assert len(sent) == 1

@@ -5,6 +5,7 @@ from perdure_contracts.message import Json
 
 from perdure_engine.expressions import Compiled, ExpressionError, Scope
 
+from .base import Inputs, Item, Outcome, ScopeOf, paired
 from .errors import data_error, expression_error
 
 
@@ -21,6 +22,25 @@ def holds(condition: Compiled, scope: Scope) -> bool | ErrorFacts:
         f"the condition gave {kind_of(value)}, it must give true or false; "
         "compare it with something, or use !! to turn it into a boolean",
     )
+
+
+def parted(
+    condition: Compiled, inputs: Inputs, scope_of: ScopeOf, holding: str, others: str
+) -> Outcome:
+    """Return the items on two ports: those for which the condition holds, and the others.
+
+    An item for which it cannot be told has failed.
+    """
+    ports: dict[str, list[Item]] = {holding: [], others: []}
+    failed: list[tuple[int, ErrorFacts]] = []
+    for index, item in enumerate(inputs.items):
+        answer = holds(condition, scope_of(index))
+        if isinstance(answer, ErrorFacts):
+            failed.append((index, answer))
+            continue
+        port = ports[holding if answer else others]
+        port.append(paired(item["json"], index, len(port)))
+    return Outcome(ports=ports, failed=tuple(failed))
 
 
 def is_condition(value: Json) -> bool:

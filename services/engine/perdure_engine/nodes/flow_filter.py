@@ -5,35 +5,15 @@ A condition that gives no boolean fails its item; null is no boolean.
 
 from collections.abc import Mapping
 
-from perdure_contracts.engine import ErrorFacts
-
 from perdure_engine.expressions import Compiled
 
-from .base import (
-    Inputs,
-    Item,
-    NodeSpecification,
-    Outcome,
-    Parameter,
-    Parameters,
-    ScopeOf,
-    paired,
-)
-from .conditions import holds
+from .base import Inputs, NodeSpecification, Outcome, Parameter, Parameters, ScopeOf
+from .conditions import parted
 
 
 def run(condition: Compiled, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     """Keep the items for which the condition holds."""
-    ports: dict[str, list[Item]] = {"main": [], "discarded": []}
-    failed: list[tuple[int, ErrorFacts]] = []
-    for index, item in enumerate(inputs.items):
-        answer = holds(condition, scope_of(index))
-        if isinstance(answer, ErrorFacts):
-            failed.append((index, answer))
-            continue
-        port = ports["main" if answer else "discarded"]
-        port.append(paired(item["json"], index, len(port)))
-    return Outcome(ports=ports, failed=tuple(failed))
+    return parted(condition, inputs, scope_of, "main", "discarded")
 
 
 def _prepare(parameters: Parameters, compiled: Mapping[str, Compiled]) -> object:

@@ -5,35 +5,15 @@ A condition that gives no boolean fails its item; write `!!` before a value to t
 
 from collections.abc import Mapping
 
-from perdure_contracts.engine import ErrorFacts
-
 from perdure_engine.expressions import Compiled
 
-from .base import (
-    Inputs,
-    Item,
-    NodeSpecification,
-    Outcome,
-    Parameter,
-    Parameters,
-    ScopeOf,
-    paired,
-)
-from .conditions import holds
+from .base import Inputs, NodeSpecification, Outcome, Parameter, Parameters, ScopeOf
+from .conditions import parted
 
 
 def run(condition: Compiled, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     """Send each item to the port that its condition says."""
-    ports: dict[str, list[Item]] = {"true": [], "false": []}
-    failed: list[tuple[int, ErrorFacts]] = []
-    for index, item in enumerate(inputs.items):
-        answer = holds(condition, scope_of(index))
-        if isinstance(answer, ErrorFacts):
-            failed.append((index, answer))
-            continue
-        port = ports["true" if answer else "false"]
-        port.append(paired(item["json"], index, len(port)))
-    return Outcome(ports=ports, failed=tuple(failed))
+    return parted(condition, inputs, scope_of, "true", "false")
 
 
 def _prepare(parameters: Parameters, compiled: Mapping[str, Compiled]) -> object:
