@@ -84,7 +84,7 @@ def _failure(
     known = state.episodes.get(key)
     open_attempt = known.failure.attempt if known and known.failure.run == command.run else None
     again = duplicate(command.failure_id, state.decided, command.attempt, open_attempt)
-    asked_again = command.failure_id in state.decided and _still_asked(command, now)
+    asked_again = _asked_again(state, command, key, now)
     if asked_again and command.failure_id in state.told:
         return (_repeated(state, command, now),)
     if again is not None and not asked_again:
@@ -112,6 +112,19 @@ def _failure(
     decision = _judged(state, command, plan, facts, now, number=retried + 1)
     twice = (written(now),) if asked_again else ()
     return (*before, noted, *_decided(command, noted, decision, now, twice))
+
+
+def _asked_again(state: Execution, command: NoteFailure, key: str, now: datetime) -> bool:
+    """Return whether a failure was decided and the engine waits all the same.
+
+    Not if its id is that of a failure that is open in another place: ids follow from places.
+    """
+    elsewhere = any(
+        episode.failure.failure_id == command.failure_id
+        for other, episode in state.episodes.items()
+        if other != key
+    )
+    return command.failure_id in state.decided and not elsewhere and _still_asked(command, now)
 
 
 def _still_asked(command: NoteFailure, now: datetime) -> bool:
