@@ -19,7 +19,12 @@ from perdure_contracts.engine import (
     NodeErrored,
     NodeSkipped,
 )
-from perdure_contracts.executions import AttemptFailed, NodeScheduled
+from perdure_contracts.executions import (
+    AttemptFailed,
+    NodeScheduled,
+    RegionEntered,
+    RegionExited,
+)
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
 
 from .executions.state import place_of
@@ -42,6 +47,7 @@ class Judge:
         self._attempts: dict[tuple[str, int], int] = {}
         self._under_way: dict[tuple[str, int], str] = {}
         self._completed: set[tuple[str, int, int]] = set()
+        self._loops: set[str] = set()
 
     def see(self, recorded: Recorded[Any]) -> Iterable[Broken]:
         """Return what the next event breaks."""
@@ -55,6 +61,12 @@ class Judge:
             yield from self._answered(event)
         elif isinstance(event, _RUN_ENDS):
             yield from self._run_ended(event)
+        elif isinstance(event, RegionEntered):
+            yield from self._entered(event)
+        elif isinstance(event, RegionExited):
+            self._loops.discard(place_of(event.node_id, event.scope))
+        elif isinstance(event, ExecutionRevived):
+            self._open.update(dict.fromkeys(self._loops, True))  # these were stopped only
 
     def _order(self, event: object) -> Iterable[Broken]:
         name = type(event).__name__
@@ -92,6 +104,17 @@ class Judge:
             if key != event.idempotency_key:
                 yield "I1", where, f"its effects have the keys {key} and {event.idempotency_key}"
 
+    def _entered(self, event: RegionEntered) -> Iterable[Broken]:
+        """A LOOP or FOREACH has a run that is open while it goes round."""
+        place = place_of(event.node_id, event.scope)
+        if not event.body:
+            return
+        if event.run <= self._runs.get(place, 0):
+            yield "I1", _where(event), "it began more than once"
+        self._runs[place], self._open[place] = event.run, True
+        self._attempts[place, event.run] = 1
+        self._loops.add(place)
+
     def _answered(self, event: AttemptFailed) -> Iterable[Broken]:
         run = (place_of(event.node_id, event.scope), event.run)
         if self._under_way.get(run) != event.token:
@@ -108,6 +131,8 @@ class Judge:
         if event.run < self._runs.get(place, 0):
             yield "I1", where, f"it ended after run {self._runs[place]} had begun"
         self._runs[place], self._open[place] = event.run, False
+        if isinstance(event, NodeErrored):
+            self._loops.discard(place)
         if isinstance(event, NodeCompleted):
             if (place, event.run, event.attempt) in self._completed:
                 yield "I1", where, f"attempt {event.attempt} completed more than once"
@@ -118,6 +143,12 @@ class Judge:
 
 
 def _where(
-    event: NodeScheduled | AttemptFailed | NodeCompleted | NodeErrored | NodeSkipped | NodeCanceled,
+    event: NodeScheduled
+    | AttemptFailed
+    | NodeCompleted
+    | NodeErrored
+    | NodeSkipped
+    | NodeCanceled
+    | RegionEntered,
 ) -> str:
     return f"node {place_of(event.node_id, event.scope)}, run {event.run}"

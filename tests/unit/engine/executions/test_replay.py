@@ -5,9 +5,12 @@ from itertools import count
 from random import Random
 
 import pytest
+from perdure_common.decider import Recorded
+from perdure_contracts.executions import ExecutionEvent
 from perdure_contracts.message import NAMES
 from perdure_engine.definition import validate
-from playing import Play, decider, node, workflow
+from perdure_engine.promises import Judge
+from playing import BEGAN, EXECUTION_ID, Play, decider, node, workflow
 from random_workflows import data, definition
 from replaying import Replayed
 
@@ -38,6 +41,14 @@ def replayed(seed: int, *, loops: bool) -> Replayed | None:
     return done
 
 
+def broken(events: list[ExecutionEvent]) -> list[tuple[str, str, str]]:
+    """Return the promises that `perdure verify` finds broken in a stream."""
+    judge, found = Judge(), list[tuple[str, str, str]]()
+    for version, event in enumerate(events, 1):
+        found.extend(judge.see(Recorded(event, "tenant", EXECUTION_ID, version, BEGAN)))
+    return found
+
+
 @pytest.mark.parametrize("loops", [False, True])
 def test_an_execution_may_be_stopped_after_every_step_and_goes_on_from_its_journal(
     loops: bool,
@@ -48,6 +59,7 @@ def test_an_execution_may_be_stopped_after_every_step_and_goes_on_from_its_journ
         while (done := replayed(next(seeds), loops=loops)) is None:
             continue
         seen.update(done.seen)
+        assert broken(done.play.events) == []
     expected = (EVENTS | {*HAPPENED}) - YIELDED - (set[str]() if loops else LOOPS)
     assert expected - seen.keys() == set(), seen
 
@@ -56,6 +68,7 @@ def test_an_execution_may_be_stopped_after_every_step_and_goes_on_from_its_journ
 def test_what_failed_in_a_loop_that_is_over_is_revived_with_the_loop(seed: int) -> None:
     done = replayed(seed, loops=True)
     assert done is not None
+    assert broken(done.play.events) == []
     assert done.seen["revived"] + done.seen["revival refused"] > 0
 
 
