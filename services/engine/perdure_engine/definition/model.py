@@ -204,7 +204,7 @@ class Workflow:
         return self.inputs[node.position]
 
     def conditional_edges(self, node: Node) -> tuple[Edge, ...]:
-        """Return the CONDITIONAL edges out of `node`, in the order of `out_edges`."""
+        """Return the CONDITIONAL edges among `leaving_edges`, in their order."""
         return self.conditional[node.position]
 
     def find(self, name: str) -> Node | None:

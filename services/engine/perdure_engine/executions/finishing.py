@@ -88,7 +88,7 @@ def finish(
 ) -> None:
     """Apply the error mode to what a run made, and let it end with SUCCESS or ERROR."""
     node, workflow = ended.node, progress.workflow
-    conditional = workflow.conditional[node.position]
+    conditional = workflow.conditional_edges(node)
     picks: Picks | None = None
     if conditional and outcome.stop is None:
         picks = pick(conditional, outcome.ports, view, node.node_id)
