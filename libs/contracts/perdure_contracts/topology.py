@@ -146,6 +146,7 @@ VERBS = frozenset(
     {
         "cancel",
         "deploy",
+        "examine",
         "note",
         "receive",
         "retry",

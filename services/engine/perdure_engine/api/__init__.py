@@ -14,7 +14,7 @@ from perdure_common.decider import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 
-from . import events, executions, history, logs, specifications, travel, why, workflows
+from . import events, executions, history, logs, specifications, stuck, travel, why, workflows
 from .ground import Ground, owner_ground
 from .tables import ROWS, TABLES
 
@@ -26,6 +26,7 @@ GROUPS: tuple[Callable[[Ground], None], ...] = (
     events.add,
     why.add,
     travel.add,
+    stuck.add,
     specifications.add,
 )
 """Everything that the engine answers beside its tables."""

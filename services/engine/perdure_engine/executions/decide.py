@@ -22,7 +22,7 @@ from perdure_contracts.engine import (
     RetryNode,
     StartExecution,
 )
-from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
+from perdure_contracts.executions import ExamineExecution, ExecutionCommand, ExecutionEvent
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import InvalidDefinition, Workflow, kept, load
@@ -37,6 +37,7 @@ from .finishing import Ended, complete
 from .progress import Progress
 from .revival import open_again, reopened
 from .running import advance
+from .stalls import give_up_forgotten
 from .state import Execution, due, place_of
 
 HOLD_S = 24 * 3600.0
@@ -114,6 +115,9 @@ def act(
             cancel(progress, command.reason, command.asked_by)
         case Due():
             _let_time_pass(progress)
+        case ExamineExecution():
+            _let_time_pass(progress)
+            give_up_forgotten(progress, command)
     _carry_on(progress)
     return None
 

@@ -23,6 +23,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import (
     AttemptFailed,
+    ExamineExecution,
     ExecutionCommand,
     ExecutionEvent,
     ExecutionYielded,
@@ -54,7 +55,14 @@ def decider_with(
     return Decider(
         name="execution",
         initial=Execution(),
-        commands=(StartExecution, NodeResult, RecoveryVerdict, RetryNode, CancelExecution),
+        commands=(
+            StartExecution,
+            NodeResult,
+            RecoveryVerdict,
+            RetryNode,
+            CancelExecution,
+            ExamineExecution,
+        ),
         events=(
             ExecutionStarted,
             NodeScheduled,
