@@ -30,7 +30,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return (_task(state, event),)
         case NodeFailed() | NodeRecovered() | NodeErrored() | ExecutionFailed():
             return (Outgoing(FAILURES, event.execution_id, event),)
-        case (ExecutionCompleted() | ExecutionCanceled()) if not event.untroubled:
+        case ExecutionCompleted() | ExecutionCanceled() if not event.untroubled:
             return (Outgoing(FAILURES, event.execution_id, event),)
         case _:
             return ()
