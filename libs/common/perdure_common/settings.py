@@ -63,6 +63,7 @@ class Settings:
     `delivery_retention_s` is how long answers to outsiders' messages are kept.
     `session_s` is how long a process may be silent until its shards go to others.
     `hand_over` is how many short tasks the engine runs in its own process at once.
+    `log_retention_days` is how long logs of executions are kept, 0 for ever.
     `stall_scan_s` is how often open executions are looked at that may be stuck, `stall_grace_s`
     how long something may be overdue before it counts as stuck.
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
@@ -87,6 +88,7 @@ class Settings:
     github_url: str = GITHUB_URL
     google_calendar_url: str = GOOGLE_CALENDAR_URL
     session_s: float = SESSION_S
+    log_retention_days: int = 30
     stall_scan_s: float = 10.0
     stall_grace_s: float = 60.0
     log_format: str = "json"
@@ -129,6 +131,7 @@ class Settings:
             github_url=_url(env, "PERDURE_GITHUB_URL", GITHUB_URL),
             google_calendar_url=_url(env, "PERDURE_GOOGLE_CALENDAR_URL", GOOGLE_CALENDAR_URL),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
+            log_retention_days=_integer(env, "PERDURE_LOG_RETENTION_DAYS", 30, least=0),
             stall_scan_s=_seconds(env, "PERDURE_STALL_SCAN_S", 10.0) or 10.0,
             stall_grace_s=_seconds(env, "PERDURE_STALL_GRACE_S", 60.0),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",

@@ -156,6 +156,7 @@ VERBS = frozenset(
         "examine",
         "note",
         "receive",
+        "retire",
         "retry",
         "save",
         "set",

@@ -25,6 +25,7 @@ from perdure_contracts.executions import (
     RegionEntered,
     RegionExited,
 )
+from perdure_contracts.templates import TemplateRetired, TemplateSaved
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
 
 from .executions.state import place_of
@@ -52,7 +53,7 @@ class Judge:
     def see(self, recorded: Recorded[Any]) -> Iterable[Broken]:
         """Return what the next event breaks."""
         event = recorded.event
-        if isinstance(event, WorkflowSaved | DeploymentNoted):
+        if isinstance(event, WorkflowSaved | DeploymentNoted | TemplateSaved | TemplateRetired):
             return
         yield from self._order(event)
         if isinstance(event, NodeScheduled):

@@ -14,12 +14,24 @@ from perdure_common.decider import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 
-from . import events, executions, history, logs, specifications, stuck, travel, why, workflows
+from . import (
+    events,
+    executions,
+    history,
+    logs,
+    specifications,
+    stuck,
+    templates,
+    travel,
+    why,
+    workflows,
+)
 from .ground import Ground, owner_ground
 from .tables import ROWS, TABLES
 
 GROUPS: tuple[Callable[[Ground], None], ...] = (
     workflows.add,
+    templates.add,
     executions.add,
     history.add,
     logs.add,

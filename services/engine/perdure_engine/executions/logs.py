@@ -272,11 +272,11 @@ class _Log:
             "technical_details": _details(error),
             "stack_trace": _stack(error),
             "performance_metrics": {} if duration_ms is None else {"duration_ms": duration_ms},
-            "created_at": recorded.recorded_at,
             # Ids of one instant have no order of their own: this has the journal's.
             "position": recorded.version * ROWS_MAX + n,
         }
-        self.rows.append(Upsert("workflow_execution_logs", {"id": row_id}, set=row, lazy=True))
+        key = {"id": row_id, "created_at": recorded.recorded_at}  # which names the partition
+        self.rows.append(Upsert("workflow_execution_logs", key, set=row, lazy=True))
 
 
 def _details(error: ErrorFacts | None) -> dict[str, Any]:
