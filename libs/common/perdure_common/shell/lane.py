@@ -99,6 +99,7 @@ class Context:
     hand_over: Callable[[Shard], Callable[[Sending], bool] | None]
     tenant_id: str
     partitions: int
+    streams_bytes: int
     remembered: dict[FactKey, Sequence[Row]] = field(default_factory=dict[FactKey, Sequence[Row]])
 
 
@@ -290,13 +291,14 @@ class Lane:
         for part in batch.parts.values():
             shard = part.shard
             shard.drains(part.draining)
+            shard.weight += part.weight
             shard.forget([stream for stream in part.touched if shard.is_done_with(stream)])
             if part.written:
                 shard.absorb(part.commit, part.lazy, flushed=False)
             else:
                 shard.put_off(part.commit)
             shard.say(part.sending, self._context.hand_over(shard))
-            shard.trim()
+            shard.trim(self._context.streams_bytes)
             if part.commit.parked:
                 fault.point("after_park")
             if part.commit.unparked:
