@@ -55,7 +55,11 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        there, server = await asyncio.open_connection(self.host, self.target)
+        try:
+            there, server = await asyncio.open_connection(self.host, self.target)
+        except OSError:  # the server is away, and so it looks from here
+            writer.close()
+            return
         answers = asyncio.create_task(self._carry(there, writer))
         try:
             while data := await reader.read(CHUNK):

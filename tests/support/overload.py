@@ -40,7 +40,7 @@ BATCH = 250
 BACKLOG_MAX = 2_000
 """Triggers that may be under way: no more are published until some have ended."""
 
-THINK = "{{ $json.pad.split('').map(c => c + c).map(c => c + c).filter(c => c !== '').length }}"
+THINK = "{{ $json.pad.split('').map(c => c + c).filter(c => c === 'xx').length }}"
 """What takes a step of the engine a millisecond or more: a load is above capacity by its work."""
 
 SAMPLE_S = 0.3
@@ -52,11 +52,12 @@ STARTS = "perdure.engine.starts.v1"
 
 async def deploy_all(stage: Stage, world: World) -> None:
     """Deploy what the flood starts, and what is held open."""
+    think = [node(f"count{n}", "ACTION.SET", values={f"n{n}": THINK}) for n in range(2)]
     ran = {**node("step", "FLOW.NOOP"), "run_in": "runner"}
     post = request("post", world.url("/ok"), json="{{ {mark: $json.mark} }}")
     gate = request("wait", world.url("/gate"), json="{{ {mark: $json.mark} }}", timeout_s=110)
     for definition in (
-        chain("think", node("count", "ACTION.SET", values={"count": THINK}, keep="none")),
+        chain("think", *think),
         chain("ran", ran),
         chain("post", post),
         chain("held", gate),
@@ -281,7 +282,8 @@ async def not_once(stage: Stage, accepted: Sequence[str]) -> list[str]:
     """Return what is wrong with the executions of accepted triggers: each has one, that ended."""
     rows = await stage.rows(
         """
-        select a.id, count(x.execution_id) as n, min(x.status) as status
+        select a.id, count(x.execution_id) as n, min(x.status) as status,
+               min(x.error_message) as error
           from unnest($1::text[]) as a (id)
           left join scheduler.trigger_deliveries d on d.id = a.id
           left join lateral jsonb_array_elements_text(d.executions) as started (id) on true
@@ -291,7 +293,7 @@ async def not_once(stage: Stage, accepted: Sequence[str]) -> list[str]:
         """,
         list(accepted),
     )
-    found = [f"{row['id']}: {row['n']} executions, {row['status']}" for row in rows]
+    found = [f"{row['id']}: {row['n']} executions, {row['status']} {row['error']}" for row in rows]
     begun = await stage.rows(
         """
         select count(*) as n, count(distinct stream) as streams

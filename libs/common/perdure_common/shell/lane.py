@@ -173,7 +173,7 @@ class Lane:
                 self._ahead = gather.read_ahead(items)
                 self._most = gather.most_next(items, self._most)
             self.stats.wakes += len(dues)
-            left = any(s.answers or s.inbox or s.waiting or s.draining for s in shards)
+            left = any(s.answers or s.inbox or s.waiting or s.draining or s.early for s in shards)
             if left or context.dues.pending():
                 self.poke.set()
 
@@ -406,8 +406,8 @@ class Lane:
         """Move the marks behind an item, once, in the order of the records."""
         if item.visited:
             return
-        item.visited, item.fresh = True, True
-        if not item.due and not item.taken.parked and item.answer is None:
+        item.visited, item.fresh = True, not item.early or item.place not in self._poison
+        if not (item.due or item.taken.parked or item.answer or item.early):
             part = batch.part(item.shard)
             batch.consume(part, item.taken.record)
             item.fresh = batch.hears(part, item.taken)

@@ -16,6 +16,7 @@ import structlog
 from perdure_common import fault
 from perdure_common.decider import Service
 from perdure_common.shell import remake
+from perdure_common.shell.catching import Catching
 from perdure_common.shell.due import Dues
 from perdure_common.shell.flush import flush
 from perdure_common.shell.intake import Intake, Registry
@@ -84,6 +85,7 @@ class Owner:
             streams_bytes=limits.streams // ground.partitions,
         )
         self._context = context
+        self._catching = Catching(service, intake, ground.store, ground.bus)
         self.lanes = [self._lane(context) for _ in range(ground.lanes)]
         self.shards: dict[str, Shard] = {}
         self.stopped: dict[str, str] = {}
@@ -260,14 +262,18 @@ class Owner:
                 claimed.append(shard)
         fault.point("after_remake")
         positions = {s.id: await self._positions(s) for s in claimed}
+        behind = await self._catching.look(claimed)
         # Nothing is awaited from here on: what is ours, written and read changes at once.
         claimed = [s for s in claimed if s.id in self._wanted]  # else it was taken meanwhile
         begin: dict[TopicPartition, int] = {}
         for shard in claimed:
             self.shards[shard.id] = shard
             self._lane_of(shard.id).shards[shard.id] = shard
-            begin.update(positions[shard.id])
-            self._by_place.update(dict.fromkeys(positions[shard.id], shard))
+            places = positions[shard.id]
+            if shard.id in behind:
+                places = self._catching.begin(behind[shard.id], places)
+            begin.update(places)
+            self._by_place.update(dict.fromkeys(places, shard))
         self._bus.read({**dict.fromkeys(self._by_place, 0), **begin})
         self.publisher.nudge()
         for lane in self.lanes:
@@ -369,6 +375,7 @@ class Owner:
     def _drop(self, shard: Shard) -> None:
         """Write, publish and read a shard no more, at once."""
         shard.lost = True
+        self._catching.forget(shard.id)
         self._by_place = {p: s for p, s in self._by_place.items() if s is not shard}
         self._bus.read(dict.fromkeys(self._by_place, 0))  # these go on where they are
         self.shards.pop(shard.id, None)
@@ -436,6 +443,8 @@ class Owner:
                 paused = now.behind
                 starts = (*self.service.pausable, *self.service.foreign)
                 self._bus.pause(starts if paused else ())
+            if self._catching.shards:
+                self._catch_up()
             if now.full:
                 await asyncio.sleep(0.01)
                 continue
@@ -447,10 +456,21 @@ class Owner:
                 continue
             self._distribute(records)
 
+    def _catch_up(self) -> None:
+        """Let restored shards read what is next for them; see catching.py."""
+        for shard, places in self._catching.gone_on():
+            self._by_place = {p: s for p, s in self._by_place.items() if s is not shard}
+            self._bus.read(dict.fromkeys(self._by_place, 0))  # a place read twice begins anew
+            self._by_place.update(dict.fromkeys(places, shard))
+            self._bus.read({**dict.fromkeys(self._by_place, 0), **places})
+
     def _distribute(self, records: Sequence[Record]) -> None:
         for record in records:
             shard = self._by_place.get((record.topic, record.partition))
             if shard is None or shard.lost:
+                continue
+            if self._catching.shards and self._catching.peeks(record, shard):
+                self._lane_of(shard.id).poke.set()
                 continue
             pausable = record.topic in self.service.pausable
             (shard.waiting if pausable else shard.inbox).append(record)

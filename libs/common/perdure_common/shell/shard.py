@@ -159,6 +159,7 @@ class Shard:
     published_mark: int = 0
     streams: "OrderedDict[str, Held]" = field(default_factory=OrderedDict[str, Held])
     inbox: Queue = field(default_factory=Queue)
+    early: deque[Record] = field(default_factory=deque[Record])
     waiting: Queue = field(default_factory=Queue)
     unsent: deque[Sending] = field(default_factory=deque[Sending])
     sending: deque[Sending] = field(default_factory=deque[Sending])
