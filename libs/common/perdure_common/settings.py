@@ -62,6 +62,7 @@ class Settings:
     networks and `host:port` pairs that outgoing requests may reach beside public ones.
     `delivery_retention_s` is how long answers to outsiders' messages are kept.
     `session_s` is how long a process may be silent until its shards go to others.
+    `memory_mb` is what waiting records, unsent messages and open streams may weigh together.
     `hand_over` is how many short tasks the engine runs in its own process at once.
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
     `…_url` are where the APIs of services are.
@@ -76,6 +77,7 @@ class Settings:
     http_port: int = 0
     http_allow: tuple[str, ...] = ()
     lanes: int = 2
+    memory_mb: int = 512
     hand_over: int = 8
     verdict_wait_s: float = 10.0
     delivery_retention_s: float = DELIVERY_RETENTION_S
@@ -114,6 +116,7 @@ class Settings:
             http_port=_integer(env, port, PORTS.get(process, 0), least=0),
             http_allow=_words(env.get("PERDURE_HTTP_ALLOW", "")),
             lanes=_integer(env, "PERDURE_LANES", 2, least=1),
+            memory_mb=_integer(env, "PERDURE_MEMORY_MB", 512, least=16),
             hand_over=_integer(env, "PERDURE_HAND_OVER", 8, least=0),
             verdict_wait_s=_seconds(env, "PERDURE_VERDICT_WAIT_S", 10.0),
             delivery_retention_s=_seconds(

@@ -35,6 +35,7 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),
+        early=definitions.commands,
         by_token=(NodeResult,),
         kept=("node_claims", "node_specifications"),
         handed=(TASKS,),
