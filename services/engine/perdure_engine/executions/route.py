@@ -4,6 +4,7 @@ from perdure_common.decider import Outgoing, Recorded
 from perdure_contracts.engine import NodeTask
 from perdure_contracts.executions import ExecutionEvent, NodeScheduled
 
+from .overriding import given_items
 from .state import Execution, edge_key, place_of
 
 TASKS = "perdure.engine.tasks.v1"
@@ -14,10 +15,13 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
     event = recorded.event
     if not isinstance(event, NodeScheduled):
         return ()
-    run = state.runs[place_of(event.node_id, event.scope)]
+    place = place_of(event.node_id, event.scope)
+    run = state.runs[place]
     known = run.dispatch
     assert known is not None
     items: list[object] = []
+    if state.overrides and not run.inputs:
+        items.extend(item["json"] for item in given_items(state.overrides.get(place)) or ())
     for index, _ in run.inputs:
         live = state.edges[edge_key(index, run.gathered_in)]
         assert live is not None
