@@ -1,6 +1,7 @@
 """`perdure executions`: what runs, what ran, why it waits; stop it, or let it go on."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -22,9 +23,11 @@ from perdure_cli.output import (
     say,
     short,
     show,
+    show_line,
     wait_for,
 )
 from perdure_cli.pictures import Picture
+from perdure_cli.watching import events_of
 
 app = typer.Typer(help="Executions: look at them, cancel, retry.", no_args_is_help=True)
 
@@ -120,8 +123,19 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def watch(id: Id, as_json: AsJson = False) -> None:
+def watch(
+    id: Id,
+    events: Annotated[
+        bool, typer.Option("--events", help="Print each event as it happens, a line each.")
+    ] = False,
+    after: Annotated[
+        int, typer.Option(min=0, help="With --events: go on behind this version.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
     """Follow an execution to its end; exit code 0 if it ends with SUCCESS."""
+    if events:
+        raise typer.Exit(wait_for(_told_live(id, after, as_json=as_json)))
 
     async def work() -> Picture:
         async with Client(platform.require()) as client:
@@ -129,6 +143,21 @@ def watch(id: Id, as_json: AsJson = False) -> None:
             return await followed(client, id, quiet=as_json)
 
     raise typer.Exit(outcome(wait_for(work()), as_json=as_json))
+
+
+async def _told_live(id: str, after: int, *, as_json: bool) -> int:
+    """Print the events of an execution as they come; return 0 if it ended with SUCCESS."""
+    async with Client(platform.require()) as client:
+        async for event in events_of(client, id, after):
+            if as_json:
+                show_line(asdict(event))
+                continue
+            data = event.data
+            where = data.get("node_id") or data.get("status") or ""
+            kind = event.type.removeprefix("engine.").rpartition(".v")[0]
+            say(f"{event.version:>6}  {clock(event.recorded_at)}  {kind}  {where}")
+        rows = await client.rows("engine", "workflow_executions", execution_id=id)
+        return 0 if rows and rows[0]["status"] == "SUCCESS" else 1
 
 
 async def followed(client: Client, execution_id: str, *, quiet: bool) -> Picture:
