@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from perdure_common.ids import derived
 from perdure_common.scrub import scrub_json, scrub_text
+from perdure_contracts.control import NodeMarked
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCanceled,
@@ -38,7 +39,7 @@ from .signature import signature
 ENGINE_EVENTS = "perdure.engine.events.v1"
 CONCERNS = (
     NodeFailed, NodeRecovered, NodeErrored, ExecutionCompleted, ExecutionCanceled, ExecutionFailed,
-    DeadLettered,
+    DeadLettered, NodeMarked,
 )  # fmt: skip
 """What others say that recovery looks at: a small part of all there is."""
 
@@ -62,6 +63,8 @@ def hear(message: object, envelope: Envelope) -> Command | None:
                 completed_at=envelope.time,
             )
         case NodeErrored():
+            return NoteGivenUp(execution_id=message.execution_id, failure_id=message.failure_id)
+        case NodeMarked() if message.failure_id:  # a person settled it: the attempt is not needed
             return NoteGivenUp(execution_id=message.execution_id, failure_id=message.failure_id)
         case ExecutionCompleted() if not message.untroubled:
             return NoteEnd(execution_id=message.execution_id, status="SUCCESS")

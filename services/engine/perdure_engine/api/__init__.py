@@ -14,13 +14,14 @@ from perdure_common.decider import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 
-from . import events, executions, history, logs, specifications, travel, why, workflows
+from . import events, executions, history, logs, specifications, steering, travel, why, workflows
 from .ground import Ground, owner_ground
 from .tables import ROWS, TABLES
 
 GROUPS: tuple[Callable[[Ground], None], ...] = (
     workflows.add,
     executions.add,
+    steering.add,
     history.add,
     logs.add,
     events.add,
