@@ -227,6 +227,26 @@ TABLE workflow_execution_logs
     CONSTRAINT workflow_execution_logs_pkey PRIMARY KEY (id)
     INDEX workflow_execution_logs_execution_idx CREATE INDEX workflow_execution_logs_execution_idx ON workflow_execution_logs USING btree (execution_id, "position")
 
+TABLE workflow_execution_pauses
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    execution_id character varying(255) NOT NULL
+    paused_at timestamp with time zone NOT NULL
+    paused_node_id character varying(255) DEFAULT ''::character varying NOT NULL
+    pause_reason character varying(100) NOT NULL
+    resume_conditions jsonb DEFAULT '{}'::jsonb NOT NULL
+    resumed_at timestamp with time zone
+    resume_trigger character varying(100)
+    status character varying(20) DEFAULT 'active'::character varying NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT valid_pause_reason CHECK (((pause_reason)::text = ANY ((ARRAY['human_interaction'::character varying, 'timeout'::character varying, 'error'::character varying, 'operator'::character varying])::text[])))
+    CONSTRAINT valid_pause_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'resumed'::character varying, 'timeout'::character varying])::text[])))
+    CONSTRAINT workflow_execution_pauses_pkey PRIMARY KEY (id)
+    INDEX workflow_execution_pauses_active_idx CREATE INDEX workflow_execution_pauses_active_idx ON workflow_execution_pauses USING btree (execution_id) WHERE ((status)::text = 'active'::text)
+    INDEX workflow_execution_pauses_execution_idx CREATE INDEX workflow_execution_pauses_execution_idx ON workflow_execution_pauses USING btree (execution_id)
+    INDEX workflow_execution_pauses_node_idx CREATE INDEX workflow_execution_pauses_node_idx ON workflow_execution_pauses USING btree (paused_node_id)
+
 TABLE workflow_executions
     execution_id character varying(255) NOT NULL
     id uuid NOT NULL

@@ -27,7 +27,7 @@ COMMANDS = {
     "run": ("running", "run"),
     "trigger": ("running", "trigger"),
     "workflow": ("workflows", "app"),
-    "executions": ("executions", "app"),
+    "executions": ("steering", "app"),
     "nodes": ("nodes", "app"),
     "recovery": ("recovery", "app"),
     "dead-letters": ("dead_letters", "app"),

@@ -6,6 +6,7 @@ Owner: services/engine. Stream: the execution id. These events are not published
 from dataclasses import field
 from typing import Literal, TypeAlias
 
+from .control import ControlCommand, ControlEvent
 from .engine import (
     CancelExecution,
     EffectClass,
@@ -199,7 +200,7 @@ class RegionExited:
 
 
 ExecutionCommand: TypeAlias = (
-    StartExecution | NodeResult | RecoveryVerdict | RetryNode | CancelExecution
+    StartExecution | NodeResult | RecoveryVerdict | RetryNode | CancelExecution | ControlCommand
 )
 ExecutionEvent: TypeAlias = (
     ExecutionStarted
@@ -221,4 +222,5 @@ ExecutionEvent: TypeAlias = (
     | ExecutionFailed
     | ExecutionCanceled
     | ExecutionRevived
+    | ControlEvent
 )

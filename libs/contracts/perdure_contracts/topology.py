@@ -174,6 +174,9 @@ VERBS = frozenset(
         "close",
         "open",
         "expire",
+        "mark",
+        "rerun",
+        "adopt",
     }
 )
 """The verbs that commands begin with; a new one is added here."""

@@ -8,7 +8,7 @@ from perdure_common.run import process_name, run, serve, utc_now
 from perdure_common.settings import Settings
 from perdure_contracts.engine import NodeResult
 
-from .api import ROWS, TABLES, add_why
+from .api import ROWS, TABLES, add_groups
 from .executions.decider import decider_with
 from .executions.route import TASKS
 from .hear import hear
@@ -62,7 +62,7 @@ async def serve_engine() -> None:
             now=utc_now,
             at_once=lambda task: at_once(task, name),
         )
-        api = http.beside(TABLES, ROWS, partial(add_why, ours))
+        api = http.beside(TABLES, ROWS, partial(add_groups, ours))
         try:
             hand_over = here.take if settings.hand_over else None
             await serve(ours, api, fill_at_start, hand_over=hand_over)

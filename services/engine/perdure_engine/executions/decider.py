@@ -3,6 +3,14 @@
 from functools import partial
 
 from perdure_common.decider import Decider
+from perdure_contracts.control import (
+    ExecutionPaused,
+    ExecutionResumed,
+    MarkNode,
+    NodeMarked,
+    PauseExecution,
+    ResumeExecution,
+)
 from perdure_contracts.engine import (
     CancelExecution,
     ExecutionCanceled,
@@ -63,7 +71,16 @@ def decider_with(
     return Decider(
         name="execution",
         initial=Execution(),
-        commands=(StartExecution, NodeResult, RecoveryVerdict, RetryNode, CancelExecution),
+        commands=(
+            StartExecution,
+            NodeResult,
+            RecoveryVerdict,
+            RetryNode,
+            CancelExecution,
+            PauseExecution,
+            ResumeExecution,
+            MarkNode,
+        ),
         events=(
             ExecutionStarted,
             NodeScheduled,
@@ -84,6 +101,9 @@ def decider_with(
             ExecutionFailed,
             ExecutionCanceled,
             ExecutionRevived,
+            ExecutionPaused,
+            ExecutionResumed,
+            NodeMarked,
         ),
         stream_of=stream_of,
         decide=partial(decide, verdict_wait_s=verdict_wait_s),

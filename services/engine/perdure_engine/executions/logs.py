@@ -28,6 +28,7 @@ from perdure_contracts.executions import (
 )
 
 from .instants import milliseconds
+from .logs_control import said_of
 from .state import Execution, place_of
 
 TABLE = "workflow_execution_logs"
@@ -63,7 +64,7 @@ def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upse
         case VerdictApplied():
             log.verdict(event)
         case _:
-            pass
+            log.steered(event)
     return tuple(log.rows)
 
 
@@ -223,6 +224,23 @@ class _Log:
         }[event.verdict]
         data = {"failure_id": event.failure_id, "attempt_id": event.attempt_id}
         self._add("TECHNICAL", "workflow_progress", "INFO", text, node=node, data=data)
+
+    def steered(self, event: ExecutionEvent) -> None:
+        """Tell what a person did to the execution."""
+        said = said_of(self._state, event)
+        if said is not None:
+            message, friendly, node = said
+            self._add(
+                "BUSINESS",
+                "workflow_progress",
+                "INFO",
+                message,
+                friendly=friendly,
+                node=node,
+                milestone=True,
+                priority=8,
+                step=self._state.steps,
+            )
 
     def _node(self, event: NodeScheduled | AttemptFailed | VerdictApplied) -> dict[str, str]:
         known = self._state.runs[place_of(event.node_id, event.scope)].dispatch
