@@ -64,6 +64,8 @@ class Settings:
     `session_s` is how long a process may be silent until its shards go to others.
     `memory_mb` is what waiting records, unsent messages and open streams may weigh together.
     `hand_over` is how many short tasks the engine runs in its own process at once.
+    `stall_scan_s` is how often open executions are looked at that may be stuck, `stall_grace_s`
+    how long something may be overdue before it counts as stuck.
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
     `…_url` are where the APIs of services are.
     """
@@ -87,6 +89,8 @@ class Settings:
     github_url: str = GITHUB_URL
     google_calendar_url: str = GOOGLE_CALENDAR_URL
     session_s: float = SESSION_S
+    stall_scan_s: float = 10.0
+    stall_grace_s: float = 60.0
     log_format: str = "json"
     log_level: str = "INFO"
 
@@ -128,6 +132,8 @@ class Settings:
             github_url=_url(env, "PERDURE_GITHUB_URL", GITHUB_URL),
             google_calendar_url=_url(env, "PERDURE_GOOGLE_CALENDAR_URL", GOOGLE_CALENDAR_URL),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
+            stall_scan_s=_seconds(env, "PERDURE_STALL_SCAN_S", 10.0) or 10.0,
+            stall_grace_s=_seconds(env, "PERDURE_STALL_GRACE_S", 60.0),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",
             log_level=(env.get("PERDURE_LOG_LEVEL") or "INFO").upper(),
         )

@@ -153,6 +153,7 @@ VERBS = frozenset(
     {
         "cancel",
         "deploy",
+        "examine",
         "note",
         "receive",
         "retry",

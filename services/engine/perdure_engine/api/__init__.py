@@ -14,7 +14,18 @@ from perdure_common.decider import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 
-from . import events, executions, history, logs, specifications, steering, travel, why, workflows
+from . import (
+    events,
+    executions,
+    history,
+    logs,
+    specifications,
+    steering,
+    stuck,
+    travel,
+    why,
+    workflows,
+)
 from .ground import Ground, owner_ground
 from .tables import ROWS, TABLES
 
@@ -27,6 +38,7 @@ GROUPS: tuple[Callable[[Ground], None], ...] = (
     events.add,
     why.add,
     travel.add,
+    stuck.add,
     specifications.add,
 )
 """Everything that the engine answers beside its tables."""

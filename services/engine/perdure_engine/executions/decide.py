@@ -20,7 +20,7 @@ from perdure_contracts.engine import (
     RetryNode,
     StartExecution,
 )
-from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
+from perdure_contracts.executions import ExamineExecution, ExecutionCommand, ExecutionEvent
 
 from perdure_engine.definition import Workflow, kept, load
 
@@ -33,6 +33,7 @@ from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
 from .progress import Progress
 from .revival import bad_retry, chosen, retry
+from .stalls import give_up_forgotten
 from .state import Execution, due, is_open
 
 HOLD_S = 24 * 3600.0
@@ -115,6 +116,9 @@ def act(
             mark(progress, command)
         case Due():
             _let_time_pass(progress)
+        case ExamineExecution():
+            _let_time_pass(progress)
+            give_up_forgotten(progress, command)
     carry_on(progress)
     return None
 

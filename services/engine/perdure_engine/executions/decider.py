@@ -31,6 +31,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import (
     AttemptFailed,
+    ExamineExecution,
     ExecutionCommand,
     ExecutionEvent,
     ExecutionYielded,
@@ -80,6 +81,7 @@ def decider_with(
             PauseExecution,
             ResumeExecution,
             MarkNode,
+            ExamineExecution,
         ),
         events=(
             ExecutionStarted,
