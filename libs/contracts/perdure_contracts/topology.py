@@ -84,6 +84,15 @@ _OWN = (
         order="none that matters: answers settle by token",
     ),
     Topic(
+        name="perdure.engine.progress.v1",
+        owner="engine",
+        about="what agents do meanwhile, for those who watch; it may be lost",
+        key="the execution",
+        order="per attempt",
+        retention_s=3_600,
+        dead_letters=False,
+    ),
+    Topic(
         name="perdure.triggers.v1",
         owner="scheduler",
         about="trigger events from outside; CloudEvents in binary or structured mode",
@@ -174,6 +183,7 @@ VERBS = frozenset(
 ELSEWHERE = {
     "engine.start-execution.v1": "perdure.engine.starts.v1",
     "engine.node-task.v1": "perdure.engine.tasks.v1",
+    "engine.agent-progressed.v1": "perdure.engine.progress.v1",
 }
 """Messages that have a topic of their own."""
 
