@@ -110,8 +110,7 @@ def list_credentials(as_json: AsJson = False) -> None:
         )
         return
     rows = [
-        (each.handle, ", ".join(each.fields), f"{each.updated_at:%Y-%m-%d %H:%M}")
-        for each in found
+        (each.handle, ", ".join(each.fields), f"{each.updated_at:%Y-%m-%d %H:%M}") for each in found
     ]
     print_table(
         ("handle", "fields", "changed"),
