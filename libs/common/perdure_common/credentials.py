@@ -204,7 +204,7 @@ class PostgresCredentials:
 class MemoryCredentials:
     """Credentials in memory, by (tenant, handle)."""
 
-    kept: dict[tuple[str, str], Mapping[str, str]]
+    kept: Mapping[tuple[str, str], Mapping[str, str]]
 
     async def fields_of(self, tenant_id: str, handle: str) -> Mapping[str, str]:
         """See `Credentials.fields_of`."""
