@@ -33,7 +33,8 @@ def intake() -> Intake:
 
 
 def test_both_ways_of_reading_find_the_same(intake: Intake) -> None:
-    taken, careful = intake.take(record(HEADERS)), intake._read(record(HEADERS))
+    taken = intake.take(record(HEADERS))
+    careful = intake._read(record(HEADERS))  # pyright: ignore[reportPrivateUsage]
     assert taken.command == careful.command == Add(account="a", amount=1)
     assert taken.envelope == careful.envelope
     assert taken.envelope is not None

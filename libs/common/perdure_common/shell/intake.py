@@ -178,7 +178,7 @@ class Intake:
 
     def _answer(self, record: Record, headers: Mapping[str, bytes], name: str) -> Taken | None:
         """Read an answer as runners send it, None if it is anything else."""
-        if name not in self._answers or headers.keys() != ANSWER_HEADERS:
+        if name not in self._answers or set(headers) != ANSWER_HEADERS:
             return None
         if headers["ce_specversion"] != b"1.0" or headers["content-type"] != b"application/json":
             return None
