@@ -21,12 +21,9 @@ from perdure_common.shell.ports import Heard, Record
 
 log = structlog.get_logger(__name__)
 
-ANSWER_HEADERS = frozenset(
-    {
-        "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_tenantid",
-        "content-type",
-    }
-)  # fmt: skip
+ANSWER_HEADERS = {
+    "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_tenantid", "content-type",
+}  # fmt: skip
 """The headers of an answer by token; one with others is read with care."""
 
 BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, ShardRestored, Unpark)}
