@@ -6,12 +6,11 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from perdure_contracts.engine import CancelExecution, RetryNode
+from perdure_contracts.engine import CancelExecution
 from rich.markup import escape
 
 from perdure_cli import deploying, pictures, platform
 from perdure_cli.client import Client, Row, told, user
-from perdure_cli.errors import CommandError
 from perdure_cli.follow import drawn, follow, said, stage_for, took
 from perdure_cli.listing import Limit, Statuses
 from perdure_cli.output import (
@@ -40,6 +39,8 @@ WAITS = {
     "hold": "attempt {attempt} failed; recovery holds it until {until}",
     "batch": "it is ready, and the engine's next turn runs it",
     "deadline": "the execution must have ended by {until}",
+    "resume": "it is paused: nothing new begins until somebody resumes it",
+    "delay": "it runs again at {until}, as was asked",
 }
 """What an execution may wait for, as the engine names it, in words."""
 
@@ -264,54 +265,3 @@ def cancel(
         show(pictures.as_json(picture))
     else:
         say(f"{id} is {picture.status}")
-
-
-@app.command()
-def retry(
-    id: Id,
-    node: Annotated[
-        str | None, typer.Option(help="The node to run again; the failed one if not given.")
-    ] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow it.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Run a node of an ended execution once more, and follow it to its end."""
-
-    async def work() -> Picture | None:
-        async with Client(platform.require()) as client:
-            picture = await pictures.require(client, id)
-            row = _to_retry(picture, node)
-            message = RetryNode(
-                execution_id=id,
-                node_id=row["node_id"],
-                scope=tuple(pictures.scope_of(row)),
-                asked_by=user(),
-            )
-            await client.command("engine", id, message)
-            return None if no_wait else await followed(client, id, quiet=as_json)
-
-    picture = wait_for(work())
-    if picture is None:
-        if as_json:
-            show({"execution_id": id, "retried": True})
-        else:
-            say(f"{id} goes on; `perdure executions watch {id}` follows it")
-        return
-    raise typer.Exit(outcome(picture, as_json=as_json))
-
-
-def _to_retry(picture: Picture, node: str | None) -> Row:
-    """Return the node run that is to run again: the one named, or the one that failed."""
-    if node is None:
-        candidates = picture.failures()
-    else:
-        candidates = [row for row in picture.nodes if row["node_id"] == node]
-    if not candidates:
-        what = "no node failed" if node is None else f"the node {node!r} has no run"
-        raise CommandError(
-            f"{what} in execution {picture.id}; `perdure executions show {picture.id}` shows its "
-            "nodes, `--node` names one",
-            exit_code=2,
-            code="nothing_to_retry",
-        )
-    return candidates[-1]

@@ -6,6 +6,7 @@ Owner: services/engine. Stream: the execution id. These events are not published
 from dataclasses import field
 from typing import Literal, TypeAlias
 
+from .control import ControlCommand, ControlEvent
 from .engine import (
     CancelExecution,
     EffectClass,
@@ -213,7 +214,13 @@ class ExamineExecution:
 
 
 ExecutionCommand: TypeAlias = (
-    StartExecution | NodeResult | RecoveryVerdict | RetryNode | CancelExecution | ExamineExecution
+    StartExecution
+    | NodeResult
+    | RecoveryVerdict
+    | RetryNode
+    | CancelExecution
+    | ControlCommand
+    | ExamineExecution
 )
 ExecutionEvent: TypeAlias = (
     ExecutionStarted
@@ -235,4 +242,5 @@ ExecutionEvent: TypeAlias = (
     | ExecutionFailed
     | ExecutionCanceled
     | ExecutionRevived
+    | ControlEvent
 )

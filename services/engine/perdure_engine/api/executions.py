@@ -10,7 +10,13 @@ import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, responses
 from perdure_common.api.problem import Problem
-from perdure_contracts.engine import CancelExecution, RetryNode, StartExecution
+from perdure_contracts.engine import (
+    CancelExecution,
+    ExecutionStarted,
+    RetryNode,
+    StartExecution,
+)
+from perdure_contracts.message import NAMES
 from starlette.responses import Response
 
 from perdure_engine.definition import Node, load
@@ -63,16 +69,17 @@ class Cancel(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Retry(msgspec.Struct, forbid_unknown_fields=True):
-    """Which node of an ended execution runs once more.
+    """Which node of an ended execution runs once more; without `node_id` the one that failed.
 
-    `scope` has the (region, iteration)s around it, `overrides` is
-    `{"parameters": {name: value}}`.
+    `scope` has the (region, iteration)s around it. `overrides` may have `parameters` ({name:
+    value}), `model`, `credentials` and `input` (a list of data to take instead of what arrived).
     """
 
-    node_id: str
+    node_id: str = ""
     scope: list[tuple[str, int]] = []
     overrides: dict[str, Any] | None = None
     asked_by: Text = ""
+    delay_s: float = 0.0
 
 
 class Accepted(msgspec.Struct):
@@ -109,11 +116,8 @@ def _add_start(ground: Ground) -> None:
             trigger={"type": "perdure.api.start", "source": "/api/engine"},
             data=body.data,
         )
-        try:
-            asked = await ground.asking.ask(request, execution_id, message, topic=STARTS)
-        except Problem as problem:
-            if problem.code != "duplicate":
-                raise
+        asked = await ground.asking.ask(request, execution_id, message, topic=STARTS)
+        if asked.answer is not None and NAMES[ExecutionStarted] not in asked.events:
             return await _first(ground, request, execution_id)
         return {
             "execution_id": execution_id,
@@ -226,6 +230,7 @@ def _add_retry(ground: Ground) -> None:
             scope=tuple(body.scope),
             overrides=body.overrides,
             asked_by=body.asked_by,
+            delay_s=body.delay_s,
         )
         return await accepted(ground, request, key, message)
 

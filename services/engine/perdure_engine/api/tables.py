@@ -185,6 +185,24 @@ TABLES = {
         descending=False,
         about="What happened, for people (BUSINESS) and engineers (TECHNICAL), in order.",
     ),
+    "workflow_execution_pauses": TableView(
+        columns=(
+            "id",
+            "execution_id",
+            "paused_at",
+            "paused_node_id",
+            "pause_reason",
+            "resume_conditions",
+            "resumed_at",
+            "resume_trigger",
+            "status",
+            "created_at",
+            "updated_at",
+        ),
+        order=("paused_at", "id"),
+        filters=("execution_id", "status", "pause_reason", "paused_node_id"),
+        about="Why executions stood still, and since when; the newest first.",
+    ),
 }
 
 STATUSES = (

@@ -3,6 +3,14 @@
 from functools import partial
 
 from perdure_common.decider import Decider
+from perdure_contracts.control import (
+    ExecutionPaused,
+    ExecutionResumed,
+    MarkNode,
+    NodeMarked,
+    PauseExecution,
+    ResumeExecution,
+)
 from perdure_contracts.engine import (
     CancelExecution,
     ExecutionCanceled,
@@ -70,6 +78,9 @@ def decider_with(
             RecoveryVerdict,
             RetryNode,
             CancelExecution,
+            PauseExecution,
+            ResumeExecution,
+            MarkNode,
             ExamineExecution,
         ),
         events=(
@@ -92,6 +103,9 @@ def decider_with(
             ExecutionFailed,
             ExecutionCanceled,
             ExecutionRevived,
+            ExecutionPaused,
+            ExecutionResumed,
+            NodeMarked,
         ),
         stream_of=stream_of,
         decide=partial(decide, verdict_wait_s=verdict_wait_s),
