@@ -44,6 +44,7 @@ def start(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float,
+    output_bytes_max: int,
 ) -> Rejected | None:
     """Let an execution begin, or return why it does not.
 
@@ -79,7 +80,7 @@ def start(
             "trigger_not_found",
             dead_letter=True,
         )
-    progress = Progress(state, workflow, now, verdict_wait_s, happen)
+    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
     unfired = [node for node in workflow.all_triggers if node is not trigger]
     dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
     progress.record(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from perdure_common.decider import Due, Lookup
-from perdure_contracts.engine import StartExecution
+from perdure_contracts.engine import NodeResult, StartExecution
 from perdure_contracts.executions import ExecutionCommand
 
 from perdure_engine.definition import kept
@@ -22,9 +22,19 @@ def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Loo
         if state.execution_id:
             return {}
         return _version(command.workflow_id, command.version)
-    if not state.execution_id or kept(state.sha256) is not None:
+    if not state.execution_id:
         return {}
-    return _version(state.workflow_id, state.workflow_version)
+    found = dict(_payload(command))
+    if kept(state.sha256) is None:
+        found |= _version(state.workflow_id, state.workflow_version)
+    return found
+
+
+def _payload(command: object) -> Mapping[str, Lookup]:
+    """Return the lookup of what was too large for a runner's answer."""
+    if not isinstance(command, NodeResult) or not command.payload:
+        return {}
+    return {"payload": Lookup("payloads", {"sha256": command.payload}, ("data",))}
 
 
 def _version(workflow_id: str, version: int) -> Mapping[str, Lookup]:

@@ -17,6 +17,9 @@ from perdure_engine.definition import Edge, Node, Workflow
 from .instants import text_of
 from .state import Execution, edge_key, place_of
 
+OUTPUT_BYTES_MAX = 8 * 1024 * 1024
+"""What a run may emit, and be given, as JSON, where nobody says otherwise."""
+
 FUEL = 1_000
 """Node runs that one command may begin; the rest goes on with a wake that is due at once."""
 
@@ -28,7 +31,7 @@ class Progress:
     `happen` lets an event happen and returns the state after it; `checks` are regions in which
     something has ended, `starved` those that can begin an iteration and have no fuel for it, by
     the place of their entry. `verdict_wait_s` is how long recovery is
-    waited for, in seconds.
+    waited for, in seconds; `output_bytes_max` how large what a node emits may be.
     """
 
     state: Execution
@@ -36,6 +39,7 @@ class Progress:
     now: datetime
     verdict_wait_s: float
     happen: Callable[[ExecutionEvent], Execution]
+    output_bytes_max: int = OUTPUT_BYTES_MAX
     fuel: int = FUEL
     queue: deque[tuple[Node, Scope]] = field(default_factory=deque[tuple[Node, Scope]])
     queued: set[str] = field(default_factory=set[str])
