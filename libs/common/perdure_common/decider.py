@@ -52,7 +52,8 @@ class Upsert(msgspec.Struct, frozen=True, gc=False):
     """A row to write: `set` replaces, `add` counts up, `new` promises that it is not there.
 
     The shell merges the upserts of a batch row by row. `lazy` rows are written within a
-    second instead of with the event: rows that many streams share, and logs. `guard` names
+    second instead of with the event: rows that many streams share, and logs. One that is
+    both `new` and `lazy` is appended, and nothing else may be said of it. `guard` names
     columns of `set`: the row changes only if they do not go back (compared as a tuple), so
     that several streams may set one row and the newest wins, in a replay too. A row with a
     guard that is written with its event supersedes the lazy ones that wait for the same row,

@@ -264,6 +264,12 @@ class Batch:
             held.tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
         if held.decider is None and held.state is None:
             held.state = decider.initial
+        if taken.decider is not decider:
+            text = (
+                f"{taken.stream!r} is the stream of a {decider.name}, which takes nothing of that"
+            )
+            self.refuse(part, taken, held, Rejected(text, "other_stream"))
+            return
         facts = self._facts(decider, held, command)
         cause = taken.envelope.id if taken.envelope is not None else f"wake/{taken.stream}"
         part.touched.add(taken.stream)

@@ -101,9 +101,13 @@ class Upserts:
 
     def __init__(self) -> None:
         self._rows: dict[RowKey, Upsert] = {}
+        self._appended: list[Upsert] = []
 
     def add(self, upsert: Upsert) -> None:
         """Merge one more upsert in."""
+        if upsert.new and upsert.lazy:
+            self._appended.append(upsert)
+            return
         key = row_key(upsert)
         known = self._rows.get(key)
         self._rows[key] = upsert if known is None else merged(known, upsert)
@@ -115,6 +119,9 @@ class Upserts:
 
     def remove(self, upsert: Upsert) -> None:
         """Forget a row's upsert."""
+        if upsert.new and upsert.lazy:
+            self._appended.remove(upsert)
+            return
         self._rows.pop(row_key(upsert), None)
 
     def supersede(self, upsert: Upsert) -> None:
@@ -130,10 +137,10 @@ class Upserts:
 
     def rows(self) -> list[Upsert]:
         """Return one upsert for each row."""
-        return list(self._rows.values())
+        return [*self._rows.values(), *self._appended]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._rows) + len(self._appended)
 
 
 @dataclass(slots=True, eq=False)

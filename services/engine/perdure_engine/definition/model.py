@@ -100,8 +100,9 @@ class Node:
     @property
     def body_ports(self) -> tuple[str, ...]:
         """The ports on which iterations begin; a LOOP and a FOREACH have one."""
-        bodies = BODY_PORTS.values() if self.node_subtype in ("LOOP", "FOREACH") else ()
-        return tuple(port for port in self.outputs if port in bodies)
+        if self.node_subtype not in ("LOOP", "FOREACH"):
+            return ()
+        return tuple(port for port in self.outputs if port in BODY_PORTS.values())
 
     @property
     def end_outputs(self) -> tuple[str, ...]:
@@ -169,6 +170,8 @@ class Workflow:
     back: frozenset[int] = frozenset()
     gathering_depth: tuple[int, ...] = ()
     inside: frozenset[int] = frozenset()
+    attached: frozenset[int] = frozenset()
+    attachments: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, "tuple[str, ...]"])
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""
@@ -238,11 +241,15 @@ def build(
     tags: tuple[str, ...] = (),
     static_data: Json = None,
     pin_data: Json = None,
+    attached: frozenset[int] = frozenset(),
+    attachments: Mapping[int, tuple[str, ...]] | None = None,
 ) -> Workflow:
     """Return the workflow of `nodes` (in file order) and `edges` (by index).
 
     `triggers` of the result are those that can fire: the disabled ones are left out.
-    `unreachable` are nodes to which nothing leads though they are no triggers.
+    `unreachable` are nodes to which nothing leads though they are no triggers. Those of
+    `attached` (by position) belong to agents, and are never run by themselves; `attachments`
+    has, for each agent, the ids of what it has.
     """
     incoming: list[list[Edge]] = [[] for _ in nodes]
     outgoing: list[list[Edge]] = [[] for _ in nodes]
@@ -278,7 +285,9 @@ def build(
         ),
         all_triggers=tuple(node for node in nodes if node.is_trigger),
         unreachable=tuple(
-            node for node in nodes if not node.is_trigger and not incoming[node.position]
+            node
+            for node in nodes
+            if not (node.is_trigger or incoming[node.position] or node.position in attached)
         ),
         regions=regions,
         back=back,
@@ -288,6 +297,8 @@ def build(
         forward=tuple(tuple(e for e in into if e.index not in back) for into in incoming),
         leaving=leaving,
         inside=frozenset(each.entry for each in regions.regions if not each.body),
+        attached=attached,
+        attachments=attachments or {},
     )
 
 

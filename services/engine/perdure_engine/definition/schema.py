@@ -9,7 +9,7 @@ from typing import Any
 from perdure_engine.nodes.registry import SPECIFICATIONS
 from perdure_engine.nodes.schema import CONDITION, schema_of
 
-from .connections import CONTROL
+from .connections import ATTACHED, CONTROL
 from .parsing import (
     CONNECTIONS_MAX,
     ERROR_MODES,
@@ -168,7 +168,7 @@ def _connection() -> Schema:
             "target_node_id": _name("Where they go."),
             "source_port": {**port, "description": "By default `main`."},
             "target_port": {**port, "description": "By default `main`."},
-            "connection_type": _optional(enum=list(CONTROL)),
+            "connection_type": _optional(enum=[*CONTROL, *ATTACHED]),
             "connection_index": _optional(type="integer", minimum=0),
             "label": _text(),
             "conditions": _optional(
