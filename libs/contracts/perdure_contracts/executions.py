@@ -29,6 +29,7 @@ from .engine import (
     Scope,
     StartExecution,
 )
+from .flow import RaceLost
 from .message import Json, message
 
 
@@ -216,6 +217,7 @@ ExecutionEvent: TypeAlias = (
     | IterationStarted
     | IterationFailed
     | RegionExited
+    | RaceLost
     | ExecutionYielded
     | ExecutionCompleted
     | ExecutionFailed

@@ -37,7 +37,7 @@ from .finishing import Ended, complete
 from .progress import Progress
 from .revival import open_again, reopened
 from .running import advance
-from .state import Execution, due, place_of
+from .state import Execution, due, place_of, raced
 
 HOLD_S = 24 * 3600.0
 """How long a node is held where the verdict does not say, in seconds."""
@@ -327,6 +327,12 @@ def _bad_retry(state: Execution, command: RetryNode) -> Rejected | None:
             "can be run again",
             "not_retryable",
         )
+    if raced(state, place_of(command.node_id, command.scope)):
+        return Rejected(
+            f"node {command.node_id!r} was stopped because a race was won by another branch; only "
+            "what did not end well can be run again",
+            "not_retryable",
+        )
     region, scope = open_again(state, command.node_id, command.scope)
     again = state.runs.get(place_of(region, scope))
     if again is None or again.status not in ("ERROR", "CANCELED"):
@@ -401,12 +407,17 @@ def _revive(progress: Progress, command: RetryNode) -> None:
     )
     for node_id, scope in again:
         progress.enqueue(workflow.by_id[node_id], scope)
-    for run in list(progress.state.runs.values()):
-        if run.status in ("SUCCESS", "SKIPPED"):
+    for place, run in list(progress.state.runs.items()):
+        at = (run.node_id, run.scope)
+        ended = run.status in ("SUCCESS", "SKIPPED") or raced(state, place)
+        if ended and open_again(progress.state, *at) == at:
             progress.resolved(workflow.by_id[run.node_id], run.scope)
     for over in progress.state.over.values():
+        at = (over.node_id, over.scope)
         region = workflow.region_of(workflow.by_id[over.node_id])
-        for index in () if region is None else region.outward:
+        if region is None or open_again(progress.state, *at) != at:
+            continue  # what led on from there belongs to an iteration that is over
+        for index in region.outward:
             progress.reach(workflow.edges[index], over.scope)
     for rounds in progress.state.rounds.values():
         progress.look_at(rounds.node_id, rounds.scope)

@@ -33,6 +33,7 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.flow import RaceLost
 
 from .decide import act, decide
 from .evolve import evolve
@@ -70,6 +71,7 @@ def decider_with(
             IterationStarted,
             IterationFailed,
             RegionExited,
+            RaceLost,
             ExecutionYielded,
             ExecutionCompleted,
             ExecutionFailed,
@@ -95,6 +97,7 @@ def decider_with(
             IterationStarted,
             IterationFailed,
             RegionExited,
+            RaceLost,
             ExecutionYielded,
         ),
         passes=(CancelExecution,),

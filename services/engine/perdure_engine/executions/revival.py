@@ -7,7 +7,7 @@ own node does, from its beginning, where it failed.
 
 from perdure_contracts.engine import Scope
 
-from .state import Execution, place_of
+from .state import Execution, place_of, raced
 
 
 def open_again(state: Execution, node_id: str, scope: Scope) -> tuple[str, Scope]:
@@ -24,6 +24,8 @@ def reopened(state: Execution, node_id: str, scope: Scope) -> tuple[tuple[str, S
     found = {open_again(state, node_id, scope): None}
     for run in state.runs.values():
         at = (run.node_id, run.scope)
+        if raced(state, place_of(*at)):
+            continue  # a race was won without it
         if run.status in ("ERROR", "CANCELED") and open_again(state, *at) == at:
             found[at] = None
     return tuple(found)

@@ -21,6 +21,7 @@ from .conditions import pick
 from .ending import close_iteration
 from .finishing import Ended, fail, finish
 from .progress import Progress
+from .racing import raced_or_waits
 from .state import Live, Rounds, edge_key, place_of
 from .views import RunView, gather
 
@@ -157,7 +158,7 @@ def _cycle(progress: Progress, node: Node, region: Region, place: str) -> None:
     if not _came_back(progress, region, rounds, k):
         return
     if _lives_back(progress, region, rounds, k):
-        most = node.parameters.get("max_iterations") or progress.workflow.settings.max_iterations
+        most = node.max_iterations or progress.workflow.settings.max_iterations
         if rounds.begun >= most:
             scope = rounds.iteration(k + 1)
             inputs, edges = gather(progress.state, progress.workflow, node, scope)
@@ -186,6 +187,8 @@ def _each(progress: Progress, node: Node, region: Region, place: str) -> None:
 def _look_before(progress: Progress, node: Node, region: Region, scope: Scope) -> None:
     """Look at a node with `join: each` that has no iteration yet."""
     if place_of(node.node_id, scope) in progress.state.over:
+        return
+    if progress.workflow.races.order and raced_or_waits(progress, node, scope):
         return
     edges = progress.workflow.forward_edges(node)
     found = [progress.state.edges.get(edge_key(edge.index, scope)) for edge in edges]

@@ -19,6 +19,8 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition.region import Kind
 
+from .state_flow import Flow
+
 WAITS_SLACK = 100
 """Instants that nobody waits for any more and that may be kept beside those of open runs."""
 
@@ -160,7 +162,7 @@ class Execution(Struct, gc=False):
     says that recovery was told of a failure. `rounds` has the open regions and `over` those
     that have ended, by the place of their entry.
     `waits` is a heap of the instants that open runs wait for, and of some that they do not
-    wait for any more.
+    wait for any more. `flow` is what only some executions remember.
     """
 
     execution_id: str = ""
@@ -192,6 +194,7 @@ class Execution(Struct, gc=False):
     waits: list[tuple[datetime, str]] = field(default_factory=list[tuple[datetime, str]])
     rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
     over: dict[str, Over] = field(default_factory=dict[str, Over])
+    flow: Flow | None = None
 
     def scratch(self) -> "Execution":
         """Return a copy that can be changed without changing this one."""
@@ -204,6 +207,7 @@ class Execution(Struct, gc=False):
         copied.waits = self.waits.copy()
         copied.rounds = self.rounds.copy()
         copied.over = self.over.copy()
+        copied.flow = None if self.flow is None else self.flow.scratch()
         return copied
 
     def items_of(self, live: Live) -> Items:
@@ -222,9 +226,32 @@ def place_of(node_id: str, scope: Scope) -> str:
     return f"{path}@{node_id}"
 
 
+def next_run(state: Execution, node_id: str, scope: Scope) -> int:
+    """Return the number of a new run; the runs of a region that runs again count on from it."""
+    before = state.runs.get(place_of(node_id, scope))
+    if before is not None:
+        return before.run + 1
+    if not scope:
+        return 1
+    around = state.rounds.get(place_of(scope[-1][0], scope[:-1]))
+    return 1 if around is None else around.run
+
+
 def edge_key(index: int, scope: Scope) -> str:
     """Return the key of an edge in a scope."""
     return place_of(str(index), scope)
+
+
+def flow_of(state: Execution) -> Flow:
+    """Return the rarer part of an execution's state; from now on it has one."""
+    if state.flow is None:
+        state.flow = Flow()
+    return state.flow
+
+
+def raced(state: Execution, place: str) -> bool:
+    """Tell whether the run at a place was stopped because a race was won without it."""
+    return state.flow is not None and place in state.flow.raced
 
 
 def over(state: Execution) -> bool:
