@@ -15,6 +15,7 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
@@ -85,6 +86,11 @@ CHAINS = {
 }
 
 
+def lengths(ids: Mapping[str, str]) -> dict[str, int]:
+    """Return how many steps the chain of each workflow has; `ids` has those of the chains."""
+    return {each: len(CHAINS[name]["connections"]) for name, each in ids.items()}
+
+
 async def save(running: platform.Running, definition: dict[str, Any]) -> str:
     """Save a workflow and return its id."""
     workflow_id = str(uuid.uuid4())
@@ -99,6 +105,16 @@ async def wal(running: platform.Running) -> int:
     connection = await asyncpg.connect(running.database_url)
     try:
         return int(await connection.fetchval("select pg_current_wal_lsn() - '0/0'::pg_lsn"))
+    finally:
+        await connection.close()
+
+
+async def completed(running: platform.Running) -> int:
+    """Return how many node runs the tables show as ended well."""
+    connection = await asyncpg.connect(running.database_url)
+    try:
+        sql = "select count(*) from engine.node_executions where status = 'SUCCESS'"
+        return int(await connection.fetchval(sql))
     finally:
         await connection.close()
 
@@ -145,7 +161,7 @@ def measure(running: platform.Running) -> dict[str, Any]:
     partitions = int(os.environ.get("PERDURE_PARTITIONS") or 8)
     ours = {name: group for name, group in groups.items() if name != "load"}
     memory = machine.pss_mb(ours)
-    load = Load(running.kafka_bootstrap, partitions)
+    load = Load(running.kafka_bootstrap, partitions, lengths(ids))
     measuring = Measuring(running, load, Marks(groups), ids, {"memory": memory})
     load.begin()
     try:
@@ -161,6 +177,9 @@ def measure(running: platform.Running) -> dict[str, Any]:
             measuring.found["memory_after"] = machine.pss_mb(ours)
     finally:
         load.end()
+    written = asyncio.run(completed(running))
+    if written != load.steps + load.ended:  # the trigger's run is no step
+        raise RuntimeError(f"{load.steps} steps ended, node_executions has {written} rows of them")
     return measuring.found | {"failed": load.failed}
 
 

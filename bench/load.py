@@ -1,8 +1,8 @@
 """Starts executions as an outsider does and sees them end, by Kafka alone.
 
 A start is a CloudEvent on `perdure.engine.starts.v1`; an execution has ended when its
-`execution-completed` event has been read from `perdure.engine.events.v1`. Steps are counted by
-their `node-completed` events, the trigger's not among them.
+`execution-completed` event has been read from `perdure.engine.events.v1`. Its steps are those of
+its chain, `lengths` of them; whether all are in the tables is for the benchmark to check.
 
 The load shares the machine with what it measures, so it is made to cost little: librdkafka
 does the work of the protocol, bodies are encoded once, and under load it looks up only every
@@ -20,8 +20,6 @@ from perdure_common.ids import partition_of
 from perdure_contracts.engine import (
     ExecutionCompleted,
     ExecutionFailed,
-    ExecutionStarted,
-    NodeCompleted,
     StartExecution,
 )
 from perdure_contracts.message import NAMES
@@ -42,11 +40,15 @@ _ID = "0" * 36
 
 @dataclass
 class Load:
-    """Sends starts and counts ends. `open` has when each execution was sent."""
+    """Sends starts and counts ends. `open` has when each execution was sent, and its steps.
+
+    `lengths` has how many steps the chain of each workflow has.
+    """
 
     bootstrap: str
     partitions: int
-    open: dict[bytes, float] = field(default_factory=dict[bytes, float])
+    lengths: Mapping[str, int] = field(default_factory=dict[str, int])
+    open: dict[bytes, tuple[float, int]] = field(default_factory=dict[bytes, tuple[float, int]])
     latencies_s: list[float] = field(default_factory=list[float])
     ended: int = 0
     steps: int = 0
@@ -107,14 +109,12 @@ class Load:
         if error is not None:
             raise KafkaException(error)
         name = next((raw for key, raw in message.headers() or () if key == "ce_type"), None)
-        if name == _STEP:
-            self.steps += 1
-        elif name == _BEGUN:
-            self.steps -= 1  # its trigger completes as well, and is no step
-        elif name in (_DONE, _BROKEN):
-            began = self.open.pop(message.key() or b"", None)
-            if began is not None:
+        if name in (_DONE, _BROKEN):
+            known = self.open.pop(message.key() or b"", None)
+            if known is not None:
+                began, steps = known
                 self.ended += 1
+                self.steps += steps
                 self.failed += name == _BROKEN
                 self.latencies_s.append(time.perf_counter() - began)
 
@@ -123,6 +123,7 @@ class Load:
     def send(self, workflow_id: str, count: int) -> None:
         """Send `count` starts together."""
         before, behind = self._body(workflow_id)
+        steps = self.lengths.get(workflow_id, 0)
         for _ in range(count):
             execution_id = str(uuid.uuid4())
             key = execution_id.encode()
@@ -133,7 +134,7 @@ class Load:
                 partition_of(execution_id, self.partitions),
                 headers=[*_HEADERS, ("ce_id", key)],
             )
-            self.open[key] = time.perf_counter()
+            self.open[key] = time.perf_counter(), steps
         self._out.poll(0)
 
     def _body(self, workflow_id: str) -> tuple[bytes, bytes]:
@@ -228,7 +229,6 @@ class Load:
 
 
 _DONE, _BROKEN = NAMES[ExecutionCompleted].encode(), NAMES[ExecutionFailed].encode()
-_STEP, _BEGUN = NAMES[NodeCompleted].encode(), NAMES[ExecutionStarted].encode()
 _HEADERS = [
     ("ce_specversion", b"1.0"),
     ("ce_source", b"/bench"),

@@ -108,7 +108,8 @@ def run(running: platform.Running, console: Console) -> tuple[list[Figures], lis
     """Return the rounds with few, and with many executions."""
     names = ("dispatched3",) if QUICK else ("dispatched3", "inline3")
     ids = {name: asyncio.run(engine.save(running, engine.CHAINS[name])) for name in names}
-    load = Load(running.kafka_bootstrap, int(os.environ.get("PERDURE_PARTITIONS") or 8))
+    partitions = int(os.environ.get("PERDURE_PARTITIONS") or 8)
+    load = Load(running.kafka_bootstrap, partitions, engine.lengths(ids))
     load.begin()
     try:
         load.alone(ids["dispatched3"], 0.1)

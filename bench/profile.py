@@ -40,7 +40,7 @@ from bench.engine import CHAINS
 from bench.load import Load
 
 PARTITIONS = 8
-RATE_HZ = 400
+RATE_HZ = 1000
 """Samples per second."""
 
 SHARES = 25

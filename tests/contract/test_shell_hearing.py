@@ -154,6 +154,32 @@ async def test_a_resend_that_is_asked_for_while_one_is_made_is_made_once() -> No
 
 
 @timeless
+async def test_a_resend_is_made_while_a_word_or_two_wait_to_leave() -> None:
+    """A shard that asks itself hears its question before it knows that it has left."""
+    memory = in_memory()
+    stage, store = memory.stage(), memory.stores["tally"]
+    async with stage.running(TALLY) as tally:
+        await stage.ask(Add(account="a", amount=1), id="1")
+        await stage.until("tally", "tallies", 1)
+        journal, asked = store.journal, [0]
+
+        async def counted(*arguments: Any) -> Any:
+            asked[0] += 1
+            return await journal(*arguments)
+
+        body = codec.encode_body(Resend(shard="0", topic=NOTES, partition=0, after=0))
+        memory.broker.faults.fails = lambda client, record: ConnectionError("not now")
+        word = Outbound(NOTES, 0, b"{}", None, ())
+        for shard in tally.shards.values():
+            shard.extra.append(word)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "journal", counted)
+            await tally._upkeep.resend(codec.decode_body("shell.resend.v1", body))
+        memory.broker.faults.fails = lambda client, record: None
+        assert asked[0] >= 1
+
+
+@timeless
 async def test_a_topic_that_lost_its_end_is_read_on_from_there_by_every_owner() -> None:
     memory = in_memory()
     stage = memory.stage()

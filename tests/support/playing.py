@@ -21,6 +21,7 @@ from perdure_contracts.engine import (
 from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_engine.definition import validate
 from perdure_engine.executions.decider import decider_with
+from perdure_engine.executions.route import FAILURES
 from perdure_engine.executions.state import Execution, Run, place_of
 
 WORKFLOW_ID = "0190f3c0-0000-7000-8000-000000000001"
@@ -87,6 +88,7 @@ class Play:
     rows: Rows = field(default_factory=dict[tuple[str, "tuple[Any, ...]"], "dict[str, Any]"])
     upserts: list[Upsert] = field(default_factory=list[Upsert])
     tasks: dict[str, NodeTask] = field(default_factory=dict[str, NodeTask])
+    failures: list[Any] = field(default_factory=list[Any])
     snapshots: bool = True
 
     def __post_init__(self) -> None:
@@ -276,6 +278,9 @@ class Play:
             write(self.rows, upsert)
 
     def _send(self, outgoing: Outgoing) -> None:
+        if outgoing.topic == FAILURES:
+            self.failures.append(outgoing.message)
+            return
         assert isinstance(outgoing.message, NodeTask)
         assert msgspec.json.decode(msgspec.json.encode(outgoing.message), type=NodeTask)
         self.tasks[outgoing.message.token] = outgoing.message

@@ -28,7 +28,7 @@ ENVELOPE = Envelope(
     source="/engine/0",
     type="",
     tenant_id="t",
-    topic="perdure.engine.events.v1",
+    topic="perdure.engine.failures.v1",
     time="2026-01-01T12:00:00Z",
 )
 DOWN = ErrorFacts(

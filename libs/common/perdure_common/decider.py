@@ -147,6 +147,12 @@ def never(state: object) -> datetime | None:
     return None
 
 
+def always(event: object) -> bool:
+    """Return True: every event is told."""
+    del event
+    return True
+
+
 def open_ended(state: object) -> bool:
     """Return False: more may happen to the stream at any time."""
     del state
@@ -160,9 +166,10 @@ class Decider(Generic[S, C, E]):
     `commands` and `events` are the message types it takes and makes; each belongs to one
     decider of a service. `decide` is also given `Due` when `wake_at(state)` has come, if
     the decider has one. `creates` are commands that begin a stream: it is taken for new
-    without a look. `private` events are journalled but not published. `passes` are
-    commands that reach even a parked stream. A change of the state's type needs a new
-    `state_version`; older snapshots are then dropped and the journal is folded again.
+    without a look. `private` events are journalled but not published, and neither is one
+    for which `told(event)` is false. `passes` are commands that reach even a parked stream.
+    A change of the state's type needs a new `state_version`; older snapshots are then
+    dropped and the journal is folded again.
 
     A stream of which `over(state)` is true leaves the memory at once: little is asked of it any
     more, and then it is loaded.
@@ -186,6 +193,7 @@ class Decider(Generic[S, C, E]):
     wake_at: Callable[[S], datetime | None] = never
     creates: tuple[type, ...] = ()
     private: tuple[type, ...] = ()
+    told: Callable[[Any], bool] = always
     passes: tuple[type, ...] = ()
     state_version: int = 1
     over: Callable[[S], bool] = open_ended

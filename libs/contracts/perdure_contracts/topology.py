@@ -84,6 +84,13 @@ _OWN = (
         order="none that matters: answers settle by token",
     ),
     Topic(
+        name="perdure.engine.failures.v1",
+        owner="engine",
+        about="the events of executions in which something failed, once more, for recovery",
+        key="the execution",
+        order="per stream, in the order of the journal",
+    ),
+    Topic(
         name="perdure.triggers.v1",
         owner="scheduler",
         about="trigger events from outside; CloudEvents in binary or structured mode",
@@ -176,6 +183,20 @@ ELSEWHERE = {
     "engine.node-task.v1": "perdure.engine.tasks.v1",
 }
 """Messages that have a topic of their own."""
+
+
+ALSO = {
+    name: "perdure.engine.failures.v1"
+    for name in (
+        "engine.node-failed.v1",
+        "engine.node-recovered.v1",
+        "engine.node-errored.v1",
+        "engine.execution-failed.v1",
+        "engine.execution-completed.v1",
+        "engine.execution-canceled.v1",
+    )
+}
+"""Messages that are told on a second topic as well, the last two only after a failure."""
 
 
 def topic_of(message: str, service: str) -> str:

@@ -38,7 +38,7 @@ from .api import ROWS, TABLES
 from .decide import decide
 from .evolve import evolve
 from .facts import execution_facts
-from .hear import CONCERNS, DEAD_LETTERS, ENGINE_EVENTS, hear, stream_of
+from .hear import DEAD_LETTERS, FAILURES, hear, stream_of
 from .outcomes import wake_at
 from .project import project
 from .promises import Judge
@@ -109,8 +109,7 @@ service = Service(
     name="recovery",
     deciders=(executions, pattern_streams, mode_streams, letter_streams),
     hear=hear,
-    hears=(ENGINE_EVENTS, *DEAD_LETTERS),
-    concerns=CONCERNS,
+    hears=(FAILURES, *DEAD_LETTERS),
     judge=Judge,
 )
 

@@ -35,13 +35,7 @@ from perdure_contracts.topology import TOPICS
 
 from .signature import signature
 
-ENGINE_EVENTS = "perdure.engine.events.v1"
-CONCERNS = (
-    NodeFailed, NodeRecovered, NodeErrored, ExecutionCompleted, ExecutionCanceled, ExecutionFailed,
-    DeadLettered,
-)  # fmt: skip
-"""What others say that recovery looks at: a small part of all there is."""
-
+FAILURES = "perdure.engine.failures.v1"
 DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))
 
 

@@ -23,7 +23,7 @@ from perdure_contracts.shell import DeadLettered
 from perdure_contracts.topology import TOPICS
 from perdure_recovery.api import TABLES
 from perdure_recovery.app import service
-from perdure_recovery.hear import ENGINE_EVENTS
+from perdure_recovery.hear import FAILURES
 from perdure_recovery.route import ENGINE, OWN
 
 TENANT = "00000000-0000-7000-8000-000000000001"
@@ -148,15 +148,15 @@ def completed(execution_id: str = "e1", attempt: int = 2) -> NodeRecovered:
 async def test_a_service_that_is_down_twice_is_recovered_explained_and_learnt_from(
     platform: Platform,
 ) -> None:
-    await platform.says(ENGINE_EVENTS, "e1", failed("f1"))
-    await platform.says(ENGINE_EVENTS, "e1", failed("f2", attempt=2))
-    await platform.says(ENGINE_EVENTS, "e1", failed("f2", attempt=2))  # heard once more
+    await platform.says(FAILURES, "e1", failed("f1"))
+    await platform.says(FAILURES, "e1", failed("f2", attempt=2))
+    await platform.says(FAILURES, "e1", failed("f2", attempt=2))  # heard once more
     verdicts = await platform.received(ENGINE, "engine.recovery-verdict.v1", 3)
     told = [(v.failure_id, v.verdict) for v in verdicts]
     assert told == [("f1", "retry"), ("f2", "retry"), ("f2", "retry")]  # asked again, told again
-    await platform.says(ENGINE_EVENTS, "e1", completed(attempt=3))
+    await platform.says(FAILURES, "e1", completed(attempt=3))
     done = ExecutionCompleted(execution_id="e1", workflow_id="w", result=None)
-    await platform.says(ENGINE_EVENTS, "e1", done)
+    await platform.says(FAILURES, "e1", done)
     await platform.until("recovery_attempts", "recovery_outcome = 'recovered'")
     attempts = await platform.rows("recovery_attempts", "true ORDER BY attempt_number")
     assert [(a["status"], a["success"]) for a in attempts] == [
@@ -175,11 +175,11 @@ async def test_a_service_that_is_down_twice_is_recovered_explained_and_learnt_fr
 
 async def test_the_journal_rebuilds_every_row(platform: Platform) -> None:
     for n in range(6):
-        await platform.says(ENGINE_EVENTS, f"e{n}", failed(f"f{n}", f"e{n}"))
+        await platform.says(FAILURES, f"e{n}", failed(f"f{n}", f"e{n}"))
         if n % 2:
-            await platform.says(ENGINE_EVENTS, f"e{n}", completed(f"e{n}"))
+            await platform.says(FAILURES, f"e{n}", completed(f"e{n}"))
     letter = DeadLettered(
-        topic=ENGINE_EVENTS,
+        topic=FAILURES,
         partition=1,
         offset=7,
         code="invalid_body",
@@ -187,7 +187,7 @@ async def test_the_journal_rebuilds_every_row(platform: Platform) -> None:
         value=b"\x00{",
         headers=(("ce_type", b"\xff"),),
     )
-    await platform.says(f"{ENGINE_EVENTS}.dlt", ENGINE_EVENTS, letter)
+    await platform.says(f"{FAILURES}.dlt", FAILURES, letter)
     await platform.until("recovery_attempts", "status = 'succeeded'", 3)
     await platform.until("failure_patterns", "occurrence_count = 6 AND lesson_successes > 0")
     # Not before: a mode that only observes would keep the retries from being made.
@@ -202,7 +202,7 @@ async def test_the_journal_rebuilds_every_row(platform: Platform) -> None:
 async def test_the_kill_switch_leaves_only_the_pattern(platform: Platform) -> None:
     await platform.says(OWN, "*/mode", SetMode(workspace_id="*", mode="off", set_by="ann"))
     await platform.until("recovery_modes", "mode = 'off'")
-    await platform.says(ENGINE_EVENTS, "e1", failed("f1"))
+    await platform.says(FAILURES, "e1", failed("f1"))
     (verdict,) = await platform.received(ENGINE, "engine.recovery-verdict.v1", 1)
     assert verdict.verdict == "give_up"
     await platform.until("failure_patterns", "occurrence_count = 1")
@@ -238,7 +238,7 @@ async def test_a_dead_letter_is_kept_and_sent_again_once(platform: Platform) -> 
 
 async def test_storms_of_one_execution_are_bounded(platform: Platform) -> None:
     for n in range(30):
-        await platform.says(ENGINE_EVENTS, "e1", failed(f"f{n}", scope=(("each", n),)))
+        await platform.says(FAILURES, "e1", failed(f"f{n}", scope=(("each", n),)))
     verdicts = await platform.received(ENGINE, "engine.recovery-verdict.v1", 30)
     assert [v.verdict for v in verdicts].count("retry") == 10
 
@@ -251,6 +251,6 @@ async def test_everything_that_the_api_shows_is_in_the_tables(platform: Platform
 
 async def test_a_failure_without_a_time_happened_when_it_was_heard(platform: Platform) -> None:
     late = replace(failed("f1"), failed_at="", first_failed_at="")
-    await platform.says(ENGINE_EVENTS, "e1", late)
+    await platform.says(FAILURES, "e1", late)
     (row,) = await platform.until("recovery_explanations", "true")
     assert datetime.now(UTC) - row["failure_time"] < timedelta(minutes=5)

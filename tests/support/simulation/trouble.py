@@ -26,6 +26,7 @@ POINTS = tuple(place for place in fault.PLACES)
 LOSABLE = (
     "perdure.engine.starts.v1",
     "perdure.engine.events.v1",
+    "perdure.engine.failures.v1",
     "perdure.engine.commands.v1",
     "perdure.engine.tasks.v1",
     "perdure.scheduler.events.v1",

@@ -56,7 +56,7 @@ def effects_of(
     held.state = state = decider.evolve(state, event)
     messages = decider.route(state, recorded)
     upserts = decider.project(state, recorded)
-    return messages, upserts, kind not in registry.private
+    return messages, upserts, kind not in registry.private and decider.told(event)
 
 
 def _shell_effects(

@@ -181,7 +181,9 @@ def _remake_row(
     if not isinstance(event, SHELL_EVENTS):
         held.tenant_id = held.tenant_id or row.tenant_id
     recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
-    messages, upserts, published = effects_of(registry, held, recorded)
+    messages, upserts, _ = effects_of(registry, held, recorded)
+    # As it was decided then: another version may tell more, or less.
+    published = meta.first == 0 and bool(meta.prev)
     held.version = row.version
     places = [destination(m, partitions) for m in messages]
     if published:

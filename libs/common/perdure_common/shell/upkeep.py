@@ -38,6 +38,9 @@ TAIL_EVERY_S = 60.0
 RESEND_MAX = 2_000
 """Records that are sent again for one request; the receiver asks for the rest."""
 
+EXTRA_MAX = 100
+"""Records beside the journal's that may wait to leave when a request is answered."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -184,8 +187,10 @@ class Upkeep:
         """
         shard = next(iter(self._owner.shards.values()), None)
         what = (message.shard, message.topic, message.partition)
-        if shard is None or shard.extra or what in self._resending:
-            return  # the receiver asks again
+        # Not while much is on its way already; the receiver asks again. A word or two do not
+        # count: a shard that asks itself is heard before its question is acknowledged.
+        if shard is None or len(shard.extra) > EXTRA_MAX or what in self._resending:
+            return
         self._resending.add(what)
         fault.point("before_resend")
         try:

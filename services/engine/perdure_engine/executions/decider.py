@@ -48,6 +48,15 @@ def stream_of(command: ExecutionCommand) -> str:
     return command.execution_id
 
 
+def told(event: ExecutionEvent) -> bool:
+    """Return whether an event is for others: not what ended well in the engine's own process.
+
+    Those are most events, nothing outside depends on them, and they stand in the journal and in
+    node_executions like all others (ADR 0023).
+    """
+    return not (isinstance(event, NodeCompleted) and event.inline)
+
+
 def decider_with(
     verdict_wait_s: float,
 ) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
@@ -91,6 +100,7 @@ def decider_with(
         creates=(StartExecution,),
         private=(
             NodeScheduled,
+            NodeSkipped,
             AttemptFailed,
             VerdictApplied,
             RegionEntered,
@@ -100,5 +110,6 @@ def decider_with(
             RaceLost,
             ExecutionYielded,
         ),
+        told=told,
         passes=(CancelExecution,),
     )

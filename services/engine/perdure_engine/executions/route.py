@@ -1,19 +1,42 @@
-"""Messages from events: the tasks of the runners. Who else wants to know hears the events."""
+"""Messages from events: tasks for the runners, and failures for recovery.
+
+Who else wants to know hears the events. Recovery has a topic of its own, because it cares for few
+of them: of an execution without trouble it hears nothing.
+"""
 
 from perdure_common.decider import Outgoing, Recorded
-from perdure_contracts.engine import NodeTask
+from perdure_contracts.engine import (
+    ExecutionCanceled,
+    ExecutionCompleted,
+    ExecutionFailed,
+    NodeErrored,
+    NodeFailed,
+    NodeRecovered,
+    NodeTask,
+)
 from perdure_contracts.executions import ExecutionEvent, NodeScheduled
 
 from .state import Execution, edge_key, place_of
 
 TASKS = "perdure.engine.tasks.v1"
+FAILURES = "perdure.engine.failures.v1"
 
 
 def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoing, ...]:
-    """Return the task that the event sends, given the state right after it."""
+    """Return what the event sends, given the state right after it."""
     event = recorded.event
-    if not isinstance(event, NodeScheduled):
-        return ()
+    match event:
+        case NodeScheduled():
+            return (_task(state, event),)
+        case NodeFailed() | NodeRecovered() | NodeErrored() | ExecutionFailed():
+            return (Outgoing(FAILURES, event.execution_id, event),)
+        case (ExecutionCompleted() | ExecutionCanceled()) if not event.untroubled:
+            return (Outgoing(FAILURES, event.execution_id, event),)
+        case _:
+            return ()
+
+
+def _task(state: Execution, event: NodeScheduled) -> Outgoing:
     run = state.runs[place_of(event.node_id, event.scope)]
     known = run.dispatch
     assert known is not None
@@ -38,4 +61,4 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         attempt=event.attempt,
         indexes=event.indexes,
     )
-    return (Outgoing(TASKS, event.execution_id, task),)
+    return Outgoing(TASKS, event.execution_id, task)
