@@ -334,6 +334,8 @@ class NodeCanceled:
     """A node run that had begun was stopped with its execution; it resolves no edge.
 
     `token` names the attempt that was under way, if one was; `claimed` ones are told to stop.
+    With `raced` it was stopped because a race was won by another branch, which goes on: then
+    its out-edges, `dead`, are DEAD.
     """
 
     execution_id: str
@@ -347,6 +349,8 @@ class NodeCanceled:
     node_subtype: str = ""
     node_name: str = ""
     max_retries: int = 0
+    raced: bool = False
+    dead: tuple[int, ...] = ()
 
 
 @message("engine.execution-completed.v1")

@@ -41,6 +41,7 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.flow import RaceLost
 
 from .decide import act, decide
 from .evolve import evolve
@@ -96,6 +97,7 @@ def decider_with(
             IterationStarted,
             IterationFailed,
             RegionExited,
+            RaceLost,
             ExecutionYielded,
             ExecutionCompleted,
             ExecutionFailed,
@@ -125,6 +127,7 @@ def decider_with(
             IterationStarted,
             IterationFailed,
             RegionExited,
+            RaceLost,
             ExecutionYielded,
         ),
         told=told,

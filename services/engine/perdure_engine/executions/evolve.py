@@ -34,8 +34,10 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.flow import RaceLost
 
 from .evolve_control import frozen, steered
+from .evolve_flow import race_lost, raced
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .instants import instant
 from .state import (
@@ -75,6 +77,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             state.steps = event.step
         case NodeCanceled():
             _ended(state, event, "CANCELED")
+            if event.raced:
+                raced(state, event)
         case NodeRecovered():
             pass  # it tells others what the state has already
         case RegionEntered():
@@ -99,6 +103,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _revived(state, event)
         case ExecutionPaused() | ExecutionResumed() | NodeMarked():
             steered(state, event)
+        case RaceLost():
+            race_lost(state, event)
         case _:
             assert_never(event)
     return state

@@ -36,6 +36,7 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.flow import RaceLost
 
 from perdure_engine.nodes.base import MAIN
 
@@ -73,7 +74,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (*_loop(state, recorded, event), *logs)
         case RegionExited():
             return (*_passed(state, recorded, event), *logs)
-        case IterationStarted() | IterationFailed():
+        case IterationStarted() | IterationFailed() | RaceLost():
             return logs
         case ExecutionStarted():
             return (_started(recorded, event), _latest(state, recorded), *logs)

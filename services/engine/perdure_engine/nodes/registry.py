@@ -27,6 +27,7 @@ from . import (
     flow_loop,
     flow_merge,
     flow_noop,
+    flow_race,
     flow_sort,
     flow_split_out,
     flow_stop_and_error,
@@ -57,6 +58,7 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     flow_stop_and_error.SPECIFICATION,
     flow_loop.SPECIFICATION,
     flow_foreach.SPECIFICATION,
+    flow_race.SPECIFICATION,
     action_set.SPECIFICATION,
     action_rename.SPECIFICATION,
     action_date_time.SPECIFICATION,
@@ -95,7 +97,6 @@ LATER: Mapping[str, tuple[str, ...]] = {
     "ACTION": ("CODE",),
     "FLOW": (
         "WAIT",
-        "RACE",
         "SUB_WORKFLOW",
         "RESPOND",
     ),
