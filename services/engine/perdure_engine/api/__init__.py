@@ -14,7 +14,18 @@ from perdure_common.decider import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 
-from . import events, executions, history, logs, specifications, steering, travel, why, workflows
+from . import (
+    events,
+    executions,
+    history,
+    logs,
+    reruns,
+    specifications,
+    steering,
+    travel,
+    why,
+    workflows,
+)
 from .ground import Ground, owner_ground
 from .tables import ROWS, TABLES
 
@@ -22,6 +33,7 @@ GROUPS: tuple[Callable[[Ground], None], ...] = (
     workflows.add,
     executions.add,
     steering.add,
+    reruns.add,
     history.add,
     logs.add,
     events.add,

@@ -4,12 +4,16 @@ from functools import partial
 
 from perdure_common.decider import Decider
 from perdure_contracts.control import (
+    AdoptRuns,
     ExecutionPaused,
     ExecutionResumed,
     MarkNode,
     NodeMarked,
     PauseExecution,
+    RerunBegun,
+    RerunExecution,
     ResumeExecution,
+    RunsAdopted,
 )
 from perdure_contracts.engine import (
     CancelExecution,
@@ -81,6 +85,8 @@ def decider_with(
             PauseExecution,
             ResumeExecution,
             MarkNode,
+            RerunExecution,
+            AdoptRuns,
         ),
         events=(
             ExecutionStarted,
@@ -106,6 +112,8 @@ def decider_with(
             ExecutionPaused,
             ExecutionResumed,
             NodeMarked,
+            RerunBegun,
+            RunsAdopted,
         ),
         stream_of=stream_of,
         decide=partial(decide, verdict_wait_s=verdict_wait_s),
@@ -129,6 +137,7 @@ def decider_with(
             RegionExited,
             RaceLost,
             ExecutionYielded,
+            RunsAdopted,
         ),
         told=told,
         passes=(CancelExecution,),

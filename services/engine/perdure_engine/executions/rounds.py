@@ -20,6 +20,7 @@ from perdure_engine.nodes.flow_loop import LoopPlan
 from .conditions import pick
 from .ending import close_iteration
 from .finishing import Ended, fail, finish
+from .given import adopted_failure
 from .progress import Progress
 from .racing import raced_or_waits
 from .state import Live, Rounds, edge_key, next_run, place_of
@@ -135,6 +136,9 @@ def _foreach(progress: Progress, node: Node, region: Region, place: str) -> None
                 return
             k = rounds.taken
             _start(progress, node, region, place, [(place, region.body, (k,))], taken=k + 1)
+            failed = adopted_failure(progress.state, place, k)
+            if failed is not None:
+                close_iteration(progress, progress.state.rounds[place], k, *failed)
             continue
         if rounds.pending or rounds.taken < rounds.items:
             return

@@ -20,6 +20,7 @@ from perdure_contracts.message import Json
 from perdure_engine.definition.region import Kind
 
 from .state_flow import Flow
+from .state_given import Given
 
 WAITS_SLACK = 100
 """Instants that nobody waits for any more and that may be kept beside those of open runs."""
@@ -199,6 +200,7 @@ class Execution(Struct, gc=False):
     paused_at: datetime | None = None
     delayed_until: datetime | None = None
     marked: str = ""
+    given: Given | None = None
     flow: Flow | None = None
 
     def scratch(self) -> "Execution":
@@ -212,6 +214,7 @@ class Execution(Struct, gc=False):
         copied.waits = self.waits.copy()
         copied.rounds = self.rounds.copy()
         copied.over = self.over.copy()
+        copied.given = None if self.given is None else self.given.scratch()
         copied.flow = None if self.flow is None else self.flow.scratch()
         return copied
 

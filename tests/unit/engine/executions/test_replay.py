@@ -25,7 +25,8 @@ LOOPS = {
 }
 STEERED = {f"engine.{name}.v1" for name in ("execution-paused", "execution-resumed", "node-marked")}
 RACES = {"engine.race-lost.v1"}
-RARE = {"engine.execution-yielded.v1", *RACES, *STEERED}
+RERUNS = {"engine.rerun-begun.v1", "engine.runs-adopted.v1"}
+RARE = {"engine.execution-yielded.v1", *RACES, *STEERED, *RERUNS}
 
 HAPPENED = (
     "answer good", "answer items", "answer whole", "verdict retry", "verdict hold",
