@@ -5,12 +5,16 @@ from typing import Any
 
 from perdure_common.decider import Decider
 from perdure_contracts.control import (
+    AdoptRuns,
     ExecutionPaused,
     ExecutionResumed,
     MarkNode,
     NodeMarked,
     PauseExecution,
+    RerunBegun,
+    RerunExecution,
     ResumeExecution,
+    RunsAdopted,
 )
 from perdure_contracts.engine import (
     CancelExecution,
@@ -43,6 +47,7 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.flow import RaceLost
 
 from .decide import act, decide
 from .evolve import evolve
@@ -92,6 +97,8 @@ def decider_with(
             ResumeExecution,
             MarkNode,
             ExamineExecution,
+            RerunExecution,
+            AdoptRuns,
         ),
         events=(
             ExecutionStarted,
@@ -108,6 +115,7 @@ def decider_with(
             IterationStarted,
             IterationFailed,
             RegionExited,
+            RaceLost,
             ExecutionYielded,
             ExecutionCompleted,
             ExecutionFailed,
@@ -116,6 +124,8 @@ def decider_with(
             ExecutionPaused,
             ExecutionResumed,
             NodeMarked,
+            RerunBegun,
+            RunsAdopted,
         ),
         stream_of=stream_of,
         decide=partial(decide, **limits),
@@ -137,7 +147,9 @@ def decider_with(
             IterationStarted,
             IterationFailed,
             RegionExited,
+            RaceLost,
             ExecutionYielded,
+            RunsAdopted,
         ),
         told=told,
         passes=(CancelExecution,),

@@ -5,10 +5,17 @@ from dataclasses import replace
 
 import msgspec
 from perdure_common.decider import Facts
-from perdure_contracts.engine import ErrorFacts, NodeCompleted, NodeResult, NodeTask
+from perdure_contracts.engine import (
+    ErrorFacts,
+    ExecutionStarted,
+    NodeCompleted,
+    NodeResult,
+    NodeTask,
+)
 from perdure_contracts.executions import AttemptFailed, NodeScheduled
 
 HEAVY: Mapping[type, tuple[str, ...]] = {
+    ExecutionStarted: ("pins", "rerun", "data"),
     NodeCompleted: ("ports", "errors"),
     NodeScheduled: ("parameters",),
     AttemptFailed: ("done",),
