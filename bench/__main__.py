@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, str] = {
     "core": "microseconds of the engine's core for a step, without shell and servers",
     "start": "how long `perdure up` takes, and what it costs",
     "journal": "events a second through the shell alone, against a bare COPY of the same rows",
+    "foreach": "large executions in the engine's core: many items, branches, runs and nodes",
     "expressions": "how long expressions take, beside V8, and the worst of them",
     "million": "what a million finished executions in the database cost",
     "peers": "the same workflows on DBOS and Restate, installed on demand, in the same run",

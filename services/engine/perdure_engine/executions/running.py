@@ -8,6 +8,7 @@ from perdure_engine.definition import Node
 from perdure_engine.nodes.base import Inputs, Outcome, passed_through
 
 from .attempts import dispatch
+from .bounds import too_many_items
 from .finishing import Ended, finish, scrubbed
 from .given import is_given, take
 from .progress import Progress
@@ -60,6 +61,8 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
     known = state.given is not None and is_given(state, node, scope)
     passes = (node.disabled or known) and region is not None and bool(region.body)
     if region is not None and entering and not passes:
+        if region.kind == "foreach" and too_many_items(progress, node, region, scope, run):
+            return
         enter(progress, node, region, scope, run)
         return
     inputs, edges = gather(state, workflow, node, scope)

@@ -1,6 +1,7 @@
 """FLOW FOREACH: one iteration for each item, side by side (rules 24 to 26).
 
-`done` has what came back, in the order of the items, whatever iteration ended first.
+`done` has what came back, in the order of the items, whatever iteration ended first. At most
+100,000 items can go round.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,10 @@ from .base import NodeSpecification, Parameter, Parameters
 
 MAX_CONCURRENCY = 10
 """Iterations side by side where the author set none."""
+
+
+ITEMS_MAX = 100_000
+"""Items that one FOREACH takes on; each has runs, events and rows of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +67,5 @@ SPECIFICATION = NodeSpecification(
     regular_error_port="done",
     prepare=_prepare,
     example={"max_concurrency": 5, "on_item_error": "collect"},
+    errors=("too_many_items",),
 )

@@ -1,0 +1,34 @@
+"""How much one execution may take on: what is beyond it fails before any of it has begun. Pure."""
+
+from perdure_contracts.engine import Scope
+
+from perdure_engine.definition import Node
+from perdure_engine.definition.region import Region
+from perdure_engine.nodes.errors import data_error, whole_run
+from perdure_engine.nodes.flow_foreach import ITEMS_MAX
+
+from .finishing import Ended, finish
+from .progress import Progress
+from .rounds import pass_by
+from .views import RunView, gather
+
+
+def too_many_items(progress: Progress, node: Node, region: Region, scope: Scope, run: int) -> bool:
+    """Fail a FOREACH that has more items than it may take on; return False if it has not.
+
+    Each item is an iteration with runs, events and rows of its own.
+    """
+    inputs, edges = gather(progress.state, progress.workflow, node, scope)
+    count = len(inputs.items)
+    if count <= ITEMS_MAX:
+        return False
+    text = (
+        f"{count:,} items arrived, at most {ITEMS_MAX:,} can go round; LIMIT or AGGREGATE them "
+        "before, or let a workflow of its own take each part"
+    )
+    view = RunView(progress.state, progress.workflow, scope, inputs, edges, progress.now)
+    outcome = whole_run(inputs, data_error("too_many_items", text))
+    finish(progress, Ended(node, scope, run, inputs, edges), outcome, view)
+    if progress.state.status == "RUNNING":
+        pass_by(progress, node, region, scope)
+    return True

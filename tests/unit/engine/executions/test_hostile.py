@@ -1,0 +1,116 @@
+"""Workflows that are made to hurt: bounded work, or a typed error, and never a hang."""
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from perdure_contracts.engine import NodeErrored
+from perdure_contracts.executions import NodeScheduled
+from perdure_engine.definition import validate
+from perdure_engine.executions import bounds
+from perdure_engine.executions.progress import FUEL
+from perdure_engine.runner.perform import at_once
+from playing import Play, node, play, workflow
+
+
+def fan(branches: int, **place: Any) -> dict[str, Any]:
+    names = [f"n{at}" for at in range(branches)]
+    nodes = [*(node(name, **place) for name in names), node("join")]
+    links = [*(f"t>{name}" for name in names), *(f"{name}>join" for name in names)]
+    return workflow(nodes, links)
+
+
+def to_its_end(played: Play) -> int:
+    """Let everything happen that waits to; return how many turns it took."""
+    turns = 0
+    while played.state.status == "RUNNING":
+        if not played.state.tokens:
+            played.wake()
+        for place in list(played.state.tokens.values()):
+            known = played.state.runs[place].dispatch
+            assert known is not None
+            result = at_once(played.tasks[known.token], "runner")
+            assert result is not None
+            played.give(result)
+        turns += 1
+    return turns
+
+
+def chain_of(count: int) -> dict[str, Any]:
+    names = [f"n{at}" for at in range(count - 1)]
+    return workflow([node(name) for name in names], ["t>n0", *map(">".join, pairwise(names))])
+
+
+def test_five_thousand_nodes_run_in_turns() -> None:
+    played = Play(chain_of(5_000), snapshots=False).start({"n": 1})
+    assert to_its_end(played) >= 5_000 // FUEL - 1
+    assert (played.state.status, len(played.state.runs)) == ("SUCCESS", 5_000)
+
+
+def test_more_than_ten_thousand_nodes_are_refused_with_the_limit() -> None:
+    found = validate(chain_of(10_001))
+    assert found.workflow is None
+    assert [problem.code for problem in found.errors] == ["definition_too_large"]
+    small = {"name": "w", "nodes": [{"node_id": str(at)} for at in range(10_001)]}
+    assert "too_many_nodes" in [problem.code for problem in validate(small).errors]
+
+
+def test_a_thousand_branches_side_by_side_are_joined_once() -> None:
+    played = Play(fan(1_000, run_in="runner"), snapshots=False).start({"n": 1})
+    assert len(played.told(NodeScheduled)) + len(played.state.ready) >= 1_000 - FUEL
+    to_its_end(played)
+    assert played.state.status == "SUCCESS"
+    assert len(played.told(NodeScheduled)) == 1_000
+    assert len(played.emitted("join")) == 1_000
+
+
+def foreach() -> dict[str, Any]:
+    body = node("body", "ACTION.SET", parameters={"values": {"b": 1}})
+    return workflow([node("each", "FLOW.FOREACH"), body], ["t>each", "each.item>body", "body>each"])
+
+
+def test_a_foreach_over_a_million_items_is_a_typed_error_before_any_of_them_runs() -> None:
+    played = Play(foreach(), snapshots=False).start([{"n": n} for n in range(1_000_000)])
+    assert played.state.status == "ERROR"
+    (errored,) = played.told(NodeErrored)
+    assert (errored.node_id, errored.error.type) == ("each", "too_many_items")
+    assert len(played.events) < 10
+
+
+def test_what_a_foreach_refuses_leaves_by_its_error_port_where_that_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounds, "ITEMS_MAX", 10)
+    definition = foreach()
+    each = definition["nodes"][1]
+    each["error_handling"] = "CONTINUE_ERROR_OUTPUT_ON_ERROR"
+    definition["nodes"].append(node("told", "FLOW.AGGREGATE", parameters={"as": "all"}))
+    definition["connections"].append(
+        {"source_node_id": "each", "target_node_id": "told", "source_port": "error"}
+    )
+    played = Play(definition, snapshots=False).start([{}] * 11)
+    assert played.state.status == "SUCCESS"
+    assert played.statuses() == {"t": "SUCCESS", "each": "SUCCESS", "told": "SUCCESS"}
+    (told,) = played.emitted("told")
+    assert len(told["all"]) == 11
+
+
+def test_a_million_items_that_a_node_makes_are_a_typed_error_too() -> None:
+    split = node("split", "FLOW.SPLIT_OUT", parameters={"field": "many"})
+    body = node("body", "ACTION.SET", parameters={"values": {"b": 1}})
+    nodes = [split, node("each", "FLOW.FOREACH"), body]
+    links = ["t>split", "split>each", "each.item>body", "body>each"]
+    many = {"many": [{}] * 1_000_000}
+    assert len(json.dumps(many)) < 8 * 1024 * 1024
+    played = Play(workflow(nodes, links), snapshots=False).start(many)
+    assert played.state.status == "ERROR"
+    assert played.told(NodeErrored)[-1].error.type in ("too_many_items", "output_too_large")
+
+
+def test_a_result_of_a_hundred_megabytes_is_a_typed_error_and_the_execution_ends() -> None:
+    definition = workflow([node("a", run_in="runner")], ["t>a"])
+    played = play(definition, {"n": 1})
+    played.answer("a", {"text": "x" * 100_000_000})
+    assert played.state.status == "ERROR"
+    assert played.told(NodeErrored)[-1].error.type == "output_too_large"
