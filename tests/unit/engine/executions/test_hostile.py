@@ -101,7 +101,7 @@ def test_a_million_items_that_a_node_makes_are_a_typed_error_too() -> None:
     body = node("body", "ACTION.SET", parameters={"values": {"b": 1}})
     nodes = [split, node("each", "FLOW.FOREACH"), body]
     links = ["t>split", "split>each", "each.item>body", "body>each"]
-    many = {"many": [{}] * 1_000_000}
+    many: dict[str, Any] = {"many": [{}] * 1_000_000}
     assert len(json.dumps(many)) < 8 * 1024 * 1024
     played = Play(workflow(nodes, links), snapshots=False).start(many)
     assert played.state.status == "ERROR"
