@@ -120,7 +120,7 @@ async def test_what_is_refused_leaves_nothing(databases: Databases) -> None:
     many = "INSERT INTO notes (n) SELECT generate_series(1, 20) RETURNING n"
     error = await ask(databases, many, mode="write", rows_max=10)
     assert (error.type, error.effect_state) == ("too_many_items", "not_sent")
-    large = await ask(databases, "SELECT repeat('x', 300000) AS x")
+    large = await ask(databases, "SELECT repeat('x', 6000000) AS x")
     assert (large.type, large.retryable) == ("response_too_large", False)
     twice = "INSERT INTO notes (key) VALUES ('a'), ('a')"
     error = await ask(databases, twice, mode="write")
