@@ -165,6 +165,7 @@ VERBS = frozenset(
         "examine",
         "note",
         "receive",
+        "retire",
         "retry",
         "save",
         "set",

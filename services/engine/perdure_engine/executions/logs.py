@@ -26,6 +26,7 @@ from perdure_contracts.executions import (
     NodeScheduled,
     VerdictApplied,
 )
+from perdure_contracts.flow import RaceLost
 
 from .instants import milliseconds
 from .logs_control import said_of
@@ -63,6 +64,8 @@ def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upse
             log.attempt_failed(event)
         case VerdictApplied():
             log.verdict(event)
+        case RaceLost():
+            log.race_lost(event)
         case _:
             log.steered(event)
     return tuple(log.rows)
@@ -242,6 +245,18 @@ class _Log:
                 step=self._state.steps,
             )
 
+    def race_lost(self, event: RaceLost) -> None:
+        name = event.node_name
+        self._add(
+            "TECHNICAL",
+            "workflow_progress",
+            "INFO",
+            f"{name} had been won by another branch; what came by {len(event.edges)} more "
+            "connections is not passed on",
+            node={"id": event.node_id, "name": name, "type": event.node_type},
+            data={"edges": list(event.edges)},
+        )
+
     def _node(self, event: NodeScheduled | AttemptFailed | VerdictApplied) -> dict[str, str]:
         known = self._state.runs[place_of(event.node_id, event.scope)].dispatch
         assert known is not None
@@ -279,7 +294,6 @@ class _Log:
             "user_friendly_message": friendly,
             "display_priority": priority,
             "is_milestone": milestone,
-            "created_at": recorded.recorded_at,
             # Ids of one instant have no order of their own: this has the journal's.
             "position": recorded.version * ROWS_MAX + n,
         }
@@ -300,7 +314,8 @@ class _Log:
         if error is not None:
             row["technical_details"] = _details(error)
             row["stack_trace"] = _stack(error)
-        self.rows.append(Upsert(TABLE, {"id": row_id}, set=row, new=True, lazy=True))
+        key = {"id": row_id, "created_at": recorded.recorded_at}  # which names the partition
+        self.rows.append(Upsert(TABLE, key, set=row, new=True, lazy=True))
 
 
 def _details(error: ErrorFacts) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from . import (
     flow_loop,
     flow_merge,
     flow_noop,
+    flow_race,
     flow_sort,
     flow_split_out,
     flow_stop_and_error,
@@ -59,6 +60,7 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     flow_stop_and_error.SPECIFICATION,
     flow_loop.SPECIFICATION,
     flow_foreach.SPECIFICATION,
+    flow_race.SPECIFICATION,
     action_set.SPECIFICATION,
     action_rename.SPECIFICATION,
     action_date_time.SPECIFICATION,
@@ -99,7 +101,6 @@ LATER: Mapping[str, tuple[str, ...]] = {
     "ACTION": ("CODE",),
     "FLOW": (
         "WAIT",
-        "RACE",
         "SUB_WORKFLOW",
         "RESPOND",
     ),
