@@ -120,6 +120,7 @@ async def judged(stage: Stage, load: Load, *, at_rest: bool) -> Counter[str]:
             stage.watch.breaks("I2", f"event {event} was acknowledged and forgotten")
         _unread_by_anybody(stage)
     _effects(stage)
+    checked["requests"] = stage.world.asked.total()
     return checked
 
 

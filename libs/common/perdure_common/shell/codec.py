@@ -125,7 +125,9 @@ class Meta(msgspec.Struct, omit_defaults=True):
     """What the journal keeps beside an event: its cause, and the numbers before its messages.
 
     `prev` has one entry for each message that the event made, in the order of k, beginning
-    with `first` (1 when the event itself was not published). `epoch` is the writer's.
+    with `first` (1 when the event itself was not published). `epoch` is the writer's. `again`
+    says that the cause had taken effect on the stream just before: that must never be, and the
+    writer says what it did so that `perdure verify` sees it within one batch, too.
     """
 
     cause: str = ""
@@ -133,6 +135,7 @@ class Meta(msgspec.Struct, omit_defaults=True):
     prev: tuple[int, ...] = ()
     traceparent: str = ""
     epoch: int = 0
+    again: bool = False
 
 
 _meta_decoder = msgspec.json.Decoder(Meta)
