@@ -6,6 +6,17 @@ TABLE consumed
     WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
     CONSTRAINT consumed_pkey PRIMARY KEY (shard, topic, partition)
 
+TABLE credentials
+    tenant_id text NOT NULL
+    handle text NOT NULL
+    fields text[] NOT NULL
+    key_id text NOT NULL
+    nonce bytea NOT NULL
+    secret bytea NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+    CONSTRAINT credentials_pkey PRIMARY KEY (tenant_id, handle)
+
 TABLE delivery
     tenant_id text NOT NULL
     source text NOT NULL
@@ -189,6 +200,29 @@ TABLE snapshot
     state_version integer NOT NULL
     state text NOT NULL
     CONSTRAINT snapshot_pkey PRIMARY KEY (stream, version)
+
+TABLE substeps
+    agent text NOT NULL
+    request text NOT NULL
+    n integer NOT NULL
+    kind text NOT NULL
+    name text NOT NULL
+    tenant_id text NOT NULL
+    execution_id text NOT NULL
+    node_id text NOT NULL
+    token text NOT NULL
+    state text DEFAULT 'begun'::text NOT NULL
+    result text
+    input_tokens bigint DEFAULT 0 NOT NULL
+    output_tokens bigint DEFAULT 0 NOT NULL
+    cost_usd double precision DEFAULT 0 NOT NULL
+    began_at timestamp with time zone DEFAULT now() NOT NULL
+    finished_at timestamp with time zone
+    WITH (fillfactor=70)
+    CONSTRAINT substeps_kind_check CHECK ((kind = ANY (ARRAY['model'::text, 'tool'::text])))
+    CONSTRAINT substeps_state_check CHECK ((state = ANY (ARRAY['begun'::text, 'finished'::text, 'void'::text])))
+    CONSTRAINT substeps_pkey PRIMARY KEY (agent, request)
+    INDEX substeps_execution CREATE INDEX substeps_execution ON substeps USING btree (execution_id)
 
 TABLE wake
     shard text NOT NULL

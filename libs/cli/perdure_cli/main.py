@@ -29,6 +29,7 @@ COMMANDS = {
     "workflow": ("workflows", "app"),
     "executions": ("steering", "app"),
     "nodes": ("nodes", "app"),
+    "credentials": ("credentials", "app"),
     "recovery": ("recovery", "app"),
     "dead-letters": ("dead_letters", "app"),
     "verify": ("checks", "verify"),

@@ -200,8 +200,28 @@ class RegionExited:
     node_name: str = ""
 
 
+@message("engine.examine-execution.v1")
+class ExamineExecution:
+    """Look whether an execution can still say what it waits for. Sent by the stall detector.
+
+    What has fallen due is done, as a wake would do it; what then waits for nothing that could
+    make it go on ends with the error `stalled`. `found` says what the detector saw at `version`.
+    An execution that can explain itself is left alone.
+    """
+
+    execution_id: str
+    version: int = 0
+    found: str = ""
+
+
 ExecutionCommand: TypeAlias = (
-    StartExecution | NodeResult | RecoveryVerdict | RetryNode | CancelExecution | ControlCommand
+    StartExecution
+    | NodeResult
+    | RecoveryVerdict
+    | RetryNode
+    | CancelExecution
+    | ControlCommand
+    | ExamineExecution
 )
 ExecutionEvent: TypeAlias = (
     ExecutionStarted

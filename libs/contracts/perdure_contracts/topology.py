@@ -84,6 +84,15 @@ _OWN = (
         order="none that matters: answers settle by token",
     ),
     Topic(
+        name="perdure.engine.progress.v1",
+        owner="engine",
+        about="what agents do meanwhile, for those who watch; it may be lost",
+        key="the execution",
+        order="per attempt",
+        retention_s=3_600,
+        dead_letters=False,
+    ),
+    Topic(
         name="perdure.engine.failures.v1",
         owner="engine",
         about="the events of executions in which something failed, once more, for recovery",
@@ -153,6 +162,7 @@ VERBS = frozenset(
     {
         "cancel",
         "deploy",
+        "examine",
         "note",
         "receive",
         "retry",
@@ -184,6 +194,7 @@ VERBS = frozenset(
 ELSEWHERE = {
     "engine.start-execution.v1": "perdure.engine.starts.v1",
     "engine.node-task.v1": "perdure.engine.tasks.v1",
+    "engine.agent-progressed.v1": "perdure.engine.progress.v1",
 }
 """Messages that have a topic of their own."""
 

@@ -24,6 +24,8 @@ TYPES: Mapping[str, str] = {
     "FLOW": "What decides where items go; run by the engine, inside a batch.",
     "ACTION": "What computes with items; run by the engine, inside a batch.",
     "EXTERNAL_ACTION": "What touches the outside world; run by the runner.",
+    "AI_AGENT": "What lets a language model work on items; run by the runner, step by step.",
+    "TOOL": "What an agent may call; connected to it by AI_TOOL, no items pass through it.",
 }
 """A sentence on each node type that has subtypes."""
 

@@ -22,6 +22,7 @@ from . import (
     reruns,
     specifications,
     steering,
+    stuck,
     travel,
     why,
     workflows,
@@ -39,6 +40,7 @@ GROUPS: tuple[Callable[[Ground], None], ...] = (
     events.add,
     why.add,
     travel.add,
+    stuck.add,
     specifications.add,
 )
 """Everything that the engine answers beside its tables."""

@@ -46,3 +46,15 @@ SELECT step_number, total_steps, progress_percentage::float8 AS progress_percent
   FROM workflow_execution_logs
  WHERE tenant_id = $1 AND execution_id = $2 AND step_number IS NOT NULL
  ORDER BY position DESC, id DESC LIMIT 1;
+
+-- name: open
+-- The oldest executions that have not ended; `parked` ones wait for a person.
+SELECT execution_id, workflow_id::text AS workflow_id, metadata ->> 'workflow_name' AS workflow_name,
+       status, start_time, EXISTS (
+           SELECT FROM parked_stream p WHERE p.stream = execution_id
+       ) AS parked
+  FROM workflow_executions
+ WHERE tenant_id = $1 AND status IN ('NEW', 'RUNNING', 'PAUSED', 'WAITING_FOR_HUMAN')
+   AND created_at < now() - $2::float8 * interval '1 second'
+ ORDER BY id
+ LIMIT $3;

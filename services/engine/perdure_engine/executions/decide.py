@@ -26,7 +26,7 @@ from perdure_contracts.engine import (
     RetryNode,
     StartExecution,
 )
-from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
+from perdure_contracts.executions import ExamineExecution, ExecutionCommand, ExecutionEvent
 
 from perdure_engine.definition import Workflow, kept, load
 
@@ -40,6 +40,7 @@ from .pausing import bad_pause, pause, resume
 from .progress import Progress
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
 from .revival import bad_retry, chosen, retry
+from .stalls import give_up_forgotten
 from .state import Execution, due, is_open
 
 HOLD_S = 24 * 3600.0
@@ -127,6 +128,9 @@ def act(
             adopt(progress, command)
         case Due():
             _let_time_pass(progress)
+        case ExamineExecution():
+            _let_time_pass(progress)
+            give_up_forgotten(progress, command)
     carry_on(progress)
     return None
 

@@ -35,6 +35,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import (
     AttemptFailed,
+    ExamineExecution,
     ExecutionCommand,
     ExecutionEvent,
     ExecutionYielded,
@@ -87,6 +88,7 @@ def decider_with(
             MarkNode,
             RerunExecution,
             AdoptRuns,
+            ExamineExecution,
         ),
         events=(
             ExecutionStarted,
