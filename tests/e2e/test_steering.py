@@ -1,6 +1,7 @@
 """People steer executions on real servers: by HTTP, and what is written of it stays true."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -104,6 +105,49 @@ async def test_the_same_key_starts_one_execution(stage: Stage, world: World) -> 
         assert ids == {"order-17"}
         await until(client, "order-17", "SUCCESS")
         assert len(world.to("/ok?keyed")) == 1
+
+
+async def test_a_rerun_adopts_what_was_finished_under_the_same_keys(
+    stage: Stage, world: World
+) -> None:
+    definition = chain(
+        "rerun",
+        request("one", world.url("/ok?rerun")),
+        request("two", world.url("/flaky/1"), json="{{ {n: 1} }}"),
+    )
+    definition["nodes"][2]["max_retries"] = 0
+    await stage.deploy({**definition, "name": "rerun once", "settings": {"recovery": "off"}})
+    async with api(stage) as client:
+        id = await begun(client, stage, "rerun once")
+        await until(client, id, "ERROR")
+        again = await client.post(f"{EXECUTIONS}/{id}/rerun", {"asked_by": "me"})
+        row = await until(client, again["execution_id"], "SUCCESS")
+        assert (row["mode"], row["parent_execution_id"]) == ("RETRY", id)
+        assert row["metadata"]["rerun"]["of"] == id
+        assert len(world.to("/ok?rerun")) == 1
+        calls = world.to("/flaky/1")
+        assert [call.status for call in calls] == [503, 200]
+        assert len({call.key for call in calls}) == 1
+        anew = await client.post(f"{EXECUTIONS}/{id}/rerun", {"from": "start"})
+        await until(client, anew["execution_id"], "ERROR", "SUCCESS")
+        assert len({call.key for call in world.to("/ok?rerun")}) == 2
+        forked = await client.post(
+            f"{EXECUTIONS}/{again['execution_id']}/fork",
+            {"node_id": "two", "overrides": {"input": [{"n": 5}]}},
+        )
+        await until(client, forked["execution_id"], "ERROR", "SUCCESS")
+        nodes = await stage.nodes_of(forked["execution_id"])
+        assert json.loads(nodes["two"]["input_data"]) == {"main": [{"n": 5}]}
+        assert len(world.to("/ok?rerun")) == 2
+
+
+async def test_a_test_run_mocks_nodes_and_calls_nobody(stage: Stage, world: World) -> None:
+    await stage.deploy(chain("mocked", request("call", world.url("/ok?mocked"))))
+    async with api(stage) as client:
+        id = await begun(client, stage, "mocked", pin_data={"call": [{"pinned": True}]})
+        row = await until(client, id, "SUCCESS")
+        assert row["run_data"]["result"] == [{"pinned": True}]
+        assert world.to("/ok?mocked") == []
 
 
 async def test_nothing_that_was_promised_is_broken(stage: Stage) -> None:
