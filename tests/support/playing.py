@@ -90,6 +90,7 @@ class Play:
     tasks: dict[str, NodeTask] = field(default_factory=dict[str, NodeTask])
     failures: list[Any] = field(default_factory=list[Any])
     snapshots: bool = True
+    workflows: list[dict[str, Any]] = field(default_factory=list["dict[str, Any]"])
     sent: list[Any] = field(default_factory=list[Any])
     versions: dict[int, Any] = field(default_factory=dict[int, Any])
 
@@ -291,6 +292,8 @@ class Play:
         self.tasks[outgoing.message.token] = outgoing.message
 
     def _rows(self, lookup: Lookup) -> Sequence[Mapping[str, Any]]:
+        if lookup.table == "workflows":
+            return self.workflows
         assert lookup.table == "workflow_versions"
         known = {1: self.definition, **self.versions}
         definition = known.get(cast("int", lookup.where["version"]))

@@ -120,6 +120,8 @@ def start(
             parts=command.parts,
             overrides=command.overrides,
             data=data if command.parts else None,
+            error_workflow=workflow.settings.error_workflow or "",
+            handles=command.handles,
         )
     )
     if not command.parts:

@@ -18,6 +18,7 @@ from perdure_contracts.control import (
     PauseExecution,
     RerunExecution,
     ResumeExecution,
+    StartErrorWorkflow,
 )
 from perdure_contracts.engine import (
     CancelExecution,
@@ -33,6 +34,7 @@ from perdure_engine.definition import Workflow, kept, load
 from .attempts import answered, apply_verdict, lost, try_again
 from .beginning import Happen, carry_on, start
 from .ending import cancel, timed_out
+from .error_workflow import bad_error_workflow, start_error_workflow
 from .evolve import evolve
 from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
@@ -124,6 +126,9 @@ def act(
         case RerunExecution():
             rerun(progress, workflow, command, facts)
             return None
+        case StartErrorWorkflow():
+            start_error_workflow(progress, command, facts)
+            return None
         case AdoptRuns():
             adopt(progress, command)
         case Due():
@@ -206,6 +211,8 @@ def _refusal_in(
             return unfit_overrides(workflow.by_id[node_id], command.overrides)
         case RerunExecution():
             return bad_rerun(state, workflow, command, facts)
+        case StartErrorWorkflow():
+            return bad_error_workflow(command, facts)
         case _:
             return None
 

@@ -5,6 +5,7 @@ from functools import partial
 from perdure_common.decider import Decider
 from perdure_contracts.control import (
     AdoptRuns,
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     MarkNode,
@@ -14,6 +15,7 @@ from perdure_contracts.control import (
     RerunExecution,
     ResumeExecution,
     RunsAdopted,
+    StartErrorWorkflow,
 )
 from perdure_contracts.engine import (
     CancelExecution,
@@ -88,6 +90,7 @@ def decider_with(
             MarkNode,
             RerunExecution,
             AdoptRuns,
+            StartErrorWorkflow,
             ExamineExecution,
         ),
         events=(
@@ -116,6 +119,7 @@ def decider_with(
             NodeMarked,
             RerunBegun,
             RunsAdopted,
+            ErrorWorkflowStarted,
         ),
         stream_of=stream_of,
         decide=partial(decide, verdict_wait_s=verdict_wait_s),

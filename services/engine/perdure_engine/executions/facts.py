@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 
 from perdure_common.decider import Due, Lookup
-from perdure_contracts.control import RerunExecution
+from perdure_contracts.control import RerunExecution, StartErrorWorkflow
 from perdure_contracts.engine import StartExecution
 from perdure_contracts.executions import ExecutionCommand
 
 from perdure_engine.definition import kept
 
+from .error_workflow import lookup_of
 from .state import Execution
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -27,9 +28,12 @@ def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Loo
         return {}
     if isinstance(command, RerunExecution):
         return _of_rerun(state, command)
+    found: dict[str, Lookup] = {}
+    if isinstance(command, StartErrorWorkflow):
+        found["error_workflow"] = lookup_of(command)
     if kept(state.sha256) is not None:
-        return {}
-    return _version(state.workflow_id, state.workflow_version)
+        return found
+    return found | _version(state.workflow_id, state.workflow_version)
 
 
 def _of_rerun(state: Execution, command: RerunExecution) -> Mapping[str, Lookup]:
@@ -41,7 +45,7 @@ def _of_rerun(state: Execution, command: RerunExecution) -> Mapping[str, Lookup]
     return found
 
 
-def _version(workflow_id: str, version: int) -> Mapping[str, Lookup]:
+def _version(workflow_id: str, version: int) -> dict[str, Lookup]:
     if not UUID.fullmatch(workflow_id) or not 0 < version <= VERSION_MAX:
         return {}
     where = {"workflow_id": workflow_id, "version": version}

@@ -10,6 +10,7 @@ from typing import Any
 from perdure_common.decider import Later, Recorded, Upsert
 from perdure_common.ids import time_ordered
 from perdure_contracts.control import (
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     NodeMarked,
@@ -89,7 +90,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (_execution(recorded, event), _latest(state, recorded), *over, *logs)
         case ExecutionPaused() | ExecutionResumed():
             return (*rows_of(state, recorded, event), _latest(state, recorded), *logs)
-        case NodeMarked() | RerunBegun() | RunsAdopted():
+        case NodeMarked() | RerunBegun() | RunsAdopted() | ErrorWorkflowStarted():
             return (*rows_of(state, recorded, event), *logs)
         case ExecutionRevived():
             return (_revived(recorded), _latest(state, recorded), *logs)

@@ -25,7 +25,7 @@ LOOPS = {
 }
 STEERED = {f"engine.{name}.v1" for name in ("execution-paused", "execution-resumed", "node-marked")}
 RACES = {"engine.race-lost.v1"}
-RERUNS = {"engine.rerun-begun.v1", "engine.runs-adopted.v1"}
+RERUNS = {f"engine.{name}.v1" for name in ("rerun-begun", "runs-adopted", "error-workflow-started")}
 RARE = {"engine.execution-yielded.v1", *RACES, *STEERED, *RERUNS}
 
 HAPPENED = (
