@@ -29,7 +29,21 @@ from .engine import (
     Scope,
     StartExecution,
 )
-from .flow import RaceLost
+from .flow import (
+    ChildAccepted,
+    ChildRefused,
+    ChildRequested,
+    ExecutionResponded,
+    NoteChildEnd,
+    RaceLost,
+    ResumeUrlMade,
+    ResumeWait,
+    SignalExecution,
+    SignalReceived,
+    StartChild,
+    WaitBegun,
+    WaitEnded,
+)
 from .message import Json, message
 
 
@@ -200,7 +214,15 @@ class RegionExited:
 
 
 ExecutionCommand: TypeAlias = (
-    StartExecution | NodeResult | RecoveryVerdict | RetryNode | CancelExecution
+    StartExecution
+    | NodeResult
+    | RecoveryVerdict
+    | RetryNode
+    | CancelExecution
+    | SignalExecution
+    | ResumeWait
+    | StartChild
+    | NoteChildEnd
 )
 ExecutionEvent: TypeAlias = (
     ExecutionStarted
@@ -218,6 +240,14 @@ ExecutionEvent: TypeAlias = (
     | IterationFailed
     | RegionExited
     | RaceLost
+    | ResumeUrlMade
+    | WaitBegun
+    | WaitEnded
+    | SignalReceived
+    | ChildRequested
+    | ChildAccepted
+    | ChildRefused
+    | ExecutionResponded
     | ExecutionYielded
     | ExecutionCompleted
     | ExecutionFailed

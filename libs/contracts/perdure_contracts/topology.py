@@ -152,6 +152,10 @@ COMMANDS = frozenset(
 VERBS = frozenset(
     {
         "cancel",
+        "signal",
+        "register",
+        "forget",
+        "offer",
         "deploy",
         "note",
         "receive",

@@ -174,6 +174,7 @@ class Workflow:
     inside: frozenset[int] = frozenset()
     races: Races = NO_RACES
     eager: frozenset[int] = frozenset()
+    resumable: bool = False
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""
@@ -249,7 +250,8 @@ def build(
 
     `triggers` of the result are those that can fire: the disabled ones are left out.
     `unreachable` are nodes to which nothing leads though they are no triggers, `eager` ones
-    are those that do not wait for all of their in-edges.
+    are those that do not wait for all of their in-edges. It is `resumable` if one of them waits
+    for a call of the execution's resume URL.
     """
     incoming: list[list[Edge]] = [[] for _ in nodes]
     outgoing: list[list[Edge]] = [[] for _ in nodes]
@@ -296,6 +298,7 @@ def build(
         leaving=leaving,
         inside=frozenset(each.entry for each in regions.regions if not each.body),
         races=races,
+        resumable=any(n.node_subtype == "WAIT" and n.parameters.get("webhook") for n in nodes),
         eager=frozenset(n.position for n in nodes if n.join == "each" or n.position in races.order),
     )
 

@@ -10,7 +10,7 @@ What waits (for a runner, an instant, a verdict) is in the state, which says whe
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from perdure_common.decider import Due, Facts, Rejected
 from perdure_contracts.engine import (
@@ -23,6 +23,7 @@ from perdure_contracts.engine import (
     StartExecution,
 )
 from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
+from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, StartChild
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import InvalidDefinition, Workflow, kept, load
@@ -31,13 +32,19 @@ from perdure_engine.nodes.base import Inputs, Item
 from perdure_engine.nodes.errors import Arranged
 
 from .attempts import answered, apply_verdict, lost, try_again, valid_overrides
+from .children import accept, canceled_before, cannot_start, child_place, note_end, start_of
 from .ending import cancel, end_if_done, new_deadline, timed_out
 from .evolve import evolve
 from .finishing import Ended, complete
+from .instants import text_of
+from .items import as_items
 from .progress import Progress
+from .resuming import ResumeUrls, make_url
 from .revival import open_again, reopened
 from .running import advance
+from .signals import signal_refusal, take
 from .state import Execution, due, place_of, raced
+from .waiting import time_up
 
 HOLD_S = 24 * 3600.0
 """How long a node is held where the verdict does not say, in seconds."""
@@ -58,6 +65,7 @@ def decide(
     facts: Facts,
     now: datetime,
     verdict_wait_s: float = VERDICT_WAIT_S,
+    urls: ResumeUrls | None = None,
 ) -> Decided:
     """Return what follows from `command`, or why nothing does."""
     events: list[ExecutionEvent] = []
@@ -69,7 +77,7 @@ def decide(
         tried = evolve(tried, event)
         return tried
 
-    refused = act(tried, command, facts, now, happen, verdict_wait_s)
+    refused = act(tried, command, facts, now, happen, verdict_wait_s, urls)
     return tuple(events) if refused is None else refused
 
 
@@ -80,13 +88,16 @@ def act(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float = VERDICT_WAIT_S,
+    urls: ResumeUrls | None = None,
 ) -> Rejected | None:
     """Let what follows from `command` happen, or return why nothing does.
 
     `happen` takes an event and returns the state after it; what comes next sees that state.
     """
     if isinstance(command, StartExecution):
-        return _start(state, command, facts, now, happen, verdict_wait_s)
+        return _start(state, command, facts, now, happen, verdict_wait_s, urls)
+    if isinstance(command, StartChild):
+        return accept(state, command, facts, text_of(now), happen)
     if not state.execution_id:
         execution_id = "" if isinstance(command, Due) else command.execution_id
         return Rejected(
@@ -94,6 +105,8 @@ def act(
             "are",
             "execution_not_found",
         )
+    if state.status == "NEW":
+        return _before_start(state, command, facts, now, happen, verdict_wait_s, urls)
     refused = _refusal(state, command)
     if refused is not None:
         return refused
@@ -112,9 +125,37 @@ def act(
             _revive(progress, command)
         case CancelExecution():
             cancel(progress, command.reason, command.asked_by)
+        case SignalExecution() | ResumeWait():
+            take(progress, command)
+        case NoteChildEnd():
+            note_end(progress, child_place(state, command) or "", command)
         case Due():
             _let_time_pass(progress)
     _carry_on(progress)
+    return None
+
+
+def _before_start(
+    state: Execution,
+    command: ExecutionCommand | Due,
+    facts: Facts,
+    now: datetime,
+    happen: Happen,
+    verdict_wait_s: float,
+    urls: ResumeUrls | None,
+) -> Rejected | None:
+    """Let a child that was accepted begin, or be stopped before it does."""
+    if isinstance(command, CancelExecution):
+        happen(canceled_before(state, command))
+    elif isinstance(command, Due):
+        start = start_of(state)
+        refused = _start(state, start, facts, now, happen, verdict_wait_s, urls)
+        if refused is not None:
+            happen(cannot_start(state, refused))
+    else:
+        return Rejected(
+            f"execution {command.execution_id!r} has not begun yet; try again", "not_begun"
+        )
     return None
 
 
@@ -138,9 +179,11 @@ def _let_time_pass(progress: Progress) -> None:
         return
     for place in due(progress.state, now):
         known = progress.state.runs[place].dispatch
-        if known is None or place not in progress.state.open:
+        if place not in progress.state.open:
             continue  # an earlier one has ended the execution
-        if known.deadline is not None:
+        if known is None:
+            time_up(progress, place)
+        elif known.deadline is not None:
             lost(progress, place)
         elif known.retry_at is not None:
             try_again(progress, place)
@@ -158,8 +201,9 @@ def _start(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float,
+    urls: ResumeUrls | None,
 ) -> Rejected | None:
-    if state.execution_id:
+    if state.execution_id and state.status != "NEW":
         return Rejected(
             f"execution {command.execution_id!r} has begun already and is {state.status}",
             "duplicate",
@@ -184,6 +228,8 @@ def _start(
     except InvalidDefinition as error:
         return Rejected(str(error), "invalid_definition", dead_letter=True)
     trigger = workflow.by_id.get(command.node_id)
+    if state.status == "NEW" and not command.node_id:
+        trigger = workflow.trigger_to_run()
     if trigger is None or trigger not in workflow.triggers:
         known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
         return Rejected(
@@ -198,7 +244,7 @@ def _start(
     progress.record(
         ExecutionStarted(
             execution_id=command.execution_id,
-            root_execution_id=command.execution_id,
+            root_execution_id=state.root_execution_id or command.execution_id,
             workflow_id=command.workflow_id,
             workflow_name=workflow.name,
             workflow_version=command.version,
@@ -216,6 +262,8 @@ def _start(
             log_level=workflow.settings.log_level,
         )
     )
+    if urls is not None:
+        make_url(progress, urls)
     items = items_of_trigger(command.data)
     ended = Ended(trigger, (), 1, Inputs({}, ()), ())
     complete(progress, ended, Arranged({trigger.outputs[0]: items} if items else {}), None)
@@ -236,13 +284,7 @@ def enqueue_unreachable(progress: Progress) -> None:
 
 def items_of_trigger(data: Json) -> list[Item]:
     """Return a trigger event's data as items (rule 2)."""
-    if isinstance(data, dict):
-        return [{"json": data}]
-    if isinstance(data, list):
-        entries = cast("list[Any]", data)
-        if all(isinstance(entry, dict) for entry in entries):
-            return [{"json": entry} for entry in entries]
-    return [{"json": {"value": data}}]
+    return [{"json": json} for json in as_items(data)]
 
 
 @lru_cache(maxsize=200)
@@ -273,6 +315,14 @@ def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | No
             return _bad_verdict(command)
         case RetryNode():
             return _bad_retry(state, command)
+        case SignalExecution() | ResumeWait():
+            return signal_refusal(state, command)
+        case NoteChildEnd():
+            if child_place(state, command) is None:
+                return Rejected(
+                    f"nothing waits for child execution {command.child_execution_id!r} any more",
+                    "stale_child_end",
+                )
         case CancelExecution():
             if not running:
                 return Rejected(

@@ -33,12 +33,27 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
-from perdure_contracts.flow import RaceLost
+from perdure_contracts.flow import (
+    ChildAccepted,
+    ChildRefused,
+    ChildRequested,
+    ExecutionResponded,
+    NoteChildEnd,
+    RaceLost,
+    ResumeUrlMade,
+    ResumeWait,
+    SignalExecution,
+    SignalReceived,
+    StartChild,
+    WaitBegun,
+    WaitEnded,
+)
 
 from .decide import act, decide
 from .evolve import evolve
 from .facts import facts
 from .project import project
+from .resuming import ResumeUrls
 from .route import route
 from .state import Execution, over, wake_at
 
@@ -58,13 +73,26 @@ def told(event: ExecutionEvent) -> bool:
 
 
 def decider_with(
-    verdict_wait_s: float,
+    verdict_wait_s: float, urls: ResumeUrls | None = None
 ) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
-    """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts."""
+    """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts.
+
+    `urls` makes the resume URLs of executions that wait for calls.
+    """
     return Decider(
         name="execution",
         initial=Execution(),
-        commands=(StartExecution, NodeResult, RecoveryVerdict, RetryNode, CancelExecution),
+        commands=(
+            StartExecution,
+            NodeResult,
+            RecoveryVerdict,
+            RetryNode,
+            CancelExecution,
+            SignalExecution,
+            ResumeWait,
+            StartChild,
+            NoteChildEnd,
+        ),
         events=(
             ExecutionStarted,
             NodeScheduled,
@@ -81,6 +109,14 @@ def decider_with(
             IterationFailed,
             RegionExited,
             RaceLost,
+            ResumeUrlMade,
+            WaitBegun,
+            WaitEnded,
+            SignalReceived,
+            ChildRequested,
+            ChildAccepted,
+            ChildRefused,
+            ExecutionResponded,
             ExecutionYielded,
             ExecutionCompleted,
             ExecutionFailed,
@@ -88,16 +124,16 @@ def decider_with(
             ExecutionRevived,
         ),
         stream_of=stream_of,
-        decide=partial(decide, verdict_wait_s=verdict_wait_s),
+        decide=partial(decide, verdict_wait_s=verdict_wait_s, urls=urls),
         state_version=2,
-        act=partial(act, verdict_wait_s=verdict_wait_s),
+        act=partial(act, verdict_wait_s=verdict_wait_s, urls=urls),
         evolve=evolve,
         project=project,
         route=route,
         facts=facts,
         wake_at=wake_at,
         over=over,
-        creates=(StartExecution,),
+        creates=(StartExecution, StartChild),
         private=(
             NodeScheduled,
             NodeSkipped,
@@ -108,6 +144,12 @@ def decider_with(
             IterationFailed,
             RegionExited,
             RaceLost,
+            ResumeUrlMade,
+            WaitEnded,
+            SignalReceived,
+            ChildRequested,
+            ChildAccepted,
+            ChildRefused,
             ExecutionYielded,
         ),
         told=told,

@@ -26,7 +26,7 @@ from perdure_contracts.executions import (
     NodeScheduled,
     VerdictApplied,
 )
-from perdure_contracts.flow import RaceLost
+from perdure_contracts.flow import ExecutionResponded, RaceLost, SignalReceived, WaitBegun
 
 from .instants import milliseconds
 from .state import Execution, place_of
@@ -63,6 +63,12 @@ def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upse
             log.verdict(event)
         case RaceLost():
             log.race_lost(event)
+        case WaitBegun():
+            log.wait_begun(event)
+        case SignalReceived():
+            log.signal_received(event)
+        case ExecutionResponded():
+            log.responded(event)
         case _:
             pass
     return tuple(log.rows)
@@ -236,6 +242,35 @@ class _Log:
             node={"id": event.node_id, "name": name, "type": event.node_type},
             data={"edges": list(event.edges)},
         )
+
+    def wait_begun(self, event: WaitBegun) -> None:
+        what = {
+            "time": "the time to come",
+            "event": f"event {event.name!r}" + (f" with key {event.key!r}" if event.key else ""),
+            "webhook": "a call of the resume URL",
+            "child": f"child execution {event.child}",
+        }[event.kind]
+        until = f" until {event.until}" if event.until else ""
+        self._add(
+            "BUSINESS",
+            "workflow_progress",
+            "INFO",
+            f"{event.node_name} waits for {what}{until}",
+            friendly=f"{event.node_name} waits",
+            node={"id": event.node_id, "name": event.node_name, "type": event.node_type},
+            data={"wait_id": event.wait_id},
+        )
+
+    def signal_received(self, event: SignalReceived) -> None:
+        what = f"signal {event.name!r}" if event.channel == "event" else "a call of the resume URL"
+        text = f"{what} was taken, sent by {event.sent_by or 'a program'}"
+        data = {"signal_id": event.signal_id, "key": event.key}
+        self._add("TECHNICAL", "workflow_progress", "INFO", text, data=data)
+
+    def responded(self, event: ExecutionResponded) -> None:
+        text = f"answered with status {event.status}"
+        data = {"status": event.status, "node_id": event.node_id}
+        self._add("TECHNICAL", "workflow_progress", "INFO", text, data=data)
 
     def _node(self, event: NodeScheduled | AttemptFailed | VerdictApplied) -> dict[str, str]:
         known = self._state.runs[place_of(event.node_id, event.scope)].dispatch
