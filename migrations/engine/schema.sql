@@ -6,6 +6,17 @@ TABLE consumed
     WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
     CONSTRAINT consumed_pkey PRIMARY KEY (shard, topic, partition)
 
+TABLE credentials
+    tenant_id text NOT NULL
+    handle text NOT NULL
+    fields text[] NOT NULL
+    key_id text NOT NULL
+    nonce bytea NOT NULL
+    secret bytea NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+    CONSTRAINT credentials_pkey PRIMARY KEY (tenant_id, handle)
+
 TABLE delivery
     tenant_id text NOT NULL
     source text NOT NULL
@@ -190,6 +201,29 @@ TABLE snapshot
     state text NOT NULL
     CONSTRAINT snapshot_pkey PRIMARY KEY (stream, version)
 
+TABLE substeps
+    agent text NOT NULL
+    request text NOT NULL
+    n integer NOT NULL
+    kind text NOT NULL
+    name text NOT NULL
+    tenant_id text NOT NULL
+    execution_id text NOT NULL
+    node_id text NOT NULL
+    token text NOT NULL
+    state text DEFAULT 'begun'::text NOT NULL
+    result text
+    input_tokens bigint DEFAULT 0 NOT NULL
+    output_tokens bigint DEFAULT 0 NOT NULL
+    cost_usd double precision DEFAULT 0 NOT NULL
+    began_at timestamp with time zone DEFAULT now() NOT NULL
+    finished_at timestamp with time zone
+    WITH (fillfactor=70)
+    CONSTRAINT substeps_kind_check CHECK ((kind = ANY (ARRAY['model'::text, 'tool'::text])))
+    CONSTRAINT substeps_state_check CHECK ((state = ANY (ARRAY['begun'::text, 'finished'::text, 'void'::text])))
+    CONSTRAINT substeps_pkey PRIMARY KEY (agent, request)
+    INDEX substeps_execution CREATE INDEX substeps_execution ON substeps USING btree (execution_id)
+
 TABLE wake
     shard text NOT NULL
     stream text NOT NULL
@@ -226,6 +260,26 @@ TABLE workflow_execution_logs
     CONSTRAINT valid_log_level CHECK (((level)::text = ANY ((ARRAY['DEBUG'::character varying, 'INFO'::character varying, 'WARNING'::character varying, 'ERROR'::character varying])::text[])))
     CONSTRAINT workflow_execution_logs_pkey PRIMARY KEY (id)
     INDEX workflow_execution_logs_execution_idx CREATE INDEX workflow_execution_logs_execution_idx ON workflow_execution_logs USING btree (execution_id, "position")
+
+TABLE workflow_execution_pauses
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    execution_id character varying(255) NOT NULL
+    paused_at timestamp with time zone NOT NULL
+    paused_node_id character varying(255) DEFAULT ''::character varying NOT NULL
+    pause_reason character varying(100) NOT NULL
+    resume_conditions jsonb DEFAULT '{}'::jsonb NOT NULL
+    resumed_at timestamp with time zone
+    resume_trigger character varying(100)
+    status character varying(20) DEFAULT 'active'::character varying NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT valid_pause_reason CHECK (((pause_reason)::text = ANY ((ARRAY['human_interaction'::character varying, 'timeout'::character varying, 'error'::character varying, 'operator'::character varying])::text[])))
+    CONSTRAINT valid_pause_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'resumed'::character varying, 'timeout'::character varying])::text[])))
+    CONSTRAINT workflow_execution_pauses_pkey PRIMARY KEY (id)
+    INDEX workflow_execution_pauses_active_idx CREATE INDEX workflow_execution_pauses_active_idx ON workflow_execution_pauses USING btree (execution_id) WHERE ((status)::text = 'active'::text)
+    INDEX workflow_execution_pauses_execution_idx CREATE INDEX workflow_execution_pauses_execution_idx ON workflow_execution_pauses USING btree (execution_id)
+    INDEX workflow_execution_pauses_node_idx CREATE INDEX workflow_execution_pauses_node_idx ON workflow_execution_pauses USING btree (paused_node_id)
 
 TABLE workflow_executions
     execution_id character varying(255) NOT NULL

@@ -64,6 +64,15 @@ async def until_settled(stage: Stage) -> None:
 
 async def broken_promises(stage: Stage, accepted: Sequence[str], world: World) -> list[str]:
     """Return every promise that does not hold; `accepted` are acknowledged trigger events."""
+    found = await what_verify_finds(stage)
+    found += await _steps(stage)
+    found += await _effects(stage, world)
+    found += await _triggers(stage, accepted)
+    return found
+
+
+async def what_verify_finds(stage: Stage) -> list[str]:
+    """Return what `perdure verify` finds on the live data."""
     await until_settled(stage)
     ground, found = stage.ground, list[str]()
     settings = Settings(
@@ -76,9 +85,6 @@ async def broken_promises(stage: Stage, accepted: Sequence[str], world: World) -
     found += [str(each) for each in verified.violations]
     if not await stage.rows("select 1 from engine.journal limit 1"):
         found.append("the engine has no journal to judge")
-    found += await _steps(stage)
-    found += await _effects(stage, world)
-    found += await _triggers(stage, accepted)
     return found
 
 
@@ -99,6 +105,7 @@ async def _effects(stage: Stage, world: World) -> list[str]:
            and c.data::json->>'node_id' = s.data::json->>'node_id'
          where s.type = 'engine.node-scheduled.v1' and s.data::json->>'idempotency_key' <> ''
            and s.data::json->>'attempt' = '1' and s.data::json->>'effect' <> 'unsafe'
+           and s.data::json->>'node_subtype' = 'HTTP_REQUEST'
         """
     )
     done = world.done()

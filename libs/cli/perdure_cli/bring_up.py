@@ -17,6 +17,7 @@ from perdure_common.embedded.ports import HOST, Ports
 from perdure_common.settings import PORTS, SERVERS, Settings
 from perdure_common.supervise import Service, ServiceStatus, Supervisor
 
+from perdure_cli import credentials_key
 from perdure_cli.errors import CommandError
 from perdure_cli.platform import READY_S, SERVICES, Running, find, home, known, state_file
 
@@ -194,8 +195,16 @@ def _services(names: Sequence[str], ports: Mapping[str, int], root: Path) -> lis
     env |= {SERVERS: str(addresses_file(root))}
     env |= {"PERDURE_DATABASE_URL": "", "PERDURE_KAFKA_BOOTSTRAP": ""}
     modules = {name: MODULES.get(name, f"perdure_{name}.app") for name in names}
+    secret = {} if os.environ.get(credentials_key.VARIABLE) else {
+        credentials_key.VARIABLE: credentials_key.own_key_text()
+    }  # fmt: skip
     return [
-        Service(name, (sys.executable, "-m", module), env, module)
+        Service(
+            name,
+            (sys.executable, "-m", module),
+            env | secret if name == "runner" else env,
+            module,
+        )
         for name, module in modules.items()
     ]
 

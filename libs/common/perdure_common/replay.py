@@ -68,13 +68,13 @@ async def check(service: Service, url: str) -> Report:
     report = Report(service.name)
     live = await asyncpg.connect(url)
     try:
-        async with _shadow_of(live, url) as shadow_url:
+        async with shadow_of(live, url) as shadow_url:
             await migrate.up(shadow_url, service.name)
             async with live.transaction(isolation="repeatable_read", readonly=True):
-                await _rebuild(service, live, shadow_url, report)
+                await rebuild_into(service, live, shadow_url, report)
                 shadow = await asyncpg.connect(shadow_url)
                 try:
-                    for table in await _tables(live, service):
+                    for table in await tables_of(live, service):
                         await _compare(service.name, table, live, shadow, report)
                 finally:
                     await shadow.close()
@@ -84,7 +84,7 @@ async def check(service: Service, url: str) -> Report:
 
 
 @asynccontextmanager
-async def _shadow_of(live: Any, url: str) -> AsyncGenerator[str]:
+async def shadow_of(live: Any, url: str) -> AsyncGenerator[str]:
     """Make an empty database beside the live one."""
     name = f"perdure_replay_{secrets.token_hex(6)}"
     await live.execute(f"CREATE DATABASE {quoted(name)}")
@@ -94,7 +94,7 @@ async def _shadow_of(live: Any, url: str) -> AsyncGenerator[str]:
         await live.execute(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
 
 
-async def _rebuild(service: Service, live: Any, shadow_url: str, report: Report) -> None:
+async def rebuild_into(service: Service, live: Any, shadow_url: str, report: Report) -> None:
     """Fold every stream of the live journal and write its rows to the shadow.
 
     Twice: a lazy row may belong to another stream's row (a workflow's latest execution),
@@ -144,7 +144,8 @@ async def _write(store: PostgresStore, epoch: int, upserts: Sequence[Upsert]) ->
     await store.commit([commit])
 
 
-async def _tables(live: Any, service: Service) -> list[str]:
+async def tables_of(live: Any, service: Service) -> list[str]:
+    """Return the tables that the service makes from its journal."""
     rows = await live.fetch(
         "SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename", service.name
     )
@@ -154,7 +155,7 @@ async def _tables(live: Any, service: Service) -> list[str]:
 
 async def _compare(schema: str, table: str, live: Any, shadow: Any, report: Report) -> None:
     """Walk both tables in the order of their keys and note every row that differs."""
-    keys = await _key(live, schema, table)
+    keys = await key_of(live, schema, table)
     key = f"ROW({', '.join(f't.{quoted(name)}' for name in keys)})::text"
     target = f"{quoted(schema)}.{quoted(table)}"
     statement = f'SELECT {key} AS key, t::text AS row FROM {target} t ORDER BY {key} COLLATE "C"'
@@ -182,7 +183,8 @@ async def _next(rows: Any) -> Any:
     return await anext(rows, None)
 
 
-async def _key(live: Any, schema: str, table: str) -> list[str]:
+async def key_of(live: Any, schema: str, table: str) -> list[str]:
+    """Return the columns of a table's primary key, in order."""
     rows = await live.fetch(
         """
         SELECT a.attname

@@ -3,6 +3,7 @@
 A setting that is wrong stops the process at the start, with a sentence that names it.
 """
 
+import base64
 import json
 import os
 import time
@@ -37,6 +38,12 @@ SQL_SCHEMES = ("postgresql", "postgres")
 MAIL_SCHEMES = ("smtps", "smtp+starttls", "smtp")
 """What the addresses of databases and mail servers may begin with."""
 
+CODE_LANGUAGES = ("javascript", "python")
+"""The languages that the node CODE may be allowed to run."""
+
+KEY_BYTES = 32
+"""The length of a key of credentials: AES-256."""
+
 SERVERS = "PERDURE_SERVERS"
 """Names a file with the servers' addresses, which may still be on its way.
 
@@ -62,9 +69,14 @@ class Settings:
     networks and `host:port` pairs that outgoing requests may reach beside public ones.
     `delivery_retention_s` is how long answers to outsiders' messages are kept.
     `session_s` is how long a process may be silent until its shards go to others.
+    `memory_mb` is what waiting records, unsent messages and open streams may weigh together.
     `hand_over` is how many short tasks the engine runs in its own process at once.
+    `stall_scan_s` is how often open executions are looked at that may be stuck, `stall_grace_s`
+    how long something may be overdue before it counts as stuck.
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
-    `…_url` are where the APIs of services are.
+    `…_url` are where the APIs of services are. `credentials_keys` open credentials, the first one
+    seals new ones. `model_prices` are US dollars for a million input and output tokens, by model.
+    `code_languages` are those in which nodes may run code of a workflow's author.
     """
 
     database_url: str = ""
@@ -76,6 +88,7 @@ class Settings:
     http_port: int = 0
     http_allow: tuple[str, ...] = ()
     lanes: int = 2
+    memory_mb: int = 512
     hand_over: int = 8
     verdict_wait_s: float = 10.0
     delivery_retention_s: float = DELIVERY_RETENTION_S
@@ -84,7 +97,14 @@ class Settings:
     slack_url: str = SLACK_URL
     github_url: str = GITHUB_URL
     google_calendar_url: str = GOOGLE_CALENDAR_URL
+    credentials_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    model_prices: Mapping[str, tuple[float, float]] = field(
+        default_factory=dict[str, "tuple[float, float]"]
+    )
+    code_languages: tuple[str, ...] = ()
     session_s: float = SESSION_S
+    stall_scan_s: float = 10.0
+    stall_grace_s: float = 60.0
     log_format: str = "json"
     log_level: str = "INFO"
 
@@ -114,6 +134,7 @@ class Settings:
             http_port=_integer(env, port, PORTS.get(process, 0), least=0),
             http_allow=_words(env.get("PERDURE_HTTP_ALLOW", "")),
             lanes=_integer(env, "PERDURE_LANES", 2, least=1),
+            memory_mb=_integer(env, "PERDURE_MEMORY_MB", 512, least=16),
             hand_over=_integer(env, "PERDURE_HAND_OVER", 8, least=0),
             verdict_wait_s=_seconds(env, "PERDURE_VERDICT_WAIT_S", 10.0),
             delivery_retention_s=_seconds(
@@ -124,7 +145,12 @@ class Settings:
             slack_url=_url(env, "PERDURE_SLACK_URL", SLACK_URL),
             github_url=_url(env, "PERDURE_GITHUB_URL", GITHUB_URL),
             google_calendar_url=_url(env, "PERDURE_GOOGLE_CALENDAR_URL", GOOGLE_CALENDAR_URL),
+            credentials_keys=credentials_keys(env),
+            model_prices=_prices(env),
+            code_languages=_chosen(env, "PERDURE_CODE", CODE_LANGUAGES),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
+            stall_scan_s=_seconds(env, "PERDURE_STALL_SCAN_S", 10.0) or 10.0,
+            stall_grace_s=_seconds(env, "PERDURE_STALL_GRACE_S", 60.0),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",
             log_level=(env.get("PERDURE_LOG_LEVEL") or "INFO").upper(),
         )
@@ -175,6 +201,56 @@ def _mail_servers(env: Mapping[str, str]) -> dict[str, str]:
                 "write smtps:// or smtp+starttls://, or leave the password out"
             )
     return found
+
+
+def credentials_keys(env: Mapping[str, str]) -> tuple[bytes, ...]:
+    """Return the keys of credentials that the environment has, the one that seals first.
+
+    Raises:
+        SettingError: An entry is no key; the text does not repeat it.
+    """
+    found: list[bytes] = []
+    for place, word in enumerate(_words(env.get("PERDURE_CREDENTIALS_KEY", "")), 1):
+        try:
+            key = base64.urlsafe_b64decode(word)
+        except ValueError:
+            key = b""
+        if len(key) != KEY_BYTES:
+            raise SettingError(
+                f"entry {place} of PERDURE_CREDENTIALS_KEY is no key; `perdure credentials key` "
+                f"makes one: {KEY_BYTES} bytes in base64"
+            )
+        found.append(key)
+    return tuple(found)
+
+
+def _prices(env: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Return prices from `model=input/output` entries with spaces between."""
+    name = "PERDURE_MODEL_PRICES"
+    found: dict[str, tuple[float, float]] = {}
+    for entry in _words(env.get(name, "")):
+        model, _, prices = entry.rpartition("=")
+        into, _, out = prices.partition("/")
+        try:
+            pair = (float(into), float(out))
+        except ValueError:
+            pair = (-1.0, -1.0)
+        if not model or not all(0 <= price < float("inf") for price in pair):
+            raise SettingError(
+                f"{name} has {entry!r}; write model=input/output, in US dollars for a million "
+                "tokens, such as my-model=0.5/1.5"
+            )
+        found[model] = pair
+    return found
+
+
+def _chosen(env: Mapping[str, str], name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of a setting, each of which must be known."""
+    words = _words(env.get(name, ""))
+    for word in words:
+        if word not in known:
+            raise SettingError(f"{name} has {word!r}; it may have {', '.join(known)}")
+    return words
 
 
 def _url(env: Mapping[str, str], name: str, default: str) -> str:

@@ -1,14 +1,16 @@
 """The two kinds of message: a command asks, an event tells.
 
-A message is a frozen dataclass with a name. The name travels in `ce_type`, the fields
-are the body. One definition serves three readers: pydantic makes the schemas from it
-and checks what comes from outside, msgspec decodes it on the hot path, and the cores
-match on it.
+A message is written down as a dataclass is, and has a name. The name travels in `ce_type`, the
+fields are the body; those that have their default value are left out of it. One definition
+serves three readers: pydantic makes the schemas from it (`SHAPES`), msgspec encodes and decodes
+it, and the cores match on it.
 """
 
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeAlias, TypeVar, dataclass_transform
+from typing import Any, TypeAlias, TypeVar, dataclass_transform, get_origin
+
+import msgspec
 
 T = TypeVar("T")
 
@@ -17,11 +19,16 @@ Json: TypeAlias = Any
 
 NAMES: dict[type, str] = {}
 TYPES: dict[str, type[Any]] = {}
+SHAPES: dict[str, type[Any]] = {}
+"""The dataclass that a message was written down as, by its name; schemas are made from it."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def message(name: str) -> Callable[[type[T]], type[T]]:
     """Make the class a message called `name`, such as `recovery.given-up.v1`.
+
+    It becomes a frozen struct of msgspec, which is made and encoded in half the time of a
+    dataclass. `dataclasses.fields` and `replace` work on it all the same.
 
     Raises:
         ValueError: Another class has the name already.
@@ -30,44 +37,38 @@ def message(name: str) -> Callable[[type[T]], type[T]]:
     def make(cls: type[T]) -> type[T]:
         if name in TYPES:
             raise ValueError(f"two messages are called {name!r}; give one another name")
-        made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
-        made.__init__ = _quick_init(made)
+        shape = dataclass(frozen=True, kw_only=True)(cls)
+        made: Any = msgspec.defstruct(
+            cls.__name__,
+            [_field(field) for field in fields(shape)],  # pyright: ignore[reportArgumentType]
+            namespace={
+                "__doc__": cls.__doc__,
+                "__qualname__": cls.__qualname__,
+                "__dataclass_fields__": shape.__dataclass_fields__,  # pyright: ignore
+            },
+            module=cls.__module__,
+            frozen=True,
+            kw_only=True,
+            omit_defaults=True,
+            gc=False,  # there are no cycles among messages
+        )
         NAMES[made] = name
         TYPES[name] = made
+        SHAPES[name] = shape
         return made
 
     return make
 
 
-def _quick_init(cls: type[Any]) -> Callable[..., None]:
-    """Return an `__init__` for a frozen dataclass that does what its own does, three times faster.
-
-    The one that `dataclass` writes sets each field through `object.__setattr__`, which is most of
-    what a message costs. This one is the object of a class with the same slots while it sets
-    them plainly, and only then becomes the frozen message.
-    """
-    draft = type("Draft", (), {"__slots__": cls.__slots__})
-    known: dict[str, Any] = {"_cls": cls, "_draft": draft, "_set": object.__setattr__}
-    parameters: list[str] = []
-    lines = ["_set(self, '__class__', _draft)"]
-    for field in fields(cls):
-        name, default = field.name, f"_default_{field.name}"
-        if field.default is not MISSING:
-            known[default] = field.default
-            parameters.append(f"{name}={default}")
-        elif field.default_factory is not MISSING:
-            known[default] = field.default_factory
-            known["_missing"] = MISSING
-            parameters.append(f"{name}=_missing")
-            lines.append(f"if {name} is _missing: {name} = {default}()")
-        else:
-            parameters.append(name)
-        lines.append(f"self.{name} = {name}")
-    lines.append("self.__class__ = _cls")
-    body = "\n    ".join(lines)
-    signature = ", ".join(["self", *(["*"] if parameters else []), *parameters])
-    exec(f"def __init__({signature}):\n    {body}", known)
-    return known["__init__"]
+def _field(field: Any) -> tuple[str, Any, Any] | tuple[str, Any]:
+    """Return a field of a dataclass as `msgspec.defstruct` takes it."""
+    if field.default is not MISSING:
+        return field.name, field.type, field.default
+    if field.default_factory is not MISSING:
+        # msgspec leaves an empty `dict` out, but not what an alias such as `dict[str, int]` makes.
+        factory = get_origin(field.default_factory) or field.default_factory
+        return field.name, field.type, msgspec.field(default_factory=factory)
+    return field.name, field.type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,15 @@ _OWN = (
         order="none that matters: answers settle by token",
     ),
     Topic(
+        name="perdure.engine.progress.v1",
+        owner="engine",
+        about="what agents do meanwhile, for those who watch; it may be lost",
+        key="the execution",
+        order="per attempt",
+        retention_s=3_600,
+        dead_letters=False,
+    ),
+    Topic(
         name="perdure.engine.failures.v1",
         owner="engine",
         about="the events of executions in which something failed, once more, for recovery",
@@ -157,6 +166,7 @@ VERBS = frozenset(
         "forget",
         "offer",
         "deploy",
+        "examine",
         "note",
         "receive",
         "retry",
@@ -178,6 +188,9 @@ VERBS = frozenset(
         "close",
         "open",
         "expire",
+        "mark",
+        "rerun",
+        "adopt",
     }
 )
 """The verbs that commands begin with; a new one is added here."""
@@ -185,6 +198,7 @@ VERBS = frozenset(
 ELSEWHERE = {
     "engine.start-execution.v1": "perdure.engine.starts.v1",
     "engine.node-task.v1": "perdure.engine.tasks.v1",
+    "engine.agent-progressed.v1": "perdure.engine.progress.v1",
 }
 """Messages that have a topic of their own."""
 
@@ -228,6 +242,7 @@ PARTICIPLES = frozenset(
     {
         "begun",
         "chosen",
+        "forgotten",
         "found",
         "given",
         "held",

@@ -8,7 +8,7 @@ from perdure_common.run import process_name, run, serve, utc_now
 from perdure_common.settings import Settings
 from perdure_contracts.engine import NodeResult
 
-from .api import ROWS, TABLES, add_why
+from .api import ROWS, TABLES, add_groups
 from .executions.decider import decider_with
 from .executions.route import TASKS
 from .hear import hear
@@ -19,6 +19,7 @@ from .runner.restore import claims_again
 from .runner.tools import tools_of
 from .runner.work import GROUP
 from .specifications import fill_at_start
+from .stalls import keep_looking
 from .workflows.decider import decider as definitions
 
 VERDICT_WAIT_S = 10.0
@@ -35,8 +36,9 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),
+        early=definitions.commands,
         by_token=(NodeResult,),
-        kept=("node_claims", "node_specifications"),
+        kept=("node_claims", "node_specifications", "substeps", "credentials"),
         handed=(TASKS,),
         judge=Judge,
         groups=(GROUP,),
@@ -61,10 +63,11 @@ async def serve_engine() -> None:
             now=utc_now,
             at_once=lambda task: at_once(task, name),
         )
-        api = http.beside(TABLES, ROWS, partial(add_why, ours))
+        api = http.beside(TABLES, ROWS, partial(add_groups, ours))
         try:
             hand_over = here.take if settings.hand_over else None
-            await serve(ours, api, fill_at_start, hand_over=hand_over)
+            stalls = partial(keep_looking, ours)
+            await serve(ours, api, fill_at_start, stalls, hand_over=hand_over)
         finally:
             await here.close()
 

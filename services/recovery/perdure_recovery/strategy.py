@@ -111,11 +111,17 @@ class Plan:
         return self.strategy in AUTOMATIC
 
 
+EFFECT_UNKNOWN = "engine:effect_unknown"
+"""An agent's tool that cannot be repeated was under way when its runner or the network failed."""
+
+
 def choose(case: Case) -> Plan:
     """Return what the rules choose for the case."""
     kind = case.classification
     if kind.own_limit:
         return Plan("escalate_human", "the workflow reached a limit that its people set")
+    if kind.rule_id == EFFECT_UNKNOWN:
+        return Plan("escalate_human", "nobody knows whether an effect happened: look there first")
     strategy = _first_available(kind.failure_type, case.retried)
     if strategy not in AUTOMATIC:
         return Plan(strategy, _why_not_automatic(kind.failure_type, strategy))

@@ -1,7 +1,8 @@
-"""A message is a frozen dataclass, though it is made faster than those are."""
+"""A message behaves as a frozen dataclass does, though it is none."""
 
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import fields, replace
 
+import msgspec
 import pytest
 from perdure_contracts.engine import NodeCompleted
 from perdure_contracts.message import NAMES, TYPES, message
@@ -14,7 +15,7 @@ def completed(**more: object) -> NodeCompleted:
 
 def test_a_message_cannot_be_changed_and_is_equal_to_one_with_the_same_fields() -> None:
     made = completed()
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         made.run = 2  # type: ignore[misc]
     assert type(made) is NodeCompleted
     assert made == completed()
@@ -46,3 +47,10 @@ def test_a_message_may_have_no_fields() -> None:
         assert Nothing() == Nothing()
     finally:
         del TYPES[NAMES.pop(Nothing)]
+
+
+def test_what_has_its_default_value_is_left_out_of_the_body() -> None:
+    body = msgspec.json.decode(msgspec.json.encode(completed(node_type="FLOW", picks={})))
+    assert body["node_type"] == "FLOW"
+    assert not {"picks", "node_name", "inline"} & body.keys()
+    assert msgspec.json.decode(msgspec.json.encode(completed()), type=NodeCompleted) == completed()

@@ -11,7 +11,7 @@ import sys
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"perdure_common", "aiokafka", "msgspec", "orjson", "structlog"}:
+        if name.split(".")[0] in {"perdure_common", "aiokafka", "orjson", "structlog"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Blocker())

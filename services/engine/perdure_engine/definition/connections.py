@@ -25,7 +25,11 @@ ATTACHMENTS = (
     "AI_OUTPUT_PARSER", "AI_RETRIEVER", "AI_RERANKER", "AI_TEXT_SPLITTER", "AI_TOOL",
     "AI_VECTOR_STORE", "MEMORY_ATTACHMENT", "CONTEXT_PROVIDER",
 )  # fmt: skip
-"""Connections that carry no items; this version runs none of what they attach."""
+"""Connections that carry no items; attachments.py reads those that this version acts on."""
+
+
+ATTACHED = ("AI_TOOL", "AI_MEMORY", "MEMORY_ATTACHMENT")
+"""The connections among them by which an agent has a tool or a memory."""
 
 
 def read_edges(top: Reader, entries: Sequence[Any], nodes: Sequence[Node]) -> tuple[Edge, ...]:
@@ -73,11 +77,13 @@ def _edge(reader: Reader, place: int, by_id: Mapping[str, Node]) -> Edge | None:
     index = reader.integer("connection_index", 0, least=0)
     label = reader.text("label", "") or ""
     if connection_type in ATTACHMENTS:
-        reader.error(
-            "connection_type_not_supported",
-            "connection_type",
-            f"{connection_type} is not run by this version; it runs {listed(CONTROL)}",
-        )
+        if connection_type not in ATTACHED:
+            reader.error(
+                "connection_type_not_supported",
+                "connection_type",
+                f"{connection_type} is not run by this version; it runs "
+                f"{listed((*CONTROL, *ATTACHED))}",
+            )
         return None
     condition, otherwise = _conditions(reader, connection_type)
     if source is None or target is None or not _fits(reader, source, target):
@@ -149,6 +155,15 @@ def _fits(reader: Reader, source: Node, target: Node) -> bool:
             f"{source.node_id!r} is connected to itself; connect it to another node",
         )
         return False
+    for node in (source, target):
+        if node.specification.place == "attached":
+            reader.error(
+                "attached_only",
+                "connection_type",
+                f"{node.node_id!r} is a {node.node_type}, no items pass through it; connect it to "
+                "an agent by AI_TOOL",
+            )
+            return False
     if target.is_trigger:
         reader.error(
             "connection_into_trigger",

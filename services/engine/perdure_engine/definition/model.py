@@ -103,8 +103,9 @@ class Node:
     @property
     def body_ports(self) -> tuple[str, ...]:
         """The ports on which iterations begin; a LOOP and a FOREACH have one."""
-        bodies = BODY_PORTS.values() if self.node_subtype in ("LOOP", "FOREACH") else ()
-        return tuple(port for port in self.outputs if port in bodies)
+        if self.node_subtype not in ("LOOP", "FOREACH"):
+            return ()
+        return tuple(port for port in self.outputs if port in BODY_PORTS.values())
 
     @property
     def end_outputs(self) -> tuple[str, ...]:
@@ -175,6 +176,8 @@ class Workflow:
     races: Races = NO_RACES
     eager: frozenset[int] = frozenset()
     resumable: bool = False
+    attached: frozenset[int] = frozenset()
+    attachments: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, "tuple[str, ...]"])
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""
@@ -245,13 +248,16 @@ def build(
     tags: tuple[str, ...] = (),
     static_data: Json = None,
     pin_data: Json = None,
+    attached: frozenset[int] = frozenset(),
+    attachments: Mapping[int, tuple[str, ...]] | None = None,
 ) -> Workflow:
     """Return the workflow of `nodes` (in file order) and `edges` (by index).
 
     `triggers` of the result are those that can fire: the disabled ones are left out.
     `unreachable` are nodes to which nothing leads though they are no triggers, `eager` ones
     are those that do not wait for all of their in-edges. It is `resumable` if one of them waits
-    for a call of the execution's resume URL.
+    for a call of the execution's resume URL. Those of `attached` (by position) belong to agents,
+    and are never run by themselves; `attachments` has, for each agent, the ids of what it has.
     """
     incoming: list[list[Edge]] = [[] for _ in nodes]
     outgoing: list[list[Edge]] = [[] for _ in nodes]
@@ -287,7 +293,9 @@ def build(
         ),
         all_triggers=tuple(node for node in nodes if node.is_trigger),
         unreachable=tuple(
-            node for node in nodes if not node.is_trigger and not incoming[node.position]
+            node
+            for node in nodes
+            if not (node.is_trigger or incoming[node.position] or node.position in attached)
         ),
         regions=regions,
         back=back,
@@ -300,6 +308,8 @@ def build(
         races=races,
         resumable=any(n.node_subtype == "WAIT" and n.parameters.get("webhook") for n in nodes),
         eager=frozenset(n.position for n in nodes if n.join == "each" or n.position in races.order),
+        attached=attached,
+        attachments=attachments or {},
     )
 
 

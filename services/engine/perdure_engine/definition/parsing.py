@@ -16,6 +16,7 @@ from perdure_engine.expressions import Compiled, Scope
 from perdure_engine.nodes.base import ErrorMode, NodeSpecification
 from perdure_engine.nodes.registry import LATER, NODE_TYPES, SPECIFICATIONS, find, subtypes_of
 
+from .attachments import attach
 from .connections import read_edges
 from .model import (
     MAX_ITERATIONS,
@@ -131,6 +132,7 @@ def parse(definition: Json, sha256: str, found: Found) -> Parsed:
     settings = _settings(top)
     nodes, places = _nodes(top, settings)
     edges = _edges(top, nodes)
+    nodes, attached = attach(top, top.entries("connections"), nodes)
     regions, faults = find_regions(nodes, edges)
     workflow = build(
         name=name,
@@ -144,6 +146,8 @@ def parse(definition: Json, sha256: str, found: Found) -> Parsed:
         tags=top.texts("tags"),
         static_data=top.mapping("static_data"),
         pin_data=top.mapping("pin_data"),
+        attached=attached.positions,
+        attachments=attached.by_agent,
     )
     return Parsed(workflow, places, faults)
 
@@ -277,11 +281,11 @@ def _node(reader: Reader, position: int, settings: Settings) -> Node | None:
         timeout_s=reader.number("timeout_s", None, least=0.001, most=TIMEOUT_S_MAX),
         run_in=_run_in(reader, specification),
         max_iterations=most,
-        fixed=_fixed(compiled),
+        fixed=fixed_of(compiled),
     )
 
 
-def _fixed(compiled: Mapping[str, Compiled]) -> Mapping[str, Json] | None:
+def fixed_of(compiled: Mapping[str, Compiled]) -> Mapping[str, Json] | None:
     """Return what parameters are for every item, None where an expression is among them."""
     if not all(each.is_constant for each in compiled.values()):
         return None

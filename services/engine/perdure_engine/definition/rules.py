@@ -159,9 +159,10 @@ def _check_races(parsed: Parsed, found: Found) -> None:
 
 def _warn_of_nodes(parsed: Parsed, found: Found) -> None:
     workflow = parsed.workflow
+    had = {node_id for having in workflow.attachments.values() for node_id in having}
     for node in workflow.nodes:
         path = _path(parsed, node)
-        if not node.is_trigger and not workflow.in_edges(node):
+        if node in workflow.unreachable:
             found.warning(
                 "never_runs", path, "nothing leads to this node; connect it", node.node_id
             )
@@ -176,6 +177,9 @@ def _warn_of_nodes(parsed: Parsed, found: Found) -> None:
                 "no connection leaves on `error`, so an error stops the execution; connect it",
                 node.node_id,
             )
+        if node.specification.place == "attached" and node.node_id not in had:
+            text = "no agent has this node; connect it to one by AI_TOOL"
+            found.warning("not_attached", path, text, node.node_id)
         if node.credentials:
             found.warning(
                 "not_acted_on",

@@ -10,7 +10,7 @@ from perdure_engine.nodes.base import NodeSpecification
 from perdure_engine.nodes.registry import SPECIFICATIONS
 from perdure_engine.nodes.schema import CONDITION, schema_of
 
-from .connections import CONTROL
+from .connections import ATTACHED, CONTROL
 from .parameters import ROUNDS
 from .parsing import (
     CONNECTIONS_MAX,
@@ -179,7 +179,7 @@ def _connection() -> Schema:
             "target_node_id": _name("Where they go."),
             "source_port": {**port, "description": "By default `main`."},
             "target_port": {**port, "description": "By default `main`."},
-            "connection_type": _optional(enum=list(CONTROL)),
+            "connection_type": _optional(enum=[*CONTROL, *ATTACHED]),
             "connection_index": _optional(type="integer", minimum=0),
             "label": _text(),
             "conditions": _optional(

@@ -3,6 +3,14 @@
 from functools import partial
 
 from perdure_common.decider import Decider
+from perdure_contracts.control import (
+    ExecutionPaused,
+    ExecutionResumed,
+    MarkNode,
+    NodeMarked,
+    PauseExecution,
+    ResumeExecution,
+)
 from perdure_contracts.engine import (
     CancelExecution,
     ExecutionCanceled,
@@ -23,6 +31,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import (
     AttemptFailed,
+    ExamineExecution,
     ExecutionCommand,
     ExecutionEvent,
     ExecutionYielded,
@@ -57,6 +66,78 @@ from .resuming import ResumeUrls
 from .route import route
 from .state import Execution, over, wake_at
 
+COMMANDS = (
+    StartExecution,
+    NodeResult,
+    RecoveryVerdict,
+    RetryNode,
+    CancelExecution,
+    SignalExecution,
+    ResumeWait,
+    StartChild,
+    NoteChildEnd,
+    PauseExecution,
+    ResumeExecution,
+    MarkNode,
+    ExamineExecution,
+)
+"""What an execution is asked."""
+
+EVENTS = (
+    ExecutionStarted,
+    NodeScheduled,
+    AttemptFailed,
+    NodeFailed,
+    VerdictApplied,
+    NodeCompleted,
+    NodeRecovered,
+    NodeErrored,
+    NodeSkipped,
+    NodeCanceled,
+    RegionEntered,
+    IterationStarted,
+    IterationFailed,
+    RegionExited,
+    RaceLost,
+    ResumeUrlMade,
+    WaitBegun,
+    WaitEnded,
+    SignalReceived,
+    ChildRequested,
+    ChildAccepted,
+    ChildRefused,
+    ExecutionResponded,
+    ExecutionYielded,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionCanceled,
+    ExecutionRevived,
+    ExecutionPaused,
+    ExecutionResumed,
+    NodeMarked,
+)
+"""What may happen to an execution."""
+
+PRIVATE = (
+    NodeScheduled,
+    NodeSkipped,
+    AttemptFailed,
+    VerdictApplied,
+    RegionEntered,
+    IterationStarted,
+    IterationFailed,
+    RegionExited,
+    RaceLost,
+    ResumeUrlMade,
+    WaitEnded,
+    SignalReceived,
+    ChildRequested,
+    ChildAccepted,
+    ChildRefused,
+    ExecutionYielded,
+)
+"""What nobody else need hear of."""
+
 
 def stream_of(command: ExecutionCommand) -> str:
     """Return the stream of an execution."""
@@ -82,47 +163,8 @@ def decider_with(
     return Decider(
         name="execution",
         initial=Execution(),
-        commands=(
-            StartExecution,
-            NodeResult,
-            RecoveryVerdict,
-            RetryNode,
-            CancelExecution,
-            SignalExecution,
-            ResumeWait,
-            StartChild,
-            NoteChildEnd,
-        ),
-        events=(
-            ExecutionStarted,
-            NodeScheduled,
-            AttemptFailed,
-            NodeFailed,
-            VerdictApplied,
-            NodeCompleted,
-            NodeRecovered,
-            NodeErrored,
-            NodeSkipped,
-            NodeCanceled,
-            RegionEntered,
-            IterationStarted,
-            IterationFailed,
-            RegionExited,
-            RaceLost,
-            ResumeUrlMade,
-            WaitBegun,
-            WaitEnded,
-            SignalReceived,
-            ChildRequested,
-            ChildAccepted,
-            ChildRefused,
-            ExecutionResponded,
-            ExecutionYielded,
-            ExecutionCompleted,
-            ExecutionFailed,
-            ExecutionCanceled,
-            ExecutionRevived,
-        ),
+        commands=COMMANDS,
+        events=EVENTS,
         stream_of=stream_of,
         decide=partial(decide, verdict_wait_s=verdict_wait_s, urls=urls),
         state_version=2,
@@ -134,24 +176,7 @@ def decider_with(
         wake_at=wake_at,
         over=over,
         creates=(StartExecution, StartChild),
-        private=(
-            NodeScheduled,
-            NodeSkipped,
-            AttemptFailed,
-            VerdictApplied,
-            RegionEntered,
-            IterationStarted,
-            IterationFailed,
-            RegionExited,
-            RaceLost,
-            ResumeUrlMade,
-            WaitEnded,
-            SignalReceived,
-            ChildRequested,
-            ChildAccepted,
-            ChildRefused,
-            ExecutionYielded,
-        ),
+        private=PRIVATE,
         told=told,
         passes=(CancelExecution,),
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from msgspec.structs import replace
+from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -45,6 +46,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 
+from .evolve_control import frozen, steered
 from .evolve_flow import (
     child_accepted,
     child_refused,
@@ -139,6 +141,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return child_refused(state, event)
         case ExecutionResponded():
             responded(state, event)
+        case ExecutionPaused() | ExecutionResumed() | NodeMarked():
+            steered(state, event)
         case _:
             assert_never(event)
     return state
@@ -293,7 +297,7 @@ def _failed(state: Execution, event: NodeFailed) -> None:
         asked=True,
         failure_id=event.failure_id,
         root_failure_id=event.root_failure_id,
-        verdict_until=_maybe(event.verdict_until),
+        verdict_until=frozen(state, _maybe(event.verdict_until), event.failed_at),
     )
     state.runs[place] = replace(known, dispatch=dispatch)
     wait(state, place)
@@ -352,6 +356,8 @@ def _revived(state: Execution, event: ExecutionRevived) -> None:
     state.overrides = {} if event.overrides is None else {place: event.overrides}
     state.ready = _places(event.reopened)
     state.yielded_at = instant(event.revived_at)
+    state.delayed_until = _maybe(event.not_before)
+    state.paused_at = None
     for entry in state.rounds:  # open loops go on by what ends in them
         state.ready.pop(entry, None)
         run = state.runs.get(entry)

@@ -14,7 +14,7 @@ from .progress import Progress
 from .racing import decide_race, note_late, raced_or_waits
 from .responding import respond
 from .rounds import enter, look, pass_by
-from .state import next_run, place_of
+from .state import place_of, run_number
 from .views import RunView, gather, gathered_by
 from .waiting import begin_wait
 
@@ -61,14 +61,14 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
     if place in state.rounds or (entering and region is not None and region.kind == "each"):
         progress.look_at(node.node_id, scope)
         return
-    run = next_run(state, node.node_id, scope)
+    run = run_number(state, place, scope)
     passes = node.disabled and region is not None and bool(region.body)
     if region is not None and entering and not passes:
         enter(progress, node, region, scope, run)
         return
     inputs, edges = gather(state, workflow, node, scope)
-    if not edges:
-        _skip(progress, node, scope, run)
+    if not edges and not inputs.items:
+        skip(progress, node, scope, run)
         if region is not None and passes:
             pass_by(progress, node, region, scope)
         return
@@ -114,8 +114,8 @@ def _scrubbed(outcome: Outcome) -> Outcome:
     return replace(outcome, failed=failed)
 
 
-def _skip(progress: Progress, node: Node, scope: Scope, run: int) -> None:
-    """Nothing arrived: the node is SKIPPED and its out-edges are DEAD (rules 3 and 5)."""
+def skip(progress: Progress, node: Node, scope: Scope, run: int) -> None:
+    """Let a node be SKIPPED, its out-edges DEAD: nothing arrived, or a person says so."""
     workflow, state = progress.workflow, progress.state
     in_edges = workflow.in_edges(node)
     progress.record(

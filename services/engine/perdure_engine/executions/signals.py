@@ -9,7 +9,7 @@ from perdure_contracts.flow import ResumeWait, SignalExecution, SignalReceived, 
 from .finishing import encoded_bytes
 from .progress import Progress
 from .resuming import is_token
-from .state import Execution
+from .state import Execution, is_open
 from .state_flow import Signal
 from .waiting import take_signal, waits_for
 
@@ -33,7 +33,7 @@ def signal_refusal(state: Execution, command: SignalExecution | ResumeWait) -> R
             "this is no resume URL of the execution; use the one that `$execution.resume_url` gave",
             "wrong_token",
         )
-    if state.status != "RUNNING":
+    if not is_open(state):
         return Rejected(
             f"execution {command.execution_id!r} is {state.status}; only one that runs can be told "
             "something",

@@ -24,8 +24,8 @@ from .state_flow import Flow
 WAITS_SLACK = 100
 """Instants that nobody waits for any more and that may be kept beside those of open runs."""
 
-Status: TypeAlias = Literal["NEW", "RUNNING", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
-"""Where an execution stands; those of people and pauses come with them."""
+Status: TypeAlias = Literal["NEW", "RUNNING", "PAUSED", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
+"""Where an execution stands; those of people come with them."""
 
 RunStatus: TypeAlias = Literal[
     "RUNNING", "RETRYING", "WAITING_INPUT", "SUCCESS", "ERROR", "SKIPPED", "CANCELED"
@@ -165,7 +165,9 @@ class Execution(Struct, gc=False):
     says that recovery was told of a failure. `rounds` has the open regions and `over` those
     that have ended, by the place of their entry.
     `waits` is a heap of the instants that open runs wait for, and of some that they do not
-    wait for any more. `flow` is what only some executions remember.
+    wait for any more. `paused_at` is when it was paused last, `delayed_until` when a revival
+    that was to wait begins, `marked` the run that a person settled last. `flow` is what only
+    some executions remember.
     """
 
     execution_id: str = ""
@@ -197,6 +199,9 @@ class Execution(Struct, gc=False):
     waits: list[tuple[datetime, str]] = field(default_factory=list[tuple[datetime, str]])
     rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
     over: dict[str, Over] = field(default_factory=dict[str, Over])
+    paused_at: datetime | None = None
+    delayed_until: datetime | None = None
+    marked: str = ""
     flow: Flow | None = None
 
     def scratch(self) -> "Execution":
@@ -229,9 +234,14 @@ def place_of(node_id: str, scope: Scope) -> str:
     return f"{path}@{node_id}"
 
 
-def next_run(state: Execution, node_id: str, scope: Scope) -> int:
+def marked_at(run: Run) -> str:
+    """Return how `Execution.marked` names a run."""
+    return f"{place_of(run.node_id, run.scope)}#{run.run}"
+
+
+def run_number(state: Execution, place: str, scope: Scope) -> int:
     """Return the number of a new run; the runs of a region that runs again count on from it."""
-    before = state.runs.get(place_of(node_id, scope))
+    before = state.runs.get(place)
     if before is not None:
         return before.run + 1
     if not scope:
@@ -255,6 +265,11 @@ def flow_of(state: Execution) -> Flow:
 def raced(state: Execution, place: str) -> bool:
     """Tell whether the run at a place was stopped because a race was won without it."""
     return state.flow is not None and place in state.flow.raced
+
+
+def is_open(state: Execution) -> bool:
+    """Return whether an execution has begun and not ended."""
+    return state.status in ("RUNNING", "PAUSED")
 
 
 def over(state: Execution) -> bool:

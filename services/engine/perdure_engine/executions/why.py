@@ -9,14 +9,15 @@ from perdure_contracts.engine import Scope
 
 from perdure_engine.definition import Workflow
 
-from .state import Execution, Run
+from .state import Execution, Run, is_open
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 WaitsFor: TypeAlias = Literal[
-    "attempt", "retry", "verdict", "hold", "batch", "deadline", "time", "event", "webhook", "child"
-]
+    "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay",
+    "time", "event", "webhook", "child",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,9 @@ class Waiting:
     recovery's answer, `hold` the instant that recovery named, `batch` the engine's own next
     turn. `token` names the attempt, `failure_id` the failure. A WAIT waits for its `time`, for an
     `event` or for a call of the resume URL (`webhook`); a `child` is another execution. `what`
-    names the event, the URL, or the child. The execution's own end (`deadline`) has no node.
+    names the event, the URL, or the child. The execution's own end
+    (`deadline`) has no node, nor has the person who is to resume a paused one (`resume`), for
+    whom the instants of the others wait. `delay` is a revival that was to wait.
     """
 
     waits_for: WaitsFor
@@ -50,12 +53,16 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
     """
     if state.status == "NEW":
         return [Waiting("batch", state.yielded_at)]
-    if state.status != "RUNNING":
+    if not is_open(state):
         return []
     found: list[Waiting] = []
+    if state.status == "PAUSED":
+        found.append(Waiting("resume", None))
+    delayed = state.delayed_until is not None and state.yielded_at == state.delayed_until
     for node_id, scope in state.ready.values():
         name = workflow.by_id[node_id].name
-        found.append(Waiting("batch", state.yielded_at, node_id, name, scope))
+        what = "delay" if delayed else "batch"
+        found.append(Waiting(what, state.yielded_at, node_id, name, scope))
     for place in state.open:
         run = state.runs[place]
         known = run.dispatch

@@ -210,6 +210,7 @@ def no_limit(parameters: Parameters) -> float | None:
 class NodeSpecification:
     """A node subtype: what it takes, where its items go, what a repetition costs.
 
+    `attached` ones carry no items: an agent has them, by their connection.
     `outputs(parameters)` are its regular ports, first the one a disabled node emits on.
     `inputs` are its input ports; with `numbered` they are `input1`, `input2`, … instead.
     `regular_error_port` takes failed items under CONTINUE_REGULAR_OUTPUT_ON_ERROR.
@@ -229,7 +230,7 @@ class NodeSpecification:
     node_type: NodeType
     subtype: str
     summary: str
-    place: Literal["inline", "runner", "trigger"]
+    place: Literal["inline", "runner", "trigger", "attached"]
     parameters: tuple[Parameter, ...] = ()
     version: int = 1
     outputs: Callable[[Parameters], tuple[str, ...]] = one_output

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
+from .credential import secret_faults
 from .each import needs
-from .services import ERRORS, TIMEOUT, TOKEN, attempt_timeout_s, effect_of, length
+from .services import BY_CREDENTIAL, ERRORS, TIMEOUT, TOKEN, attempt_timeout_s, effect_of, length
 
 OPERATIONS = ("create_issue", "update_issue", "comment")
 
@@ -27,6 +28,7 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
         "update_issue": ["number"],
         "comment": ["number", "body"],
     }
+    yield from secret_faults(parameters, "token")
     yield from needs(parameters, wanted)
     repository = parameters.get("repository")
     fixed = isinstance(repository, str) and "{{" not in repository
@@ -42,6 +44,7 @@ SPECIFICATION = NodeSpecification(
     place="runner",
     parameters=(
         Parameter("operation", "text", "What to do.", optional=False, choices=OPERATIONS),
+        BY_CREDENTIAL,
         TOKEN,
         Parameter("repository", "text", "owner/name.", optional=False, expressions=True),
         Parameter("number", "any", "The issue's number.", expressions=True),
@@ -58,7 +61,7 @@ SPECIFICATION = NodeSpecification(
     check=_check,
     example={
         "operation": "create_issue",
-        "token": "{{ $vars.github_token }}",
+        "credential": "github",
         "repository": "acme/shop",
         "title": "Checkout fails for {{ $json.customer }}",
         "body": "{{ $json.report }}",

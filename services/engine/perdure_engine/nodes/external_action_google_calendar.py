@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
+from .credential import secret_faults
 from .each import needs
-from .services import ERRORS, TIMEOUT, TOKEN, attempt_timeout_s, effect_of, length
+from .services import BY_CREDENTIAL, ERRORS, TIMEOUT, TOKEN, attempt_timeout_s, effect_of, length
 
 OPERATIONS = ("create_event", "update_event", "delete_event")
 
@@ -27,6 +28,7 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
         "update_event": ["event_id"],
         "delete_event": ["event_id"],
     }
+    yield from secret_faults(parameters, "token")
     yield from needs(parameters, wanted)
     for name in ("start", "end"):
         value = parameters.get(name)
@@ -43,6 +45,7 @@ SPECIFICATION = NodeSpecification(
     place="runner",
     parameters=(
         Parameter("operation", "text", "What to do.", optional=False, choices=OPERATIONS),
+        BY_CREDENTIAL,
         TOKEN,
         Parameter(
             "calendar_id",
@@ -74,7 +77,7 @@ SPECIFICATION = NodeSpecification(
     check=_check,
     example={
         "operation": "create_event",
-        "token": "{{ $vars.google_token }}",
+        "credential": "calendar",
         "summary": "Delivery of order {{ $json.id }}",
         "start": "{{ $json.slot.start }}",
         "end": "{{ $json.slot.end }}",

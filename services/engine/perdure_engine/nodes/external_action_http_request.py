@@ -7,8 +7,10 @@ decides. Redirections are not followed.
 
 GET, HEAD and OPTIONS may be repeated; other methods only where `idempotency_header` names the
 header that carries a key, the same in every attempt. Addresses that are not public must be
-allowed by the operator (`PERDURE_HTTP_ALLOW`). Credentials stand in the workflow and in the
-journal for now; use tokens that can do little.
+allowed by the operator (`PERDURE_HTTP_ALLOW`).
+
+A `credential` gives what `auth` leaves out, and stands in no journal: `token` for `bearer` (which
+is meant without `auth`), `username` and `password` for `basic`, `name` and `value` for the others.
 
 With `pagination` all pages are asked for, and `body` is the list of their entries, beside
 `pages` and `complete` (false where more than `pages_max` would come). `link` follows the
@@ -22,6 +24,7 @@ from typing import Any, Literal, cast
 from perdure_contracts.engine import EffectClass
 
 from .base import SHORT_S_MAX, Fault, NodeSpecification, Parameter, Parameters
+from .credential import credential, handle_faults
 
 TIMEOUT_S = 30.0
 """The limit of one request where the author sets none."""
@@ -101,7 +104,9 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
             given[1],
             f"a request has one body, but {' and '.join(given)} are set; keep one of them",
         )
-    yield from _check_auth(parameters.get("auth"))
+    yield from handle_faults(parameters)
+    if parameters.get("credential") is None:
+        yield from _check_auth(parameters.get("auth"))
     pagination: Any = parameters.get("pagination")
     if isinstance(pagination, dict):
         pages = cast("dict[str, Any]", pagination)
@@ -176,6 +181,7 @@ SPECIFICATION = NodeSpecification(
         Parameter("form", "object", "A body sent as a form.", expressions=True),
         Parameter("body", "text", "A body sent as it is.", expressions=True),
         AUTH,
+        credential("what `auth` leaves out"),
         PAGINATION,
         Parameter(
             "idempotency_header",
@@ -200,12 +206,14 @@ SPECIFICATION = NodeSpecification(
         "method": "POST",
         "url": "https://api.example.com/orders/{{ $json.id }}/notes",
         "json": {"text": "{{ $json.note }}"},
-        "auth": {"kind": "bearer", "token": "{{ $vars.shop_token }}"},
+        "credential": "shop",
         "idempotency_header": "Idempotency-Key",
     },
     errors=(
         *("http_status", "read_timeout", "connect_failed", "connection_reset", "tls_failed"),
         *("name_not_found", "dns_failed", "address_refused", "response_too_large"),
         *("output_invalid", "invalid_url", "invalid_parameters", "network"),
+        *("credential_not_found", "credential_unreadable", "credential_incomplete"),
+        "credentials_off",
     ),
 )

@@ -2,7 +2,8 @@
 
 The answer is `{message_id, accepted, refused}`; it fails where the server refuses every
 recipient. `server` is a name that the operator has given an address and credentials
-(`PERDURE_MAIL_SERVERS`). With both `text` and `html` the reader's program chooses.
+(`PERDURE_MAIL_SERVERS`), or a credential has the address as `url`, such as
+`smtps://user:password@host:465`. With both `text` and `html` the reader's program chooses.
 
 The Message-ID follows from the idempotency key, the same in every attempt. A mail that may
 have been sent is not sent again by itself, unless `deduplicated` says that what receives it
@@ -15,6 +16,7 @@ from typing import Any, cast
 from perdure_contracts.engine import EffectClass
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
+from .credential import credential, secret_faults
 from .services import TIMEOUT_S, attempt_timeout_s, length
 
 RECIPIENTS_MAX = 100
@@ -27,6 +29,7 @@ def effect(parameters: Parameters) -> EffectClass:
 
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
+    yield from secret_faults(parameters, "server")
     if parameters.get("text") is None and parameters.get("html") is None:
         yield Fault("missing_parameter", "text", "a mail needs `text` or `html`")
     for name in ("to", "cc", "bcc"):
@@ -44,7 +47,8 @@ SPECIFICATION = NodeSpecification(
     summary="Sends one mail for each item, by SMTP.",
     place="runner",
     parameters=(
-        Parameter("server", "text", "Its name in the operator's setting.", optional=False),
+        Parameter("server", "text", "Its name in the operator's setting."),
+        credential("`url`, instead of `server`"),
         Parameter("from", "text", "Who it is from.", optional=False, expressions=True),
         Parameter("to", "any", "An address, or a list.", optional=False, expressions=True),
         Parameter("cc", "any", "An address, or a list.", expressions=True),

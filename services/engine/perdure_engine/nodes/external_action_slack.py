@@ -11,11 +11,13 @@ itself. An update may be repeated. When Slack asks to wait, it is waited for.
 from collections.abc import Iterable
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
+from .credential import secret_faults
 from .each import needs
-from .services import ERRORS, TIMEOUT, TOKEN, attempt_timeout_s, effect_of, length
+from .services import BY_CREDENTIAL, ERRORS, TIMEOUT, TOKEN, attempt_timeout_s, effect_of, length
 
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
+    yield from secret_faults(parameters, "token")
     yield from needs(parameters, {"update": ["ts"]})
     if parameters.get("text") is None and parameters.get("blocks") is None:
         yield Fault("missing_parameter", "text", "a message needs `text` or `blocks`")
@@ -28,6 +30,7 @@ SPECIFICATION = NodeSpecification(
     place="runner",
     parameters=(
         Parameter("operation", "text", "What to do.", default="post", choices=("post", "update")),
+        BY_CREDENTIAL,
         TOKEN,
         Parameter("channel", "text", "The channel's id.", optional=False, expressions=True),
         Parameter("text", "text", "What it says, in Slack's markup.", expressions=True),
@@ -41,7 +44,7 @@ SPECIFICATION = NodeSpecification(
     length=length,
     check=_check,
     example={
-        "token": "{{ $vars.slack_token }}",
+        "credential": "slack",
         "channel": "C024BE91L",
         "text": "Order {{ $json.id }} is late.",
     },

@@ -6,7 +6,8 @@ of the statement, which can hold no expression. They are turned into the types t
 statement wants: texts into dates and numbers with a point, objects into json. Numerics are
 given as texts (exact), dates as ISO 8601, bytes as base64.
 
-`database` is a name that the operator has given an address (`PERDURE_SQL_DATABASES`). Each
+`database` is a name that the operator has given an address (`PERDURE_SQL_DATABASES`), or a
+credential has the address as `url`, such as `postgresql://user:password@host/database`. Each
 statement is a transaction of its own with a time-out. `mode: read` is read only, so it may be
 repeated. What `mode: write` does is never repeated by itself when it may have happened,
 unless `idempotency_parameter` is set: then the idempotency key, the same in every attempt, is
@@ -16,6 +17,7 @@ bound as one more value at the end, for an `ON CONFLICT DO NOTHING` on a unique 
 from perdure_contracts.engine import EffectClass
 
 from .base import NodeSpecification, Parameter, Parameters
+from .credential import credential, secret_faults
 from .services import TIMEOUT_S, attempt_timeout_s, length
 
 TIMEOUT_S_MAX = 600.0
@@ -39,7 +41,8 @@ SPECIFICATION = NodeSpecification(
     summary="Runs one statement on PostgreSQL for each item; the answer is `{rows, count}`.",
     place="runner",
     parameters=(
-        Parameter("database", "text", "Its name in the operator's setting.", optional=False),
+        Parameter("database", "text", "Its name in the operator's setting."),
+        credential("`url`, instead of `database`"),
         Parameter("query", "text", "One statement, with $1, $2, … for values.", optional=False),
         Parameter("values", "list", "What $1, $2, … stand for.", expressions=True, most=100),
         Parameter(
@@ -75,6 +78,7 @@ SPECIFICATION = NodeSpecification(
     effect=effect,
     attempt_timeout_s=attempt_timeout_s,
     length=length,
+    check=lambda parameters: secret_faults(parameters, "database"),
     example={
         "database": "shop",
         "query": "INSERT INTO notes (key, order_id, text) VALUES ($3, $1, $2) "

@@ -11,6 +11,7 @@ from . import (
     action_rename,
     action_set,
     action_xml,
+    ai_agent_agent,
     external_action_github,
     external_action_google_calendar,
     external_action_http_request,
@@ -36,6 +37,7 @@ from . import (
     flow_summarize,
     flow_switch,
     flow_wait,
+    tool_http,
     trigger_github,
     trigger_manual,
     trigger_webhook,
@@ -79,6 +81,8 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     external_action_slack.SPECIFICATION,
     external_action_github.SPECIFICATION,
     external_action_google_calendar.SPECIFICATION,
+    ai_agent_agent.SPECIFICATION,
+    tool_http.SPECIFICATION,
 )
 """Every subtype that this version runs."""
 

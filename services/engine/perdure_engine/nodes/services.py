@@ -6,6 +6,7 @@ from typing import Literal
 from perdure_contracts.engine import EffectClass
 
 from .base import SHORT_S_MAX, Parameter, Parameters
+from .credential import credential
 
 TIMEOUT_S = 30.0
 """The limit of one request, statement or mail where the author sets none."""
@@ -13,10 +14,10 @@ TIMEOUT_S = 30.0
 TOKEN = Parameter(
     "token",
     "text",
-    "The token to call with; it stands in the journal for now, so let it do little.",
-    optional=False,
+    "The token to call with, where no credential has it; it stands in the journal then.",
     expressions=True,
 )
+BY_CREDENTIAL = credential("`token`")
 TIMEOUT = Parameter(
     "timeout_s",
     "number",
@@ -51,6 +52,7 @@ def effect_of(effects: Mapping[str, EffectClass]) -> Callable[[Parameters], Effe
 ERRORS = (
     *("http_status", "api_error", "read_timeout", "connect_failed", "connection_reset"),
     *("tls_failed", "name_not_found", "dns_failed", "address_refused", "response_too_large"),
-    *("output_invalid", "invalid_parameters", "network"),
+    *("output_invalid", "invalid_parameters", "network", "credential_not_found"),
+    *("credential_unreadable", "credential_incomplete", "credentials_off"),
 )
 """The types of errors of a node that calls an HTTP API."""

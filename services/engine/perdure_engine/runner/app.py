@@ -13,7 +13,8 @@ from perdure_contracts.engine import NodeResult, NodeTask
 
 from perdure_engine.runner.claims import PostgresClaims
 from perdure_engine.runner.perform import at_once, perform
-from perdure_engine.runner.tools import tools_of
+from perdure_engine.runner.progress import Telling
+from perdure_engine.runner.tools import runners_tools
 from perdure_engine.runner.work import Work
 
 
@@ -28,10 +29,11 @@ async def serve() -> None:
     )
     claims = PostgresClaims(settings.database_url)
     stop = stop_on_signals()
-    async with tools_of(settings) as tools:
+    progress = Telling(bus.send, settings.partitions)
+    async with runners_tools(settings, progress) as tools:
 
         async def perform_here(task: NodeTask) -> NodeResult:
-            return await perform(tools, task, name)
+            return await perform(tools, task, name, work.runs[task.token].tenant_id)
 
         work = Work(
             bus,
@@ -46,10 +48,12 @@ async def serve() -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_api(settings, work, stop))
+                telling = group.create_task(progress.run())
                 try:
                     await work.run(stop)
                 finally:
                     stop.set()
+                    telling.cancel()
         finally:
             await bus.close()
             await claims.close()

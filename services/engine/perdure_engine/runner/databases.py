@@ -24,7 +24,7 @@ async def _read_json(connection: Any) -> None:
 
 
 class Databases:
-    """Pools by the database's name, opened when they are first asked for."""
+    """Pools by the database's address, opened when they are first asked for."""
 
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         self._urls = dict(urls or {})
@@ -36,17 +36,19 @@ class Databases:
         """What nodes may call a database."""
         return tuple(self._urls)
 
-    async def pool(self, name: str) -> Any:
-        """Return the pool of a database.
+    async def pool(self, name: str, url: str | None = None) -> Any:
+        """Return the pool of a database: that of the operator's setting, or at `url`.
 
         Raises:
             KeyError: There is no such database.
-            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: It cannot be reached.
+            ValueError: The address is none.
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: It cannot be reached.
         """
+        address = self._urls[name] if url is None else url
         async with self._opening:
-            if name not in self._pools:
-                self._pools[name] = await asyncpg.create_pool(
-                    self._urls[name],
+            if address not in self._pools:
+                self._pools[address] = await asyncpg.create_pool(
+                    address,
                     min_size=0,
                     max_size=CONNECTIONS_MAX,
                     max_inactive_connection_lifetime=IDLE_S,
@@ -54,7 +56,7 @@ class Databases:
                     init=_read_json,
                     server_settings={"application_name": "perdure", "timezone": "UTC"},
                 )
-            return self._pools[name]
+            return self._pools[address]
 
     async def close(self) -> None:
         """Close all connections; those that are busy are cut off after a while."""

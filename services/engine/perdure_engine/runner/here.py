@@ -8,6 +8,7 @@ runners. The task counts as sent when its answer is committed.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Any, cast
 
 from perdure_common import fault
 from perdure_common.shell import codec
@@ -59,7 +60,7 @@ class Here:
             return False
         task: NodeTask = codec.decode_body(TASK.decode(), message.value)
         may_run_twice = task.effect in ("pure", "keyed")
-        if task.length != "short" or not may_run_twice:
+        if task.length != "short" or not may_run_twice or _needs_secrets(task):
             return False
         if datetime.fromisoformat(task.deadline) <= self._now():
             return False
@@ -82,3 +83,9 @@ class Here:
         for running in list(self._running):
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+
+def _needs_secrets(task: NodeTask) -> bool:
+    """Tell whether a task names a credential: those are opened in runners only."""
+    sets = cast("list[dict[str, Any]]", task.parameters or [])
+    return any("credential" in each for each in sets)

@@ -57,7 +57,7 @@ def _call(parameters: Mapping[str, Any], idempotency_key: str) -> Call:
     for name, value in dict(parameters.get("query") or {}).items():
         values = cast("list[Any]", value) if isinstance(value, list) else [value]
         query += [(str(name), _text(each)) for each in values if each is not None]
-    _authenticate(parameters.get("auth"), headers, query)
+    authenticate(parameters.get("auth"), headers, query)
     body: dict[str, Any] = {}
     if parameters.get("json") is not None:
         body["json"] = parameters["json"]
@@ -82,7 +82,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _authenticate(auth: Any, headers: dict[str, str], query: list[tuple[str, str]]) -> None:
+def authenticate(auth: Any, headers: dict[str, str], query: list[tuple[str, str]]) -> None:
     """Add what `auth` says to a request.
 
     Raises:

@@ -10,13 +10,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
+from perdure_common.settings import DEFAULT_TENANT
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 
 from perdure_engine.nodes.registry import find
 from perdure_engine.runner import github, google_calendar, send_email, slack, sql
+from perdure_engine.runner.agents import agent as agents
 from perdure_engine.runner.failures import Failed, bug_of
 from perdure_engine.runner.http_request import request
+from perdure_engine.runner.secrets import hidden, opened
+from perdure_engine.runner.secrets_of_nodes import with_secrets
 from perdure_engine.runner.services import Service
+from perdure_engine.runner.substeps import Agent, LeaseLost
 from perdure_engine.runner.tools import Tools
 
 ITEMS_AT_ONCE = 10
@@ -109,15 +114,22 @@ def at_once(task: NodeTask, runner: str) -> NodeResult | None:
     return _result(task, items, tuple(failed), began, runner)
 
 
-async def perform(tools: Tools, task: NodeTask, runner: str) -> NodeResult:
+AGENTS = (("AI_AGENT", "AGENT"),)
+"""What works in sub-steps that are journalled, under the lease of its attempt."""
+
+
+async def perform(
+    tools: Tools, task: NodeTask, runner: str, tenant_id: str = DEFAULT_TENANT
+) -> NodeResult:
     """Run every item of a task and return the answer to its attempt.
 
     The items that failed are listed with what is known of each; the others have their
     answer in `ports["main"]`, at their place, with None where an item failed.
     """
     began = time.perf_counter()
-    performer = PERFORMERS.get((task.node_type, task.node_subtype))
-    if performer is None:
+    kind = (task.node_type, task.node_subtype)
+    performer = PERFORMERS.get(kind)
+    if performer is None and kind not in AGENTS:
         error = ErrorFacts(
             type="node_type_not_supported",
             message=f"this runner has no {task.node_type} {task.node_subtype}; "
@@ -132,7 +144,15 @@ async def perform(tools: Tools, task: NodeTask, runner: str) -> NodeResult:
     async def one(index: int, parameters: Mapping[str, Any]) -> dict[str, Any] | Failed:
         async with gate:
             try:
-                return await performer(tools, parameters, item_key(task, index))
+                if performer is None:
+                    return await _agent(tools, task, index, runner, tenant_id)
+                fields = await opened(tools.credentials, tenant_id, parameters)
+                if isinstance(fields, Failed):
+                    return fields
+                given = with_secrets(kind, parameters, fields) if fields else parameters
+                if isinstance(given, Failed):
+                    return given
+                return hidden(await performer(tools, given, item_key(task, index)), fields)
             except Exception as error:  # a defect of a node must not end the runner
                 return Failed(bug_of(error))
 
@@ -144,6 +164,26 @@ async def perform(tools: Tools, task: NodeTask, runner: str) -> NodeResult:
     )
     items = [None if isinstance(answer, Failed) else {"json": answer} for answer in answers]
     return _result(task, items, failed, began, runner)
+
+
+async def _agent(
+    tools: Tools, task: NodeTask, place: int, runner: str, tenant_id: str
+) -> dict[str, Any] | Failed:
+    """Let an agent work on one item of a task."""
+    agent = Agent(
+        key=item_key(task, place),
+        tenant_id=tenant_id,
+        execution_id=task.execution_id,
+        node_id=task.node_id,
+        token=task.token,
+        runner=runner,
+    )
+    index = task.indexes[place] if task.indexes else place
+    try:
+        return await agents.run(tools, agent, index, _listed(task.parameters)[place])
+    except LeaseLost as error:
+        text = f"{error}; its next attempt goes on behind what was done"
+        return Failed(ErrorFacts(type="worker_lost", message=text, retryable=True, stage="lease"))
 
 
 def _listed(value: object) -> list[Any]:

@@ -27,8 +27,9 @@ async def send(
     servers: Mapping[str, str], parameters: Mapping[str, Any], idempotency_key: str
 ) -> dict[str, Any] | Failed:
     """Send the mail of one item; return `{message_id, accepted, refused}`, or why it was not."""
-    name = str(parameters.get("server") or "")
-    if name not in servers:
+    url = parameters.get("url")  # only a credential has one
+    name = str(parameters.get("credential" if url else "server") or "")
+    if url is None and name not in servers:
         known = ", ".join(servers) or "none"
         text = f"there is no mail server {name!r}; PERDURE_MAIL_SERVERS has {known}"
         return Failed(ErrorFacts(type="server_not_known", message=text, stage="run"))
@@ -38,7 +39,11 @@ async def send(
     except (ValueError, TypeError, UnicodeError, LookupError) as error:
         text = f"the mail cannot be written: {error}"
         return Failed(facts_of(error, "invalid_parameters", text, retryable=False))
-    delivery = _Delivery(urlsplit(servers[name]), f"smtp:{name}")
+    server = urlsplit(str(url or servers[name]))
+    if server.scheme not in PORTS or (server.scheme == "smtp" and server.password):
+        text = f"the `url` of {name!r} is no mail server's; write smtps:// or smtp+starttls://"
+        return Failed(ErrorFacts(type="invalid_parameters", message=text, stage="run"))
+    delivery = _Delivery(server, f"smtp:{name}")
     return await delivery.deliver(
         parseaddr(str(mail["From"]))[1],
         recipients,

@@ -34,9 +34,10 @@ async def query(
     databases: Databases, parameters: Mapping[str, Any], idempotency_key: str
 ) -> dict[str, Any] | Failed:
     """Run the statement of one item and return `{rows, count}`, or why there is nothing."""
-    name = str(parameters.get("database") or "")
+    url = parameters.get("url")  # only a credential has one
+    name = str(parameters.get("credential" if url else "database") or "")
     dependency = f"sql:{name}"
-    if name not in databases.names:
+    if url is None and name not in databases.names:
         known = ", ".join(databases.names) or "none"
         text = f"there is no database {name!r}; PERDURE_SQL_DATABASES has {known}"
         return Failed(ErrorFacts(type="database_not_known", message=text, stage="run"))
@@ -44,7 +45,7 @@ async def query(
     run = _Run(parameters, idempotency_key, timeout_s)
     try:
         async with asyncio.timeout(timeout_s + GRACE_S):
-            pool = await databases.pool(name)
+            pool = await databases.pool(name, url)
             async with pool.acquire() as connection:
                 return await run.on(connection)
     except _Refused as error:

@@ -4,7 +4,7 @@ An upsert cannot delete, so rows of nodes and connections carry the version that
 last: the draft is the rows whose `workflow_version` is the workflow's `newest_version`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, assert_never, cast
 
 from perdure_common.decider import Recorded, Upsert
@@ -58,7 +58,8 @@ def _saved(state: Definition, recorded: Recorded[Event], event: WorkflowSaved) -
     entries: list[Any] = event.definition["nodes"]
     for node in workflow.nodes:
         new = state.nodes_since.get(node.node_id) == event.version
-        yield _node(recorded, event, node, entries[node.position], new)
+        having = workflow.attachments.get(node.position, ())
+        yield _node(recorded, event, node, entries[node.position], new, having)
     connections: list[Any] = event.definition.get("connections") or []
     for edge in workflow.edges:
         yield _connection(recorded, event, workflow, edge, connections[edge.place])
@@ -91,7 +92,12 @@ def _workflow(recorded: Recorded[Event], event: WorkflowSaved, workflow: Workflo
 
 
 def _node(
-    recorded: Recorded[Event], event: WorkflowSaved, node: Node, entry: Any, new: bool
+    recorded: Recorded[Event],
+    event: WorkflowSaved,
+    node: Node,
+    entry: Any,
+    new: bool,
+    having: Sequence[str],
 ) -> Upsert:
     values = cast("dict[str, Any]", entry)
     path = node.parameters.get("path") if node.node_subtype == "WEBHOOK" else None
@@ -110,7 +116,7 @@ def _node(
         "position_y": values.get("position_y") or 0.0,
         "parameters": _object(values.get("parameters")),
         "credentials": _object(node.credentials),
-        "attached_nodes": [],
+        "attached_nodes": list(having),
         "error_handling": node.error_handling,
         "max_retries": node.max_retries,
         "retry_wait_time": node.retry_wait_time_s,

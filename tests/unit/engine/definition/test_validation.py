@@ -134,7 +134,7 @@ def test_unknown_keys_come_with_the_nearest_known_one() -> None:
     ("node_type", "subtype", "code"),
     [
         ("FLOWW", "IF", "unknown_node_type"),
-        ("AI_AGENT", "ANY", "node_type_not_supported"),
+        ("AI_AGENT", "ANY", "unknown_node_subtype"),
         ("HUMAN_IN_THE_LOOP", "APPROVAL", "node_type_not_supported"),
         ("TRIGGER", "CRON", "node_type_not_supported"),
         ("FLOW", "SWICH", "unknown_node_subtype"),
@@ -162,7 +162,11 @@ def test_a_near_subtype_is_suggested() -> None:
             "unknown_port",
         ),
         (
-            {"source_node_id": "start", "target_node_id": "label", "connection_type": "AI_TOOL"},
+            {
+                "source_node_id": "start",
+                "target_node_id": "label",
+                "connection_type": "AI_CHAIN",
+            },
             "connection_type_not_supported",
         ),
         (

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 from perdure_common.decider import Recorded
+from perdure_contracts.engine import ExecutionFailed
 from perdure_contracts.executions import ExecutionEvent
 from perdure_contracts.message import NAMES
 from perdure_engine.definition import validate
@@ -22,8 +23,17 @@ LOOPS = {
     f"engine.{name}.v1"
     for name in ("region-entered", "region-exited", "iteration-started", "iteration-failed")
 }
+STEERED = {f"engine.{name}.v1" for name in ("execution-paused", "execution-resumed", "node-marked")}
+YIELDED = {"engine.execution-yielded.v1"}
 RACES = {"engine.race-lost.v1"}
-RARE = {"engine.execution-yielded.v1", *RACES}
+FLOW = {
+    f"engine.{name}.v1"
+    for name in (
+        "resume-url-made", "wait-begun", "wait-ended", "signal-received", "child-requested",
+        "child-accepted", "child-refused", "execution-responded",
+    )
+}  # fmt: skip
+RARE = {*YIELDED, *RACES, *STEERED, *FLOW}
 
 HAPPENED = (
     "answer good", "answer items", "answer whole", "verdict retry", "verdict hold",
@@ -31,13 +41,15 @@ HAPPENED = (
 )  # fmt: skip
 
 
-def replayed(seed: int, *, loops: bool, races: bool = False) -> Replayed | None:
+def replayed(
+    seed: int, *, loops: bool, races: bool = False, steered: bool = False
+) -> Replayed | None:
     """Play one random execution, None where its definition is refused."""
     random = Random(seed)
     made, items = definition(random, loops=loops, races=races), data(random)
     if validate(made).workflow is None:
         return None
-    done = Replayed(Play(made, snapshots=False), random)
+    done = Replayed(Play(made, snapshots=False), random, steered=steered)
     done.run(items)
     return done
 
@@ -63,6 +75,21 @@ def test_an_execution_may_be_stopped_after_every_step_and_goes_on_from_its_journ
         assert broken(done.play.events) == []
     expected = (EVENTS | {*HAPPENED}) - RARE - (set[str]() if loops else LOOPS)
     expected |= RACES if races else set()
+    assert expected - seen.keys() == set(), seen
+
+
+@pytest.mark.parametrize("loops", [False, True])
+def test_an_execution_that_people_steer_goes_on_from_its_journal(loops: bool) -> None:
+    seen: Counter[str] = Counter()
+    seeds = count(10_000)
+    for _ in range(EXECUTIONS):
+        while (done := replayed(next(seeds), loops=loops, steered=True)) is None:
+            continue
+        seen.update(done.seen)
+        assert broken(done.play.events) == []
+        end = done.play.events[-1]
+        assert not (isinstance(end, ExecutionFailed) and end.error.type == "stalled")
+    expected = STEERED | {"paused", "resumed", "marked done", "marked skipped"}
     assert expected - seen.keys() == set(), seen
 
 
