@@ -48,7 +48,7 @@ class Family:
         while moved:
             moved = False
             for play in list(self.plays.values()):
-                sent, play.sent = play.sent, []
+                sent, play.outgoing = play.outgoing, []
                 for outgoing in sent:
                     moved = True
                     if type(outgoing.message) in self.held:

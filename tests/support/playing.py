@@ -22,7 +22,7 @@ from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_engine.definition import validate
 from perdure_engine.executions.decider import decider_with
 from perdure_engine.executions.resuming import ResumeUrls
-from perdure_engine.executions.route import FAILURES
+from perdure_engine.executions.route import COMMANDS, FAILURES
 from perdure_engine.executions.state import Execution, Run, place_of
 
 WORKFLOW_ID = "0190f3c0-0000-7000-8000-000000000001"
@@ -96,8 +96,13 @@ class Play:
     others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, "Mapping[str, Any]"])
     """Workflows that can be called, by their names."""
 
-    sent: list[Outgoing] = field(default_factory=list[Outgoing])
+    outgoing: list[Outgoing] = field(default_factory=list[Outgoing])
     """What went to others than runners and recovery."""
+
+    sent: list[Any] = field(default_factory=list[Any])
+    """What went to executions."""
+
+    versions: dict[int, Any] = field(default_factory=dict[int, Any])
 
     def __post_init__(self) -> None:
         validation = validate(self.definition)
@@ -109,17 +114,17 @@ class Play:
 
     def start(self, data: Any = None, node_id: str = "t", **more: Any) -> "Play":
         """Start the execution at a trigger."""
+        fields: dict[str, Any] = {"mode": "MANUAL", **more}
         self.give(
             StartExecution(
                 execution_id=self.execution_id,
                 workflow_id=WORKFLOW_ID,
                 version=1,
                 node_id=node_id,
-                mode="MANUAL",
                 triggered_by=f"MANUAL:{node_id}",
                 trigger={"id": "e1"},
                 data={} if data is None else data,
-                **more,
+                **fields,
             )
         )
         return self
@@ -293,8 +298,10 @@ class Play:
         assert msgspec.json.decode(msgspec.json.encode(message), type=type(message)) == message
         if isinstance(message, NodeTask):
             self.tasks[message.token] = message
-        else:
-            self.sent.append(outgoing)
+            return
+        self.outgoing.append(outgoing)
+        if outgoing.topic == COMMANDS:
+            self.sent.append(message)
 
     def _rows(self, lookup: Lookup) -> Sequence[Mapping[str, Any]]:
         where = lookup.where
@@ -308,10 +315,11 @@ class Play:
                 if where.get("name") == name or where.get("id") == workflow_id(name)
             ]  # fmt: skip
         assert lookup.table == "workflow_versions"
-        known = {WORKFLOW_ID: self.definition}
-        known.update({workflow_id(name): each for name, each in self.others.items()})
-        definition = known.get(str(where["workflow_id"]))
-        if definition is None or where["version"] != 1:
+        known = {(WORKFLOW_ID, 1): self.definition}
+        known.update({(WORKFLOW_ID, n): each for n, each in self.versions.items()})
+        known.update({(workflow_id(name), 1): each for name, each in self.others.items()})
+        definition = known.get((str(where["workflow_id"]), cast("int", where["version"])))
+        if definition is None:
             return ()
         sha256 = sha256_of_json(definition)
         row = {"definition": definition, "sha256": sha256, "workspace_id": WORKSPACE_ID}

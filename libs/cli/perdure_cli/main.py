@@ -27,6 +27,7 @@ COMMANDS = {
     "run": ("running", "run"),
     "trigger": ("running", "trigger"),
     "workflow": ("workflows", "app"),
+    "template": ("templates", "app"),
     "executions": ("steering", "app"),
     "nodes": ("nodes", "app"),
     "credentials": ("credentials", "app"),

@@ -169,6 +169,7 @@ VERBS = frozenset(
         "examine",
         "note",
         "receive",
+        "retire",
         "retry",
         "save",
         "set",

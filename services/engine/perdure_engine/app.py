@@ -12,6 +12,7 @@ from .api import ROWS, TABLES, add_groups
 from .executions.decider import decider_with
 from .executions.route import TASKS
 from .hear import hear
+from .log_partitions import keep_partitions
 from .promises import Judge
 from .runner.here import Here
 from .runner.perform import at_once, perform
@@ -20,6 +21,7 @@ from .runner.tools import tools_of
 from .runner.work import GROUP
 from .specifications import fill_at_start
 from .stalls import keep_looking
+from .templates.decider import decider as templates
 from .workflows.decider import decider as definitions
 
 VERDICT_WAIT_S = 10.0
@@ -32,13 +34,14 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
     """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts."""
     return Service(
         name="engine",
-        deciders=(definitions, decider_with(verdict_wait_s)),
+        deciders=(definitions, templates, decider_with(verdict_wait_s)),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),
         early=definitions.commands,
         by_token=(NodeResult,),
-        kept=("node_claims", "node_specifications", "substeps", "credentials"),
+        kept=("node_claims", "node_specifications", "substeps", "credentials", "expired"),
+        expires={"workflow_execution_logs": "created_at"},
         handed=(TASKS,),
         judge=Judge,
         groups=(GROUP,),
@@ -67,7 +70,8 @@ async def serve_engine() -> None:
         try:
             hand_over = here.take if settings.hand_over else None
             stalls = partial(keep_looking, ours)
-            await serve(ours, api, fill_at_start, stalls, hand_over=hand_over)
+            beside = (api, fill_at_start, keep_partitions, stalls)
+            await serve(ours, *beside, hand_over=hand_over)
         finally:
             await here.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Recorded
-from perdure_contracts.control import ExecutionPaused, ExecutionResumed
+from perdure_contracts.control import ExecutionPaused, ExecutionResumed, RerunBegun
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -28,6 +28,7 @@ from perdure_contracts.executions import (
     RegionExited,
 )
 from perdure_contracts.flow import ChildAccepted, ChildRefused, WaitBegun
+from perdure_contracts.templates import TemplateRetired, TemplateSaved
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
 
 from .executions.state import place_of
@@ -57,7 +58,7 @@ class Judge:
     def see(self, recorded: Recorded[Any]) -> Iterable[Broken]:
         """Return what the next event breaks."""
         event = recorded.event
-        if isinstance(event, WorkflowSaved | DeploymentNoted):
+        if isinstance(event, WorkflowSaved | DeploymentNoted | TemplateSaved | TemplateRetired):
             return
         yield from self._order(event)
         if isinstance(event, NodeScheduled):
@@ -95,6 +96,8 @@ class Judge:
             if not self._ended:
                 yield "I4", "a revival", "it was revived before it had ended"
             self._ended = ""
+        elif isinstance(event, RerunBegun):
+            return  # another execution begins; this one stays as it is
         elif self._ended:
             yield "I4", "its end", f"{name} came after {self._ended}"
         if isinstance(event, _ENDS):

@@ -19,9 +19,11 @@ from . import (
     executions,
     history,
     logs,
+    reruns,
     specifications,
     steering,
     stuck,
+    templates,
     travel,
     why,
     workflows,
@@ -31,8 +33,10 @@ from .tables import ROWS, TABLES
 
 GROUPS: tuple[Callable[[Ground], None], ...] = (
     workflows.add,
+    templates.add,
     executions.add,
     steering.add,
+    reruns.add,
     history.add,
     logs.add,
     events.add,

@@ -7,6 +7,7 @@ from perdure_engine.nodes.base import ERROR
 
 from .model import Node, Workflow
 from .parsing import Parsed
+from .pins import check_pins
 from .problems import Found, listed
 from .races import RACES_MAX, races_of
 from .region import TOP
@@ -32,6 +33,7 @@ def check(parsed: Parsed, found: Found) -> None:
         _check_max_iterations(parsed, found)
         _warn_of_regions(parsed, found)
     _warn_of_unused(workflow, found)
+    check_pins(workflow, found)
 
 
 def _path(parsed: Parsed, node: Node) -> str:
@@ -212,7 +214,6 @@ def _warn_of_unused(workflow: Workflow, found: Found) -> None:
     unused: Iterable[tuple[str, object]] = (
         ("settings.error_workflow", workflow.settings.error_workflow),
         ("static_data", workflow.static_data),
-        ("pin_data", workflow.pin_data),
     )
     for path, value in unused:
         if value:

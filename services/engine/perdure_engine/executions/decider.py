@@ -4,12 +4,16 @@ from functools import partial
 
 from perdure_common.decider import Decider
 from perdure_contracts.control import (
+    AdoptRuns,
     ExecutionPaused,
     ExecutionResumed,
     MarkNode,
     NodeMarked,
     PauseExecution,
+    RerunBegun,
+    RerunExecution,
     ResumeExecution,
+    RunsAdopted,
 )
 from perdure_contracts.engine import (
     CancelExecution,
@@ -80,6 +84,8 @@ COMMANDS = (
     ResumeExecution,
     MarkNode,
     ExamineExecution,
+    RerunExecution,
+    AdoptRuns,
 )
 """What an execution is asked."""
 
@@ -115,6 +121,8 @@ EVENTS = (
     ExecutionPaused,
     ExecutionResumed,
     NodeMarked,
+    RerunBegun,
+    RunsAdopted,
 )
 """What may happen to an execution."""
 
@@ -135,6 +143,7 @@ PRIVATE = (
     ChildAccepted,
     ChildRefused,
     ExecutionYielded,
+    RunsAdopted,
 )
 """What nobody else need hear of."""
 

@@ -8,7 +8,13 @@ from datetime import datetime
 from typing import assert_never
 
 from msgspec.structs import replace
-from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked
+from perdure_contracts.control import (
+    ExecutionPaused,
+    ExecutionResumed,
+    NodeMarked,
+    RerunBegun,
+    RunsAdopted,
+)
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -46,7 +52,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 
-from .evolve_control import frozen, steered
+from .evolve_control import frozen, given_at_start, steered
 from .evolve_flow import (
     child_accepted,
     child_refused,
@@ -123,6 +129,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _end(state, "CANCELED")
         case ExecutionRevived():
             _revived(state, event)
+        case ExecutionPaused() | ExecutionResumed() | NodeMarked() | RerunBegun() | RunsAdopted():
+            steered(state, event)
         case RaceLost():
             race_lost(state, event)
         case WaitBegun():
@@ -141,8 +149,6 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return child_refused(state, event)
         case ExecutionResponded():
             responded(state, event)
-        case ExecutionPaused() | ExecutionResumed() | NodeMarked():
-            steered(state, event)
         case _:
             assert_never(event)
     return state
@@ -168,6 +174,8 @@ def _started(event: ExecutionStarted) -> Execution:
         deadline=_maybe(event.deadline),
         steps_total=event.steps_total,
         edges={edge_key(index, ()): None for index in event.dead},
+        given=given_at_start(event),
+        overrides=event.overrides or {},
     )
 
 
@@ -195,6 +203,9 @@ def _completed(state: Execution, event: NodeCompleted) -> None:
         state.edges[edge_key(index, event.scope)] = None
     state.steps = event.step
     settle(state, event.scope)
+    if state.given is not None:
+        state.given.begun = True
+        state.given.runs.pop(place, None)
 
 
 def _skipped(state: Execution, event: NodeSkipped) -> None:

@@ -329,7 +329,6 @@ class _Log:
             "user_friendly_message": friendly,
             "display_priority": priority,
             "is_milestone": milestone,
-            "created_at": recorded.recorded_at,
             # Ids of one instant have no order of their own: this has the journal's.
             "position": recorded.version * ROWS_MAX + n,
         }
@@ -350,7 +349,8 @@ class _Log:
         if error is not None:
             row["technical_details"] = _details(error)
             row["stack_trace"] = _stack(error)
-        self.rows.append(Upsert(TABLE, {"id": row_id}, set=row, new=True, lazy=True))
+        key = {"id": row_id, "created_at": recorded.recorded_at}  # which names the partition
+        self.rows.append(Upsert(TABLE, key, set=row, new=True, lazy=True))
 
 
 def _details(error: ErrorFacts) -> dict[str, Any]:

@@ -9,7 +9,13 @@ from typing import Any
 
 from perdure_common.decider import Later, Recorded, Upsert
 from perdure_common.ids import time_ordered
-from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked
+from perdure_contracts.control import (
+    ExecutionPaused,
+    ExecutionResumed,
+    NodeMarked,
+    RerunBegun,
+    RunsAdopted,
+)
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCanceled,
@@ -104,7 +110,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (_execution(state, recorded, event), *_latest(state, recorded), *over, *logs)
         case ExecutionPaused() | ExecutionResumed():
             return (*rows_of(state, recorded, event), *_latest(state, recorded), *logs)
-        case NodeMarked():
+        case NodeMarked() | RerunBegun() | RunsAdopted():
             return (*rows_of(state, recorded, event), *logs)
         case ExecutionRevived():
             return (_revived(recorded), *_latest(state, recorded), *logs)
@@ -135,6 +141,7 @@ def _started(recorded: Seen, event: ExecutionStarted) -> Upsert:
             "trigger": event.trigger,
             "root_execution_id": event.root_execution_id,
             "deadline": event.deadline,
+            **({} if event.rerun is None else {"rerun": event.rerun}),
         },
         "created_at": recorded.recorded_at,
     }

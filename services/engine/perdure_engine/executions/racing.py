@@ -18,7 +18,7 @@ from perdure_engine.nodes.base import Inputs, Outcome
 from .ending import cancel_run
 from .finishing import Ended, finish
 from .progress import Progress
-from .state import Execution, edge_key, place_of, run_number
+from .state import Execution, edge_key, next_run, place_of
 from .views import RunView
 
 REASON = "race_lost"
@@ -49,7 +49,7 @@ def _decide(progress: Progress, node: Node, scope: Scope) -> None:
     assert live is not None
     inputs = Inputs({"main": state.items_of(live)})
     edges = ((winner.index, winner.target_port),)
-    run = run_number(state, place_of(node.node_id, scope), scope)
+    run = next_run(state, node.node_id, scope)
     view = RunView(state, workflow, scope, inputs, edges, progress.now)
     outcome = Outcome(ports={"main": [{"json": item["json"]} for item in inputs.items]})
     finish(progress, Ended(node, scope, run, inputs, edges), outcome, view)
@@ -90,7 +90,7 @@ def raced_or_waits(progress: Progress, node: Node, scope: Scope) -> bool:
         return False
     region = workflow.region_of(node)
     if region is None or region.body:
-        _cancel(progress, node, scope, run_number(state, place_of(node.node_id, scope), scope))
+        _cancel(progress, node, scope, next_run(state, node.node_id, scope))
     if region is not None:
         _exit(progress, node, region, scope, reach=True)
     return True

@@ -37,9 +37,7 @@ def reopened(state: Execution, node_id: str, scope: Scope) -> tuple[tuple[str, S
     found = {open_again(state, node_id, scope): None}
     for run in state.runs.values():
         at = (run.node_id, run.scope)
-        if raced(state, place_of(*at)):
-            continue  # a race was won without it
-        if run.status in ENDED_BADLY and open_again(state, *at) == at:
+        if again_at(state, place_of(*at)) and open_again(state, *at) == at:
             found[at] = None
     return tuple(found)
 
@@ -68,8 +66,8 @@ def bad_retry(state: Execution, command: RetryNode) -> Rejected | None:
         )
     if raced(state, place_of(node_id, at)):
         return Rejected(
-            f"node {node_id!r} was stopped because a race was won by another branch; only what did "
-            "not end well can be run again",
+            f"node {node_id!r} was stopped because a race was won by another branch; only "
+            "what did not end well can be run again",
             "not_retryable",
         )
     region, scope = open_again(state, node_id, at)
@@ -94,8 +92,8 @@ def chosen(state: Execution, command: RetryNode) -> tuple[str, Scope]:
     for status in ENDED_BADLY:
         for run in state.runs.values():
             at = (run.node_id, run.scope)
-            stopped = raced(state, place_of(*at))
-            if run.status == status and not stopped and open_again(state, *at) == at:
+            again = run.status == status and again_at(state, place_of(*at))
+            if again and open_again(state, *at) == at:
                 return at
     return "", ()
 

@@ -10,11 +10,12 @@ from perdure_engine.nodes.base import Inputs, Outcome, passed_through
 from .attempts import dispatch
 from .children import begin_child
 from .finishing import Ended, finish, scrubbed
+from .given import is_given, take
 from .progress import Progress
 from .racing import decide_race, note_late, raced_or_waits
 from .responding import respond
 from .rounds import enter, look, pass_by
-from .state import place_of, run_number
+from .state import next_run, place_of
 from .views import RunView, gather, gathered_by
 from .waiting import begin_wait
 
@@ -61,14 +62,20 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
     if place in state.rounds or (entering and region is not None and region.kind == "each"):
         progress.look_at(node.node_id, scope)
         return
-    run = run_number(state, place, scope)
-    passes = node.disabled and region is not None and bool(region.body)
+    run = next_run(state, node.node_id, scope)
+    known = state.given is not None and is_given(state, node, scope)
+    passes = (node.disabled or known) and region is not None and bool(region.body)
     if region is not None and entering and not passes:
         enter(progress, node, region, scope, run)
         return
     inputs, edges = gather(state, workflow, node, scope)
     if not edges and not inputs.items:
         skip(progress, node, scope, run)
+        if region is not None and passes:
+            pass_by(progress, node, region, scope)
+        return
+    if known:
+        take(progress, node, scope, run, inputs, edges)
         if region is not None and passes:
             pass_by(progress, node, region, scope)
         return

@@ -15,7 +15,7 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 WaitsFor: TypeAlias = Literal[
-    "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay",
+    "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay", "adoption",
     "time", "event", "webhook", "child",
 ]  # fmt: skip
 
@@ -30,7 +30,8 @@ class Waiting:
     `event` or for a call of the resume URL (`webhook`); a `child` is another execution. `what`
     names the event, the URL, or the child. The execution's own end
     (`deadline`) has no node, nor has the person who is to resume a paused one (`resume`), for
-    whom the instants of the others wait. `delay` is a revival that was to wait.
+    whom the instants of the others wait. `delay` is a revival that was to wait,
+    `adoption` the runs of the execution that this one is a rerun of.
     """
 
     waits_for: WaitsFor
@@ -58,6 +59,8 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
     found: list[Waiting] = []
     if state.status == "PAUSED":
         found.append(Waiting("resume", None))
+    if state.given is not None and not state.given.begun:
+        found.append(Waiting("adoption", None))
     delayed = state.delayed_until is not None and state.yielded_at == state.delayed_until
     for node_id, scope in state.ready.values():
         name = workflow.by_id[node_id].name

@@ -26,6 +26,7 @@ LOOPS = {
 STEERED = {f"engine.{name}.v1" for name in ("execution-paused", "execution-resumed", "node-marked")}
 YIELDED = {"engine.execution-yielded.v1"}
 RACES = {"engine.race-lost.v1"}
+RERUNS = {"engine.rerun-begun.v1", "engine.runs-adopted.v1"}
 FLOW = {
     f"engine.{name}.v1"
     for name in (
@@ -33,7 +34,7 @@ FLOW = {
         "child-accepted", "child-refused", "execution-responded",
     )
 }  # fmt: skip
-RARE = {*YIELDED, *RACES, *STEERED, *FLOW}
+RARE = {*YIELDED, *RACES, *STEERED, *RERUNS, *FLOW}
 
 HAPPENED = (
     "answer good", "answer items", "answer whole", "verdict retry", "verdict hold",

@@ -125,7 +125,7 @@ def test_a_signal_that_comes_first_is_kept_for_the_wait_that_comes() -> None:
     played.give(signal(payload={"early": "too"}, id="s2"))
     played.answer("first")
     assert result(played) == [{"early": True}]
-    assert played.sent == [], "the scheduler need not be asked"
+    assert played.outgoing == [], "the scheduler need not be asked"
 
 
 def test_a_signal_that_comes_again_is_taken_once() -> None:
@@ -162,7 +162,7 @@ def test_the_register_of_the_name_is_told_when_a_wait_begins_and_ends() -> None:
     played = play(waiting(event={"name": "paid", "key": "7"}, timeout_seconds=60), {"n": 1})
     register = event_register("tenant", "paid", "7")
     (begun,) = played.told(WaitBegun)
-    [sent] = played.sent
+    [sent] = played.outgoing
     assert (sent.topic, sent.stream) == ("perdure.scheduler.commands.v1", register)
     assert sent.message == RegisterWait(
         register_id=register,
@@ -173,14 +173,14 @@ def test_the_register_of_the_name_is_told_when_a_wait_begins_and_ends() -> None:
         until=begun.until,
     )
     played.give(signal(payload={"x": 1}, wait_id=begun.wait_id))
-    assert played.sent[-1].message == ForgetWait(register_id=register, wait_id=begun.wait_id)
+    assert played.outgoing[-1].message == ForgetWait(register_id=register, wait_id=begun.wait_id)
     assert result(played) == [{"x": 1}]
 
 
 def test_a_wait_is_forgotten_when_its_execution_is_cancelled() -> None:
     played = play(waiting(event={"name": "paid"}), {"n": 1})
     played.give(played.cancel())
-    assert isinstance(played.sent[-1].message, ForgetWait)
+    assert isinstance(played.outgoing[-1].message, ForgetWait)
     assert [each.by for each in played.told(WaitEnded)] == ["canceled"]
     assert status_of(played, "w") == "CANCELED"
 
