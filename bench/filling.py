@@ -18,13 +18,15 @@ PATIENCE_S = 1_800.0
 _COLUMNS = """
     SELECT c.relname AS table, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE c.relnamespace = 'engine'::regnamespace AND c.relkind = 'r'
-    AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND c.relname <> $1
+    WHERE c.relnamespace = 'engine'::regnamespace AND c.relkind IN ('r', 'p')
+    AND NOT c.relispartition AND c.relname <> $1
+    AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
     ORDER BY c.relname, a.attnum
 """
 
 _INDEXES = """
-    SELECT i.indexrelid::regclass::text AS index, pg_get_indexdef(i.indexrelid) AS made_by,
+    SELECT i.indexrelid::regclass::text AS index,
+        replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ') AS made_by,
         k.conname AS constraint, pg_get_constraintdef(k.oid) AS rule
     FROM pg_index i LEFT JOIN pg_constraint k
         ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')

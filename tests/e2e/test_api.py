@@ -279,3 +279,26 @@ async def test_events_come_live_and_survive_a_reconnect_without_loss_or_repetiti
             (e.id, e.type) for e in whole
         ]
         assert await heard(client, key, whole[-1].id) == []
+
+
+async def test_a_template_is_saved_used_and_retired(stage: Stage) -> None:
+    async with api(stage) as client:
+        path = "/v1/workflow_templates"
+        body = {"name": f"sums {uuid.uuid4().hex[:6]}", "document_type": "invoice"}
+        saved = await client.post(path, {**body, "definition": sums("a template")})
+        assert (saved["changed"], saved["settled"]) == (True, True)
+        template_id = saved["template_id"]
+        again = {**body, "definition": sums("a template"), "template_id": template_id}
+        assert (await client.post(path, again))["changed"] is False
+        [row] = await client.pages(path, document_type="invoice", name=body["name"])
+        assert (row["id"], row["is_active"]) == (template_id, True)
+        made = await client.post(f"{path}/{template_id}/workflows", {"name": "made of it"})
+        frozen = await client.get(f"/v1/workflows/{made['workflow_id']}/versions/1")
+        assert frozen["definition"] == {**sums("a template"), "name": "made of it"}
+        assert (await client.post(f"{path}/{template_id}/retire"))["changed"] is True
+        problem = await refused(client.post(f"{path}/{template_id}/workflows"))
+        assert (problem.status, problem.code) == (404, "template_not_found")
+        problem = await refused(client.post(f"{path}/{uuid.uuid4()}/retire"))
+        assert (problem.status, problem.code) == (404, "template_not_found")
+        problem = await refused(client.post(path, {**body, "definition": {"name": "broken"}}))
+        assert (problem.status, problem.code) == (422, "invalid_definition")

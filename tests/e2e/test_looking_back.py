@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,3 +164,27 @@ async def test_replay_writes_a_named_table_anew_while_executions_run(
     assert await stage.until(checked, "tables that are as the journal says")
     unknown = await typed(stage, "replay", "--table", "engine.node_claims")
     assert (unknown.code, "node_executions" in unknown.err) == (2, True)
+
+
+async def test_a_template_is_kept_and_workflows_are_made_of_it(
+    stage: Stage, tmp_path: Path
+) -> None:
+    name = f"branches-{uuid.uuid4().hex[:8]}"
+    path = tmp_path / "branches.json"
+    path.write_text(json.dumps(branches(name)), encoding="utf-8")
+
+    async def json_of(*words: object) -> Any:
+        said = await typed(stage, "template", *words, "--json")
+        assert said.code == 0, said.err + said.out
+        return said.json
+
+    assert (await json_of("save", path, "--document-type", "order"))["changed"] is True
+    assert (await json_of("save", path, "--document-type", "order"))["changed"] is False
+    assert name in [row["name"] for row in await json_of("list", "--document-type", "order")]
+    made = await json_of("use", name, "--name", f"{name}-made")
+    assert (made["name"], made["version"]) == (f"{name}-made", 1)
+    assert (await json_of("show", name))["workflow_definition"] == branches(name)
+    await json_of("retire", name)
+    assert name not in [row["name"] for row in await json_of("list")]
+    refused = await typed(stage, "template", "use", name, "--name", "more")
+    assert (refused.code, "retired" in refused.err) == (2, True)

@@ -31,12 +31,13 @@ select stream, data::json->>'token' as token, count(*) as n
   from engine.journal where type = 'engine.node-scheduled.v1'
  group by 1, 2 having count(*) > 1
 """
-# The rows say what the journal says: one for each run that ended.
+# The rows say what the journal says: one for each run that ended, and each region passed over.
 ROWS = """
 select j.stream, j.ended, r.n
   from (select stream, count(*) as ended from engine.journal
          where type in ('engine.node-completed.v1', 'engine.node-errored.v1',
                         'engine.node-skipped.v1', 'engine.node-canceled.v1')
+            or (type = 'engine.region-exited.v1' and data::json->>'skipped' = 'true')
          group by stream) j
   left join (select execution_id, count(*) as n from engine.node_executions
               group by execution_id) r on r.execution_id = j.stream
@@ -104,8 +105,7 @@ async def _effects(stage: Stage, world: World) -> list[str]:
             on c.stream = s.stream and c.type = 'engine.node-completed.v1'
            and c.data::json->>'node_id' = s.data::json->>'node_id'
          where s.type = 'engine.node-scheduled.v1' and s.data::json->>'idempotency_key' <> ''
-           and s.data::json->>'attempt' = '1' and s.data::json->>'effect' <> 'unsafe'
-           and s.data::json->>'node_subtype' = 'HTTP_REQUEST'
+           and s.data::json->>'attempt' = '1' and s.data::json->>'effect' = 'keyed'
         """
     )
     done = world.done()

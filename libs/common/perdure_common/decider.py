@@ -6,7 +6,7 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -243,8 +243,10 @@ class Service:
     partition is a shard of its own. `pausable` topics wait first when the service falls
     behind; `early` commands are what those need, such as definitions: a shard that comes from a
     backup takes them first. Answers of type `by_token` are settled by the stream's state alone.
-    `kept` tables are no projections: a replay leaves them alone. Messages for topics in `handed`
-    may be dealt with in the process instead (`HandOver`): their reader must not count numbers.
+    `kept` tables are no projections: a replay leaves them alone. Of tables in `expires` old rows
+    are dropped, by the column given there; the table `expired` says up to when. Messages for
+    topics in `handed` may be dealt with in the process instead (`HandOver`): their reader must
+    not count numbers.
     `judge` makes a fresh `Judge` for each stream that is verified.
     `groups` are those of other processes that work on its tables. `after_restore` mends what
     the service keeps beside the journal when its tables come from a backup, and says so.
@@ -260,6 +262,7 @@ class Service:
     early: tuple[type, ...] = ()
     by_token: tuple[type, ...] = ()
     kept: tuple[str, ...] = ()
+    expires: Mapping[str, str] = field(default_factory=dict[str, str])
     handed: tuple[str, ...] = ()
     judge: Callable[[], Judge] | None = None
     groups: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from perdure_common import migrate
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.decider import Service
 from perdure_common.errors import Told
-from perdure_common.replay import Report, key_of, rebuild_into, shadow_of, tables_of
+from perdure_common.replay import Report, kept_since, key_of, rebuild_into, shadow_of, tables_of
 
 
 class NoProjection(Told):
@@ -59,7 +59,8 @@ async def rebuild(service: Service, url: str, table: str) -> Rebuilt:
                 await live.execute(f"LOCK TABLE {quoted(service.name)}.shard IN SHARE MODE")
                 await rebuild_into(service, live, shadow_url, Report(service.name))
                 await _fetch(service.name, table, live, shadow_url)
-                return await _replace(service.name, table, live)
+                since = await kept_since(live, service, table)
+                return await _replace(service.name, table, live, since)
     finally:
         await live.close()
 
@@ -85,11 +86,12 @@ async def _fetch(schema: str, table: str, live: Any, shadow_url: str) -> None:
         await shadow.close()
 
 
-async def _replace(schema: str, table: str, live: Any) -> Rebuilt:
+async def _replace(schema: str, table: str, live: Any, since: str) -> Rebuilt:
     """Bring the live table to what was rebuilt, changing only the rows that differ."""
     target = f"{quoted(schema)}.{quoted(table)}"
     keys = await key_of(live, schema, table)
     same = " AND ".join(f"t.{quoted(name)} = r.{quoted(name)}" for name in keys)
+    await live.execute(f"DELETE FROM rebuilt WHERE NOT ({since})")
     await live.execute("ANALYZE rebuilt")
     total = await live.fetchval("SELECT count(*) FROM rebuilt")
     removed = await live.execute(

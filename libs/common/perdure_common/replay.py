@@ -75,7 +75,8 @@ async def check(service: Service, url: str) -> Report:
                 shadow = await asyncpg.connect(shadow_url)
                 try:
                     for table in await tables_of(live, service):
-                        await _compare(service.name, table, live, shadow, report)
+                        since = await kept_since(live, service, table)
+                        await _compare(service.name, table, live, shadow, report, since)
                 finally:
                     await shadow.close()
     finally:
@@ -147,18 +148,36 @@ async def _write(store: PostgresStore, epoch: int, upserts: Sequence[Upsert]) ->
 async def tables_of(live: Any, service: Service) -> list[str]:
     """Return the tables that the service makes from its journal."""
     rows = await live.fetch(
-        "SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename", service.name
+        "SELECT relname FROM pg_class WHERE relnamespace = $1::text::regnamespace "
+        "AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname",
+        quoted(service.name),
     )
-    names = [str(row["tablename"]) for row in rows]
+    names = [str(row["relname"]) for row in rows]
     return [name for name in names if name not in SHELL_TABLES and name not in service.kept]
 
 
-async def _compare(schema: str, table: str, live: Any, shadow: Any, report: Report) -> None:
+async def kept_since(live: Any, service: Service, table: str) -> str:
+    """Return the condition on the rows of a table that are kept: older ones were dropped."""
+    column = service.expires.get(table)
+    if column is None:
+        return "true"
+    before = await live.fetchval(
+        f"SELECT before FROM {quoted(service.name)}.expired WHERE table_name = $1", table
+    )
+    return "true" if before is None else f"{quoted(column)} >= '{before.isoformat()}'"
+
+
+async def _compare(
+    schema: str, table: str, live: Any, shadow: Any, report: Report, since: str
+) -> None:
     """Walk both tables in the order of their keys and note every row that differs."""
     keys = await key_of(live, schema, table)
     key = f"ROW({', '.join(f't.{quoted(name)}' for name in keys)})::text"
     target = f"{quoted(schema)}.{quoted(table)}"
-    statement = f'SELECT {key} AS key, t::text AS row FROM {target} t ORDER BY {key} COLLATE "C"'
+    statement = (
+        f"SELECT {key} AS key, t::text AS row FROM {target} t WHERE {since} "
+        f'ORDER BY {key} COLLATE "C"'
+    )
     async with shadow.transaction():
         left = live.cursor(statement, prefetch=CHUNK).__aiter__()
         right = shadow.cursor(statement, prefetch=CHUNK).__aiter__()

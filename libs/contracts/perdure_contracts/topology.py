@@ -161,10 +161,15 @@ COMMANDS = frozenset(
 VERBS = frozenset(
     {
         "cancel",
+        "signal",
+        "register",
+        "forget",
+        "offer",
         "deploy",
         "examine",
         "note",
         "receive",
+        "retire",
         "retry",
         "save",
         "set",
@@ -238,6 +243,7 @@ PARTICIPLES = frozenset(
     {
         "begun",
         "chosen",
+        "forgotten",
         "found",
         "given",
         "held",

@@ -23,7 +23,8 @@ def summary(found: Verdict, seconds: float, seed: int) -> str:
     else:
         verdict = "every promise holds"
     return (
-        f"chaos: {verdict}. {found.triggers:,} triggers in {seconds:g} s ({happened}), drained "
+        f"chaos: {verdict}. {found.triggers:,} triggers ({found.random:,} of "
+        f"random workflows) in {seconds:g} s ({happened}), drained "
         f"{found.drained_s:.1f} s later; {found.watch}; seed {seed}"
     )
 

@@ -23,11 +23,15 @@ from overload import (
 )
 from platform_stage import PATIENT, Stage
 from promises import broken_promises
+from random_ground import Randoms
 from stage_ground import own_ground
 
 from chaos.happenings import Happenings
 
 HELD = 20
+WORKFLOWS = 60
+"""Random workflows that are run beside the flood."""
+
 KAFKA_STILL_S = 30.0
 DRAIN_S = 600.0
 KILLS_MIN = 2
@@ -44,6 +48,7 @@ class Verdict:
     missing: list[str] = field(default_factory=list[str])
     happened: dict[str, int] = field(default_factory=dict[str, int])
     watch: str = ""
+    random: int = 0
 
 
 @asynccontextmanager
@@ -68,22 +73,29 @@ async def run(seconds: float, seed: int, say: Callable[[str], None]) -> Verdict:
         async with platform(world) as (stage, proxy):
             held, flood = Held(stage, world), Flood(stage, Random(seed))
             happenings = Happenings(stage, proxy, flood, chance, say)
+            randoms = Randoms(stage, world, Random(seed))
+            await randoms.deploy(WORKFLOWS)
             await held.begin(HELD)
             async with watched(stage) as watch:
                 async with flooded(flood):
+                    trickle = asyncio.create_task(randoms.trickle(flood.over))
                     await _happens(seconds, happenings, held, flood, watch, found)
-                say(f"the load ends after {len(flood.accepted):,} triggers")
-                found.drained_s = await until_drained(stage, len(flood.accepted) + HELD, DRAIN_S)
+                await trickle
+                found.triggers = len(flood.accepted) + len(randoms.asked) + HELD
+                say(f"the load ends after {found.triggers:,} triggers")
+                found.drained_s = await until_drained(stage, found.triggers, DRAIN_S)
                 say(f"all of them have ended {found.drained_s:.1f} s later")
-            found.triggers, found.watch = len(flood.accepted) + HELD, str(watch)
+            found.watch, found.random = str(watch), len(randoms.asked)
             found.happened = dict(happenings.counts)
             found.broken += [f"memory: {k} held {v}" for k, v in watch.too_large().items()]
             if watch.queued_bytes > watch.queue_max():
                 found.broken.append(f"memory: starts of {watch.queued_bytes:,.0f} bytes waited")
             found.broken += await not_once(stage, flood.accepted)
             say("every promise is checked")
-            accepted = [*flood.accepted, *held.accepted]
+            accepted = [*flood.accepted, *held.accepted, *randoms.asked]
             found.broken += await broken_promises(stage, accepted, world)
+            say("random executions are compared with their journals and the specification")
+            found.broken += await randoms.differing()
     found.missing = _missing(found, watch)
     return found
 

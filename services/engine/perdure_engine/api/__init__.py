@@ -15,14 +15,17 @@ from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 
 from . import (
+    bulk,
     events,
     executions,
     history,
     logs,
     reruns,
+    signals,
     specifications,
     steering,
     stuck,
+    templates,
     travel,
     why,
     workflows,
@@ -32,9 +35,12 @@ from .tables import ROWS, TABLES
 
 GROUPS: tuple[Callable[[Ground], None], ...] = (
     workflows.add,
+    templates.add,
     executions.add,
     steering.add,
+    bulk.add,
     reruns.add,
+    signals.add,
     history.add,
     logs.add,
     events.add,

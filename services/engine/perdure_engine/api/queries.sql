@@ -58,3 +58,9 @@ SELECT execution_id, workflow_id::text AS workflow_id, metadata ->> 'workflow_na
    AND created_at < now() - $2::float8 * interval '1 second'
  ORDER BY id
  LIMIT $3;
+
+-- name: template
+-- The definition of a template that is offered.
+SELECT name, workflow_definition::text AS definition
+  FROM workflow_templates
+ WHERE tenant_id = $1 AND id = $2::text::uuid AND is_active;

@@ -59,6 +59,24 @@ TABLES = {
         search=("name",),
         about="Frozen versions; an execution runs one of them to its end.",
     ),
+    "workflow_templates": TableView(
+        columns=(
+            "id",
+            "name",
+            "description",
+            "document_type",
+            "workflow_definition",
+            "is_active",
+            "saved_by",
+            "created_at",
+            "updated_at",
+        ),
+        order=("name", "id"),
+        filters=("name", "document_type", "is_active"),
+        search=("name", "description"),
+        descending=False,
+        about="Definitions that workflows begin from.",
+    ),
     "node_specifications": TableView(
         columns=(
             "id",

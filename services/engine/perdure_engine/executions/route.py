@@ -18,10 +18,12 @@ from perdure_contracts.engine import (
     NodeTask,
 )
 from perdure_contracts.executions import ExecutionEvent, NodeScheduled
+from perdure_contracts.flow import ChildRefused, ChildRequested, WaitBegun, WaitEnded
 
 from .error_workflow import asked_for, handler_start
 from .overriding import given_items
 from .rerun import messages
+from .route_flow import end_told, flow_told
 from .state import Execution, edge_key, place_of
 
 TASKS = "perdure.engine.tasks.v1"
@@ -46,8 +48,11 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return (Outgoing(COMMANDS, event.handler_execution_id, handler_start(state, event)),)
         case NodeMarked() if event.failure_id:
             return (Outgoing(FAILURES, event.execution_id, event),)
-        case ExecutionCompleted() | ExecutionCanceled() if not event.untroubled:
-            return (Outgoing(FAILURES, event.execution_id, event),)
+        case ExecutionCompleted() | ExecutionCanceled():
+            told = () if event.untroubled else (Outgoing(FAILURES, event.execution_id, event),)
+            return told if state.flow is None else (*told, *end_told(state, event))
+        case WaitBegun() | WaitEnded() | ChildRequested() | ChildRefused():
+            return flow_told(state, recorded)
         case _:
             return ()
 
@@ -57,6 +62,7 @@ def _failed(state: Execution, event: ExecutionFailed) -> Iterator[Outgoing]:
     command = asked_for(state, event)
     if command is not None:
         yield Outgoing(COMMANDS, event.execution_id, command)
+    yield from end_told(state, event)
 
 
 def _is_mocked(state: Execution, event: NodeScheduled) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from perdure_common.decider import Rejected
 from perdure_contracts.control import ErrorWorkflowStarted, StartErrorWorkflow
 from perdure_contracts.engine import ExecutionFailed, StartExecution
+from perdure_contracts.flow import StartChild
 from perdure_engine.definition import validate
 from perdure_engine.executions.decider import decider_with
 from playing import EXECUTION_ID, Play, failed, http, node, workflow
@@ -130,3 +131,12 @@ def test_naming_an_error_workflow_is_no_warning_any_more() -> None:
 
 def test_a_start_without_a_node_fires_the_trigger_of_a_start_by_hand() -> None:
     assert started(node_id="").statuses()["t"] == "SUCCESS"
+
+
+def test_what_a_handler_calls_starts_no_error_workflow_either() -> None:
+    definition = workflow(
+        [node("call", "FLOW.SUB_WORKFLOW", parameters={"workflow": "other"})], ["t>call"]
+    )
+    played = Play(definition, others={"other": ONE}).start({}, handles="failed")
+    (child,) = [each for each in played.sent if isinstance(each, StartChild)]
+    assert child.handles == "failed"

@@ -2,16 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from meaning import NAMED, difference
 from perdure_contracts.engine import (
-    ExecutionCompleted,
-    ExecutionFailed,
     NodeCanceled,
     NodeCompleted,
     NodeErrored,
@@ -27,7 +25,7 @@ from perdure_contracts.executions import (
 )
 from perdure_contracts.flow import RaceLost
 from perdure_engine.definition import validate
-from perdure_engine.executions.state import Run, wake_at
+from perdure_engine.executions.state import wake_at
 from playing import Play, failed
 from random_workflows import data, definition
 from specification import Endless, Meaning, evaluate
@@ -66,16 +64,6 @@ def answer(play: Play, place: str) -> None:
     play.answer(place, errors=errors)
 
 
-def plain(value: Any, named: Sequence[str] = ("type", "node")) -> Any:
-    """Return items without the text of their errors, which people read."""
-    if isinstance(value, list):
-        return [plain(each, named) for each in cast("list[Any]", value)]
-    if isinstance(value, dict) and "error" in value:
-        item = cast("dict[str, Any]", value)
-        return {**item, "error": {name: item["error"][name] for name in named}}
-    return cast("Any", value)
-
-
 def winners_of(play: Play) -> dict[tuple[str, Scope], int]:
     """Return which connection won each race, by its place in the file."""
     return {
@@ -100,56 +88,6 @@ def still_running(play: Play, meaning: Meaning) -> str:
             for race in meaning.raced.get((unit, scope), ()):
                 if won.get((race, scope), at) < at:
                     return f"{unit} in {scope} went on when {race} had been won: {event}"
-    return ""
-
-
-def live_runs(play: Play, named: Sequence[str]) -> dict[tuple[str, Scope], dict[str, Any]]:
-    def data_of(run: Run) -> dict[str, Any]:
-        ports = run.ports.items()
-        return {port: plain([item["json"] for item in items], named) for port, items in ports}
-
-    runs = [run for run in play.state.runs.values() if run.status == "SUCCESS"]
-    return {(run.node_id, run.scope): data_of(run) for run in runs}
-
-
-def difference(play: Play, meaning: Meaning, named: Sequence[str] = ("type", "node")) -> str:
-    """Return where what happened differs from what the specification says, empty if nowhere.
-
-    Of errors in items what is `named` is compared.
-    """
-    end = play.events[-1]
-    found = still_running(play, meaning)
-    if meaning.wrong or found:
-        return f"{meaning.wrong} {found}"
-    if meaning.stopped is not None:
-        stopped = isinstance(end, ExecutionFailed) and end.error.type != "stalled"
-        return "" if stopped else f"it should have stopped: {end}"
-    if not isinstance(end, ExecutionCompleted):
-        return f"it should have completed: {end}"
-    if plain(end.result, named) != plain(meaning.result, named):
-        return f"result {end.result} is not {meaning.result}"
-    live = live_runs(play, named)
-    runs = {at: ports for at, ports in live.items() if not meaning.undecided(at[1])}
-    expected = {
-        at: {port: plain(items, named) for port, items in ports.items()}
-        for at, ports in meaning.runs.items()
-        if ports is not None and not meaning.undecided(at[1])
-    }
-    others = {at for at in set(runs) ^ set(expected) if not meaning.stoppable(*at)}
-    if others:
-        return f"other runs: {others}"
-    for at, ports in expected.items():
-        if at not in runs:
-            continue
-        found = {port: items for port, items in runs[at].items() if port in ports}
-        if found != ports:
-            return f"{at} emitted {found}, not {ports}"
-    skipped = {
-        run.node_id for run in play.state.runs.values() if run.status == "SKIPPED" and not run.scope
-    }
-    expected_skips = {at[0] for at, ports in meaning.runs.items() if ports is None and not at[1]}
-    if {name for name in skipped ^ expected_skips if not meaning.stoppable(name, ())}:
-        return f"{skipped} were skipped"
     return ""
 
 
@@ -178,7 +116,9 @@ def compared(
         )
         seen["came too late"] += bool(play.told(RaceLost))
     # Branches of a race run side by side: which of two errors was first, the world decides.
-    found = difference(play, meaning, () if races else ("type", "node"))
+    found = still_running(play, meaning) or difference(
+        play.state, play.events[-1], meaning, () if races else NAMED
+    )
     return f"{found}\nin {json.dumps(made)} with {json.dumps(items)}" if found else ""
 
 
