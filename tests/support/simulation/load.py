@@ -60,6 +60,34 @@ def _wide() -> Definition:
     }
 
 
+def _racing() -> Definition:
+    """A request and a wait, of which the first goes on."""
+    return {
+        "name": "racing",
+        "nodes": [
+            node("start", "TRIGGER.MANUAL"),
+            _pick("ask"),
+            node("wait", "FLOW.WAIT", seconds=2),
+            node("race", "FLOW.RACE"),
+            _pick("last"),
+        ],
+        "connections": [
+            edge("start", "ask"),
+            edge("start", "wait"),
+            edge("ask", "race"),
+            edge("wait", "race"),
+            edge("race", "last"),
+        ],
+    }
+
+
+def _calling() -> Definition:
+    """A child execution, and a wait for an event that nobody sends."""
+    call = node("call", "FLOW.SUB_WORKFLOW", workflow="keyed")
+    wait = node("wait", "FLOW.WAIT", event={"name": "paid"}, timeout_seconds=3)
+    return chain("calling", {**call, "timeout_s": 200}, wait)
+
+
 WORKFLOWS: tuple[Definition, ...] = (
     chain("inline", node("set", "ACTION.SET", values={"a": 1}), node("noop", "FLOW.NOOP")),
     chain("keyed", _pick("one"), node("between", "FLOW.NOOP"), _pick("two")),
@@ -67,10 +95,12 @@ WORKFLOWS: tuple[Definition, ...] = (
     chain("long", request("slow", URL, timeout_s=110), _pick("then")),
     chain("hasty", {**_pick("quick"), "timeout_s": 2.5, "max_retries": 3}),
     _wide(),
+    _racing(),
+    _calling(),
 )
 """What runs: steps inside the engine, short and long ones, ones that must not be repeated."""
 
-OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5)
+OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 7)
 """How often each of them is asked for."""
 
 

@@ -41,7 +41,9 @@ class Kept:
             self.state = registers.evolve(self.state, event)
             self.events.append(event)
             recorded = Recorded(event, "tenant", REGISTER, len(self.events), self.now)
-            self.sent += [each.message for each in registers.route(self.state, recorded)]  # type: ignore[misc]
+            for each in registers.route(self.state, recorded):
+                assert isinstance(each.message, SignalExecution)
+                self.sent.append(each.message)
         return made
 
     def wait(self, name: str, until_s: float | None = None) -> Sequence[Any]:
@@ -150,7 +152,9 @@ def test_an_event_is_taken_once_and_offered_to_the_register_of_its_name() -> Non
     command = heard("perdure.event.order.paid", "7")
     assert isinstance(command, ReceiveEvent)
     assert (command.name, command.key, command.payload) == ("order.paid", "7", {"a": 1})
-    [taken] = events.decide(Taken(), command, {}, BEGAN)  # type: ignore[misc]
+    made = events.decide(Taken(), command, {}, BEGAN)
+    assert not isinstance(made, Rejected)
+    [taken] = made
     state = events.evolve(Taken(), taken)
     stream = stream_of_event(command)
     [sent] = events.route(state, Recorded(taken, "tenant", stream, 1, BEGAN))
