@@ -54,11 +54,7 @@ def service_with(
     """
     return Service(
         name="engine",
-        deciders=(
-            definitions,
-            templates,
-            decider_with(verdict_wait_s, output_bytes_max, urls),
-        ),
+        deciders=(definitions, templates, decider_with(verdict_wait_s, output_bytes_max, urls)),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),

@@ -74,19 +74,10 @@ def start(
             "invalid_execution_id",
             dead_letter=True,
         )
-    rows = facts.get("version", ())
-    if not rows:
-        return Rejected(
-            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
-            "save the workflow first",
-            "workflow_not_found",
-            dead_letter=True,
-        )
-    row = rows[0]
-    try:
-        workflow = load(row["definition"], row["sha256"])
-    except InvalidDefinition as error:
-        return Rejected(str(error), "invalid_definition", dead_letter=True)
+    found = _version_of(command, facts)
+    if isinstance(found, Rejected):
+        return found
+    workflow, workspace_id = found
     trigger = workflow.trigger_to_run(command.node_id or None)
     if trigger is None:
         known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
@@ -102,7 +93,7 @@ def start(
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
     progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
-    begun = _begun(progress, command, trigger, str(row["workspace_id"]))
+    begun = _begun(progress, command, trigger, workspace_id)
     progress.record(
         replace(begun, pins=pins or None, data=data if command.parts else None)
         if pins or command.parts
@@ -149,6 +140,23 @@ def _begun(
     )
 
 
+def _version_of(command: StartExecution, facts: Facts) -> tuple[Workflow, str] | Rejected:
+    """Return the frozen version that is to run, and its workspace."""
+    rows = facts.get("version", ())
+    if not rows:
+        return Rejected(
+            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
+            "save the workflow first",
+            "workflow_not_found",
+            dead_letter=True,
+        )
+    try:
+        workflow = load(rows[0]["definition"], rows[0]["sha256"])
+    except InvalidDefinition as error:
+        return Rejected(str(error), "invalid_definition", dead_letter=True)
+    return workflow, str(rows[0]["workspace_id"])
+
+
 def before_start(
     state: Execution,
     command: ExecutionCommand | Due,
@@ -163,8 +171,8 @@ def before_start(
     if isinstance(command, CancelExecution):
         happen(canceled_before(state, command))
     elif isinstance(command, Due):
-        command = start_of(state)
-        refused = start(state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
+        begin = start_of(state)
+        refused = start(state, begin, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
         if refused is not None:
             happen(cannot_start(state, refused))
     else:

@@ -190,7 +190,7 @@ def decider_with(
         events=EVENTS,
         stream_of=stream_of,
         decide=partial(decide, **given),
-        state_version=2,
+        state_version=3,
         act=partial(act, **given),
         evolve=evolve,
         project=project,
