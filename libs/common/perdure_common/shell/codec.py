@@ -127,7 +127,9 @@ class Meta(msgspec.Struct, omit_defaults=True):
 
     `prev` has one entry for each message that the event made, in the order of k, beginning
     with `first` (1 when the event itself was not published). `epoch` is the writer's.
-    `payloads` names what has left the event.
+    `payloads` names what has left the event. `again` says that the cause had taken effect on the
+    stream just before: that must never be, and the writer says what it did so that
+    `perdure verify` sees it within one batch, too.
     """
 
     cause: str = ""
@@ -136,6 +138,7 @@ class Meta(msgspec.Struct, omit_defaults=True):
     traceparent: str = ""
     epoch: int = 0
     payloads: Refs = ()
+    again: bool = False
 
 
 _meta_decoder = msgspec.json.Decoder(Meta)

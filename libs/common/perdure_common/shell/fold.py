@@ -170,6 +170,7 @@ class Batch:
         self.counts = Counts()
         self.facts: MutableMapping[FactKey, Sequence[Mapping[str, Any]]] = {}
         self.delivered: dict[tuple[str, str, str], str] = {}
+        self._again = False
 
     def part(self, shard: Shard) -> Part:
         """Return the batch's part for a shard, begun when it is first asked for.
@@ -274,6 +275,7 @@ class Batch:
             return
         facts = self._facts(decider, held, command)
         cause = taken.envelope.id if taken.envelope is not None else f"wake/{taken.stream}"
+        self._again = held.cause == cause and taken.envelope is not None
         part.touched.add(taken.stream)
         decided: list[Any] = []
 
@@ -288,6 +290,8 @@ class Batch:
             self.refuse(part, taken, held, refused)
             return
         held.decider = decider
+        if decided:
+            held.cause = cause
         self._wake(part, taken.stream, held)
         nothing = not decided and taken.record.topic in self._service.foreign
         if taken.outsider is not None and not nothing:  # what matched nothing may match later
@@ -380,7 +384,8 @@ class Batch:
             last = sent.get(place)
             prev.append(before.get(place, 0) if last is None else last)
             sent[place] = codec.number(seq, k)
-        return codec.Meta(cause, first, tuple(prev), epoch=part.commit.epoch)
+        again, self._again = self._again, False
+        return codec.Meta(cause, first, tuple(prev), epoch=part.commit.epoch, again=again)
 
     def _wake(self, part: Part, stream: str, held: Held) -> None:
         """Write the stream's next instant down if it comes earlier than the one that stands.
