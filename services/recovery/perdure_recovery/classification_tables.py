@@ -26,7 +26,8 @@ ENGINE_CODES: Final = _by_word(
         "permission": "address_refused",
         "resource_exhausted": "response_too_large payload_too_large max_iterations pool_timeout "
         "too_many_items fuel_exhausted expression_fuel input_too_large output_too_large "
-        "html_too_costly step_limit tool_call_limit token_limit cost_limit time_limit",
+        "html_too_costly step_limit tool_call_limit token_limit cost_limit time_limit "
+        "code_timeout code_memory",
         "auth": "credential_not_found credential_unreadable credential_incomplete credentials_off",
         "tool_error": "effect_unknown",
         "validation": "expression_type expression_range expression_size expression_output "
@@ -36,10 +37,10 @@ ENGINE_CODES: Final = _by_word(
         "node_type_not_supported "
         "not_a_list mixed_types not_a_number not_numeric invalid_input unsupported_protocol "
         "too_many_redirects invalid_csv invalid_xml unsafe_xml invalid_date invalid_zone "
-        "invalid_encoding invalid_key data_too_deep price_unknown",
+        "invalid_encoding invalid_key data_too_deep price_unknown code_output code_not_allowed",
         "output_invalid": "invalid_json response_invalid decoding_failed",
         "worker_lost": "lease_expired",
-        "code_bug": "stalled internal_error code_failed",
+        "code_bug": "stalled internal_error code_failed code_crashed",
         "cancelled": "canceled",
     }
 ) | {kind: kind for kind in get_args(FailureType) if kind != "unknown"}
@@ -64,6 +65,8 @@ OWN_LIMITS: Final = frozenset(
         "token_limit",
         "cost_limit",
         "time_limit",
+        "code_timeout",
+        "code_memory",
         "fuel_exhausted",
         "expression_fuel",
     }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from . import (
+    action_code,
     action_crypto,
     action_csv,
     action_date_time,
@@ -67,6 +68,7 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     action_xml.SPECIFICATION,
     action_csv.SPECIFICATION,
     action_crypto.SPECIFICATION,
+    action_code.SPECIFICATION,
     external_action_http_request.SPECIFICATION,
     external_action_sql.SPECIFICATION,
     external_action_send_email.SPECIFICATION,
@@ -96,7 +98,6 @@ NODE_TYPES = (
 
 LATER: Mapping[str, tuple[str, ...]] = {
     "TRIGGER": ("CRON", "EMAIL", "SLACK", "KAFKA"),
-    "ACTION": ("CODE",),
     "FLOW": (
         "WAIT",
         "RACE",

@@ -18,7 +18,7 @@ from perdure_engine.nodes.base import NodeSpecification
 from perdure_engine.nodes.describe import all_described, documentation_of, module_of
 from perdure_engine.nodes.registry import LATER, SPECIFICATIONS, find
 from perdure_engine.runner.agents.tools import KINDS
-from perdure_engine.runner.perform import AGENTS, PERFORMERS
+from perdure_engine.runner.perform import AGENTS, CODE, PERFORMERS
 from perdure_recovery.classification_tables import ENGINE_CODES
 
 ROOT = Path(__file__).parents[4]
@@ -104,7 +104,7 @@ def test_recovery_knows_every_error_that_it_names(subtype: NodeSpecification) ->
 def test_whoever_is_to_run_it_can(subtype: NodeSpecification) -> None:
     can = {
         "inline": subtype.run is not None or subtype.subtype in LOOPS,
-        "runner": (subtype.node_type, subtype.subtype) in {*PERFORMERS, *AGENTS},
+        "runner": (subtype.node_type, subtype.subtype) in {*PERFORMERS, *AGENTS, *CODE},
         "attached": (subtype.node_type, subtype.subtype) in KINDS,
         "trigger": subtype.node_type == "TRIGGER",
     }
