@@ -11,10 +11,11 @@ WORKERS ?= 4
 NAME ?=
 SEEDS ?= 200
 SEED ?=
+SECONDS ?= 120
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo up down doctor test check fix simulate bench schemas migrate lock
+.PHONY: help setup demo up down doctor test check fix simulate chaos bench schemas migrate lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ fix: $(READY) ## repair what the style checks can repair
 
 simulate: $(READY) ## run the whole platform under faults: SEEDS=n of them, or SEED=k with its trace
 	@PYTHONPATH=tests/support $(BIN)/python -m simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED))
+
+chaos: $(READY) ## kill, stop and slow down real servers under load for SECONDS=120 (SEED=k)
+	@PYTHONPATH=tests/support $(BIN)/python -m chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## run the benchmarks (NAME=engine for one, QUICK=1 for a short look)
 	@$(BIN)/python -m bench $(NAME)

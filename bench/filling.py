@@ -1,7 +1,7 @@
 """Fills the engine's tables with finished executions: copies of one that really ran.
 
 Its rows, in whatever tables they are, are multiplied in the database by `generate_series`, each
-copy under an execution id of its own (random, as real ones are) and row ids ordered by time.
+copy under an execution id of its own and row ids, all ordered by time as real ones are.
 The journal's copies stand in shards of their own, so that running services need not know. The
 indexes are dropped and built again, then everything is vacuumed, analysed and flushed: as it
 would be had the rows come in the course of time.
@@ -18,13 +18,15 @@ PATIENCE_S = 1_800.0
 _COLUMNS = """
     SELECT c.relname AS table, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE c.relnamespace = 'engine'::regnamespace AND c.relkind = 'r'
-    AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND c.relname <> $1
+    WHERE c.relnamespace = 'engine'::regnamespace AND c.relkind IN ('r', 'p')
+    AND NOT c.relispartition AND c.relname <> $1
+    AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
     ORDER BY c.relname, a.attnum
 """
 
 _INDEXES = """
-    SELECT i.indexrelid::regclass::text AS index, pg_get_indexdef(i.indexrelid) AS made_by,
+    SELECT i.indexrelid::regclass::text AS index,
+        replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ') AS made_by,
         k.conname AS constraint, pg_get_constraintdef(k.oid) AS rule
     FROM pg_index i LEFT JOIN pg_constraint k
         ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
@@ -100,10 +102,11 @@ async def fill(connection: Any, execution_id: str, first: int, last: int) -> dic
     await connection.execute(f"DROP TABLE IF EXISTS engine.{IDS}")
     await connection.execute(f"""
         CREATE UNLOGGED TABLE engine.{IDS} AS
-        SELECT n, id, n % {SHARDS} AS shard, n / {SHARDS} + 1 AS rank,
-            (extract(epoch FROM now()) * 1000)::bigint - 10000000 + n AS ms
+        SELECT n, id, n % {SHARDS} AS shard, n / {SHARDS} + 1 AS rank, ms
         FROM generate_series({first}, {last}) AS n,
-            LATERAL (SELECT md5('filled ' || n)::uuid::text AS id) AS made
+            LATERAL (SELECT (extract(epoch FROM now()) * 1000)::bigint - 10000000 + n AS ms) AS at,
+            LATERAL (SELECT (lpad(to_hex(ms), 12, '0') || '8' || substr(md5('filled ' || n), 1, 19)
+                )::uuid::text AS id) AS made
     """)
     added: dict[str, int] = {}
     for table in tables:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
-from perdure_common.ids import partition_of
+from perdure_common.ids import partition_of, time_ordered
 from perdure_contracts.engine import (
     ExecutionCompleted,
     ExecutionFailed,
@@ -53,6 +53,8 @@ class Load:
     ended: int = 0
     steps: int = 0
     failed: int = 0
+    _sent: int = 0
+    _run: str = field(default_factory=lambda: uuid.uuid4().hex)
     _templates: dict[str, tuple[bytes, bytes]] = field(
         default_factory=dict[str, "tuple[bytes, bytes]"]
     )
@@ -124,8 +126,10 @@ class Load:
         """Send `count` starts together."""
         before, behind = self._body(workflow_id)
         steps = self.lengths.get(workflow_id, 0)
+        at = time.time_ns() // 1_000_000
         for _ in range(count):
-            execution_id = str(uuid.uuid4())
+            self._sent += 1
+            execution_id = time_ordered(at, self._run, self._sent)  # as the scheduler makes them
             key = execution_id.encode()
             self._out.produce(
                 STARTS,

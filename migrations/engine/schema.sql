@@ -26,6 +26,11 @@ TABLE delivery
     CONSTRAINT delivery_pkey PRIMARY KEY (tenant_id, source, id)
     INDEX delivery_received_at_idx CREATE INDEX delivery_received_at_idx ON delivery USING brin (received_at) WITH (pages_per_range='16', autosummarize='on')
 
+TABLE expired
+    table_name text NOT NULL
+    before timestamp with time zone NOT NULL
+    CONSTRAINT expired_pkey PRIMARY KEY (table_name)
+
 TABLE heard
     shard text NOT NULL
     topic text NOT NULL
@@ -255,11 +260,63 @@ TABLE workflow_execution_logs
     stack_trace text
     performance_metrics jsonb DEFAULT '{}'::jsonb NOT NULL
     created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    PARTITION BY RANGE (created_at)
     CONSTRAINT valid_event_type CHECK (((event_type)::text = ANY ((ARRAY['workflow_started'::character varying, 'workflow_completed'::character varying, 'workflow_progress'::character varying, 'step_started'::character varying, 'step_input'::character varying, 'step_output'::character varying, 'step_completed'::character varying, 'step_error'::character varying, 'separator'::character varying])::text[])))
     CONSTRAINT valid_log_category CHECK (((log_category)::text = ANY ((ARRAY['TECHNICAL'::character varying, 'BUSINESS'::character varying])::text[])))
     CONSTRAINT valid_log_level CHECK (((level)::text = ANY ((ARRAY['DEBUG'::character varying, 'INFO'::character varying, 'WARNING'::character varying, 'ERROR'::character varying])::text[])))
-    CONSTRAINT workflow_execution_logs_pkey PRIMARY KEY (id)
-    INDEX workflow_execution_logs_execution_idx CREATE INDEX workflow_execution_logs_execution_idx ON workflow_execution_logs USING btree (execution_id, "position")
+    CONSTRAINT workflow_execution_logs_pkey PRIMARY KEY (id, created_at)
+    INDEX workflow_execution_logs_execution_idx CREATE INDEX workflow_execution_logs_execution_idx ON ONLY engine.workflow_execution_logs USING btree (execution_id, "position")
+
+TABLE workflow_execution_logs_other
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    execution_id character varying(255) NOT NULL
+    position bigint NOT NULL
+    log_category character varying(20) DEFAULT 'TECHNICAL'::character varying NOT NULL
+    event_type character varying(50) NOT NULL
+    level character varying(10) DEFAULT 'INFO'::character varying NOT NULL
+    message text NOT NULL
+    data jsonb DEFAULT '{}'::jsonb NOT NULL
+    node_id character varying(255)
+    node_name character varying(255)
+    node_type character varying(100)
+    step_number integer
+    total_steps integer
+    progress_percentage numeric(5,2)
+    duration_seconds integer
+    user_friendly_message text
+    display_priority integer DEFAULT 5 NOT NULL
+    is_milestone boolean DEFAULT false NOT NULL
+    technical_details jsonb DEFAULT '{}'::jsonb NOT NULL
+    stack_trace text
+    performance_metrics jsonb DEFAULT '{}'::jsonb NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    PARTITION DEFAULT
+    CONSTRAINT valid_event_type CHECK (((event_type)::text = ANY ((ARRAY['workflow_started'::character varying, 'workflow_completed'::character varying, 'workflow_progress'::character varying, 'step_started'::character varying, 'step_input'::character varying, 'step_output'::character varying, 'step_completed'::character varying, 'step_error'::character varying, 'separator'::character varying])::text[])))
+    CONSTRAINT valid_log_category CHECK (((log_category)::text = ANY ((ARRAY['TECHNICAL'::character varying, 'BUSINESS'::character varying])::text[])))
+    CONSTRAINT valid_log_level CHECK (((level)::text = ANY ((ARRAY['DEBUG'::character varying, 'INFO'::character varying, 'WARNING'::character varying, 'ERROR'::character varying])::text[])))
+    CONSTRAINT workflow_execution_logs_other_pkey PRIMARY KEY (id, created_at)
+    INDEX workflow_execution_logs_other_execution_id_position_idx CREATE INDEX workflow_execution_logs_other_execution_id_position_idx ON workflow_execution_logs_other USING btree (execution_id, "position")
+
+TABLE workflow_execution_pauses
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    execution_id character varying(255) NOT NULL
+    paused_at timestamp with time zone NOT NULL
+    paused_node_id character varying(255) DEFAULT ''::character varying NOT NULL
+    pause_reason character varying(100) NOT NULL
+    resume_conditions jsonb DEFAULT '{}'::jsonb NOT NULL
+    resumed_at timestamp with time zone
+    resume_trigger character varying(100)
+    status character varying(20) DEFAULT 'active'::character varying NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT valid_pause_reason CHECK (((pause_reason)::text = ANY ((ARRAY['human_interaction'::character varying, 'timeout'::character varying, 'error'::character varying, 'operator'::character varying])::text[])))
+    CONSTRAINT valid_pause_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'resumed'::character varying, 'timeout'::character varying])::text[])))
+    CONSTRAINT workflow_execution_pauses_pkey PRIMARY KEY (id)
+    INDEX workflow_execution_pauses_active_idx CREATE INDEX workflow_execution_pauses_active_idx ON workflow_execution_pauses USING btree (execution_id) WHERE ((status)::text = 'active'::text)
+    INDEX workflow_execution_pauses_execution_idx CREATE INDEX workflow_execution_pauses_execution_idx ON workflow_execution_pauses USING btree (execution_id)
+    INDEX workflow_execution_pauses_node_idx CREATE INDEX workflow_execution_pauses_node_idx ON workflow_execution_pauses USING btree (paused_node_id)
 
 TABLE workflow_executions
     execution_id character varying(255) NOT NULL
@@ -285,6 +342,21 @@ TABLE workflow_executions
     CONSTRAINT workflow_executions_pkey PRIMARY KEY (execution_id)
     INDEX workflow_executions_newest_idx CREATE INDEX workflow_executions_newest_idx ON workflow_executions USING btree (tenant_id, id DESC)
     INDEX workflow_executions_workflow_idx CREATE INDEX workflow_executions_workflow_idx ON workflow_executions USING btree (tenant_id, workflow_id, id DESC)
+
+TABLE workflow_templates
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    name character varying(255) NOT NULL
+    description text
+    document_type character varying(255) NOT NULL
+    workflow_definition jsonb NOT NULL
+    is_active boolean DEFAULT true NOT NULL
+    saved_by text DEFAULT ''::text NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT workflow_templates_pkey PRIMARY KEY (id)
+    INDEX idx_workflow_templates_active CREATE INDEX idx_workflow_templates_active ON workflow_templates USING btree (tenant_id, is_active)
+    INDEX idx_workflow_templates_document_type CREATE INDEX idx_workflow_templates_document_type ON workflow_templates USING btree (tenant_id, document_type)
 
 TABLE workflow_versions
     workflow_id uuid NOT NULL
@@ -353,6 +425,29 @@ BEGIN
             ON CONFLICT (id) DO UPDATE SET epoch = h.epoch + 1, owner = EXCLUDED.owner
             RETURNING h.*;
     END LOOP;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION cleanup_old_execution_logs(retention_days integer, at timestamp with time zone DEFAULT now())
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+DECLARE
+    older_than timestamptz := at - make_interval(days => retention_days);
+    gone       bigint;
+BEGIN
+    IF retention_days IS NULL OR retention_days < 0 THEN
+        RAISE EXCEPTION 'retention_days is %: give a whole number of days from 0', retention_days
+            USING ERRCODE = '22023';
+    END IF;
+    SELECT count(*) INTO gone FROM workflow_execution_logs WHERE created_at < older_than;
+    PERFORM drop_log_partitions(older_than);
+    DELETE FROM workflow_execution_logs WHERE created_at < older_than;
+    INSERT INTO expired VALUES ('workflow_execution_logs', older_than)
+    ON CONFLICT (table_name) DO UPDATE SET before = greatest(expired.before, older_than);
+    RETURN gone;
 END
 $function$
 
@@ -443,6 +538,69 @@ BEGIN
         DELETE FROM parked_stream t WHERE t.stream = ANY (u_stream)
         AND NOT EXISTS (SELECT FROM parked_message m WHERE m.stream = t.stream);
     END IF;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION drop_log_partitions(older_than timestamp with time zone)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    month   record;
+    dropped integer := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('workflow_execution_logs'));
+    FOR month IN
+        SELECT c.relname AS name,
+               (to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC'
+                   AS after
+          FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'workflow_execution_logs'::regclass
+           AND c.relname ~ '^workflow_execution_logs_[0-9]{4}_[0-9]{2}$'
+         ORDER BY c.relname
+    LOOP
+        IF month.after <= older_than THEN
+            EXECUTE format('DROP TABLE %I', month.name);
+            dropped := dropped + 1;
+            INSERT INTO expired VALUES ('workflow_execution_logs', month.after)
+            ON CONFLICT (table_name) DO UPDATE SET before = greatest(expired.before, month.after);
+        END IF;
+    END LOOP;
+    RETURN dropped;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION make_log_partition(day timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    first timestamptz := date_trunc('month', day, 'UTC');
+    -- A month has other lengths in other zones: it is reckoned in UTC.
+    after timestamptz := ((first AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC';
+    name  text := 'workflow_execution_logs_' || to_char(first AT TIME ZONE 'UTC', 'YYYY_MM');
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('workflow_execution_logs'));
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    LOCK TABLE workflow_execution_logs_other IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('CREATE TABLE %I (LIKE workflow_execution_logs INCLUDING ALL)', name);
+    EXECUTE format(
+        'WITH moved AS (
+             DELETE FROM workflow_execution_logs_other
+              WHERE created_at >= %L AND created_at < %L RETURNING *
+         ) INSERT INTO %I SELECT * FROM moved', first, after, name);
+    EXECUTE format(
+        'ALTER TABLE workflow_execution_logs ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+        name, first, after);
+    RETURN true;
 END
 $function$
 

@@ -10,9 +10,11 @@ import pytest
 from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.decider import Due, Facts, Service
-from perdure_common.shell import codec, owner
+from perdure_common.shell import codec, owner, pressure
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import ShardCommit
+from perdure_common.shell.pressure import MEMORY_MB, Limits
+from perdure_common.shell.shard import Shard
 from tally import PARTITIONS, TABLES, TALLY, TOPICS, Add, Memory, Stage, Tally, decide, in_memory
 from virtual_time import timeless
 
@@ -99,7 +101,35 @@ async def test_starts_wait_in_their_topic_while_commands_are_applied_and_all_of_
         rows = await stage.until("tally", "tallies", COUNT + 1)
         assert {row["total"] for row in rows if row["account"] != "urgent"} == {1}
         assert seen.pauses[-1] == ()
-        assert seen.records <= owner.WAITING_MAX + owner.FETCH_MAX + 1
+        assert seen.records <= pressure.WAITING_MAX + pressure.FETCH_MAX + 1
+        assert all(weighed(shard) for shard in running.shards.values())
+
+
+def weighed(shard: Shard) -> bool:
+    """Return whether a shard knows what its streams weigh."""
+    return shard.weight == sum(held.weight for held in shard.streams.values()) > 0
+
+
+@timeless
+async def test_the_streams_in_memory_are_bounded_by_their_weight() -> None:
+    stage = in_memory().stage()
+    small = replace(Limits.of(MEMORY_MB), streams=PARTITIONS * 1_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pressure.Limits, "of", lambda _: small)  # pyright: ignore
+        async with stage.running(TALLY) as running:
+            for n in range(200):
+                await stage.ask(Add(account=f"a{n}", amount=1), id=str(n))
+            await stage.until("tally", "tallies", 200)
+            shards = running.shards.values()
+            assert all(weighed(shard) and shard.weight <= 1_000 for shard in shards)
+            assert 0 < sum(len(shard.streams) for shard in shards) < 200
+            await stage.ask(Add(account="a0", amount=2), id="again")
+
+            async def added() -> bool:
+                rows = await stage.rows("tally", "tallies")
+                return any(row["account"] == "a0" and row["total"] == 3 for row in rows)
+
+            await stage.eventually(added)
 
 
 @timeless
@@ -112,7 +142,7 @@ async def test_what_waits_in_memory_is_bounded_by_its_weight_too() -> None:
             await stage.until("tally", "tallies", 60)
             assert (STARTS,) in seen.pauses
             assert seen.records < 60
-            assert seen.bytes <= owner.WAITING_BYTES_MAX + 5 * 1_000_500
+            assert seen.bytes <= pressure.Limits.of(pressure.MEMORY_MB).waiting + 5 * 1_000_500
             assert all(s.inbox.bytes == s.waiting.bytes == 0 for s in running.shards.values())
 
 

@@ -174,7 +174,9 @@ async def test_a_resend_is_made_while_a_word_or_two_wait_to_leave() -> None:
             shard.extra.append(word)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(store, "journal", counted)
-            await tally._upkeep.resend(codec.decode_body("shell.resend.v1", body))
+            await tally._upkeep.resend(  # pyright: ignore[reportPrivateUsage]
+                codec.decode_body("shell.resend.v1", body)
+            )
         memory.broker.faults.fails = lambda client, record: None
         assert asked[0] >= 1
 

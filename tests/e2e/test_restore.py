@@ -22,10 +22,12 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from crash_stage import WORKFLOWS, deploy_all
+from definitions_for_tests import chain, request
 from outside_world import World
 from perdure_common import migrate
 from perdure_common.embedded import Phase
 from perdure_common.embedded.postgres import program_dir
+from perdure_contracts.engine import CancelExecution
 from platform_stage import ENDED, PARTITIONS, Stage
 from promises import broken_promises
 from stage_ground import own_ground
@@ -145,6 +147,52 @@ async def test_what_was_done_after_the_backup_is_done_again_once(
     await all_ended(ready)
     judge(await executions(ready), world)
     assert await broken_promises(ready, list(HISTORY), world) == []
+
+
+async def restored(stage: Stage, backup: Path) -> None:
+    """Put the engine's tables back, and let it go on."""
+    for name in of("engine", stage):
+        assert (await stage.kill(name)).hit
+    await go_back(stage, "engine", backup)
+    fenced = await fence(stage, "--after-restore", "--service=engine")
+    assert fenced.returncode == 0, fenced.stderr
+    for name in of("engine", stage):
+        stage.begin(name)
+    await stage.until_ready()
+
+
+async def test_what_was_done_after_the_backup_is_known_again_from_the_topics(
+    ready: Stage, world: World
+) -> None:
+    backup = await back_up(ready, "engine")
+    once = request("post", world.url("/ok?unsafe"), json="{{ {mark: $json.mark} }}")
+    del once["parameters"]["idempotency_header"]
+    await ready.deploy(chain("late", once))
+    await ready.deploy(chain("held", request("wait", world.url("/gate"))))
+    marks = {name: [str(uuid.uuid4()) for _ in range(10)] for name in ("unsafe", "late")}
+    ids = {
+        await ready.trigger(name, {"mark": mark}): mark
+        for name, each in marks.items()
+        for mark in each
+    }
+    canceled = await ready.trigger("held", {})
+    for event_id in ids:
+        assert (await ready.ended(event_id))["status"] == "SUCCESS"
+    [row] = await ready.until(lambda: ready.executions_of(canceled), "an execution that waits")
+    cancel = CancelExecution(execution_id=row["execution_id"])
+    await ready.send("engine", row["execution_id"], cancel)
+    assert (await ready.ended(canceled))["status"] == "CANCELED"
+    await restored(ready, backup)
+    for event_id in ids:
+        row = await ready.ended(event_id)
+        assert row["status"] == "SUCCESS", dict(row)
+    assert (await ready.ended(canceled))["status"] == "CANCELED"
+    calls = Counter(call.body["mark"] for call in world.to("/ok?unsafe"))
+    assert {calls[mark] for mark in ids.values()} == {1}, "nothing of it was done again"
+    HISTORY.update(ids)
+    world.gate.set()
+    accepted = [*HISTORY, canceled]
+    assert await broken_promises(ready, accepted, world) == []
 
 
 async def numbers(stage: Stage, service: str) -> dict[str, int]:

@@ -1,4 +1,7 @@
-"""A TCP proxy that loses an answer: the server has done what was asked, the client never hears.
+"""A TCP proxy that loses answers, or makes a server slow.
+
+`delay_s` is how long each piece of an answer is held back, as a busy server or a long way does.
+A lost answer: the server has done what was asked, the client never hears.
 
 `cut_after` names bytes; the next request that holds them is passed on, or not, and nothing that
 the server says afterwards comes back on that connection, which is cut when the test says so.
@@ -30,6 +33,7 @@ class Proxy:
     host: str
     target: int
     port: int = 0
+    delay_s: float = 0.0
     cuts: list[Cut] = field(default_factory=list[Cut])
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
@@ -51,8 +55,12 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        there, server = await asyncio.open_connection(self.host, self.target)
-        answers = asyncio.create_task(_carry(there, writer))
+        try:
+            there, server = await asyncio.open_connection(self.host, self.target)
+        except OSError:  # the server is away, and so it looks from here
+            writer.close()
+            return
+        answers = asyncio.create_task(self._carry(there, writer))
         try:
             while data := await reader.read(CHUNK):
                 cut = next((each for each in self.cuts if each.marker in data), None)
@@ -76,19 +84,20 @@ class Proxy:
             with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry what the server says."""
+        with suppress(OSError):
+            while data := await reader.read(CHUNK):
+                await asyncio.sleep(self.delay_s)
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+
     async def close(self) -> None:
         """Cut every connection."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(CHUNK):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
 """An HTTP server that behaves as the outside world does, and remembers who called.
 
 The path says how it behaves: `/ok`, `/flaky/2` (503 twice for each idempotency key, then 200),
-`/slow/300` (milliseconds), `/status/500`, `/big` and `/endless` (30 MB with and without a
-declared length).
+`/slow/300` (milliseconds), `/gate` (not before `World.gate` is open), `/status/500`, `/big` and
+`/endless` (30 MB with and without a declared length).
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any
 KEY = "Idempotency-Key"
 BIG_BYTES = 30 * 1024 * 1024
 CHUNK = b"x" * 65_536
+GATE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class World:
     port: int
     calls: list[Call] = field(default_factory=list[Call])
     lock: threading.Lock = field(default_factory=threading.Lock)
+    gate: threading.Event = field(default_factory=threading.Event)
 
     def url(self, path: str, host: str = "") -> str:
         """Return the address of a path."""
@@ -86,6 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
         status = self.world.note(self.headers.get(KEY, ""), self.command, self.path, body, rest)
         if self.path.startswith("/slow/"):
             time.sleep(int(rest) / 1000)
+        if self.path.startswith("/gate"):
+            self.world.gate.wait(GATE_S)
         if self.path in ("/big", "/endless"):
             self._flood(declared=self.path == "/big")
             return

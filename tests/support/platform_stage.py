@@ -53,7 +53,14 @@ PATIENT = {"PERDURE_VERDICT_WAIT_S": "60"}
 MANUAL = "perdure.trigger.manual"
 SOURCE = "/tests"
 ENDED = ("SUCCESS", "ERROR", "CANCELED", "TIMEOUT")
-_GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, TimeoutError)
+_GONE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class Refused(Exception):
@@ -231,6 +238,22 @@ class Stage:
         victim.kill()
         gone, _ = await asyncio.to_thread(psutil.wait_procs, [victim], 10.0)
         return Kill(name, pid, bool(gone), running)
+
+    def suspend(self, name: str) -> None:
+        """Let a service stand still, whatever it is doing."""
+        psutil.Process(self.processes[name].pid).suspend()
+
+    def resume(self, name: str) -> None:
+        """Let a service that stands still go on."""
+        psutil.Process(self.processes[name].pid).resume()
+
+    def stop_server(self, name: str) -> None:
+        """Let a server of our own stand still: it keeps its connections and says nothing."""
+        psutil.Process(self.ground.server_pid(name)).suspend()
+
+    def let_server_go_on(self, name: str) -> None:
+        """Let a server that stands still go on."""
+        psutil.Process(self.ground.server_pid(name)).resume()
 
     async def until_served(self, name: str) -> None:
         """Wait until the keeper has started a killed server again."""

@@ -31,12 +31,13 @@ select stream, data::json->>'token' as token, count(*) as n
   from engine.journal where type = 'engine.node-scheduled.v1'
  group by 1, 2 having count(*) > 1
 """
-# The rows say what the journal says: one for each run that ended.
+# The rows say what the journal says: one for each run that ended, and each region passed over.
 ROWS = """
 select j.stream, j.ended, r.n
   from (select stream, count(*) as ended from engine.journal
          where type in ('engine.node-completed.v1', 'engine.node-errored.v1',
                         'engine.node-skipped.v1', 'engine.node-canceled.v1')
+            or (type = 'engine.region-exited.v1' and data::json->>'skipped' = 'true')
          group by stream) j
   left join (select execution_id, count(*) as n from engine.node_executions
               group by execution_id) r on r.execution_id = j.stream
@@ -64,6 +65,15 @@ async def until_settled(stage: Stage) -> None:
 
 async def broken_promises(stage: Stage, accepted: Sequence[str], world: World) -> list[str]:
     """Return every promise that does not hold; `accepted` are acknowledged trigger events."""
+    found = await what_verify_finds(stage)
+    found += await _steps(stage)
+    found += await _effects(stage, world)
+    found += await _triggers(stage, accepted)
+    return found
+
+
+async def what_verify_finds(stage: Stage) -> list[str]:
+    """Return what `perdure verify` finds on the live data."""
     await until_settled(stage)
     ground, found = stage.ground, list[str]()
     settings = Settings(
@@ -76,9 +86,6 @@ async def broken_promises(stage: Stage, accepted: Sequence[str], world: World) -
     found += [str(each) for each in verified.violations]
     if not await stage.rows("select 1 from engine.journal limit 1"):
         found.append("the engine has no journal to judge")
-    found += await _steps(stage)
-    found += await _effects(stage, world)
-    found += await _triggers(stage, accepted)
     return found
 
 
@@ -98,7 +105,7 @@ async def _effects(stage: Stage, world: World) -> list[str]:
             on c.stream = s.stream and c.type = 'engine.node-completed.v1'
            and c.data::json->>'node_id' = s.data::json->>'node_id'
          where s.type = 'engine.node-scheduled.v1' and s.data::json->>'idempotency_key' <> ''
-           and s.data::json->>'attempt' = '1' and s.data::json->>'effect' <> 'unsafe'
+           and s.data::json->>'attempt' = '1' and s.data::json->>'effect' = 'keyed'
         """
     )
     done = world.done()

@@ -8,17 +8,18 @@ snapshot and the rest, and every row of the projections.
 from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from perdure_common.decider import Recorded
 from perdure_common.shell.codec import decode_body
-from perdure_contracts.engine import CancelExecution, NodeResult, RecoveryVerdict
-from perdure_contracts.executions import ExecutionEvent
+from perdure_contracts.control import MarkNode, PauseExecution, ResumeExecution
+from perdure_contracts.engine import NodeResult, RecoveryVerdict
+from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_contracts.message import NAMES
-from perdure_engine.executions.state import Execution, wake_at
+from perdure_engine.executions.state import Execution, Run, is_open, wake_at
 from playing import EXECUTION_ID, Play, Rows, decider, failed, write
 
 REVIVALS_MAX = 2
@@ -45,6 +46,7 @@ class Replayed:
     snapshots: list[tuple[int, bytes, Rows]] = field(default_factory=list[tuple[int, bytes, Rows]])
     answered: list[NodeResult] = field(default_factory=list[NodeResult])
     revivals: int = 0
+    steered: bool = False
     seen: Counter[str] = field(default_factory=Counter[str])
 
     def run(self, data: Any) -> None:
@@ -52,7 +54,7 @@ class Replayed:
         self.play.start(data)
         self._check()
         for step in range(10_000):
-            if self.play.state.status != "RUNNING":
+            if not is_open(self.play.state):
                 if not self._revive():
                     return
             elif step >= STEPS_MAX:
@@ -65,6 +67,9 @@ class Replayed:
     # Steps -----------------------------------------------------------------------------
 
     def _step(self) -> None:
+        if self.steered and self.random.random() < 0.2:
+            self._steer()
+            return
         chance = self.random.random()
         places = sorted(self.play.state.tokens.values())
         asked = [
@@ -86,7 +91,31 @@ class Replayed:
         elif places:
             self._answer(places[0])
 
-    def _give(self, what: str, command: CancelExecution | NodeResult) -> None:
+    def _steer(self) -> None:
+        """Do what people do to an execution: pause it, let it go on, settle a node."""
+        state, random = self.play.state, self.random
+        if state.status == "PAUSED" and random.random() < 0.6:
+            self.play.now += timedelta(seconds=random.choice((0, 5, 3_600)))
+            self._give("resumed", ResumeExecution(execution_id=EXECUTION_ID))
+        elif state.status == "RUNNING" and random.random() < 0.5:
+            self._give("paused", PauseExecution(execution_id=EXECUTION_ID, reason="a look"))
+        elif state.open:
+            self._mark(state.runs[random.choice(sorted(state.open))])
+
+    def _mark(self, run: Run) -> None:
+        outcome: Literal["done", "skipped"] = self.random.choice(("done", "skipped"))
+        self._give(
+            f"marked {outcome}",
+            MarkNode(
+                execution_id=EXECUTION_ID,
+                node_id=run.node_id,
+                scope=run.scope,
+                outcome=outcome,
+                data=self.random.choice((None, {"n": 1}, [{"n": 2}, {"n": 3}])),
+            ),
+        )
+
+    def _give(self, what: str, command: ExecutionCommand) -> None:
         self.seen[what] += 1
         self.play.ask(command)
 
@@ -132,6 +161,10 @@ class Replayed:
             return False
         self.revivals += 1
         run = self.random.choice(failures)
+        if self.steered and self.random.random() < 0.5:
+            before = len(self.play.events)
+            self._mark(run)
+            return len(self.play.events) > before
         refused = not isinstance(
             self.play.ask(self.play.retry(run.node_id, scope=run.scope)), tuple
         )

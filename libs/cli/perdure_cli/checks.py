@@ -1,14 +1,16 @@
 """`perdure verify` and `perdure replay`: whether what is there is what was promised."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from perdure_common import rebuild as rebuilding
 from perdure_common import replay as replaying
 from perdure_common.settings import Settings
 from rich.markup import escape
 
-from perdure_cli import platform, promises
+from perdure_cli import platform, promises, travelling
 from perdure_cli.client import Client, Row
 from perdure_cli.errors import CommandError
 from perdure_cli.output import AsJson, console, duration, errors, print_table, say, show, wait_for
@@ -79,16 +81,69 @@ def replay(
     check: Annotated[
         bool, typer.Option("--check", help="Rebuild beside the live tables, and compare.")
     ] = False,
+    table: Annotated[
+        str | None, typer.Option(metavar="SERVICE.TABLE", help="Write a table anew, in place.")
+    ] = None,
+    execution: Annotated[
+        str | None, typer.Option(metavar="ID", help="Show an execution as it stood.")
+    ] = None,
+    at: Annotated[
+        int | None, typer.Option(min=1, help="With --execution: at this version of its stream.")
+    ] = None,
+    diff: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="A B", help="With --execution: what changed between two versions."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rebuild the tables from the journals and compare; exit code 1 if anything differs."""
+    """Execute journals again: compare or rebuild tables, or go back in an execution's time.
+
+    With --check the exit code is 1 if anything differs.
+    """
+    if execution is not None and diff is not None:
+        return travelling.differ(execution, *diff, as_json=as_json)
+    if execution is not None:
+        return travelling.travel(execution, at, as_json=as_json)
+    if table is not None:
+        return _rebuild(table, as_json=as_json)
     if not check:
         raise CommandError(
             "say what to do: `perdure replay --check` rebuilds the tables in a database of its "
-            "own and compares them; nothing live is changed",
+            "own and compares them; nothing live is changed. `--table SERVICE.TABLE` writes one "
+            "anew, `--execution ID --at VERSION` shows an execution as it stood",
             exit_code=2,
             code="nothing_asked",
         )
+    return _compare(as_json=as_json)
+
+
+def _rebuild(target: str, *, as_json: bool) -> None:
+    """Write a table anew and say what changed."""
+    name, _, table = target.partition(".")
+    found = [service for service in promises.services() if service.name == name]
+    if not found or not table:
+        known = ", ".join(service.name for service in promises.services())
+        raise CommandError(
+            f"{target!r} names no table; write SERVICE.TABLE, where SERVICE is one of {known}",
+            exit_code=2,
+            code="unknown_table",
+        )
+    try:
+        with errors.status(f"rebuilding {escape(target)} from the journal …"):
+            done = wait_for(rebuilding.rebuild(found[0], _settings().database_url, table))
+    except promises.UNREACHABLE as error:
+        raise unreachable(error) from error
+    if as_json:
+        show({"service": name, **asdict(done)})
+    else:
+        say(
+            f"{target} has {done.rows:,} rows as the journal says: {done.added:,} added, "
+            f"{done.changed:,} changed, {done.removed:,} removed"
+        )
+
+
+def _compare(*, as_json: bool) -> None:
+    """Rebuild every table beside the live ones and compare."""
     settings = _settings()
 
     async def work() -> list[replaying.Report]:

@@ -1,16 +1,16 @@
 """`perdure executions`: what runs, what ran, why it waits; stop it, or let it go on."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from perdure_contracts.engine import CancelExecution, RetryNode
+from perdure_contracts.engine import CancelExecution
 from rich.markup import escape
 
 from perdure_cli import deploying, pictures, platform
 from perdure_cli.client import Client, Row, told, user
-from perdure_cli.errors import CommandError
 from perdure_cli.follow import drawn, follow, said, stage_for, took
 from perdure_cli.listing import Limit, Statuses
 from perdure_cli.output import (
@@ -22,9 +22,11 @@ from perdure_cli.output import (
     say,
     short,
     show,
+    show_line,
     wait_for,
 )
 from perdure_cli.pictures import Picture
+from perdure_cli.watching import events_of
 
 app = typer.Typer(help="Executions: look at them, cancel, retry.", no_args_is_help=True)
 
@@ -37,6 +39,8 @@ WAITS = {
     "hold": "attempt {attempt} failed; recovery holds it until {until}",
     "batch": "it is ready, and the engine's next turn runs it",
     "deadline": "the execution must have ended by {until}",
+    "resume": "it is paused: nothing new begins until somebody resumes it",
+    "delay": "it runs again at {until}, as was asked",
 }
 """What an execution may wait for, as the engine names it, in words."""
 
@@ -120,8 +124,19 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def watch(id: Id, as_json: AsJson = False) -> None:
+def watch(
+    id: Id,
+    events: Annotated[
+        bool, typer.Option("--events", help="Print each event as it happens, a line each.")
+    ] = False,
+    after: Annotated[
+        int, typer.Option(min=0, help="With --events: go on behind this version.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
     """Follow an execution to its end; exit code 0 if it ends with SUCCESS."""
+    if events:
+        raise typer.Exit(wait_for(_told_live(id, after, as_json=as_json)))
 
     async def work() -> Picture:
         async with Client(platform.require()) as client:
@@ -129,6 +144,21 @@ def watch(id: Id, as_json: AsJson = False) -> None:
             return await followed(client, id, quiet=as_json)
 
     raise typer.Exit(outcome(wait_for(work()), as_json=as_json))
+
+
+async def _told_live(id: str, after: int, *, as_json: bool) -> int:
+    """Print the events of an execution as they come; return 0 if it ended with SUCCESS."""
+    async with Client(platform.require()) as client:
+        async for event in events_of(client, id, after):
+            if as_json:
+                show_line(asdict(event))
+                continue
+            data = event.data
+            where = data.get("node_id") or data.get("status") or ""
+            kind = event.type.removeprefix("engine.").rpartition(".v")[0]
+            say(f"{event.version:>6}  {clock(event.recorded_at)}  {kind}  {where}")
+        rows = await client.rows("engine", "workflow_executions", execution_id=id)
+        return 0 if rows and rows[0]["status"] == "SUCCESS" else 1
 
 
 async def followed(client: Client, execution_id: str, *, quiet: bool) -> Picture:
@@ -235,54 +265,3 @@ def cancel(
         show(pictures.as_json(picture))
     else:
         say(f"{id} is {picture.status}")
-
-
-@app.command()
-def retry(
-    id: Id,
-    node: Annotated[
-        str | None, typer.Option(help="The node to run again; the failed one if not given.")
-    ] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow it.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Run a node of an ended execution once more, and follow it to its end."""
-
-    async def work() -> Picture | None:
-        async with Client(platform.require()) as client:
-            picture = await pictures.require(client, id)
-            row = _to_retry(picture, node)
-            message = RetryNode(
-                execution_id=id,
-                node_id=row["node_id"],
-                scope=tuple(pictures.scope_of(row)),
-                asked_by=user(),
-            )
-            await client.command("engine", id, message)
-            return None if no_wait else await followed(client, id, quiet=as_json)
-
-    picture = wait_for(work())
-    if picture is None:
-        if as_json:
-            show({"execution_id": id, "retried": True})
-        else:
-            say(f"{id} goes on; `perdure executions watch {id}` follows it")
-        return
-    raise typer.Exit(outcome(picture, as_json=as_json))
-
-
-def _to_retry(picture: Picture, node: str | None) -> Row:
-    """Return the node run that is to run again: the one named, or the one that failed."""
-    if node is None:
-        candidates = picture.failures()
-    else:
-        candidates = [row for row in picture.nodes if row["node_id"] == node]
-    if not candidates:
-        what = "no node failed" if node is None else f"the node {node!r} has no run"
-        raise CommandError(
-            f"{what} in execution {picture.id}; `perdure executions show {picture.id}` shows its "
-            "nodes, `--node` names one",
-            exit_code=2,
-            code="nothing_to_retry",
-        )
-    return candidates[-1]

@@ -56,6 +56,11 @@ def show(value: object) -> None:
     print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
+def show_line(value: object) -> None:
+    """Print a value as JSON in one line, at once: a program reads a stream of them."""
+    print(json.dumps(value, default=str, ensure_ascii=False), flush=True)
+
+
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
     """Run asynchronous work to its end and return its result."""
     return asyncio.run(work)

@@ -100,12 +100,16 @@ async def appeared(client: Client, execution_id: str) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _run(target: str | Loaded, data: Any, node: str | None, *, quiet: bool) -> Picture:
+async def _run(
+    target: str | Loaded, data: Any, node: str | None, key: str | None, *, quiet: bool
+) -> Picture:
     async with Client(platform.require()) as client:
         version, fresh = await deploying.apply_and_deploy(client, target)
         if fresh and not quiet:
             say(f"{version['name']} version {version['version']} serves now")
         extensions = {"triggernode": node} if node is not None else {}
+        if key is not None:
+            extensions["executionkey"] = key
         sent = await client.trigger(MANUAL, version["workflow_id"], data, extensions=extensions)
         ids = await started_by(client, sent)
         if not ids:
@@ -129,6 +133,10 @@ def run(
         str | None,
         typer.Option("--trigger", metavar="NODE_ID", help="The trigger node to fire."),
     ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="A key of your own: a second run with it shows the first."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Apply, deploy, publish a trigger event, follow the execution to its end.
@@ -139,7 +147,7 @@ def run(
     loaded: str | Loaded = target
     if deploying.is_file(target):
         loaded = deploying.checked(Path(target), needs_trigger=True)
-    picture = wait_for(_run(loaded, value, node, quiet=as_json))
+    picture = wait_for(_run(loaded, value, node, key, quiet=as_json))
     raise typer.Exit(outcome(picture, as_json=as_json))
 
 

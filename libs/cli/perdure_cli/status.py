@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
 import typer
@@ -177,8 +177,18 @@ def _trouble(found: Status) -> Iterable[str]:
             )
 
 
-def status(as_json: AsJson = False) -> None:
+def status(
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Only what does not go on, each with its reason.")
+    ] = False,
+    older_than: Annotated[
+        int, typer.Option(min=0, metavar="SECONDS", help="With --stuck: open for that long.")
+    ] = 60,
+    as_json: AsJson = False,
+) -> None:
     """Show servers, services, what is unsent, parked or open, and what is stuck and why."""
+    if stuck:
+        return _stuck(older_than, as_json=as_json)
 
     async def work() -> Status:
         async with Client(platform.require()) as client:
@@ -200,6 +210,17 @@ def status(as_json: AsJson = False) -> None:
         _print(found)
     if not found.works:
         raise typer.Exit(1)
+
+
+def _stuck(older_than_s: int, *, as_json: bool) -> None:
+    """Show what does not go on."""
+    from perdure_cli.stuck import looked, told_stuck  # it looks at this page too
+
+    async def work() -> tuple[Status, list[Row]]:
+        async with Client(platform.require()) as client:
+            return await looked(client, older_than_s)
+
+    told_stuck(*wait_for(work()), as_json=as_json)
 
 
 def _print(found: Status) -> None:

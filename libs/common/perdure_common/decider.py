@@ -6,7 +6,7 @@ pure: time and what is known of other streams are arguments, ids are derived. Th
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -52,7 +52,8 @@ class Upsert(msgspec.Struct, frozen=True, gc=False):
     """A row to write: `set` replaces, `add` counts up, `new` promises that it is not there.
 
     The shell merges the upserts of a batch row by row. `lazy` rows are written within a
-    second instead of with the event: rows that many streams share, and logs. `guard` names
+    second instead of with the event: rows that many streams share, and logs. One that is
+    both `new` and `lazy` is appended, and nothing else may be said of it. `guard` names
     columns of `set`: the row changes only if they do not go back (compared as a tuple), so
     that several streams may set one row and the newest wins, in a replay too. A row with a
     guard that is written with its event supersedes the lazy ones that wait for the same row,
@@ -240,9 +241,12 @@ class Service:
     `hear(message, envelope)` turns a message into a command, None to pass it over, or
     `Rejected`; on topics in `foreign` the message is the `CloudEvent` itself, and each
     partition is a shard of its own. `pausable` topics wait first when the service falls
-    behind. Answers of type `by_token` are settled by the stream's state alone. `kept` tables
-    are no projections: a replay leaves them alone. Messages for topics in `handed` may be
-    dealt with in the process instead (`HandOver`): their reader must not count numbers.
+    behind; `early` commands are what those need, such as definitions: a shard that comes from a
+    backup takes them first. Answers of type `by_token` are settled by the stream's state alone.
+    `kept` tables are no projections: a replay leaves them alone. Of tables in `expires` old rows
+    are dropped, by the column given there; the table `expired` says up to when. Messages for
+    topics in `handed` may be dealt with in the process instead (`HandOver`): their reader must
+    not count numbers.
     `judge` makes a fresh `Judge` for each stream that is verified.
     `groups` are those of other processes that work on its tables. `after_restore` mends what
     the service keeps beside the journal when its tables come from a backup, and says so.
@@ -255,8 +259,10 @@ class Service:
     concerns: tuple[type, ...] | None = None
     foreign: tuple[str, ...] = ()
     pausable: tuple[str, ...] = ()
+    early: tuple[type, ...] = ()
     by_token: tuple[type, ...] = ()
     kept: tuple[str, ...] = ()
+    expires: Mapping[str, str] = field(default_factory=dict[str, str])
     handed: tuple[str, ...] = ()
     judge: Callable[[], Judge] | None = None
     groups: tuple[str, ...] = ()

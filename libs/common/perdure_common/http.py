@@ -1,9 +1,9 @@
 """The HTTP API that every service has: its tables, answers to commands, health and metrics.
 
-Nothing here changes anything: commands go to topics. `/healthz` says that the process
-lives, `/readyz` that it can work; the first never depends on PostgreSQL or Kafka, the
-second does. Whoever can reach the port may read: it listens on this machine alone unless
-`PERDURE_HTTP_HOST` says otherwise, and people come in by the gateway.
+Nothing here changes anything: commands go to topics, also those that a service's own endpoints
+take. `/healthz` says that the process lives, `/readyz` that it can work; the first never depends
+on PostgreSQL or Kafka, the second does. Whoever can reach the port may read: it listens on this
+machine alone unless `PERDURE_HTTP_HOST` says otherwise, and people come in by the gateway.
 """
 
 import asyncio
@@ -183,6 +183,10 @@ def _parameters(view: TableView) -> list[dict[str, Any]]:
         about = f"a part of {', '.join(view.search)}, in any case"
         text = {"name": "q", "in": "query", "schema": {"type": "string"}, "description": about}
         found.append(text)
+    for what in view.times:
+        instant = {"type": "string", "format": "date-time"}
+        names = (f"{what}_after", f"{what}_before")
+        found.extend({"name": name, "in": "query", "schema": instant} for name in names)
     several = {"type": "array", "items": {"type": "string"}}
     found.extend({"name": name, "in": "query", "schema": several} for name in view.filters)
     return found
@@ -261,7 +265,7 @@ async def serve(app: FastAPI, listening: socket.socket, stop: asyncio.Event) -> 
 def beside(
     tables: Mapping[str, TableView],
     rows: Sequence[RowCount] = (),
-    more: Callable[[FastAPI, Settings, Owner], None] | None = None,
+    more: Callable[[FastAPI, Settings, Owner, Reading], None] | None = None,
 ) -> Beside:
     """Return what `perdure_common.run.serve` runs beside the owner: the service's API.
 
@@ -295,7 +299,7 @@ def beside(
             metrics=metrics,
         )
         if more is not None:
-            more(app, settings, owner)
+            more(app, settings, owner, reading)
         try:
             await serve(app, listen(settings, service), stop)
         finally:

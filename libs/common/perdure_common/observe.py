@@ -34,6 +34,7 @@ from perdure_common.scrub import scrub_text
 from perdure_common.shell.codec import header
 from perdure_common.shell.lane import Lane, Stats
 from perdure_common.shell.ports import TopicPartition, Unreachable
+from perdure_common.shell.pressure import Pressure
 from perdure_common.shell.publisher import Publisher
 from perdure_common.shell.shard import Shard
 
@@ -133,6 +134,7 @@ class Observed(Protocol):
     shards: dict[str, Shard]
     stopped: dict[str, str]
     publisher: Publisher
+    pressure: Pressure
 
 
 @dataclass(frozen=True)
@@ -259,6 +261,8 @@ class ShellCollector(Collector):
         shards = list(self._owner.shards.values())
         now = datetime.now(UTC)
         queued = sum(len(shard.inbox) + len(shard.waiting) for shard in shards)
+        starts_bytes = sum(shard.waiting.bytes for shard in shards)
+        queued_bytes = starts_bytes + sum(shard.inbox.bytes for shard in shards)
         gaps = sum(1 for shard in shards for heard in shard.heard.values() if heard.gap)
         oldest_s = max((unsent_s(shard, now) for shard in shards), default=0.0)
         for name, about, value in (
@@ -275,6 +279,18 @@ class ShellCollector(Collector):
             ),
             ("perdure_oldest_unsent_seconds", "Age of the oldest of them.", oldest_s),
             ("perdure_records_queued", "Records read and not folded yet.", queued),
+            ("perdure_records_queued_bytes", "What they weigh.", queued_bytes),
+            ("perdure_starts_queued_bytes", "What the new starts among them weigh.", starts_bytes),
+            (
+                "perdure_starts_paused",
+                "1 while new starts wait in their topic, because too much waits here.",
+                self._owner.pressure.behind,
+            ),
+            (
+                "perdure_streams_bytes",
+                "What the streams in memory weigh, by their events.",
+                sum(shard.weight for shard in shards),
+            ),
             (
                 "perdure_parked_streams",
                 "Streams that wait for a person.",

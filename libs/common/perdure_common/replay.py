@@ -68,14 +68,15 @@ async def check(service: Service, url: str) -> Report:
     report = Report(service.name)
     live = await asyncpg.connect(url)
     try:
-        async with _shadow_of(live, url) as shadow_url:
+        async with shadow_of(live, url) as shadow_url:
             await migrate.up(shadow_url, service.name)
             async with live.transaction(isolation="repeatable_read", readonly=True):
-                await _rebuild(service, live, shadow_url, report)
+                await rebuild_into(service, live, shadow_url, report)
                 shadow = await asyncpg.connect(shadow_url)
                 try:
-                    for table in await _tables(live, service):
-                        await _compare(service.name, table, live, shadow, report)
+                    for table in await tables_of(live, service):
+                        since = await kept_since(live, service, table)
+                        await _compare(service.name, table, live, shadow, report, since)
                 finally:
                     await shadow.close()
     finally:
@@ -84,7 +85,7 @@ async def check(service: Service, url: str) -> Report:
 
 
 @asynccontextmanager
-async def _shadow_of(live: Any, url: str) -> AsyncGenerator[str]:
+async def shadow_of(live: Any, url: str) -> AsyncGenerator[str]:
     """Make an empty database beside the live one."""
     name = f"perdure_replay_{secrets.token_hex(6)}"
     await live.execute(f"CREATE DATABASE {quoted(name)}")
@@ -94,7 +95,7 @@ async def _shadow_of(live: Any, url: str) -> AsyncGenerator[str]:
         await live.execute(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
 
 
-async def _rebuild(service: Service, live: Any, shadow_url: str, report: Report) -> None:
+async def rebuild_into(service: Service, live: Any, shadow_url: str, report: Report) -> None:
     """Fold every stream of the live journal and write its rows to the shadow.
 
     Twice: a lazy row may belong to another stream's row (a workflow's latest execution),
@@ -144,20 +145,39 @@ async def _write(store: PostgresStore, epoch: int, upserts: Sequence[Upsert]) ->
     await store.commit([commit])
 
 
-async def _tables(live: Any, service: Service) -> list[str]:
+async def tables_of(live: Any, service: Service) -> list[str]:
+    """Return the tables that the service makes from its journal."""
     rows = await live.fetch(
-        "SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename", service.name
+        "SELECT relname FROM pg_class WHERE relnamespace = $1::text::regnamespace "
+        "AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname",
+        quoted(service.name),
     )
-    names = [str(row["tablename"]) for row in rows]
+    names = [str(row["relname"]) for row in rows]
     return [name for name in names if name not in SHELL_TABLES and name not in service.kept]
 
 
-async def _compare(schema: str, table: str, live: Any, shadow: Any, report: Report) -> None:
+async def kept_since(live: Any, service: Service, table: str) -> str:
+    """Return the condition on the rows of a table that are kept: older ones were dropped."""
+    column = service.expires.get(table)
+    if column is None:
+        return "true"
+    before = await live.fetchval(
+        f"SELECT before FROM {quoted(service.name)}.expired WHERE table_name = $1", table
+    )
+    return "true" if before is None else f"{quoted(column)} >= '{before.isoformat()}'"
+
+
+async def _compare(
+    schema: str, table: str, live: Any, shadow: Any, report: Report, since: str
+) -> None:
     """Walk both tables in the order of their keys and note every row that differs."""
-    keys = await _key(live, schema, table)
+    keys = await key_of(live, schema, table)
     key = f"ROW({', '.join(f't.{quoted(name)}' for name in keys)})::text"
     target = f"{quoted(schema)}.{quoted(table)}"
-    statement = f'SELECT {key} AS key, t::text AS row FROM {target} t ORDER BY {key} COLLATE "C"'
+    statement = (
+        f"SELECT {key} AS key, t::text AS row FROM {target} t WHERE {since} "
+        f'ORDER BY {key} COLLATE "C"'
+    )
     async with shadow.transaction():
         left = live.cursor(statement, prefetch=CHUNK).__aiter__()
         right = shadow.cursor(statement, prefetch=CHUNK).__aiter__()
@@ -182,7 +202,8 @@ async def _next(rows: Any) -> Any:
     return await anext(rows, None)
 
 
-async def _key(live: Any, schema: str, table: str) -> list[str]:
+async def key_of(live: Any, schema: str, table: str) -> list[str]:
+    """Return the columns of a table's primary key, in order."""
     rows = await live.fetch(
         """
         SELECT a.attname

@@ -98,9 +98,11 @@ async def fence(
             f"SELECT DISTINCT topic, partition FROM {quoted(service.name)}.consumed"
         )
         bounds = await bus.bounds([(str(p["topic"]), int(p["partition"])) for p in places])
+        starts = await bus.bounds([(t, n) for t in service.pausable for n in range(partitions)])
         async with connection.transaction():
             for shard in shards:
-                fenced = await _fence(connection, service.name, shard, tenant_id, moment)
+                until = tuple((*p, end) for p, (_, end) in starts.items() if str(p[1]) == shard)
+                fenced = await _fence(connection, service.name, shard, tenant_id, moment, until)
                 report.shards.append(fenced)
             report.marks = await _marks(connection, service.name, bounds)
     finally:
@@ -119,9 +121,14 @@ async def _shards(service: Service, bus: KafkaBus, partitions: int) -> list[str]
 
 
 async def _fence(
-    connection: Any, schema: str, shard: str, tenant_id: str, moment: datetime
+    connection: Any,
+    schema: str,
+    shard: str,
+    tenant_id: str,
+    moment: datetime,
+    until: tuple[tuple[str, int, int], ...],
 ) -> Fence:
-    """Fence one shard, in the caller's transaction."""
+    """Fence one shard, in the caller's transaction. `until` is what is to be read first."""
     schema = quoted(schema)
     clock = int(moment.timestamp() * 1_000_000)
     await connection.execute(
@@ -140,7 +147,9 @@ async def _fence(
         shard,
     )
     prev = {(str(row["topic"]), int(row["partition"])): int(row["seq"]) for row in sent}
-    following = await _journal(connection, schema, shard, tenant_id, moment, first, seq, prev)
+    following = await _journal(
+        connection, schema, shard, tenant_id, moment, first, seq, prev, until
+    )
     await connection.execute(
         f"UPDATE {schema}.shard SET epoch = $2, owner = $3, next_seq = $4 WHERE id = $1",
         shard,
@@ -160,6 +169,7 @@ async def _journal(
     first: int,
     seq: int,
     prev: Mapping[TopicPartition, int],
+    until: tuple[tuple[str, int, int], ...],
 ) -> int:
     """Write down what is skipped, in events that go to every place; return the next number.
 
@@ -179,7 +189,7 @@ async def _journal(
     for start in range(0, max(1, len(places)), PLACES_MAX):
         told = tuple(places[start : start + PLACES_MAX])
         last = seq - 1 if start == 0 else first - 1
-        event = ShardRestored(shard=shard, first=first, last=last, places=told)
+        event = ShardRestored(shard=shard, first=first, last=last, places=told, until=until)
         meta = codec.Meta(cause=NAME, first=1, prev=tuple(prev[place] for place in told))
         version += 1
         await connection.execute(

@@ -59,6 +59,7 @@ async def serve(service: Service, *beside: Beside, hand_over: HandOver | None = 
             tenant_id=settings.tenant_id,
             partitions=settings.partitions,
             lanes=settings.lanes,
+            memory_mb=settings.memory_mb,
             hand_over=hand_over,
         )
         owner = Owner(service, ground)

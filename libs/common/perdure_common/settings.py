@@ -69,7 +69,11 @@ class Settings:
     networks and `host:port` pairs that outgoing requests may reach beside public ones.
     `delivery_retention_s` is how long answers to outsiders' messages are kept.
     `session_s` is how long a process may be silent until its shards go to others.
+    `memory_mb` is what waiting records, unsent messages and open streams may weigh together.
     `hand_over` is how many short tasks the engine runs in its own process at once.
+    `log_retention_days` is how long logs of executions are kept, 0 for ever.
+    `stall_scan_s` is how often open executions are looked at that may be stuck, `stall_grace_s`
+    how long something may be overdue before it counts as stuck.
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
     `…_url` are where the APIs of services are. `credentials_keys` open credentials, the first one
     seals new ones. `model_prices` are US dollars for a million input and output tokens, by model.
@@ -85,6 +89,7 @@ class Settings:
     http_port: int = 0
     http_allow: tuple[str, ...] = ()
     lanes: int = 2
+    memory_mb: int = 512
     hand_over: int = 8
     verdict_wait_s: float = 10.0
     delivery_retention_s: float = DELIVERY_RETENTION_S
@@ -99,6 +104,9 @@ class Settings:
     )
     code_languages: tuple[str, ...] = ()
     session_s: float = SESSION_S
+    log_retention_days: int = 30
+    stall_scan_s: float = 10.0
+    stall_grace_s: float = 60.0
     log_format: str = "json"
     log_level: str = "INFO"
 
@@ -128,6 +136,7 @@ class Settings:
             http_port=_integer(env, port, PORTS.get(process, 0), least=0),
             http_allow=_words(env.get("PERDURE_HTTP_ALLOW", "")),
             lanes=_integer(env, "PERDURE_LANES", 2, least=1),
+            memory_mb=_integer(env, "PERDURE_MEMORY_MB", 512, least=16),
             hand_over=_integer(env, "PERDURE_HAND_OVER", 8, least=0),
             verdict_wait_s=_seconds(env, "PERDURE_VERDICT_WAIT_S", 10.0),
             delivery_retention_s=_seconds(
@@ -142,6 +151,9 @@ class Settings:
             model_prices=_prices(env),
             code_languages=_chosen(env, "PERDURE_CODE", CODE_LANGUAGES),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
+            log_retention_days=_integer(env, "PERDURE_LOG_RETENTION_DAYS", 30, least=0),
+            stall_scan_s=_seconds(env, "PERDURE_STALL_SCAN_S", 10.0) or 10.0,
+            stall_grace_s=_seconds(env, "PERDURE_STALL_GRACE_S", 60.0),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",
             log_level=(env.get("PERDURE_LOG_LEVEL") or "INFO").upper(),
         )

@@ -123,14 +123,18 @@ class RecoveryVerdict:
 class RetryNode:
     """Run a node of an ended execution once more, and go on from there.
 
-    `overrides` are as in `RecoveryVerdict`.
+    Without a `node_id` it is the one that failed. `delay_s` is how long to wait before that.
+    `overrides` may have `parameters` as in `RecoveryVerdict`, `model` and `credentials`, which
+    take the places of the node's, and `input`, the data of the items to take instead of those
+    that arrived.
     """
 
     execution_id: str
-    node_id: str
+    node_id: str = ""
     scope: Scope = ()
     overrides: Json = None
     asked_by: str = ""
+    delay_s: float = 0.0
 
 
 @message("engine.cancel-execution.v1")
@@ -395,7 +399,8 @@ class ExecutionCanceled:
 class ExecutionRevived:
     """An ended execution goes on: `node_id` runs again, and what the stop had cancelled.
 
-    `reopened` are the (node, scope)s that run again, `node_id` first.
+    `reopened` are the (node, scope)s that run again, `node_id` first; not before `not_before`
+    where that is given.
     """
 
     execution_id: str
@@ -406,3 +411,4 @@ class ExecutionRevived:
     asked_by: str = ""
     deadline: str | None = None
     overrides: Json = None
+    not_before: str | None = None

@@ -6,6 +6,7 @@ Owner: services/engine. Stream: the execution id. These events are not published
 from dataclasses import field
 from typing import Literal, TypeAlias
 
+from .control import ControlCommand, ControlEvent
 from .engine import (
     CancelExecution,
     EffectClass,
@@ -198,8 +199,28 @@ class RegionExited:
     node_name: str = ""
 
 
+@message("engine.examine-execution.v1")
+class ExamineExecution:
+    """Look whether an execution can still say what it waits for. Sent by the stall detector.
+
+    What has fallen due is done, as a wake would do it; what then waits for nothing that could
+    make it go on ends with the error `stalled`. `found` says what the detector saw at `version`.
+    An execution that can explain itself is left alone.
+    """
+
+    execution_id: str
+    version: int = 0
+    found: str = ""
+
+
 ExecutionCommand: TypeAlias = (
-    StartExecution | NodeResult | RecoveryVerdict | RetryNode | CancelExecution
+    StartExecution
+    | NodeResult
+    | RecoveryVerdict
+    | RetryNode
+    | CancelExecution
+    | ControlCommand
+    | ExamineExecution
 )
 ExecutionEvent: TypeAlias = (
     ExecutionStarted
@@ -221,4 +242,5 @@ ExecutionEvent: TypeAlias = (
     | ExecutionFailed
     | ExecutionCanceled
     | ExecutionRevived
+    | ControlEvent
 )

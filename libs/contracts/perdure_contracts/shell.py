@@ -52,13 +52,14 @@ class ShardRestored:
 
     Numbers here are those of the journal. Messages under such numbers may have been heard; what
     they told is told again, under other numbers. `places` are the topics and partitions that
-    hear this.
+    hear this. `until` are topics, partitions and offsets: what was there is read before the rest.
     """
 
     shard: str
     first: int
     last: int
     places: tuple[tuple[str, int], ...] = ()
+    until: tuple[tuple[str, int, int], ...] = ()
 
 
 @message("shell.unpark.v1")

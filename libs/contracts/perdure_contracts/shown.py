@@ -9,7 +9,9 @@ from typing import Literal, TypeAlias
 from .engine import Scope
 from .message import Json
 
-ShownStatus: TypeAlias = Literal["NEW", "RUNNING", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
+ShownStatus: TypeAlias = Literal[
+    "NEW", "RUNNING", "PAUSED", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"
+]
 
 ShownRunStatus: TypeAlias = Literal[
     "RUNNING", "RETRYING", "SUCCESS", "ERROR", "SKIPPED", "CANCELED"

@@ -162,8 +162,10 @@ VERBS = frozenset(
     {
         "cancel",
         "deploy",
+        "examine",
         "note",
         "receive",
+        "retire",
         "retry",
         "save",
         "set",
@@ -183,6 +185,9 @@ VERBS = frozenset(
         "close",
         "open",
         "expire",
+        "mark",
+        "rerun",
+        "adopt",
     }
 )
 """The verbs that commands begin with; a new one is added here."""

@@ -8,10 +8,11 @@ from perdure_common.run import process_name, run, serve, utc_now
 from perdure_common.settings import Settings
 from perdure_contracts.engine import NodeResult
 
-from .api import ROWS, TABLES, add_why
+from .api import ROWS, TABLES, add_groups
 from .executions.decider import decider_with
 from .executions.route import TASKS
 from .hear import hear
+from .log_partitions import keep_partitions
 from .promises import Judge
 from .runner.here import Here
 from .runner.perform import at_once, perform
@@ -19,6 +20,8 @@ from .runner.restore import claims_again
 from .runner.tools import tools_of
 from .runner.work import GROUP
 from .specifications import fill_at_start
+from .stalls import keep_looking
+from .templates.decider import decider as templates
 from .workflows.decider import decider as definitions
 
 VERDICT_WAIT_S = 10.0
@@ -31,12 +34,14 @@ def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
     """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts."""
     return Service(
         name="engine",
-        deciders=(definitions, decider_with(verdict_wait_s)),
+        deciders=(definitions, templates, decider_with(verdict_wait_s)),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),
+        early=definitions.commands,
         by_token=(NodeResult,),
-        kept=("node_claims", "node_specifications", "substeps", "credentials"),
+        kept=("node_claims", "node_specifications", "substeps", "credentials", "expired"),
+        expires={"workflow_execution_logs": "created_at"},
         handed=(TASKS,),
         judge=Judge,
         groups=(GROUP,),
@@ -61,10 +66,12 @@ async def serve_engine() -> None:
             now=utc_now,
             at_once=lambda task: at_once(task, name),
         )
-        api = http.beside(TABLES, ROWS, partial(add_why, ours))
+        api = http.beside(TABLES, ROWS, partial(add_groups, ours))
         try:
             hand_over = here.take if settings.hand_over else None
-            await serve(ours, api, fill_at_start, hand_over=hand_over)
+            stalls = partial(keep_looking, ours)
+            beside = (api, fill_at_start, keep_partitions, stalls)
+            await serve(ours, *beside, hand_over=hand_over)
         finally:
             await here.close()
 

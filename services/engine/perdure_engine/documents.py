@@ -1,4 +1,4 @@
-"""Writes what is generated from the nodes' files: docs/nodes.md and schemas/workflow.json.
+"""Writes what is generated from the engine: docs/nodes.md, schemas/workflow.json, OpenAPI.
 
     python -m perdure_engine.documents [--check] ROOT
 
@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import yaml
 
+from perdure_engine.api.document import openapi
 from perdure_engine.definition.schema import workflow_schema
 from perdure_engine.nodes.describe import Described, all_described
 from perdure_engine.nodes.registry import SPECIFICATIONS
@@ -134,8 +135,15 @@ def _kind(kind: Mapping[str, Any]) -> str:
 
 def generate() -> dict[str, str]:
     """Return every generated file: path below the root and text."""
-    schema = json.dumps(workflow_schema(), indent=2, ensure_ascii=False) + "\n"
-    return {"docs/nodes.md": nodes_page(all_described()), "schemas/workflow.json": schema}
+    return {
+        "docs/nodes.md": nodes_page(all_described()),
+        "schemas/workflow.json": _as_text(workflow_schema()),
+        "schemas/openapi/engine.json": _as_text(openapi()),
+    }
+
+
+def _as_text(document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -151,9 +159,10 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         stale.append(name)
         if not given.check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if stale and given.check:
-        print(f"{', '.join(stale)} are not what the nodes say: run `make schemas`", file=sys.stderr)
+        print(f"{', '.join(stale)} are not what the code says: run `make schemas`", file=sys.stderr)
         return 1
     return 0
 

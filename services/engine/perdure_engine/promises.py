@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Recorded
+from perdure_contracts.control import ExecutionPaused, ExecutionResumed
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -21,10 +22,12 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import (
     AttemptFailed,
+    IterationStarted,
     NodeScheduled,
     RegionEntered,
     RegionExited,
 )
+from perdure_contracts.templates import TemplateRetired, TemplateSaved
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
 
 from .executions.state import place_of
@@ -48,11 +51,12 @@ class Judge:
         self._under_way: dict[tuple[str, int], str] = {}
         self._completed: set[tuple[str, int, int]] = set()
         self._loops: set[str] = set()
+        self._paused = False
 
     def see(self, recorded: Recorded[Any]) -> Iterable[Broken]:
         """Return what the next event breaks."""
         event = recorded.event
-        if isinstance(event, WorkflowSaved | DeploymentNoted):
+        if isinstance(event, WorkflowSaved | DeploymentNoted | TemplateSaved | TemplateRetired):
             return
         yield from self._order(event)
         if isinstance(event, NodeScheduled):
@@ -85,6 +89,19 @@ class Judge:
             yield "I4", "its end", f"{name} came after {self._ended}"
         if isinstance(event, _ENDS):
             self._ended = name
+        yield from self._pauses(event)
+
+    def _pauses(self, event: object) -> Iterable[Broken]:
+        """A pause is ended by its resumption or by the execution's end; nothing begins in it."""
+        if isinstance(event, ExecutionPaused | ExecutionResumed):
+            paused = isinstance(event, ExecutionPaused)
+            if paused == self._paused:
+                yield "I4", "a pause", f"{type(event).__name__} came twice"
+            self._paused = paused
+        elif isinstance(event, _ENDS):
+            self._paused = False
+        elif self._paused and isinstance(event, NodeScheduled | IterationStarted):
+            yield "I4", "a pause", f"node {event.node_id} began while it was paused"
 
     def _scheduled(self, event: NodeScheduled) -> Iterable[Broken]:
         place = place_of(event.node_id, event.scope)

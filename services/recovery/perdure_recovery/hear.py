@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from perdure_common.ids import derived
 from perdure_common.scrub import scrub_json, scrub_text
+from perdure_contracts.control import NodeMarked
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCanceled,
@@ -56,6 +57,8 @@ def hear(message: object, envelope: Envelope) -> Command | None:
                 completed_at=envelope.time,
             )
         case NodeErrored():
+            return NoteGivenUp(execution_id=message.execution_id, failure_id=message.failure_id)
+        case NodeMarked() if message.failure_id:  # a person settled it: the attempt is not needed
             return NoteGivenUp(execution_id=message.execution_id, failure_id=message.failure_id)
         case ExecutionCompleted() if not message.untroubled:
             return NoteEnd(execution_id=message.execution_id, status="SUCCESS")

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from perdure_common.decider import Facts, Rejected, Row
-from perdure_common.ids import canonical_json, sha256_of_json, time_ordered
+from perdure_common.ids import canonical_json, derived, sha256_of_json, time_ordered
 from perdure_contracts.engine import Mode
 from perdure_contracts.scheduler import (
     DeployedTrigger,
@@ -30,6 +30,9 @@ from .state import Deployment, Trigger
 
 MODES: Mapping[str, Mode] = {"MANUAL": "MANUAL", "WEBHOOK": "WEBHOOK"}
 """The mode of an execution by the subtype of the event; every other one is TRIGGER."""
+
+KEY_EXTENSION = "executionkey"
+"""The extension of a trigger event with the key of the execution that it starts."""
 
 STARTS_MAX = 500
 """Executions that one event of ours starts; below what the shell lets an event send."""
@@ -291,8 +294,12 @@ def execution_id(command: ReceiveTrigger, workflow_id: str, node_id: str) -> str
     """Return the id of the execution that an event starts at a trigger node.
 
     It begins with the event's own time (0 when it has none), and is the same however often
-    the event is delivered.
+    the event is delivered. A caller may choose a key instead (extension `executionkey`): then it
+    is the same for every event with that key, at this trigger.
     """
+    key = command.extensions.get(KEY_EXTENSION)
+    if key:
+        return derived("execution-key", command.tenant_id, workflow_id, node_id, key)
     parts = [command.tenant_id, command.source, command.event_id, workflow_id, node_id]
     return time_ordered(_milliseconds(command.time), canonical_json(parts).decode())
 

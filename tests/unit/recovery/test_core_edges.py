@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from perdure_common.decider import Facts
+from perdure_contracts.control import NodeMarked
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCompleted,
@@ -228,3 +229,12 @@ def test_a_state_survives_being_written_down() -> None:
     story.after(seconds=2).hears(completed())
     text = msgspec.json.encode(story.state)
     assert msgspec.json.decode(text, type=Execution) == story.state
+
+
+def test_a_node_that_a_person_settled_closes_the_attempt_that_was_ordered_for_it() -> None:
+    story = Story()
+    story.hears(failed("f1"))
+    marked = NodeMarked(
+        execution_id="e", node_id="fetch", scope=(), run=1, outcome="done", failure_id="f1"
+    )
+    assert "EpisodeClosed" in kinds(story.hears(marked))

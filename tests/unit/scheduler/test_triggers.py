@@ -321,3 +321,22 @@ def test_the_delivery_is_a_row_with_all_executions() -> None:
     assert written.set["executions"] == list(state.executions)
     assert written.set["received_at"] == NOW
     assert len(str(written.set["body_sha256"])) == 64
+
+
+def test_events_with_one_key_start_one_execution_at_each_trigger() -> None:
+    keyed = {"executionkey": "order-17"}
+    ids = {
+        started_id(event(id=id, extensions=keyed), row(workflow_id, node_id))
+        for id in ("e1", "e2")
+        for workflow_id, node_id in ((W1, "a"), (W1, "b"), (W2, "a"))
+    }
+    assert len(ids) == 3
+    other = event(extensions={"executionkey": "order-18"})
+    assert started_id(other, row(W1, "a")) not in ids
+
+
+def started_id(of: CloudEvent, *index: Mapping[str, Any]) -> str:
+    result = decided(of, index)
+    assert not isinstance(result, Rejected)
+    (accepted,) = result
+    return accepted.starts[0].execution_id

@@ -38,6 +38,8 @@ async def picture(connection: Any, schema: str) -> str:
         lines += [f"    {_column(column)}" for column in columns[table["oid"]]]
         if table["options"]:
             lines.append(f"    WITH ({table['options']})")
+        if table["partition"]:
+            lines.append(f"    {table['partition']}")
         if table["row_security"]:
             lines.append("    ROW LEVEL SECURITY")
         for part, word in _PARTS.items():

@@ -7,6 +7,9 @@ SELECT c.oid, c.relname AS name, c.relkind::text AS kind,
     coalesce(array_to_string(ARRAY(SELECT o FROM unnest(c.reloptions) AS o ORDER BY o), ', '), '')
         AS options,
     c.relrowsecurity AS row_security,
+    CASE WHEN c.relkind = 'p' THEN 'PARTITION BY ' || pg_get_partkeydef(c.oid)
+        WHEN c.relispartition THEN 'PARTITION ' || pg_get_expr(c.relpartbound, c.oid) ELSE ''
+        END AS partition,
     CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) ELSE '' END AS definition
 FROM pg_class c
 WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')

@@ -67,13 +67,17 @@ def coalesced(upserts: Iterable[Upsert]) -> list[tuple[Shape, list[Upsert]]]:
 
 def _coalesced(upserts: Iterable[Upsert]) -> list[tuple[Shape, list[Upsert]]]:
     rows: dict[RowKey, Upsert] = {}
+    appended: list[Upsert] = []
     for upsert in upserts:
+        if upsert.new and upsert.lazy:
+            appended.append(upsert)
+            continue
         key = row_key(upsert)
         known = rows.setdefault(key, upsert)
         if known is not upsert:
             rows[key] = merged(known, upsert)
     groups: dict[Shape, list[Upsert]] = {}
-    for upsert in rows.values():
+    for upsert in (*rows.values(), *appended):
         shape = _shape(
             upsert.table, tuple(upsert.key), tuple(upsert.set), tuple(upsert.add), upsert.new,
             upsert.guard,

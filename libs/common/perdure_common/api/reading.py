@@ -65,6 +65,14 @@ class Reading:
         rows = await self._fetch(_SQL["answer"], tenant_id, source, message_id)
         return rows[0][0].encode() if rows else None
 
+    async def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
+        """Return what a statement of the service finds; JSON columns are read. Raises as `page`.
+
+        The statement must restrict itself to a tenant; what a caller sends travels as argument.
+        """
+        found = await self._fetch(sql, *arguments)
+        return [dict(row) for row in found]
+
     async def counts(self, table: str, column: str, values: Iterable[str]) -> Mapping[str, int]:
         """Return how many rows of all tenants have each of `values`; names come from code."""
         types = await self._types_of(table, (column,))

@@ -9,7 +9,9 @@ import binascii
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, cast
+from uuid import UUID
 
 import orjson
 
@@ -34,7 +36,9 @@ class TableView:
     `order` are the columns that pages are sorted by, none of them null and together unique
     within a tenant; the newest first unless `descending` is False. `key` is the unique
     column that one row is asked for by, None if there is none. `filters` may be asked for by
-    equality, `search` are texts in which `q` looks for a part.
+    equality, `search` are texts in which `q` looks for a part. `times` are columns of
+    time-ordered ids by what happened then: `{"started": "id"}` gives `started_after` and
+    `started_before`, which an index on the id answers.
     """
 
     columns: tuple[str, ...]
@@ -44,34 +48,49 @@ class TableView:
     search: tuple[str, ...] = ()
     descending: bool = True
     about: str = ""
+    times: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         named = {*self.order, *self.filters, *self.search, *((self.key,) if self.key else ())}
+        named |= set(self.times.values())
         unknown = named - set(self.columns)
         if unknown or not self.order:
             raise ValueError(f"{sorted(unknown)} are not among the columns {self.columns}")
         if set(self.filters) & set(RESERVED):
             raise ValueError(f"a filter cannot be called like one of {RESERVED}")
 
+    def bound_of(self, parameter: str) -> tuple[str, str] | None:
+        """Return the column and the sign of a parameter that bounds a time, None for others."""
+        what, _, which = parameter.rpartition("_")
+        if what not in self.times or which not in ("after", "before"):
+            return None
+        return self.times[what], ">=" if which == "after" else "<"
+
 
 @dataclass(frozen=True)
 class Query:
-    """What a caller wants of a list. `after` are the order columns of the last row he has."""
+    """What a caller wants of a list.
+
+    `after` are the order columns of the last row he has, `bounds` what columns are compared
+    with: (column, `>=` or `<`, value).
+    """
 
     limit: int = LIMIT_DEFAULT
     after: tuple[str, ...] | None = None
     text: str = ""
     equal: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    bounds: Sequence[tuple[str, str, str]] = ()
 
 
 def read_query(view: TableView, parameters: Sequence[tuple[str, str]]) -> Query:
     """Return what the parameters of a request ask for; one given twice means any of both.
 
     Raises:
-        Problem: `unknown_parameter`, `invalid_limit`, `invalid_cursor`.
+        Problem: `unknown_parameter`, `invalid_limit`, `invalid_cursor`, `invalid_instant`.
     """
     limit, after, text = LIMIT_DEFAULT, None, ""
     equal: dict[str, list[str]] = {}
+    bounds: list[tuple[str, str, str]] = []
     for name, value in parameters:
         if name == "limit":
             limit = _limit(value)
@@ -81,9 +100,27 @@ def read_query(view: TableView, parameters: Sequence[tuple[str, str]]) -> Query:
             text = value
         elif name in view.filters:
             equal.setdefault(name, []).append(value)
+        elif (bound := view.bound_of(name)) is not None:
+            bounds.append((*bound, _first_id(name, value)))
         else:
             raise _unknown(view, name)
-    return Query(limit, after, text, equal)
+    return Query(limit, after, text, equal, bounds)
+
+
+def _first_id(name: str, value: str) -> str:
+    """Return the first time-ordered id of an instant (`ids.time_ordered`)."""
+    try:
+        moment = datetime.fromisoformat(value.strip().replace(" ", "+"))
+        milliseconds = int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        milliseconds = -1
+    if not 0 <= milliseconds < 1 << 48:
+        raise Problem(
+            400,
+            "invalid_instant",
+            f"`{name}` must be an instant such as 2026-01-31T12:00:00Z, from 1970 on",
+        )
+    return str(UUID(int=milliseconds << 80))
 
 
 def _limit(value: str) -> int:
@@ -93,7 +130,8 @@ def _limit(value: str) -> int:
 
 
 def _unknown(view: TableView, name: str) -> Problem:
-    names = [*view.filters, "limit", "cursor", *(["q"] if view.search else [])]
+    times = [f"{name}_{which}" for name in view.times for which in ("after", "before")]
+    names = [*view.filters, *times, "limit", "cursor", *(["q"] if view.search else [])]
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
     return Problem(400, "unknown_parameter", f"there is no parameter {name[:100]!r}; {hint}")
@@ -140,6 +178,9 @@ def page_sql(
         arguments.append(f"%{_literally(query.text)}%")
         found = [f"{quoted(name)}::text ILIKE ${len(arguments)}" for name in view.search]
         conditions.append(f"({' OR '.join(found)})")
+    for name, sign, value in query.bounds:
+        arguments.append(value)
+        conditions.append(f"{quoted(name)} {sign} ${len(arguments)}::text::{types[name]}")
     if query.after is not None:
         marks: list[str] = []
         for name, value in zip(view.order, query.after, strict=True):

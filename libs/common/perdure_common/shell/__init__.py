@@ -13,5 +13,7 @@ remake.py     what was unsent before a crash is made again from the journal
 publisher.py  messages leave in order, after the commit
 due.py        when a wake may fire
 lane.py       the loop: gather, fold, commit, publish
+pressure.py   what a process may hold, and when new starts wait
+catching.py   what a restored shard reads first
 owner.py      who owns which shard: group, claims, shutdown
 """

@@ -94,7 +94,8 @@ def _frozen(value: object) -> object:
 class Part:
     """What the batch does to one shard; `events` is where its events are published.
 
-    `written` says that it stands in the store: what changes nothing can wait.
+    `written` says that it stands in the store: what changes nothing can wait. `weight` is by
+    how much the streams in memory have grown.
     """
 
     shard: Shard
@@ -104,6 +105,7 @@ class Part:
     lazy: list[Upsert] = field(default_factory=list[Upsert])
     sending: list[Sending] = field(default_factory=list[Sending])
     touched: set[str] = field(default_factory=set[str])
+    weight: int = 0
     written: bool = False
     parked: dict[str, int] = field(default_factory=dict[str, int])
     draining: dict[str, str | None] = field(default_factory=dict[str, str | None])
@@ -183,6 +185,7 @@ class Batch:
     def forget(self) -> None:
         """Drop every stream that the batch touched: it was not written."""
         for part in self.parts.values():
+            part.shard.weight += part.weight
             part.shard.forget(part.touched)
 
     # Taking ------------------------------------------------------------------------
@@ -261,6 +264,12 @@ class Batch:
             held.tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
         if held.decider is None and held.state is None:
             held.state = decider.initial
+        if taken.decider is not decider:
+            text = (
+                f"{taken.stream!r} is the stream of a {decider.name}, which takes nothing of that"
+            )
+            self.refuse(part, taken, held, Rejected(text, "other_stream"))
+            return
         facts = self._facts(decider, held, command)
         cause = taken.envelope.id if taken.envelope is not None else f"wake/{taken.stream}"
         part.touched.add(taken.stream)
@@ -313,6 +322,8 @@ class Batch:
         tenant_id = held.tenant_id = held.tenant_id or self._tenant_id
         name = NAMES[type(event)]
         body = codec.encode_body(event)
+        held.weight += len(body)
+        part.weight += len(body)
         recorded = Recorded(event, tenant_id, stream, version, part.now)
         messages, upserts, published = effects_of(self._registry, held, recorded)
         for upsert in upserts:

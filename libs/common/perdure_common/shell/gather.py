@@ -21,6 +21,7 @@ DRAIN_MAX = 100
 class Item(msgspec.Struct, eq=False, gc=False):
     """Something for a batch: a record of a shard, a wake (`due`), or an `answer` of here.
 
+    An `early` record moves no mark: it is read once more (catching.py).
     `visited` says that its marks were moved, `fresh` that it was not had before, `settled`
     that what came of it is written.
     """
@@ -29,6 +30,7 @@ class Item(msgspec.Struct, eq=False, gc=False):
     taken: Taken
     due: bool = False
     answer: Answer | None = None
+    early: bool = False
     visited: bool = False
     fresh: bool = True
     settled: bool = False
@@ -64,6 +66,8 @@ def waiting(
             Item(shard, intake.take(answer.record), answer=answer)
             for answer in islice(shard.answers, share)
         )
+        early = islice(shard.early, share)
+        items.extend(Item(shard, intake.take(record), early=True) for record in early)
         answers = list(islice(shard.inbox, share))
         starts = list(islice(shard.waiting, max(0, share - len(answers))))
         for record in (*answers, *starts):
@@ -132,7 +136,7 @@ async def unparking(
 
 def drop(shard: Shard, record: Record) -> None:
     """Take a record that is settled from the front of its queue."""
-    for queue in (shard.inbox, shard.waiting):
+    for queue in (shard.inbox, shard.waiting, shard.early):
         if queue and queue[0] is record:
             queue.popleft()
             return

@@ -21,6 +21,11 @@ from perdure_common.shell.ports import Heard, Record
 
 log = structlog.get_logger(__name__)
 
+ANSWER_HEADERS = {
+    "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_tenantid", "content-type",
+}  # fmt: skip
+"""The headers of an answer by token; one with others is read with care."""
+
 BETWEEN_SHELLS = {NAMES[cls] for cls in (Tail, Resend, ShardRestored, Unpark)}
 
 STREAM_MAX = 500
@@ -122,6 +127,7 @@ class Intake:
         self._partitions = partitions
         self._own = {self._service.commands_topic, *self._service.pausable}
         self._known = {name.encode(): name for name in TYPES if name not in BETWEEN_SHELLS}
+        self._answers = {NAMES[each] for each in self._service.by_token}
         concerns = self._service.concerns
         self._concerns = None if concerns is None else {NAMES[each] for each in concerns}
 
@@ -140,9 +146,11 @@ class Intake:
         """
         headers = dict(record.headers)
         name = self._known.get(headers.get("ce_type", b""))
-        link = self._link_of(record.topic, headers) if name is not None else None
-        if name is None or link is None or len(headers) != len(record.headers):
+        if name is None or len(headers) != len(record.headers):
             return None
+        link = self._link_of(record.topic, headers)
+        if link is None:
+            return self._answer(record, headers, name)
         if (
             self._concerns is not None
             and name not in self._concerns
@@ -162,6 +170,27 @@ class Intake:
             )
             message = codec.decode_body(name, record.value)
             return self._heard(Taken(record, envelope, link), message)
+        except Exception:  # the careful reading finds out what it is
+            return None
+
+    def _answer(self, record: Record, headers: Mapping[str, bytes], name: str) -> Taken | None:
+        """Read an answer as runners send it, None if it is anything else."""
+        if name not in self._answers or set(headers) != ANSWER_HEADERS:
+            return None
+        if headers["ce_specversion"] != b"1.0" or headers["content-type"] != b"application/json":
+            return None
+        try:
+            envelope = Envelope(
+                id=headers["ce_id"].decode(),
+                source=headers["ce_source"].decode(),
+                type=name,
+                tenant_id=self._tenant_id,
+                topic=record.topic,
+                subject=headers["ce_subject"].decode(),
+            )
+            if not (envelope.id and envelope.source and envelope.subject):
+                return None
+            return self._heard(Taken(record, envelope), codec.decode_body(name, record.value))
         except Exception:  # the careful reading finds out what it is
             return None
 

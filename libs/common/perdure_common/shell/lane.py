@@ -99,6 +99,7 @@ class Context:
     hand_over: Callable[[Shard], Callable[[Sending], bool] | None]
     tenant_id: str
     partitions: int
+    streams_bytes: int
     remembered: dict[FactKey, Sequence[Row]] = field(default_factory=dict[FactKey, Sequence[Row]])
 
 
@@ -172,7 +173,7 @@ class Lane:
                 self._ahead = gather.read_ahead(items)
                 self._most = gather.most_next(items, self._most)
             self.stats.wakes += len(dues)
-            left = any(s.answers or s.inbox or s.waiting or s.draining for s in shards)
+            left = any(s.answers or s.inbox or s.waiting or s.draining or s.early for s in shards)
             if left or context.dues.pending():
                 self.poke.set()
 
@@ -290,13 +291,14 @@ class Lane:
         for part in batch.parts.values():
             shard = part.shard
             shard.drains(part.draining)
+            shard.weight += part.weight
             shard.forget([stream for stream in part.touched if shard.is_done_with(stream)])
             if part.written:
                 shard.absorb(part.commit, part.lazy, flushed=False)
             else:
                 shard.put_off(part.commit)
             shard.say(part.sending, self._context.hand_over(shard))
-            shard.trim()
+            shard.trim(self._context.streams_bytes)
             if part.commit.parked:
                 fault.point("after_park")
             if part.commit.unparked:
@@ -404,8 +406,8 @@ class Lane:
         """Move the marks behind an item, once, in the order of the records."""
         if item.visited:
             return
-        item.visited, item.fresh = True, True
-        if not item.due and not item.taken.parked and item.answer is None:
+        item.visited, item.fresh = True, not item.early or item.place not in self._poison
+        if not (item.due or item.taken.parked or item.answer or item.early):
             part = batch.part(item.shard)
             batch.consume(part, item.taken.record)
             item.fresh = batch.hears(part, item.taken)

@@ -16,6 +16,7 @@ import structlog
 from perdure_common import fault
 from perdure_common.decider import Service
 from perdure_common.shell import remake
+from perdure_common.shell.catching import Catching
 from perdure_common.shell.due import Dues
 from perdure_common.shell.flush import flush
 from perdure_common.shell.intake import Intake, Registry
@@ -30,25 +31,10 @@ from perdure_common.shell.ports import (
     Unanswered,
     Unreachable,
 )
+from perdure_common.shell.pressure import FETCH_MAX, Limits, Pressure, pressure
 from perdure_common.shell.publisher import Publisher
 from perdure_common.shell.shard import DROPPING, GOING, Answer, Held, Sending, Shard
 from perdure_common.shell.upkeep import Ground, Upkeep
-
-FETCH_MAX = 2_000
-QUEUE_MAX = 20_000
-"""Records that may wait in memory before nothing more is fetched."""
-
-QUEUE_BYTES_MAX = 64 * 1024 * 1024
-"""What they may weigh together: a record may have 4 MB."""
-
-WAITING_MAX = 2_000
-"""Starts that may wait in memory before their topic pauses."""
-
-WAITING_BYTES_MAX = 16 * 1024 * 1024
-"""What they may weigh together."""
-
-UNSENT_MAX = 20_000
-"""Unsent messages above which starts pause."""
 
 CLAIM_BACK_OFF_S = (0.2, 5.0)
 CLAIM_FAILURES_MAX = 3
@@ -68,13 +54,14 @@ class Owner:
     """Runs a service's shards in this process.
 
     `stopped` are shards that wait for a newer version, with the reason; `settled` says that
-    the group has shared the shards out once.
+    the group has shared the shards out once; `pressure` what waits in memory.
     """
 
     def __init__(self, service: Service, ground: Ground) -> None:
         self.service = service
         self._ground = ground
         self._store, self._bus = ground.store, ground.bus
+        self._limits = limits = Limits.of(ground.memory_mb)
         registry = Registry(service)
         self.publisher = Publisher(self._bus, lambda: list(self.shards.values()))
         intake = Intake(registry, tenant_id=ground.tenant_id, partitions=ground.partitions)
@@ -95,12 +82,15 @@ class Owner:
             hand_over=self._hand_over,
             tenant_id=ground.tenant_id,
             partitions=ground.partitions,
+            streams_bytes=limits.streams // ground.partitions,
         )
         self._context = context
+        self._catching = Catching(service, intake, ground.store, ground.bus)
         self.lanes = [self._lane(context) for _ in range(ground.lanes)]
         self.shards: dict[str, Shard] = {}
         self.stopped: dict[str, str] = {}
         self.settled = False
+        self.pressure = Pressure(0, 0, behind=False, full=False)
         self._by_place: dict[TopicPartition, Shard] = {}
         self._wanted: set[str] = set()
         self._retired: dict[str, tuple[int, OrderedDict[str, Held]]] = {}
@@ -267,19 +257,23 @@ class Owner:
             shard.format = self.service.format
             before = self._retired.pop(shard.id, None)
             if before is not None and before[0] + 1 == shard.epoch:
-                shard.streams = before[1]  # nobody wrote in between
+                shard.keep(before[1])  # nobody wrote in between
             if await self._made_again(shard):
                 claimed.append(shard)
         fault.point("after_remake")
         positions = {s.id: await self._positions(s) for s in claimed}
+        behind = await self._catching.look(claimed)
         # Nothing is awaited from here on: what is ours, written and read changes at once.
         claimed = [s for s in claimed if s.id in self._wanted]  # else it was taken meanwhile
         begin: dict[TopicPartition, int] = {}
         for shard in claimed:
             self.shards[shard.id] = shard
             self._lane_of(shard.id).shards[shard.id] = shard
-            begin.update(positions[shard.id])
-            self._by_place.update(dict.fromkeys(positions[shard.id], shard))
+            places = positions[shard.id]
+            if shard.id in behind:
+                places = self._catching.begin(behind[shard.id], places)
+            begin.update(places)
+            self._by_place.update(dict.fromkeys(places, shard))
         self._bus.read({**dict.fromkeys(self._by_place, 0), **begin})
         self.publisher.nudge()
         for lane in self.lanes:
@@ -381,6 +375,7 @@ class Owner:
     def _drop(self, shard: Shard) -> None:
         """Write, publish and read a shard no more, at once."""
         shard.lost = True
+        self._catching.forget(shard.id)
         self._by_place = {p: s for p, s in self._by_place.items() if s is not shard}
         self._bus.read(dict.fromkeys(self._by_place, 0))  # these go on where they are
         self.shards.pop(shard.id, None)
@@ -443,20 +438,14 @@ class Owner:
         """Bring records from the bus to their shards."""
         paused = False
         while True:
-            shards = list(self.shards.values())
-            waiting = sum(len(s.waiting) for s in shards)
-            waiting_bytes = sum(s.waiting.bytes for s in shards)
-            queued = waiting + sum(len(s.inbox) for s in shards)
-            queued_bytes = waiting_bytes + sum(s.inbox.bytes for s in shards)
-            behind = (
-                waiting > WAITING_MAX
-                or waiting_bytes > WAITING_BYTES_MAX
-                or self.publisher.unsent() > UNSENT_MAX
-            )
-            if behind != paused:
-                paused = behind
-                self._bus.pause(self.service.pausable if behind else ())
-            if queued > QUEUE_MAX or queued_bytes > QUEUE_BYTES_MAX:
+            now = self.pressure = pressure(self.shards.values(), self._limits)
+            if now.behind != paused:
+                paused = now.behind
+                starts = (*self.service.pausable, *self.service.foreign)
+                self._bus.pause(starts if paused else ())
+            if self._catching.shards:
+                self._catch_up()
+            if now.full:
                 await asyncio.sleep(0.01)
                 continue
             try:
@@ -467,10 +456,21 @@ class Owner:
                 continue
             self._distribute(records)
 
+    def _catch_up(self) -> None:
+        """Let restored shards read what is next for them; see catching.py."""
+        for shard, places in self._catching.gone_on():
+            self._by_place = {p: s for p, s in self._by_place.items() if s is not shard}
+            self._bus.read(dict.fromkeys(self._by_place, 0))  # a place read twice begins anew
+            self._by_place.update(dict.fromkeys(places, shard))
+            self._bus.read({**dict.fromkeys(self._by_place, 0), **places})
+
     def _distribute(self, records: Sequence[Record]) -> None:
         for record in records:
             shard = self._by_place.get((record.topic, record.partition))
             if shard is None or shard.lost:
+                continue
+            if self._catching.shards and self._catching.peeks(record, shard):
+                self._lane_of(shard.id).poke.set()
                 continue
             pausable = record.topic in self.service.pausable
             (shard.waiting if pausable else shard.inbox).append(record)

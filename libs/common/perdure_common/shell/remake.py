@@ -48,6 +48,7 @@ def restore(registry: Registry, snapshot: Snapshot | None, rows: Sequence[Journa
             frame.state, type=cast(type[object], type(decider.initial))
         )
         held = Held(decider, state, snapshot.version, frame.tenant_id, snapshot.version)
+        held.weight = len(snapshot.state)
     for row in rows:
         replay(registry, held, row)
     return held
@@ -65,6 +66,7 @@ def replay(registry: Registry, held: Held, row: JournalRow) -> None:
     """Fold one row into the stream, without its effects."""
     name = row.type
     held.version = row.version
+    held.weight += len(row.data)
     decider = registry.by_event.get(name)
     if decider is None:
         if not name.startswith("shell."):
@@ -185,6 +187,7 @@ def _remake_row(
     # As it was decided then: another version may tell more, or less.
     published = meta.first == 0 and bool(meta.prev)
     held.version = row.version
+    held.weight += len(row.data)
     places = [destination(m, partitions) for m in messages]
     if published:
         places.insert(0, (service.events_topic, events_partition(row.shard, partitions)))

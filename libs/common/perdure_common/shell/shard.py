@@ -37,7 +37,8 @@ RowKey = tuple[object, ...]
 class Held:
     """A stream in memory: its state after `version`; `decider` is None before any event.
 
-    `broken` says why its state cannot be had: its messages must wait for a person.
+    `broken` says why its state cannot be had: its messages must wait for a person. `weight` is
+    what its events have brought, in bytes: about what its state holds.
     """
 
     decider: Decider[Any, Any, Any] | None
@@ -46,6 +47,7 @@ class Held:
     tenant_id: str
     snapshot_version: int = 0
     broken: Exception | None = None
+    weight: int = 0
 
 
 class Sending(msgspec.Struct, eq=False, gc=False):
@@ -99,9 +101,13 @@ class Upserts:
 
     def __init__(self) -> None:
         self._rows: dict[RowKey, Upsert] = {}
+        self._appended: list[Upsert] = []
 
     def add(self, upsert: Upsert) -> None:
         """Merge one more upsert in."""
+        if upsert.new and upsert.lazy:
+            self._appended.append(upsert)
+            return
         key = row_key(upsert)
         known = self._rows.get(key)
         self._rows[key] = upsert if known is None else merged(known, upsert)
@@ -113,6 +119,9 @@ class Upserts:
 
     def remove(self, upsert: Upsert) -> None:
         """Forget a row's upsert."""
+        if upsert.new and upsert.lazy:
+            self._appended.remove(upsert)
+            return
         self._rows.pop(row_key(upsert), None)
 
     def supersede(self, upsert: Upsert) -> None:
@@ -128,10 +137,10 @@ class Upserts:
 
     def rows(self) -> list[Upsert]:
         """Return one upsert for each row."""
-        return list(self._rows.values())
+        return [*self._rows.values(), *self._appended]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._rows) + len(self._appended)
 
 
 @dataclass(slots=True, eq=False)
@@ -157,6 +166,7 @@ class Shard:
     published_mark: int = 0
     streams: "OrderedDict[str, Held]" = field(default_factory=OrderedDict[str, Held])
     inbox: Queue = field(default_factory=Queue)
+    early: deque[Record] = field(default_factory=deque[Record])
     waiting: Queue = field(default_factory=Queue)
     unsent: deque[Sending] = field(default_factory=deque[Sending])
     sending: deque[Sending] = field(default_factory=deque[Sending])
@@ -169,6 +179,7 @@ class Shard:
     unwritten: tuple[set[TopicPartition], set[tuple[str, int, str]]] = field(
         default_factory=lambda: (set(), set())
     )
+    weight: int = 0
     lost: bool = False
 
     @classmethod
@@ -224,12 +235,16 @@ class Shard:
 
     def hold(self, stream: str, held: Held) -> None:
         """Keep a stream in memory."""
+        self.forget((stream,))
         self.streams[stream] = held
+        self.weight += held.weight
 
     def forget(self, streams: Iterable[str]) -> None:
         """Drop streams from memory; they are loaded again when they are needed."""
         for stream in streams:
-            self.streams.pop(stream, None)
+            held = self.streams.pop(stream, None)
+            if held is not None:
+                self.weight -= held.weight
 
     def is_done_with(self, stream: str) -> bool:
         """Return whether a stream need not be remembered: it is over, or there is nothing of it.
@@ -241,10 +256,17 @@ class Shard:
             return True
         return held.decider is not None and held.decider.over(held.state)
 
-    def trim(self) -> None:
-        """Drop the streams that were not used for longest, above `STREAMS_MAX`."""
-        while len(self.streams) > STREAMS_MAX:
-            self.streams.popitem(last=False)
+    def keep(self, streams: "OrderedDict[str, Held]") -> None:
+        """Go on with the streams that an earlier owner in this process had in memory."""
+        self.streams = streams
+        self.weight = sum(held.weight for held in streams.values())
+
+    def trim(self, bytes_max: int) -> None:
+        """Drop the streams that were not used for longest, above `STREAMS_MAX` or the weight."""
+        streams = self.streams
+        while len(streams) > STREAMS_MAX or (self.weight > bytes_max and len(streams) > 1):
+            _, held = streams.popitem(last=False)
+            self.weight -= held.weight
 
     def due(self, now: datetime) -> list[str]:
         """Return the streams whose wake is at or before `now`, earliest first.

@@ -29,6 +29,7 @@ from perdure_common.shell.ports import (
     Unanswered,
     Unreachable,
 )
+from perdure_common.shell.pressure import MEMORY_MB
 from perdure_common.shell.publisher import Publisher
 from perdure_common.shell.shard import Shard
 
@@ -56,6 +57,7 @@ class Ground:
     partitions: int
     lanes: int = 2
     hand_over: HandOver | None = None
+    memory_mb: int = MEMORY_MB
 
 
 class Shards(Protocol):

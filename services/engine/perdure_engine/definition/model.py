@@ -100,8 +100,9 @@ class Node:
     @property
     def body_ports(self) -> tuple[str, ...]:
         """The ports on which iterations begin; a LOOP and a FOREACH have one."""
-        bodies = BODY_PORTS.values() if self.node_subtype in ("LOOP", "FOREACH") else ()
-        return tuple(port for port in self.outputs if port in bodies)
+        if self.node_subtype not in ("LOOP", "FOREACH"):
+            return ()
+        return tuple(port for port in self.outputs if port in BODY_PORTS.values())
 
     @property
     def end_outputs(self) -> tuple[str, ...]:

@@ -31,12 +31,13 @@ class Validation:
         return tuple(problem for problem in self.problems if problem.severity == "warning")
 
 
-def validate(definition: Json) -> Validation:
+def validate(definition: Json, *, remember: bool = True) -> Validation:
     """Return every problem of `definition`, and the workflow if none is an error.
 
     The problems stand in the order of the file: the workflow's own, nodes, connections,
     then what lies between them. A definition that is too large, too deep or no JSON has
-    that problem alone.
+    that problem alone. A sound model is kept for those who run it, unless `remember` is False:
+    then nothing is shared, and any thread may ask.
     """
     found = Found()
     if size_problems(definition, found):
@@ -45,6 +46,6 @@ def validate(definition: Json) -> Validation:
     parsed = parse(definition, sha256, found)
     check(parsed, found)
     workflow = None if found.has_errors else parsed.workflow
-    if workflow is not None:
+    if workflow is not None and remember:
         keep(workflow)
     return Validation(tuple(found.problems), workflow, sha256)

@@ -18,6 +18,7 @@ from perdure_engine.nodes.errors import data_error, expression_error
 
 from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .instants import after
+from .overriding import overridden
 from .progress import Progress
 from .retries import REPEATABLE, backoff_s, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
@@ -194,21 +195,6 @@ def apply_verdict(
     )
     if verdict == "give_up":
         _finish(progress, run, known.done, known.failed)
-
-
-def overridden(parameters: Json, overrides: Json) -> Json:
-    """Return resolved parameters with those of `overrides` in their places."""
-    if overrides is None:
-        return parameters
-    return {**parameters, **overrides["parameters"]}
-
-
-def valid_overrides(overrides: Json) -> bool:
-    """Return whether overrides are none, or `{"parameters": {name: value}}`."""
-    if overrides is None:
-        return True
-    fields = cast("dict[str, Any]", overrides) if isinstance(overrides, dict) else {}
-    return set(fields) == {"parameters"} and isinstance(fields["parameters"], dict)
 
 
 def _attempt_failed(

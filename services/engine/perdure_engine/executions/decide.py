@@ -7,49 +7,42 @@ Everything that can run inline runs to its end within one call, as far as the fu
 What waits (for a runner, an instant, a verdict) is in the state, which says when to wake.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from perdure_common.decider import Due, Facts, Rejected
+from perdure_contracts.control import MarkNode, PauseExecution, ResumeExecution
 from perdure_contracts.engine import (
     CancelExecution,
-    ExecutionRevived,
-    ExecutionStarted,
     NodeResult,
     RecoveryVerdict,
     RetryNode,
     StartExecution,
 )
-from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
-from perdure_contracts.message import Json
+from perdure_contracts.executions import ExamineExecution, ExecutionCommand, ExecutionEvent
 
-from perdure_engine.definition import InvalidDefinition, Workflow, kept, load
-from perdure_engine.definition.graph import reached_from
-from perdure_engine.nodes.base import Inputs, Item
-from perdure_engine.nodes.errors import Arranged
+from perdure_engine.definition import Workflow, kept, load
 
-from .attempts import answered, apply_verdict, lost, try_again, valid_overrides
-from .ending import cancel, end_if_done, new_deadline, timed_out
+from .attempts import answered, apply_verdict, lost, try_again
+from .beginning import Happen, carry_on, start
+from .ending import cancel, timed_out
 from .evolve import evolve
-from .finishing import Ended, complete
+from .marking import bad_mark, mark
+from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
+from .pausing import bad_pause, pause, resume
 from .progress import Progress
-from .revival import open_again, reopened
-from .running import advance
-from .state import Execution, due, place_of
+from .revival import bad_retry, chosen, retry
+from .stalls import give_up_forgotten
+from .state import Execution, due, is_open
 
 HOLD_S = 24 * 3600.0
 """How long a node is held where the verdict does not say, in seconds."""
-
-ID_LENGTH_MAX = 255
-"""Characters of an execution's id; it is a key of tables."""
 
 VERDICT_WAIT_S = 10.0
 """How long recovery is waited for where nobody says otherwise, in seconds."""
 
 Decided: TypeAlias = tuple[ExecutionEvent, ...] | Rejected
-Happen: TypeAlias = Callable[[ExecutionEvent], Execution]
 
 
 def decide(
@@ -86,7 +79,7 @@ def act(
     `happen` takes an event and returns the state after it; what comes next sees that state.
     """
     if isinstance(command, StartExecution):
-        return _start(state, command, facts, now, happen, verdict_wait_s)
+        return start(state, command, facts, now, happen, verdict_wait_s)
     if not state.execution_id:
         execution_id = "" if isinstance(command, Due) else command.execution_id
         return Rejected(
@@ -101,28 +94,33 @@ def act(
     if isinstance(workflow, Rejected):
         return workflow
     progress = Progress(state, workflow, now, verdict_wait_s, happen)
-    for node_id, scope in state.ready.values():
-        progress.enqueue(workflow.by_id[node_id], scope)
+    refused = _refusal_in(state, workflow, command)
+    if refused is not None:
+        return refused
+    if state.ready:
+        progress.take_up()
     match command:
         case NodeResult():
             answered(progress, state.tokens[command.token], command)
         case RecoveryVerdict():
             _verdict(progress, command)
         case RetryNode():
-            _revive(progress, command)
+            retry(progress, command)
         case CancelExecution():
             cancel(progress, command.reason, command.asked_by)
+        case PauseExecution():
+            pause(progress, command)
+        case ResumeExecution():
+            resume(progress, command)
+        case MarkNode():
+            mark(progress, command)
         case Due():
             _let_time_pass(progress)
-    _carry_on(progress)
+        case ExamineExecution():
+            _let_time_pass(progress)
+            give_up_forgotten(progress, command)
+    carry_on(progress)
     return None
-
-
-def _carry_on(progress: Progress) -> None:
-    """Run what is ready, and end the execution if nothing is left."""
-    if progress.state.status == "RUNNING":
-        advance(progress)
-    end_if_done(progress)
 
 
 def _let_time_pass(progress: Progress) -> None:
@@ -148,115 +146,11 @@ def _let_time_pass(progress: Progress) -> None:
             apply_verdict(progress, place, "give_up", by="clock")
 
 
-# Beginning ------------------------------------------------------------------------------
-
-
-def _start(
-    state: Execution,
-    command: StartExecution,
-    facts: Facts,
-    now: datetime,
-    happen: Happen,
-    verdict_wait_s: float,
-) -> Rejected | None:
-    if state.execution_id:
-        return Rejected(
-            f"execution {command.execution_id!r} has begun already and is {state.status}",
-            "duplicate",
-        )
-    if not 0 < len(command.execution_id) <= ID_LENGTH_MAX or "\0" in command.execution_id:
-        return Rejected(
-            f"an execution's id must have 1 to {ID_LENGTH_MAX} characters and no NUL",
-            "invalid_execution_id",
-            dead_letter=True,
-        )
-    rows = facts.get("version", ())
-    if not rows:
-        return Rejected(
-            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
-            "save the workflow first",
-            "workflow_not_found",
-            dead_letter=True,
-        )
-    row = rows[0]
-    try:
-        workflow = load(row["definition"], row["sha256"])
-    except InvalidDefinition as error:
-        return Rejected(str(error), "invalid_definition", dead_letter=True)
-    trigger = workflow.by_id.get(command.node_id)
-    if trigger is None or trigger not in workflow.triggers:
-        known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
-        return Rejected(
-            f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
-            f"that can fire; there are: {known}",
-            "trigger_not_found",
-            dead_letter=True,
-        )
-    progress = Progress(state, workflow, now, verdict_wait_s, happen)
-    unfired = [node for node in workflow.all_triggers if node is not trigger]
-    dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
-    progress.record(
-        ExecutionStarted(
-            execution_id=command.execution_id,
-            root_execution_id=command.execution_id,
-            workflow_id=command.workflow_id,
-            workflow_name=workflow.name,
-            workflow_version=command.version,
-            sha256=workflow.sha256,
-            workspace_id=str(row["workspace_id"]),
-            node_id=trigger.node_id,
-            mode=command.mode,
-            triggered_by=command.triggered_by,
-            trigger=command.trigger,
-            started_at=progress.at,
-            steps_total=_steps_total(workflow, trigger.node_id),
-            dead=tuple(dead),
-            deadline=new_deadline(progress),
-            parent_execution_id=command.parent_execution_id,
-            log_level=workflow.settings.log_level,
-        )
-    )
-    items = items_of_trigger(command.data)
-    ended = Ended(trigger, (), 1, Inputs({}, ()), ())
-    complete(progress, ended, Arranged({trigger.outputs[0]: items} if items else {}), None)
-    for node in unfired:
-        progress.resolved(node, ())
-    enqueue_unreachable(progress)
-    _carry_on(progress)
-    return None
-
-
-def enqueue_unreachable(progress: Progress) -> None:
-    """Enqueue the nodes to which nothing leads: they are SKIPPED (rule 5)."""
-    runs = progress.state.runs
-    for node in progress.workflow.unreachable:
-        if place_of(node.node_id, ()) not in runs:
-            progress.enqueue(node, ())
-
-
-def items_of_trigger(data: Json) -> list[Item]:
-    """Return a trigger event's data as items (rule 2)."""
-    if isinstance(data, dict):
-        return [{"json": data}]
-    if isinstance(data, list):
-        entries = cast("list[Any]", data)
-        if all(isinstance(entry, dict) for entry in entries):
-            return [{"json": entry} for entry in entries]
-    return [{"json": {"value": data}}]
-
-
-@lru_cache(maxsize=200)
-def _steps_total(workflow: Workflow, trigger_id: str) -> int:
-    """Return how many nodes the trigger leads to, itself among them."""
-    return len(reached_from(workflow, trigger_id))
-
-
 # Going on -------------------------------------------------------------------------------
 
 
 def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | None:
     """Return why the execution does not take a command, None if it does."""
-    running = state.status == "RUNNING"
     match command:
         case NodeResult():
             if command.token not in state.tokens:
@@ -265,16 +159,18 @@ def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | No
                     "stale_result",
                 )
         case RecoveryVerdict():
-            if not running or _asked_about(state, command.failure_id) is None:
+            if not is_open(state) or _asked_about(state, command.failure_id) is None:
                 return Rejected(
                     f"nothing waits for a verdict about failure {command.failure_id!r} any more",
                     "stale_verdict",
                 )
             return _bad_verdict(command)
         case RetryNode():
-            return _bad_retry(state, command)
+            return bad_retry(state, command)
+        case PauseExecution() | ResumeExecution():
+            return bad_pause(state, command)
         case CancelExecution():
-            if not running:
+            if not is_open(state):
                 return Rejected(
                     f"execution {command.execution_id!r} has ended already with {state.status}",
                     "execution_ended",
@@ -282,6 +178,20 @@ def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | No
         case _:
             pass
     return None
+
+
+def _refusal_in(
+    state: Execution, workflow: Workflow, command: ExecutionCommand | Due
+) -> Rejected | None:
+    """Return why a command cannot be taken that must fit the workflow, None if it does."""
+    match command:
+        case MarkNode():
+            return bad_mark(state, workflow, command)
+        case RetryNode():
+            node_id, _ = chosen(state, command)
+            return unfit_overrides(workflow.by_id[node_id], command.overrides)
+        case _:
+            return None
 
 
 def _asked_about(state: Execution, failure_id: str) -> str | None:
@@ -294,8 +204,6 @@ def _asked_about(state: Execution, failure_id: str) -> str | None:
 
 
 def _bad_verdict(command: RecoveryVerdict) -> Rejected | None:
-    if not valid_overrides(command.overrides):
-        return _bad_overrides()
     if not 0 <= command.delay_s < 366 * 86_400:
         return Rejected(f"delay_s is {command.delay_s}; give seconds from 0", "invalid_delay")
     if command.until is not None and _moment(command.until) is None:
@@ -303,39 +211,7 @@ def _bad_verdict(command: RecoveryVerdict) -> Rejected | None:
             f"until is {command.until!r}; write an instant such as 2026-01-01T00:00:00Z",
             "invalid_instant",
         )
-    return None
-
-
-def _bad_overrides() -> Rejected:
-    return Rejected(
-        'overrides must be {"parameters": {name: value}}; leave them out to change nothing',
-        "invalid_overrides",
-    )
-
-
-def _bad_retry(state: Execution, command: RetryNode) -> Rejected | None:
-    if state.status == "RUNNING":
-        return Rejected(
-            f"execution {command.execution_id!r} is running; wait for its end or cancel it",
-            "execution_open",
-        )
-    run = state.runs.get(place_of(command.node_id, command.scope))
-    if run is None or run.status not in ("ERROR", "CANCELED"):
-        status = "has no run" if run is None else f"ended with {run.status}"
-        return Rejected(
-            f"node {command.node_id!r} {status}; only a node that ended with ERROR or CANCELED "
-            "can be run again",
-            "not_retryable",
-        )
-    region, scope = open_again(state, command.node_id, command.scope)
-    again = state.runs.get(place_of(region, scope))
-    if again is None or again.status not in ("ERROR", "CANCELED"):
-        return Rejected(
-            f"node {command.node_id!r} failed in an iteration of {region!r} that is over; only "
-            "what did not end well can be run again",
-            "not_retryable",
-        )
-    return None if valid_overrides(command.overrides) else _bad_overrides()
+    return bad_overrides(command.overrides, FOR_ATTEMPTS)
 
 
 def _pinned(state: Execution, facts: Facts) -> Workflow | Rejected:
@@ -371,7 +247,7 @@ def _verdict(progress: Progress, command: RecoveryVerdict) -> None:
         attempt_id=command.attempt_id,
         overrides=command.overrides,
     )
-    if command.verdict == "retry" and not command.delay_s:
+    if command.verdict == "retry" and not command.delay_s and progress.state.status == "RUNNING":
         try_again(progress, place)
 
 
@@ -381,33 +257,3 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else None
-
-
-def _revive(progress: Progress, command: RetryNode) -> None:
-    """Let an ended execution go on: the node, what its stop cancelled, what was ready then."""
-    state, workflow = progress.state, progress.workflow
-    again = reopened(state, command.node_id, command.scope)
-    progress.record(
-        ExecutionRevived(
-            execution_id=state.execution_id,
-            node_id=command.node_id,
-            scope=command.scope,
-            reopened=again,
-            revived_at=progress.at,
-            asked_by=command.asked_by,
-            deadline=new_deadline(progress),
-            overrides=command.overrides,
-        )
-    )
-    for node_id, scope in again:
-        progress.enqueue(workflow.by_id[node_id], scope)
-    for run in list(progress.state.runs.values()):
-        if run.status in ("SUCCESS", "SKIPPED"):
-            progress.resolved(workflow.by_id[run.node_id], run.scope)
-    for over in progress.state.over.values():
-        region = workflow.region_of(workflow.by_id[over.node_id])
-        for index in () if region is None else region.outward:
-            progress.reach(workflow.edges[index], over.scope)
-    for rounds in progress.state.rounds.values():
-        progress.look_at(rounds.node_id, rounds.scope)
-    enqueue_unreachable(progress)

@@ -3,6 +3,14 @@
 from functools import partial
 
 from perdure_common.decider import Decider
+from perdure_contracts.control import (
+    ExecutionPaused,
+    ExecutionResumed,
+    MarkNode,
+    NodeMarked,
+    PauseExecution,
+    ResumeExecution,
+)
 from perdure_contracts.engine import (
     CancelExecution,
     ExecutionCanceled,
@@ -23,6 +31,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import (
     AttemptFailed,
+    ExamineExecution,
     ExecutionCommand,
     ExecutionEvent,
     ExecutionYielded,
@@ -63,7 +72,17 @@ def decider_with(
     return Decider(
         name="execution",
         initial=Execution(),
-        commands=(StartExecution, NodeResult, RecoveryVerdict, RetryNode, CancelExecution),
+        commands=(
+            StartExecution,
+            NodeResult,
+            RecoveryVerdict,
+            RetryNode,
+            CancelExecution,
+            PauseExecution,
+            ResumeExecution,
+            MarkNode,
+            ExamineExecution,
+        ),
         events=(
             ExecutionStarted,
             NodeScheduled,
@@ -84,6 +103,9 @@ def decider_with(
             ExecutionFailed,
             ExecutionCanceled,
             ExecutionRevived,
+            ExecutionPaused,
+            ExecutionResumed,
+            NodeMarked,
         ),
         stream_of=stream_of,
         decide=partial(decide, verdict_wait_s=verdict_wait_s),

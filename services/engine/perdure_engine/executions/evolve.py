@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from msgspec.structs import replace
+from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -34,6 +35,7 @@ from perdure_contracts.executions import (
     VerdictApplied,
 )
 
+from .evolve_control import frozen, steered
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .instants import instant
 from .state import (
@@ -95,6 +97,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _end(state, "CANCELED")
         case ExecutionRevived():
             _revived(state, event)
+        case ExecutionPaused() | ExecutionResumed() | NodeMarked():
+            steered(state, event)
         case _:
             assert_never(event)
     return state
@@ -249,7 +253,7 @@ def _failed(state: Execution, event: NodeFailed) -> None:
         asked=True,
         failure_id=event.failure_id,
         root_failure_id=event.root_failure_id,
-        verdict_until=_maybe(event.verdict_until),
+        verdict_until=frozen(state, _maybe(event.verdict_until), event.failed_at),
     )
     state.runs[place] = replace(known, dispatch=dispatch)
     wait(state, place)
@@ -308,6 +312,8 @@ def _revived(state: Execution, event: ExecutionRevived) -> None:
     state.overrides = {} if event.overrides is None else {place: event.overrides}
     state.ready = _places(event.reopened)
     state.yielded_at = instant(event.revived_at)
+    state.delayed_until = _maybe(event.not_before)
+    state.paused_at = None
     for entry in state.rounds:  # open loops go on by what ends in them
         state.ready.pop(entry, None)
         run = state.runs.get(entry)

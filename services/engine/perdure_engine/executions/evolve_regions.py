@@ -16,6 +16,7 @@ from perdure_contracts.executions import (
     RegionExited,
 )
 
+from .overriding import given_items
 from .state import Execution, Live, Over, Rounds, Run, edge_key, place_of
 
 
@@ -32,7 +33,7 @@ def entered(state: Execution, event: RegionEntered) -> None:
     )
     if not event.body:
         return
-    items: list[object] = []
+    items: list[object] = [] if event.inputs else given_items(state.overrides.get(place)) or []
     for index, _ in event.inputs:
         live = state.edges[edge_key(index, event.scope)]
         assert live is not None

@@ -28,7 +28,10 @@ from perdure_contracts.executions import (
 )
 
 from .instants import milliseconds
+from .logs_control import said_of
 from .state import Execution, place_of
+
+TABLE = "workflow_execution_logs"
 
 ROWS_MAX = 8
 """More rows than any event has: the version times this, plus a row's place, orders all rows."""
@@ -61,7 +64,7 @@ def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upse
         case VerdictApplied():
             log.verdict(event)
         case _:
-            pass
+            log.steered(event)
     return tuple(log.rows)
 
 
@@ -222,6 +225,23 @@ class _Log:
         data = {"failure_id": event.failure_id, "attempt_id": event.attempt_id}
         self._add("TECHNICAL", "workflow_progress", "INFO", text, node=node, data=data)
 
+    def steered(self, event: ExecutionEvent) -> None:
+        """Tell what a person did to the execution."""
+        said = said_of(self._state, event)
+        if said is not None:
+            message, friendly, node = said
+            self._add(
+                "BUSINESS",
+                "workflow_progress",
+                "INFO",
+                message,
+                friendly=friendly,
+                node=node,
+                milestone=True,
+                priority=8,
+                step=self._state.steps,
+            )
+
     def _node(self, event: NodeScheduled | AttemptFailed | VerdictApplied) -> dict[str, str]:
         known = self._state.runs[place_of(event.node_id, event.scope)].dispatch
         assert known is not None
@@ -246,8 +266,6 @@ class _Log:
     ) -> None:
         state, recorded = self._state, self._recorded
         n = len(self.rows)
-        total = state.steps_total or 1
-        share = None if step is None else 100.0 if done else min(100.0, 100.0 * step / total)
         row_id = time_ordered(
             milliseconds(recorded.recorded_at), "log", state.execution_id, recorded.version, n
         )
@@ -258,30 +276,34 @@ class _Log:
             "event_type": event_type,
             "level": level,
             "message": message,
-            "data": data or {},
-            "node_id": node["id"] if node else None,
-            "node_name": node["name"] if node else None,
-            "node_type": node["type"] if node else None,
-            "step_number": step,
-            "total_steps": None if step is None else max(state.steps_total, step),
-            "progress_percentage": None if share is None else round(share, 2),
-            "duration_seconds": None if duration_ms is None else round(duration_ms / 1000),
             "user_friendly_message": friendly,
             "display_priority": priority,
             "is_milestone": milestone,
-            "technical_details": _details(error),
-            "stack_trace": _stack(error),
-            "performance_metrics": {} if duration_ms is None else {"duration_ms": duration_ms},
-            "created_at": recorded.recorded_at,
             # Ids of one instant have no order of their own: this has the journal's.
             "position": recorded.version * ROWS_MAX + n,
         }
-        self.rows.append(Upsert("workflow_execution_logs", {"id": row_id}, set=row, lazy=True))
+        # What has the column's default is left out: most rows have little of what follows.
+        if node is not None:
+            row |= {"node_id": node["id"], "node_name": node["name"], "node_type": node["type"]}
+        if step is not None:
+            total = state.steps_total or 1
+            share = 100.0 if done else round(min(100.0, 100.0 * step / total), 2)
+            row["step_number"] = step
+            row["total_steps"] = max(state.steps_total, step)
+            row["progress_percentage"] = share
+        if duration_ms is not None:
+            row["duration_seconds"] = round(duration_ms / 1000)
+            row["performance_metrics"] = {"duration_ms": duration_ms}
+        if data:
+            row["data"] = data
+        if error is not None:
+            row["technical_details"] = _details(error)
+            row["stack_trace"] = _stack(error)
+        key = {"id": row_id, "created_at": recorded.recorded_at}  # which names the partition
+        self.rows.append(Upsert(TABLE, key, set=row, new=True, lazy=True))
 
 
-def _details(error: ErrorFacts | None) -> dict[str, Any]:
-    if error is None:
-        return {}
+def _details(error: ErrorFacts) -> dict[str, Any]:
     return {
         "type": error.type,
         "retryable": error.retryable,
@@ -296,8 +318,8 @@ def _details(error: ErrorFacts | None) -> dict[str, Any]:
     }
 
 
-def _stack(error: ErrorFacts | None) -> str | None:
+def _stack(error: ErrorFacts) -> str | None:
     """Return the frames of user code, innermost last, None if there are none."""
-    if error is None or not error.frames:
+    if not error.frames:
         return None
     return "\n".join(f"{module}: {function}" for module, function in error.frames)

@@ -59,6 +59,20 @@ class Progress:
             self.queued.add(place)
             self.queue.append((node, scope))
 
+    def take_up(self) -> None:
+        """Enqueue what an earlier batch left ready; not before its time, if it was to wait.
+
+        An open loop is looked at: it may have ended when its turn comes.
+        """
+        state = self.state
+        if state.yielded_at is not None and state.yielded_at > self.now:
+            return
+        for place, (node_id, scope) in state.ready.items():
+            if place in state.rounds:
+                self.look_at(node_id, scope)
+            else:
+                self.enqueue(self.workflow.by_id[node_id], scope)
+
     def resolved(self, node: Node, scope: Scope) -> None:
         """Enqueue the nodes behind `node` whose in-edges are all resolved now (rule 2)."""
         for edge in self.workflow.leaving_edges(node):

@@ -9,6 +9,7 @@ from typing import Any
 
 from perdure_common.decider import Later, Recorded, Upsert
 from perdure_common.ids import time_ordered
+from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCanceled,
@@ -36,10 +37,14 @@ from perdure_contracts.executions import (
     VerdictApplied,
 )
 
+from perdure_engine.nodes.base import MAIN
+
 from .finishing import error_data
 from .instants import milliseconds
 from .logs import log_rows
-from .state import Execution, Items, Run, edge_key, place_of
+from .overriding import given_items
+from .project_control import pause_over, rows_of
+from .state import Execution, Items, Run, edge_key, marked_at, place_of
 
 TEXT_MAX = 255
 """Characters of the columns that hold ids and names of others."""
@@ -73,7 +78,12 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
         case ExecutionStarted():
             return (_started(recorded, event), _latest(state, recorded), *logs)
         case ExecutionCompleted() | ExecutionFailed() | ExecutionCanceled():
-            return (_execution(recorded, event), _latest(state, recorded), *logs)
+            over = pause_over(state, recorded, "execution_ended")
+            return (_execution(recorded, event), _latest(state, recorded), *over, *logs)
+        case ExecutionPaused() | ExecutionResumed():
+            return (*rows_of(state, recorded, event), _latest(state, recorded), *logs)
+        case NodeMarked():
+            return (*rows_of(state, recorded, event), *logs)
         case ExecutionRevived():
             return (_revived(recorded), _latest(state, recorded), *logs)
         case ExecutionYielded() | NodeRecovered():
@@ -181,6 +191,8 @@ def _ended(
             new = event.inline
         case NodeSkipped():
             row["error_data"] = None
+            if state.marked == marked_at(run):  # it was open, and its row may be there
+                row["input_data"], row["max_retries"], new = None, 0, False
         case NodeCanceled():
             row["input_data"] = _data(_arrived(state, run))
             row["error_data"] = {"type": "canceled", "message": event.reason}
@@ -270,6 +282,8 @@ def _row(recorded: Seen, run: Run, node_type: str, node_subtype: str, node_name:
 def _arrived(state: Execution, run: Run) -> dict[str, Items]:
     """Return the items that arrived at a run, by input port."""
     ports: dict[str, Items] = {}
+    if state.overrides and not run.inputs:
+        ports[MAIN] = given_items(state.overrides.get(place_of(run.node_id, run.scope))) or []
     for index, port in run.inputs:
         live = state.edges.get(edge_key(index, run.gathered_in))
         if live is not None:

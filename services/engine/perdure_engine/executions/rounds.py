@@ -21,14 +21,14 @@ from .conditions import pick
 from .ending import close_iteration
 from .finishing import Ended, fail, finish
 from .progress import Progress
-from .state import Live, Rounds, edge_key, place_of
+from .state import Live, Rounds, edge_key, place_of, run_number
 from .views import RunView, gather
 
 
 def enter(progress: Progress, node: Node, region: Region, scope: Scope, run: int) -> None:
     """Open the region of a node whose in-edges are all resolved in `scope`."""
     inputs, edges = gather(progress.state, progress.workflow, node, scope)
-    if not edges:
+    if not edges and not inputs.items:
         _skip(progress, node, region, scope, run)
         return
     progress.record(
@@ -185,13 +185,14 @@ def _each(progress: Progress, node: Node, region: Region, place: str) -> None:
 
 def _look_before(progress: Progress, node: Node, region: Region, scope: Scope) -> None:
     """Look at a node with `join: each` that has no iteration yet."""
-    if place_of(node.node_id, scope) in progress.state.over:
+    place = place_of(node.node_id, scope)
+    if place in progress.state.over:
         return
     edges = progress.workflow.forward_edges(node)
     found = [progress.state.edges.get(edge_key(edge.index, scope)) for edge in edges]
     resolved = all(edge_key(edge.index, scope) in progress.state.edges for edge in edges)
     if resolved or any(live is not None for live in found):
-        enter(progress, node, region, scope, 1)
+        enter(progress, node, region, scope, run_number(progress.state, place, scope))
 
 
 # Rounds ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ of them: of an execution without trouble it hears nothing.
 """
 
 from perdure_common.decider import Outgoing, Recorded
+from perdure_contracts.control import NodeMarked
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -16,6 +17,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import ExecutionEvent, NodeScheduled
 
+from .overriding import given_items
 from .state import Execution, edge_key, place_of
 
 TASKS = "perdure.engine.tasks.v1"
@@ -30,6 +32,8 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return (_task(state, event),)
         case NodeFailed() | NodeRecovered() | NodeErrored() | ExecutionFailed():
             return (Outgoing(FAILURES, event.execution_id, event),)
+        case NodeMarked() if event.failure_id:
+            return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionCompleted() | ExecutionCanceled() if not event.untroubled:
             return (Outgoing(FAILURES, event.execution_id, event),)
         case _:
@@ -37,10 +41,13 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
 
 
 def _task(state: Execution, event: NodeScheduled) -> Outgoing:
-    run = state.runs[place_of(event.node_id, event.scope)]
+    place = place_of(event.node_id, event.scope)
+    run = state.runs[place]
     known = run.dispatch
     assert known is not None
     items: list[object] = []
+    if state.overrides and not run.inputs:
+        items.extend(item["json"] for item in given_items(state.overrides.get(place)) or ())
     for index, _ in run.inputs:
         live = state.edges[edge_key(index, run.gathered_in)]
         assert live is not None

@@ -11,7 +11,7 @@ from .attempts import dispatch
 from .finishing import Ended, finish, scrubbed
 from .progress import Progress
 from .rounds import enter, look, pass_by
-from .state import Execution, place_of
+from .state import place_of, run_number
 from .views import RunView, gather, gathered_by
 
 LARGE_ITEMS = 10_000
@@ -45,14 +45,14 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
     if place in state.rounds or (entering and region is not None and region.kind == "each"):
         progress.look_at(node.node_id, scope)
         return
-    run = _run_number(state, place, scope)
+    run = run_number(state, place, scope)
     passes = node.disabled and region is not None and bool(region.body)
     if region is not None and entering and not passes:
         enter(progress, node, region, scope, run)
         return
     inputs, edges = gather(state, workflow, node, scope)
-    if not edges:
-        _skip(progress, node, scope, run)
+    if not edges and not inputs.items:
+        skip(progress, node, scope, run)
         if region is not None and passes:
             pass_by(progress, node, region, scope)
         return
@@ -79,17 +79,6 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
         pass_by(progress, node, region, scope)
 
 
-def _run_number(state: Execution, place: str, scope: Scope) -> int:
-    """Return the number of a new run; the runs of a region that runs again count on from it."""
-    before = state.runs.get(place)
-    if before is not None:
-        return before.run + 1
-    if not scope:
-        return 1
-    around = state.rounds.get(place_of(scope[-1][0], scope[:-1]))
-    return 1 if around is None else around.run
-
-
 def _goes_out(node: Node, inputs: Inputs) -> bool:
     """Return whether a runner is to run the node."""
     specification = node.specification
@@ -106,8 +95,8 @@ def _scrubbed(outcome: Outcome) -> Outcome:
     return replace(outcome, failed=failed)
 
 
-def _skip(progress: Progress, node: Node, scope: Scope, run: int) -> None:
-    """Nothing arrived: the node is SKIPPED and its out-edges are DEAD (rules 3 and 5)."""
+def skip(progress: Progress, node: Node, scope: Scope, run: int) -> None:
+    """Let a node be SKIPPED, its out-edges DEAD: nothing arrived, or a person says so."""
     workflow, state = progress.workflow, progress.state
     in_edges = workflow.in_edges(node)
     progress.record(

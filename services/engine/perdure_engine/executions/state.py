@@ -22,8 +22,8 @@ from perdure_engine.definition.region import Kind
 WAITS_SLACK = 100
 """Instants that nobody waits for any more and that may be kept beside those of open runs."""
 
-Status: TypeAlias = Literal["NEW", "RUNNING", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
-"""Where an execution stands; those of people and pauses come with them."""
+Status: TypeAlias = Literal["NEW", "RUNNING", "PAUSED", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
+"""Where an execution stands; those of people come with them."""
 
 RunStatus: TypeAlias = Literal["RUNNING", "RETRYING", "SUCCESS", "ERROR", "SKIPPED", "CANCELED"]
 """Where a node run stands: RUNNING in the runner, RETRYING until an instant or a verdict."""
@@ -160,7 +160,8 @@ class Execution(Struct, gc=False):
     says that recovery was told of a failure. `rounds` has the open regions and `over` those
     that have ended, by the place of their entry.
     `waits` is a heap of the instants that open runs wait for, and of some that they do not
-    wait for any more.
+    wait for any more. `paused_at` is when it was paused last, `delayed_until` when a revival
+    that was to wait begins, `marked` the run that a person settled last.
     """
 
     execution_id: str = ""
@@ -192,6 +193,9 @@ class Execution(Struct, gc=False):
     waits: list[tuple[datetime, str]] = field(default_factory=list[tuple[datetime, str]])
     rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
     over: dict[str, Over] = field(default_factory=dict[str, Over])
+    paused_at: datetime | None = None
+    delayed_until: datetime | None = None
+    marked: str = ""
 
     def scratch(self) -> "Execution":
         """Return a copy that can be changed without changing this one."""
@@ -222,9 +226,30 @@ def place_of(node_id: str, scope: Scope) -> str:
     return f"{path}@{node_id}"
 
 
+def marked_at(run: Run) -> str:
+    """Return how `Execution.marked` names a run."""
+    return f"{place_of(run.node_id, run.scope)}#{run.run}"
+
+
+def run_number(state: Execution, place: str, scope: Scope) -> int:
+    """Return the number of a new run; the runs of a region that runs again count on from it."""
+    before = state.runs.get(place)
+    if before is not None:
+        return before.run + 1
+    if not scope:
+        return 1
+    around = state.rounds.get(place_of(scope[-1][0], scope[:-1]))
+    return 1 if around is None else around.run
+
+
 def edge_key(index: int, scope: Scope) -> str:
     """Return the key of an edge in a scope."""
     return place_of(str(index), scope)
+
+
+def is_open(state: Execution) -> bool:
+    """Return whether an execution has begun and not ended."""
+    return state.status in ("RUNNING", "PAUSED")
 
 
 def over(state: Execution) -> bool:

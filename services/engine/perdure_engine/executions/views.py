@@ -16,8 +16,9 @@ from perdure_engine.definition import Edge, Node, Workflow
 from perdure_engine.definition.region import TOP
 from perdure_engine.expressions import NodeView
 from perdure_engine.expressions import Scope as ExpressionScope
-from perdure_engine.nodes.base import Inputs, Item
+from perdure_engine.nodes.base import MAIN, Inputs, Item
 
+from .overriding import given_items
 from .state import Execution, Run, edge_key, place_of
 
 
@@ -44,7 +45,15 @@ def gathered_by(workflow: Workflow, node: Node, scope: Scope) -> tuple[tuple[Edg
 def gather(
     state: Execution, workflow: Workflow, node: Node, scope: Scope
 ) -> tuple[Inputs, tuple[tuple[int, str], ...]]:
-    """Return a node's LIVE input, by port in edge order, and the edges that carry it."""
+    """Return a node's LIVE input, by port in edge order, and the edges that carry it.
+
+    Items that a person gave for the node came by no edge.
+    """
+    if state.overrides:
+        given = given_items(state.overrides.get(place_of(node.node_id, scope)))
+        if given is not None:
+            names = workflow.inputs_of(node) or (MAIN,)
+            return Inputs({names[0]: given}, names), ()
     ports: dict[str, Sequence[Any]] = {}
     edges: list[tuple[int, str]] = []
     into, where = gathered_by(workflow, node, scope)

@@ -8,7 +8,7 @@ from perdure_contracts.engine import Scope
 
 from perdure_engine.definition import Workflow
 
-from .state import Execution
+from .state import Execution, is_open
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -20,10 +20,13 @@ class Waiting:
     `attempt` is an answer of a runner, `retry` the instant of the next attempt, `verdict`
     recovery's answer, `hold` the instant that recovery named, `batch` the engine's own next
     turn. `token` names the attempt, `failure_id` the failure. The execution's own end
-    (`deadline`) has no node.
+    (`deadline`) has no node, nor has the person who is to resume a paused one (`resume`), for
+    whom the instants of the others wait. `delay` is a revival that was to wait.
     """
 
-    waits_for: Literal["attempt", "retry", "verdict", "hold", "batch", "deadline"]
+    waits_for: Literal[
+        "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay"
+    ]
     until: datetime | None
     node_id: str = ""
     node_name: str = ""
@@ -40,12 +43,16 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
     Empty if it has ended. An execution that runs and waits for nothing but its deadline is
     stalled: that is what the stall detector looks for.
     """
-    if state.status != "RUNNING":
+    if not is_open(state):
         return []
     found: list[Waiting] = []
+    if state.status == "PAUSED":
+        found.append(Waiting("resume", None))
+    delayed = state.delayed_until is not None and state.yielded_at == state.delayed_until
     for node_id, scope in state.ready.values():
         name = workflow.by_id[node_id].name
-        found.append(Waiting("batch", state.yielded_at, node_id, name, scope))
+        what = "delay" if delayed else "batch"
+        found.append(Waiting(what, state.yielded_at, node_id, name, scope))
     for place in state.open:
         run = state.runs[place]
         known = run.dispatch

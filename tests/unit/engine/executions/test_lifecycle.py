@@ -66,9 +66,17 @@ def test_a_start_that_cannot_be_is_a_dead_letter(more: dict[str, Any], code: str
     assert (refused.code, refused.dead_letter) == (code, True)
 
 
-def test_a_second_start_is_answered_as_a_duplicate() -> None:
+def test_a_second_start_with_the_same_key_is_answered_with_the_first() -> None:
+    played = play(TWO, {"n": 1})
+    before = list(played.events)
+    assert played.give(start(data={"n": 2})) == ()
+    assert played.events == before
+
+
+def test_a_key_that_another_workflow_has_taken_is_refused() -> None:
     played = play(TWO)
-    assert played.refused(start()) == "duplicate"
+    other = "0190f3c0-0000-7000-8000-000000000002"
+    assert played.refused(start(workflow_id=other)) == "execution_key_taken"
 
 
 def test_commands_to_an_execution_that_is_not_there_are_refused() -> None:
@@ -271,7 +279,7 @@ def test_business_logs_tell_progress_and_technical_ones_each_failed_attempt() ->
         ("BUSINESS", "step_completed", "INFO"),
         ("BUSINESS", "workflow_completed", "INFO"),
     ]
-    assert [row["progress_percentage"] for row in logs] == [0.0, None, 66.67, 100.0]
+    assert [row.get("progress_percentage") for row in logs] == [0.0, None, 66.67, 100.0]
     assert logs[1]["technical_details"]["codes"] == ["slow_down"]
     assert len({row["id"] for row in logs}) == len(logs)
 

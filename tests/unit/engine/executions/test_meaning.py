@@ -3,18 +3,18 @@
 import json
 from collections import Counter
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from perdure_contracts.engine import ExecutionCompleted, ExecutionFailed, Scope
+from meaning import difference
 from perdure_contracts.executions import IterationFailed, RegionEntered
 from perdure_engine.definition import validate
 from perdure_engine.executions.state import wake_at
 from playing import Play, failed
 from random_workflows import data, definition
-from specification import Endless, Meaning, evaluate
+from specification import Endless, evaluate
 
 STEPS_MAX = 600
 
@@ -50,56 +50,6 @@ def answer(play: Play, place: str) -> None:
     play.answer(place, errors=errors)
 
 
-def plain(value: Any) -> Any:
-    """Return items without the text of their errors, which people read."""
-    if isinstance(value, list):
-        return [plain(each) for each in cast("list[Any]", value)]
-    if isinstance(value, dict) and "error" in value:
-        item = cast("dict[str, Any]", value)
-        return {**item, "error": {name: item["error"][name] for name in ("type", "node")}}
-    return cast("Any", value)
-
-
-def live_runs(play: Play) -> dict[tuple[str, Scope], dict[str, Any]]:
-    return {
-        (run.node_id, run.scope): {
-            port: plain([item["json"] for item in items]) for port, items in run.ports.items()
-        }
-        for run in play.state.runs.values()
-        if run.status == "SUCCESS"
-    }
-
-
-def difference(play: Play, meaning: Meaning) -> str:
-    """Return where what happened differs from what the specification says, empty if nowhere."""
-    end = play.events[-1]
-    if meaning.stopped is not None:
-        stopped = isinstance(end, ExecutionFailed) and end.error.type != "stalled"
-        return "" if stopped else f"it should have stopped: {end}"
-    if not isinstance(end, ExecutionCompleted):
-        return f"it should have completed: {end}"
-    if plain(end.result) != meaning.result:
-        return f"result {end.result} is not {meaning.result}"
-    runs = {at: ports for at, ports in live_runs(play).items() if not meaning.undecided(at[1])}
-    expected = {
-        at: ports
-        for at, ports in meaning.runs.items()
-        if ports is not None and not meaning.undecided(at[1])
-    }
-    if set(runs) != set(expected):
-        return f"other runs: {set(runs) ^ set(expected)}"
-    for at, ports in expected.items():
-        found = {port: items for port, items in runs[at].items() if port in ports}
-        if found != ports:
-            return f"{at} emitted {found}, not {ports}"
-    skipped = {
-        run.node_id for run in play.state.runs.values() if run.status == "SKIPPED" and not run.scope
-    }
-    if skipped != {at[0] for at, ports in meaning.runs.items() if ports is None and not at[1]}:
-        return f"{skipped} were skipped"
-    return ""
-
-
 def compared(random: Random, *, loops: bool, seen: Counter[str] | None = None) -> str:
     """Make a workflow, play it, and compare; one that is refused is passed over."""
     made, items = definition(random, loops=loops), data(random)
@@ -114,7 +64,7 @@ def compared(random: Random, *, loops: bool, seen: Counter[str] | None = None) -
         seen.update({meaning.status, *(e.kind for e in play.told(RegionEntered))})
         seen["nested"] += any(len(run.scope) > 1 for run in play.state.runs.values())
         seen["iteration failed"] += bool(play.told(IterationFailed))
-    found = difference(play, meaning)
+    found = difference(play.state, play.events[-1], meaning)
     return f"{found}\nin {json.dumps(made)} with {json.dumps(items)}" if found else ""
 
 

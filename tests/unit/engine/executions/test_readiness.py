@@ -8,7 +8,7 @@ from perdure_contracts.engine import (
     NodeCompleted,
     NodeSkipped,
 )
-from perdure_engine.executions.decide import items_of_trigger
+from perdure_engine.executions.beginning import items_of_trigger
 from perdure_engine.executions.progress import FUEL
 from perdure_engine.executions.state import wake_at
 from playing import BEGAN, Play, decider, http, link, node, play, workflow

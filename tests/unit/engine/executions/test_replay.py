@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 from perdure_common.decider import Recorded
+from perdure_contracts.engine import ExecutionFailed
 from perdure_contracts.executions import ExecutionEvent
 from perdure_contracts.message import NAMES
 from perdure_engine.definition import validate
@@ -22,6 +23,7 @@ LOOPS = {
     f"engine.{name}.v1"
     for name in ("region-entered", "region-exited", "iteration-started", "iteration-failed")
 }
+STEERED = {f"engine.{name}.v1" for name in ("execution-paused", "execution-resumed", "node-marked")}
 YIELDED = {"engine.execution-yielded.v1"}
 
 HAPPENED = (
@@ -30,13 +32,13 @@ HAPPENED = (
 )  # fmt: skip
 
 
-def replayed(seed: int, *, loops: bool) -> Replayed | None:
+def replayed(seed: int, *, loops: bool, steered: bool = False) -> Replayed | None:
     """Play one random execution, None where its definition is refused."""
     random = Random(seed)
     made, items = definition(random, loops=loops), data(random)
     if validate(made).workflow is None:
         return None
-    done = Replayed(Play(made, snapshots=False), random)
+    done = Replayed(Play(made, snapshots=False), random, steered=steered)
     done.run(items)
     return done
 
@@ -60,7 +62,22 @@ def test_an_execution_may_be_stopped_after_every_step_and_goes_on_from_its_journ
             continue
         seen.update(done.seen)
         assert broken(done.play.events) == []
-    expected = (EVENTS | {*HAPPENED}) - YIELDED - (set[str]() if loops else LOOPS)
+    expected = (EVENTS | {*HAPPENED}) - YIELDED - STEERED - (set[str]() if loops else LOOPS)
+    assert expected - seen.keys() == set(), seen
+
+
+@pytest.mark.parametrize("loops", [False, True])
+def test_an_execution_that_people_steer_goes_on_from_its_journal(loops: bool) -> None:
+    seen: Counter[str] = Counter()
+    seeds = count(10_000)
+    for _ in range(EXECUTIONS):
+        while (done := replayed(next(seeds), loops=loops, steered=True)) is None:
+            continue
+        seen.update(done.seen)
+        assert broken(done.play.events) == []
+        end = done.play.events[-1]
+        assert not (isinstance(end, ExecutionFailed) and end.error.type == "stalled")
+    expected = STEERED | {"paused", "resumed", "marked done", "marked skipped"}
     assert expected - seen.keys() == set(), seen
 
 

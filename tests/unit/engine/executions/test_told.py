@@ -36,6 +36,6 @@ def test_recovery_hears_nothing_of_an_execution_without_trouble() -> None:
 def test_recovery_hears_of_a_failure_and_of_the_end_it_led_to() -> None:
     broken = node("a", "FLOW.STOP_AND_ERROR", parameters={"message": "no"})
     played = play(workflow([broken], ["t>a"]))
-    kinds = [type(each) for each in played.failures]
+    kinds: list[type[object]] = [type(each) for each in played.failures]
     assert kinds == [NodeFailed, NodeErrored, ExecutionFailed]
     assert {ALSO[NAMES[kind]] for kind in kinds} == {FAILURES}

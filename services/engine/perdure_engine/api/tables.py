@@ -1,22 +1,7 @@
-"""What the engine's HTTP API shows: definitions, executions and their logs, why one waits."""
+"""The tables that the engine's HTTP API shows, and what is counted in them."""
 
-from dataclasses import asdict
-from typing import Any
-
-from fastapi import FastAPI
-from perdure_common.api.problem import Problem
 from perdure_common.api.table import TableView
-from perdure_common.decider import Lookup, Service
-from perdure_common.ids import partition_of
 from perdure_common.observe import RowCount
-from perdure_common.settings import Settings
-from perdure_common.shell import remake
-from perdure_common.shell.intake import Registry
-from perdure_common.shell.owner import Owner
-
-from .definition import kept, load
-from .executions.state import Execution
-from .executions.why import why
 
 TABLES = {
     "workflows": TableView(
@@ -74,6 +59,24 @@ TABLES = {
         search=("name",),
         about="Frozen versions; an execution runs one of them to its end.",
     ),
+    "workflow_templates": TableView(
+        columns=(
+            "id",
+            "name",
+            "description",
+            "document_type",
+            "workflow_definition",
+            "is_active",
+            "saved_by",
+            "created_at",
+            "updated_at",
+        ),
+        order=("name", "id"),
+        filters=("name", "document_type", "is_active"),
+        search=("name", "description"),
+        descending=False,
+        about="Definitions that workflows begin from.",
+    ),
     "node_specifications": TableView(
         columns=(
             "id",
@@ -114,8 +117,9 @@ TABLES = {
         key="execution_id",
         order=("id",),
         filters=("execution_id", "workflow_id", "workflow_version", "status", "mode"),
-        search=("error_message",),
-        about="Executions, the newest first.",
+        search=("error_message", "metadata"),
+        times={"started": "id"},
+        about="Executions, the newest first; `q` looks into errors, names and what triggered them.",
     ),
     "node_executions": TableView(
         columns=(
@@ -168,10 +172,36 @@ TABLES = {
             "created_at",
         ),
         order=("execution_id", "position", "id"),
-        filters=("execution_id", "log_category", "event_type", "level", "node_id"),
+        filters=(
+            "execution_id",
+            "log_category",
+            "event_type",
+            "level",
+            "node_id",
+            "is_milestone",
+            "display_priority",
+        ),
         search=("message",),
         descending=False,
         about="What happened, for people (BUSINESS) and engineers (TECHNICAL), in order.",
+    ),
+    "workflow_execution_pauses": TableView(
+        columns=(
+            "id",
+            "execution_id",
+            "paused_at",
+            "paused_node_id",
+            "pause_reason",
+            "resume_conditions",
+            "resumed_at",
+            "resume_trigger",
+            "status",
+            "created_at",
+            "updated_at",
+        ),
+        order=("paused_at", "id"),
+        filters=("execution_id", "status", "pause_reason", "paused_node_id"),
+        about="Why executions stood still, and since when; the newest first.",
     ),
 }
 
@@ -191,50 +221,3 @@ ROWS = (
         STATUSES,
     ),
 )
-
-
-def add_why(service: Service, app: FastAPI, settings: Settings, owner: Owner) -> None:
-    """Add `GET /v1/workflow_executions/{key}/why`: what an open execution waits for.
-
-    The answer is folded from the journal, so it is the truth of this moment and any process
-    of the service can give it.
-    """
-    registry = Registry(service)
-
-    async def waiting(key: str) -> dict[str, Any]:
-        held = (await remake.load(registry, owner.store, {key: -1}))[key]
-        state = held.state
-        if not isinstance(state, Execution):
-            raise Problem(404, "not_found", f"there is no execution {key[:100]!r}")
-        workflow = kept(state.sha256)
-        if workflow is None:
-            row = await _version(owner, held.tenant_id, state)
-            workflow = load(row["definition"], row["sha256"])
-        return {
-            "execution_id": key,
-            "status": state.status,
-            "shard": partition_of(key, settings.partitions),
-            "waits_for": [asdict(each) for each in why(state, workflow)],
-        }
-
-    app.add_api_route(
-        "/v1/workflow_executions/{key}/why",
-        waiting,
-        name="why",
-        summary="Say what an execution waits for",
-        tags=["workflow_executions"],
-    )
-
-
-async def _version(owner: Owner, tenant_id: str, state: Execution) -> Any:
-    where = {"workflow_id": state.workflow_id, "version": state.workflow_version}
-    lookup = Lookup("workflow_versions", where, ("definition", "sha256"), immutable=True)
-    (rows,) = await owner.store.look_up(tenant_id, [lookup])
-    if not rows:
-        raise Problem(
-            404,
-            "version_not_found",
-            f"version {state.workflow_version} of workflow {state.workflow_id} is not there; "
-            "`perdure replay --check` says what else is missing",
-        )
-    return rows[0]

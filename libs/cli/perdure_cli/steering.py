@@ -1,0 +1,183 @@
+"""`perdure executions …`: what changes an execution: pause, resume, retry, mark.
+
+The commands stand in the group of `executions`, which only looks and stops.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import typer
+from perdure_contracts.control import MarkNode, PauseExecution, ResumeExecution
+from perdure_contracts.engine import RetryNode
+
+from perdure_cli import pictures, platform
+from perdure_cli.client import Client, Row, user
+from perdure_cli.definitions import read_input
+from perdure_cli.errors import CommandError
+from perdure_cli.executions import Id, app, followed, outcome
+from perdure_cli.output import AsJson, say, show, wait_for
+from perdure_cli.pictures import Picture
+
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not follow it.")]
+Reason = Annotated[str, typer.Option(help="What is written down as the reason.")]
+Scope = Annotated[
+    str, typer.Option(help="The loops around the node, as `show` names them: each.0/inner.2")
+]
+
+
+async def sent(execution_id: str, message: object) -> Picture:
+    """Send a command to an execution; return how it stands after it."""
+    async with Client(platform.require()) as client:
+        await pictures.require(client, execution_id)
+        await client.command("engine", execution_id, message)
+        return await pictures.require(client, execution_id)
+
+
+def _told(picture: Picture, text: str, *, as_json: bool) -> None:
+    if as_json:
+        show(pictures.as_json(picture))
+    else:
+        say(f"{picture.id} {text}; it is {picture.status}")
+
+
+@app.command()
+def pause(id: Id, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Pause an execution: nothing new begins, what runs may finish, deadlines stand still."""
+    message = PauseExecution(execution_id=id, reason=reason, asked_by=user())
+    _told(wait_for(sent(id, message)), "is paused", as_json=as_json)
+
+
+@app.command()
+def resume(id: Id, as_json: AsJson = False) -> None:
+    """Let a paused execution go on."""
+    message = ResumeExecution(execution_id=id, asked_by=user())
+    _told(wait_for(sent(id, message)), "goes on", as_json=as_json)
+
+
+@app.command()
+def mark(
+    id: Id,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="The node's id.")],
+    outcome: Annotated[Literal["done", "skipped"], typer.Option("--as", help="How it ends.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="JSON|@FILE", help="What it emits.")
+    ] = None,
+    scope: Scope = "",
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Settle a node by hand, in place of an attempt that waits or has failed."""
+    message = MarkNode(
+        execution_id=id,
+        node_id=node,
+        outcome=outcome,
+        scope=_scope(scope),
+        data=None if data is None else read_input(data),
+        reason=reason,
+        asked_by=user(),
+    )
+    _told(wait_for(sent(id, message)), f"has {node} marked as {outcome}", as_json=as_json)
+
+
+def _scope(text: str) -> tuple[tuple[str, int], ...]:
+    parts = [part.rpartition(".") for part in text.split("/")] if text else []
+    if not all(region and k.isdecimal() for region, _, k in parts):
+        raise CommandError(
+            f"{text!r} is no scope; write each.0, or each.0/inner.2 as `perdure executions show` "
+            "does",
+            exit_code=2,
+            code="invalid_scope",
+        )
+    return tuple((region, int(k)) for region, _, k in parts)
+
+
+@app.command()
+def retry(
+    id: Id,
+    node: Annotated[
+        str | None, typer.Option(help="The node to run again; the failed one if not given.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=JSON", help="A parameter that is to be another."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model to ask instead.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--input", metavar="JSON|@FILE", help="What it takes instead of its items."),
+    ] = None,
+    delay: Annotated[float, typer.Option(help="Seconds to wait before.")] = 0.0,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a node of an ended execution once more, and follow it to its end."""
+    overrides = changed(set_ or (), model, data)
+
+    async def work() -> Picture | None:
+        async with Client(platform.require()) as client:
+            picture = await pictures.require(client, id)
+            row = _to_retry(picture, node)
+            message = RetryNode(
+                execution_id=id,
+                node_id=row["node_id"],
+                scope=tuple(pictures.scope_of(row)),
+                asked_by=user(),
+                overrides=overrides,
+                delay_s=delay,
+            )
+            await client.command("engine", id, message)
+            return None if no_wait else await followed(client, id, quiet=as_json)
+
+    picture = wait_for(work())
+    if picture is None:
+        if as_json:
+            show({"execution_id": id, "retried": True})
+        else:
+            say(f"{id} goes on; `perdure executions watch {id}` follows it")
+        return
+    raise typer.Exit(outcome(picture, as_json=as_json))
+
+
+def changed(pairs: Sequence[str], model: str | None, data: str | None) -> Row | None:
+    """Return what is to be other than it was, None if nothing is."""
+    found: Row = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or not name:
+            raise CommandError(
+                f"{pair!r} changes nothing; write name=value, the value as JSON",
+                exit_code=2,
+                code="invalid_parameter",
+            )
+        found.setdefault("parameters", {})[name] = _json(value)
+    if model is not None:
+        found["model"] = model
+    if data is not None:
+        given = read_input(data)
+        found["input"] = given if isinstance(given, list) else [given]
+    return found or None
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text  # plain texts need no quotes
+
+
+def _to_retry(picture: Picture, node: str | None) -> Row:
+    """Return the node run that is to run again: the one named, or the one that failed."""
+    if node is None:
+        candidates = picture.failures()
+    else:
+        candidates = [row for row in picture.nodes if row["node_id"] == node]
+    if not candidates:
+        what = "no node failed" if node is None else f"the node {node!r} has no run"
+        raise CommandError(
+            f"{what} in execution {picture.id}; `perdure executions show {picture.id}` shows its "
+            "nodes, `--node` names one",
+            exit_code=2,
+            code="nothing_to_retry",
+        )
+    return candidates[-1]

@@ -1,0 +1,82 @@
+"""`perdure status --stuck`: what does not go on, and why, on one page."""
+
+import time
+from collections.abc import Iterable, Sequence
+
+import typer
+from rich.markup import escape
+from rich.text import Text
+
+from perdure_cli.client import Client, Row, told
+from perdure_cli.executions import WAITS
+from perdure_cli.output import clock, console, duration, print_table, say, show
+from perdure_cli.status import Status, examined
+
+SHOWN_MAX = 50
+
+
+async def looked(client: Client, older_than_s: int) -> tuple[Status, list[Row]]:
+    """Return the platform's state, and the oldest open executions with what they wait for."""
+    parameters = [("older_than_s", str(older_than_s)), ("limit", str(SHOWN_MAX))]
+    rows: Row = told(await client.get("engine", "/v1/stuck", parameters), "engine")
+    letters: dict[str, Row] = {}
+    if "recovery" in client.running.urls:
+        found = await client.rows("recovery", "dead_letters", status="waiting")
+        letters = {str(row["parked_stream"]): row for row in found if row.get("parked_stream")}
+    for row in rows["items"]:
+        row["reasons"] = list(reasons(row, letters.get(str(row["execution_id"]))))
+    return await examined(client), rows["items"]
+
+
+def reasons(row: Row, letter: Row | None) -> Iterable[str]:
+    """Return why an open execution does not go on, a sentence for each thing that it waits for."""
+    if row["parked"]:
+        which = f" {letter['id']}" if letter is not None else ""
+        yield f"a person: settle its dead letter with `perdure dead-letters redrive{which}`"
+    if row["unexplained"]:
+        yield f"unexplained: {row['unexplained']}; the engine looks into it by itself"
+    waits: Sequence[Row] = row["waits_for"]
+    for each in waits:
+        if each["waits_for"] == "deadline":
+            continue
+        until = clock(each["until"]) or "its answer comes"
+        text = WAITS.get(each["waits_for"], str(each["waits_for"]))
+        where = f"{each['node_name'] or each['node_id']}: " if each["node_id"] else ""
+        yield where + text.format(attempt=each["attempt"], until=until)
+
+
+def told_stuck(status: Status, rows: Sequence[Row], *, as_json: bool) -> None:
+    """Print the page; exit code 1 if something cannot be explained or waits for a person."""
+    if as_json:
+        show({"executions": list(rows), "trouble": status.trouble})
+    else:
+        _print(status, rows)
+    if any(row["unexplained"] or row["parked"] for row in rows) or not status.works:
+        raise typer.Exit(1)
+
+
+def _print(status: Status, rows: Sequence[Row]) -> None:
+    now = time.time() * 1000
+    print_table(
+        ("execution", "workflow", "status", "for", "waits for"),
+        (
+            (
+                row["execution_id"],
+                row["workflow_name"],
+                row["status"],
+                duration(now - row["start_time"]),
+                _mark(row),
+            )
+            for row in rows
+        ),
+        "no execution is open for that long",
+    )
+    if len(rows) == SHOWN_MAX:
+        say(f"the {SHOWN_MAX} oldest are shown; `perdure executions list` has more")
+    for text in status.trouble:
+        console.print(f"[yellow]![/yellow] {escape(text)}")
+
+
+def _mark(row: Row) -> Text:
+    text = "\n".join(row["reasons"]) or "nothing"
+    return Text(text, "red" if row["unexplained"] or row["parked"] else "")

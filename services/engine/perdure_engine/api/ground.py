@@ -1,0 +1,176 @@
+"""What the groups of endpoints stand on: reading, asking, executions folded from the journal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from perdure_common.adapters.postgres_queries import queries
+from perdure_common.api.asking import TENANT_HEADER, Asking
+from perdure_common.api.problem import Problem
+from perdure_common.api.reading import Reading
+from perdure_common.decider import Lookup, Service
+from perdure_common.settings import Settings
+from perdure_common.shell import remake
+from perdure_common.shell.intake import Registry
+from perdure_common.shell.owner import Owner
+from perdure_common.shell.ports import Store
+
+from perdure_engine.definition import Workflow, kept, load
+from perdure_engine.executions.state import Execution
+
+SQL: Mapping[str, str] = queries(Path(__file__).with_name("queries.sql"))
+"""What the endpoints read beside the tables."""
+
+PREFIX = "/v1/workflow_executions/{key}"
+"""Where everything about one execution is."""
+
+
+@dataclass
+class Ground:
+    """What every group of endpoints is given."""
+
+    app: FastAPI
+    service: Service
+    settings: Settings
+    store: Store
+    reading: Reading
+    asking: Asking
+    registry: Registry = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.registry = Registry(self.service)
+
+    def tenant(self, request: Request) -> str:
+        """Return whose data is asked for."""
+        return request.headers.get(TENANT_HEADER) or self.settings.tenant_id
+
+    async def execution(self, request: Request, key: str) -> tuple[Execution, int]:
+        """Return an execution as it stands now, folded from the journal, and its version.
+
+        Raises:
+            Problem: `execution_not_found`.
+        """
+        held = (await remake.load(self.registry, self.store, {key: -1}))[key]
+        if not isinstance(held.state, Execution) or held.tenant_id != self.tenant(request):
+            raise no_execution(key)
+        return held.state, held.version
+
+    async def workflow_of(self, tenant_id: str, state: Execution) -> Workflow:
+        """Return the version that an execution runs.
+
+        Raises:
+            Problem: `version_not_found`.
+        """
+        workflow = kept(state.sha256)
+        if workflow is not None:
+            return workflow
+        row = await self.version(tenant_id, state.workflow_id, state.workflow_version)
+        return load(row["definition"], row["sha256"])
+
+    async def version(self, tenant_id: str, workflow_id: str, version: int) -> Mapping[str, Any]:
+        """Return a frozen version: its `definition`, `sha256` and `name`.
+
+        Raises:
+            Problem: `version_not_found`.
+        """
+        where = {"workflow_id": workflow_id, "version": version}
+        columns = ("definition", "sha256", "name")
+        lookup = Lookup("workflow_versions", where, columns, immutable=True)
+        (rows,) = await self.store.look_up(tenant_id, [lookup])
+        if not rows:
+            raise Problem(
+                404,
+                "version_not_found",
+                f"version {version} of workflow {workflow_id} is not there; its list of versions "
+                "has those there are",
+            )
+        return rows[0]
+
+
+def owner_ground(
+    app: FastAPI, service: Service, settings: Settings, owner: Owner, reading: Reading
+) -> Ground:
+    """Return the ground of the process that owns shards."""
+    asking = Asking(service.name, owner.bus, reading, settings.tenant_id, settings.partitions)
+    return Ground(app, service, settings, owner.store, reading, asking)
+
+
+def no_execution(key: str) -> Problem:
+    """Return that there is no such execution."""
+    return Problem(
+        404,
+        "execution_not_found",
+        f"there is no execution {key[:100]!r}; /v1/workflow_executions lists those there are",
+    )
+
+
+def tags(*names: str) -> list[Any]:
+    """Return OpenAPI tags, typed as FastAPI wants them."""
+    return list(names)
+
+
+def tenant_parameter(*more: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the parameters of an endpoint that reads: whose data, and `more`."""
+    header = {"name": "X-Perdure-Tenant", "in": "header", "schema": {"type": "string"}}
+    return [header, *more]
+
+
+KEY_PARAMETER: Mapping[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "maxLength": 200},
+    "description": "the same request with the same key is carried out once",
+}
+"""The parameter of everything that writes."""
+
+
+def writes(body: Mapping[str, Any] | None = None, *more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says beside the path of an endpoint that writes."""
+    found: dict[str, Any] = {"parameters": [KEY_PARAMETER, *more]}
+    if body is not None:
+        found["requestBody"] = body
+    return found
+
+
+def reads(*more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says beside the path of an endpoint that reads."""
+    return {"parameters": tenant_parameter(*more)}
+
+
+def query(name: str, kind: str = "string", about: str = "", **more: Any) -> Mapping[str, Any]:
+    """Return a query parameter as OpenAPI has it."""
+    return {"name": name, "in": "query", "schema": {"type": kind, **more}, "description": about}
+
+
+def number(request: Request, name: str, default: int, least: int, most: int) -> int:
+    """Return a whole number among the parameters of a query.
+
+    Raises:
+        Problem: `invalid_parameter`.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
+        raise Problem(
+            400, "invalid_parameter", f"`{name}` must be a whole number from {least} to {most:,}"
+        )
+    return int(text)
+
+
+def only(request: Request, known: Sequence[str]) -> None:
+    """Refuse parameters that nobody looks at.
+
+    Raises:
+        Problem: `unknown_parameter`.
+    """
+    for name in request.query_params:
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise Problem(
+                400,
+                "unknown_parameter",
+                f"there is no parameter {name[:100]!r}; there are: {there}",
+            )

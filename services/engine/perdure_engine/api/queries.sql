@@ -1,0 +1,66 @@
+-- What the HTTP API reads beside the tables that it lists. Tables are found through search_path.
+
+-- name: workflow
+-- A workflow's versions and deployment, and how far its stream had got then.
+SELECT id::text AS stream, name, newest_version, sha256, deployment_status, deployment_version,
+       (SELECT max(j.version) FROM journal j WHERE j.stream = $2) AS stream_version
+  FROM workflows
+ WHERE tenant_id = $1 AND id = $2::text::uuid;
+
+-- name: deployments_noted
+-- What the engine has heard of a workflow's deployments since a version of its stream.
+SELECT data::jsonb ->> 'status' AS status, (data::jsonb ->> 'version')::int AS version
+  FROM journal
+ WHERE tenant_id = $1 AND stream = $2 AND version > $3 AND type = 'engine.deployment-noted.v1'
+ ORDER BY journal.version;
+
+-- name: execution
+-- An execution as one JSON text, with its node runs in the order in which they began.
+SELECT (to_jsonb(x) || jsonb_build_object('nodes', coalesce((
+           SELECT jsonb_agg(to_jsonb(n) - 'tenant_id' ORDER BY start_time, stream_version, n.id)
+             FROM (SELECT * FROM node_executions r WHERE r.execution_id = x.execution_id
+                    ORDER BY start_time, stream_version, r.id LIMIT $3) n
+       ), '[]')))::text AS execution
+  FROM workflow_executions x
+ WHERE x.tenant_id = $1 AND x.execution_id = $2;
+
+-- name: history
+-- Events of an execution after a version, as long as they are not too many bytes together.
+SELECT version, type, recorded_at, data, meta
+  FROM (SELECT version, type, recorded_at, data, meta,
+               sum(octet_length(data)) OVER (ORDER BY version) - octet_length(data) AS before
+          FROM (SELECT * FROM journal
+                 WHERE tenant_id = $1 AND stream = $2 AND version > $3
+                 ORDER BY journal.version LIMIT $4) AS page) AS counted
+ WHERE before < $5
+ ORDER BY version;
+
+-- name: ends
+-- How far streams have got.
+SELECT stream, max(version) AS version FROM journal WHERE stream = ANY ($1) GROUP BY stream;
+
+-- name: progress
+-- How far an execution is: its newest log row with a step, and its milestones.
+SELECT step_number, total_steps, progress_percentage::float8 AS progress_percentage, message,
+       user_friendly_message, created_at
+  FROM workflow_execution_logs
+ WHERE tenant_id = $1 AND execution_id = $2 AND step_number IS NOT NULL
+ ORDER BY position DESC, id DESC LIMIT 1;
+
+-- name: open
+-- The oldest executions that have not ended; `parked` ones wait for a person.
+SELECT execution_id, workflow_id::text AS workflow_id, metadata ->> 'workflow_name' AS workflow_name,
+       status, start_time, EXISTS (
+           SELECT FROM parked_stream p WHERE p.stream = execution_id
+       ) AS parked
+  FROM workflow_executions
+ WHERE tenant_id = $1 AND status IN ('NEW', 'RUNNING', 'PAUSED', 'WAITING_FOR_HUMAN')
+   AND created_at < now() - $2::float8 * interval '1 second'
+ ORDER BY id
+ LIMIT $3;
+
+-- name: template
+-- The definition of a template that is offered.
+SELECT name, workflow_definition::text AS definition
+  FROM workflow_templates
+ WHERE tenant_id = $1 AND id = $2::text::uuid AND is_active;

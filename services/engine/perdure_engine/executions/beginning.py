@@ -1,0 +1,149 @@
+"""The beginning of an execution: its version is pinned, its trigger emits, and it goes on."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeAlias, cast
+
+from perdure_common.decider import Facts, Rejected
+from perdure_contracts.engine import ExecutionStarted, StartExecution
+from perdure_contracts.executions import ExecutionEvent
+from perdure_contracts.message import Json
+
+from perdure_engine.definition import InvalidDefinition, Workflow, load
+from perdure_engine.definition.graph import reached_from
+from perdure_engine.nodes.base import Inputs, Item
+from perdure_engine.nodes.errors import Arranged
+
+from .ending import end_if_done, new_deadline
+from .finishing import Ended, complete
+from .pausing import keep_ready
+from .progress import Progress
+from .running import advance
+from .state import Execution, place_of
+
+ID_LENGTH_MAX = 255
+"""Characters of an execution's id; it is a key of tables."""
+
+Happen: TypeAlias = Callable[[ExecutionEvent], Execution]
+
+
+def carry_on(progress: Progress) -> None:
+    """Run what is ready, and end the execution if nothing is left; while paused, keep it."""
+    if progress.state.status == "RUNNING":
+        advance(progress)
+    elif progress.state.status == "PAUSED":
+        keep_ready(progress)
+    end_if_done(progress)
+
+
+def start(
+    state: Execution,
+    command: StartExecution,
+    facts: Facts,
+    now: datetime,
+    happen: Happen,
+    verdict_wait_s: float,
+) -> Rejected | None:
+    """Let an execution begin, or return why it does not.
+
+    Who starts an execution again is answered with the one that there is: keys may be chosen.
+    """
+    if state.execution_id:
+        return _again(state, command)
+    if not 0 < len(command.execution_id) <= ID_LENGTH_MAX or "\0" in command.execution_id:
+        return Rejected(
+            f"an execution's id must have 1 to {ID_LENGTH_MAX} characters and no NUL",
+            "invalid_execution_id",
+            dead_letter=True,
+        )
+    rows = facts.get("version", ())
+    if not rows:
+        return Rejected(
+            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
+            "save the workflow first",
+            "workflow_not_found",
+            dead_letter=True,
+        )
+    row = rows[0]
+    try:
+        workflow = load(row["definition"], row["sha256"])
+    except InvalidDefinition as error:
+        return Rejected(str(error), "invalid_definition", dead_letter=True)
+    trigger = workflow.by_id.get(command.node_id)
+    if trigger is None or trigger not in workflow.triggers:
+        known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
+        return Rejected(
+            f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
+            f"that can fire; there are: {known}",
+            "trigger_not_found",
+            dead_letter=True,
+        )
+    progress = Progress(state, workflow, now, verdict_wait_s, happen)
+    unfired = [node for node in workflow.all_triggers if node is not trigger]
+    dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
+    progress.record(
+        ExecutionStarted(
+            execution_id=command.execution_id,
+            root_execution_id=command.execution_id,
+            workflow_id=command.workflow_id,
+            workflow_name=workflow.name,
+            workflow_version=command.version,
+            sha256=workflow.sha256,
+            workspace_id=str(row["workspace_id"]),
+            node_id=trigger.node_id,
+            mode=command.mode,
+            triggered_by=command.triggered_by,
+            trigger=command.trigger,
+            started_at=progress.at,
+            steps_total=_steps_total(workflow, trigger.node_id),
+            dead=tuple(dead),
+            deadline=new_deadline(progress),
+            parent_execution_id=command.parent_execution_id,
+            log_level=workflow.settings.log_level,
+        )
+    )
+    items = items_of_trigger(command.data)
+    ended = Ended(trigger, (), 1, Inputs({}, ()), ())
+    complete(progress, ended, Arranged({trigger.outputs[0]: items} if items else {}), None)
+    for node in unfired:
+        progress.resolved(node, ())
+    enqueue_unreachable(progress)
+    carry_on(progress)
+    return None
+
+
+def _again(state: Execution, command: StartExecution) -> Rejected | None:
+    """Answer a second start: nothing happens, unless the key is another workflow's."""
+    if state.workflow_id == command.workflow_id:
+        return None
+    return Rejected(
+        f"execution {command.execution_id!r} is one of workflow {state.workflow_id}; choose "
+        f"another key for workflow {command.workflow_id}",
+        "execution_key_taken",
+    )
+
+
+def enqueue_unreachable(progress: Progress) -> None:
+    """Enqueue the nodes to which nothing leads: they are SKIPPED (rule 5)."""
+    runs = progress.state.runs
+    for node in progress.workflow.unreachable:
+        if place_of(node.node_id, ()) not in runs:
+            progress.enqueue(node, ())
+
+
+def items_of_trigger(data: Json) -> list[Item]:
+    """Return a trigger event's data as items (rule 2)."""
+    if isinstance(data, dict):
+        return [{"json": data}]
+    if isinstance(data, list):
+        entries = cast("list[Any]", data)
+        if all(isinstance(entry, dict) for entry in entries):
+            return [{"json": entry} for entry in entries]
+    return [{"json": {"value": data}}]
+
+
+@lru_cache(maxsize=200)
+def _steps_total(workflow: Workflow, trigger_id: str) -> int:
+    """Return how many nodes the trigger leads to, itself among them."""
+    return len(reached_from(workflow, trigger_id))

@@ -1,0 +1,60 @@
+"""State from the events of people who steer an execution. Like `evolve`, whose arms these are."""
+
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+from perdure_contracts.control import ControlEvent, ExecutionPaused, ExecutionResumed, NodeMarked
+
+from .instants import instant
+from .state import Execution, awaited, place_of
+
+
+def steered(state: Execution, event: ControlEvent) -> None:
+    """Apply an event of control; the state is changed in place."""
+    match event:
+        case ExecutionPaused():
+            state.status = "PAUSED"
+            state.paused_at = instant(event.paused_at)
+        case ExecutionResumed():
+            _resumed(state, event)
+        case NodeMarked():
+            # How the run ends is told by the next event.
+            state.marked = f"{place_of(event.node_id, event.scope)}#{event.run}"
+
+
+def _resumed(state: Execution, event: ExecutionResumed) -> None:
+    """Let every deadline be later by what the pause took; what is ready stands in the queue."""
+    state.status = "RUNNING"
+    resumed_at = instant(event.resumed_at)
+    paused_s = resumed_at - instant(event.paused_at)
+    state.deadline = None if event.deadline is None else instant(event.deadline)
+    if state.yielded_at is not None and state.yielded_at <= resumed_at:
+        state.ready = {}
+    for place in state.open:
+        run = state.runs[place]
+        known = run.dispatch
+        if known is None:
+            continue
+        moved = replace(
+            known,
+            deadline=_later(known.deadline, paused_s),
+            verdict_until=_later(known.verdict_until, paused_s),
+        )
+        state.runs[place] = replace(run, dispatch=moved)
+    found = ((awaited(state, place), place) for place in state.open)
+    state.waits = sorted((at, place) for at, place in found if at is not None)
+    state.paused_at = None
+
+
+def _later(at: datetime | None, by: timedelta) -> datetime | None:
+    return None if at is None else at + by
+
+
+def frozen(state: Execution, until: datetime | None, told_at: str) -> datetime | None:
+    """Return an instant as it counts: one that is set in a pause waits from its end on.
+
+    What the pause took so far is taken off, because its end adds all of it.
+    """
+    if until is None or state.paused_at is None or state.status != "PAUSED":
+        return until
+    return until - (instant(told_at) - state.paused_at)

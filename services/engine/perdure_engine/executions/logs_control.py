@@ -1,0 +1,34 @@
+"""What the log says of people who steer an execution."""
+
+from collections.abc import Mapping
+
+from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked
+from perdure_contracts.executions import ExecutionEvent
+
+from .state import Execution
+
+Said = tuple[str, str, Mapping[str, str] | None]
+"""A message, the same for people, and the node that it is about."""
+
+
+def said_of(state: Execution, event: ExecutionEvent) -> Said | None:
+    """Return what the log says of an event of control, None for any other."""
+    match event:
+        case ExecutionPaused():
+            why = f": {event.reason}" if event.reason else ""
+            text = f"execution of {state.workflow_name} paused by {_who(event.asked_by)}{why}"
+            return text, f"Paused{why}", None
+        case ExecutionResumed():
+            text = f"execution of {state.workflow_name} resumed by {_who(event.asked_by)}"
+            return text, "It goes on", None
+        case NodeMarked():
+            why = f": {event.reason}" if event.reason else ""
+            text = f"{event.node_id} marked as {event.outcome} by {_who(event.asked_by)}{why}"
+            node = {"id": event.node_id, "name": event.node_id, "type": ""}
+            return text, f"{event.node_id} was marked as {event.outcome}{why}", node
+        case _:
+            return None
+
+
+def _who(name: str) -> str:
+    return name or "a program"

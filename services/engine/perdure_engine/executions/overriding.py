@@ -1,0 +1,76 @@
+"""What a person or recovery changes about a node before it runs again. Pure.
+
+`parameters` replace resolved parameters by name; `model` is short for the parameter of that name,
+`credentials` take the place of the node's. `input` is the data of items that the node takes
+instead of those that arrived; they come from no other node.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from perdure_common.decider import Rejected
+from perdure_contracts.message import Json
+
+from perdure_engine.definition import Node
+
+KEYS = ("parameters", "model", "credentials", "input")
+
+FOR_ATTEMPTS = ("parameters",)
+"""What can be changed for one more attempt of a run: its items stay."""
+
+
+def bad_overrides(overrides: Json, keys: tuple[str, ...] = KEYS) -> Rejected | None:
+    """Return why overrides cannot be used, None if they can; `keys` are those that count."""
+    if overrides is None or _sound(overrides, keys):
+        return None
+    return Rejected(
+        f"overrides must be an object with some of {', '.join(keys)}: `parameters` is "
+        '{"name": value}, `model` a text, `credentials` an object, `input` a list of data with '
+        "one entry or more; leave overrides out to change nothing",
+        "invalid_overrides",
+    )
+
+
+def unfit_overrides(node: Node, overrides: Json) -> Rejected | None:
+    """Return why overrides do not fit a node, None if they do."""
+    if overrides is None or "model" not in overrides:
+        return None
+    if "model" in node.specification.parameters_by_name:
+        return None
+    return Rejected(
+        f"node {node.node_id!r} is {node.node_type} {node.node_subtype}, which has no model; leave "
+        "`model` out of the overrides",
+        "invalid_overrides",
+    )
+
+
+def overridden(parameters: Json, overrides: Json) -> Json:
+    """Return resolved parameters with those of `overrides` in their places."""
+    if overrides is None:
+        return parameters
+    changed = {**parameters, **overrides.get("parameters", {})}
+    if "model" in overrides:
+        changed["model"] = overrides["model"]
+    return changed
+
+
+def given_items(overrides: Json) -> list[Any] | None:
+    """Return the items that a node takes instead of those that arrived, None if there are none."""
+    given: Sequence[Json] | None = None if overrides is None else overrides.get("input")
+    if given is None:
+        return None
+    return [{"json": each if isinstance(each, dict) else {"value": each}} for each in given]
+
+
+def _sound(overrides: Json, keys: tuple[str, ...]) -> bool:
+    fields = cast("dict[str, Any]", overrides) if isinstance(overrides, dict) else {}
+    if not fields or not set(fields) <= set(keys):
+        return False
+    given = fields.get("input", [{}])
+    return (
+        isinstance(fields.get("parameters", {}), dict)
+        and isinstance(fields.get("model", ""), str)
+        and isinstance(fields.get("credentials", {}), dict)
+        and isinstance(given, list)
+        and bool(cast("list[Any]", given))
+    )

@@ -1,0 +1,152 @@
+"""The stall detector: looks, a slice at a time, for open executions that cannot be explained.
+
+The owner of shard 0 walks through the executions in the order of their ids, some thousand rows
+every few seconds, and folds those that are open: whether one can be explained follows from its
+journal alone. What cannot is handed on by a command on its own stream, once for each version: the
+command's id is made of both.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+import structlog
+from perdure_common.adapters.postgres_queries import queries
+from perdure_common.api.problem import Problem
+from perdure_common.api.reading import Reading
+from perdure_common.decider import Lookup, Service
+from perdure_common.ids import partition_of
+from perdure_common.run import utc_now
+from perdure_common.settings import Settings
+from perdure_common.shell import codec, remake
+from perdure_common.shell.intake import Registry
+from perdure_common.shell.owner import Owner
+from perdure_common.shell.ports import Bus, Outbound, Store, Unreachable
+from perdure_common.shell.shard import Held
+from perdure_contracts.cloudevents import CloudEvent, encode
+from perdure_contracts.executions import ExamineExecution
+from perdure_contracts.message import NAMES
+
+from .definition import Workflow, kept, load
+from .executions.stalls import stall
+from .executions.state import Execution
+
+ROWS_MAX = 2_000
+"""Rows of executions that one look passes over."""
+
+OPEN_MAX = 100
+"""Open executions that one look folds; the next look goes on behind the last one."""
+
+FOLD_AT_ONCE = 10
+"""Executions that are folded before others get their turn."""
+
+HANDED_MAX = 10_000
+"""Executions of which is remembered that they were handed on; the service itself forgets none."""
+
+SOURCE = "/engine/stalls"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Detector:
+    """Walks through the executions; `after` is where the next look begins.
+
+    `grace_s` is how long something may be overdue. The store folds, `reading` lists.
+    """
+
+    service: Service
+    store: Store
+    reading: Reading
+    bus: Bus
+    partitions: int
+    grace_s: float
+    after: str = ""
+    _handed: dict[str, int] = field(default_factory=dict[str, int])
+    _registry: Registry = field(init=False)
+    _sql: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._registry = Registry(self.service)
+        self._sql = queries(Path(__file__).with_name("stalls.sql"))
+
+    async def look(self, now: datetime) -> dict[str, str]:
+        """Look at one slice; hand on what cannot be explained, and return it with the reason.
+
+        Raises:
+            Problem, Unreachable: The database or the bus does not answer.
+        """
+        (slice_,) = await self.reading.rows(self._sql["slice"], self.after, ROWS_MAX, self.grace_s)
+        names = cast("list[str]", slice_["open"] or [])[: OPEN_MAX + 1]
+        more = len(names) > OPEN_MAX
+        names = names[:OPEN_MAX]
+        self.after = names[-1] if more else slice_["last"] if slice_["rows"] == ROWS_MAX else ""
+        found: dict[str, str] = {}
+        for at in range(0, len(names), FOLD_AT_ONCE):
+            part = names[at : at + FOLD_AT_ONCE]
+            there = await remake.load(self._registry, self.store, dict.fromkeys(part, -1))
+            for key, held in there.items():
+                reason = await self._reason(held, now)
+                if reason and self._handed.get(key) != held.version:
+                    found[key] = reason
+                    await self._hand_on(key, held.version, reason)
+        return found
+
+    async def _reason(self, held: Held, now: datetime) -> str:
+        state = held.state
+        if not isinstance(state, Execution):
+            return ""
+        workflow = kept(state.sha256) or await self._workflow(held.tenant_id, state)
+        return stall(state, workflow, now, self.grace_s) if workflow is not None else ""
+
+    async def _workflow(self, tenant_id: str, state: Execution) -> Workflow | None:
+        where = {"workflow_id": state.workflow_id, "version": state.workflow_version}
+        lookup = Lookup("workflow_versions", where, ("definition", "sha256"), immutable=True)
+        (rows,) = await self.store.look_up(tenant_id, [lookup])
+        return load(rows[0]["definition"], rows[0]["sha256"]) if rows else None
+
+    async def _hand_on(self, key: str, version: int, reason: str) -> None:
+        message = ExamineExecution(execution_id=key, version=version, found=reason)
+        event = CloudEvent(
+            id=f"{key}/{version}",
+            source=SOURCE,
+            type=NAMES[ExamineExecution],
+            subject=key,
+            datacontenttype="application/json",
+            data=codec.encode_body(message),
+        )
+        headers, value = encode(event)
+        place = partition_of(key, self.partitions)
+        record = Outbound(self.service.commands_topic, place, value, key.encode(), headers)
+        (error,) = await self.bus.send([record])
+        if error is None:
+            self._handed[key] = version
+            if len(self._handed) > HANDED_MAX:
+                del self._handed[next(iter(self._handed))]
+        log.warning("stall_found", execution=key, version=version, found=reason, sent=error is None)
+
+
+async def keep_looking(
+    service: Service, settings: Settings, owner: Owner, stop: asyncio.Event
+) -> None:
+    """Look again and again beside the owner, while shard 0 is its own."""
+    reading = Reading(settings.database_url, service.name, connections=1)
+    detector = Detector(
+        service, owner.store, reading, owner.bus, settings.partitions, settings.stall_grace_s
+    )
+    try:
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), settings.stall_scan_s)
+            if stop.is_set() or "0" not in owner.shards:
+                continue
+            try:
+                await detector.look(utc_now())
+            except (Problem, Unreachable) as error:
+                log.warning("stalls_not_looked_for", error=str(error))
+    finally:
+        await reading.close()
