@@ -21,7 +21,7 @@ from perdure_contracts.engine import (
 from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_engine.definition import validate
 from perdure_engine.executions.decider import decider_with
-from perdure_engine.executions.route import FAILURES
+from perdure_engine.executions.route import COMMANDS, FAILURES
 from perdure_engine.executions.state import Execution, Run, place_of
 
 WORKFLOW_ID = "0190f3c0-0000-7000-8000-000000000001"
@@ -90,6 +90,8 @@ class Play:
     tasks: dict[str, NodeTask] = field(default_factory=dict[str, NodeTask])
     failures: list[Any] = field(default_factory=list[Any])
     snapshots: bool = True
+    sent: list[Any] = field(default_factory=list[Any])
+    versions: dict[int, Any] = field(default_factory=dict[int, Any])
 
     def __post_init__(self) -> None:
         validation = validate(self.definition)
@@ -101,17 +103,17 @@ class Play:
 
     def start(self, data: Any = None, node_id: str = "t", **more: Any) -> "Play":
         """Start the execution at a trigger."""
+        fields: dict[str, Any] = {"mode": "MANUAL", **more}
         self.give(
             StartExecution(
                 execution_id=EXECUTION_ID,
                 workflow_id=WORKFLOW_ID,
                 version=1,
                 node_id=node_id,
-                mode="MANUAL",
                 triggered_by=f"MANUAL:{node_id}",
                 trigger={"id": "e1"},
                 data={} if data is None else data,
-                **more,
+                **fields,
             )
         )
         return self
@@ -281,16 +283,21 @@ class Play:
         if outgoing.topic == FAILURES:
             self.failures.append(outgoing.message)
             return
+        if outgoing.topic == COMMANDS:
+            self.sent.append(outgoing.message)
+            return
         assert isinstance(outgoing.message, NodeTask)
         assert msgspec.json.decode(msgspec.json.encode(outgoing.message), type=NodeTask)
         self.tasks[outgoing.message.token] = outgoing.message
 
     def _rows(self, lookup: Lookup) -> Sequence[Mapping[str, Any]]:
         assert lookup.table == "workflow_versions"
-        if lookup.where["workflow_id"] != WORKFLOW_ID or lookup.where["version"] != 1:
+        known = {1: self.definition, **self.versions}
+        definition = known.get(cast("int", lookup.where["version"]))
+        if lookup.where["workflow_id"] != WORKFLOW_ID or definition is None:
             return ()
-        sha256 = sha256_of_json(self.definition)
-        row = {"definition": self.definition, "sha256": sha256, "workspace_id": WORKSPACE_ID}
+        sha256 = sha256_of_json(definition)
+        row = {"definition": definition, "sha256": sha256, "workspace_id": WORKSPACE_ID}
         return ({name: row[name] for name in lookup.columns},)
 
 

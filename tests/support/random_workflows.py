@@ -33,9 +33,9 @@ Ends = list[tuple[str, str]]
 """What later blocks may go on from: nodes and ports."""
 
 
-def definition(random: Random, *, loops: bool = True) -> dict[str, Any]:
+def definition(random: Random, *, loops: bool = True, races: bool = False) -> dict[str, Any]:
     """Return a definition; the engine may refuse it for a connection across."""
-    made = _Maker(random, loops)
+    made = _Maker(random, loops, races)
     made.block([("t", "main")], 0, random.randint(1, 4))
     for _ in range(random.choice((0, 0, 0, 1, 1, 2))):
         made.across()
@@ -49,9 +49,9 @@ def data(random: Random) -> list[dict[str, Any]]:
 
 
 class _Maker:
-    def __init__(self, random: Random, loops: bool) -> None:
-        self.random = random
-        self.blocks = BLOCKS if loops else PLAIN
+    def __init__(self, random: Random, loops: bool, races: bool) -> None:
+        self.random, self.races = random, races
+        self.blocks = (BLOCKS if loops else PLAIN) + (("race", "race", "race") if races else ())
         self.nodes: list[dict[str, Any]] = []
         self.links: list[dict[str, Any]] = []
         self.kinds: dict[str, str] = {"t": "trigger"}
@@ -69,6 +69,8 @@ class _Maker:
         kind = self.random.choice(self.blocks)
         if kind in ("loop", "foreach", "cycle") and depth < DEPTH_MAX:
             return self.cycle(ends, depth) if kind == "cycle" else self.loop(kind, ends, depth)
+        if kind == "race":
+            return self.race(ends, depth)
         if kind == "each":
             name = self.add("noop", join="each")
             self.join(ends, name)
@@ -107,6 +109,9 @@ class _Maker:
     def cycle(self, ends: Ends, depth: int) -> Ends:
         """Add a bare cycle: an entry, a body that counts up, and an IF that leads back."""
         entry = self.add(self.random.choice(("noop", "merge", "set")))
+        if self.races and self.random.random() < 0.3:
+            most = self.random.randint(1, 4)
+            self.nodes[-1].setdefault("parameters", {})["max_iterations"] = most
         self.join(ends, entry)
         inner = self.block([(entry, "main")], depth + 1, self.random.randint(0, 2))
         counted = self.plain("set", inner or [(entry, "main")], depth + 1)[:1]
@@ -114,6 +119,34 @@ class _Maker:
         self.join(counted, asked)
         self.connect((asked, "true"), entry)
         return [(asked, "false")]
+
+    def race(self, ends: Ends, depth: int) -> Ends:
+        """Add some branches beside each other, and a race that they lead to."""
+        arms: Ends = []
+        for _ in range(self.random.randint(1, 3)):
+            if depth < DEPTH_MAX - 1 and self.random.random() < 0.3:
+                arms += self.slow_loop(list(ends), depth + 1)
+                continue
+            arms += self.block(list(ends), depth + 1, self.random.randint(1, 2))
+        name = self.add("race")
+        self.join(arms or ends, name)
+        out: Ends = [(name, "main")]
+        if arms and self.random.random() < 0.3:
+            out.append(self.random.choice(arms))  # so that not every way leads to the race
+        return out
+
+    def slow_loop(self, ends: Ends, depth: int) -> Ends:
+        """Add a loop that is likely to be under way when another branch is done."""
+        name = self.add(self.random.choice(("loop", "foreach", "foreach")))
+        self.join(ends, name)
+        body = "loop" if self.kinds[name] == "loop" else "item"
+        start = self.plain("set", [(name, body)], depth + 1)[:1]
+        inner = self.plain("http", start, depth + 1)
+        if self.random.random() < 0.3:
+            inner = self.element(inner[:1], depth + 1) or inner
+        for end in inner:
+            self.connect(end, name)
+        return [(name, "done")]
 
     def join(self, ends: Ends, name: str) -> None:
         """Connect some of the ends to a node, one at least; the others are left open."""
@@ -177,6 +210,8 @@ class _Maker:
                 made = http(name, max_retries=random.randint(0, 1), **more)
             case "merge":
                 made = node(name, "FLOW.MERGE", **more)
+            case "race":
+                made = node(name, "FLOW.RACE", **more)
             case "stop":
                 made = node(name, "FLOW.STOP_AND_ERROR", parameters={"message": "enough"})
             case "loop":

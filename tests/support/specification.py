@@ -4,7 +4,8 @@ The engine runs a workflow event by event; this evaluates it scope by scope, fro
 alone, and shares no code with it. `evaluate` says what each run emits and how the execution
 ends. Nodes of a scope are looked at one after the other in topological order; a region is a
 call of the same function for each of its iterations. What depends on the order in which
-answers come (which of two failures was first, how far siblings had got) it does not say.
+answers come (which of two failures was first, how far siblings had got) it does not say. Who wins
+a race depends on it too: that is given, and the specification says what follows from it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,6 @@ CONDITIONS: Mapping[str, Asked] = {
 """The conditions that may stand in a definition to be evaluated, and what they mean."""
 
 STOP, REGULAR = "STOP_WORKFLOW_ON_ERROR", "CONTINUE_REGULAR_OUTPUT_ON_ERROR"
-CYCLE_MAX = 1_000
 ROUNDS_MAX = 300
 """Scopes that one evaluation may have; more are not worth comparing."""
 
@@ -66,23 +66,39 @@ class Meaning:
     result: Items = field(default_factory=list[dict[str, Any]])
     loose: set[Scope] = field(default_factory=set[Scope])
     """Iterations that failed: how far they had got depends on what came first."""
+    raced: dict[tuple[str, Scope], list[str]] = field(
+        default_factory=dict[tuple[str, Scope], list[str]]
+    )
+    """What runs only for races that were won: it was stopped when the first of them was."""
+    wrong: list[str] = field(default_factory=list[str])
+    """Races that were won by what cannot win them."""
 
     def undecided(self, scope: Scope) -> bool:
         """Tell whether a scope lies in an iteration that failed."""
         return any(scope[: len(each)] == each for each in self.loose)
 
+    def stoppable(self, node_id: str, scope: Scope) -> bool:
+        """Tell whether a run belongs to what a race that was won stops."""
+        return (node_id, scope) in self.raced or any(
+            (region, scope[:depth]) in self.raced for depth, (region, _) in enumerate(scope)
+        )
+
 
 def evaluate(
-    definition: Mapping[str, Any], data: Items, answers: Callable[[str, dict[str, Any]], str | None]
+    definition: Mapping[str, Any],
+    data: Items,
+    answers: Callable[[str, dict[str, Any]], str | None],
+    winners: Mapping[tuple[str, Scope], int] | None = None,
 ) -> Meaning:
     """Return what the execution of a definition, fired at `t` with `data`, means.
 
     `answers(node_id, item)` is the type of the error with which the runner fails an item for
-    good, None where it gives the item back.
+    good, None where it gives the item back. `winners` has, for each race that was won and its
+    scope, which connection won it, by its place in the file.
     """
     graph = read(definition)
     meaning = Meaning()
-    evaluation = _Evaluation(graph, meaning, answers)
+    evaluation = _Evaluation(graph, meaning, answers, winners or {})
     try:
         evaluation.scope("", (), {}, data)
     except Stopped as stopped:
@@ -99,8 +115,11 @@ def evaluate(
 
 
 class _Evaluation:
-    def __init__(self, graph: Graph, meaning: Meaning, answers: Any) -> None:
+    def __init__(
+        self, graph: Graph, meaning: Meaning, answers: Any, winners: Mapping[Any, int]
+    ) -> None:
         self.graph, self.meaning, self.answers = graph, meaning, answers
+        self.winners = winners
         self.rounds = 0
 
     def scope(
@@ -124,12 +143,62 @@ class _Evaluation:
                 if unit == "t":
                     self.meaning.runs[unit, scope] = {"main": items} if items else {}
                 values.update(self._carried(unit, {"main": items} if items else {}, [], False))
-            elif unit != region and opens(graph, unit):
-                values.update(self._region(unit, scope, values))
+            elif won := [r for r in graph.guards(unit, region) if (r, scope) in self.winners]:
+                self.meaning.raced[unit, scope] = won
+                self._unneeded(unit, region, scope, given, values)
             else:
-                into = [e for e in graph.into(unit) if unit != region or e.number in given]
-                self._run(unit, scope, [(e, values[e.number]) for e in into], values)
+                self._unit(unit, region, scope, given, values)
         return values
+
+    def _unit(
+        self,
+        unit: str,
+        region: str,
+        scope: Scope,
+        given: Mapping[int, Value],
+        values: dict[int, Value],
+    ) -> None:
+        """Evaluate a node, or the region that it opens in this scope."""
+        graph = self.graph
+        if unit != region and opens(graph, unit):
+            values.update(self._region(unit, scope, values))
+            return
+        into = [
+            (e, values[e.number]) for e in graph.into(unit) if unit != region or e.number in given
+        ]
+        if graph.races(unit):
+            into = self._won(unit, scope, into)
+        self._run(unit, scope, into, values)
+
+    # Races ----------------------------------------------------------------------------
+
+    def _won(
+        self, race: str, scope: Scope, into: list[tuple[Link, Value]]
+    ) -> list[tuple[Link, Value]]:
+        """Return the connection that won a race, or may have; all of them where none can."""
+        live = [each for each in into if each[1] is not None]
+        won = [each for each in live if each[0].number == self.winners.get((race, scope))]
+        if (race, scope) in self.winners and not won:
+            self.meaning.wrong.append(f"{race} in {scope} was won by what is DEAD")
+        return won or live[:1] or into
+
+    def _unneeded(
+        self,
+        unit: str,
+        region: str,
+        scope: Scope,
+        given: Mapping[int, Value],
+        values: dict[int, Value],
+    ) -> None:
+        """Evaluate what a race that was won stops: as far as it came, it came as usual.
+
+        An error in it came too late, and what would have followed it is not known.
+        """
+        try:
+            self._unit(unit, region, scope, given, values)
+        except Stopped:
+            leaving = [link.number for link in self.graph.out(unit)]
+            values.update(dict.fromkeys([*leaving, *self.graph.outwards(unit)]))
 
     # Plain nodes ----------------------------------------------------------------------
 
@@ -293,7 +362,7 @@ class _Evaluation:
         holds = CONDITIONS[parameters["while"]]
         going = items
         while going:
-            if len(rounds) >= parameters.get("max_iterations", CYCLE_MAX):
+            if len(rounds) >= parameters.get("max_iterations", self.graph.rounds_max):
                 raise Stopped("max_iterations", entry)
             rounds.append(self._iteration(entry, scope, len(rounds), going))
             came = self._came_back(entry, rounds[-1])
@@ -302,7 +371,8 @@ class _Evaluation:
         return rounds, done
 
     def _cycle(self, entry: str, scope: Scope, given: dict[int, Value]) -> list[dict[int, Value]]:
-        most = self.graph.nodes[entry].get("parameters", {}).get("max_iterations", CYCLE_MAX)
+        parameters = self.graph.nodes[entry].get("parameters", {})
+        most = parameters.get("max_iterations", self.graph.rounds_max)
         rounds: list[dict[int, Value]] = []
         back = [e.number for e in self.graph.into(entry) if e.number in self.graph.back]
         while True:

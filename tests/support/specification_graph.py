@@ -33,6 +33,10 @@ class Graph:
     links: list[Link]
     back: set[int] = field(default_factory=set[int])
     held: dict[tuple[str, str], bool] = field(default_factory=dict[tuple[str, str], bool])
+    guarding: dict[tuple[str, str], list[str]] = field(
+        default_factory=dict[tuple[str, str], list[str]]
+    )
+    rounds_max: int = 1_000
 
     def into(self, node_id: str) -> list[Link]:
         found = [link for link in self.links if link.target == node_id]
@@ -43,6 +47,49 @@ class Graph:
 
     def subtype(self, node_id: str) -> str:
         return str(self.nodes[node_id]["node_subtype"])
+
+    def races(self, node_id: str) -> bool:
+        """Tell whether a node is a race; a disabled one waits for all, like any other."""
+        return self.subtype(node_id) == "RACE" and not self.nodes[node_id].get("disabled")
+
+    def guards(self, node_id: str, region: str) -> list[str]:
+        """Return the races in the scope of a unit to which every way from it leads.
+
+        A way ends where nothing leads on, where the scope does, and with its iteration; one
+        that goes round for ever without a way out does not lead there either.
+        """
+        if (node_id, region) in self.guarding:
+            return self.guarding[node_id, region]
+        found = self.guarding[node_id, region] = list[str]()
+        for race in self.nodes:
+            if race == node_id or not self.races(race) or self.parent(race) != region:
+                continue
+            reached = self._reached([node_id], race)
+            over = any(
+                self._leaves(region, link) for each in reached for link in self.out(each)
+            ) or any(self.subtype(each) in BODIES and not self.ends(each) for each in reached)
+            if not over and all(self._leads_to(each, race) for each in reached):
+                found.append(race)
+        return found
+
+    def _reached(self, starts: list[str], race: str) -> set[str]:
+        """Return the nodes that can be reached, on ways that do not lead through a race."""
+        reached, waiting = set(starts), list(starts)
+        while waiting:
+            for link in self.out(waiting.pop()):
+                if link.target not in reached and link.target != race:
+                    reached.add(link.target)
+                    waiting.append(link.target)
+        return reached
+
+    def _leads_to(self, node_id: str, race: str) -> bool:
+        ways = self._reached([node_id], race)
+        return any(link.target == race for each in ways for link in self.out(each))
+
+    def _leaves(self, region: str, link: Link) -> bool:
+        """Tell whether a link leads out of a region's iteration, or back to its beginning."""
+        back = link.number in self.back and link.target == region
+        return back or (region != "" and not self.holds(region, link.target))
 
     def forward(self, node_id: str) -> list[Link]:
         """Return the links into a node that do not lead back to it."""
@@ -142,6 +189,7 @@ def read(definition: Mapping[str, Any]) -> Graph:
             )
         )
     graph = Graph(nodes, links)
+    graph.rounds_max = definition.get("settings", {}).get("max_iterations", graph.rounds_max)
     graph.back = _ways_back(graph)
     return graph
 

@@ -41,6 +41,7 @@ WAITS = {
     "deadline": "the execution must have ended by {until}",
     "resume": "it is paused: nothing new begins until somebody resumes it",
     "delay": "it runs again at {until}, as was asked",
+    "adoption": "it waits for the runs that it adopts from the execution it is a rerun of",
 }
 """What an execution may wait for, as the engine names it, in words."""
 

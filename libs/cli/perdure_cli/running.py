@@ -2,15 +2,17 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from perdure_contracts.engine import StartExecution
 from perdure_contracts.publish import TRIGGERS
 
 from perdure_cli import deploying, platform
-from perdure_cli.client import Client, Sent
+from perdure_cli.client import Client, Sent, user
 from perdure_cli.definitions import read_input
 from perdure_cli.deploying import Loaded
 from perdure_cli.errors import CommandError
@@ -122,6 +124,26 @@ async def _run(
         return await followed(client, ids[0], quiet=quiet)
 
 
+async def _mocked(target: str | Loaded, data: Any, node: str | None, mocks: Any) -> Picture:
+    """Run a version with nodes mocked, at once: a test run fires no trigger event."""
+    async with Client(platform.require()) as client:
+        version, _ = await deploying.apply_and_deploy(client, target)
+        message = StartExecution(
+            execution_id=str(uuid.uuid4()),
+            workflow_id=str(version["workflow_id"]),
+            version=int(version["version"]),
+            node_id=node or "",
+            mode="MANUAL",
+            triggered_by=f"TEST:{user()}",
+            trigger={"type": "perdure.test", "source": client.source},
+            data=data,
+            pin_data=mocks,
+        )
+        await client.command("engine", message.execution_id, message)
+        await appeared(client, message.execution_id)
+        return await followed(client, message.execution_id, quiet=True)
+
+
 def run(
     target: Annotated[
         str, typer.Argument(metavar="FILE|NAME", help="A file, or a workflow's name or id.")
@@ -137,6 +159,10 @@ def run(
         str | None,
         typer.Option("--key", help="A key of your own: a second run with it shows the first."),
     ] = None,
+    mock: Annotated[
+        str | None,
+        typer.Option("--mock", metavar="JSON|@FILE", help="What nodes emit instead of running."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Apply, deploy, publish a trigger event, follow the execution to its end.
@@ -147,7 +173,10 @@ def run(
     loaded: str | Loaded = target
     if deploying.is_file(target):
         loaded = deploying.checked(Path(target), needs_trigger=True)
-    picture = wait_for(_run(loaded, value, node, key, quiet=as_json))
+    if mock is not None:
+        picture = wait_for(_mocked(loaded, value, node, read_input(mock)))
+    else:
+        picture = wait_for(_run(loaded, value, node, key, quiet=as_json))
     raise typer.Exit(outcome(picture, as_json=as_json))
 
 

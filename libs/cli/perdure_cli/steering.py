@@ -4,11 +4,12 @@ The commands stand in the group of `executions`, which only looks and stops.
 """
 
 import json
+import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import typer
-from perdure_contracts.control import MarkNode, PauseExecution, ResumeExecution
+from perdure_contracts.control import MarkNode, PauseExecution, RerunExecution, ResumeExecution
 from perdure_contracts.engine import RetryNode
 
 from perdure_cli import pictures, platform
@@ -18,9 +19,11 @@ from perdure_cli.errors import CommandError
 from perdure_cli.executions import Id, app, followed, outcome
 from perdure_cli.output import AsJson, say, show, wait_for
 from perdure_cli.pictures import Picture
+from perdure_cli.running import appeared
 
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not follow it.")]
 Reason = Annotated[str, typer.Option(help="What is written down as the reason.")]
+Version = Annotated[int | None, typer.Option(help="The version to run; the same if not given.")]
 Scope = Annotated[
     str, typer.Option(help="The loops around the node, as `show` names them: each.0/inner.2")
 ]
@@ -90,6 +93,89 @@ def _scope(text: str) -> tuple[tuple[str, int], ...]:
             code="invalid_scope",
         )
     return tuple((region, int(k)) for region, _, k in parts)
+
+
+@app.command()
+def rerun(
+    id: Id,
+    start: Annotated[
+        bool, typer.Option("--from-start", help="From its start: everything runs again.")
+    ] = False,
+    node: Annotated[
+        str | None, typer.Option("--node", help="From this node; the failed one if not given.")
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(help="The version to run; the same if none.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--input", metavar="JSON|@FILE", help="What --node takes instead."),
+    ] = None,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run an ended execution again as a new one, which adopts what was finished before."""
+    origin = "start" if start else "failed" if node is None else "node"
+    _begin(id, origin, node, version, data, no_wait=no_wait, as_json=as_json, fork=False)
+
+
+@app.command()
+def fork(
+    id: Id,
+    node: Annotated[str, typer.Option("--node", help="The node from which the new one goes on.")],
+    version: Annotated[
+        int | None, typer.Option(help="The version to run; the same if none.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--input", metavar="JSON|@FILE", help="What the node takes instead."),
+    ] = None,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Begin a new execution that goes on from a node; the old one goes on as it is."""
+    _begin(id, "node", node, version, data, no_wait=no_wait, as_json=as_json, fork=True)
+
+
+def _begin(
+    id: str,
+    origin: Literal["start", "failed", "node"],
+    node: str | None,
+    version: int | None,
+    data: str | None,
+    *,
+    no_wait: bool,
+    as_json: bool,
+    fork: bool,
+) -> None:
+    """Begin an execution from another one, and follow it to its end unless `no_wait`."""
+    message = RerunExecution(
+        execution_id=id,
+        new_execution_id=str(uuid.uuid4()),
+        origin=origin,
+        node_id=node or "",
+        version=version,
+        overrides=changed((), None, data),
+        fork=fork,
+        asked_by=user(),
+    )
+
+    async def work() -> Picture | None:
+        async with Client(platform.require()) as client:
+            await pictures.require(client, id)
+            await client.command("engine", id, message)
+            if no_wait:
+                return None
+            await appeared(client, message.new_execution_id)
+            return await followed(client, message.new_execution_id, quiet=as_json)
+
+    picture = wait_for(work())
+    if picture is not None:
+        raise typer.Exit(outcome(picture, as_json=as_json))
+    if as_json:
+        show({"execution_id": message.new_execution_id, "parent_execution_id": id})
+    else:
+        say(f"{id} is run again as {message.new_execution_id}")
 
 
 @app.command()

@@ -3,9 +3,10 @@
 Stream: the execution id. What others hear of it is published; the rest stands in the journal.
 """
 
+from dataclasses import field
 from typing import Literal, TypeAlias
 
-from .engine import Scope
+from .engine import ErrorFacts, Scope
 from .message import Json, message
 
 # Commands ---------------------------------------------------------------------------
@@ -44,6 +45,43 @@ class MarkNode:
     data: Json = None
     reason: str = ""
     asked_by: str = ""
+
+
+@message("engine.rerun-execution.v1")
+class RerunExecution:
+    """Begin a new execution with what an old one was started with; the old one stays as it is.
+
+    It begins anew from the `start`, from where the old one `failed`, or from a `node`: what was
+    finished before that point is adopted, not run again, where its definition and those of all
+    its ancestors are the same in `version` (None: the old one's). With `fork` the old one may
+    still be running. `overrides` are about `node_id`, as in `engine.retry-node.v1`.
+    """
+
+    execution_id: str
+    new_execution_id: str
+    origin: Literal["start", "failed", "node"] = "failed"
+    node_id: str = ""
+    version: int | None = None
+    overrides: Json = None
+    fork: bool = False
+    asked_by: str = ""
+
+
+@message("engine.adopt-runs.v1")
+class AdoptRuns:
+    """Some of the finished node runs that a new execution adopts; made by the old one.
+
+    `runs` has what they emitted, by place and port. `failed` has the iterations of FOREACHs that
+    had failed, by place and iteration: the node and its error.
+    """
+
+    execution_id: str
+    of: str
+    part: int
+    runs: dict[str, dict[str, Json]]
+    failed: dict[str, dict[str, tuple[str, ErrorFacts]]] = field(
+        default_factory=dict[str, "dict[str, tuple[str, ErrorFacts]]"]
+    )
 
 
 # Events -----------------------------------------------------------------------------
@@ -95,5 +133,47 @@ class NodeMarked:
     failure_id: str = ""
 
 
-ControlCommand: TypeAlias = PauseExecution | ResumeExecution | MarkNode
-ControlEvent: TypeAlias = ExecutionPaused | ExecutionResumed | NodeMarked
+@message("engine.rerun-begun.v1")
+class RerunBegun:
+    """A new execution was begun from this one, which stays as it is.
+
+    `adopted` are the nodes whose runs it adopts, with all that is in their loops. Their places
+    are `runs`, `ends` (FOREACHs that had failed whole) and `failed` (FOREACHs with iterations
+    that had failed); what they emitted is sent in `parts`. `root_execution_id` is the root of its
+    idempotency keys.
+    """
+
+    execution_id: str
+    new_execution_id: str
+    root_execution_id: str
+    origin: Literal["start", "failed", "node"]
+    version: int
+    begun_at: str
+    node_id: str = ""
+    adopted: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    parts: int = 0
+    overrides: Json = None
+    asked_by: str = ""
+
+
+@message("engine.runs-adopted.v1")
+class RunsAdopted:
+    """Runs of another execution are known here, and count when their turn comes.
+
+    The fields are as in `engine.adopt-runs.v1`.
+    """
+
+    execution_id: str
+    of: str
+    part: int
+    runs: dict[str, dict[str, Json]]
+    failed: dict[str, dict[str, tuple[str, ErrorFacts]]] = field(
+        default_factory=dict[str, "dict[str, tuple[str, ErrorFacts]]"]
+    )
+
+
+ControlCommand: TypeAlias = PauseExecution | ResumeExecution | MarkNode | RerunExecution | AdoptRuns
+ControlEvent: TypeAlias = ExecutionPaused | ExecutionResumed | NodeMarked | RerunBegun | RunsAdopted

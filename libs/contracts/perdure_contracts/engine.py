@@ -68,7 +68,12 @@ class StartExecution:
     """Start one execution of a frozen version at one of its triggers.
 
     `trigger` is the trigger event's envelope (`$execution.trigger`), `data` its body.
-    `mode` is as in workflow_executions; `triggered_by` is `<SUBTYPE>:<node_id>`.
+    Without a `node_id` it is the trigger that a start by hand fires. `mode` is as in
+    workflow_executions; `triggered_by` is `<SUBTYPE>:<node_id>`. `pin_data` are
+    what nodes emit instead of running, in MANUAL runs only, beside that of the definition.
+
+    A rerun says what it is of (`rerun`), whose keys its effects have (`root_execution_id`), how
+    many messages with adopted runs follow (`parts`), and what is changed (`overrides`, by node).
     """
 
     execution_id: str
@@ -80,6 +85,11 @@ class StartExecution:
     trigger: Json
     data: Json
     parent_execution_id: str | None = None
+    pin_data: Json = None
+    rerun: Json = None
+    root_execution_id: str | None = None
+    parts: int = 0
+    overrides: Json = None
 
 
 @message("engine.node-result.v1")
@@ -183,7 +193,9 @@ class ExecutionStarted:
     """An execution began at a trigger; its version is pinned.
 
     `dead` are the out-edges of the triggers that did not fire, `steps_total` the nodes that
-    can be reached. Instants are ISO texts.
+    can be reached. Instants are ISO texts. `pins` are what nodes emit instead of running, by
+    node; `rerun`, `parts` and `overrides` are as in `StartExecution`. With `parts` nothing runs
+    until they have come; then the trigger emits `data`.
     """
 
     execution_id: str
@@ -203,6 +215,11 @@ class ExecutionStarted:
     deadline: str | None = None
     parent_execution_id: str | None = None
     log_level: Literal["INFO", "DEBUG"] = "INFO"
+    pins: Json = None
+    rerun: Json = None
+    parts: int = 0
+    overrides: Json = None
+    data: Json = None
 
 
 @message("engine.node-completed.v1")
@@ -334,6 +351,8 @@ class NodeCanceled:
     """A node run that had begun was stopped with its execution; it resolves no edge.
 
     `token` names the attempt that was under way, if one was; `claimed` ones are told to stop.
+    With `raced` it was stopped because a race was won by another branch, which goes on: then
+    its out-edges, `dead`, are DEAD.
     """
 
     execution_id: str
@@ -347,6 +366,8 @@ class NodeCanceled:
     node_subtype: str = ""
     node_name: str = ""
     max_retries: int = 0
+    raced: bool = False
+    dead: tuple[int, ...] = ()
 
 
 @message("engine.execution-completed.v1")

@@ -30,6 +30,7 @@ from .engine import (
     Scope,
     StartExecution,
 )
+from .flow import RaceLost
 from .message import Json, message
 
 
@@ -237,6 +238,7 @@ ExecutionEvent: TypeAlias = (
     | IterationStarted
     | IterationFailed
     | RegionExited
+    | RaceLost
     | ExecutionYielded
     | ExecutionCompleted
     | ExecutionFailed

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Recorded
-from perdure_contracts.control import ExecutionPaused, ExecutionResumed
+from perdure_contracts.control import ExecutionPaused, ExecutionResumed, RerunBegun
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -85,6 +85,8 @@ class Judge:
             if not self._ended:
                 yield "I4", "a revival", "it was revived before it had ended"
             self._ended = ""
+        elif isinstance(event, RerunBegun):
+            return  # another execution begins; this one stays as it is
         elif self._ended:
             yield "I4", "its end", f"{name} came after {self._ended}"
         if isinstance(event, _ENDS):

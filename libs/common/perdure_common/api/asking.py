@@ -38,6 +38,8 @@ KEY_HEADER = "idempotency-key"
 
 STATUSES: Mapping[str, int] = {
     "execution_not_found": 404,
+    "version_not_found": 404,
+    "node_not_found": 404,
     "workflow_not_found": 404,
     "unknown_workflow": 404,
     "template_not_found": 404,
@@ -46,6 +48,10 @@ STATUSES: Mapping[str, int] = {
     "invalid_execution_id": 422,
     "invalid_overrides": 422,
     "invalid_template": 422,
+    "invalid_delay": 422,
+    "invalid_pin_data": 422,
+    "unknown_port": 422,
+    "data_too_large": 413,
     "invalid_stream": 422,
     "invalid_body": 422,
     "trigger_not_found": 422,

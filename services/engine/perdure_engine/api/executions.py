@@ -39,7 +39,8 @@ class Start(msgspec.Struct, forbid_unknown_fields=True):
     """What to start. Without `version` the deployed one; without `node_id` its MANUAL trigger.
 
     `execution_id` is the caller's own key: a second start with it answers with the first.
-    `data` is what the trigger emits.
+    `data` is what the trigger emits. `pin_data` makes it a test run: what nodes emit instead of
+    running, by node id, beside the data pinned in the definition.
     """
 
     workflow_id: str
@@ -48,6 +49,7 @@ class Start(msgspec.Struct, forbid_unknown_fields=True):
     data: Any = msgspec.field(default_factory=dict[str, Any])
     execution_id: Key | None = None
     mode: Literal["MANUAL", "TRIGGER"] = "MANUAL"
+    pin_data: dict[str, Any] | None = None
 
 
 class Started(msgspec.Struct):
@@ -115,6 +117,7 @@ def _add_start(ground: Ground) -> None:
             triggered_by=f"{trigger.node_subtype}:{trigger.node_id}",
             trigger={"type": "perdure.api.start", "source": "/api/engine"},
             data=body.data,
+            pin_data=body.pin_data,
         )
         asked = await ground.asking.ask(request, execution_id, message, topic=STARTS)
         if asked.answer is not None and NAMES[ExecutionStarted] not in asked.events:

@@ -21,6 +21,7 @@ from perdure_contracts.message import Json
 from perdure_engine.expressions import Compiled, Scope
 from perdure_engine.nodes.base import ERROR, ErrorMode, NodeSpecification
 
+from .race import NO_RACES, Races
 from .region import BODY_PORTS, NO_REGIONS, TOP, Region, Regions
 
 ConnectionType: TypeAlias = Literal["MAIN", "SUCCESS", "ERROR", "CONDITIONAL"]
@@ -58,7 +59,8 @@ class Node:
     `error` is not among them. `retry_wait_time_s` is the first wait, doubled each time.
     `run_in` says whether a node that the engine can run itself goes to a runner always, or
     only with an input so large that it would hold the others up. `fixed` are the resolved
-    parameters where no expression is in them.
+    parameters where no expression is in them. `max_iterations` bounds the bare cycle that is
+    entered here.
     """
 
     position: int
@@ -81,6 +83,7 @@ class Node:
     timeout_s: float | None = None
     run_in: Literal["auto", "runner"] = "auto"
     fixed: Mapping[str, Json] | None = None
+    max_iterations: int | None = None
 
     @property
     def node_type(self) -> str:
@@ -172,6 +175,8 @@ class Workflow:
     inside: frozenset[int] = frozenset()
     attached: frozenset[int] = frozenset()
     attachments: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, "tuple[str, ...]"])
+    races: Races = NO_RACES
+    eager: frozenset[int] = frozenset()
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""
@@ -237,6 +242,7 @@ def build(
     edges: tuple[Edge, ...],
     settings: Settings,
     regions: Regions,
+    races: Races = NO_RACES,
     description: str = "",
     tags: tuple[str, ...] = (),
     static_data: Json = None,
@@ -247,9 +253,10 @@ def build(
     """Return the workflow of `nodes` (in file order) and `edges` (by index).
 
     `triggers` of the result are those that can fire: the disabled ones are left out.
-    `unreachable` are nodes to which nothing leads though they are no triggers. Those of
-    `attached` (by position) belong to agents, and are never run by themselves; `attachments`
-    has, for each agent, the ids of what it has.
+    `unreachable` are nodes to which nothing leads though they are no triggers, `eager` ones
+    are those that do not wait for all of their in-edges. Those of `attached` (by position)
+    belong to agents, and are never run by themselves; `attachments` has, for each agent, the
+    ids of what it has.
     """
     incoming: list[list[Edge]] = [[] for _ in nodes]
     outgoing: list[list[Edge]] = [[] for _ in nodes]
@@ -299,6 +306,8 @@ def build(
         inside=frozenset(each.entry for each in regions.regions if not each.body),
         attached=attached,
         attachments=attachments or {},
+        races=races,
+        eager=frozenset(n.position for n in nodes if n.join == "each" or n.position in races.order),
     )
 
 

@@ -81,6 +81,30 @@ def read_parameters(
     return values, compiled
 
 
+ROUNDS = Parameter(
+    "max_iterations", "integer", "The most rounds of the cycle that is entered here.", least=1
+)
+"""What any node may have that is where a cycle is entered (rule 18)."""
+
+
+def take_max_iterations(
+    reader: Reader, specification: NodeSpecification
+) -> tuple[Reader, int | None]:
+    """Take `max_iterations` out of the parameters of a node whose subtype has none of its own.
+
+    Whether a cycle is entered there is not known yet.
+    """
+    own = ROUNDS.name in specification.parameters_by_name or specification.place == "trigger"
+    if own or ROUNDS.name not in reader.values or not specification.subtype:
+        return reader, None
+    value: Any = reader.values[ROUNDS.name]
+    rest = {key: each for key, each in reader.values.items() if key != ROUNDS.name}
+    if value is not None:
+        _read(reader, ROUNDS, value)
+    sound = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return replace(reader, values=rest), value if sound else None
+
+
 def _read(reader: Reader, parameter: Parameter, value: Any) -> Compiled:
     name = parameter.name
     if not parameter.expressions:

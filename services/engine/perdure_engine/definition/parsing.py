@@ -28,8 +28,9 @@ from .model import (
     Workflow,
     build,
 )
-from .parameters import read_parameters
+from .parameters import read_parameters, take_max_iterations
 from .problems import Found, listed, shown
+from .races import find_races
 from .reading import Reader
 from .regions import CycleFault, find_regions
 
@@ -140,6 +141,7 @@ def parse(definition: Json, sha256: str, found: Found) -> Parsed:
         edges=edges,
         settings=settings,
         regions=regions,
+        races=find_races(nodes, edges, regions),
         description=top.text("description", "", most=TEXT_LENGTH_MAX) or "",
         tags=top.texts("tags"),
         static_data=top.mapping("static_data"),
@@ -246,6 +248,7 @@ def _node(reader: Reader, position: int, settings: Settings) -> Node | None:
     raw = reader.mapping("parameters") or {}
     below = Reader(raw, reader.below("parameters"), reader.found, reader.node_id)
     errors_before = len(reader.found.problems)
+    below, most = take_max_iterations(below, specification)
     parameters, compiled = read_parameters(below, specification) if known else ({}, {})
     sound = known and len(reader.found.problems) == errors_before
     retries = 0 if settings.recovery else RETRIES_WITHOUT_RECOVERY
@@ -277,6 +280,7 @@ def _node(reader: Reader, position: int, settings: Settings) -> Node | None:
         join=_join(reader, specification),
         timeout_s=reader.number("timeout_s", None, least=0.001, most=TIMEOUT_S_MAX),
         run_in=_run_in(reader, specification),
+        max_iterations=most,
         fixed=fixed_of(compiled),
     )
 

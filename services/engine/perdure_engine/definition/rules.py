@@ -7,7 +7,9 @@ from perdure_engine.nodes.base import ERROR
 
 from .model import Node, Workflow
 from .parsing import Parsed
+from .pins import check_pins
 from .problems import Found, listed
+from .races import RACES_MAX, races_of
 from .region import TOP
 from .regions import DEPTH_MAX
 
@@ -18,6 +20,7 @@ def check(parsed: Parsed, found: Found) -> None:
     _check_cycles(parsed, found)
     _check_references(parsed, found)
     _check_inputs(parsed, found)
+    _check_races(parsed, found)
     if workflow.nodes and not workflow.triggers:
         found.warning(
             "no_trigger",
@@ -27,8 +30,10 @@ def check(parsed: Parsed, found: Found) -> None:
     _warn_of_nodes(parsed, found)
     _warn_of_edges(parsed, found)
     if not parsed.cycles:
+        _check_max_iterations(parsed, found)
         _warn_of_regions(parsed, found)
     _warn_of_unused(workflow, found)
+    check_pins(workflow, found)
 
 
 def _path(parsed: Parsed, node: Node) -> str:
@@ -62,6 +67,21 @@ def _check_cycles(parsed: Parsed, found: Found) -> None:
         if len(places) > 1:
             text += f" (connections {listed([str(place) for place in places])})"
         found.error(fault.code, path, text, first.node_id)
+
+
+def _check_max_iterations(parsed: Parsed, found: Found) -> None:
+    """Refuse `max_iterations` where no cycle is entered: there it would bind nothing."""
+    workflow = parsed.workflow
+    for node in workflow.nodes:
+        region = workflow.region_of(node)
+        if node.max_iterations is not None and (region is None or region.kind != "cycle"):
+            found.error(
+                "no_cycle_entered",
+                f"{_path(parsed, node)}.parameters.max_iterations",
+                "`max_iterations` stands in the node at which a cycle is entered, and this is "
+                "none; move it there, or take it away",
+                node.node_id,
+            )
 
 
 def _warn_of_regions(parsed: Parsed, found: Found) -> None:
@@ -126,6 +146,19 @@ def _check_inputs(parsed: Parsed, found: Found) -> None:
             )
 
 
+def _check_races(parsed: Parsed, found: Found) -> None:
+    races = races_of(parsed.workflow.nodes)
+    if len(races) > RACES_MAX:
+        node = parsed.workflow.nodes[races[RACES_MAX]]
+        found.error(
+            "too_many_races",
+            _path(parsed, node),
+            f"there are {len(races):,} RACE nodes, at most {RACES_MAX} are allowed; "
+            "call workflows of their own",
+            node.node_id,
+        )
+
+
 def _warn_of_nodes(parsed: Parsed, found: Found) -> None:
     workflow = parsed.workflow
     had = {node_id for having in workflow.attachments.values() for node_id in having}
@@ -181,7 +214,6 @@ def _warn_of_unused(workflow: Workflow, found: Found) -> None:
     unused: Iterable[tuple[str, object]] = (
         ("settings.error_workflow", workflow.settings.error_workflow),
         ("static_data", workflow.static_data),
-        ("pin_data", workflow.pin_data),
     )
     for path, value in unused:
         if value:

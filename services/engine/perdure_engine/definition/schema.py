@@ -6,10 +6,12 @@ It takes what the engine takes, as far as a schema can say it: what lies between
 
 from typing import Any
 
+from perdure_engine.nodes.base import NodeSpecification
 from perdure_engine.nodes.registry import SPECIFICATIONS
 from perdure_engine.nodes.schema import CONDITION, schema_of
 
 from .connections import ATTACHED, CONTROL
+from .parameters import ROUNDS
 from .parsing import (
     CONNECTIONS_MAX,
     ERROR_MODES,
@@ -44,7 +46,7 @@ def _name(description: str) -> Schema:
 def workflow_schema() -> Schema:
     """Return the schema of a whole workflow file."""
     definitions = {
-        f"{each.node_type}.{each.subtype}": {**schema_of(each), "description": each.summary}
+        f"{each.node_type}.{each.subtype}": {**_parameters(each), "description": each.summary}
         for each in SPECIFICATIONS
     }
     return {
@@ -78,6 +80,15 @@ def workflow_schema() -> Schema:
         "additionalProperties": False,
         "$defs": {"node": _node(), "connection": _connection(), **definitions},
     }
+
+
+def _parameters(specification: NodeSpecification) -> Schema:
+    """Return the schema of a subtype's parameters; any node may be where a cycle is entered."""
+    schema = schema_of(specification)
+    if specification.place != "trigger":
+        rounds = _optional(type="integer", minimum=1)
+        schema["properties"].setdefault("max_iterations", {"description": ROUNDS.doc, **rounds})
+    return schema
 
 
 def _settings() -> Schema:

@@ -17,6 +17,7 @@ from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, paired
 from perdure_engine.nodes.errors import data_error, expression_error
 
 from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
+from .given import mock_answer, mocked
 from .instants import after
 from .overriding import overridden
 from .progress import Progress
@@ -107,7 +108,23 @@ def dispatch(
             max_retries=node.max_retries,
         )
     )
+    if state.given is not None:
+        _answer_mocked(progress, node, place_of(node.node_id, scope))
     return True
+
+
+def _answer_mocked(progress: Progress, node: Node, place: str) -> None:
+    """Answer an attempt on the spot where the node is mocked: nobody was sent its task."""
+    pin = mocked(progress.state, node)
+    if pin is None:
+        return
+    run, known = _open(progress, place)
+    inputs, _ = gather(progress.state, progress.workflow, node, run.scope)
+    items = [item["json"] for item in inputs.items]
+    told = mock_answer(
+        pin, progress.state.execution_id, known.token, run.attempt, known.indexes, items
+    )
+    answered(progress, place, told)
 
 
 def answered(progress: Progress, place: str, result: NodeResult) -> None:
@@ -165,6 +182,8 @@ def try_again(progress: Progress, place: str) -> None:
             parameters=parameters,
         )
     )
+    if progress.state.given is not None:
+        _answer_mocked(progress, node, place)
 
 
 def apply_verdict(

@@ -1,6 +1,6 @@
 """The beginning of an execution: its version is pinned, its trigger emits, and it goes on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
@@ -10,8 +10,9 @@ from perdure_contracts.engine import ExecutionStarted, StartExecution
 from perdure_contracts.executions import ExecutionEvent
 from perdure_contracts.message import Json
 
-from perdure_engine.definition import InvalidDefinition, Workflow, load
+from perdure_engine.definition import InvalidDefinition, Node, Workflow, load
 from perdure_engine.definition.graph import reached_from
+from perdure_engine.definition.pins import pin_faults, pins_of
 from perdure_engine.nodes.base import Inputs, Item
 from perdure_engine.nodes.errors import Arranged
 
@@ -29,7 +30,15 @@ Happen: TypeAlias = Callable[[ExecutionEvent], Execution]
 
 
 def carry_on(progress: Progress) -> None:
-    """Run what is ready, and end the execution if nothing is left; while paused, keep it."""
+    """Run what is ready, and end the execution if nothing is left; while paused, keep it.
+
+    An execution that adopts runs of another one begins when all of them have come.
+    """
+    given = progress.state.given
+    if given is not None and not given.begun:
+        if given.parts or progress.state.status != "RUNNING":
+            return
+        _fire(progress, given.data)
     if progress.state.status == "RUNNING":
         advance(progress)
     elif progress.state.status == "PAUSED":
@@ -70,8 +79,8 @@ def start(
         workflow = load(row["definition"], row["sha256"])
     except InvalidDefinition as error:
         return Rejected(str(error), "invalid_definition", dead_letter=True)
-    trigger = workflow.by_id.get(command.node_id)
-    if trigger is None or trigger not in workflow.triggers:
+    trigger = workflow.trigger_to_run(command.node_id or None)
+    if trigger is None:
         known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
         return Rejected(
             f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
@@ -79,13 +88,18 @@ def start(
             "trigger_not_found",
             dead_letter=True,
         )
+    refused = _bad_pins(workflow, command)
+    if refused is not None:
+        return refused
+    pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
+    data = _pinned(pins, trigger, command.data)
     progress = Progress(state, workflow, now, verdict_wait_s, happen)
     unfired = [node for node in workflow.all_triggers if node is not trigger]
     dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
     progress.record(
         ExecutionStarted(
             execution_id=command.execution_id,
-            root_execution_id=command.execution_id,
+            root_execution_id=command.root_execution_id or command.execution_id,
             workflow_id=command.workflow_id,
             workflow_name=workflow.name,
             workflow_version=command.version,
@@ -101,16 +115,53 @@ def start(
             deadline=new_deadline(progress),
             parent_execution_id=command.parent_execution_id,
             log_level=workflow.settings.log_level,
+            pins=pins or None,
+            rerun=command.rerun,
+            parts=command.parts,
+            overrides=command.overrides,
+            data=data if command.parts else None,
         )
     )
-    items = items_of_trigger(command.data)
-    ended = Ended(trigger, (), 1, Inputs({}, ()), ())
-    complete(progress, ended, Arranged({trigger.outputs[0]: items} if items else {}), None)
-    for node in unfired:
-        progress.resolved(node, ())
-    enqueue_unreachable(progress)
+    if not command.parts:
+        _fire(progress, data)
     carry_on(progress)
     return None
+
+
+def _fire(progress: Progress, data: Json) -> None:
+    """Let the trigger emit: from here on nodes are ready."""
+    workflow = progress.workflow
+    trigger = workflow.by_id[progress.state.trigger_node_id]
+    items = items_of_trigger(data)
+    ended = Ended(trigger, (), 1, Inputs({}, ()), ())
+    complete(progress, ended, Arranged({trigger.outputs[0]: items} if items else {}), None)
+    for node in workflow.all_triggers:
+        if node is not trigger:
+            progress.resolved(node, ())
+    enqueue_unreachable(progress)
+
+
+def _bad_pins(workflow: Workflow, command: StartExecution) -> Rejected | None:
+    """Return why nodes cannot be mocked as a start asks for, None if they can."""
+    if command.pin_data is None:
+        return None
+    if command.mode != "MANUAL":
+        return Rejected(
+            f"nodes are mocked in MANUAL runs only, not in {command.mode}; leave pin_data out",
+            "mocks_not_allowed",
+        )
+    fault = next(iter(pin_faults(workflow, command.pin_data)), None)
+    if fault is None:
+        return None
+    return Rejected(f"pin_data{fault.path}: {fault.message}", "invalid_pin_data")
+
+
+def _pinned(pins: Mapping[str, Json], trigger: Node, data: Json) -> Json:
+    """Return what the trigger emits: its pinned data where the run brings none."""
+    pin = pins.get(trigger.node_id)
+    if pin is None or data not in (None, {}):
+        return data
+    return pin.get("ports", {}).get(trigger.outputs[0], data)
 
 
 def _again(state: Execution, command: StartExecution) -> Rejected | None:

@@ -12,7 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Due, Facts, Rejected
-from perdure_contracts.control import MarkNode, PauseExecution, ResumeExecution
+from perdure_contracts.control import (
+    AdoptRuns,
+    MarkNode,
+    PauseExecution,
+    RerunExecution,
+    ResumeExecution,
+)
 from perdure_contracts.engine import (
     CancelExecution,
     NodeResult,
@@ -32,6 +38,7 @@ from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
 from .progress import Progress
+from .rerun import adopt, bad_adoption, bad_rerun, rerun
 from .revival import bad_retry, chosen, retry
 from .stalls import give_up_forgotten
 from .state import Execution, due, is_open
@@ -94,7 +101,7 @@ def act(
     if isinstance(workflow, Rejected):
         return workflow
     progress = Progress(state, workflow, now, verdict_wait_s, happen)
-    refused = _refusal_in(state, workflow, command)
+    refused = _refusal_in(state, workflow, command, facts)
     if refused is not None:
         return refused
     if state.ready:
@@ -114,6 +121,11 @@ def act(
             resume(progress, command)
         case MarkNode():
             mark(progress, command)
+        case RerunExecution():
+            rerun(progress, workflow, command, facts)
+            return None
+        case AdoptRuns():
+            adopt(progress, command)
         case Due():
             _let_time_pass(progress)
         case ExamineExecution():
@@ -169,6 +181,8 @@ def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | No
             return bad_retry(state, command)
         case PauseExecution() | ResumeExecution():
             return bad_pause(state, command)
+        case AdoptRuns():
+            return bad_adoption(state, command)
         case CancelExecution():
             if not is_open(state):
                 return Rejected(
@@ -181,7 +195,7 @@ def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | No
 
 
 def _refusal_in(
-    state: Execution, workflow: Workflow, command: ExecutionCommand | Due
+    state: Execution, workflow: Workflow, command: ExecutionCommand | Due, facts: Facts
 ) -> Rejected | None:
     """Return why a command cannot be taken that must fit the workflow, None if it does."""
     match command:
@@ -190,6 +204,8 @@ def _refusal_in(
         case RetryNode():
             node_id, _ = chosen(state, command)
             return unfit_overrides(workflow.by_id[node_id], command.overrides)
+        case RerunExecution():
+            return bad_rerun(state, workflow, command, facts)
         case _:
             return None
 

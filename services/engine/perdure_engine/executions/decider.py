@@ -4,12 +4,16 @@ from functools import partial
 
 from perdure_common.decider import Decider
 from perdure_contracts.control import (
+    AdoptRuns,
     ExecutionPaused,
     ExecutionResumed,
     MarkNode,
     NodeMarked,
     PauseExecution,
+    RerunBegun,
+    RerunExecution,
     ResumeExecution,
+    RunsAdopted,
 )
 from perdure_contracts.engine import (
     CancelExecution,
@@ -42,6 +46,7 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.flow import RaceLost
 
 from .decide import act, decide
 from .evolve import evolve
@@ -82,6 +87,8 @@ def decider_with(
             ResumeExecution,
             MarkNode,
             ExamineExecution,
+            RerunExecution,
+            AdoptRuns,
         ),
         events=(
             ExecutionStarted,
@@ -98,6 +105,7 @@ def decider_with(
             IterationStarted,
             IterationFailed,
             RegionExited,
+            RaceLost,
             ExecutionYielded,
             ExecutionCompleted,
             ExecutionFailed,
@@ -106,6 +114,8 @@ def decider_with(
             ExecutionPaused,
             ExecutionResumed,
             NodeMarked,
+            RerunBegun,
+            RunsAdopted,
         ),
         stream_of=stream_of,
         decide=partial(decide, verdict_wait_s=verdict_wait_s),
@@ -127,7 +137,9 @@ def decider_with(
             IterationStarted,
             IterationFailed,
             RegionExited,
+            RaceLost,
             ExecutionYielded,
+            RunsAdopted,
         ),
         told=told,
         passes=(CancelExecution,),

@@ -21,7 +21,7 @@ from perdure_engine.definition import Node
 from perdure_engine.definition.region import TOP
 
 from .progress import Progress
-from .state import Execution, Rounds, Run, edge_key, place_of
+from .state import Execution, Rounds, Run, edge_key, place_of, raced
 
 RESULT_BYTES_MAX = 256_000
 """The result that is told with the end of an execution; a longer one stands in rows alone."""
@@ -106,45 +106,50 @@ def cancel_open(progress: Progress, reason: str, within: Scope = ()) -> None:
     progress.forget(within)
     state = progress.state
     for place, rounds in state.rounds.items():
-        if rounds.scope[: len(within)] == within and place in state.runs:
-            _cancel_loop(progress, state.runs[place], reason)
-    for run in [state.runs[place] for place in state.open]:
-        known = run.dispatch
-        assert known is not None
-        if run.scope[: len(within)] != within:
-            continue
-        progress.record(
-            NodeCanceled(
-                execution_id=state.execution_id,
-                node_id=run.node_id,
-                scope=run.scope,
-                run=run.run,
-                reason=reason,
-                token=known.token,
-                claimed=known.claimed,
-                node_type=known.node_type,
-                node_subtype=known.node_subtype,
-                node_name=known.node_name,
-                max_retries=known.max_retries,
-            )
-        )
+        inside = rounds.scope[: len(within)] == within
+        if inside and place in state.runs and state.runs[place].status == "RUNNING":
+            cancel_run(progress, place, reason)
+    for place in list(state.open):
+        if state.runs[place].scope[: len(within)] == within:
+            cancel_run(progress, place, reason)
 
 
-def _cancel_loop(progress: Progress, run: Run, reason: str) -> None:
-    """Cancel the run of a LOOP or FOREACH that has not ended."""
-    if run.status != "RUNNING":
-        return
-    node = progress.workflow.by_id[run.node_id]
+def cancel_run(
+    progress: Progress,
+    place: str,
+    reason: str,
+    *,
+    node: Node | None = None,
+    scope: Scope = (),
+    run: int = 0,
+    dead: tuple[int, ...] | None = None,
+) -> None:
+    """Cancel a run that has not ended.
+
+    With `dead` a race did so: these edges are DEAD, and the run, `run` of `node` in `scope`,
+    may not have begun.
+    """
+    state = progress.state
+    begun = state.runs.get(place) if place in state.open or place in state.rounds else None
+    if begun is not None:
+        node, scope, run = progress.workflow.by_id[begun.node_id], begun.scope, begun.run
+    assert node is not None
+    known = None if begun is None else begun.dispatch
     progress.record(
         NodeCanceled(
-            execution_id=progress.state.execution_id,
-            node_id=run.node_id,
-            scope=run.scope,
-            run=run.run,
+            execution_id=state.execution_id,
+            node_id=node.node_id,
+            scope=scope,
+            run=run,
             reason=reason,
+            token="" if known is None else known.token,
+            claimed=known is not None and known.claimed,
             node_type=node.node_type,
             node_subtype=node.node_subtype,
             node_name=node.name,
+            max_retries=0 if known is None else known.max_retries,
+            raced=dead is not None,
+            dead=dead or (),
         )
     )
 
@@ -211,6 +216,8 @@ def _stuck(progress: Progress) -> list[Node]:
             continue  # its region counts its runs
         run = state.runs.get(place_of(node.node_id, ()))
         if run is not None and run.status in ("SUCCESS", "SKIPPED"):
+            continue
+        if raced(state, place_of(node.node_id, ())):
             continue
         arrived = any(state.edges.get(edge_key(each.index, ())) for each in workflow.in_edges(node))
         if run is not None or arrived:

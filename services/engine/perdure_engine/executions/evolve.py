@@ -8,7 +8,13 @@ from datetime import datetime
 from typing import assert_never
 
 from msgspec.structs import replace
-from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked
+from perdure_contracts.control import (
+    ExecutionPaused,
+    ExecutionResumed,
+    NodeMarked,
+    RerunBegun,
+    RunsAdopted,
+)
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -34,8 +40,10 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.flow import RaceLost
 
-from .evolve_control import frozen, steered
+from .evolve_control import frozen, given_at_start, steered
+from .evolve_flow import race_lost, raced
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .instants import instant
 from .state import (
@@ -75,6 +83,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             state.steps = event.step
         case NodeCanceled():
             _ended(state, event, "CANCELED")
+            if event.raced:
+                raced(state, event)
         case NodeRecovered():
             pass  # it tells others what the state has already
         case RegionEntered():
@@ -97,8 +107,10 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _end(state, "CANCELED")
         case ExecutionRevived():
             _revived(state, event)
-        case ExecutionPaused() | ExecutionResumed() | NodeMarked():
+        case ExecutionPaused() | ExecutionResumed() | NodeMarked() | RerunBegun() | RunsAdopted():
             steered(state, event)
+        case RaceLost():
+            race_lost(state, event)
         case _:
             assert_never(event)
     return state
@@ -124,6 +136,8 @@ def _started(event: ExecutionStarted) -> Execution:
         deadline=_maybe(event.deadline),
         steps_total=event.steps_total,
         edges={edge_key(index, ()): None for index in event.dead},
+        given=given_at_start(event),
+        overrides=event.overrides or {},
     )
 
 
@@ -151,6 +165,9 @@ def _completed(state: Execution, event: NodeCompleted) -> None:
         state.edges[edge_key(index, event.scope)] = None
     state.steps = event.step
     settle(state, event.scope)
+    if state.given is not None:
+        state.given.begun = True
+        state.given.runs.pop(place, None)
 
 
 def _skipped(state: Execution, event: NodeSkipped) -> None:

@@ -3,10 +3,19 @@
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
-from perdure_contracts.control import ControlEvent, ExecutionPaused, ExecutionResumed, NodeMarked
+from perdure_contracts.control import (
+    ControlEvent,
+    ExecutionPaused,
+    ExecutionResumed,
+    NodeMarked,
+    RerunBegun,
+    RunsAdopted,
+)
+from perdure_contracts.engine import ExecutionStarted
 
 from .instants import instant
 from .state import Execution, awaited, place_of
+from .state_given import Given
 
 
 def steered(state: Execution, event: ControlEvent) -> None:
@@ -20,6 +29,21 @@ def steered(state: Execution, event: ControlEvent) -> None:
         case NodeMarked():
             # How the run ends is told by the next event.
             state.marked = f"{place_of(event.node_id, event.scope)}#{event.run}"
+        case RerunBegun():
+            pass  # this execution stays as it is
+        case RunsAdopted():
+            given = state.given
+            assert given is not None
+            given.runs.update(event.runs)
+            given.failed.update(event.failed)
+            given.parts -= 1
+
+
+def given_at_start(event: ExecutionStarted) -> Given | None:
+    """Return what an execution is given from its beginning, None for nearly all of them."""
+    if not event.pins and not event.parts:
+        return None
+    return Given(pins=event.pins or {}, parts=event.parts, data=event.data, begun=not event.parts)
 
 
 def _resumed(state: Execution, event: ExecutionResumed) -> None:

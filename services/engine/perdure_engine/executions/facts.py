@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from perdure_common.decider import Due, Lookup
+from perdure_contracts.control import RerunExecution
 from perdure_contracts.engine import StartExecution
 from perdure_contracts.executions import ExecutionCommand
 
@@ -22,9 +23,22 @@ def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Loo
         if state.execution_id:
             return {}
         return _version(command.workflow_id, command.version)
-    if not state.execution_id or kept(state.sha256) is not None:
+    if not state.execution_id:
+        return {}
+    if isinstance(command, RerunExecution):
+        return _of_rerun(state, command)
+    if kept(state.sha256) is not None:
         return {}
     return _version(state.workflow_id, state.workflow_version)
+
+
+def _of_rerun(state: Execution, command: RerunExecution) -> Mapping[str, Lookup]:
+    """Return the lookups of the version that an execution ran, and of the one that is to run."""
+    found = dict(_version(state.workflow_id, state.workflow_version))
+    if command.version not in (None, state.workflow_version):
+        wanted = _version(state.workflow_id, command.version or 0)
+        found.update({"target": wanted["version"]} if wanted else {})
+    return found
 
 
 def _version(workflow_id: str, version: int) -> Mapping[str, Lookup]:

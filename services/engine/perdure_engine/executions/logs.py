@@ -26,6 +26,7 @@ from perdure_contracts.executions import (
     NodeScheduled,
     VerdictApplied,
 )
+from perdure_contracts.flow import RaceLost
 
 from .instants import milliseconds
 from .logs_control import said_of
@@ -63,6 +64,8 @@ def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upse
             log.attempt_failed(event)
         case VerdictApplied():
             log.verdict(event)
+        case RaceLost():
+            log.race_lost(event)
         case _:
             log.steered(event)
     return tuple(log.rows)
@@ -241,6 +244,18 @@ class _Log:
                 priority=8,
                 step=self._state.steps,
             )
+
+    def race_lost(self, event: RaceLost) -> None:
+        name = event.node_name
+        self._add(
+            "TECHNICAL",
+            "workflow_progress",
+            "INFO",
+            f"{name} had been won by another branch; what came by {len(event.edges)} more "
+            "connections is not passed on",
+            node={"id": event.node_id, "name": name, "type": event.node_type},
+            data={"edges": list(event.edges)},
+        )
 
     def _node(self, event: NodeScheduled | AttemptFailed | VerdictApplied) -> dict[str, str]:
         known = self._state.runs[place_of(event.node_id, event.scope)].dispatch

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked
+from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked, RerunBegun
 from perdure_contracts.executions import ExecutionEvent
 
 from .state import Execution
@@ -26,6 +26,13 @@ def said_of(state: Execution, event: ExecutionEvent) -> Said | None:
             text = f"{event.node_id} marked as {event.outcome} by {_who(event.asked_by)}{why}"
             node = {"id": event.node_id, "name": event.node_id, "type": ""}
             return text, f"{event.node_id} was marked as {event.outcome}{why}", node
+        case RerunBegun():
+            at = f" at {event.node_id}" if event.node_id else ""
+            text = (
+                f"execution {event.new_execution_id} begun from this one, from {event.origin}{at}, "
+                f"by {_who(event.asked_by)}; it adopts {len(event.adopted)} nodes"
+            )
+            return text, "Run again as another execution", None
         case _:
             return None
 

@@ -15,6 +15,7 @@ from perdure_contracts.engine import Scope
 from perdure_contracts.executions import ExecutionYielded
 
 from .progress import Progress
+from .racing import note_late
 from .state import Execution, is_open, place_of
 
 
@@ -75,10 +76,13 @@ def resume(progress: Progress, command: ResumeExecution) -> None:
 
 def keep_ready(progress: Progress) -> None:
     """Keep what is ready in a paused execution for the time when it is resumed."""
+    if progress.late:
+        note_late(progress)
     state, found = progress.state, dict[str, tuple[str, Scope]]()
     for node, scope in progress.queue:
         found[place_of(node.node_id, scope)] = (node.node_id, scope)
     found.update(progress.starved)
+    found.update(progress.races)
     for place, (node_id, scope) in progress.checks.items():
         region = progress.workflow.region_of(progress.workflow.by_id[node_id])
         if place in state.rounds or (region is not None and region.kind == "each"):
@@ -86,6 +90,7 @@ def keep_ready(progress: Progress) -> None:
     progress.queue.clear()
     progress.starved.clear()
     progress.checks.clear()
+    progress.races.clear()
     if found.keys() <= state.ready.keys():
         return
     progress.record(

@@ -27,8 +27,9 @@ class Progress:
 
     `happen` lets an event happen and returns the state after it; `checks` are regions in which
     something has ended, `starved` those that can begin an iteration and have no fuel for it, by
-    the place of their entry. `verdict_wait_s` is how long recovery is
-    waited for, in seconds.
+    the place of their entry. `races` are those that something has arrived at, `late` what
+    arrived at one that had been won. `verdict_wait_s` is how long recovery is waited for, in
+    seconds.
     """
 
     state: Execution
@@ -42,6 +43,8 @@ class Progress:
     checks: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
 
     starved: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
+    races: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
+    late: list[tuple[Edge, Scope]] = field(default_factory=list["tuple[Edge, Scope]"])
 
     @property
     def at(self) -> str:
@@ -89,9 +92,8 @@ class Progress:
         if len(scope) != workflow.gathering_depth[edge.target] or edge.index in workflow.back:
             return
         place = place_of(target.node_id, scope)
-        if target.join == "each":
-            if place not in state.over:
-                self.look_at(target.node_id, scope)
+        if edge.target in workflow.eager:
+            self._reach_eager(edge, target, scope, place)
             return
         if place in state.runs or place in state.rounds or place in state.over:
             return
@@ -101,6 +103,19 @@ class Progress:
             if edge_key(each.index, scope) not in edges:
                 return
         self.enqueue(target, scope)
+
+    def _reach_eager(self, edge: Edge, target: Node, scope: Scope, place: str) -> None:
+        """Let a node be looked at that does not wait for all of its in-edges."""
+        state = self.state
+        if target.join == "each":
+            if place not in state.over:
+                self.look_at(target.node_id, scope)
+        elif place in state.runs:
+            self.late.append((edge, scope))
+        elif state.edges.get(edge_key(edge.index, scope)) is not None or all(
+            edge_key(each.index, scope) in state.edges for each in self.workflow.in_edges(target)
+        ):
+            self.enqueue(target, scope)
 
     def check(self, scope: Scope) -> None:
         """Let the region of an iteration be looked at: something in it has ended."""
@@ -119,7 +134,7 @@ class Progress:
         """Forget what is ready in a scope: it has come to its end."""
         depth = len(within)
         self.queue = deque(each for each in self.queue if each[1][:depth] != within)
-        for places in (self.checks, self.starved):
+        for places in (self.checks, self.starved, self.races):
             for place in [place for place, each in places.items() if each[1][:depth] == within]:
                 del places[place]
 
@@ -127,8 +142,10 @@ class Progress:
         """Leave what is ready to the next wake, which is due at once."""
         ready = [(node.node_id, scope) for node, scope in self.queue]
         ready.extend(self.starved.values())
+        ready.extend(self.races.values())
         self.queue.clear()
         self.starved.clear()
+        self.races.clear()
         self.record(
             ExecutionYielded(
                 execution_id=self.state.execution_id, ready=tuple(ready), yielded_at=self.at

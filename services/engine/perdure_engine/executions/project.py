@@ -9,7 +9,13 @@ from typing import Any
 
 from perdure_common.decider import Later, Recorded, Upsert
 from perdure_common.ids import time_ordered
-from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked
+from perdure_contracts.control import (
+    ExecutionPaused,
+    ExecutionResumed,
+    NodeMarked,
+    RerunBegun,
+    RunsAdopted,
+)
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCanceled,
@@ -36,6 +42,7 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.flow import RaceLost
 
 from perdure_engine.nodes.base import MAIN
 
@@ -73,7 +80,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (*_loop(state, recorded, event), *logs)
         case RegionExited():
             return (*_passed(state, recorded, event), *logs)
-        case IterationStarted() | IterationFailed():
+        case IterationStarted() | IterationFailed() | RaceLost():
             return logs
         case ExecutionStarted():
             return (_started(recorded, event), _latest(state, recorded), *logs)
@@ -82,7 +89,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (_execution(recorded, event), _latest(state, recorded), *over, *logs)
         case ExecutionPaused() | ExecutionResumed():
             return (*rows_of(state, recorded, event), _latest(state, recorded), *logs)
-        case NodeMarked():
+        case NodeMarked() | RerunBegun() | RunsAdopted():
             return (*rows_of(state, recorded, event), *logs)
         case ExecutionRevived():
             return (_revived(recorded), _latest(state, recorded), *logs)
@@ -113,6 +120,7 @@ def _started(recorded: Seen, event: ExecutionStarted) -> Upsert:
             "trigger": event.trigger,
             "root_execution_id": event.root_execution_id,
             "deadline": event.deadline,
+            **({} if event.rerun is None else {"rerun": event.rerun}),
         },
         "created_at": recorded.recorded_at,
     }

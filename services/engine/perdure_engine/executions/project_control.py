@@ -5,7 +5,14 @@ from typing import Any
 
 from perdure_common.decider import Recorded, Upsert
 from perdure_common.ids import time_ordered
-from perdure_contracts.control import ControlEvent, ExecutionPaused, ExecutionResumed, NodeMarked
+from perdure_contracts.control import (
+    ControlEvent,
+    ExecutionPaused,
+    ExecutionResumed,
+    NodeMarked,
+    RerunBegun,
+    RunsAdopted,
+)
 
 from .instants import instant, milliseconds, text_of
 from .state import Execution
@@ -44,6 +51,8 @@ def rows_of(state: Execution, recorded: Recorded[Any], event: ControlEvent) -> I
         case ExecutionResumed():
             yield Upsert("workflow_executions", execution, set={"status": state.status})
             yield _closed(recorded, event.paused_at, "operator")
+        case RerunBegun() | RunsAdopted():
+            return  # the new execution's own rows tell it
         case NodeMarked():
             if event.token and event.claimed:
                 row: dict[str, object] = {"tenant_id": recorded.tenant_id, **execution}

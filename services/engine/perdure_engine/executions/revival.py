@@ -15,7 +15,7 @@ from perdure_contracts.message import Json
 from .ending import new_deadline
 from .overriding import bad_overrides
 from .progress import Progress
-from .state import Execution, Rounds, edge_key, is_open, place_of
+from .state import Execution, Rounds, edge_key, is_open, place_of, raced
 
 DELAY_S_MAX = 366 * 86_400.0
 """The longest wait before a node runs again: a year, in seconds."""
@@ -37,7 +37,7 @@ def reopened(state: Execution, node_id: str, scope: Scope) -> tuple[tuple[str, S
     found = {open_again(state, node_id, scope): None}
     for run in state.runs.values():
         at = (run.node_id, run.scope)
-        if run.status in ENDED_BADLY and open_again(state, *at) == at:
+        if again_at(state, place_of(*at)) and open_again(state, *at) == at:
             found[at] = None
     return tuple(found)
 
@@ -45,7 +45,7 @@ def reopened(state: Execution, node_id: str, scope: Scope) -> tuple[tuple[str, S
 def again_at(state: Execution, place: str) -> bool:
     """Tell whether the run at a place ended in a way that lets it run again."""
     run = state.runs.get(place)
-    return run is not None and run.status in ENDED_BADLY
+    return run is not None and run.status in ENDED_BADLY and not raced(state, place)
 
 
 def bad_retry(state: Execution, command: RetryNode) -> Rejected | None:
@@ -62,6 +62,12 @@ def bad_retry(state: Execution, command: RetryNode) -> Rejected | None:
         what = f"node {node_id!r} {status}" if node_id else "no node of it failed"
         return Rejected(
             f"{what}; only a node that ended with ERROR or CANCELED can be run again",
+            "not_retryable",
+        )
+    if raced(state, place_of(node_id, at)):
+        return Rejected(
+            f"node {node_id!r} was stopped because a race was won by another branch; only "
+            "what did not end well can be run again",
             "not_retryable",
         )
     region, scope = open_again(state, node_id, at)
@@ -86,7 +92,8 @@ def chosen(state: Execution, command: RetryNode) -> tuple[str, Scope]:
     for status in ENDED_BADLY:
         for run in state.runs.values():
             at = (run.node_id, run.scope)
-            if run.status == status and open_again(state, *at) == at:
+            again = run.status == status and again_at(state, place_of(*at))
+            if again and open_again(state, *at) == at:
                 return at
     return "", ()
 
@@ -132,12 +139,17 @@ def revive(
     for each, where in again:
         if place_of(each, where) != without:
             progress.enqueue(workflow.by_id[each], where)
-    for run in list(progress.state.runs.values()):
-        if run.status in ("SUCCESS", "SKIPPED"):
+    for place, run in list(progress.state.runs.items()):
+        at = (run.node_id, run.scope)
+        ended = run.status in ("SUCCESS", "SKIPPED") or raced(state, place)
+        if ended and open_again(progress.state, *at) == at:
             progress.resolved(workflow.by_id[run.node_id], run.scope)
     for over in progress.state.over.values():
+        at = (over.node_id, over.scope)
         region = workflow.region_of(workflow.by_id[over.node_id])
-        for index in () if region is None else region.outward:
+        if region is None or open_again(progress.state, *at) != at:
+            continue  # what led on from there belongs to an iteration that is over
+        for index in region.outward:
             progress.reach(workflow.edges[index], over.scope)
     for rounds in progress.state.rounds.values():
         _begin_again(progress, rounds)

@@ -20,8 +20,10 @@ from perdure_engine.nodes.flow_loop import LoopPlan
 from .conditions import pick
 from .ending import close_iteration
 from .finishing import Ended, fail, finish
+from .given import adopted_failure
 from .progress import Progress
-from .state import Live, Rounds, edge_key, place_of, run_number
+from .racing import raced_or_waits
+from .state import Live, Rounds, edge_key, next_run, place_of
 from .views import RunView, gather
 
 
@@ -134,6 +136,9 @@ def _foreach(progress: Progress, node: Node, region: Region, place: str) -> None
                 return
             k = rounds.taken
             _start(progress, node, region, place, [(place, region.body, (k,))], taken=k + 1)
+            failed = adopted_failure(progress.state, place, k)
+            if failed is not None:
+                close_iteration(progress, progress.state.rounds[place], k, *failed)
             continue
         if rounds.pending or rounds.taken < rounds.items:
             return
@@ -157,7 +162,7 @@ def _cycle(progress: Progress, node: Node, region: Region, place: str) -> None:
     if not _came_back(progress, region, rounds, k):
         return
     if _lives_back(progress, region, rounds, k):
-        most = node.parameters.get("max_iterations") or progress.workflow.settings.max_iterations
+        most = node.max_iterations or progress.workflow.settings.max_iterations
         if rounds.begun >= most:
             scope = rounds.iteration(k + 1)
             inputs, edges = gather(progress.state, progress.workflow, node, scope)
@@ -188,11 +193,13 @@ def _look_before(progress: Progress, node: Node, region: Region, scope: Scope) -
     place = place_of(node.node_id, scope)
     if place in progress.state.over:
         return
+    if progress.workflow.races.order and raced_or_waits(progress, node, scope):
+        return
     edges = progress.workflow.forward_edges(node)
     found = [progress.state.edges.get(edge_key(edge.index, scope)) for edge in edges]
     resolved = all(edge_key(edge.index, scope) in progress.state.edges for edge in edges)
     if resolved or any(live is not None for live in found):
-        enter(progress, node, region, scope, run_number(progress.state, place, scope))
+        enter(progress, node, region, scope, next_run(progress.state, node.node_id, scope))
 
 
 # Rounds ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ of them: of an execution without trouble it hears nothing.
 """
 
 from perdure_common.decider import Outgoing, Recorded
-from perdure_contracts.control import NodeMarked
+from perdure_contracts.control import NodeMarked, RerunBegun
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -18,10 +18,12 @@ from perdure_contracts.engine import (
 from perdure_contracts.executions import ExecutionEvent, NodeScheduled
 
 from .overriding import given_items
+from .rerun import messages
 from .state import Execution, edge_key, place_of
 
 TASKS = "perdure.engine.tasks.v1"
 FAILURES = "perdure.engine.failures.v1"
+COMMANDS = "perdure.engine.commands.v1"
 
 
 def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoing, ...]:
@@ -29,7 +31,10 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
     event = recorded.event
     match event:
         case NodeScheduled():
-            return (_task(state, event),)
+            return () if _is_mocked(state, event) else (_task(state, event),)
+        case RerunBegun():
+            to = event.new_execution_id
+            return tuple(Outgoing(COMMANDS, to, each) for each in messages(state, event))
         case NodeFailed() | NodeRecovered() | NodeErrored() | ExecutionFailed():
             return (Outgoing(FAILURES, event.execution_id, event),)
         case NodeMarked() if event.failure_id:
@@ -38,6 +43,11 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return (Outgoing(FAILURES, event.execution_id, event),)
         case _:
             return ()
+
+
+def _is_mocked(state: Execution, event: NodeScheduled) -> bool:
+    """Return whether an attempt is answered on the spot: no runner is to hear of it."""
+    return state.given is not None and event.node_id in state.given.pins
 
 
 def _task(state: Execution, event: NodeScheduled) -> Outgoing:

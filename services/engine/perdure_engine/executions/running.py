@@ -9,9 +9,11 @@ from perdure_engine.nodes.base import Inputs, Outcome, passed_through
 
 from .attempts import dispatch
 from .finishing import Ended, finish, scrubbed
+from .given import is_given, take
 from .progress import Progress
+from .racing import decide_race, note_late, raced_or_waits
 from .rounds import enter, look, pass_by
-from .state import place_of, run_number
+from .state import next_run, place_of
 from .views import RunView, gather, gathered_by
 
 LARGE_ITEMS = 10_000
@@ -26,8 +28,15 @@ def advance(progress: Progress) -> None:
             place = next(iter(progress.checks))
             look(progress, *progress.checks.pop(place))
             continue
+        if progress.late:
+            note_late(progress)
         if not progress.queue and not progress.starved:
-            return
+            if not progress.races:
+                return
+            if progress.fuel > 0:
+                progress.fuel -= 1
+                decide_race(progress)
+                continue
         if progress.fuel <= 0 or not progress.queue:
             progress.yield_rest()
             return
@@ -40,19 +49,27 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
     """Run one node whose in-edges are all resolved."""
     state, workflow = progress.state, progress.workflow
     place = place_of(node.node_id, scope)
+    if workflow.races.order and raced_or_waits(progress, node, scope):
+        return
     region = workflow.region_of(node)
     entering = region is not None and len(scope) < region.depth
     if place in state.rounds or (entering and region is not None and region.kind == "each"):
         progress.look_at(node.node_id, scope)
         return
-    run = run_number(state, place, scope)
-    passes = node.disabled and region is not None and bool(region.body)
+    run = next_run(state, node.node_id, scope)
+    known = state.given is not None and is_given(state, node, scope)
+    passes = (node.disabled or known) and region is not None and bool(region.body)
     if region is not None and entering and not passes:
         enter(progress, node, region, scope, run)
         return
     inputs, edges = gather(state, workflow, node, scope)
     if not edges and not inputs.items:
         skip(progress, node, scope, run)
+        if region is not None and passes:
+            pass_by(progress, node, region, scope)
+        return
+    if known:
+        take(progress, node, scope, run, inputs, edges)
         if region is not None and passes:
             pass_by(progress, node, region, scope)
         return

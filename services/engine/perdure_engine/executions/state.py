@@ -19,6 +19,9 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition.region import Kind
 
+from .state_flow import Flow
+from .state_given import Given
+
 WAITS_SLACK = 100
 """Instants that nobody waits for any more and that may be kept beside those of open runs."""
 
@@ -160,8 +163,9 @@ class Execution(Struct, gc=False):
     says that recovery was told of a failure. `rounds` has the open regions and `over` those
     that have ended, by the place of their entry.
     `waits` is a heap of the instants that open runs wait for, and of some that they do not
-    wait for any more. `paused_at` is when it was paused last, `delayed_until` when a revival
-    that was to wait begins, `marked` the run that a person settled last.
+    wait for any more. `flow` is what only some executions remember. `paused_at` is when it was
+    paused last, `delayed_until` when a revival that was to wait begins, `marked` the run that a
+    person settled last.
     """
 
     execution_id: str = ""
@@ -196,6 +200,8 @@ class Execution(Struct, gc=False):
     paused_at: datetime | None = None
     delayed_until: datetime | None = None
     marked: str = ""
+    given: Given | None = None
+    flow: Flow | None = None
 
     def scratch(self) -> "Execution":
         """Return a copy that can be changed without changing this one."""
@@ -208,6 +214,8 @@ class Execution(Struct, gc=False):
         copied.waits = self.waits.copy()
         copied.rounds = self.rounds.copy()
         copied.over = self.over.copy()
+        copied.given = None if self.given is None else self.given.scratch()
+        copied.flow = None if self.flow is None else self.flow.scratch()
         return copied
 
     def items_of(self, live: Live) -> Items:
@@ -231,9 +239,9 @@ def marked_at(run: Run) -> str:
     return f"{place_of(run.node_id, run.scope)}#{run.run}"
 
 
-def run_number(state: Execution, place: str, scope: Scope) -> int:
+def next_run(state: Execution, node_id: str, scope: Scope) -> int:
     """Return the number of a new run; the runs of a region that runs again count on from it."""
-    before = state.runs.get(place)
+    before = state.runs.get(place_of(node_id, scope))
     if before is not None:
         return before.run + 1
     if not scope:
@@ -250,6 +258,18 @@ def edge_key(index: int, scope: Scope) -> str:
 def is_open(state: Execution) -> bool:
     """Return whether an execution has begun and not ended."""
     return state.status in ("RUNNING", "PAUSED")
+
+
+def flow_of(state: Execution) -> Flow:
+    """Return the rarer part of an execution's state; from now on it has one."""
+    if state.flow is None:
+        state.flow = Flow()
+    return state.flow
+
+
+def raced(state: Execution, place: str) -> bool:
+    """Tell whether the run at a place was stopped because a race was won without it."""
+    return state.flow is not None and place in state.flow.raced
 
 
 def over(state: Execution) -> bool:

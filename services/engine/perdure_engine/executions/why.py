@@ -21,11 +21,12 @@ class Waiting:
     recovery's answer, `hold` the instant that recovery named, `batch` the engine's own next
     turn. `token` names the attempt, `failure_id` the failure. The execution's own end
     (`deadline`) has no node, nor has the person who is to resume a paused one (`resume`), for
-    whom the instants of the others wait. `delay` is a revival that was to wait.
+    whom the instants of the others wait. `delay` is a revival that was to wait,
+    `adoption` the runs of the execution that this one is a rerun of.
     """
 
     waits_for: Literal[
-        "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay"
+        "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay", "adoption"
     ]
     until: datetime | None
     node_id: str = ""
@@ -48,6 +49,8 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
     found: list[Waiting] = []
     if state.status == "PAUSED":
         found.append(Waiting("resume", None))
+    if state.given is not None and not state.given.begun:
+        found.append(Waiting("adoption", None))
     delayed = state.delayed_until is not None and state.yielded_at == state.delayed_until
     for node_id, scope in state.ready.values():
         name = workflow.by_id[node_id].name

@@ -29,6 +29,7 @@ from . import (
     flow_loop,
     flow_merge,
     flow_noop,
+    flow_race,
     flow_sort,
     flow_split_out,
     flow_stop_and_error,
@@ -60,6 +61,7 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     flow_stop_and_error.SPECIFICATION,
     flow_loop.SPECIFICATION,
     flow_foreach.SPECIFICATION,
+    flow_race.SPECIFICATION,
     action_set.SPECIFICATION,
     action_rename.SPECIFICATION,
     action_date_time.SPECIFICATION,
@@ -100,7 +102,6 @@ LATER: Mapping[str, tuple[str, ...]] = {
     "TRIGGER": ("CRON", "EMAIL", "SLACK", "KAFKA"),
     "FLOW": (
         "WAIT",
-        "RACE",
         "SUB_WORKFLOW",
         "RESPOND",
     ),

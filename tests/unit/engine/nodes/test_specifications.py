@@ -100,10 +100,14 @@ def test_recovery_knows_every_error_that_it_names(subtype: NodeSpecification) ->
     assert unknown == []
 
 
+BY_THE_ENGINE = {*LOOPS, "RACE"}
+"""Subtypes that are run by more than a function from items to items."""
+
+
 @each_subtype
 def test_whoever_is_to_run_it_can(subtype: NodeSpecification) -> None:
     can = {
-        "inline": subtype.run is not None or subtype.subtype in LOOPS,
+        "inline": subtype.run is not None or subtype.subtype in BY_THE_ENGINE,
         "runner": (subtype.node_type, subtype.subtype) in {*PERFORMERS, *AGENTS, *CODE},
         "attached": (subtype.node_type, subtype.subtype) in KINDS,
         "trigger": subtype.node_type == "TRIGGER",

@@ -1,0 +1,227 @@
+"""Which finished runs of an execution another one may take over, and how they travel. Pure.
+
+What is looked at are units: a node, or a region with all that is in it, which is adopted whole or
+not at all. A unit is adopted if it was finished, if it is defined the same in the version that
+runs, and if all units before it are adopted.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+from perdure_common.ids import sha256_of_json
+from perdure_contracts.control import AdoptRuns
+from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.message import Json
+
+from perdure_engine.definition import Node, Workflow
+from perdure_engine.definition.region import BODY_PORTS, TOP
+
+from .ending import in_failed_iteration
+from .finishing import encoded_bytes
+from .state import Execution, place_of
+
+PART_BYTES_MAX = 500_000
+"""What one message with adopted runs may have, as JSON; a single run is smaller than a message."""
+
+FOREACH_BODY = BODY_PORTS["foreach"]
+
+PARTS_MAX = 900
+"""How many messages one event may send is bounded; so is what can be adopted."""
+
+COSMETIC = ("position_x", "position_y", "notes", "description", "max_retries", "retry_wait_time",
+            "timeout_s", "run_in")  # fmt: skip
+"""Keys of a node that change nothing about what it emits."""
+
+
+Prints: TypeAlias = Mapping[str, str]
+"""The fingerprint of each node of a definition, by its id."""
+
+
+def unit_of(workflow: Workflow, node: Node) -> str:
+    """Return the unit of a node: itself, or the entry of the outermost region that it is in."""
+    regions = workflow.regions
+    number = regions.runs_in[node.position]
+    own = regions.opens[node.position]
+    if number == TOP and own != TOP:
+        number = own
+    found = node
+    while number != TOP:
+        region = regions.regions[number]
+        found, number = workflow.nodes[region.entry], region.parent
+    return found.node_id
+
+
+def units(workflow: Workflow) -> Mapping[str, list[Node]]:
+    """Return the nodes of each unit."""
+    found: dict[str, list[Node]] = {}
+    for node in workflow.nodes:
+        found.setdefault(unit_of(workflow, node), []).append(node)
+    return found
+
+
+def adoptable(
+    state: Execution,
+    old: Workflow,
+    new: Workflow,
+    prints: tuple[Prints, Prints] | None,
+    without: str,
+) -> tuple[str, ...]:
+    """Return the units that a new execution may adopt, in the order of the file.
+
+    `without` is a unit from which on nothing is adopted; empty for none. `prints` are the
+    fingerprints of the nodes in both definitions, None where they are the same version.
+    """
+    before, after = units(old), units(new)
+    kept: dict[str, None] = {}
+    for unit, nodes in before.items():
+        same = prints is None or _same(nodes, after.get(unit, ()), prints)
+        if unit != without and same and _finished(state, old, unit, nodes):
+            kept[unit] = None
+    changed = True
+    while changed:
+        changed = False
+        for unit in list(kept):
+            if any(each not in kept for each in _units_before(new, unit, after[unit])):
+                del kept[unit]
+                changed = True
+    return tuple(kept)
+
+
+def fingerprints(definition: Json) -> Prints:
+    """Return what tells the nodes of a definition apart: their parameters, and what leads there."""
+    into: dict[str, list[Json]] = {}
+    for connection in cast("list[Any]", definition.get("connections") or []):
+        told = {key: value for key, value in connection.items() if key != "label"}
+        into.setdefault(connection["target_node_id"], []).append(told)
+    found: dict[str, str] = {}
+    for node in cast("list[Any]", definition["nodes"]):
+        told = {key: value for key, value in node.items() if key not in COSMETIC}
+        found[node["node_id"]] = sha256_of_json([told, into.get(node["node_id"], [])])
+    return found
+
+
+def _same(old: Iterable[Node], new: Iterable[Node], prints: tuple[Prints, Prints]) -> bool:
+    before = {node.node_id: prints[0][node.node_id] for node in old}
+    return before == {node.node_id: prints[1][node.node_id] for node in new}
+
+
+def _units_before(workflow: Workflow, unit: str, nodes: Iterable[Node]) -> Iterable[str]:
+    for node in nodes:
+        for edge in workflow.in_edges(node):
+            source = unit_of(workflow, workflow.nodes[edge.source])
+            if source != unit:
+                yield source
+
+
+def _finished(state: Execution, workflow: Workflow, unit: str, nodes: list[Node]) -> bool:
+    """Return whether all that a unit had to do is done; a trigger that did not fire has nothing."""
+    entry = workflow.by_id[unit]
+    run = state.runs.get(unit)
+    if len(nodes) == 1 and workflow.region_of(entry) is None:
+        if run is None:
+            return entry.is_trigger
+        return run.status in ("SUCCESS", "SKIPPED")
+    if unit not in state.over or unit in state.rounds:
+        return False
+    if run is not None and run.status not in ("SUCCESS", "SKIPPED"):
+        return False
+    inside = {node.node_id for node in nodes}
+    return all(
+        each.status in ("SUCCESS", "SKIPPED") or in_failed_iteration(state, each)
+        for each in state.runs.values()
+        if each.node_id in inside
+    )
+
+
+# How they travel --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Which runs travel: all ports of `runs`, of `ends` those on which a FOREACH ends.
+
+    `failed` are FOREACHs of which single iterations had failed.
+    """
+
+    runs: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+def places_of(state: Execution, workflow: Workflow, adopted: Iterable[str]) -> Places:
+    """Return the places of the runs of adopted units."""
+    wanted = set(adopted)
+    runs, ends, failed = list[str](), list[str](), list[str]()
+    for place, run in state.runs.items():
+        node = workflow.by_id[run.node_id]
+        if run.status != "SUCCESS" or node.is_trigger or unit_of(workflow, node) not in wanted:
+            continue
+        if in_failed_iteration(state, run):
+            continue
+        if not node.body_ports:
+            runs.append(place)
+        elif _failed_whole(state, place):
+            ends.append(place)
+    for place, over in state.over.items():
+        inside = unit_of(workflow, workflow.by_id[over.node_id]) in wanted
+        if inside and over.failed and not _failed_whole(state, place):
+            failed.append(place)
+    return Places(tuple(runs), tuple(ends), tuple(failed))
+
+
+def parts_of(state: Execution, places: Places, to: str) -> list[AdoptRuns]:
+    """Return the messages with runs for an execution, each small enough to be sent."""
+    parts: list[dict[str, Any]] = [{"runs": {}, "failed": {}}]
+    size = 0
+    for kind, place, value in _entries(state, places):
+        more = (encoded_bytes(value) or 0) + len(place)
+        if size and size + more > PART_BYTES_MAX:
+            parts.append({"runs": {}, "failed": {}})
+            size = 0
+        parts[-1][kind][place] = value
+        size += more
+    if not parts[0]["runs"] and not parts[0]["failed"]:
+        return []
+    return [
+        AdoptRuns(execution_id=to, of=state.execution_id, part=n, **part)
+        for n, part in enumerate(parts)
+    ]
+
+
+def _entries(state: Execution, places: Places) -> Iterable[tuple[str, str, Any]]:
+    for place in places.runs:
+        yield "runs", place, state.runs[place].ports
+    for place in places.ends:
+        ports = state.runs[place].ports
+        yield "runs", place, {port: ports[port] for port in ports if port != FOREACH_BODY}
+    for place in places.failed:
+        yield "failed", place, _failures(state, place)
+
+
+def _failures(state: Execution, place: str) -> dict[str, tuple[str, ErrorFacts]]:
+    """Return why iterations of a FOREACH had failed: what it collected of them tells it."""
+    over, run = state.over[place], state.runs[place]
+    collected = {item.get("source"): item["json"] for item in run.ports.get("done", [])}
+    found: dict[str, tuple[str, ErrorFacts]] = {}
+    for k in over.failed:
+        error: Json = (collected.get(k) or {}).get("error")
+        if error is None:  # it was dropped, so nobody asks why
+            error = {"type": "failed_before", "message": "it failed in the execution before"}
+        facts = ErrorFacts(type=error["type"], message=error["message"], stage="node")
+        found[str(k)] = (error.get("node", over.node_id), facts)
+    return found
+
+
+def _failed_whole(state: Execution, place: str) -> bool:
+    """Return whether a FOREACH failed as a whole: then its run is adopted, not its iterations."""
+    over = state.over.get(place)
+    return over is not None and over.iterations > 0 and len(over.failed) == over.iterations
+
+
+def trigger_data(state: Execution) -> Json:
+    """Return the data with which an execution was started, as its trigger emitted it."""
+    run = state.runs.get(place_of(state.trigger_node_id, ()))
+    if run is None:
+        return []
+    return [item["json"] for items in run.ports.values() for item in items]

@@ -1,0 +1,34 @@
+"""What an execution was given instead of running it: pinned data, runs of another execution.
+
+It hangs on an `Execution` as one value, so that all others carry nothing of it.
+"""
+
+from typing import Any
+
+from msgspec import Struct, field
+from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.message import Json
+
+
+class Given(Struct, gc=False):
+    """Outcomes that are known before their nodes' turn; changed in place by `evolve` alone.
+
+    `pins` are what nodes emit, by node id. `runs` are the ports of adopted runs by place, until
+    these have ended here too; `failed` the adopted failures of iterations, by the place of their
+    FOREACH and number. `parts` is how many messages with adopted runs are still to come, `data`
+    what the trigger emits when they have.
+    """
+
+    pins: dict[str, Json] = field(default_factory=dict[str, Json])
+    runs: dict[str, dict[str, list[Any]]] = field(default_factory=dict[str, "dict[str, list[Any]]"])
+    failed: dict[str, dict[str, tuple[str, ErrorFacts]]] = field(
+        default_factory=dict[str, "dict[str, tuple[str, ErrorFacts]]"]
+    )
+    parts: int = 0
+    data: Json = None
+    begun: bool = True
+
+    def scratch(self) -> "Given":
+        """Return a copy that can be changed without changing this one."""
+        return Given(self.pins, self.runs.copy(), self.failed.copy(), self.parts, self.data,
+                     self.begun)  # fmt: skip
