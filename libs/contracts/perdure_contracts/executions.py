@@ -30,7 +30,21 @@ from .engine import (
     Scope,
     StartExecution,
 )
-from .flow import RaceLost
+from .flow import (
+    ChildAccepted,
+    ChildRefused,
+    ChildRequested,
+    ExecutionResponded,
+    NoteChildEnd,
+    RaceLost,
+    ResumeUrlMade,
+    ResumeWait,
+    SignalExecution,
+    SignalReceived,
+    StartChild,
+    WaitBegun,
+    WaitEnded,
+)
 from .message import Json, message
 
 
@@ -220,6 +234,10 @@ ExecutionCommand: TypeAlias = (
     | RecoveryVerdict
     | RetryNode
     | CancelExecution
+    | SignalExecution
+    | ResumeWait
+    | StartChild
+    | NoteChildEnd
     | ControlCommand
     | ExamineExecution
 )
@@ -239,6 +257,14 @@ ExecutionEvent: TypeAlias = (
     | IterationFailed
     | RegionExited
     | RaceLost
+    | ResumeUrlMade
+    | WaitBegun
+    | WaitEnded
+    | SignalReceived
+    | ChildRequested
+    | ChildAccepted
+    | ChildRefused
+    | ExecutionResponded
     | ExecutionYielded
     | ExecutionCompleted
     | ExecutionFailed

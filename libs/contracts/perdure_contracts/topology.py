@@ -161,6 +161,10 @@ COMMANDS = frozenset(
 VERBS = frozenset(
     {
         "cancel",
+        "signal",
+        "register",
+        "forget",
+        "offer",
         "deploy",
         "examine",
         "note",
@@ -239,6 +243,7 @@ PARTICIPLES = frozenset(
     {
         "begun",
         "chosen",
+        "forgotten",
         "found",
         "given",
         "held",

@@ -1,5 +1,6 @@
 """Wiring and main(), nothing else: deciders of definitions and executions, what is heard."""
 
+import secrets
 from functools import partial
 
 from perdure_common import http
@@ -10,6 +11,7 @@ from perdure_contracts.engine import NodeResult
 
 from .api import ROWS, TABLES, add_groups
 from .executions.decider import decider_with
+from .executions.resuming import ResumeUrls
 from .executions.route import TASKS
 from .hear import hear
 from .log_partitions import keep_partitions
@@ -30,11 +32,14 @@ VERDICT_WAIT_S = 10.0
 STARTS = "perdure.engine.starts.v1"
 
 
-def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
-    """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts."""
+def service_with(verdict_wait_s: float = VERDICT_WAIT_S, urls: ResumeUrls | None = None) -> Service:
+    """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts.
+
+    `urls` makes the resume URLs of executions that wait for calls.
+    """
     return Service(
         name="engine",
-        deciders=(definitions, templates, decider_with(verdict_wait_s)),
+        deciders=(definitions, templates, decider_with(verdict_wait_s, urls)),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),
@@ -55,7 +60,8 @@ service = service_with()
 async def serve_engine() -> None:
     """Run the engine until SIGTERM or SIGINT, with a runner for short tasks in its process."""
     settings = Settings.read("engine")
-    ours = service_with(settings.verdict_wait_s)
+    base = settings.resume_url or f"http://{settings.http_host}:{settings.http_port}"
+    ours = service_with(settings.verdict_wait_s, ResumeUrls(secrets.token_bytes(32), base))
     name = process_name("engine")
     async with tools_of(settings, clients=2) as tools:
         here = Here(

@@ -26,6 +26,7 @@ ENGINE_CODES: Final = _by_word(
         "permission": "address_refused",
         "resource_exhausted": "response_too_large payload_too_large max_iterations pool_timeout "
         "too_many_items fuel_exhausted expression_fuel input_too_large output_too_large "
+        "sub_workflow_depth child_input_too_large child_result_too_large "
         "html_too_costly step_limit tool_call_limit token_limit cost_limit time_limit "
         "code_timeout code_memory",
         "auth": "credential_not_found credential_unreadable credential_incomplete credentials_off",
@@ -37,7 +38,9 @@ ENGINE_CODES: Final = _by_word(
         "node_type_not_supported "
         "not_a_list mixed_types not_a_number not_numeric invalid_input unsupported_protocol "
         "too_many_redirects invalid_csv invalid_xml unsafe_xml invalid_date invalid_zone "
-        "invalid_encoding invalid_key data_too_deep price_unknown code_output code_not_allowed",
+        "invalid_encoding invalid_key data_too_deep price_unknown code_output code_not_allowed "
+        "invalid_wait invalid_response invalid_sub_workflow sub_workflow_failed "
+        "ambiguous_workflow",
         "output_invalid": "invalid_json response_invalid decoding_failed",
         "worker_lost": "lease_expired",
         "code_bug": "stalled internal_error code_failed code_crashed",
@@ -53,6 +56,9 @@ not listed.
 OWN_LIMITS: Final = frozenset(
     {
         "max_iterations",
+        "sub_workflow_depth",
+        "child_input_too_large",
+        "child_result_too_large",
         "execution_timeout",
         "response_too_large",
         "payload_too_large",

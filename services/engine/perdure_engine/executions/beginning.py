@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
-from perdure_common.decider import Facts, Rejected
-from perdure_contracts.engine import ExecutionStarted, StartExecution
-from perdure_contracts.executions import ExecutionEvent
+from perdure_common.decider import Due, Facts, Rejected
+from perdure_contracts.engine import CancelExecution, ExecutionStarted, StartExecution
+from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import InvalidDefinition, Node, Workflow, load
@@ -16,10 +16,14 @@ from perdure_engine.definition.pins import pin_faults, pins_of
 from perdure_engine.nodes.base import Inputs, Item
 from perdure_engine.nodes.errors import Arranged
 
+from .children import canceled_before, cannot_start, start_of
 from .ending import end_if_done, new_deadline
 from .finishing import Ended, complete
+from .items import as_items
 from .pausing import keep_ready
 from .progress import Progress
+from .racing import note_late
+from .resuming import ResumeUrls, make_url
 from .running import advance
 from .state import Execution, place_of
 
@@ -42,6 +46,7 @@ def carry_on(progress: Progress) -> None:
     if progress.state.status == "RUNNING":
         advance(progress)
     elif progress.state.status == "PAUSED":
+        note_late(progress)
         keep_ready(progress)
     end_if_done(progress)
 
@@ -53,12 +58,13 @@ def start(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float,
+    urls: ResumeUrls | None = None,
 ) -> Rejected | None:
     """Let an execution begin, or return why it does not.
 
     Who starts an execution again is answered with the one that there is: keys may be chosen.
     """
-    if state.execution_id:
+    if state.execution_id and state.status != "NEW":
         return _again(state, command)
     if not 0 < len(command.execution_id) <= ID_LENGTH_MAX or "\0" in command.execution_id:
         return Rejected(
@@ -99,7 +105,9 @@ def start(
     progress.record(
         ExecutionStarted(
             execution_id=command.execution_id,
-            root_execution_id=command.root_execution_id or command.execution_id,
+            root_execution_id=(
+                state.root_execution_id or command.root_execution_id or command.execution_id
+            ),
             workflow_id=command.workflow_id,
             workflow_name=workflow.name,
             workflow_version=command.version,
@@ -122,9 +130,33 @@ def start(
             data=data if command.parts else None,
         )
     )
+    if urls is not None:
+        make_url(progress, urls)
     if not command.parts:
         _fire(progress, data)
     carry_on(progress)
+    return None
+
+
+def before_start(
+    state: Execution,
+    command: ExecutionCommand | Due,
+    facts: Facts,
+    now: datetime,
+    happen: Happen,
+    verdict_wait_s: float,
+    urls: ResumeUrls | None,
+) -> Rejected | None:
+    """Let a child that was accepted begin, or be stopped before it does."""
+    if isinstance(command, CancelExecution):
+        happen(canceled_before(state, command))
+    elif isinstance(command, Due):
+        refused = start(state, start_of(state), facts, now, happen, verdict_wait_s, urls)
+        if refused is not None:
+            happen(cannot_start(state, refused))
+    else:
+        text = f"execution {command.execution_id!r} has not begun yet; try again"
+        return Rejected(text, "not_begun")
     return None
 
 
@@ -185,13 +217,7 @@ def enqueue_unreachable(progress: Progress) -> None:
 
 def items_of_trigger(data: Json) -> list[Item]:
     """Return a trigger event's data as items (rule 2)."""
-    if isinstance(data, dict):
-        return [{"json": data}]
-    if isinstance(data, list):
-        entries = cast("list[Any]", data)
-        if all(isinstance(entry, dict) for entry in entries):
-            return [{"json": entry} for entry in entries]
-    return [{"json": {"value": data}}]
+    return [{"json": json} for json in as_items(data)]
 
 
 @lru_cache(maxsize=200)

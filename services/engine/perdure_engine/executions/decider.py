@@ -46,14 +46,106 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
-from perdure_contracts.flow import RaceLost
+from perdure_contracts.flow import (
+    ChildAccepted,
+    ChildRefused,
+    ChildRequested,
+    ExecutionResponded,
+    NoteChildEnd,
+    RaceLost,
+    ResumeUrlMade,
+    ResumeWait,
+    SignalExecution,
+    SignalReceived,
+    StartChild,
+    WaitBegun,
+    WaitEnded,
+)
 
 from .decide import act, decide
 from .evolve import evolve
 from .facts import facts
 from .project import project
+from .resuming import ResumeUrls
 from .route import route
 from .state import Execution, over, wake_at
+
+COMMANDS = (
+    StartExecution,
+    NodeResult,
+    RecoveryVerdict,
+    RetryNode,
+    CancelExecution,
+    SignalExecution,
+    ResumeWait,
+    StartChild,
+    NoteChildEnd,
+    PauseExecution,
+    ResumeExecution,
+    MarkNode,
+    ExamineExecution,
+    RerunExecution,
+    AdoptRuns,
+)
+"""What an execution is asked."""
+
+EVENTS = (
+    ExecutionStarted,
+    NodeScheduled,
+    AttemptFailed,
+    NodeFailed,
+    VerdictApplied,
+    NodeCompleted,
+    NodeRecovered,
+    NodeErrored,
+    NodeSkipped,
+    NodeCanceled,
+    RegionEntered,
+    IterationStarted,
+    IterationFailed,
+    RegionExited,
+    RaceLost,
+    ResumeUrlMade,
+    WaitBegun,
+    WaitEnded,
+    SignalReceived,
+    ChildRequested,
+    ChildAccepted,
+    ChildRefused,
+    ExecutionResponded,
+    ExecutionYielded,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionCanceled,
+    ExecutionRevived,
+    ExecutionPaused,
+    ExecutionResumed,
+    NodeMarked,
+    RerunBegun,
+    RunsAdopted,
+)
+"""What may happen to an execution."""
+
+PRIVATE = (
+    NodeScheduled,
+    NodeSkipped,
+    AttemptFailed,
+    VerdictApplied,
+    RegionEntered,
+    IterationStarted,
+    IterationFailed,
+    RegionExited,
+    RaceLost,
+    ResumeUrlMade,
+    WaitEnded,
+    SignalReceived,
+    ChildRequested,
+    ChildAccepted,
+    ChildRefused,
+    ExecutionYielded,
+    RunsAdopted,
+)
+"""What nobody else need hear of."""
 
 
 def stream_of(command: ExecutionCommand) -> str:
@@ -71,76 +163,29 @@ def told(event: ExecutionEvent) -> bool:
 
 
 def decider_with(
-    verdict_wait_s: float,
+    verdict_wait_s: float, urls: ResumeUrls | None = None
 ) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
-    """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts."""
+    """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts.
+
+    `urls` makes the resume URLs of executions that wait for calls.
+    """
     return Decider(
         name="execution",
         initial=Execution(),
-        commands=(
-            StartExecution,
-            NodeResult,
-            RecoveryVerdict,
-            RetryNode,
-            CancelExecution,
-            PauseExecution,
-            ResumeExecution,
-            MarkNode,
-            ExamineExecution,
-            RerunExecution,
-            AdoptRuns,
-        ),
-        events=(
-            ExecutionStarted,
-            NodeScheduled,
-            AttemptFailed,
-            NodeFailed,
-            VerdictApplied,
-            NodeCompleted,
-            NodeRecovered,
-            NodeErrored,
-            NodeSkipped,
-            NodeCanceled,
-            RegionEntered,
-            IterationStarted,
-            IterationFailed,
-            RegionExited,
-            RaceLost,
-            ExecutionYielded,
-            ExecutionCompleted,
-            ExecutionFailed,
-            ExecutionCanceled,
-            ExecutionRevived,
-            ExecutionPaused,
-            ExecutionResumed,
-            NodeMarked,
-            RerunBegun,
-            RunsAdopted,
-        ),
+        commands=COMMANDS,
+        events=EVENTS,
         stream_of=stream_of,
-        decide=partial(decide, verdict_wait_s=verdict_wait_s),
+        decide=partial(decide, verdict_wait_s=verdict_wait_s, urls=urls),
         state_version=2,
-        act=partial(act, verdict_wait_s=verdict_wait_s),
+        act=partial(act, verdict_wait_s=verdict_wait_s, urls=urls),
         evolve=evolve,
         project=project,
         route=route,
         facts=facts,
         wake_at=wake_at,
         over=over,
-        creates=(StartExecution,),
-        private=(
-            NodeScheduled,
-            NodeSkipped,
-            AttemptFailed,
-            VerdictApplied,
-            RegionEntered,
-            IterationStarted,
-            IterationFailed,
-            RegionExited,
-            RaceLost,
-            ExecutionYielded,
-            RunsAdopted,
-        ),
+        creates=(StartExecution, StartChild),
+        private=PRIVATE,
         told=told,
         passes=(CancelExecution,),
     )

@@ -7,6 +7,7 @@ from perdure_common.decider import Due, Lookup
 from perdure_contracts.control import RerunExecution
 from perdure_contracts.engine import StartExecution
 from perdure_contracts.executions import ExecutionCommand
+from perdure_contracts.flow import StartChild
 
 from perdure_engine.definition import kept
 
@@ -15,10 +16,15 @@ from .state import Execution
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 VERSION_MAX = 2**31 - 1
 COLUMNS = ("definition", "sha256", "workspace_id")
+WORKFLOW_COLUMNS = (
+    "id", "name", "workspace_id", "newest_version", "deployment_status", "deployment_version",
+)  # fmt: skip
 
 
 def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Lookup]:
     """Return the lookup of the frozen version, `version`, unless it is known or cannot be."""
+    if isinstance(command, StartChild):
+        return {} if state.execution_id else _workflow(command)
     if isinstance(command, StartExecution):
         if state.execution_id:
             return {}
@@ -30,6 +36,14 @@ def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Loo
     if kept(state.sha256) is not None:
         return {}
     return _version(state.workflow_id, state.workflow_version)
+
+
+def _workflow(command: StartChild) -> Mapping[str, Lookup]:
+    """Return the lookups of the workflow that a child is to run: `by_name`, and `by_id`."""
+    lookups = {"by_name": Lookup("workflows", {"name": command.workflow}, WORKFLOW_COLUMNS)}
+    if UUID.fullmatch(command.workflow):
+        lookups["by_id"] = Lookup("workflows", {"id": command.workflow}, WORKFLOW_COLUMNS)
+    return lookups
 
 
 def _of_rerun(state: Execution, command: RerunExecution) -> Mapping[str, Lookup]:

@@ -16,9 +16,11 @@ from perdure_contracts.engine import (
     NodeTask,
 )
 from perdure_contracts.executions import ExecutionEvent, NodeScheduled
+from perdure_contracts.flow import ChildRefused, ChildRequested, WaitBegun, WaitEnded
 
 from .overriding import given_items
 from .rerun import messages
+from .route_flow import end_told, flow_told
 from .state import Execution, edge_key, place_of
 
 TASKS = "perdure.engine.tasks.v1"
@@ -35,12 +37,17 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case RerunBegun():
             to = event.new_execution_id
             return tuple(Outgoing(COMMANDS, to, each) for each in messages(state, event))
-        case NodeFailed() | NodeRecovered() | NodeErrored() | ExecutionFailed():
+        case NodeFailed() | NodeRecovered() | NodeErrored():
             return (Outgoing(FAILURES, event.execution_id, event),)
         case NodeMarked() if event.failure_id:
             return (Outgoing(FAILURES, event.execution_id, event),)
-        case ExecutionCompleted() | ExecutionCanceled() if not event.untroubled:
-            return (Outgoing(FAILURES, event.execution_id, event),)
+        case ExecutionFailed():
+            return (Outgoing(FAILURES, event.execution_id, event), *end_told(state, event))
+        case ExecutionCompleted() | ExecutionCanceled():
+            told = () if event.untroubled else (Outgoing(FAILURES, event.execution_id, event),)
+            return told if state.flow is None else (*told, *end_told(state, event))
+        case WaitBegun() | WaitEnded() | ChildRequested() | ChildRefused():
+            return flow_told(state, recorded)
         case _:
             return ()
 

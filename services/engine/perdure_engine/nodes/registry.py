@@ -30,11 +30,14 @@ from . import (
     flow_merge,
     flow_noop,
     flow_race,
+    flow_respond,
     flow_sort,
     flow_split_out,
     flow_stop_and_error,
+    flow_sub_workflow,
     flow_summarize,
     flow_switch,
+    flow_wait,
     tool_http,
     trigger_github,
     trigger_manual,
@@ -62,6 +65,9 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     flow_loop.SPECIFICATION,
     flow_foreach.SPECIFICATION,
     flow_race.SPECIFICATION,
+    flow_wait.SPECIFICATION,
+    flow_sub_workflow.SPECIFICATION,
+    flow_respond.SPECIFICATION,
     action_set.SPECIFICATION,
     action_rename.SPECIFICATION,
     action_date_time.SPECIFICATION,
@@ -100,11 +106,6 @@ NODE_TYPES = (
 
 LATER: Mapping[str, tuple[str, ...]] = {
     "TRIGGER": ("CRON", "EMAIL", "SLACK", "KAFKA"),
-    "FLOW": (
-        "WAIT",
-        "SUB_WORKFLOW",
-        "RESPOND",
-    ),
 }
 """Subtypes that are known but not run by this version. Node types that are not among the
 types of `SPECIFICATIONS` are not run at all, whatever their subtype."""

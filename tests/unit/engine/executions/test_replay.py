@@ -24,9 +24,17 @@ LOOPS = {
     for name in ("region-entered", "region-exited", "iteration-started", "iteration-failed")
 }
 STEERED = {f"engine.{name}.v1" for name in ("execution-paused", "execution-resumed", "node-marked")}
+YIELDED = {"engine.execution-yielded.v1"}
 RACES = {"engine.race-lost.v1"}
 RERUNS = {"engine.rerun-begun.v1", "engine.runs-adopted.v1"}
-RARE = {"engine.execution-yielded.v1", *RACES, *STEERED, *RERUNS}
+FLOW = {
+    f"engine.{name}.v1"
+    for name in (
+        "resume-url-made", "wait-begun", "wait-ended", "signal-received", "child-requested",
+        "child-accepted", "child-refused", "execution-responded",
+    )
+}  # fmt: skip
+RARE = {*YIELDED, *RACES, *STEERED, *RERUNS, *FLOW}
 
 HAPPENED = (
     "answer good", "answer items", "answer whole", "verdict retry", "verdict hold",

@@ -100,7 +100,7 @@ def test_recovery_knows_every_error_that_it_names(subtype: NodeSpecification) ->
     assert unknown == []
 
 
-BY_THE_ENGINE = {*LOOPS, "RACE"}
+BY_THE_ENGINE = {*LOOPS, "RACE", "WAIT", "SUB_WORKFLOW", "RESPOND"}
 """Subtypes that are run by more than a function from items to items."""
 
 
