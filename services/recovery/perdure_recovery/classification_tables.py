@@ -17,7 +17,8 @@ def _by_word(rows: dict[FailureType, str]) -> dict[str, FailureType]:
 
 ENGINE_CODES: Final = _by_word(
     {
-        "timeout": "connect_timeout read_timeout write_timeout attempt_timeout node_timeout "
+        "timeout": "memory_timeout "
+        "connect_timeout read_timeout write_timeout attempt_timeout node_timeout "
         "execution_timeout",
         "network": "connect_failed tls_failed dns_failed connection_reset connection_closed "
         "protocol_error",
@@ -30,7 +31,7 @@ ENGINE_CODES: Final = _by_word(
         "html_too_costly step_limit tool_call_limit token_limit cost_limit time_limit "
         "code_timeout code_memory",
         "auth": "credential_not_found credential_unreadable credential_incomplete credentials_off",
-        "tool_error": "effect_unknown",
+        "tool_error": "effect_unknown interaction_failed memory_failed",
         "validation": "expression_type expression_range expression_size expression_output "
         "expression_depth expression_syntax expression_unknown expression_failed not_boolean "
         "condition_not_boolean invalid_url invalid_parameter invalid_parameters missing_parameter "
@@ -39,8 +40,8 @@ ENGINE_CODES: Final = _by_word(
         "not_a_list mixed_types not_a_number not_numeric invalid_input unsupported_protocol "
         "too_many_redirects invalid_csv invalid_xml unsafe_xml invalid_date invalid_zone "
         "invalid_encoding invalid_key data_too_deep price_unknown code_output code_not_allowed "
-        "invalid_wait invalid_response invalid_sub_workflow sub_workflow_failed "
-        "ambiguous_workflow",
+        "interaction_too_large memory_content_too_large invalid_wait invalid_response "
+        "invalid_sub_workflow sub_workflow_failed ambiguous_workflow",
         "output_invalid": "invalid_json response_invalid decoding_failed",
         "worker_lost": "lease_expired",
         "code_bug": "stalled internal_error code_failed code_crashed",

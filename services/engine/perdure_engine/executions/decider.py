@@ -3,6 +3,13 @@
 from functools import partial
 
 from perdure_common.decider import Decider
+from perdure_contracts.asking import (
+    AnswerTaken,
+    ExecutionLeft,
+    MemoryAsked,
+    NoteAnswer,
+    PeopleAsked,
+)
 from perdure_contracts.control import (
     AdoptRuns,
     ExecutionPaused,
@@ -84,6 +91,7 @@ COMMANDS = (
     ResumeExecution,
     MarkNode,
     ExamineExecution,
+    NoteAnswer,
     RerunExecution,
     AdoptRuns,
 )
@@ -113,6 +121,10 @@ EVENTS = (
     ChildAccepted,
     ChildRefused,
     ExecutionResponded,
+    PeopleAsked,
+    MemoryAsked,
+    AnswerTaken,
+    ExecutionLeft,
     ExecutionYielded,
     ExecutionCompleted,
     ExecutionFailed,
@@ -142,6 +154,9 @@ PRIVATE = (
     ChildRequested,
     ChildAccepted,
     ChildRefused,
+    PeopleAsked,
+    MemoryAsked,
+    AnswerTaken,
     ExecutionYielded,
     RunsAdopted,
 )

@@ -38,6 +38,11 @@ from . import (
     flow_summarize,
     flow_switch,
     flow_wait,
+    human_in_the_loop_approval,
+    human_in_the_loop_input,
+    human_in_the_loop_review,
+    human_in_the_loop_selection,
+    memory_store,
     tool_http,
     trigger_github,
     trigger_manual,
@@ -85,6 +90,11 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     external_action_google_calendar.SPECIFICATION,
     ai_agent_agent.SPECIFICATION,
     tool_http.SPECIFICATION,
+    human_in_the_loop_approval.SPECIFICATION,
+    human_in_the_loop_input.SPECIFICATION,
+    human_in_the_loop_selection.SPECIFICATION,
+    human_in_the_loop_review.SPECIFICATION,
+    memory_store.SPECIFICATION,
 )
 """Every subtype that this version runs."""
 
