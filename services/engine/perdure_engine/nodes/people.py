@@ -65,8 +65,9 @@ def check(parameters: Parameters) -> Iterable[Fault]:
         text = f"{str(rule)[:80]!r} is no rule; write `any`, `all` or a number of people"
         yield Fault("invalid_parameter", "rule", text)
     assignees: Any = parameters.get("assignees")
-    if number and isinstance(assignees, list) and rule > len(cast("list[Any]", assignees)):
-        text = f"{rule} of {len(cast('list[Any]', assignees))} assignees can never answer"
+    count = len(cast("list[Any]", assignees)) if isinstance(assignees, list) else None
+    if number and count is not None and int(rule) > count:
+        text = f"{rule} of {count} assignees can never answer"
         yield Fault("invalid_parameter", "rule", text)
     if parameters.get("default_action") == "approve" and parameters.get("priority") == "critical":
         text = "what is critical is never approved by itself; choose `reject` or `timeout`"
