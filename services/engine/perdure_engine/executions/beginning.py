@@ -60,6 +60,7 @@ def start(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float,
+    output_bytes_max: int,
     urls: ResumeUrls | None = None,
 ) -> Rejected | None:
     """Let an execution begin, or return why it does not.
@@ -87,21 +88,15 @@ def start(
         workflow = load(row["definition"], row["sha256"])
     except InvalidDefinition as error:
         return Rejected(str(error), "invalid_definition", dead_letter=True)
-    trigger = workflow.trigger_to_run(command.node_id or None)
-    if trigger is None:
-        known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
-        return Rejected(
-            f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
-            f"that can fire; there are: {known}",
-            "trigger_not_found",
-            dead_letter=True,
-        )
+    trigger = _fired(workflow, command)
+    if isinstance(trigger, Rejected):
+        return trigger
     refused = _bad_pins(workflow, command)
     if refused is not None:
         return refused
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
-    progress = Progress(state, workflow, now, verdict_wait_s, happen)
+    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
     unfired = [node for node in workflow.all_triggers if node is not trigger]
     dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
     progress.record(
@@ -140,6 +135,20 @@ def start(
     return None
 
 
+def _fired(workflow: Workflow, command: StartExecution) -> Node | Rejected:
+    """Return the trigger that a start fires, or why it fires none."""
+    trigger = workflow.trigger_to_run(command.node_id or None)
+    if trigger is not None:
+        return trigger
+    known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
+    return Rejected(
+        f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
+        f"that can fire; there are: {known}",
+        "trigger_not_found",
+        dead_letter=True,
+    )
+
+
 def before_start(
     state: Execution,
     command: ExecutionCommand | Due,
@@ -147,13 +156,15 @@ def before_start(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float,
+    output_bytes_max: int,
     urls: ResumeUrls | None,
 ) -> Rejected | None:
     """Let a child that was accepted begin, or be stopped before it does."""
     if isinstance(command, CancelExecution):
         happen(canceled_before(state, command))
     elif isinstance(command, Due):
-        refused = start(state, start_of(state), facts, now, happen, verdict_wait_s, urls)
+        command = start_of(state)
+        refused = start(state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
         if refused is not None:
             happen(cannot_start(state, refused))
     else:
