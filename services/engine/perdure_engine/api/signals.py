@@ -115,7 +115,7 @@ def add(ground: Ground) -> None:
     )
 
 
-_ANY = {"required": False, "content": {"application/json": {"schema": {}}}}
+_ANY: dict[str, Any] = {"required": False, "content": {"application/json": {"schema": {}}}}
 
 
 def _id(request: Request) -> str:

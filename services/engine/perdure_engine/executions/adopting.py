@@ -38,6 +38,12 @@ Prints: TypeAlias = Mapping[str, str]
 """The fingerprint of each node of a definition, by its id."""
 
 
+DROPPED = {
+    "error": {"type": "failed_before", "message": "it failed in the execution before this one"}
+}
+"""What stands for the error of an item that was dropped: nobody asks why."""
+
+
 def unit_of(workflow: Workflow, node: Node) -> str:
     """Return the unit of a node: itself, or the entry of the outermost region that it is in."""
     regions = workflow.regions

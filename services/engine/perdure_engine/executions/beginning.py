@@ -75,22 +75,19 @@ def start(
             "invalid_execution_id",
             dead_letter=True,
         )
-    rows = facts.get("version", ())
-    if not rows:
+    found = _version_of(command, facts)
+    if isinstance(found, Rejected):
+        return found
+    workflow, workspace_id = found
+    trigger = workflow.trigger_to_run(command.node_id or None)
+    if trigger is None:
+        known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
         return Rejected(
-            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
-            "save the workflow first",
-            "workflow_not_found",
+            f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
+            f"that can fire; there are: {known}",
+            "trigger_not_found",
             dead_letter=True,
         )
-    row = rows[0]
-    try:
-        workflow = load(row["definition"], row["sha256"])
-    except InvalidDefinition as error:
-        return Rejected(str(error), "invalid_definition", dead_letter=True)
-    trigger = _fired(workflow, command)
-    if isinstance(trigger, Rejected):
-        return trigger
     refused = _bad_pins(workflow, command)
     if refused is not None:
         return refused
@@ -109,7 +106,7 @@ def start(
             workflow_name=workflow.name,
             workflow_version=command.version,
             sha256=workflow.sha256,
-            workspace_id=str(row["workspace_id"]),
+            workspace_id=workspace_id,
             node_id=trigger.node_id,
             mode=command.mode,
             triggered_by=command.triggered_by,
@@ -135,18 +132,21 @@ def start(
     return None
 
 
-def _fired(workflow: Workflow, command: StartExecution) -> Node | Rejected:
-    """Return the trigger that a start fires, or why it fires none."""
-    trigger = workflow.trigger_to_run(command.node_id or None)
-    if trigger is not None:
-        return trigger
-    known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
-    return Rejected(
-        f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
-        f"that can fire; there are: {known}",
-        "trigger_not_found",
-        dead_letter=True,
-    )
+def _version_of(command: StartExecution, facts: Facts) -> tuple[Workflow, str] | Rejected:
+    """Return the frozen version that is to run, and its workspace."""
+    rows = facts.get("version", ())
+    if not rows:
+        return Rejected(
+            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
+            "save the workflow first",
+            "workflow_not_found",
+            dead_letter=True,
+        )
+    try:
+        workflow = load(rows[0]["definition"], rows[0]["sha256"])
+    except InvalidDefinition as error:
+        return Rejected(str(error), "invalid_definition", dead_letter=True)
+    return workflow, str(rows[0]["workspace_id"])
 
 
 def before_start(
