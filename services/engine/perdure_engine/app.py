@@ -52,9 +52,10 @@ def service_with(
     `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
     URLs of executions that wait for calls.
     """
+    execution = decider_with(verdict_wait_s, output_bytes_max, urls)
     return Service(
         name="engine",
-        deciders=(definitions, templates, decider_with(verdict_wait_s, output_bytes_max, urls)),
+        deciders=(definitions, templates, execution),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),

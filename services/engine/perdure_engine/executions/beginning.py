@@ -17,6 +17,7 @@ from perdure_engine.definition.pins import pin_faults, pins_of
 from perdure_engine.nodes.base import Inputs, Item
 from perdure_engine.nodes.errors import Arranged
 
+from .asking import note_left
 from .children import canceled_before, cannot_start, start_of
 from .ending import end_if_done, new_deadline
 from .finishing import Ended, complete
@@ -50,6 +51,7 @@ def carry_on(progress: Progress) -> None:
         note_late(progress)
         keep_ready(progress)
     end_if_done(progress)
+    note_left(progress)
 
 
 def start(

@@ -4,6 +4,13 @@ from functools import partial
 from typing import Any
 
 from perdure_common.decider import Decider
+from perdure_contracts.asking import (
+    AnswerTaken,
+    ExecutionLeft,
+    MemoryAsked,
+    NoteAnswer,
+    PeopleAsked,
+)
 from perdure_contracts.control import (
     AdoptRuns,
     ErrorWorkflowStarted,
@@ -88,6 +95,7 @@ COMMANDS = (
     ResumeExecution,
     MarkNode,
     ExamineExecution,
+    NoteAnswer,
     RerunExecution,
     AdoptRuns,
     StartErrorWorkflow,
@@ -118,6 +126,10 @@ EVENTS = (
     ChildAccepted,
     ChildRefused,
     ExecutionResponded,
+    PeopleAsked,
+    MemoryAsked,
+    AnswerTaken,
+    ExecutionLeft,
     ExecutionYielded,
     ExecutionCompleted,
     ExecutionFailed,
@@ -148,6 +160,9 @@ PRIVATE = (
     ChildRequested,
     ChildAccepted,
     ChildRefused,
+    PeopleAsked,
+    MemoryAsked,
+    AnswerTaken,
     ExecutionYielded,
     RunsAdopted,
 )
