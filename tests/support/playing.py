@@ -92,6 +92,7 @@ class Play:
     tasks: dict[str, NodeTask] = field(default_factory=dict[str, NodeTask])
     failures: list[Any] = field(default_factory=list[Any])
     snapshots: bool = True
+    workflows: list[dict[str, Any]] = field(default_factory=list["dict[str, Any]"])
     execution_id: str = EXECUTION_ID
     others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, "Mapping[str, Any]"])
     """Workflows that can be called, by their names."""
@@ -305,6 +306,8 @@ class Play:
 
     def _rows(self, lookup: Lookup) -> Sequence[Mapping[str, Any]]:
         where = lookup.where
+        if lookup.table == "workflows" and self.workflows:
+            return self.workflows
         if lookup.table == "workflows":
             return [
                 {

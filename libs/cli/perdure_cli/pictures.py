@@ -156,7 +156,6 @@ async def require(client: Client, execution_id: str) -> Picture:
 def as_json(picture: Picture) -> Row:
     """Return an execution as `executions show --json` prints it."""
     execution = picture.execution
-    data: dict[str, Any] = execution["run_data"] or {}
     return {
         "execution_id": picture.id,
         "status": picture.status,
@@ -175,7 +174,7 @@ def as_json(picture: Picture) -> Row:
             for row in picture.nodes
         ],
         "unreached": picture.unreached(),
-        "response": data.get("response"),
+        "response": cast("Row", execution["run_data"] or {}).get("response"),
     }
 
 

@@ -56,7 +56,7 @@ class StartChild:
     """Start an execution of another workflow (its name or id) for a node of ours, once.
 
     Without `version` it is the deployed one, else the newest. With `wait` the parent hears how
-    it ended. `depth` counts the executions above it.
+    it ended. `depth` counts the executions above it; `handles` is as in `StartExecution`.
     """
 
     execution_id: str
@@ -70,6 +70,7 @@ class StartChild:
     depth: int
     mode: Mode
     triggered_by: str
+    handles: str = ""
 
 
 @message("engine.note-child-end.v1")
@@ -214,6 +215,7 @@ class ChildAccepted:
     mode: Mode
     triggered_by: str
     accepted_at: str
+    handles: str = ""
 
 
 @message("engine.child-refused.v1")

@@ -49,8 +49,8 @@ def service_with(
 ) -> Service:
     """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts.
 
-    `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume URLs
-    of executions that wait for calls.
+    `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
+    URLs of executions that wait for calls.
     """
     execution = decider_with(verdict_wait_s, output_bytes_max, urls)
     return Service(

@@ -8,7 +8,12 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Recorded
-from perdure_contracts.control import ExecutionPaused, ExecutionResumed, RerunBegun
+from perdure_contracts.control import (
+    ErrorWorkflowStarted,
+    ExecutionPaused,
+    ExecutionResumed,
+    RerunBegun,
+)
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -96,7 +101,7 @@ class Judge:
             if not self._ended:
                 yield "I4", "a revival", "it was revived before it had ended"
             self._ended = ""
-        elif isinstance(event, RerunBegun):
+        elif isinstance(event, RerunBegun | ErrorWorkflowStarted):
             return  # another execution begins; this one stays as it is
         elif self._ended:
             yield "I4", "its end", f"{name} came after {self._ended}"

@@ -120,14 +120,22 @@ class Asking:
             )
 
     async def ask(
-        self, request: Request, stream: str, message: object, *, topic: str | None = None
+        self,
+        request: Request,
+        stream: str,
+        message: object,
+        *,
+        topic: str | None = None,
+        id: str | None = None,
     ) -> Asked:
         """Send a command to the service and wait for what becomes of it.
+
+        `id` takes the place of the caller's key, where a request sends several commands.
 
         Raises:
             Problem: It is refused (`code` is the refusal's), too large, or cannot be sent.
         """
-        sent = await self.send(request, self.service, stream, message, topic=topic)
+        sent = await self.send(request, self.service, stream, message, topic=topic, id=id)
         return Asked(sent["source"], sent["id"], stream, await self._answer(sent))
 
     async def send(
@@ -138,6 +146,7 @@ class Asking:
         message: object,
         *,
         topic: str | None = None,
+        id: str | None = None,
     ) -> dict[str, str]:
         """Send a command to a service; return the `source` and `id` by which it is known.
 
@@ -155,7 +164,7 @@ class Asking:
                 "be sent; make it smaller, or pass a reference",
             )
         event = CloudEvent(
-            id=_key(request) or str(uuid.uuid4()),
+            id=id or _key(request) or str(uuid.uuid4()),
             source=self._source,
             type=name,
             subject=stream,

@@ -15,6 +15,7 @@ from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 
 from . import (
+    bulk,
     events,
     executions,
     history,
@@ -37,6 +38,7 @@ GROUPS: tuple[Callable[[Ground], None], ...] = (
     templates.add,
     executions.add,
     steering.add,
+    bulk.add,
     reruns.add,
     signals.add,
     history.add,

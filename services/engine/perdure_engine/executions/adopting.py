@@ -212,10 +212,7 @@ def _failures(state: Execution, place: str) -> dict[str, tuple[str, ErrorFacts]]
     collected: dict[Any, Any] = {item.get("source"): item["json"] for item in done}
     found: dict[str, tuple[str, ErrorFacts]] = {}
     for k in over.failed:
-        item: Any = collected.get(k) or {}
-        error: Any = item.get("error")
-        if error is None:  # it was dropped, so nobody asks why
-            error = {"type": "failed_before", "message": "it failed in the execution before"}
+        error = cast("dict[str, Any]", (collected.get(k) or DROPPED)["error"])
         facts = ErrorFacts(type=error["type"], message=error["message"], stage="node")
         found[str(k)] = (error.get("node", over.node_id), facts)
     return found

@@ -1,6 +1,7 @@
 """The beginning of an execution: its version is pinned, its trigger emits, and it goes on."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias
@@ -94,35 +95,11 @@ def start(
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
     progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
-    unfired = [node for node in workflow.all_triggers if node is not trigger]
-    dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
+    begun = _begun(progress, command, trigger, workspace_id)
     progress.record(
-        ExecutionStarted(
-            execution_id=command.execution_id,
-            root_execution_id=(
-                state.root_execution_id or command.root_execution_id or command.execution_id
-            ),
-            workflow_id=command.workflow_id,
-            workflow_name=workflow.name,
-            workflow_version=command.version,
-            sha256=workflow.sha256,
-            workspace_id=workspace_id,
-            node_id=trigger.node_id,
-            mode=command.mode,
-            triggered_by=command.triggered_by,
-            trigger=command.trigger,
-            started_at=progress.at,
-            steps_total=_steps_total(workflow, trigger.node_id),
-            dead=tuple(dead),
-            deadline=new_deadline(progress),
-            parent_execution_id=command.parent_execution_id,
-            log_level=workflow.settings.log_level,
-            pins=pins or None,
-            rerun=command.rerun,
-            parts=command.parts,
-            overrides=command.overrides,
-            data=data if command.parts else None,
-        )
+        replace(begun, pins=pins or None, data=data if command.parts else None)
+        if pins or command.parts
+        else begun
     )
     if urls is not None:
         make_url(progress, urls)
@@ -130,6 +107,39 @@ def start(
         _fire(progress, data)
     carry_on(progress)
     return None
+
+
+def _begun(
+    progress: Progress, command: StartExecution, trigger: Node, workspace_id: str
+) -> ExecutionStarted:
+    """Return the event with which an execution begins at a trigger."""
+    workflow = progress.workflow
+    root = progress.state.root_execution_id or command.root_execution_id or command.execution_id
+    unfired = [node for node in workflow.all_triggers if node is not trigger]
+    return ExecutionStarted(
+        execution_id=command.execution_id,
+        root_execution_id=root,
+        workflow_id=command.workflow_id,
+        workflow_name=workflow.name,
+        workflow_version=command.version,
+        sha256=workflow.sha256,
+        workspace_id=workspace_id,
+        node_id=trigger.node_id,
+        mode=command.mode,
+        triggered_by=command.triggered_by,
+        trigger=command.trigger,
+        started_at=progress.at,
+        steps_total=_steps_total(workflow, trigger.node_id),
+        dead=tuple(edge.index for node in unfired for edge in workflow.out_edges(node)),
+        deadline=new_deadline(progress),
+        parent_execution_id=command.parent_execution_id,
+        log_level=workflow.settings.log_level,
+        rerun=command.rerun,
+        parts=command.parts,
+        overrides=command.overrides,
+        error_workflow=workflow.settings.error_workflow or "",
+        handles=command.handles,
+    )
 
 
 def _version_of(command: StartExecution, facts: Facts) -> tuple[Workflow, str] | Rejected:
@@ -163,8 +173,8 @@ def before_start(
     if isinstance(command, CancelExecution):
         happen(canceled_before(state, command))
     elif isinstance(command, Due):
-        command = start_of(state)
-        refused = start(state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
+        begin = start_of(state)
+        refused = start(state, begin, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
         if refused is not None:
             happen(cannot_start(state, refused))
     else:

@@ -202,6 +202,7 @@ def accept(
             mode=command.mode,
             triggered_by=command.triggered_by,
             accepted_at=at,
+            handles=command.handles,
         )
     )
     return None
@@ -254,6 +255,7 @@ def start_of(state: Execution) -> StartExecution:
         },
         data=parent.data,
         parent_execution_id=parent.execution_id,
+        handles=state.handles,
     )
 
 

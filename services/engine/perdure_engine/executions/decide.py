@@ -19,6 +19,7 @@ from perdure_contracts.control import (
     PauseExecution,
     RerunExecution,
     ResumeExecution,
+    StartErrorWorkflow,
 )
 from perdure_contracts.engine import (
     CancelExecution,
@@ -37,6 +38,7 @@ from .attempts import answered, apply_verdict, lost, try_again
 from .beginning import Happen, before_start, carry_on, start
 from .children import accept, child_place, note_end
 from .ending import cancel, timed_out
+from .error_workflow import bad_error_workflow, start_error_workflow
 from .evolve import evolve
 from .instants import text_of
 from .large import answer_in_full
@@ -149,6 +151,9 @@ def act(
         case RerunExecution():
             rerun(progress, workflow, command, facts)
             return None
+        case StartErrorWorkflow():
+            start_error_workflow(progress, command, facts)
+            return None
         case AdoptRuns():
             adopt(progress, command)
         case Due():
@@ -243,6 +248,8 @@ def _refusal_in(
             return unfit_overrides(workflow.by_id[node_id], command.overrides)
         case RerunExecution():
             return bad_rerun(state, workflow, command, facts)
+        case StartErrorWorkflow():
+            return bad_error_workflow(command, facts)
         case _:
             return None
 

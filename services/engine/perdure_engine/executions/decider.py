@@ -13,6 +13,7 @@ from perdure_contracts.asking import (
 )
 from perdure_contracts.control import (
     AdoptRuns,
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     MarkNode,
@@ -22,6 +23,7 @@ from perdure_contracts.control import (
     RerunExecution,
     ResumeExecution,
     RunsAdopted,
+    StartErrorWorkflow,
 )
 from perdure_contracts.engine import (
     CancelExecution,
@@ -96,6 +98,7 @@ COMMANDS = (
     NoteAnswer,
     RerunExecution,
     AdoptRuns,
+    StartErrorWorkflow,
 )
 """What an execution is asked."""
 
@@ -137,6 +140,7 @@ EVENTS = (
     NodeMarked,
     RerunBegun,
     RunsAdopted,
+    ErrorWorkflowStarted,
 )
 """What may happen to an execution."""
 
@@ -186,10 +190,10 @@ def decider_with(
 ) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
     """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts.
 
-    `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume URLs
-    of executions that wait for calls.
+    `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
+    URLs of executions that wait for calls.
     """
-    limits: dict[str, Any] = {
+    given: dict[str, Any] = {
         "verdict_wait_s": verdict_wait_s,
         "output_bytes_max": output_bytes_max,
         "urls": urls,
@@ -200,9 +204,9 @@ def decider_with(
         commands=COMMANDS,
         events=EVENTS,
         stream_of=stream_of,
-        decide=partial(decide, **limits),
-        state_version=2,
-        act=partial(act, **limits),
+        decide=partial(decide, **given),
+        state_version=3,
+        act=partial(act, **given),
         evolve=evolve,
         project=project,
         route=route,

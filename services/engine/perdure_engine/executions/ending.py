@@ -52,6 +52,7 @@ def stop(
             node_id=node_id,
             failure_id=failure_id,
             duration_ms=progress.since_ms(state.started_at),
+            error_workflow="" if state.handles else state.error_workflow,
         )
     )
 

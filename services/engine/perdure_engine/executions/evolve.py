@@ -10,6 +10,7 @@ from typing import assert_never
 from msgspec.structs import replace
 from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     NodeMarked,
@@ -131,7 +132,14 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _end(state, "CANCELED")
         case ExecutionRevived():
             _revived(state, event)
-        case ExecutionPaused() | ExecutionResumed() | NodeMarked() | RerunBegun() | RunsAdopted():
+        case (
+            ExecutionPaused()
+            | ExecutionResumed()
+            | NodeMarked()
+            | RerunBegun()
+            | RunsAdopted()
+            | ErrorWorkflowStarted()
+        ):
             steered(state, event)
         case RaceLost():
             race_lost(state, event)
@@ -180,6 +188,8 @@ def _started(event: ExecutionStarted) -> Execution:
         edges={edge_key(index, ()): None for index in event.dead},
         given=given_at_start(event),
         overrides=event.overrides or {},
+        error_workflow=event.error_workflow,
+        handles=event.handles,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 from perdure_contracts.control import (
     ControlEvent,
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     NodeMarked,
@@ -29,7 +30,7 @@ def steered(state: Execution, event: ControlEvent) -> None:
         case NodeMarked():
             # How the run ends is told by the next event.
             state.marked = f"{place_of(event.node_id, event.scope)}#{event.run}"
-        case RerunBegun():
+        case RerunBegun() | ErrorWorkflowStarted():
             pass  # this execution stays as it is
         case RunsAdopted():
             given = state.given

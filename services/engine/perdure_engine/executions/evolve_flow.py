@@ -108,6 +108,7 @@ def child_accepted(event: ChildAccepted) -> Execution:
         parent_execution_id=event.parent_execution_id,
         mode=event.mode,
         yielded_at=instant(event.accepted_at),
+        handles=event.handles,
     )
     flow_of(state).parent = Parent(
         execution_id=event.parent_execution_id,

@@ -11,6 +11,7 @@ from perdure_common.decider import Later, Recorded, Upsert
 from perdure_common.ids import time_ordered
 from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     NodeMarked,
@@ -112,7 +113,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (_execution(state, recorded, event), *_latest(state, recorded), *over, *logs)
         case ExecutionPaused() | ExecutionResumed():
             return (*rows_of(state, recorded, event), *_latest(state, recorded), *logs)
-        case NodeMarked() | RerunBegun() | RunsAdopted():
+        case NodeMarked() | RerunBegun() | RunsAdopted() | ErrorWorkflowStarted():
             return (*rows_of(state, recorded, event), *logs)
         case ExecutionRevived():
             return (_revived(recorded), *_latest(state, recorded), *logs)

@@ -95,6 +95,7 @@ def _start(state: Execution, event: ChildRequested) -> StartChild:
         depth=event.depth,
         mode=mode,
         triggered_by=f"SUB_WORKFLOW:{event.node_id}",
+        handles=state.handles,
     )
 
 

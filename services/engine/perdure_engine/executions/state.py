@@ -168,7 +168,8 @@ class Execution(Struct, gc=False):
     `waits` is a heap of the instants that open runs wait for, and of some that they do not
     wait for any more. `flow` is what only some executions remember. `paused_at` is when it was
     paused last, `delayed_until` when a revival that was to wait begins, `marked` the run that a
-    person settled last.
+    person settled last. `error_workflow` is started if it fails, unless it `handles` the failure
+    of another one.
     """
 
     execution_id: str = ""
@@ -204,6 +205,8 @@ class Execution(Struct, gc=False):
     delayed_until: datetime | None = None
     marked: str = ""
     given: Given | None = None
+    error_workflow: str = ""
+    handles: str = ""
     flow: Flow | None = None
 
     def scratch(self) -> "Execution":

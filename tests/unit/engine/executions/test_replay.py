@@ -26,7 +26,7 @@ LOOPS = {
 STEERED = {f"engine.{name}.v1" for name in ("execution-paused", "execution-resumed", "node-marked")}
 YIELDED = {"engine.execution-yielded.v1"}
 RACES = {"engine.race-lost.v1"}
-RERUNS = {"engine.rerun-begun.v1", "engine.runs-adopted.v1"}
+RERUNS = {f"engine.{name}.v1" for name in ("rerun-begun", "runs-adopted", "error-workflow-started")}
 FLOW = {
     f"engine.{name}.v1"
     for name in (
