@@ -60,6 +60,25 @@ def _wide() -> Definition:
     }
 
 
+def _rounds(name: str, kind: str, body: str, inside: Definition, **parameters: Any) -> Definition:
+    """A region whose iterations each ask a runner, and a step after it."""
+    return {
+        "name": name,
+        "nodes": [
+            node("start", "TRIGGER.MANUAL"),
+            node("region", kind, **parameters),
+            inside,
+            _pick("after"),
+        ],
+        "connections": [
+            edge("start", "region"),
+            edge("region", inside["node_id"], body),
+            edge(inside["node_id"], "region"),
+            edge("region", "after", "done"),
+        ],
+    }
+
+
 WORKFLOWS: tuple[Definition, ...] = (
     chain("inline", node("set", "ACTION.SET", values={"a": 1}), node("noop", "FLOW.NOOP")),
     chain("keyed", _pick("one"), node("between", "FLOW.NOOP"), _pick("two")),
@@ -67,10 +86,15 @@ WORKFLOWS: tuple[Definition, ...] = (
     chain("long", request("slow", URL, timeout_s=110), _pick("then")),
     chain("hasty", {**_pick("quick"), "timeout_s": 2.5, "max_retries": 3}),
     _wide(),
+    _rounds(
+        "each", "FLOW.FOREACH", "item", _pick("inner"), max_concurrency=2, on_item_error="collect"
+    ),
+    _rounds("rounds", "FLOW.LOOP", "loop", _unsafe("inner"), items_per_batch=1),
 )
-"""What runs: steps inside the engine, short and long ones, ones that must not be repeated."""
+"""What runs: steps inside the engine, short and long ones, ones that must not be repeated, and
+loops whose iterations a runner works on."""
 
-OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5)
+OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7)
 """How often each of them is asked for."""
 
 

@@ -22,7 +22,10 @@ from .finishing import encoded_bytes
 from .state import Execution, place_of
 
 PART_BYTES_MAX = 500_000
-"""What one message with adopted runs may have, as JSON; a single run is smaller than a message."""
+"""What one message with several adopted runs may have, as JSON."""
+
+RUN_BYTES_MAX = 800_000
+"""What one adopted run may have, as JSON: it travels in a message of its own."""
 
 FOREACH_BODY = BODY_PORTS["foreach"]
 
@@ -195,6 +198,14 @@ def parts_of(state: Execution, places: Places, to: str) -> list[AdoptRuns]:
     ]
 
 
+def oversized(state: Execution, places: Places) -> str | None:
+    """Return the place of a run that is too large for a message, None if all of them fit."""
+    for _, place, value in _entries(state, places):
+        if (encoded_bytes(value) or 0) > RUN_BYTES_MAX:
+            return place
+    return None
+
+
 def _entries(state: Execution, places: Places) -> Iterable[tuple[str, str, Any]]:
     for place in places.runs:
         yield "runs", place, state.runs[place].ports
@@ -208,10 +219,12 @@ def _entries(state: Execution, places: Places) -> Iterable[tuple[str, str, Any]]
 def _failures(state: Execution, place: str) -> dict[str, tuple[str, ErrorFacts]]:
     """Return why iterations of a FOREACH had failed: what it collected of them tells it."""
     over, run = state.over[place], state.runs[place]
-    collected = {item.get("source"): item["json"] for item in run.ports.get("done", [])}
+    done: Any = run.ports.get("done", ())
+    collected: dict[Any, Any] = {item.get("source"): item["json"] for item in done}
     found: dict[str, tuple[str, ErrorFacts]] = {}
     for k in over.failed:
-        error = cast("dict[str, Any]", (collected.get(k) or DROPPED)["error"])
+        item: Any = collected.get(k) or DROPPED
+        error: Any = item["error"]
         facts = ErrorFacts(type=error["type"], message=error["message"], stage="node")
         found[str(k)] = (error.get("node", over.node_id), facts)
     return found

@@ -58,6 +58,7 @@ def start(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float,
+    output_bytes_max: int,
     urls: ResumeUrls | None = None,
 ) -> Rejected | None:
     """Let an execution begin, or return why it does not.
@@ -99,7 +100,7 @@ def start(
         return refused
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
-    progress = Progress(state, workflow, now, verdict_wait_s, happen)
+    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
     unfired = [node for node in workflow.all_triggers if node is not trigger]
     dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
     progress.record(
@@ -147,13 +148,16 @@ def before_start(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float,
+    output_bytes_max: int,
     urls: ResumeUrls | None,
 ) -> Rejected | None:
     """Let a child that was accepted begin, or be stopped before it does."""
     if isinstance(command, CancelExecution):
         happen(canceled_before(state, command))
     elif isinstance(command, Due):
-        refused = start(state, start_of(state), facts, now, happen, verdict_wait_s, urls)
+        refused = start(
+            state, start_of(state), facts, now, happen, verdict_wait_s, output_bytes_max, urls
+        )
         if refused is not None:
             happen(cannot_start(state, refused))
     else:

@@ -39,10 +39,11 @@ from .ending import cancel, timed_out
 from .error_workflow import bad_error_workflow, start_error_workflow
 from .evolve import evolve
 from .instants import text_of
+from .large import answer_in_full
 from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
-from .progress import Progress
+from .progress import OUTPUT_BYTES_MAX, Progress
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
 from .resuming import ResumeUrls
 from .revival import bad_retry, chosen, retry
@@ -66,6 +67,7 @@ def decide(
     facts: Facts,
     now: datetime,
     verdict_wait_s: float = VERDICT_WAIT_S,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
     urls: ResumeUrls | None = None,
 ) -> Decided:
     """Return what follows from `command`, or why nothing does."""
@@ -78,7 +80,7 @@ def decide(
         tried = evolve(tried, event)
         return tried
 
-    refused = act(tried, command, facts, now, happen, verdict_wait_s, urls)
+    refused = act(tried, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
     return tuple(events) if refused is None else refused
 
 
@@ -89,6 +91,7 @@ def act(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float = VERDICT_WAIT_S,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
     urls: ResumeUrls | None = None,
 ) -> Rejected | None:
     """Let what follows from `command` happen, or return why nothing does.
@@ -96,7 +99,7 @@ def act(
     `happen` takes an event and returns the state after it; what comes next sees that state.
     """
     if isinstance(command, StartExecution):
-        return start(state, command, facts, now, happen, verdict_wait_s, urls)
+        return start(state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
     if isinstance(command, StartChild):
         return accept(state, command, facts, text_of(now), happen)
     if not state.execution_id:
@@ -107,14 +110,16 @@ def act(
             "execution_not_found",
         )
     if state.status == "NEW":
-        return before_start(state, command, facts, now, happen, verdict_wait_s, urls)
+        return before_start(
+            state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls
+        )
     refused = _refusal(state, command)
     if refused is not None:
         return refused
     workflow = _pinned(state, facts)
     if isinstance(workflow, Rejected):
         return workflow
-    progress = Progress(state, workflow, now, verdict_wait_s, happen)
+    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
     refused = _refusal_in(state, workflow, command, facts)
     if refused is not None:
         return refused
@@ -122,7 +127,7 @@ def act(
         progress.take_up()
     match command:
         case NodeResult():
-            answered(progress, state.tokens[command.token], command)
+            answered(progress, state.tokens[command.token], answer_in_full(command, facts))
         case RecoveryVerdict():
             _verdict(progress, command)
         case RetryNode():

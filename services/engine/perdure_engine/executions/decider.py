@@ -1,6 +1,7 @@
 """The decider of executions, put together for the shell."""
 
 from functools import partial
+from typing import Any
 
 from perdure_common.decider import Decider
 from perdure_contracts.control import (
@@ -67,6 +68,7 @@ from perdure_contracts.flow import (
 from .decide import act, decide
 from .evolve import evolve
 from .facts import facts
+from .progress import OUTPUT_BYTES_MAX
 from .project import project
 from .resuming import ResumeUrls
 from .route import route
@@ -167,21 +169,29 @@ def told(event: ExecutionEvent) -> bool:
 
 
 def decider_with(
-    verdict_wait_s: float, urls: ResumeUrls | None = None
+    verdict_wait_s: float,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
+    urls: ResumeUrls | None = None,
 ) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
     """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts.
 
-    `urls` makes the resume URLs of executions that wait for calls.
+    `output_bytes_max` is how large what a node emits may be, as JSON. `urls` makes the resume
+    URLs of executions that wait for calls.
     """
+    limits: dict[str, Any] = {
+        "verdict_wait_s": verdict_wait_s,
+        "output_bytes_max": output_bytes_max,
+        "urls": urls,
+    }
     return Decider(
         name="execution",
         initial=Execution(),
         commands=COMMANDS,
         events=EVENTS,
         stream_of=stream_of,
-        decide=partial(decide, verdict_wait_s=verdict_wait_s, urls=urls),
+        decide=partial(decide, **limits),
         state_version=2,
-        act=partial(act, verdict_wait_s=verdict_wait_s, urls=urls),
+        act=partial(act, **limits),
         evolve=evolve,
         project=project,
         route=route,
