@@ -17,6 +17,7 @@ from perdure_common.ids import (
 )
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Outbound, Unreachable
+from perdure_contracts.control import PauseExecution, RerunExecution, ResumeExecution
 from perdure_contracts.engine import CancelExecution, SaveWorkflow
 from perdure_contracts.message import NAMES
 from perdure_contracts.scheduler import DeployWorkflow, UndeployWorkflow
@@ -192,6 +193,25 @@ class Load:
     async def cancel_of(self, event: str, id: str) -> None:
         """Stop the execution that a trigger event started, if it did."""
         await self.cancel(self.execution_of(event), id)
+
+    async def pause_of(self, event: str, id: str) -> None:
+        """Pause the execution that a trigger event started, and let it go on after a while."""
+        execution_id = self.execution_of(event)
+        await self.command("engine", execution_id, PauseExecution(execution_id=execution_id), id)
+        await asyncio.sleep(self.chance.choice((0.05, 0.5, 5.0)))
+        resume = ResumeExecution(execution_id=execution_id)
+        await self.command("engine", execution_id, resume, f"{id}-over")
+
+    async def rerun_of(self, event: str, id: str) -> None:
+        """Run the execution of a trigger event again as a new one, while it runs or after it."""
+        execution_id = self.execution_of(event)
+        message = RerunExecution(
+            execution_id=execution_id,
+            new_execution_id=derived("simulated rerun", execution_id, id),
+            origin=self.chance.choice(("failed", "start")),
+            fork=self.chance.random() < 0.5,
+        )
+        await self.command("engine", execution_id, message, id)
 
     def execution_of(self, event: str) -> str:
         """Return the execution that a trigger event starts: its id follows from the event."""

@@ -152,6 +152,10 @@ async def _use(load: Load, triggers: int, for_s: float) -> None:
             await load.deploy(place, f"deploy-again-{n}")
         elif what < 0.3:
             await load.garbage(f"garbage-{n}")
+        elif what < 0.4:
+            await load.pause_of(f"event-{chance.choice(started)}", f"pause-{n}")
+        elif what < 0.45:
+            await load.rerun_of(f"event-{chance.choice(started)}", f"rerun-{n}")
 
 
 async def _mend(stage: Stage, load: Load, until_s: float) -> None:

@@ -22,7 +22,10 @@ from .finishing import encoded_bytes
 from .state import Execution, place_of
 
 PART_BYTES_MAX = 500_000
-"""What one message with adopted runs may have, as JSON; a single run is smaller than a message."""
+"""What one message with several adopted runs may have, as JSON."""
+
+RUN_BYTES_MAX = 800_000
+"""What one adopted run may have, as JSON: it travels in a message of its own."""
 
 FOREACH_BODY = BODY_PORTS["foreach"]
 
@@ -193,6 +196,14 @@ def parts_of(state: Execution, places: Places, to: str) -> list[AdoptRuns]:
         AdoptRuns(execution_id=to, of=state.execution_id, part=n, **part)
         for n, part in enumerate(parts)
     ]
+
+
+def oversized(state: Execution, places: Places) -> str | None:
+    """Return the place of a run that is too large for a message, None if all of them fit."""
+    for _, place, value in _entries(state, places):
+        if (encoded_bytes(value) or 0) > RUN_BYTES_MAX:
+            return place
+    return None
 
 
 def _entries(state: Execution, places: Places) -> Iterable[tuple[str, str, Any]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 from perdure_common.decider import Facts
+from perdure_contracts.control import RunsAdopted
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionStarted,
@@ -20,6 +21,7 @@ HEAVY: Mapping[type, tuple[str, ...]] = {
     NodeScheduled: ("parameters",),
     AttemptFailed: ("done",),
     NodeTask: ("parameters", "items"),
+    RunsAdopted: ("runs",),
 }
 """Fields that leave their message when they are large; what reads it gets the whole."""
 

@@ -17,6 +17,7 @@ from .adopting import (
     Prints,
     adoptable,
     fingerprints,
+    oversized,
     parts_of,
     places_of,
     trigger_data,
@@ -63,10 +64,15 @@ def bad_rerun(
         refused = bad_overrides(command.overrides) or unfit_overrides(node, command.overrides)
         if refused is not None:
             return refused
-    if len(_parts(state, workflow, target, command, facts)) > PARTS_MAX:
+    adopted = _adopted(state, workflow, target, command, facts)
+    places = places_of(state, workflow, adopted)
+    large = oversized(state, places)
+    if large is not None or len(parts_of(state, places, new)) > PARTS_MAX:
+        what = "all its runs together are" if large is None else f"the run {large} is"
         return Rejected(
-            "the execution's runs are more than can be taken over; rerun it from its start",
-            "too_much_to_adopt",
+            f"{what} too large to be taken over; rerun the execution from its start, or from an "
+            "earlier node",
+            "too_large_to_adopt",
         )
     return None
 
@@ -162,13 +168,6 @@ def _adopted(
     if command.origin == "node":
         without = unit_of(target, target.by_id[command.node_id])
     return adoptable(state, workflow, target, prints, without)
-
-
-def _parts(
-    state: Execution, workflow: Workflow, target: Workflow, command: RerunExecution, facts: Facts
-) -> list[AdoptRuns]:
-    adopted = _adopted(state, workflow, target, command, facts)
-    return parts_of(state, places_of(state, workflow, adopted), command.new_execution_id)
 
 
 # In the new execution ---------------------------------------------------------------------

@@ -231,6 +231,15 @@ def test_many_runs_travel_in_parts() -> None:
     assert old.run("n5").ports == new.run("n5").ports
 
 
+def test_a_run_that_fits_into_no_message_is_not_adopted() -> None:
+    definition = workflow([http("a"), http("b")], ["t>a", "a>b"], recovery="off")
+    old = play(definition, {})
+    old.answer("a", {"x": "y" * 900_000})
+    old.answer("b", error=failed())
+    assert old.refused(order()) == "too_large_to_adopt"
+    assert rerun(old, order("start")).statuses()["a"] == "RUNNING"
+
+
 def test_reruns_that_cannot_be_are_refused() -> None:
     old = play(THREE, {"n": 1})
     assert old.refused(order()) == "execution_open"

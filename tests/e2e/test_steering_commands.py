@@ -1,0 +1,133 @@
+"""The commands of docs/steering.md, each as it stands there, on real servers."""
+
+import asyncio
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Said, perdure
+from definitions_for_tests import Definition, chain, node, request
+from outside_world import World
+from platform_stage import PARTITIONS, Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PAGE = Path(__file__).parents[2] / "docs" / "steering.md"
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    for line in block.splitlines()
+]
+TYPED: list[str] = []
+"""The commands that were typed, to know in the end that each of the page was."""
+
+
+async def typed(stage: Stage, begins: str, **words: str) -> Said:
+    """Type the command of the page that begins so, with its words in capitals replaced."""
+    whole = f"perdure {begins}"
+    (line,) = [whole] if whole in COMMANDS else [c for c in COMMANDS if c.startswith(whole)]
+    TYPED.append(line)
+    for word, value in words.items():
+        line = line.replace(word, value)
+    environment = {
+        "PERDURE_HOME": str(stage.ground.folder / "home"),
+        "PERDURE_DATABASE_URL": stage.ground.database_url,
+        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
+        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
+        "PERDURE_PARTITIONS": str(PARTITIONS),
+        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
+    }
+    return await asyncio.to_thread(perdure, *shlex.split(line)[1:], env=environment)
+
+
+async def ended(stage: Stage, definition: Definition) -> str:
+    """Run a workflow to its end; return the execution."""
+    await stage.deploy(definition)
+    return (await stage.ended(await stage.trigger(definition["name"], {"n": 1})))["execution_id"]
+
+
+def failing(name: str, world: World) -> Definition:
+    call = {**request("call", world.url("/status/422")), "max_retries": 0}
+    definition = chain(name, node("first", "ACTION.SET", values={"a": 1}), call)
+    return {**definition, "settings": {"recovery": "off"}}
+
+
+async def status_of(stage: Stage, execution_id: str) -> str:
+    sql = "select status from engine.workflow_executions where execution_id = $1"
+    return str((await stage.rows(sql, execution_id))[0]["status"])
+
+
+async def children_of(stage: Stage, execution_id: str) -> int:
+    sql = "select 1 from engine.workflow_executions where parent_execution_id = $1"
+    return len(await stage.rows(sql, execution_id))
+
+
+async def test_a_run_with_a_key_and_one_with_mocks(
+    stage: Stage, world: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "keyed.json"
+    path.write_text(json.dumps(chain("keyed", request("call", world.url("/ok?key")))), "utf-8")
+    for _ in range(2):
+        said = await typed(stage, "run FILE --key", FILE=str(path))
+        assert said.code == 0, said.err
+    assert len(world.to("/ok?key")) == 1
+    said = await typed(stage, "run FILE --mock", FILE=str(path), NODE="call")
+    assert (said.code, json.loads(said.out)) == (0, [{"n": 1}]), said.err
+    assert len(world.to("/ok?key")) == 1
+
+
+async def test_pause_and_resume(stage: Stage, world: World) -> None:
+    slow = chain("slow", request("one", world.url("/slow/3000")), node("two", "FLOW.NOOP"))
+    await stage.deploy(slow)
+    event = await stage.trigger("slow", {})
+
+    async def begun() -> Any:
+        return await stage.executions_of(event)
+
+    id = str((await stage.until(begun, "the execution"))[0]["execution_id"])
+    said = await typed(stage, "executions pause", ID=id)
+    assert said.code == 0, said.err
+    assert "PAUSED" in said.out
+    said = await typed(stage, "executions resume", ID=id)
+    assert said.code == 0, said.err
+    assert (await stage.ended(event))["status"] == "SUCCESS"
+
+
+async def test_retry_and_mark(stage: Stage, world: World) -> None:
+    id = await ended(stage, failing("again", world))
+    words = {"ID": id, "NODE": "call", "https://example.org/": world.url("/ok?set"), "60": "0.2"}
+    said = await typed(stage, "executions retry", **words)
+    assert said.code == 0, said.err
+    assert len(world.to("/ok?set")) == 1
+    for how in ("done", "skipped"):
+        id = await ended(stage, failing(f"marked {how}", world))
+        said = await typed(stage, f"executions mark ID NODE --as {how}", ID=id, NODE="call")
+        assert said.code == 0, said.err
+        assert await status_of(stage, id) == "SUCCESS"
+
+
+async def test_rerun_and_fork(stage: Stage, world: World) -> None:
+    id = await ended(stage, failing("rerun", world))
+    for more in ("", " --node", " --from-start"):
+        begins = f"executions rerun ID{more}"
+        said = await typed(stage, begins, ID=id, NODE="call", **{"version 3": "version 1"})
+        assert said.code == 1, said.err  # it fails as it did before
+    said = await typed(stage, "executions fork", ID=id, NODE="call")
+    assert said.code == 1, said.err
+    assert await children_of(stage, id) == 4
+
+
+async def test_many_at_once(stage: Stage, world: World) -> None:
+    await ended(stage, failing("bulk", world))
+    said = await typed(stage, "executions bulk retry", NAME="bulk")
+    assert said.code == 0, said.err
+    assert "nothing was sent" in said.out
+    said = await typed(stage, "executions bulk cancel")
+    assert said.code == 0, said.err
+
+
+async def test_each_command_of_the_page_was_typed() -> None:
+    assert set(COMMANDS) - set(TYPED) == set()
