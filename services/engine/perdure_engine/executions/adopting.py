@@ -19,7 +19,7 @@ from perdure_engine.definition.region import BODY_PORTS, TOP
 
 from .ending import in_failed_iteration
 from .finishing import encoded_bytes
-from .state import Execution, place_of
+from .state import Execution, place_of, raced
 
 PART_BYTES_MAX = 500_000
 """What one message with several adopted runs may have, as JSON."""
@@ -127,6 +127,8 @@ def _finished(state: Execution, workflow: Workflow, unit: str, nodes: list[Node]
     """Return whether all that a unit had to do is done; a trigger that did not fire has nothing."""
     entry = workflow.by_id[unit]
     run = state.runs.get(unit)
+    if raced(state, unit):
+        return True  # a race was won without it: there is nothing of it to do
     if len(nodes) == 1 and workflow.region_of(entry) is None:
         if run is None:
             return entry.is_trigger
@@ -174,7 +176,8 @@ def places_of(state: Execution, workflow: Workflow, adopted: Iterable[str]) -> P
             ends.append(place)
     for place, over in state.over.items():
         inside = unit_of(workflow, workflow.by_id[over.node_id]) in wanted
-        if inside and over.failed and not _failed_whole(state, place):
+        stopped = raced(state, place)
+        if inside and over.failed and not stopped and not _failed_whole(state, place):
             failed.append(place)
     return Places(tuple(runs), tuple(ends), tuple(failed))
 

@@ -81,7 +81,7 @@ def raced_or_waits(progress: Progress, node: Node, scope: Scope) -> bool:
     stopped; one at which nothing arrived is skipped like any other.
     """
     workflow, state = progress.workflow, progress.state
-    if not _arrived(state, workflow.forward_edges(node), scope):
+    if _adopted(state, node, scope) or not _arrived(state, workflow.forward_edges(node), scope):
         return False
     if not _decided(progress, node, scope):
         if node.position in workflow.races.order:
@@ -100,11 +100,20 @@ def _decided(progress: Progress, node: Node, scope: Scope) -> bool:
     workflow, runs = progress.workflow, progress.state.runs
     guard = workflow.races.guards.get(node.position)
     while guard is not None:
-        run = runs.get(place_of(workflow.nodes[guard].node_id, scope))
-        if run is not None and run.status == "SUCCESS":
+        race = workflow.nodes[guard]
+        run = runs.get(place_of(race.node_id, scope))
+        if _adopted(progress.state, race, scope) or (run is not None and run.status == "SUCCESS"):
             return True
         guard = workflow.races.guards.get(guard)
     return False
+
+
+def _adopted(state: Execution, node: Node, scope: Scope) -> bool:
+    """Tell whether a run is taken over from the execution that this one is a rerun of.
+
+    A race that was won there is won here: what it stopped is not run once more.
+    """
+    return state.given is not None and place_of(node.node_id, scope) in state.given.runs
 
 
 def _arrived(state: Execution, edges: Iterable[Edge], scope: Scope) -> list[Edge]:

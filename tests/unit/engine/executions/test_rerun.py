@@ -309,3 +309,29 @@ def statuses_that_count(played: Play) -> dict[str, str]:
         for place, run in played.state.runs.items()
         if not in_failed_iteration(played.state, run)
     }
+
+
+def test_what_lost_a_race_is_not_run_again_where_the_race_is_adopted() -> None:
+    nodes = [http("a"), http("b"), node("r", "FLOW.RACE"), http("last")]
+    links = ["t>a", "t>b", "a>r", "b>r", "r>last"]
+    old = play(workflow(nodes, links, recovery="off"), {"n": 1})
+    old.answer("b", {"n": 2})
+    old.answer("last", error=failed())
+    new = rerun(old, order())
+    assert {each.node_id for each in new.tasks.values()} == {"last"}
+    assert new.task("last").items == [{"n": 2}]
+    assert new.statuses()["a"] == "CANCELED"
+    new.answer("last", {"n": 3})
+    assert new.state.status == "SUCCESS"
+
+
+def test_a_loop_that_lost_a_race_is_not_run_again_where_the_race_is_adopted() -> None:
+    nodes = [node("each", "FLOW.FOREACH"), http("x"), http("b"), node("r", "FLOW.RACE")]
+    links = ["t>each", "each.item>x", "x>each", "each.done>r", "t>b", "b>r", "r>last"]
+    old = play(workflow([*nodes, http("last")], links, recovery="off"), {"n": 1})
+    old.answer("b", {"n": 2})
+    old.answer("last", error=failed())
+    new = rerun(old, order())
+    assert {each.node_id for each in new.tasks.values()} == {"last"}
+    new.answer("last", {"n": 3})
+    assert new.state.status == "SUCCESS"
