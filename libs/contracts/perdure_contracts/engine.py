@@ -99,6 +99,8 @@ class NodeResult:
     `ports` has the items of each port, `[{"json": …}, …]`, in the order of the task's
     items, null where one gave none. `failed` lists the items that failed by their place in
     the task, each with its error; without it a failed attempt failed for all of them.
+    `payload` is set where `ports` are too large for a message: the SHA-256 of their JSON, under
+    which the runner has kept them.
     """
 
     execution_id: str
@@ -109,6 +111,7 @@ class NodeResult:
     error: ErrorFacts | None = None
     duration_ms: int = 0
     runner: str = ""
+    payload: str = ""
 
 
 @message("engine.recovery-verdict.v1")

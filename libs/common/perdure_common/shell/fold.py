@@ -33,8 +33,10 @@ from perdure_common.shell.effects import (
     effects_of,
     events_partition,
     outbound_of,
+    payloads_of,
 )
 from perdure_common.shell.intake import Link, Registry, Taken, hearing
+from perdure_common.shell.payloads import PAYLOAD_BYTES_MIN, lighten
 from perdure_common.shell.ports import (
     Delivery,
     Headers,
@@ -335,13 +337,18 @@ class Batch:
         seq = commit.next_seq + len(commit.rows)
         places = self._places(part, name, messages, published)
         meta = self._number(part, seq, places, messages, published, cause)
+        if len(body) > PAYLOAD_BYTES_MIN:
+            body, meta.payloads, texts = lighten(self._service.heavy, event, body)
+            commit.payloads.extend(payloads_of(tenant_id, stream, meta.payloads, texts))
         row = JournalRow(
             commit.shard, seq, stream, version, tenant_id, name, body.decode(),
             codec.encode_meta(meta), part.now,
         )  # fmt: skip
         commit.rows.append(row)
         if places:
-            records = outbound_of(self._service, row, meta, published, messages, body, places)
+            records = outbound_of(
+                self._service, row, meta, published, messages, body, places, commit.payloads
+            )
             part.sending.extend([Sending(seq, record) for record in records])
         self.counts.events += 1
 

@@ -202,10 +202,12 @@ def _entries(state: Execution, places: Places) -> Iterable[tuple[str, str, Any]]
 def _failures(state: Execution, place: str) -> dict[str, tuple[str, ErrorFacts]]:
     """Return why iterations of a FOREACH had failed: what it collected of them tells it."""
     over, run = state.over[place], state.runs[place]
-    collected = {item.get("source"): item["json"] for item in run.ports.get("done", [])}
+    done: Any = run.ports.get("done", ())
+    collected: dict[Any, Any] = {item.get("source"): item["json"] for item in done}
     found: dict[str, tuple[str, ErrorFacts]] = {}
     for k in over.failed:
-        error: Json = (collected.get(k) or {}).get("error")
+        item: Any = collected.get(k) or {}
+        error: Any = item.get("error")
         if error is None:  # it was dropped, so nobody asks why
             error = {"type": "failed_before", "message": "it failed in the execution before"}
         facts = ErrorFacts(type=error["type"], message=error["message"], stage="node")

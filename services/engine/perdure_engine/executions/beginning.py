@@ -53,6 +53,7 @@ def start(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float,
+    output_bytes_max: int,
 ) -> Rejected | None:
     """Let an execution begin, or return why it does not.
 
@@ -93,7 +94,7 @@ def start(
         return refused
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
-    progress = Progress(state, workflow, now, verdict_wait_s, happen)
+    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
     unfired = [node for node in workflow.all_triggers if node is not trigger]
     dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
     progress.record(

@@ -34,10 +34,11 @@ from .attempts import answered, apply_verdict, lost, try_again
 from .beginning import Happen, carry_on, start
 from .ending import cancel, timed_out
 from .evolve import evolve
+from .large import answer_in_full
 from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
-from .progress import Progress
+from .progress import OUTPUT_BYTES_MAX, Progress
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
 from .revival import bad_retry, chosen, retry
 from .stalls import give_up_forgotten
@@ -58,6 +59,7 @@ def decide(
     facts: Facts,
     now: datetime,
     verdict_wait_s: float = VERDICT_WAIT_S,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
 ) -> Decided:
     """Return what follows from `command`, or why nothing does."""
     events: list[ExecutionEvent] = []
@@ -69,7 +71,7 @@ def decide(
         tried = evolve(tried, event)
         return tried
 
-    refused = act(tried, command, facts, now, happen, verdict_wait_s)
+    refused = act(tried, command, facts, now, happen, verdict_wait_s, output_bytes_max)
     return tuple(events) if refused is None else refused
 
 
@@ -80,13 +82,14 @@ def act(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float = VERDICT_WAIT_S,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
 ) -> Rejected | None:
     """Let what follows from `command` happen, or return why nothing does.
 
     `happen` takes an event and returns the state after it; what comes next sees that state.
     """
     if isinstance(command, StartExecution):
-        return start(state, command, facts, now, happen, verdict_wait_s)
+        return start(state, command, facts, now, happen, verdict_wait_s, output_bytes_max)
     if not state.execution_id:
         execution_id = "" if isinstance(command, Due) else command.execution_id
         return Rejected(
@@ -100,7 +103,7 @@ def act(
     workflow = _pinned(state, facts)
     if isinstance(workflow, Rejected):
         return workflow
-    progress = Progress(state, workflow, now, verdict_wait_s, happen)
+    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
     refused = _refusal_in(state, workflow, command, facts)
     if refused is not None:
         return refused
@@ -108,7 +111,7 @@ def act(
         progress.take_up()
     match command:
         case NodeResult():
-            answered(progress, state.tokens[command.token], command)
+            answered(progress, state.tokens[command.token], answer_in_full(command, facts))
         case RecoveryVerdict():
             _verdict(progress, command)
         case RetryNode():

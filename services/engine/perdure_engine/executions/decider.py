@@ -1,6 +1,7 @@
 """The decider of executions, put together for the shell."""
 
 from functools import partial
+from typing import Any
 
 from perdure_common.decider import Decider
 from perdure_contracts.control import (
@@ -51,6 +52,7 @@ from perdure_contracts.flow import RaceLost
 from .decide import act, decide
 from .evolve import evolve
 from .facts import facts
+from .progress import OUTPUT_BYTES_MAX
 from .project import project
 from .route import route
 from .state import Execution, over, wake_at
@@ -72,8 +74,16 @@ def told(event: ExecutionEvent) -> bool:
 
 def decider_with(
     verdict_wait_s: float,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
 ) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
-    """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts."""
+    """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts.
+
+    `output_bytes_max` is how large what a node emits may be, as JSON.
+    """
+    limits: dict[str, Any] = {
+        "verdict_wait_s": verdict_wait_s,
+        "output_bytes_max": output_bytes_max,
+    }
     return Decider(
         name="execution",
         initial=Execution(),
@@ -118,9 +128,9 @@ def decider_with(
             RunsAdopted,
         ),
         stream_of=stream_of,
-        decide=partial(decide, verdict_wait_s=verdict_wait_s),
+        decide=partial(decide, **limits),
         state_version=2,
-        act=partial(act, verdict_wait_s=verdict_wait_s),
+        act=partial(act, **limits),
         evolve=evolve,
         project=project,
         route=route,

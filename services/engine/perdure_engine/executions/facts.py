@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from perdure_common.decider import Due, Lookup
 from perdure_contracts.control import RerunExecution
-from perdure_contracts.engine import StartExecution
+from perdure_contracts.engine import NodeResult, StartExecution
 from perdure_contracts.executions import ExecutionCommand
 
 from perdure_engine.definition import kept
@@ -27,9 +27,17 @@ def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Loo
         return {}
     if isinstance(command, RerunExecution):
         return _of_rerun(state, command)
-    if kept(state.sha256) is not None:
+    found = dict(_payload(command))
+    if kept(state.sha256) is None:
+        found |= _version(state.workflow_id, state.workflow_version)
+    return found
+
+
+def _payload(command: object) -> Mapping[str, Lookup]:
+    """Return the lookup of what was too large for a runner's answer."""
+    if not isinstance(command, NodeResult) or not command.payload:
         return {}
-    return _version(state.workflow_id, state.workflow_version)
+    return {"payload": Lookup("payloads", {"sha256": command.payload}, ("data",))}
 
 
 def _of_rerun(state: Execution, command: RerunExecution) -> Mapping[str, Lookup]:
