@@ -99,6 +99,7 @@ class Settings:
     slack_url: str = SLACK_URL
     github_url: str = GITHUB_URL
     google_calendar_url: str = GOOGLE_CALENDAR_URL
+    resume_url: str = ""
     credentials_keys: tuple[bytes, ...] = field(default=(), repr=False)
     model_prices: Mapping[str, tuple[float, float]] = field(
         default_factory=dict[str, "tuple[float, float]"]
@@ -149,6 +150,7 @@ class Settings:
             slack_url=_url(env, "PERDURE_SLACK_URL", SLACK_URL),
             github_url=_url(env, "PERDURE_GITHUB_URL", GITHUB_URL),
             google_calendar_url=_url(env, "PERDURE_GOOGLE_CALENDAR_URL", GOOGLE_CALENDAR_URL),
+            resume_url=_maybe_url(env, "PERDURE_RESUME_URL"),
             credentials_keys=credentials_keys(env),
             model_prices=_prices(env),
             code_languages=_chosen(env, "PERDURE_CODE", CODE_LANGUAGES),
@@ -266,6 +268,10 @@ def _url(env: Mapping[str, str], name: str, default: str) -> str:
     if not text.startswith(("https://", "http://")):
         raise SettingError(f"{name} is {text[:80]!r}; it must begin with https:// or http://")
     return text
+
+
+def _maybe_url(env: Mapping[str, str], name: str) -> str:
+    return _url(env, name, "") if env.get(name) else ""
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:

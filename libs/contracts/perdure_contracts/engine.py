@@ -74,6 +74,7 @@ class StartExecution:
 
     A rerun says what it is of (`rerun`), whose keys its effects have (`root_execution_id`), how
     many messages with adopted runs follow (`parts`), and what is changed (`overrides`, by node).
+    `handles` is the execution whose failure this one was started for.
     """
 
     execution_id: str
@@ -90,6 +91,7 @@ class StartExecution:
     root_execution_id: str | None = None
     parts: int = 0
     overrides: Json = None
+    handles: str = ""
 
 
 @message("engine.node-result.v1")
@@ -198,7 +200,8 @@ class ExecutionStarted:
     `dead` are the out-edges of the triggers that did not fire, `steps_total` the nodes that
     can be reached. Instants are ISO texts. `pins` are what nodes emit instead of running, by
     node; `rerun`, `parts` and `overrides` are as in `StartExecution`. With `parts` nothing runs
-    until they have come; then the trigger emits `data`.
+    until they have come; then the trigger emits `data`. `error_workflow` is started if this
+    execution fails, unless it `handles` a failure itself.
     """
 
     execution_id: str
@@ -223,6 +226,8 @@ class ExecutionStarted:
     parts: int = 0
     overrides: Json = None
     data: Json = None
+    error_workflow: str = ""
+    handles: str = ""
 
 
 @message("engine.node-completed.v1")
@@ -392,7 +397,7 @@ class ExecutionCompleted:
 
 @message("engine.execution-failed.v1")
 class ExecutionFailed:
-    """An execution ended with ERROR or TIMEOUT."""
+    """An execution ended with ERROR or TIMEOUT; its error workflow, if it has one, is started."""
 
     execution_id: str
     workflow_id: str
@@ -402,6 +407,7 @@ class ExecutionFailed:
     node_id: str | None = None
     failure_id: str | None = None
     duration_ms: int = 0
+    error_workflow: str = ""
 
 
 @message("engine.execution-canceled.v1")

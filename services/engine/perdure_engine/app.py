@@ -1,5 +1,6 @@
 """Wiring and main(), nothing else: deciders of definitions and executions, what is heard."""
 
+import secrets
 from functools import partial
 
 from perdure_common import http
@@ -13,6 +14,7 @@ from .api import ROWS, TABLES, add_groups
 from .executions.decider import decider_with
 from .executions.large import HEAVY
 from .executions.progress import OUTPUT_BYTES_MAX
+from .executions.resuming import ResumeUrls
 from .executions.route import TASKS
 from .hear import hear
 from .log_partitions import keep_partitions
@@ -41,15 +43,19 @@ KEPT = (
 
 
 def service_with(
-    verdict_wait_s: float = VERDICT_WAIT_S, output_bytes_max: int = OUTPUT_BYTES_MAX
+    verdict_wait_s: float = VERDICT_WAIT_S,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
+    urls: ResumeUrls | None = None,
 ) -> Service:
     """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts.
 
-    `output_bytes_max` is how large what a node emits may be, as JSON.
+    `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
+    URLs of executions that wait for calls.
     """
+    execution = decider_with(verdict_wait_s, output_bytes_max, urls)
     return Service(
         name="engine",
-        deciders=(definitions, templates, decider_with(verdict_wait_s, output_bytes_max)),
+        deciders=(definitions, templates, execution),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),
@@ -71,7 +77,9 @@ service = service_with()
 async def serve_engine() -> None:
     """Run the engine until SIGTERM or SIGINT, with a runner for short tasks in its process."""
     settings = Settings.read("engine")
-    ours = service_with(settings.verdict_wait_s, settings.result_bytes_max)
+    base = settings.resume_url or f"http://{settings.http_host}:{settings.http_port}"
+    urls = ResumeUrls(secrets.token_bytes(32), base)
+    ours = service_with(settings.verdict_wait_s, settings.result_bytes_max, urls)
     name = process_name("engine")
     kept = PostgresStore(settings.database_url, ours.name, connections=1)
     payloads = kept.payloads

@@ -9,10 +9,22 @@ from perdure_contracts.scheduler import (
     DeploymentFailed,
     DeploymentStarted,
     DeployWorkflow,
+    EventDelivered,
+    EventKept,
+    EventsExpired,
+    EventTaken,
+    ForgetWait,
+    OfferEvent,
+    ReceiveEvent,
     ReceiveTrigger,
+    RegisterCommand,
+    RegisterEvent,
+    RegisterWait,
     TriggerAccepted,
     UndeploymentStarted,
     UndeployWorkflow,
+    WaitForgotten,
+    WaitRegistered,
     WorkflowDeployed,
     WorkflowUndeployed,
 )
@@ -25,6 +37,20 @@ from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
 from .project import project_deployment, project_trigger
 from .route import route_deployment, route_trigger
 from .state import Deployment, Trigger
+from .waits import (
+    Register,
+    Taken,
+    decide_event,
+    decide_register,
+    evolve_event,
+    evolve_register,
+    no_rows,
+    route_event,
+    route_register,
+    stream_of_event,
+    stream_of_register,
+    wake_at,
+)
 
 deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
     name="deployment",
@@ -58,9 +84,37 @@ triggers: Decider[Trigger, ReceiveTrigger, TriggerAccepted] = Decider(
     creates=(ReceiveTrigger,),
 )
 
+events: Decider[Taken, ReceiveEvent, EventTaken] = Decider(
+    name="event",
+    initial=Taken(),
+    commands=(ReceiveEvent,),
+    events=(EventTaken,),
+    stream_of=stream_of_event,
+    decide=decide_event,
+    evolve=evolve_event,
+    project=no_rows,
+    route=route_event,
+    creates=(ReceiveEvent,),
+    private=(EventTaken,),
+)
+
+registers: Decider[Register, RegisterCommand, RegisterEvent] = Decider(
+    name="register",
+    initial=Register(),
+    commands=(RegisterWait, ForgetWait, OfferEvent),
+    events=(WaitRegistered, WaitForgotten, EventKept, EventDelivered, EventsExpired),
+    stream_of=stream_of_register,
+    decide=decide_register,
+    evolve=evolve_register,
+    project=no_rows,
+    route=route_register,
+    wake_at=wake_at,
+    private=(WaitRegistered, WaitForgotten, EventKept, EventDelivered, EventsExpired),
+)
+
 service = Service(
     name="scheduler",
-    deciders=(deployments, triggers),
+    deciders=(deployments, triggers, events, registers),
     hear=hear,
     foreign=(TRIGGERS,),
 )

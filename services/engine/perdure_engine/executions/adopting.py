@@ -38,6 +38,12 @@ Prints: TypeAlias = Mapping[str, str]
 """The fingerprint of each node of a definition, by its id."""
 
 
+DROPPED = {
+    "error": {"type": "failed_before", "message": "it failed in the execution before this one"}
+}
+"""What stands for the error of an item that was dropped: nobody asks why."""
+
+
 def unit_of(workflow: Workflow, node: Node) -> str:
     """Return the unit of a node: itself, or the entry of the outermost region that it is in."""
     regions = workflow.regions
@@ -206,10 +212,7 @@ def _failures(state: Execution, place: str) -> dict[str, tuple[str, ErrorFacts]]
     collected: dict[Any, Any] = {item.get("source"): item["json"] for item in done}
     found: dict[str, tuple[str, ErrorFacts]] = {}
     for k in over.failed:
-        item: Any = collected.get(k) or {}
-        error: Any = item.get("error")
-        if error is None:  # it was dropped, so nobody asks why
-            error = {"type": "failed_before", "message": "it failed in the execution before"}
+        error = cast("dict[str, Any]", (collected.get(k) or DROPPED)["error"])
         facts = ErrorFacts(type=error["type"], message=error["message"], stage="node")
         found[str(k)] = (error.get("node", over.node_id), facts)
     return found

@@ -14,6 +14,7 @@ from perdure_engine.definition import Node, Workflow
 from perdure_engine.nodes.base import Inputs, Item, Outcome, passed_through
 
 from .beginning import items_of_trigger
+from .ending import end_wait
 from .finishing import Ended, encoded_bytes, finish
 from .progress import Progress
 from .revival import again_at, open_again, revive
@@ -55,6 +56,8 @@ def mark(progress: Progress, command: MarkNode) -> None:
     place = place_of(command.node_id, scope)
     began = progress.state.runs[place]
     number, known = began.run, began.dispatch
+    if progress.state.flow is not None and place in progress.state.flow.waits:
+        end_wait(progress, place, "canceled")
     if not is_open(progress.state):
         revive(progress, command.node_id, scope, command.asked_by, without=place)
         number, known = number + 1, None
