@@ -20,7 +20,7 @@ from virtual_time import timeless
 
 STARTS = "perdure.tally.starts.v1"
 BUSY = replace(TALLY, pausable=(STARTS,))
-COUNT = 6_000
+COUNT = 4_000
 COMMIT_S = 0.5
 
 

@@ -33,6 +33,7 @@ class Happenings:
     say: Callable[[str], None]
     counts: Counter[str] = field(default_factory=Counter[str])
     stopped: set[str] = field(default_factory=set[str])
+    beside: "list[asyncio.Task[None]]" = field(default_factory=list["asyncio.Task[None]"])
 
     async def until(self, end: float) -> None:
         """Let one thing happen after the other until an instant of `time.monotonic()`."""
@@ -46,11 +47,17 @@ class Happenings:
             [kind] = self.chance.choices(list(kinds), list(kinds.values()))
             await kind()
             await asyncio.sleep(self.chance.uniform(*PAUSE_S))
-        await self.over()
 
-    async def kill(self) -> None:
+    async def opening(self) -> None:
+        """Let happen what no run may be without, however short it is."""
+        await self.slow()
+        for victim in ("engine", "runner"):
+            await self.kill(victim)
+            await asyncio.sleep(PAUSE_S[0])
+
+    async def kill(self, victim: str = "") -> None:
         """Kill a service, and start it again at once or a little later."""
-        victim = self.chance.choice([*self.stage.names, "engine", "runner"])
+        victim = victim or self.chance.choice([*self.stage.names, "engine", "runner"])
         if victim in self.stopped:
             return
         kill = await self.stage.kill(victim)
@@ -66,21 +73,29 @@ class Happenings:
         text = f"PostgreSQL answers {delay_s * 1000:.0f} ms later for {length_s:.1f} s"
         self.note("slow spells", text)
         self.proxy.delay_s = delay_s
-        await asyncio.sleep(length_s)
-        self.proxy.delay_s = 0.0
+
+        async def fast_again() -> None:
+            await asyncio.sleep(length_s)
+            self.proxy.delay_s = 0.0
+
+        self.beside.append(asyncio.create_task(fast_again()))
 
     async def stand_still(self) -> None:
         """Let a service stand still and wake up; it does not know that time has passed."""
         victim, length_s = self.chance.choice(self.stage.names), self.chance.uniform(*STOPPED_S)
         process = self.stage.processes[victim]
-        if process.poll() is not None:
+        if process.poll() is not None or victim in self.stopped:
             return
         self.note("pauses", f"{victim} ({process.pid}) stands still for {length_s:.1f} s")
         self.stopped.add(victim)
         self.stage.suspend(victim)
-        await asyncio.sleep(length_s)
-        self.stage.resume(victim)
-        self.stopped.discard(victim)
+
+        async def go_on() -> None:
+            await asyncio.sleep(length_s)
+            self.stage.resume(victim)
+            self.stopped.discard(victim)
+
+        self.beside.append(asyncio.create_task(go_on()))
 
     async def server_dies(self) -> None:
         """Kill PostgreSQL; its keeper starts it again."""
@@ -96,7 +111,7 @@ class Happenings:
 
     async def over(self) -> None:
         """Let nothing be wrong any more; who has ended is started again."""
-        self.proxy.delay_s = 0.0
+        await asyncio.gather(*self.beside)
         for name in self.stage.names:
             if self.stage.processes[name].poll() is not None:
                 self.say(f"{name} had ended, and is started again")

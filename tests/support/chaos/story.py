@@ -120,13 +120,13 @@ async def _happens(
     if await starts_begun(stage) >= before:
         found.missing.append("results and cancels that overtook starts")
     happenings.say(f"starts wait; what was open before came through: {ends}")
+    await happenings.opening()
     still_s = min(KAFKA_STILL_S, seconds / 4)
     first = time.monotonic() + max(0.0, (end - time.monotonic() - still_s) / 2)
     await happenings.until(first)
     await happenings.kafka_stands_still(still_s)
-    await stage.until_ready()
     await happenings.until(end)
-    await asyncio.sleep(0)
+    await happenings.over()
 
 
 def _missing(found: Verdict, watch: Watch) -> list[str]:
