@@ -194,6 +194,8 @@ async def test_cancelling_an_execution_cancels_its_child(stage: Stage) -> None:
         return (await child())[0]["status"] == "CANCELED"
 
     await stage.until(canceled, "the child to be cancelled")
+    nodes = await stage.nodes_of(row["execution_id"])
+    assert nodes["wait"]["status"] == "CANCELED"
 
 
 async def test_the_first_branch_goes_on_and_the_others_are_stopped_though_the_engine_is_killed(

@@ -1,4 +1,7 @@
-"""`perdure executions signal` and `query`: tell a running execution something, ask how it is."""
+"""`perdure executions signal` and `query`: tell a running execution something, ask how it is.
+
+The commands of `steering` stand in the same group, which is whole when this is loaded.
+"""
 
 import uuid
 from typing import Annotated, Any
@@ -7,12 +10,13 @@ from urllib.parse import quote
 import typer
 from perdure_contracts.flow import SignalExecution
 
-from perdure_cli import pictures, platform
-from perdure_cli import steering as steering
+from perdure_cli import pictures, platform, steering
 from perdure_cli.client import Client, Row, told, user
 from perdure_cli.definitions import read_input
 from perdure_cli.executions import Id, app
 from perdure_cli.output import AsJson, print_table, say, show, wait_for
+
+__all__ = ["app", "query", "signal", "steering"]
 
 
 @app.command()

@@ -6,6 +6,7 @@ Owner: services/engine. Stream: the execution id. These events are not published
 from dataclasses import field
 from typing import Literal, TypeAlias
 
+from .asking import AnswerTaken, ExecutionLeft, MemoryAsked, NoteAnswer, PeopleAsked
 from .control import ControlCommand, ControlEvent
 from .engine import (
     CancelExecution,
@@ -238,6 +239,7 @@ ExecutionCommand: TypeAlias = (
     | ResumeWait
     | StartChild
     | NoteChildEnd
+    | NoteAnswer
     | ControlCommand
     | ExamineExecution
 )
@@ -265,6 +267,10 @@ ExecutionEvent: TypeAlias = (
     | ChildAccepted
     | ChildRefused
     | ExecutionResponded
+    | PeopleAsked
+    | MemoryAsked
+    | AnswerTaken
+    | ExecutionLeft
     | ExecutionYielded
     | ExecutionCompleted
     | ExecutionFailed

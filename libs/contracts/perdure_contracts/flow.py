@@ -8,10 +8,11 @@ from typing import Literal, TypeAlias
 from .engine import ErrorFacts, Mode, Scope
 from .message import Json, message
 
-WaitKind: TypeAlias = Literal["time", "event", "webhook", "child"]
-"""What a node waits for: an instant, an event, a call of the resume URL, a child's end."""
+WaitKind: TypeAlias = Literal["time", "event", "webhook", "child", "person", "memory"]
+"""What a node waits for: an instant, an event, a call of the resume URL, a child's end, the
+answer of people or of memory."""
 
-WaitEnd: TypeAlias = Literal["time", "event", "webhook", "child", "timeout", "canceled"]
+WaitEnd: TypeAlias = Literal["time", "event", "webhook", "child", "answer", "timeout", "canceled"]
 """How waiting ended: by what was waited for, by its time-out, or because nobody wants it."""
 
 # Commands ---------------------------------------------------------------------------

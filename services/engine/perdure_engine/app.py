@@ -49,12 +49,13 @@ def service_with(
 ) -> Service:
     """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts.
 
-    `output_bytes_max` is how large what a node emits may be, as JSON. `urls` makes the resume
+    `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
     URLs of executions that wait for calls.
     """
+    execution = decider_with(verdict_wait_s, output_bytes_max, urls)
     return Service(
         name="engine",
-        deciders=(definitions, templates, decider_with(verdict_wait_s, output_bytes_max, urls)),
+        deciders=(definitions, templates, execution),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),

@@ -80,6 +80,34 @@ def _rounds(name: str, kind: str, body: str, inside: Definition, **parameters: A
     }
 
 
+def _racing() -> Definition:
+    """A request and a wait, of which the first goes on."""
+    return {
+        "name": "racing",
+        "nodes": [
+            node("start", "TRIGGER.MANUAL"),
+            _pick("ask"),
+            node("wait", "FLOW.WAIT", seconds=2),
+            node("race", "FLOW.RACE"),
+            _pick("last"),
+        ],
+        "connections": [
+            edge("start", "ask"),
+            edge("start", "wait"),
+            edge("ask", "race"),
+            edge("wait", "race"),
+            edge("race", "last"),
+        ],
+    }
+
+
+def _calling() -> Definition:
+    """A child execution, and a wait for an event that nobody sends."""
+    call = node("call", "FLOW.SUB_WORKFLOW", workflow="keyed")
+    wait = node("wait", "FLOW.WAIT", event={"name": "paid"}, timeout_seconds=3)
+    return chain("calling", {**call, "timeout_s": 200}, wait)
+
+
 WORKFLOWS: tuple[Definition, ...] = (
     chain("inline", node("set", "ACTION.SET", values={"a": 1}), node("noop", "FLOW.NOOP")),
     chain("keyed", _pick("one"), node("between", "FLOW.NOOP"), _pick("two")),
@@ -91,11 +119,13 @@ WORKFLOWS: tuple[Definition, ...] = (
         "each", "FLOW.FOREACH", "item", _pick("inner"), max_concurrency=2, on_item_error="collect"
     ),
     _rounds("rounds", "FLOW.LOOP", "loop", _unsafe("inner"), items_per_batch=1),
+    _racing(),
+    _calling(),
 )
 """What runs: steps inside the engine, short and long ones, ones that must not be repeated, and
 loops whose iterations a runner works on."""
 
-OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7)
+OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9)
 """How often each of them is asked for."""
 
 
@@ -112,6 +142,7 @@ class Load:
     chance: random.Random
     accepted: dict[str, int] = field(default_factory=dict[str, int])
     asked: Counter[str] = field(default_factory=Counter[str])
+    paused: set[str] = field(default_factory=set[str])
 
     async def put(self, record: Outbound) -> None:
         """Write a record, again and again until it is acknowledged."""
@@ -167,10 +198,17 @@ class Load:
     async def pause_of(self, event: str, id: str) -> None:
         """Pause the execution that a trigger event started, and let it go on after a while."""
         execution_id = self.execution_of(event)
+        self.paused.add(execution_id)
         await self.command("engine", execution_id, PauseExecution(execution_id=execution_id), id)
         await asyncio.sleep(self.chance.choice((0.05, 0.5, 5.0)))
         resume = ResumeExecution(execution_id=execution_id)
         await self.command("engine", execution_id, resume, f"{id}-over")
+
+    async def resume_all(self) -> None:
+        """Let all that was ever paused go on: a command may have been lost."""
+        for execution_id in sorted(self.paused):
+            resume = ResumeExecution(execution_id=execution_id)
+            await self.command("engine", execution_id, resume, f"at-last-{execution_id}")
 
     async def rerun_of(self, event: str, id: str) -> None:
         """Run the execution of a trigger event again as a new one, while it runs or after it."""

@@ -1,6 +1,7 @@
 """The beginning of an execution: its version is pinned, its trigger emits, and it goes on."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias
@@ -16,6 +17,7 @@ from perdure_engine.definition.pins import pin_faults, pins_of
 from perdure_engine.nodes.base import Inputs, Item
 from perdure_engine.nodes.errors import Arranged
 
+from .asking import note_left
 from .children import canceled_before, cannot_start, start_of
 from .ending import end_if_done, new_deadline
 from .finishing import Ended, complete
@@ -49,6 +51,7 @@ def carry_on(progress: Progress) -> None:
         note_late(progress)
         keep_ready(progress)
     end_if_done(progress)
+    note_left(progress)
 
 
 def start(
@@ -73,19 +76,10 @@ def start(
             "invalid_execution_id",
             dead_letter=True,
         )
-    rows = facts.get("version", ())
-    if not rows:
-        return Rejected(
-            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
-            "save the workflow first",
-            "workflow_not_found",
-            dead_letter=True,
-        )
-    row = rows[0]
-    try:
-        workflow = load(row["definition"], row["sha256"])
-    except InvalidDefinition as error:
-        return Rejected(str(error), "invalid_definition", dead_letter=True)
+    found = _version_of(command, facts)
+    if isinstance(found, Rejected):
+        return found
+    workflow, workspace_id = found
     trigger = workflow.trigger_to_run(command.node_id or None)
     if trigger is None:
         known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
@@ -101,37 +95,11 @@ def start(
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
     progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
-    unfired = [node for node in workflow.all_triggers if node is not trigger]
-    dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
+    begun = _begun(progress, command, trigger, workspace_id)
     progress.record(
-        ExecutionStarted(
-            execution_id=command.execution_id,
-            root_execution_id=(
-                state.root_execution_id or command.root_execution_id or command.execution_id
-            ),
-            workflow_id=command.workflow_id,
-            workflow_name=workflow.name,
-            workflow_version=command.version,
-            sha256=workflow.sha256,
-            workspace_id=str(row["workspace_id"]),
-            node_id=trigger.node_id,
-            mode=command.mode,
-            triggered_by=command.triggered_by,
-            trigger=command.trigger,
-            started_at=progress.at,
-            steps_total=_steps_total(workflow, trigger.node_id),
-            dead=tuple(dead),
-            deadline=new_deadline(progress),
-            parent_execution_id=command.parent_execution_id,
-            log_level=workflow.settings.log_level,
-            pins=pins or None,
-            rerun=command.rerun,
-            parts=command.parts,
-            overrides=command.overrides,
-            data=data if command.parts else None,
-            error_workflow=workflow.settings.error_workflow or "",
-            handles=command.handles,
-        )
+        replace(begun, pins=pins or None, data=data if command.parts else None)
+        if pins or command.parts
+        else begun
     )
     if urls is not None:
         make_url(progress, urls)
@@ -139,6 +107,56 @@ def start(
         _fire(progress, data)
     carry_on(progress)
     return None
+
+
+def _begun(
+    progress: Progress, command: StartExecution, trigger: Node, workspace_id: str
+) -> ExecutionStarted:
+    """Return the event with which an execution begins at a trigger."""
+    workflow = progress.workflow
+    root = progress.state.root_execution_id or command.root_execution_id or command.execution_id
+    unfired = [node for node in workflow.all_triggers if node is not trigger]
+    return ExecutionStarted(
+        execution_id=command.execution_id,
+        root_execution_id=root,
+        workflow_id=command.workflow_id,
+        workflow_name=workflow.name,
+        workflow_version=command.version,
+        sha256=workflow.sha256,
+        workspace_id=workspace_id,
+        node_id=trigger.node_id,
+        mode=command.mode,
+        triggered_by=command.triggered_by,
+        trigger=command.trigger,
+        started_at=progress.at,
+        steps_total=_steps_total(workflow, trigger.node_id),
+        dead=tuple(edge.index for node in unfired for edge in workflow.out_edges(node)),
+        deadline=new_deadline(progress),
+        parent_execution_id=command.parent_execution_id,
+        log_level=workflow.settings.log_level,
+        rerun=command.rerun,
+        parts=command.parts,
+        overrides=command.overrides,
+        error_workflow=workflow.settings.error_workflow or "",
+        handles=command.handles,
+    )
+
+
+def _version_of(command: StartExecution, facts: Facts) -> tuple[Workflow, str] | Rejected:
+    """Return the frozen version that is to run, and its workspace."""
+    rows = facts.get("version", ())
+    if not rows:
+        return Rejected(
+            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
+            "save the workflow first",
+            "workflow_not_found",
+            dead_letter=True,
+        )
+    try:
+        workflow = load(rows[0]["definition"], rows[0]["sha256"])
+    except InvalidDefinition as error:
+        return Rejected(str(error), "invalid_definition", dead_letter=True)
+    return workflow, str(rows[0]["workspace_id"])
 
 
 def before_start(
@@ -155,9 +173,8 @@ def before_start(
     if isinstance(command, CancelExecution):
         happen(canceled_before(state, command))
     elif isinstance(command, Due):
-        refused = start(
-            state, start_of(state), facts, now, happen, verdict_wait_s, output_bytes_max, urls
-        )
+        begin = start_of(state)
+        refused = start(state, begin, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
         if refused is not None:
             happen(cannot_start(state, refused))
     else:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Due, Facts, Rejected
+from perdure_contracts.asking import NoteAnswer
 from perdure_contracts.control import (
     AdoptRuns,
     MarkNode,
@@ -32,6 +33,7 @@ from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, St
 
 from perdure_engine.definition import Workflow, kept, load
 
+from .asking import bad_answer, note_answer
 from .attempts import answered, apply_verdict, lost, try_again
 from .beginning import Happen, before_start, carry_on, start
 from .children import accept, child_place, note_end
@@ -136,6 +138,8 @@ def act(
             cancel(progress, command.reason, command.asked_by)
         case SignalExecution() | ResumeWait():
             take(progress, command)
+        case NoteAnswer():
+            note_answer(progress, command)
         case NoteChildEnd():
             note_end(progress, child_place(state, command) or "", command)
         case PauseExecution():
@@ -237,6 +241,8 @@ def _refusal_in(
     match command:
         case MarkNode():
             return bad_mark(state, workflow, command)
+        case NoteAnswer():
+            return bad_answer(state, workflow, command)
         case RetryNode():
             node_id, _ = chosen(state, command)
             return unfit_overrides(workflow.by_id[node_id], command.overrides)

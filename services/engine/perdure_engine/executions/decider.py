@@ -4,6 +4,13 @@ from functools import partial
 from typing import Any
 
 from perdure_common.decider import Decider
+from perdure_contracts.asking import (
+    AnswerTaken,
+    ExecutionLeft,
+    MemoryAsked,
+    NoteAnswer,
+    PeopleAsked,
+)
 from perdure_contracts.control import (
     AdoptRuns,
     ErrorWorkflowStarted,
@@ -88,6 +95,7 @@ COMMANDS = (
     ResumeExecution,
     MarkNode,
     ExamineExecution,
+    NoteAnswer,
     RerunExecution,
     AdoptRuns,
     StartErrorWorkflow,
@@ -118,6 +126,10 @@ EVENTS = (
     ChildAccepted,
     ChildRefused,
     ExecutionResponded,
+    PeopleAsked,
+    MemoryAsked,
+    AnswerTaken,
+    ExecutionLeft,
     ExecutionYielded,
     ExecutionCompleted,
     ExecutionFailed,
@@ -148,6 +160,9 @@ PRIVATE = (
     ChildRequested,
     ChildAccepted,
     ChildRefused,
+    PeopleAsked,
+    MemoryAsked,
+    AnswerTaken,
     ExecutionYielded,
     RunsAdopted,
 )
@@ -175,10 +190,10 @@ def decider_with(
 ) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
     """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts.
 
-    `output_bytes_max` is how large what a node emits may be, as JSON. `urls` makes the resume
+    `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
     URLs of executions that wait for calls.
     """
-    limits: dict[str, Any] = {
+    given: dict[str, Any] = {
         "verdict_wait_s": verdict_wait_s,
         "output_bytes_max": output_bytes_max,
         "urls": urls,
@@ -189,9 +204,9 @@ def decider_with(
         commands=COMMANDS,
         events=EVENTS,
         stream_of=stream_of,
-        decide=partial(decide, **limits),
-        state_version=2,
-        act=partial(act, **limits),
+        decide=partial(decide, **given),
+        state_version=3,
+        act=partial(act, **given),
         evolve=evolve,
         project=project,
         route=route,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from msgspec.structs import replace
+from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
     ErrorWorkflowStarted,
     ExecutionPaused,
@@ -53,6 +54,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 
+from .evolve_asking import asked
 from .evolve_control import frozen, given_at_start, steered
 from .evolve_flow import (
     child_accepted,
@@ -157,6 +159,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return child_refused(state, event)
         case ExecutionResponded():
             responded(state, event)
+        case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft():
+            asked(state, event)
         case _:
             assert_never(event)
     return state

@@ -54,7 +54,7 @@ def wait_begun(state: Execution, event: WaitBegun) -> None:
         node_id=event.node_id,
         scope=event.scope,
         run=event.run,
-        status="WAITING_INPUT" if event.kind in ("event", "webhook") else "RUNNING",
+        status="WAITING_INPUT" if event.kind in ("event", "webhook", "person") else "RUNNING",
         attempt=1,
         inputs=event.inputs,
         inputs_scope=event.inputs_scope,

@@ -34,12 +34,19 @@ def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Loo
         return {}
     if isinstance(command, RerunExecution):
         return _of_rerun(state, command)
-    found = dict(_payload(command))
+    found: dict[str, Lookup] = dict(_payload(command))
     if isinstance(command, StartErrorWorkflow):
         found["error_workflow"] = lookup_of(command)
     if kept(state.sha256) is None:
         found |= _version(state.workflow_id, state.workflow_version)
     return found
+
+
+def _payload(command: object) -> Mapping[str, Lookup]:
+    """Return the lookup of what was too large for a runner's answer."""
+    if not isinstance(command, NodeResult) or not command.payload:
+        return {}
+    return {"payload": Lookup("payloads", {"sha256": command.payload}, ("data",))}
 
 
 def _workflow(command: StartChild) -> Mapping[str, Lookup]:
@@ -48,13 +55,6 @@ def _workflow(command: StartChild) -> Mapping[str, Lookup]:
     if UUID.fullmatch(command.workflow):
         lookups["by_id"] = Lookup("workflows", {"id": command.workflow}, WORKFLOW_COLUMNS)
     return lookups
-
-
-def _payload(command: object) -> Mapping[str, Lookup]:
-    """Return the lookup of what was too large for a runner's answer."""
-    if not isinstance(command, NodeResult) or not command.payload:
-        return {}
-    return {"payload": Lookup("payloads", {"sha256": command.payload}, ("data",))}
 
 
 def _of_rerun(state: Execution, command: RerunExecution) -> Mapping[str, Lookup]:

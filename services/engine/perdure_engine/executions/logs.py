@@ -252,6 +252,8 @@ class _Log:
             "event": f"event {event.name!r}" + (f" with key {event.key!r}" if event.key else ""),
             "webhook": "a call of the resume URL",
             "child": f"child execution {event.child}",
+            "person": "the answer of people",
+            "memory": "the answer of memory",
         }[event.kind]
         until = f" until {event.until}" if event.until else ""
         self._add(

@@ -9,6 +9,7 @@ from typing import Any
 
 from perdure_common.decider import Later, Recorded, Upsert
 from perdure_common.ids import time_ordered
+from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
     ErrorWorkflowStarted,
     ExecutionPaused,
@@ -61,6 +62,7 @@ from .finishing import error_data
 from .instants import milliseconds
 from .logs import log_rows
 from .overriding import given_items
+from .project_asking import left
 from .project_control import pause_over, rows_of
 from .project_flow import child_accepted, child_refused, responded, run_data
 from .state import Execution, Items, Run, edge_key, marked_at, place_of
@@ -115,7 +117,9 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (*rows_of(state, recorded, event), *logs)
         case ExecutionRevived():
             return (_revived(recorded), *_latest(state, recorded), *logs)
-        case ExecutionYielded() | NodeRecovered():
+        case ExecutionLeft():
+            return (left(state, event), *_latest(state, recorded), *logs)
+        case ExecutionYielded() | NodeRecovered() | PeopleAsked() | MemoryAsked() | AnswerTaken():
             return logs
 
 

@@ -7,6 +7,7 @@ of them: of an execution without trouble it hears nothing.
 from collections.abc import Iterator
 
 from perdure_common.decider import Outgoing, Recorded
+from perdure_contracts.asking import MemoryAsked, PeopleAsked
 from perdure_contracts.control import ErrorWorkflowStarted, NodeMarked, RerunBegun
 from perdure_contracts.engine import (
     ExecutionCanceled,
@@ -23,6 +24,7 @@ from perdure_contracts.flow import ChildRefused, ChildRequested, WaitBegun, Wait
 from .error_workflow import asked_for, handler_start
 from .overriding import given_items
 from .rerun import messages
+from .route_asking import asked_of
 from .route_flow import end_told, flow_told
 from .state import Execution, edge_key, place_of
 
@@ -51,6 +53,10 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case ExecutionCompleted() | ExecutionCanceled():
             told = () if event.untroubled else (Outgoing(FAILURES, event.execution_id, event),)
             return told if state.flow is None else (*told, *end_told(state, event))
+        case PeopleAsked() | MemoryAsked():
+            return asked_of(event)
+        case WaitEnded() if event.kind == "person":
+            return asked_of(event)
         case WaitBegun() | WaitEnded() | ChildRequested() | ChildRefused():
             return flow_told(state, recorded)
         case _:

@@ -7,6 +7,7 @@ from perdure_contracts.engine import NodeSkipped, Scope
 from perdure_engine.definition import Node
 from perdure_engine.nodes.base import Inputs, Outcome, passed_through
 
+from .asking import ask_memory, ask_people
 from .attempts import dispatch
 from .children import begin_child
 from .finishing import Ended, finish, scrubbed
@@ -19,7 +20,13 @@ from .state import next_run, place_of
 from .views import RunView, gather, gathered_by
 from .waiting import begin_wait
 
-HANDLED = {"WAIT": begin_wait, "SUB_WORKFLOW": begin_child, "RESPOND": respond}
+HANDLED = {
+    "WAIT": begin_wait,
+    "SUB_WORKFLOW": begin_child,
+    "RESPOND": respond,
+    **dict.fromkeys(("APPROVAL", "INPUT", "SELECTION", "REVIEW"), ask_people),
+    "STORE": ask_memory,
+}
 """How subtypes are run that are `handled`."""
 
 LARGE_ITEMS = 10_000

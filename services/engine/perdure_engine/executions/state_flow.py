@@ -26,6 +26,7 @@ class Waiting(Struct, frozen=True, gc=False):
     key: str = ""
     child: str = ""
     registered: bool = False
+    taken: bool = False
 
 
 class Signal(Struct, frozen=True, gc=False):
@@ -57,7 +58,7 @@ class Flow(Struct, gc=False):
     `raced` has the places of runs that were cancelled because a race was won, `lost` the edges
     that brought items to a race that had been won. `waits` is by place, `signals` by id: those
     that nobody has taken yet. `heard` are the ids of all signals, the newest last. `response` is
-    what a RESPOND node answered.
+    what a RESPOND node answered. With `to_people` nothing can run but for the answers of people.
     """
 
     raced: dict[str, None] = field(default_factory=dict[str, None])
@@ -69,6 +70,7 @@ class Flow(Struct, gc=False):
     resume_token: str = ""
     resume_url: str = ""
     response: dict[str, Any] | None = None
+    to_people: bool = False
 
     def scratch(self) -> "Flow":
         """Return a copy that can be changed without changing this one."""
@@ -82,4 +84,5 @@ class Flow(Struct, gc=False):
             resume_token=self.resume_token,
             resume_url=self.resume_url,
             response=self.response,
+            to_people=self.to_people,
         )

@@ -104,6 +104,11 @@ def time_up(progress: Progress, place: str) -> None:
     waiting = state.flow.waits[place]
     by: WaitEnd = "time" if waiting.kind == "time" and waiting.port == MAIN else "timeout"
     inputs = inputs_of(progress, place)
+    if waiting.kind == "memory":
+        there = "" if waiting.taken else "; no service of memory has taken the question"
+        late = data_error("memory_timeout", f"memory did not answer in time{there}")
+        end(progress, place, by, whole_run(inputs, late))
+        return
     if waiting.port:
         end(progress, place, by, passed_through((waiting.port,), inputs))
         return

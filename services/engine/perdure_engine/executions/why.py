@@ -10,13 +10,14 @@ from perdure_contracts.engine import Scope
 from perdure_engine.definition import Workflow
 
 from .state import Execution, Run, is_open
+from .state_flow import Waiting as Waits
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 WaitsFor: TypeAlias = Literal[
     "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay", "adoption",
-    "time", "event", "webhook", "child",
+    "time", "event", "webhook", "child", "person", "memory",
 ]  # fmt: skip
 
 
@@ -27,8 +28,9 @@ class Waiting:
     `attempt` is an answer of a runner, `retry` the instant of the next attempt, `verdict`
     recovery's answer, `hold` the instant that recovery named, `batch` the engine's own next
     turn. `token` names the attempt, `failure_id` the failure. A WAIT waits for its `time`, for an
-    `event` or for a call of the resume URL (`webhook`); a `child` is another execution. `what`
-    names the event, the URL, or the child. The execution's own end
+    `event` or for a call of the resume URL (`webhook`); a `child` is another execution. A `person`
+    and `memory` are waited for by a service's answer. `what` names the event, the URL, the child,
+    or the question, and says where no service has taken it. The execution's own end
     (`deadline`) has no node, nor has the person who is to resume a paused one (`resume`), for
     whom the instants of the others wait. `delay` is a revival that was to wait,
     `adoption` the runs of the execution that this one is a rerun of.
@@ -98,12 +100,24 @@ def _waiting(state: Execution, workflow: Workflow, place: str, run: Run) -> Iter
     each = None if flow is None else flow.waits.get(place)
     if flow is None or each is None:
         return
-    name = f"{each.name} {each.key}".strip() if each.kind == "event" else ""
+    name = f"{each.name} {each.key}".strip() if each.kind == "event" else _asked(each)
     what = name or each.child or (flow.resume_url if each.kind == "webhook" else "")
     node_name = workflow.by_id[run.node_id].name
     yield Waiting(
         each.kind, each.until, run.node_id, node_name, run.scope, run.run, run.attempt, what=what
     )
+
+
+NOBODY = {"person": "the service hil", "memory": "the service memory"}
+"""Who answers what is asked of people and of memory."""
+
+
+def _asked(each: Waits) -> str:
+    """Return which question a run waits for, and whether anybody has taken it."""
+    if each.kind not in NOBODY:
+        return ""
+    taken = "" if each.taken else f"; {NOBODY[each.kind]} has not taken it: it may not run here"
+    return f"{each.wait_id}{taken}"
 
 
 def stalled(state: Execution, workflow: Workflow) -> bool:

@@ -131,9 +131,10 @@ class Fault:
 
 
 Kind: TypeAlias = Literal[
-    "text", "integer", "number", "boolean", "condition", "object", "list", "any"
+    "text", "integer", "number", "boolean", "condition", "object", "list", "any", "code"
 ]
-"""What a parameter is. A condition is `true`, `false` or one whole `{{ expression }}`."""
+"""What a parameter is. In code nothing is an expression; a condition is `true`, `false` or one
+whole `{{ expression }}`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from . import (
+    action_code,
     action_crypto,
     action_csv,
     action_date_time,
@@ -37,6 +38,11 @@ from . import (
     flow_summarize,
     flow_switch,
     flow_wait,
+    human_in_the_loop_approval,
+    human_in_the_loop_input,
+    human_in_the_loop_review,
+    human_in_the_loop_selection,
+    memory_store,
     tool_http,
     trigger_github,
     trigger_manual,
@@ -75,6 +81,7 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     action_xml.SPECIFICATION,
     action_csv.SPECIFICATION,
     action_crypto.SPECIFICATION,
+    action_code.SPECIFICATION,
     external_action_http_request.SPECIFICATION,
     external_action_sql.SPECIFICATION,
     external_action_send_email.SPECIFICATION,
@@ -83,6 +90,11 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     external_action_google_calendar.SPECIFICATION,
     ai_agent_agent.SPECIFICATION,
     tool_http.SPECIFICATION,
+    human_in_the_loop_approval.SPECIFICATION,
+    human_in_the_loop_input.SPECIFICATION,
+    human_in_the_loop_selection.SPECIFICATION,
+    human_in_the_loop_review.SPECIFICATION,
+    memory_store.SPECIFICATION,
 )
 """Every subtype that this version runs."""
 
@@ -104,7 +116,6 @@ NODE_TYPES = (
 
 LATER: Mapping[str, tuple[str, ...]] = {
     "TRIGGER": ("CRON", "EMAIL", "SLACK", "KAFKA"),
-    "ACTION": ("CODE",),
 }
 """Subtypes that are known but not run by this version. Node types that are not among the
 types of `SPECIFICATIONS` are not run at all, whatever their subtype."""

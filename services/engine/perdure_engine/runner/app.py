@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 
+import structlog
 from perdure_common import fault, http, observe
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres import PostgresStore
@@ -11,14 +12,21 @@ from perdure_common.api.reading import Reading
 from perdure_common.run import freeze, process_name, run, stop_on_signals, utc_now
 from perdure_common.settings import Settings
 from perdure_common.shell.payloads import MissingPayload
+from perdure_common.shell.ports import Unreachable
 from perdure_contracts.engine import NodeResult, NodeTask
 
 from perdure_engine.runner.claims import PostgresClaims
 from perdure_engine.runner.large import gone, in_full, is_large, lightening, refs_of
 from perdure_engine.runner.perform import at_once, perform
 from perdure_engine.runner.progress import Telling
+from perdure_engine.runner.substeps import PostgresSubsteps
 from perdure_engine.runner.tools import runners_tools
 from perdure_engine.runner.work import Work
+
+FORGET_S = 3_600.0
+"""Between two clean-ups of old sub-steps."""
+
+log = structlog.get_logger(__name__)
 
 
 async def serve() -> None:
@@ -36,7 +44,8 @@ async def serve() -> None:
     lighten = lightening(payloads, settings.result_bytes_max)
     stop = stop_on_signals()
     progress = Telling(bus.send, settings.partitions)
-    async with runners_tools(settings, progress) as tools:
+    substeps = PostgresSubsteps(settings.database_url)
+    async with runners_tools(settings, progress, substeps) as tools:
 
         async def perform_here(task: NodeTask) -> NodeResult:
             run = work.runs[task.token]
@@ -66,16 +75,30 @@ async def serve() -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_api(settings, work, stop))
-                telling = group.create_task(progress.run())
+                beside = [
+                    group.create_task(progress.run()),
+                    group.create_task(_forget(substeps)),
+                ]
                 try:
                     await work.run(stop)
                 finally:
                     stop.set()
-                    telling.cancel()
+                    for each in beside:
+                        each.cancel()
         finally:
             await bus.close()
             await claims.close()
             await kept.close()
+
+
+async def _forget(substeps: PostgresSubsteps) -> None:
+    """Delete the sub-steps of executions that ended long ago, once an hour."""
+    while True:
+        await asyncio.sleep(FORGET_S)
+        try:
+            await substeps.forget()
+        except Unreachable as error:
+            log.warning("substeps_not_forgotten", error=str(error))
 
 
 async def _api(settings: Settings, work: Work, stop: asyncio.Event) -> None:
