@@ -142,6 +142,7 @@ class Load:
     chance: random.Random
     accepted: dict[str, int] = field(default_factory=dict[str, int])
     asked: Counter[str] = field(default_factory=Counter[str])
+    paused: set[str] = field(default_factory=set[str])
 
     async def put(self, record: Outbound) -> None:
         """Write a record, again and again until it is acknowledged."""
@@ -197,10 +198,17 @@ class Load:
     async def pause_of(self, event: str, id: str) -> None:
         """Pause the execution that a trigger event started, and let it go on after a while."""
         execution_id = self.execution_of(event)
+        self.paused.add(execution_id)
         await self.command("engine", execution_id, PauseExecution(execution_id=execution_id), id)
         await asyncio.sleep(self.chance.choice((0.05, 0.5, 5.0)))
         resume = ResumeExecution(execution_id=execution_id)
         await self.command("engine", execution_id, resume, f"{id}-over")
+
+    async def resume_all(self) -> None:
+        """Let all that was ever paused go on: a command may have been lost."""
+        for execution_id in sorted(self.paused):
+            resume = ResumeExecution(execution_id=execution_id)
+            await self.command("engine", execution_id, resume, f"at-last-{execution_id}")
 
     async def rerun_of(self, event: str, id: str) -> None:
         """Run the execution of a trigger event again as a new one, while it runs or after it."""
