@@ -74,6 +74,8 @@ class StartExecution:
 
     A rerun says what it is of (`rerun`), whose keys its effects have (`root_execution_id`), how
     many messages with adopted runs follow (`parts`), and what is changed (`overrides`, by node).
+
+    `watched_by` is a stream of the scheduler that wants to hear when the execution has ended.
     """
 
     execution_id: str
@@ -90,6 +92,7 @@ class StartExecution:
     root_execution_id: str | None = None
     parts: int = 0
     overrides: Json = None
+    watched_by: str = ""
 
 
 @message("engine.node-result.v1")
@@ -195,7 +198,7 @@ class ExecutionStarted:
     `dead` are the out-edges of the triggers that did not fire, `steps_total` the nodes that
     can be reached. Instants are ISO texts. `pins` are what nodes emit instead of running, by
     node; `rerun`, `parts` and `overrides` are as in `StartExecution`. With `parts` nothing runs
-    until they have come; then the trigger emits `data`.
+    until they have come; then the trigger emits `data`. `watched_by` hears of the end.
     """
 
     execution_id: str
@@ -220,6 +223,7 @@ class ExecutionStarted:
     parts: int = 0
     overrides: Json = None
     data: Json = None
+    watched_by: str = ""
 
 
 @message("engine.node-completed.v1")

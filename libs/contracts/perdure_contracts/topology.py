@@ -188,6 +188,8 @@ VERBS = frozenset(
         "mark",
         "rerun",
         "adopt",
+        "serve",
+        "backfill",
     }
 )
 """The verbs that commands begin with; a new one is added here."""
@@ -239,6 +241,7 @@ PARTICIPLES = frozenset(
     {
         "begun",
         "chosen",
+        "forgotten",
         "found",
         "given",
         "held",

@@ -3,6 +3,26 @@
 from perdure_common import http
 from perdure_common.decider import Decider, Service
 from perdure_common.run import run, serve
+from perdure_contracts.cron import (
+    BackfillCron,
+    CronCommand,
+    CronEvent,
+    CronExecutionEnded,
+    CronExecutionsForgotten,
+    CronFired,
+    CronQueued,
+    CronRetired,
+    CronServed,
+    CronSettled,
+    CronSkipped,
+    NoteExecutionEnd,
+    PauseTrigger,
+    ResumeTrigger,
+    RetireCron,
+    ServeCron,
+    TriggerPaused,
+    TriggerResumed,
+)
 from perdure_contracts.scheduler import (
     DeploymentCommand,
     DeploymentEvent,
@@ -18,6 +38,10 @@ from perdure_contracts.scheduler import (
 )
 
 from .api import TABLES
+from .cron_decide import cron_facts, decide_cron, stream_of_cron
+from .cron_project import project_cron
+from .cron_route import route_cron
+from .cron_state import CronTrigger, evolve_cron, wake_at
 from .decide import decide_deployment, decide_trigger
 from .evolve import evolve_deployment, evolve_trigger
 from .facts import trigger_facts
@@ -58,9 +82,42 @@ triggers: Decider[Trigger, ReceiveTrigger, TriggerAccepted] = Decider(
     creates=(ReceiveTrigger,),
 )
 
+crons: Decider[CronTrigger, CronCommand, CronEvent] = Decider(
+    name="cron",
+    initial=CronTrigger(),
+    commands=(
+        ServeCron,
+        RetireCron,
+        PauseTrigger,
+        ResumeTrigger,
+        BackfillCron,
+        NoteExecutionEnd,
+    ),
+    events=(
+        CronServed,
+        CronRetired,
+        CronFired,
+        CronSkipped,
+        CronQueued,
+        CronSettled,
+        TriggerPaused,
+        TriggerResumed,
+        CronExecutionEnded,
+        CronExecutionsForgotten,
+    ),
+    stream_of=stream_of_cron,
+    decide=decide_cron,
+    evolve=evolve_cron,
+    project=project_cron,
+    route=route_cron,
+    facts=cron_facts,
+    wake_at=wake_at,
+    private=(CronSettled,),
+)
+
 service = Service(
     name="scheduler",
-    deciders=(deployments, triggers),
+    deciders=(deployments, triggers, crons),
     hear=hear,
     foreign=(TRIGGERS,),
 )

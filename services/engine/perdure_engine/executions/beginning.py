@@ -81,13 +81,7 @@ def start(
         return Rejected(str(error), "invalid_definition", dead_letter=True)
     trigger = workflow.trigger_to_run(command.node_id or None)
     if trigger is None:
-        known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
-        return Rejected(
-            f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
-            f"that can fire; there are: {known}",
-            "trigger_not_found",
-            dead_letter=True,
-        )
+        return _no_trigger(workflow, command)
     refused = _bad_pins(workflow, command)
     if refused is not None:
         return refused
@@ -120,12 +114,23 @@ def start(
             parts=command.parts,
             overrides=command.overrides,
             data=data if command.parts else None,
+            watched_by=command.watched_by,
         )
     )
     if not command.parts:
         _fire(progress, data)
     carry_on(progress)
     return None
+
+
+def _no_trigger(workflow: Workflow, command: StartExecution) -> Rejected:
+    known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
+    return Rejected(
+        f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
+        f"that can fire; there are: {known}",
+        "trigger_not_found",
+        dead_letter=True,
+    )
 
 
 def _fire(progress: Progress, data: Json) -> None:

@@ -1,4 +1,4 @@
-"""Messages from events: tasks for the runners, and failures for recovery.
+"""Messages from events: tasks for the runners, failures for recovery, ends for who watches.
 
 Who else wants to know hears the events. Recovery has a topic of its own, because it cares for few
 of them: of an execution without trouble it hears nothing.
@@ -6,6 +6,7 @@ of them: of an execution without trouble it hears nothing.
 
 from perdure_common.decider import Outgoing, Recorded
 from perdure_contracts.control import NodeMarked, RerunBegun
+from perdure_contracts.cron import NoteExecutionEnd
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -24,6 +25,7 @@ from .state import Execution, edge_key, place_of
 TASKS = "perdure.engine.tasks.v1"
 FAILURES = "perdure.engine.failures.v1"
 COMMANDS = "perdure.engine.commands.v1"
+SCHEDULER = "perdure.scheduler.commands.v1"
 
 
 def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoing, ...]:
@@ -35,14 +37,28 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case RerunBegun():
             to = event.new_execution_id
             return tuple(Outgoing(COMMANDS, to, each) for each in messages(state, event))
-        case NodeFailed() | NodeRecovered() | NodeErrored() | ExecutionFailed():
+        case NodeFailed() | NodeRecovered() | NodeErrored():
             return (Outgoing(FAILURES, event.execution_id, event),)
+        case ExecutionFailed():
+            return (Outgoing(FAILURES, event.execution_id, event), *_end(state))
         case NodeMarked() if event.failure_id:
             return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionCompleted() | ExecutionCanceled() if not event.untroubled:
-            return (Outgoing(FAILURES, event.execution_id, event),)
+            return (Outgoing(FAILURES, event.execution_id, event), *_end(state))
+        case ExecutionCompleted() | ExecutionCanceled():
+            return _end(state)
         case _:
             return ()
+
+
+def _end(state: Execution) -> tuple[Outgoing, ...]:
+    """Return what is said to the trigger that waits for the end of an execution, if one does."""
+    if not state.watched_by:
+        return ()
+    message = NoteExecutionEnd(
+        watcher=state.watched_by, execution_id=state.execution_id, status=state.status
+    )
+    return (Outgoing(SCHEDULER, state.watched_by, message),)
 
 
 def _is_mocked(state: Execution, event: NodeScheduled) -> bool:

@@ -165,7 +165,7 @@ class Execution(Struct, gc=False):
     `waits` is a heap of the instants that open runs wait for, and of some that they do not
     wait for any more. `flow` is what only some executions remember. `paused_at` is when it was
     paused last, `delayed_until` when a revival that was to wait begins, `marked` the run that a
-    person settled last.
+    person settled last. `watched_by` is a stream of the scheduler that hears of the end.
     """
 
     execution_id: str = ""
@@ -202,6 +202,7 @@ class Execution(Struct, gc=False):
     marked: str = ""
     given: Given | None = None
     flow: Flow | None = None
+    watched_by: str = ""
 
     def scratch(self) -> "Execution":
         """Return a copy that can be changed without changing this one."""

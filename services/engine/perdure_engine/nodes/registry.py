@@ -35,6 +35,7 @@ from . import (
     flow_summarize,
     flow_switch,
     tool_http,
+    trigger_cron,
     trigger_github,
     trigger_manual,
     trigger_webhook,
@@ -43,6 +44,7 @@ from .base import NodeSpecification
 
 SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     trigger_manual.SPECIFICATION,
+    trigger_cron.SPECIFICATION,
     trigger_webhook.SPECIFICATION,
     trigger_github.SPECIFICATION,
     flow_if.SPECIFICATION,
@@ -97,7 +99,7 @@ NODE_TYPES = (
 """Every node type there is, run or not."""
 
 LATER: Mapping[str, tuple[str, ...]] = {
-    "TRIGGER": ("CRON", "EMAIL", "SLACK", "KAFKA"),
+    "TRIGGER": ("EMAIL", "SLACK", "KAFKA"),
     "ACTION": ("CODE",),
     "FLOW": (
         "WAIT",
