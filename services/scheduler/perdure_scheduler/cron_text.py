@@ -8,6 +8,8 @@ mean different things to different crons.
 import re
 from dataclasses import dataclass
 
+from perdure_common.errors import Told
+
 ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -27,7 +29,7 @@ _TERM = re.compile(r"(\*|[A-Z0-9]+)(?:-([A-Z0-9]+))?(?:/([0-9]+))?")
 _NTH = re.compile(r"([A-Z0-9]+)#([0-9]+)")
 
 
-class CronError(Exception):
+class CronError(Told):
     """An expression that cannot be used; the text says what to write instead.
 
     `code` is the same thing for a program.
@@ -36,6 +38,7 @@ class CronError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+        self.exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
