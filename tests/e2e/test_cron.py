@@ -4,18 +4,25 @@ The workflow fires every second; what was missed while nobody ran is made up for
 between the first and the last firing must have exactly one execution.
 """
 
+import asyncio
+import re
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
-from definitions_for_tests import edge, node
+from command_line import Said, perdure
+from definitions_for_tests import chain, edge, node
 from outside_world import World
 from perdure_contracts.cron import BackfillCron, PauseTrigger, ResumeTrigger
 from perdure_contracts.scheduler import UndeployWorkflow
-from platform_stage import ENDED, Stage
+from platform_stage import ENDED, PARTITIONS, Stage
 from promises import broken_promises
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,6 +34,19 @@ PLACES = (
     "after_publish",
 )
 """Where the scheduler dies: before a firing is written, between that and its leaving, after."""
+
+
+async def typed(stage: Stage, *words: str) -> Said:
+    """Type a command, pointed at a stage."""
+    environment = {
+        "PERDURE_HOME": str(stage.ground.folder / "home"),
+        "PERDURE_DATABASE_URL": stage.ground.database_url,
+        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
+        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
+        "PERDURE_PARTITIONS": str(PARTITIONS),
+        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
+    }
+    return await asyncio.to_thread(perdure, *words, env=environment)
 
 
 def clocked(name: str, expression: str, *nodes: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -151,7 +171,7 @@ async def test_a_pause_is_kept_and_a_backfill_does_the_past_once(stage: Stage) -
         )
 
     await stage.until(served, "the clock")
-    who = {"workflow_id": workflow_id, "node_id": "clock"}
+    who: dict[str, Any] = {"workflow_id": workflow_id, "node_id": "clock"}
     await stage.ask("scheduler", stream, PauseTrigger(**who))
     past = BackfillCron(**who, first="2023-06-01T00:00:00Z", until="2026-06-01T00:00:00Z")
     for _ in range(2):
@@ -168,3 +188,52 @@ async def test_a_pause_is_kept_and_a_backfill_does_the_past_once(stage: Stage) -
 
 async def _three(stage: Stage, workflow_id: str) -> bool:
     return len(await seconds_of(stage, workflow_id)) >= 3
+
+
+async def test_the_commands_of_the_page_work(stage: Stage) -> None:
+    page = (ROOT / "docs" / "trigger-cron.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^perdure .*$", page, re.MULTILINE)
+    deploys, shows = lines.pop().split(" && ")
+    said = await typed(stage, *deploys.replace("examples/", f"{ROOT}/examples/").split()[1:])
+    assert said.code == 0 and "serves now" in said.out, said
+    await stage.until(lambda: _is_timed(stage, "clock"), "the clock")
+    for line in [shows, *lines]:
+        words = line.replace("NAME", "clock").split()[1:]
+        said = await typed(stage, *words)
+        assert said.code == 0, (line, said)
+        if words[1] == "next":
+            assert "local time (Europe/Berlin)" in said.out and "T02:30:00+0" in said.out
+        elif words[1] == "list":
+            assert "30 2 * * 1-5 Europe/Berlin" in said.out
+        elif words[1] == "backfill":  # the weekdays of a January
+            assert "22 firings happen now" in said.out
+    words = lines[-1].replace("NAME", "clock").split()[1:]
+    again = await typed(stage, *words)
+    assert "0 firings happen now" in again.out
+    forced = await typed(stage, *words, "--force", "--json")
+    assert forced.json["fired"] == 22
+
+
+async def test_what_is_asked_wrongly_is_told(stage: Stage) -> None:
+    name = f"manual {uuid.uuid4().hex[:6]}"
+    await stage.deploy(chain(name, node("step", "FLOW.NOOP")))
+    said = await typed(stage, "triggers", "next", name, "--json")
+    assert (said.code, said.json["error"]["code"]) == (2, "trigger_not_found")
+    await stage.deploy(clocked("told", "0 0 1 1 *"))
+    await stage.until(lambda: _is_timed(stage, "told"), "the clock")
+    bad = ("triggers", "backfill", "told", "--from", "yesterday", "--to", "2026-01-01", "--json")
+    said = await typed(stage, *bad)
+    assert (said.code, said.json["error"]["code"]) == (2, "invalid_instant")
+    ahead = ("triggers", "backfill", "told", "--from", "2098-01-01", "--to", "2099-01-01", "--json")
+    said = await typed(stage, *ahead)
+    assert (said.code, said.json["error"]["code"]) == (1, "backfill_in_future")
+
+
+async def _is_timed(stage: Stage, name: str) -> list[Any]:
+    return await stage.rows(
+        """
+        select 1 from scheduler.trigger_index t join engine.workflows w on w.id = t.workflow_id
+         where t.workflow_name = $1 and t.next_fire_at is not null
+        """,
+        name,
+    )

@@ -33,7 +33,9 @@ def expected(
         where = ZoneInfo.from_file(file)
     found = dict[datetime, None]()
     shown: datetime | None = None  # the latest wall time that has been
-    at = first - timedelta(hours=26)  # so that an overlap under way is known
+    at = first.replace(second=0, microsecond=0) - timedelta(
+        hours=26
+    )  # so that an overlap under way is known
     while at <= until:
         wall = at.astimezone(where).replace(tzinfo=None)
         left_out = () if shown is None else _between(shown + step, wall, step)

@@ -47,6 +47,7 @@ from .evolve import evolve_deployment, evolve_trigger
 from .facts import trigger_facts
 from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
 from .project import project_deployment, project_trigger
+from .promises import Judge
 from .route import route_deployment, route_trigger
 from .state import Deployment, Trigger
 
@@ -120,6 +121,7 @@ service = Service(
     deciders=(deployments, triggers, crons),
     hear=hear,
     foreign=(TRIGGERS,),
+    judge=Judge,
 )
 
 

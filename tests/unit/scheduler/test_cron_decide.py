@@ -308,7 +308,7 @@ def test_a_backfill_does_what_did_not_happen_with_the_same_ids() -> None:
     assert stage.does(backfill("2025-12-31T23:00:00Z", "2026-01-01T03:00:00Z")) == []
     ids = {each.execution_id for each in stage.fired}
     forced = backfill("2026-01-01T01:00:00Z", "2026-01-01T03:00:00Z", "again")
-    assert len(list(stage.does(forced) or ())) == 2
+    stage.does(forced)
     assert len(ids | {each.execution_id for each in stage.fired}) == len(ids) + 2
 
 
