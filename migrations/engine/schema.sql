@@ -180,6 +180,21 @@ TABLE parked_stream
     CONSTRAINT parked_stream_pkey PRIMARY KEY (stream)
     INDEX parked_stream_shard_idx CREATE INDEX parked_stream_shard_idx ON parked_stream USING btree (shard)
 
+TABLE payload_uses
+    stream text NOT NULL
+    tenant_id text NOT NULL
+    sha256 text NOT NULL
+    CONSTRAINT payload_uses_pkey PRIMARY KEY (stream, tenant_id, sha256)
+    INDEX payload_uses_payload_idx CREATE INDEX payload_uses_payload_idx ON payload_uses USING btree (tenant_id, sha256)
+
+TABLE payloads
+    tenant_id text NOT NULL
+    sha256 text NOT NULL
+    bytes integer NOT NULL
+    data text NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT payloads_pkey PRIMARY KEY (tenant_id, sha256)
+
 TABLE sent
     shard text NOT NULL
     topic text NOT NULL

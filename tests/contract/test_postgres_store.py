@@ -39,14 +39,22 @@ async def other(shop: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
-async def waiting(other: Any, count: int = 1) -> list[int]:
+@pytest.fixture
+async def gate(shop: str) -> AsyncIterator[Any]:
+    """One more connection."""
+    connection: Any = await asyncpg.connect(shop, server_settings={"search_path": "shop"})
+    yield connection
+    await connection.close()
+
+
+async def waiting(other: Any, count: int = 1, who: str = "perdure") -> list[int]:
     """Wait until so many of the store's connections wait for a lock; return their pids."""
     sql = """
         SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-        AND application_name = 'perdure' AND wait_event_type = 'Lock'
+        AND application_name = $1 AND wait_event_type = 'Lock'
     """
     while True:
-        pids = [row["pid"] for row in await other.fetch(sql)]
+        pids = [row["pid"] for row in await other.fetch(sql, who)]
         if len(pids) >= count:
             return pids
         await asyncio.sleep(0.01)
@@ -154,21 +162,34 @@ async def test_a_claim_waits_for_a_batch_under_way_and_sees_it(
 
 
 async def test_a_deadlock_with_somebody_else_is_tried_again(
-    store: PostgresStore, other: Any
+    store: PostgresStore, other: Any, gate: Any
 ) -> None:
-    key = {"tenant_id": TENANT, "place": "p"}
-    await store.commit([ShardCommit("0", 1, 1, 1, upserts=[Upsert("latest", key, {"number": 1})])])
+    """A server looks for a deadlock once in each wait: the other one waits before the store does.
+
+    The gate holds the store back until then, however busy the machine is.
+    """
+
+    def batch(number: int) -> list[ShardCommit]:
+        keys = [{"tenant_id": TENANT, "place": place} for place in "ab"]
+        upserts = [Upsert("latest", key, {"number": number}) for key in keys]
+        return [ShardCommit("0", 1, 1, 1, upserts=upserts)]
+
+    await store.commit(batch(1))
     await other.execute("SET deadlock_timeout = '1h'")  # the store's side is to find it
-    transaction = other.transaction()
+    shut, transaction = gate.transaction(), other.transaction()
+    await shut.start()
     await transaction.start()
-    await other.execute("UPDATE latest SET number = 2")
-    batch = [ShardCommit("0", 1, 1, 1, upserts=[Upsert("latest", key, {"number": 3})])]
-    commit = asyncio.create_task(store.commit(batch))
-    await waiting(other)
-    await other.execute("UPDATE shard SET owner = 'x' WHERE id = '0'")  # waits for the store's lock
+    await gate.execute("UPDATE latest SET number = 2 WHERE place = 'a'")
+    await other.execute("UPDATE latest SET number = 2 WHERE place = 'b'")
+    commit = asyncio.create_task(store.commit(batch(3)))
+    await waiting(gate)  # it has locked its shard
+    in_the_way = asyncio.create_task(other.execute("UPDATE shard SET owner = 'x' WHERE id = '0'"))
+    await waiting(gate, who="test")
+    await shut.commit()
+    await in_the_way
     await transaction.commit()
     await commit
-    assert await other.fetchval("SELECT number FROM latest") == 3
+    assert await other.fetchval("SELECT array_agg(number) FROM latest") == [3, 3]
 
 
 async def test_writers_of_the_same_rows_do_not_lose_counts(store: PostgresStore) -> None:

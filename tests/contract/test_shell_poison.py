@@ -321,3 +321,19 @@ async def test_a_stream_parked_in_the_shard_of_a_foreign_topic_is_let_go_through
     assert await store.parked("a", 1) == []
     for process in processes:
         await process.end()
+
+
+@timeless
+async def test_a_message_that_was_had_before_and_is_poison_by_now_is_a_duplicate() -> None:
+    mood, memory = Mood(bad=set()), in_memory()
+    stage = memory.stage()
+    async with stage.running(mood.service):
+        await stage.ask(Add(account="a", amount=3), id="one")
+        await added(stage, memory.stores["tally"], [3])
+    mood.bad.add(3)
+    async with stage.running(mood.service) as owner:
+        await stage.ask(Add(account="a", amount=3), id="one")
+        await stage.ask(Add(account="a", amount=4), id="two")
+        await added(stage, memory.stores["tally"], [3, 4])
+        assert not any(shard.parked for shard in owner.shards.values())
+    assert await stage.everything(f"{COMMANDS}.dlt") == []

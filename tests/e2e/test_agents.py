@@ -56,6 +56,7 @@ class Outside:
     shop: Models
     hold: str = ""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
+    dead: asyncio.Event = field(default_factory=asyncio.Event)
     seen: Counter[str] = field(default_factory=Counter[str])
     keys: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
 
@@ -63,6 +64,7 @@ class Outside:
         """Forget what was asked, and hold the answer to one request back."""
         self.hold = hold
         self.reached.clear()
+        self.dead.clear()
         self.seen.clear()
         self.keys.clear()
 
@@ -70,6 +72,7 @@ class Outside:
         self.seen[what] += 1
         if what == self.hold and self.seen[what] == 1:
             self.reached.set()
+            await self.dead.wait()
             return True
         return False
 
@@ -153,9 +156,12 @@ def workflow(name: str, outside: Outside, **more: Any) -> dict[str, Any]:
     return made
 
 
-async def let_leases_run_out(stage: Stage) -> None:
-    """Let time pass for the leases of a runner that is dead."""
+async def kill_and_begin_again(stage: Stage, outside: Outside) -> None:
+    """Kill the runner while it waits for an answer, and let its leases run out."""
+    assert (await stage.kill("runner")).hit
+    outside.dead.set()
     await stage.rows("update engine.node_claims set lease_until = now() where finished_at is null")
+    stage.begin("runner")
 
 
 PLACES = ("model-0", "look", "model-1", "note", "model-2")
@@ -171,9 +177,7 @@ async def test_an_agent_that_is_killed_repeats_no_finished_call(
     event = await stage.trigger(f"killed-{place}", {"text": "Where is order 7?"})
     ACCEPTED.append(event)
     await asyncio.wait_for(outside.reached.wait(), 90)
-    assert (await stage.kill("runner")).hit
-    await let_leases_run_out(stage)
-    stage.begin("runner")
+    await kill_and_begin_again(stage, outside)
     row = await stage.ended(event)
     assert row["status"] == "SUCCESS", row["error_message"]
     [answer] = json.loads(row["run_data"])["result"]
@@ -206,9 +210,7 @@ async def test_a_call_that_must_not_be_repeated_is_left_to_a_person(
     outside.begin("note")
     event = await stage.trigger("unsafe", {"text": "Where is order 7?"})
     await asyncio.wait_for(outside.reached.wait(), 90)
-    assert (await stage.kill("runner")).hit
-    await let_leases_run_out(stage)
-    stage.begin("runner")
+    await kill_and_begin_again(stage, outside)
     row = await stage.ended(event)
     assert row["status"] == "ERROR"
     details = json.loads(row["error_details"])

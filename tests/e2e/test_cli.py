@@ -361,3 +361,37 @@ async def test_errors_show_where_they_came_from_only_with_debug(stage: Stage) ->
     assert plain.code == 2
     with pytest.raises(Exception, match="there is no workflow 'nothing'"):
         await typed(stage, "--debug", "workflow", "show", "nothing")
+
+
+async def test_a_signal_lets_an_execution_go_on_and_a_query_shows_how_it_is(
+    stage: Stage,
+) -> None:
+    wait = node("wait", "FLOW.WAIT", event={"name": "paid"}, timeout_seconds=600)
+    answer = node("answer", "FLOW.RESPOND", status=201)
+    definition = chain(named("waits"), wait, answer)
+    await stage.deploy(definition)
+    event = await stage.trigger(definition["name"], {"n": 1})
+
+    async def begun() -> Any:
+        sql = "select executions->>0 as id from scheduler.trigger_deliveries where id = $1"
+        return await stage.rows(sql, event)
+
+    [row] = await stage.until(begun, "the execution")
+    id, why = row["id"], Said("", "", 0)
+    for _ in range(200):
+        why = await typed(stage, "executions", "why", id)
+        if "the event paid" in why.out:
+            break
+        await asyncio.sleep(0.1)
+    assert "wait: it waits for the event paid until" in why.out
+    asked = await typed(stage, "executions", "query", id)
+    assert asked.code == 0 and "WAITING_INPUT" in asked.out
+    told = await typed(stage, "executions", "signal", id, "paid", "--data", '{"paid": true}')
+    assert told.code == 0 and "goes on with it" in told.out
+    watched = await typed(stage, "executions", "watch", id, "--json")
+    assert watched.json["result"] == [{"paid": True}]
+    assert watched.json["response"]["status"] == 201
+    shown = await typed(stage, "executions", "query", id, "--node", "wait")
+    assert '"paid": true' in shown.out
+    late = await typed(stage, "executions", "signal", id, "paid", "--json")
+    assert late.code == 1 and late.json["error"]["code"] == "execution_ended"

@@ -1,6 +1,7 @@
 """People steer executions on real servers: by HTTP, and what is written of it stays true."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -21,9 +22,9 @@ def api(stage: Stage) -> Api:
 
 async def until(client: Api, execution_id: str, *statuses: str) -> dict[str, Any]:
     for _ in range(600):
-        row = await client.get(f"{EXECUTIONS}/{execution_id}")
-        if row["status"] in statuses:
-            return row
+        rows = (await client.get(EXECUTIONS, execution_id=execution_id))["items"]
+        if rows and rows[0]["status"] in statuses:
+            return rows[0]
         await asyncio.sleep(0.05)
     raise AssertionError(f"{execution_id} does not become one of {statuses}")
 
@@ -104,6 +105,92 @@ async def test_the_same_key_starts_one_execution(stage: Stage, world: World) -> 
         assert ids == {"order-17"}
         await until(client, "order-17", "SUCCESS")
         assert len(world.to("/ok?keyed")) == 1
+
+
+async def test_a_rerun_adopts_what_was_finished_under_the_same_keys(
+    stage: Stage, world: World
+) -> None:
+    definition = chain(
+        "rerun",
+        request("one", world.url("/ok?rerun")),
+        request("two", world.url("/flaky/1"), json="{{ {n: 1} }}"),
+    )
+    definition["nodes"][2]["max_retries"] = 0
+    await stage.deploy({**definition, "name": "rerun once", "settings": {"recovery": "off"}})
+    async with api(stage) as client:
+        id = await begun(client, stage, "rerun once")
+        await until(client, id, "ERROR")
+        again = await client.post(f"{EXECUTIONS}/{id}/rerun", {"asked_by": "me"})
+        row = await until(client, again["execution_id"], "SUCCESS")
+        assert (row["mode"], row["parent_execution_id"]) == ("RETRY", id)
+        assert row["metadata"]["rerun"]["of"] == id
+        assert len(world.to("/ok?rerun")) == 1
+        calls = world.to("/flaky/1")
+        assert [call.status for call in calls] == [503, 200]
+        assert len({call.key for call in calls}) == 1
+        anew = await client.post(f"{EXECUTIONS}/{id}/rerun", {"from": "start"})
+        await until(client, anew["execution_id"], "ERROR", "SUCCESS")
+        assert len({call.key for call in world.to("/ok?rerun")}) == 2
+        forked = await client.post(
+            f"{EXECUTIONS}/{again['execution_id']}/fork",
+            {"node_id": "two", "overrides": {"input": [{"n": 5}]}},
+        )
+        await until(client, forked["execution_id"], "ERROR", "SUCCESS")
+        nodes = await stage.nodes_of(forked["execution_id"])
+        assert json.loads(nodes["two"]["input_data"]) == {"main": [{"n": 5}]}
+        assert len(world.to("/ok?rerun")) == 2
+
+
+async def test_a_test_run_mocks_nodes_and_calls_nobody(stage: Stage, world: World) -> None:
+    await stage.deploy(chain("mocked", request("call", world.url("/ok?mocked"))))
+    async with api(stage) as client:
+        id = await begun(client, stage, "mocked", pin_data={"call": [{"pinned": True}]})
+        row = await until(client, id, "SUCCESS")
+        assert row["run_data"]["result"] == [{"pinned": True}]
+        assert world.to("/ok?mocked") == []
+
+
+async def test_an_error_workflow_is_told_of_the_failure_once(stage: Stage, world: World) -> None:
+    await stage.deploy(chain("alarm", request("tell", world.url("/ok?alarm"), json="{{ $json }}")))
+    failing = chain("failing", request("call", world.url("/status/422")))
+    await stage.deploy({**failing, "settings": {"recovery": "off", "error_workflow": "alarm"}})
+    async with api(stage) as client:
+        id = await begun(client, stage, "failing")
+        await until(client, id, "ERROR")
+
+        async def told() -> Any:
+            return world.to("/ok?alarm")
+
+        (call,) = await stage.until(told, "the call of the error workflow")
+        assert call.body["execution"]["id"] == id
+        assert call.body["execution"]["node_id"] == "call"
+        rows = (await client.get(EXECUTIONS, mode="TRIGGER"))["items"]
+        (handler,) = [row for row in rows if row["parent_execution_id"] == id]
+        assert (await until(client, handler["execution_id"], "SUCCESS"))["mode"] == "TRIGGER"
+
+
+async def test_many_executions_are_retried_and_cancelled_at_once(
+    stage: Stage, world: World
+) -> None:
+    failing = chain("many", {**request("call", world.url("/status/422")), "max_retries": 0})
+    workflow_id = await stage.deploy({**failing, "settings": {"recovery": "off"}})
+    async with api(stage) as client:
+        ids = {await begun(client, stage, "many") for _ in range(3)}
+        for id in ids:
+            await until(client, id, "ERROR")
+        order = {"action": "retry", "workflow_id": workflow_id}
+        dry = await client.post("/v1/bulk/workflow_executions", {**order, "dry_run": True})
+        assert {each["execution_id"] for each in dry["executions"]} == ids
+        assert (dry["matched"], dry["accepted"], dry["more"]) == (3, 0, False)
+        two = await client.post("/v1/bulk/workflow_executions", {**order, "limit": 2}, key="once")
+        assert (two["matched"], two["accepted"], two["more"]) == (2, 2, True)
+        for id in ids:
+            await until(client, id, "ERROR")
+        nothing = {"action": "cancel", "workflow_id": workflow_id}
+        assert (await client.post("/v1/bulk/workflow_executions", nothing))["matched"] == 0
+        with pytest.raises(ApiProblem) as refused:
+            await client.post("/v1/bulk/workflow_executions", {**order, "status": ["RUNNING"]})
+        assert refused.value.code == "invalid_status"
 
 
 async def test_nothing_that_was_promised_is_broken(stage: Stage) -> None:

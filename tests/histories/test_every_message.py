@@ -44,6 +44,17 @@ def lacking(recorded: Any, now: Any) -> list[str]:
     return found
 
 
+def whole(value: Any) -> Any:
+    """Return a message as JSON has it, with the fields that are as they are by default."""
+    if isinstance(value, list | tuple):
+        return [whole(each) for each in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {str(key): whole(each) for key, each in cast("dict[Any, Any]", value).items()}
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: whole(getattr(value, name)) for name in value.__dataclass_fields__}
+    return msgspec.to_builtins(value)
+
+
 def test_every_event_of_every_decider_stands_in_a_history_of_its_kind() -> None:
     missing: list[str] = []
     for service in (engine, recovery, scheduler):
@@ -67,5 +78,5 @@ def test_every_message_is_recorded_somewhere() -> None:
 )
 def test_what_was_recorded_is_understood_and_loses_nothing(path: Path) -> None:
     for row in rows(path):
-        now = msgspec.json.decode(encode_body(decode_body(row.type, bytes(row.data))))
+        now = whole(decode_body(row.type, encode_body(decode_body(row.type, bytes(row.data)))))
         assert lacking(msgspec.json.decode(row.data), now) == [], row.type

@@ -30,5 +30,6 @@ def test_every_mutant_of_the_protocol_is_there() -> None:
         "no_epoch_check", "go_on_without_answer", "numbers_from_a_sequence",
         "mark_before_acknowledgement", "wake_before_backlog", "renew_lost_leases",
         "handed_over_is_done", "remake_skips_lazy_rows", "forget_deliveries",
+        "apply_twice",
     }  # fmt: skip
     assert named <= {mutant.name for mutant in MUTANTS}

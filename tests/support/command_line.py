@@ -26,16 +26,16 @@ class Said:
         return json.loads(self.out)
 
 
-def perdure(*words: object, env: Mapping[str, str] | None = None) -> Said:
+def perdure(*words: object, env: Mapping[str, str] | None = None, fed: str = "") -> Said:
     """Run `perdure` with these words, exactly as its entry point does.
 
-    `env` stands instead of every setting of perdure in the environment. Not from within an
-    event loop: the command line runs one of its own.
+    `env` stands instead of every setting of perdure in the environment, `fed` is what it reads.
+    Not from within an event loop: the command line runs one of its own.
     """
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
     with (
-        _as_program(words, env or {}),
+        _as_program(words, env or {}, fed),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
@@ -47,8 +47,9 @@ def perdure(*words: object, env: Mapping[str, str] | None = None) -> Said:
 
 
 @contextlib.contextmanager
-def _as_program(words: tuple[object, ...], env: Mapping[str, str]) -> Generator[None]:
-    arguments, environment = sys.argv, dict(os.environ)
+def _as_program(words: tuple[object, ...], env: Mapping[str, str], fed: str) -> Generator[None]:
+    arguments, environment, channel = sys.argv, dict(os.environ), sys.stdin
+    sys.stdin = io.StringIO(fed)
     sys.argv = ["perdure", *(str(word) for word in words)]
     for name in [name for name in os.environ if name.startswith("PERDURE_")]:
         del os.environ[name]
@@ -56,6 +57,6 @@ def _as_program(words: tuple[object, ...], env: Mapping[str, str]) -> Generator[
     try:
         yield
     finally:
-        sys.argv = arguments
+        sys.argv, sys.stdin = arguments, channel
         os.environ.clear()
         os.environ.update(environment)

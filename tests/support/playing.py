@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 from perdure_common.decider import Due, Lookup, Outgoing, Recorded, Rejected, Upsert
-from perdure_common.ids import sha256_of_json
+from perdure_common.ids import derived, sha256_of_json
 from perdure_contracts.engine import (
     CancelExecution,
     ErrorFacts,
@@ -21,6 +21,7 @@ from perdure_contracts.engine import (
 from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_engine.definition import validate
 from perdure_engine.executions.decider import decider_with
+from perdure_engine.executions.resuming import ResumeUrls
 from perdure_engine.executions.route import COMMANDS, FAILURES
 from perdure_engine.executions.state import Execution, Run, place_of
 
@@ -33,7 +34,8 @@ Rows: TypeAlias = dict[tuple[str, tuple[Any, ...]], dict[str, Any]]
 """Projected rows by table and key."""
 
 T = TypeVar("T")
-decider = decider_with(verdict_wait_s=10.0)
+URLS = ResumeUrls(b"a secret", "http://engine")
+decider = decider_with(verdict_wait_s=10.0, urls=URLS)
 
 
 def node(node_id: str, kind: str = "FLOW.NOOP", **more: Any) -> dict[str, Any]:
@@ -90,7 +92,17 @@ class Play:
     tasks: dict[str, NodeTask] = field(default_factory=dict[str, NodeTask])
     failures: list[Any] = field(default_factory=list[Any])
     snapshots: bool = True
+    workflows: list[dict[str, Any]] = field(default_factory=list["dict[str, Any]"])
+    execution_id: str = EXECUTION_ID
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, "Mapping[str, Any]"])
+    """Workflows that can be called, by their names."""
+
+    outgoing: list[Outgoing] = field(default_factory=list[Outgoing])
+    """What went to others than runners and recovery."""
+
     sent: list[Any] = field(default_factory=list[Any])
+    """What went to executions."""
+
     versions: dict[int, Any] = field(default_factory=dict[int, Any])
 
     def __post_init__(self) -> None:
@@ -106,7 +118,7 @@ class Play:
         fields: dict[str, Any] = {"mode": "MANUAL", **more}
         self.give(
             StartExecution(
-                execution_id=EXECUTION_ID,
+                execution_id=self.execution_id,
                 workflow_id=WORKFLOW_ID,
                 version=1,
                 node_id=node_id,
@@ -175,7 +187,7 @@ class Play:
             None if at in told else {"json": each} for at, each in enumerate(items or task.items)
         ]
         return NodeResult(
-            execution_id=EXECUTION_ID,
+            execution_id=self.execution_id,
             token=task.token,
             outcome=outcome or ("failed" if error or told else "completed"),
             ports=None if error else {"main": made},
@@ -207,7 +219,7 @@ class Play:
         failure_id = known.failure_id if known is not None else ""
         return RecoveryVerdict(
             failure_id=failure_id,
-            execution_id=EXECUTION_ID,
+            execution_id=self.execution_id,
             node_id=node_id,
             verdict=verdict,
             **more,
@@ -215,18 +227,18 @@ class Play:
 
     def retry(self, node_id: str, **more: Any) -> RetryNode:
         """Return the command that revives the execution at a node."""
-        return RetryNode(execution_id=EXECUTION_ID, node_id=node_id, **more)
+        return RetryNode(execution_id=self.execution_id, node_id=node_id, **more)
 
     def cancel(self) -> CancelExecution:
         """Return the command that stops the execution."""
-        return CancelExecution(execution_id=EXECUTION_ID, reason="no more", asked_by="me")
+        return CancelExecution(execution_id=self.execution_id, reason="no more", asked_by="me")
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, and every wake fire that falls due."""
         end = self.now + timedelta(seconds=seconds)
         while (at := decider.wake_at(self.state)) is not None and at <= end:
             self.now = max(self.now, at)
-            self.give(Due(EXECUTION_ID))
+            self.give(Due(self.execution_id))
         self.now = end
 
     def wake(self) -> None:
@@ -234,7 +246,7 @@ class Play:
         at = decider.wake_at(self.state)
         assert at is not None, "nothing is waited for"
         self.now = max(self.now, at)
-        self.give(Due(EXECUTION_ID))
+        self.give(Due(self.execution_id))
 
     # What came of it -------------------------------------------------------------------
 
@@ -272,7 +284,7 @@ class Play:
             self.state = decider.evolve(self.state, event)
         self.events.append(event)
         self.times.append(self.now)
-        recorded = Recorded(event, "tenant", EXECUTION_ID, len(self.events), self.now)
+        recorded = Recorded(event, "tenant", self.execution_id, len(self.events), self.now)
         for outgoing in decider.route(self.state, recorded):
             self._send(outgoing)
         for upsert in decider.project(self.state, recorded):
@@ -283,22 +295,43 @@ class Play:
         if outgoing.topic == FAILURES:
             self.failures.append(outgoing.message)
             return
-        if outgoing.topic == COMMANDS:
-            self.sent.append(outgoing.message)
+        message = outgoing.message
+        assert msgspec.json.decode(msgspec.json.encode(message), type=type(message)) == message
+        if isinstance(message, NodeTask):
+            self.tasks[message.token] = message
             return
-        assert isinstance(outgoing.message, NodeTask)
-        assert msgspec.json.decode(msgspec.json.encode(outgoing.message), type=NodeTask)
-        self.tasks[outgoing.message.token] = outgoing.message
+        self.outgoing.append(outgoing)
+        if outgoing.topic == COMMANDS:
+            self.sent.append(message)
 
     def _rows(self, lookup: Lookup) -> Sequence[Mapping[str, Any]]:
+        where = lookup.where
+        if lookup.table == "workflows" and self.workflows:
+            return self.workflows
+        if lookup.table == "workflows":
+            return [
+                {
+                    "id": workflow_id(name), "name": name, "workspace_id": WORKSPACE_ID,
+                    "newest_version": 1, "deployment_status": "IDLE", "deployment_version": None,
+                }
+                for name in self.others
+                if where.get("name") == name or where.get("id") == workflow_id(name)
+            ]  # fmt: skip
         assert lookup.table == "workflow_versions"
-        known = {1: self.definition, **self.versions}
-        definition = known.get(cast("int", lookup.where["version"]))
-        if lookup.where["workflow_id"] != WORKFLOW_ID or definition is None:
+        known = {(WORKFLOW_ID, 1): self.definition}
+        known.update({(WORKFLOW_ID, n): each for n, each in self.versions.items()})
+        known.update({(workflow_id(name), 1): each for name, each in self.others.items()})
+        definition = known.get((str(where["workflow_id"]), cast("int", where["version"])))
+        if definition is None:
             return ()
         sha256 = sha256_of_json(definition)
         row = {"definition": definition, "sha256": sha256, "workspace_id": WORKSPACE_ID}
         return ({name: row[name] for name in lookup.columns},)
+
+
+def workflow_id(name: str) -> str:
+    """Return the id of a workflow that can be called."""
+    return derived("workflow", name)
 
 
 def write(rows: Rows, upsert: Upsert) -> None:

@@ -106,6 +106,7 @@ async def _effects(stage: Stage, world: World) -> list[str]:
            and c.data::json->>'node_id' = s.data::json->>'node_id'
          where s.type = 'engine.node-scheduled.v1' and s.data::json->>'idempotency_key' <> ''
            and s.data::json->>'attempt' = '1' and s.data::json->>'effect' = 'keyed'
+           and s.data::json->>'node_subtype' = 'HTTP_REQUEST'
         """
     )
     done = world.done()

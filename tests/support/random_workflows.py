@@ -127,6 +127,9 @@ class _Maker:
             if depth < DEPTH_MAX - 1 and self.random.random() < 0.3:
                 arms += self.slow_loop(list(ends), depth + 1)
                 continue
+            if self.random.random() < 0.2:
+                arms += self.plain("wait", list(ends), depth + 1)
+                continue
             arms += self.block(list(ends), depth + 1, self.random.randint(1, 2))
         name = self.add("race")
         self.join(arms or ends, name)
@@ -210,6 +213,9 @@ class _Maker:
                 made = http(name, max_retries=random.randint(0, 1), **more)
             case "merge":
                 made = node(name, "FLOW.MERGE", **more)
+            case "wait":
+                parameters = {"seconds": random.choice((0, 0.01, 0.02))}
+                made = node(name, "FLOW.WAIT", parameters=parameters, **more)
             case "race":
                 made = node(name, "FLOW.RACE", **more)
             case "stop":

@@ -41,6 +41,10 @@ WAITS = {
     "deadline": "the execution must have ended by {until}",
     "resume": "it is paused: nothing new begins until somebody resumes it",
     "delay": "it runs again at {until}, as was asked",
+    "time": "it goes on at {until}",
+    "event": "it waits for the event {what} until {until}",
+    "webhook": "it waits for a call of its resume URL until {until}",
+    "child": "it waits for the end of execution {what}",
     "adoption": "it waits for the runs that it adopts from the execution it is a rerun of",
 }
 """What an execution may wait for, as the engine names it, in words."""
@@ -200,7 +204,7 @@ def reasons(picture: Picture, waits: Iterable[Row], letters: Iterable[Row]) -> l
     for each in waits:
         until = clock(each["until"]) or "its answer comes"
         text: str = WAITS.get(each["waits_for"], str(each["waits_for"]))
-        text = text.format(attempt=each["attempt"], until=until)
+        text = text.format(attempt=each["attempt"], until=until, what=each.get("what", ""))
         decision = decisions.get(each["failure_id"])
         if decision is not None:
             text += f"; recovery says: {said(picture, decision)}"

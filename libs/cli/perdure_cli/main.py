@@ -28,7 +28,7 @@ COMMANDS = {
     "trigger": ("running", "trigger"),
     "workflow": ("workflows", "app"),
     "template": ("templates", "app"),
-    "executions": ("steering", "app"),
+    "executions": ("signaling", "app"),
     "triggers": ("triggers", "app"),
     "nodes": ("nodes", "app"),
     "credentials": ("credentials", "app"),

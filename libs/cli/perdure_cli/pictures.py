@@ -174,6 +174,7 @@ def as_json(picture: Picture) -> Row:
             for row in picture.nodes
         ],
         "unreached": picture.unreached(),
+        "response": cast("Row", execution["run_data"] or {}).get("response"),
     }
 
 

@@ -12,6 +12,7 @@ import typer
 from perdure_contracts.control import MarkNode, PauseExecution, RerunExecution, ResumeExecution
 from perdure_contracts.engine import RetryNode
 
+from perdure_cli import bulk as bulk
 from perdure_cli import pictures, platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.definitions import read_input

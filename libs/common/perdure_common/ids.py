@@ -29,6 +29,11 @@ def derived(*parts: object) -> str:
     )
 
 
+def event_register(tenant_id: str, name: str, key: str) -> str:
+    """Return the stream in which events of a name and key meet those that wait for them."""
+    return derived("event register", tenant_id, name, key)
+
+
 def time_ordered(milliseconds: int, *parts: object) -> str:
     """Return a UUID of version 8: 48 bits of time, then a hash of `parts`.
 

@@ -6,7 +6,7 @@ that the same snapshot has. So the check needs no standstill, and any difference
 
 import secrets
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +15,7 @@ import asyncpg
 
 from perdure_common import migrate
 from perdure_common.adapters.postgres import PostgresStore
+from perdure_common.adapters.postgres_payloads import PostgresPayloads
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.decider import Recorded, Service, Upsert
 from perdure_common.shell import codec
@@ -22,6 +23,7 @@ from perdure_common.shell.effects import effects_of
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.ports import JournalRow, ShardCommit
 from perdure_common.shell.shard import Held
+from perdure_common.shell.whole_rows import whole_row
 
 CHUNK = 2_000
 """Upserts written to the shadow at once, and rows compared at once."""
@@ -127,8 +129,9 @@ async def _folded(
     registry = Registry(service)
     held, stream = Held(None, None, 0, ""), None
     statement = f"SELECT * FROM {quoted(service.name)}.journal ORDER BY stream, version"
+    payloads = PostgresPayloads(service.name, lambda: nullcontext(live))
     async for found in live.cursor(statement, prefetch=CHUNK):
-        row = JournalRow(**dict(found))
+        row = await whole_row(payloads, JournalRow(**dict(found)))
         if row.stream != stream:
             held, stream = Held(None, None, 0, ""), row.stream
             report.streams += count

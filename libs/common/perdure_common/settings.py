@@ -71,6 +71,7 @@ class Settings:
     `session_s` is how long a process may be silent until its shards go to others.
     `memory_mb` is what waiting records, unsent messages and open streams may weigh together.
     `hand_over` is how many short tasks the engine runs in its own process at once.
+    `result_bytes_max` is how large what a node gives may be, as JSON.
     `log_retention_days` is how long logs of executions are kept, 0 for ever.
     `stall_scan_s` is how often open executions are looked at that may be stuck, `stall_grace_s`
     how long something may be overdue before it counts as stuck.
@@ -98,6 +99,7 @@ class Settings:
     slack_url: str = SLACK_URL
     github_url: str = GITHUB_URL
     google_calendar_url: str = GOOGLE_CALENDAR_URL
+    resume_url: str = ""
     credentials_keys: tuple[bytes, ...] = field(default=(), repr=False)
     model_prices: Mapping[str, tuple[float, float]] = field(
         default_factory=dict[str, "tuple[float, float]"]
@@ -105,6 +107,7 @@ class Settings:
     code_languages: tuple[str, ...] = ()
     session_s: float = SESSION_S
     log_retention_days: int = 30
+    result_bytes_max: int = 8 * 1024 * 1024
     stall_scan_s: float = 10.0
     stall_grace_s: float = 60.0
     log_format: str = "json"
@@ -147,10 +150,14 @@ class Settings:
             slack_url=_url(env, "PERDURE_SLACK_URL", SLACK_URL),
             github_url=_url(env, "PERDURE_GITHUB_URL", GITHUB_URL),
             google_calendar_url=_url(env, "PERDURE_GOOGLE_CALENDAR_URL", GOOGLE_CALENDAR_URL),
+            resume_url=_maybe_url(env, "PERDURE_RESUME_URL"),
             credentials_keys=credentials_keys(env),
             model_prices=_prices(env),
             code_languages=_chosen(env, "PERDURE_CODE", CODE_LANGUAGES),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
+            result_bytes_max=_integer(
+                env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000
+            ),
             log_retention_days=_integer(env, "PERDURE_LOG_RETENTION_DAYS", 30, least=0),
             stall_scan_s=_seconds(env, "PERDURE_STALL_SCAN_S", 10.0) or 10.0,
             stall_grace_s=_seconds(env, "PERDURE_STALL_GRACE_S", 60.0),
@@ -261,6 +268,10 @@ def _url(env: Mapping[str, str], name: str, default: str) -> str:
     if not text.startswith(("https://", "http://")):
         raise SettingError(f"{name} is {text[:80]!r}; it must begin with https:// or http://")
     return text
+
+
+def _maybe_url(env: Mapping[str, str], name: str) -> str:
+    return _url(env, name, "") if env.get(name) else ""
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:

@@ -84,6 +84,18 @@ class AdoptRuns:
     )
 
 
+@message("engine.start-error-workflow.v1")
+class StartErrorWorkflow:
+    """Start the error workflow of an execution that failed; made by the engine for itself."""
+
+    execution_id: str
+    error_workflow: str
+    failure_id: str
+    status: Literal["ERROR", "TIMEOUT"]
+    error: ErrorFacts
+    node_id: str | None = None
+
+
 # Events -----------------------------------------------------------------------------
 
 
@@ -175,5 +187,31 @@ class RunsAdopted:
     )
 
 
-ControlCommand: TypeAlias = PauseExecution | ResumeExecution | MarkNode | RerunExecution | AdoptRuns
-ControlEvent: TypeAlias = ExecutionPaused | ExecutionResumed | NodeMarked | RerunBegun | RunsAdopted
+@message("engine.error-workflow-started.v1")
+class ErrorWorkflowStarted:
+    """The error workflow of an execution that failed was found, and is started with the failure.
+
+    `workflow_id` and `version` are those of the error workflow; the rest is the failure.
+    """
+
+    execution_id: str
+    handler_execution_id: str
+    workflow_id: str
+    version: int
+    failure_id: str
+    status: Literal["ERROR", "TIMEOUT"]
+    error: ErrorFacts
+    node_id: str | None = None
+
+
+ControlCommand: TypeAlias = (
+    PauseExecution | ResumeExecution | MarkNode | RerunExecution | AdoptRuns | StartErrorWorkflow
+)
+ControlEvent: TypeAlias = (
+    ExecutionPaused
+    | ExecutionResumed
+    | NodeMarked
+    | RerunBegun
+    | RunsAdopted
+    | ErrorWorkflowStarted
+)

@@ -76,6 +76,7 @@ class StartExecution:
     many messages with adopted runs follow (`parts`), and what is changed (`overrides`, by node).
 
     `watched_by` is a stream of the scheduler that wants to hear when the execution has ended.
+    `handles` is the execution whose failure this one was started for.
     """
 
     execution_id: str
@@ -93,6 +94,7 @@ class StartExecution:
     parts: int = 0
     overrides: Json = None
     watched_by: str = ""
+    handles: str = ""
 
 
 @message("engine.node-result.v1")
@@ -102,6 +104,8 @@ class NodeResult:
     `ports` has the items of each port, `[{"json": …}, …]`, in the order of the task's
     items, null where one gave none. `failed` lists the items that failed by their place in
     the task, each with its error; without it a failed attempt failed for all of them.
+    `payload` is set where `ports` are too large for a message: the SHA-256 of their JSON, under
+    which the runner has kept them.
     """
 
     execution_id: str
@@ -112,6 +116,7 @@ class NodeResult:
     error: ErrorFacts | None = None
     duration_ms: int = 0
     runner: str = ""
+    payload: str = ""
 
 
 @message("engine.recovery-verdict.v1")
@@ -198,7 +203,8 @@ class ExecutionStarted:
     `dead` are the out-edges of the triggers that did not fire, `steps_total` the nodes that
     can be reached. Instants are ISO texts. `pins` are what nodes emit instead of running, by
     node; `rerun`, `parts` and `overrides` are as in `StartExecution`. With `parts` nothing runs
-    until they have come; then the trigger emits `data`. `watched_by` hears of the end.
+    until they have come; then the trigger emits `data`. `error_workflow` is started if this
+    execution fails, unless it `handles` a failure itself. `watched_by` hears of the end.
     """
 
     execution_id: str
@@ -224,6 +230,8 @@ class ExecutionStarted:
     overrides: Json = None
     data: Json = None
     watched_by: str = ""
+    error_workflow: str = ""
+    handles: str = ""
 
 
 @message("engine.node-completed.v1")
@@ -393,7 +401,7 @@ class ExecutionCompleted:
 
 @message("engine.execution-failed.v1")
 class ExecutionFailed:
-    """An execution ended with ERROR or TIMEOUT."""
+    """An execution ended with ERROR or TIMEOUT; its error workflow, if it has one, is started."""
 
     execution_id: str
     workflow_id: str
@@ -403,6 +411,7 @@ class ExecutionFailed:
     node_id: str | None = None
     failure_id: str | None = None
     duration_ms: int = 0
+    error_workflow: str = ""
 
 
 @message("engine.execution-canceled.v1")

@@ -6,6 +6,7 @@ Owner: services/engine. Stream: the execution id. These events are not published
 from dataclasses import field
 from typing import Literal, TypeAlias
 
+from .asking import AnswerTaken, ExecutionLeft, MemoryAsked, NoteAnswer, PeopleAsked
 from .control import ControlCommand, ControlEvent
 from .engine import (
     CancelExecution,
@@ -30,7 +31,21 @@ from .engine import (
     Scope,
     StartExecution,
 )
-from .flow import RaceLost
+from .flow import (
+    ChildAccepted,
+    ChildRefused,
+    ChildRequested,
+    ExecutionResponded,
+    NoteChildEnd,
+    RaceLost,
+    ResumeUrlMade,
+    ResumeWait,
+    SignalExecution,
+    SignalReceived,
+    StartChild,
+    WaitBegun,
+    WaitEnded,
+)
 from .message import Json, message
 
 
@@ -220,6 +235,11 @@ ExecutionCommand: TypeAlias = (
     | RecoveryVerdict
     | RetryNode
     | CancelExecution
+    | SignalExecution
+    | ResumeWait
+    | StartChild
+    | NoteChildEnd
+    | NoteAnswer
     | ControlCommand
     | ExamineExecution
 )
@@ -239,6 +259,18 @@ ExecutionEvent: TypeAlias = (
     | IterationFailed
     | RegionExited
     | RaceLost
+    | ResumeUrlMade
+    | WaitBegun
+    | WaitEnded
+    | SignalReceived
+    | ChildRequested
+    | ChildAccepted
+    | ChildRefused
+    | ExecutionResponded
+    | PeopleAsked
+    | MemoryAsked
+    | AnswerTaken
+    | ExecutionLeft
     | ExecutionYielded
     | ExecutionCompleted
     | ExecutionFailed

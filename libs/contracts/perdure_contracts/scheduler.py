@@ -99,6 +99,52 @@ class ReceiveTrigger:
     extensions: dict[str, str] = field(default_factory=dict[str, str])
 
 
+@message("scheduler.register-wait.v1")
+class RegisterWait:
+    """An execution waits for an event; `until` is the instant after which it does no more.
+
+    `register_id` is the register of this name and key, which is the stream.
+    """
+
+    register_id: str
+    name: str
+    key: str
+    wait_id: str
+    execution_id: str
+    until: str | None = None
+
+
+@message("scheduler.forget-wait.v1")
+class ForgetWait:
+    """An execution waits for an event no more: it has it, or nobody wants it."""
+
+    register_id: str
+    wait_id: str
+
+
+@message("scheduler.receive-event.v1")
+class ReceiveEvent:
+    """An event for those who wait for it arrived. Made by the scheduler's own ears, never sent."""
+
+    tenant_id: str
+    source: str
+    event_id: str
+    name: str
+    key: str
+    payload: Json
+
+
+@message("scheduler.offer-event.v1")
+class OfferEvent:
+    """Give an event to all that wait for it, or keep it. `event_id` is unique for each event."""
+
+    register_id: str
+    event_id: str
+    name: str
+    key: str
+    payload: Json
+
+
 # Events -----------------------------------------------------------------------------
 
 
@@ -192,6 +238,75 @@ class TriggerAccepted:
     body_sha256: str = ""
 
 
+@message("scheduler.event-taken.v1")
+class EventTaken:
+    """An event for those who wait for it was taken; it goes to the register of its name."""
+
+    event_id: str
+    register_id: str
+    name: str
+    key: str
+    payload: Json
+
+
+@message("scheduler.wait-registered.v1")
+class WaitRegistered:
+    """An execution waits for an event of this register."""
+
+    register_id: str
+    name: str
+    key: str
+    wait_id: str
+    execution_id: str
+    until: str | None = None
+
+
+@message("scheduler.wait-forgotten.v1")
+class WaitForgotten:
+    """A wait stands in its register no more."""
+
+    register_id: str
+    wait_id: str
+
+
+@message("scheduler.event-kept.v1")
+class EventKept:
+    """Nobody waited for an event: it is kept until `until`; `dropped` made room for it."""
+
+    register_id: str
+    event_id: str
+    name: str
+    key: str
+    payload: Json
+    until: str
+    dropped: str = ""
+
+
+@message("scheduler.event-delivered.v1")
+class EventDelivered:
+    """An event was given to executions: (wait, execution) of each that waited."""
+
+    register_id: str
+    event_id: str
+    name: str
+    key: str
+    payload: Json
+    waits: tuple[tuple[str, str], ...]
+
+
+@message("scheduler.events-expired.v1")
+class EventsExpired:
+    """Events, and waits, of a register whose time is over."""
+
+    register_id: str
+    event_ids: tuple[str, ...] = ()
+    wait_ids: tuple[str, ...] = ()
+
+
+RegisterCommand: TypeAlias = RegisterWait | ForgetWait | OfferEvent
+RegisterEvent: TypeAlias = (
+    WaitRegistered | WaitForgotten | EventKept | EventDelivered | EventsExpired
+)
 DeploymentCommand: TypeAlias = DeployWorkflow | UndeployWorkflow
 DeploymentEvent: TypeAlias = (
     DeploymentStarted
@@ -200,5 +315,5 @@ DeploymentEvent: TypeAlias = (
     | UndeploymentStarted
     | WorkflowUndeployed
 )
-Command: TypeAlias = DeploymentCommand | ReceiveTrigger
-Event: TypeAlias = DeploymentEvent | TriggerAccepted
+Command: TypeAlias = DeploymentCommand | ReceiveTrigger | ReceiveEvent | RegisterCommand
+Event: TypeAlias = DeploymentEvent | TriggerAccepted | EventTaken | RegisterEvent

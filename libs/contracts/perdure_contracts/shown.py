@@ -14,7 +14,7 @@ ShownStatus: TypeAlias = Literal[
 ]
 
 ShownRunStatus: TypeAlias = Literal[
-    "RUNNING", "RETRYING", "SUCCESS", "ERROR", "SKIPPED", "CANCELED"
+    "RUNNING", "RETRYING", "WAITING_INPUT", "SUCCESS", "ERROR", "SKIPPED", "CANCELED"
 ]
 
 
@@ -75,11 +75,22 @@ class ShownNode:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownResponse:
+    """What a RESPOND node answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: Json
+    node_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShownExecution:
     """An execution as `perdure executions show --json` prints it.
 
     `result` has the items of the runs at the ends of the graph, None while it has not ended
     well. `nodes` are in the order of the file; `unreached` are those without a run.
+    `response` is what it answered to whoever started it.
     """
 
     execution_id: str
@@ -88,3 +99,4 @@ class ShownExecution:
     result: tuple[Json, ...] | None
     nodes: tuple[ShownNode, ...]
     unreached: tuple[str, ...]
+    response: ShownResponse | None = None

@@ -68,6 +68,24 @@ def _of_service(service: str) -> tuple[Topic, Topic]:
     )
 
 
+_FOLLOWING = (
+    Topic(
+        name="perdure.hil.commands.v1",
+        owner="hil",
+        about="what people are asked; read by the service hil, which is not part of this version",
+        key="the interaction",
+        order="per stream; messages of one source follow each other by x-prev",
+    ),
+    Topic(
+        name="perdure.memory.commands.v1",
+        owner="memory",
+        about="what memory is asked; read by the service memory, which is not part of this version",
+        key="the request",
+        order="per stream; messages of one source follow each other by x-prev",
+    ),
+)
+"""The topics of services that follow: what is asked of them meanwhile waits there."""
+
 _OWN = (
     Topic(
         name="perdure.engine.starts.v1",
@@ -125,7 +143,7 @@ def _dead_letters_of(topic: Topic) -> Topic:
     )
 
 
-_SOURCES = (*(topic for service in SERVICES for topic in _of_service(service)), *_OWN)
+_SOURCES = (*(topic for service in SERVICES for topic in _of_service(service)), *_OWN, *_FOLLOWING)
 
 TOPICS: tuple[Topic, ...] = tuple(
     sorted(
@@ -161,6 +179,11 @@ COMMANDS = frozenset(
 VERBS = frozenset(
     {
         "cancel",
+        "request",
+        "signal",
+        "register",
+        "forget",
+        "offer",
         "deploy",
         "examine",
         "note",

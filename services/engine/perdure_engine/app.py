@@ -1,8 +1,10 @@
 """Wiring and main(), nothing else: deciders of definitions and executions, what is heard."""
 
+import secrets
 from functools import partial
 
 from perdure_common import http
+from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.decider import Service
 from perdure_common.run import process_name, run, serve, utc_now
 from perdure_common.settings import Settings
@@ -10,11 +12,16 @@ from perdure_contracts.engine import NodeResult
 
 from .api import ROWS, TABLES, add_groups
 from .executions.decider import decider_with
+from .executions.large import HEAVY
+from .executions.progress import OUTPUT_BYTES_MAX
+from .executions.resuming import ResumeUrls
 from .executions.route import TASKS
 from .hear import hear
 from .log_partitions import keep_partitions
+from .payloads import keep_sweeping
 from .promises import Judge
 from .runner.here import Here
+from .runner.large import lightening
 from .runner.perform import at_once, perform
 from .runner.restore import claims_again
 from .runner.tools import tools_of
@@ -28,21 +35,36 @@ VERDICT_WAIT_S = 10.0
 """How long recovery is waited for where `PERDURE_VERDICT_WAIT_S` is not set, in seconds."""
 
 STARTS = "perdure.engine.starts.v1"
+KEPT = (
+    *("node_claims", "node_specifications", "substeps", "credentials"),
+    *("expired", "payloads", "payload_uses"),
+)
+"""Tables that are written beside the journal."""
 
 
-def service_with(verdict_wait_s: float = VERDICT_WAIT_S) -> Service:
-    """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts."""
+def service_with(
+    verdict_wait_s: float = VERDICT_WAIT_S,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
+    urls: ResumeUrls | None = None,
+) -> Service:
+    """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts.
+
+    `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
+    URLs of executions that wait for calls.
+    """
+    execution = decider_with(verdict_wait_s, output_bytes_max, urls)
     return Service(
         name="engine",
-        deciders=(definitions, templates, decider_with(verdict_wait_s)),
+        deciders=(definitions, templates, execution),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),
         early=definitions.commands,
         by_token=(NodeResult,),
-        kept=("node_claims", "node_specifications", "substeps", "credentials", "expired"),
+        kept=KEPT,
         expires={"workflow_execution_logs": "created_at"},
         handed=(TASKS,),
+        heavy=HEAVY,
         judge=Judge,
         groups=(GROUP,),
         after_restore=claims_again,
@@ -55,8 +77,12 @@ service = service_with()
 async def serve_engine() -> None:
     """Run the engine until SIGTERM or SIGINT, with a runner for short tasks in its process."""
     settings = Settings.read("engine")
-    ours = service_with(settings.verdict_wait_s)
+    base = settings.resume_url or f"http://{settings.http_host}:{settings.http_port}"
+    urls = ResumeUrls(secrets.token_bytes(32), base)
+    ours = service_with(settings.verdict_wait_s, settings.result_bytes_max, urls)
     name = process_name("engine")
+    kept = PostgresStore(settings.database_url, ours.name, connections=1)
+    payloads = kept.payloads
     async with tools_of(settings, clients=2) as tools:
         here = Here(
             lambda task: perform(tools, task, name),
@@ -65,15 +91,18 @@ async def serve_engine() -> None:
             most=settings.hand_over,
             now=utc_now,
             at_once=lambda task: at_once(task, name),
+            lighten=lightening(payloads, settings.result_bytes_max),
         )
         api = http.beside(TABLES, ROWS, partial(add_groups, ours))
         try:
             hand_over = here.take if settings.hand_over else None
             stalls = partial(keep_looking, ours)
-            beside = (api, fill_at_start, keep_partitions, stalls)
+            sweeping = partial(keep_sweeping, payloads)
+            beside = (api, fill_at_start, keep_partitions, stalls, sweeping)
             await serve(ours, *beside, hand_over=hand_over)
         finally:
             await here.close()
+            await kept.close()
 
 
 def main() -> None:

@@ -25,6 +25,8 @@ TYPES: Mapping[str, str] = {
     "ACTION": "What computes with items; run by the engine, inside a batch.",
     "EXTERNAL_ACTION": "What touches the outside world; run by the runner.",
     "AI_AGENT": "What lets a language model work on items; run by the runner, step by step.",
+    "HUMAN_IN_THE_LOOP": "What asks people; the service hil does, which follows.",
+    "MEMORY": "What remembers; the service memory does, which follows.",
     "TOOL": "What an agent may call; connected to it by AI_TOOL, no items pass through it.",
 }
 """A sentence on each node type that has subtypes."""

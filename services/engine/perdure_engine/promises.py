@@ -8,7 +8,12 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Recorded
-from perdure_contracts.control import ExecutionPaused, ExecutionResumed, RerunBegun
+from perdure_contracts.control import (
+    ErrorWorkflowStarted,
+    ExecutionPaused,
+    ExecutionResumed,
+    RerunBegun,
+)
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -27,6 +32,7 @@ from perdure_contracts.executions import (
     RegionEntered,
     RegionExited,
 )
+from perdure_contracts.flow import ChildAccepted, ChildRefused, WaitBegun
 from perdure_contracts.templates import TemplateRetired, TemplateSaved
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
 
@@ -44,6 +50,7 @@ class Judge:
     def __init__(self) -> None:
         self._ended = ""
         self._begun = False
+        self._accepted = False
         self._runs: dict[str, int] = {}
         self._open: dict[str, bool] = {}
         self._keys: dict[str, str] = {}
@@ -65,6 +72,8 @@ class Judge:
             yield from self._answered(event)
         elif isinstance(event, _RUN_ENDS):
             yield from self._run_ended(event)
+        elif isinstance(event, WaitBegun):
+            yield from self._waits(event)
         elif isinstance(event, RegionEntered):
             yield from self._entered(event)
         elif isinstance(event, RegionExited):
@@ -74,18 +83,25 @@ class Judge:
 
     def _order(self, event: object) -> Iterable[Broken]:
         name = type(event).__name__
+        if isinstance(event, ChildAccepted | ChildRefused):
+            again = self._accepted and isinstance(event, ChildAccepted)
+            if self._begun or self._ended or again:
+                yield "I4", "its beginning", f"{name} came though it was there"
+            self._accepted = True
+            self._ended = name if isinstance(event, ChildRefused) else ""
+            return
         if isinstance(event, ExecutionStarted):
             if self._begun:
                 yield "I4", "its beginning", "it began more than once"
             self._begun = True
-        elif not self._begun:
+        elif not self._begun and not (self._accepted and isinstance(event, ExecutionCanceled)):
             yield "I4", "its beginning", f"{name} came before it began"
             self._begun = True
         if isinstance(event, ExecutionRevived):
             if not self._ended:
                 yield "I4", "a revival", "it was revived before it had ended"
             self._ended = ""
-        elif isinstance(event, RerunBegun):
+        elif isinstance(event, RerunBegun | ErrorWorkflowStarted):
             return  # another execution begins; this one stays as it is
         elif self._ended:
             yield "I4", "its end", f"{name} came after {self._ended}"
@@ -134,6 +150,14 @@ class Judge:
         self._attempts[place, event.run] = 1
         self._loops.add(place)
 
+    def _waits(self, event: WaitBegun) -> Iterable[Broken]:
+        """A run that waits is open, once."""
+        place = place_of(event.node_id, event.scope)
+        if event.run <= self._runs.get(place, 0):
+            yield "I1", _where(event), "it began more than once"
+        self._runs[place], self._open[place] = event.run, True
+        self._attempts[place, event.run] = 1
+
     def _answered(self, event: AttemptFailed) -> Iterable[Broken]:
         run = (place_of(event.node_id, event.scope), event.run)
         if self._under_way.get(run) != event.token:
@@ -168,6 +192,7 @@ def _where(
     | NodeErrored
     | NodeSkipped
     | NodeCanceled
-    | RegionEntered,
+    | RegionEntered
+    | WaitBegun,
 ) -> str:
     return f"node {place_of(event.node_id, event.scope)}, run {event.run}"

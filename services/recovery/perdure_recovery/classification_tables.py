@@ -17,7 +17,8 @@ def _by_word(rows: dict[FailureType, str]) -> dict[str, FailureType]:
 
 ENGINE_CODES: Final = _by_word(
     {
-        "timeout": "connect_timeout read_timeout write_timeout attempt_timeout node_timeout "
+        "timeout": "memory_timeout "
+        "connect_timeout read_timeout write_timeout attempt_timeout node_timeout "
         "execution_timeout",
         "network": "connect_failed tls_failed dns_failed connection_reset connection_closed "
         "protocol_error",
@@ -26,9 +27,11 @@ ENGINE_CODES: Final = _by_word(
         "permission": "address_refused",
         "resource_exhausted": "response_too_large payload_too_large max_iterations pool_timeout "
         "too_many_items fuel_exhausted expression_fuel input_too_large output_too_large "
-        "html_too_costly step_limit tool_call_limit token_limit cost_limit time_limit",
+        "sub_workflow_depth child_input_too_large child_result_too_large "
+        "html_too_costly step_limit tool_call_limit token_limit cost_limit time_limit "
+        "code_timeout code_memory",
         "auth": "credential_not_found credential_unreadable credential_incomplete credentials_off",
-        "tool_error": "effect_unknown",
+        "tool_error": "effect_unknown interaction_failed memory_failed",
         "validation": "expression_type expression_range expression_size expression_output "
         "expression_depth expression_syntax expression_unknown expression_failed not_boolean "
         "condition_not_boolean invalid_url invalid_parameter invalid_parameters missing_parameter "
@@ -36,10 +39,12 @@ ENGINE_CODES: Final = _by_word(
         "node_type_not_supported "
         "not_a_list mixed_types not_a_number not_numeric invalid_input unsupported_protocol "
         "too_many_redirects invalid_csv invalid_xml unsafe_xml invalid_date invalid_zone "
-        "invalid_encoding invalid_key data_too_deep price_unknown",
+        "invalid_encoding invalid_key data_too_deep price_unknown code_output code_not_allowed "
+        "interaction_too_large memory_content_too_large invalid_wait invalid_response "
+        "invalid_sub_workflow sub_workflow_failed ambiguous_workflow",
         "output_invalid": "invalid_json response_invalid decoding_failed",
         "worker_lost": "lease_expired",
-        "code_bug": "stalled internal_error code_failed",
+        "code_bug": "stalled internal_error code_failed code_crashed",
         "cancelled": "canceled",
     }
 ) | {kind: kind for kind in get_args(FailureType) if kind != "unknown"}
@@ -52,6 +57,9 @@ not listed.
 OWN_LIMITS: Final = frozenset(
     {
         "max_iterations",
+        "sub_workflow_depth",
+        "child_input_too_large",
+        "child_result_too_large",
         "execution_timeout",
         "response_too_large",
         "payload_too_large",
@@ -64,6 +72,8 @@ OWN_LIMITS: Final = frozenset(
         "token_limit",
         "cost_limit",
         "time_limit",
+        "code_timeout",
+        "code_memory",
         "fuel_exhausted",
         "expression_fuel",
     }

@@ -109,6 +109,7 @@ def _execution_failed(message: ExecutionFailed, envelope: Envelope) -> NoteEnd:
             execution_id=message.execution_id,
             status=message.status,
             failure_id=message.failure_id,
+            handled=bool(message.error_workflow),
         )
     error = _scrubbed(message.error)
     failure_id = message.failure_id or derived("failure", message.execution_id, envelope.id)

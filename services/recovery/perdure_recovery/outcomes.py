@@ -80,7 +80,12 @@ def revival(
 ) -> tuple[AttemptOrdered, ...]:
     """Return the attempt that makes an execution go on which ended for want of a verdict."""
     failure, missed = episode.failure, episode.missed
-    if missed is None or command.status != "ERROR" or command.failure_id != failure.failure_id:
+    if (
+        command.handled
+        or missed is None
+        or command.status != "ERROR"
+        or command.failure_id != failure.failure_id
+    ):
         return ()
     since = now - parsed(failure.failed_at)
     if not timedelta(seconds=missed.delay_s) <= since <= REVIVED_WITHIN:

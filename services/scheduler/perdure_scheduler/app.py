@@ -29,10 +29,22 @@ from perdure_contracts.scheduler import (
     DeploymentFailed,
     DeploymentStarted,
     DeployWorkflow,
+    EventDelivered,
+    EventKept,
+    EventsExpired,
+    EventTaken,
+    ForgetWait,
+    OfferEvent,
+    ReceiveEvent,
     ReceiveTrigger,
+    RegisterCommand,
+    RegisterEvent,
+    RegisterWait,
     TriggerAccepted,
     UndeploymentStarted,
     UndeployWorkflow,
+    WaitForgotten,
+    WaitRegistered,
     WorkflowDeployed,
     WorkflowUndeployed,
 )
@@ -41,7 +53,8 @@ from .api import TABLES
 from .cron_decide import cron_facts, decide_cron, stream_of_cron
 from .cron_project import project_cron
 from .cron_route import route_cron
-from .cron_state import CronTrigger, evolve_cron, wake_at
+from .cron_state import CronTrigger, evolve_cron
+from .cron_state import wake_at as cron_wake_at
 from .decide import decide_deployment, decide_trigger
 from .evolve import evolve_deployment, evolve_trigger
 from .facts import trigger_facts
@@ -50,6 +63,20 @@ from .project import project_deployment, project_trigger
 from .promises import Judge
 from .route import route_deployment, route_trigger
 from .state import Deployment, Trigger
+from .waits import (
+    Register,
+    Taken,
+    decide_event,
+    decide_register,
+    evolve_event,
+    evolve_register,
+    no_rows,
+    route_event,
+    route_register,
+    stream_of_event,
+    stream_of_register,
+    wake_at,
+)
 
 deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
     name="deployment",
@@ -112,13 +139,41 @@ crons: Decider[CronTrigger, CronCommand, CronEvent] = Decider(
     project=project_cron,
     route=route_cron,
     facts=cron_facts,
-    wake_at=wake_at,
+    wake_at=cron_wake_at,
     private=(CronSettled,),
+)
+
+events: Decider[Taken, ReceiveEvent, EventTaken] = Decider(
+    name="event",
+    initial=Taken(),
+    commands=(ReceiveEvent,),
+    events=(EventTaken,),
+    stream_of=stream_of_event,
+    decide=decide_event,
+    evolve=evolve_event,
+    project=no_rows,
+    route=route_event,
+    creates=(ReceiveEvent,),
+    private=(EventTaken,),
+)
+
+registers: Decider[Register, RegisterCommand, RegisterEvent] = Decider(
+    name="register",
+    initial=Register(),
+    commands=(RegisterWait, ForgetWait, OfferEvent),
+    events=(WaitRegistered, WaitForgotten, EventKept, EventDelivered, EventsExpired),
+    stream_of=stream_of_register,
+    decide=decide_register,
+    evolve=evolve_register,
+    project=no_rows,
+    route=route_register,
+    wake_at=wake_at,
+    private=(WaitRegistered, WaitForgotten, EventKept, EventDelivered, EventsExpired),
 )
 
 service = Service(
     name="scheduler",
-    deciders=(deployments, triggers, crons),
+    deciders=(deployments, triggers, events, registers, crons),
     hear=hear,
     foreign=(TRIGGERS,),
     judge=Judge,

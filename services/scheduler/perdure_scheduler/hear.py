@@ -23,7 +23,11 @@ from perdure_contracts.scheduler import (
     Command,
     DeploymentCommand,
     DeployWorkflow,
+    ForgetWait,
+    OfferEvent,
+    ReceiveEvent,
     ReceiveTrigger,
+    RegisterWait,
     UndeployWorkflow,
 )
 
@@ -31,6 +35,7 @@ from .match import SUBTYPES
 
 TRIGGERS = "perdure.triggers.v1"
 OURS = "perdure.trigger."
+EVENTS = "perdure.event."
 
 DATA_BYTES_MAX = 256 * 1024
 """The largest body of a trigger event: the executions that it starts carry it along."""
@@ -38,6 +43,9 @@ DATA_BYTES_MAX = 256 * 1024
 ENCODED_BYTES_MAX = 2 * DATA_BYTES_MAX
 """The largest body as it is written again: `1e15` becomes 18 characters, a control
 character in a plain text 6. What is above would not fit into a message."""
+
+NAME_MAX = 255
+"""Characters of the name and the key of an event that executions wait for."""
 
 EXPANSION_MAX = 6
 """How many times longer a body can become; shorter ones need no second look."""
@@ -49,7 +57,7 @@ ATTRIBUTE_BYTES_MAX = 1024
 def hear(message: object, envelope: Envelope) -> Command | CronCommand | Rejected | None:
     """Return what `message` asks of the scheduler, if anything."""
     match message:
-        case DeployWorkflow() | UndeployWorkflow():
+        case DeployWorkflow() | UndeployWorkflow() | RegisterWait() | ForgetWait() | OfferEvent():
             return message
         case (
             ServeCron()
@@ -60,6 +68,8 @@ def hear(message: object, envelope: Envelope) -> Command | CronCommand | Rejecte
             | NoteExecutionEnd()
         ):
             return message
+        case CloudEvent() if message.type.startswith(EVENTS):
+            return _event(message, envelope)
         case CloudEvent():
             return _trigger(message, envelope)
         case _:
@@ -99,6 +109,31 @@ def _trigger(event: CloudEvent, envelope: Envelope) -> ReceiveTrigger | Rejected
     )
 
 
+def _event(event: CloudEvent, envelope: Envelope) -> ReceiveEvent | Rejected:
+    """Read an event for those who wait for one of its name; its subject is the key."""
+    name = event.type.removeprefix(EVENTS)
+    if not 0 < len(name) <= NAME_MAX or len(event.subject or "") > NAME_MAX:
+        return _dead(
+            "bad_event",
+            f"an event is called {EVENTS}NAME, NAME with 1 to {NAME_MAX} characters; its subject "
+            f"has at most {NAME_MAX}",
+        )
+    fault = _too_large(event)
+    if fault is not None:
+        return fault
+    data = _data(event)
+    if isinstance(data, Rejected):
+        return data
+    return ReceiveEvent(
+        tenant_id=envelope.tenant_id,
+        source=event.source,
+        event_id=event.id,
+        name=name,
+        key=event.subject or "",
+        payload=data,
+    )
+
+
 def _fault(event: CloudEvent) -> Rejected | None:
     """Return what is wrong with a trigger event before its body is looked at."""
     if event.type not in SUBTYPES:
@@ -112,7 +147,16 @@ def _fault(event: CloudEvent) -> Rejected | None:
             f"a {event.type} must say what it is about: set `ce_subject` to the workflow's id "
             "or name, the webhook's path, or the repository",
         )
-    for name, text in (("id", event.id), ("source", event.source), ("subject", event.subject)):
+    return _too_large(event)
+
+
+def _too_large(event: CloudEvent) -> Rejected | None:
+    """Return which part of an event is too large to be kept, or cannot be."""
+    for name, text in (
+        ("id", event.id),
+        ("source", event.source),
+        ("subject", event.subject or ""),
+    ):
         if len(text.encode()) > ATTRIBUTE_BYTES_MAX or "\0" in text:
             return _dead(
                 "bad_attribute",

@@ -10,7 +10,14 @@ from datetime import datetime
 
 from perdure_common.shell import codec
 from perdure_common.shell.ports import JournalRow, Outbound, Record, TopicPartition
-from perdure_contracts.engine import NodeCanceled, NodeCompleted, NodeErrored, NodeResult, NodeTask
+from perdure_contracts.engine import (
+    NodeCanceled,
+    NodeCompleted,
+    NodeErrored,
+    NodeResult,
+    NodeTask,
+    Scope,
+)
 from perdure_contracts.executions import AttemptFailed, NodeScheduled
 from perdure_contracts.message import NAMES
 from perdure_engine.runner.work import TASKS
@@ -41,12 +48,13 @@ class Attempts:
     def __init__(self, breaks: Callable[[str, str], None]) -> None:
         self._breaks = breaks
         self._attempts: dict[str, _Attempt] = {}
-        self._under_way: dict[tuple[str, str], _Attempt] = {}
+        self._under_way: dict[tuple[str, str, Scope], _Attempt] = {}
+        self._parked: set[str] = set()
         self.unreliable: Callable[[TopicPartition], bool] = lambda place: False
 
     def settled(self, token: str) -> bool:
-        """Return whether the journal says what became of an attempt."""
-        return self._attempts[token].settled
+        """Return whether the store has what became of an attempt, or its answer in a queue."""
+        return self._attempts[token].settled or token in self._parked
 
     def row(self, row: JournalRow) -> str:
         """See a row of the engine; return the token of the attempt that it begins."""
@@ -54,11 +62,11 @@ class Attempts:
             event: NodeScheduled = codec.event_of(row)
             attempt = _Attempt(event.token, datetime.fromisoformat(event.deadline))
             self._attempts[event.token] = attempt
-            self._under_way[row.stream, event.node_id] = attempt
+            self._under_way[row.stream, event.node_id, event.scope] = attempt
             return event.token
         if row.type in _ENDS:
             ended = codec.event_of(row)
-            attempt = self._under_way.pop((row.stream, ended.node_id), None)
+            attempt = self._under_way.pop((row.stream, ended.node_id, ended.scope), None)
             if attempt is not None:
                 attempt.settled = True
             if isinstance(ended, AttemptFailed) and not ended.runner and attempt is not None:
@@ -84,6 +92,12 @@ class Attempts:
             if attempt is not None and attempt.answered_at is None:
                 attempt.answered_at = now()
                 attempt.answered_on = (record.topic, record.partition)
+
+    def parked(self, record: Record) -> None:
+        """See a record that waits behind a parked stream: it is safe there."""
+        if codec.header(record.headers, "ce_type") == _RESULT:
+            result: NodeResult = codec.decode_body(_RESULT.decode(), record.value)
+            self._parked.add(result.token)
 
     def lost(self, record: Outbound | Record) -> None:
         """See a record that Kafka acknowledges and loses: an answer is given all the same."""

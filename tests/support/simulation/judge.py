@@ -11,7 +11,7 @@ from perdure_common.verify import Violation
 from perdure_common.verify.memory import MemoryArchive
 from perdure_common.verify.rebuilt import rebuilt
 from perdure_common.verify.service import verified
-from perdure_contracts.engine import NodeCompleted
+from perdure_contracts.engine import NodeCompleted, Scope
 from perdure_contracts.executions import NodeScheduled
 from perdure_contracts.message import NAMES
 
@@ -120,6 +120,7 @@ async def judged(stage: Stage, load: Load, *, at_rest: bool) -> Counter[str]:
             stage.watch.breaks("I2", f"event {event} was acknowledged and forgotten")
         _unread_by_anybody(stage)
     _effects(stage)
+    checked["requests"] = stage.world.asked.total()
     return checked
 
 
@@ -158,16 +159,16 @@ def _effects(stage: Stage) -> None:
     keys: dict[str, str] = {}
     done = stage.world.done
     for stream, rows in stage.databases["engine"].store.streams.items():
-        scheduled: dict[str, NodeScheduled] = {}
+        scheduled: dict[tuple[str, Scope], NodeScheduled] = {}
         for row in rows:
             if row.type == NAMES[NodeScheduled]:
                 event: NodeScheduled = codec.event_of(row)
                 if event.idempotency_key:
-                    scheduled[event.node_id] = event
+                    scheduled[event.node_id, event.scope] = event
                     keys[event.idempotency_key] = stream
             elif row.type == NAMES[NodeCompleted]:
                 completed: NodeCompleted = codec.event_of(row)
-                sent = scheduled.get(completed.node_id)
+                sent = scheduled.get((completed.node_id, completed.scope))
                 if sent is None or sent.effect == "pure" or completed.inline:
                     continue
                 for index in sent.indexes:

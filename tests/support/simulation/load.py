@@ -60,6 +60,53 @@ def _wide() -> Definition:
     }
 
 
+def _rounds(name: str, kind: str, body: str, inside: Definition, **parameters: Any) -> Definition:
+    """A region whose iterations each ask a runner, and a step after it."""
+    return {
+        "name": name,
+        "nodes": [
+            node("start", "TRIGGER.MANUAL"),
+            node("region", kind, **parameters),
+            inside,
+            _pick("after"),
+        ],
+        "connections": [
+            edge("start", "region"),
+            edge("region", inside["node_id"], body),
+            edge(inside["node_id"], "region"),
+            edge("region", "after", "done"),
+        ],
+    }
+
+
+def _racing() -> Definition:
+    """A request and a wait, of which the first goes on."""
+    return {
+        "name": "racing",
+        "nodes": [
+            node("start", "TRIGGER.MANUAL"),
+            _pick("ask"),
+            node("wait", "FLOW.WAIT", seconds=2),
+            node("race", "FLOW.RACE"),
+            _pick("last"),
+        ],
+        "connections": [
+            edge("start", "ask"),
+            edge("start", "wait"),
+            edge("ask", "race"),
+            edge("wait", "race"),
+            edge("race", "last"),
+        ],
+    }
+
+
+def _calling() -> Definition:
+    """A child execution, and a wait for an event that nobody sends."""
+    call = node("call", "FLOW.SUB_WORKFLOW", workflow="keyed")
+    wait = node("wait", "FLOW.WAIT", event={"name": "paid"}, timeout_seconds=3)
+    return chain("calling", {**call, "timeout_s": 200}, wait)
+
+
 WORKFLOWS: tuple[Definition, ...] = (
     chain("inline", node("set", "ACTION.SET", values={"a": 1}), node("noop", "FLOW.NOOP")),
     chain("keyed", _pick("one"), node("between", "FLOW.NOOP"), _pick("two")),
@@ -67,10 +114,17 @@ WORKFLOWS: tuple[Definition, ...] = (
     chain("long", request("slow", URL, timeout_s=110), _pick("then")),
     chain("hasty", {**_pick("quick"), "timeout_s": 2.5, "max_retries": 3}),
     _wide(),
+    _rounds(
+        "each", "FLOW.FOREACH", "item", _pick("inner"), max_concurrency=2, on_item_error="collect"
+    ),
+    _rounds("rounds", "FLOW.LOOP", "loop", _unsafe("inner"), items_per_batch=1),
+    _racing(),
+    _calling(),
 )
-"""What runs: steps inside the engine, short and long ones, ones that must not be repeated."""
+"""What runs: steps inside the engine, short and long ones, ones that must not be repeated, and
+loops whose iterations a runner works on."""
 
-OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5)
+OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9)
 """How often each of them is asked for."""
 
 

@@ -15,12 +15,12 @@ from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.shell import fold, remake, upkeep
 from perdure_common.shell.due import Dues
 from perdure_common.shell.fold import Batch, Part
-from perdure_common.shell.intake import Link
+from perdure_common.shell.intake import Link, Taken
 from perdure_common.shell.lane import Lane
 from perdure_common.shell.ports import Fenced, Heard, Record, ShardCommit, Unanswered
 from perdure_common.shell.publisher import Publisher
 from perdure_common.shell.remake import Remade
-from perdure_common.shell.shard import Sending, Shard
+from perdure_common.shell.shard import Held, Sending, Shard
 from perdure_engine.runner import claims
 from perdure_engine.runner.claims import MemoryClaims
 from perdure_engine.runner.claims import Owner as Whose
@@ -97,6 +97,18 @@ def _forget_deliveries(stack: ExitStack) -> None:
         del self, part, outsider, fields
 
     _put(stack, Batch, "deliver", nothing)
+
+
+@_mutant("a message of another service is applied twice within one batch", "I6")
+def _apply_twice(stack: ExitStack) -> None:
+    apply = Batch.apply
+
+    def twice(self: Batch, part: Part, taken: Taken, held: Held) -> None:
+        apply(self, part, taken, held)
+        if taken.link is not None:
+            apply(self, part, taken, held)
+
+    _put(stack, Batch, "apply", twice)
 
 
 # Committing ------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 from perdure_engine.runner import perform as performing
 from perdure_engine.runner.http_request import Failed
+from perdure_engine.runner.secrets import NoCredentials
 
 from simulation.stores import SimClaims
 
@@ -99,6 +100,7 @@ class Tools:
 
     world: World
     claims: SimClaims | None = None
+    credentials: NoCredentials = field(default_factory=NoCredentials)
 
 
 async def _http_request(

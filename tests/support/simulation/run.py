@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from perdure_contracts.shell import Unpark
+
 from simulation import judge
 from simulation.load import OFTEN, WORKFLOWS, Load, data_for
 from simulation.loop import SimLoop, Stuck, run
@@ -20,6 +22,9 @@ FAULTS_S = (15.0, 35.0)
 
 REST_S = 500.0
 """How long everything may take to come to rest after the last fault, in virtual seconds."""
+
+LET_GO_S = 5.0
+"""How often parked streams are let go while everything comes to rest."""
 
 TRIGGERS = (8, 16)
 FAULT_KINDS_MIN = 3
@@ -117,6 +122,7 @@ async def _misuse(stage: Stage, load: Load, trouble: Troublemaker) -> None:
     works = [
         loop.create_task(trouble.run(until_s)),
         loop.create_task(_use(load, chance.randint(*TRIGGERS), until_s - loop.time())),
+        loop.create_task(_mend(stage, load, until_s)),
     ]
     while not all(work.done() for work in works) and not stage.watch.broken:
         await asyncio.wait(works, timeout=1.0)
@@ -148,15 +154,34 @@ async def _use(load: Load, triggers: int, for_s: float) -> None:
             await load.garbage(f"garbage-{n}")
 
 
+async def _mend(stage: Stage, load: Load, until_s: float) -> None:
+    """Let parked streams go on, as a person does who has mended the mistake."""
+    loop = asyncio.get_running_loop()
+    while loop.time() < until_s:
+        await asyncio.sleep(stage.load_chance.uniform(1.0, 6.0))
+        await _let_go(stage, load)
+
+
+async def _let_go(stage: Stage, load: Load) -> None:
+    for name, database in stage.databases.items():
+        for shard in database.store.shards():
+            for stream in sorted(shard.parked):
+                stage.watch.note(f"let go {name} {stream}")
+                await load.command(name, stream, Unpark(stream=stream), "unpark")
+
+
 async def _come_to_rest(stage: Stage, load: Load) -> float:
     """Wait until nothing is left to do; return how long that took."""
     loop = asyncio.get_running_loop()
-    began_s = loop.time()
+    began_s = let_go_s = loop.time()
     while not stage.watch.broken:
         await asyncio.sleep(1.0)
         restless = judge.restless(stage, load)
         if not restless:
             break
+        if loop.time() > let_go_s:
+            let_go_s = loop.time() + LET_GO_S
+            await _let_go(stage, load)
         if loop.time() - began_s > REST_S:
             for each in restless[:5]:
                 stage.watch.breaks("liveness", f"{REST_S:g} s after the last fault: {each}")

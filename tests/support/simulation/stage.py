@@ -55,6 +55,7 @@ SMALL: tuple[tuple[object, str, float], ...] = (
     (remake, "PAGE", 5),
     (upkeep, "RESEND_MAX", 3),
     (gather, "RECORDS_MAX", 6),
+    (gather, "DRAIN_MAX", 2),
 )
 """Limits that a run would never come to, so low here that it does all the time."""
 
@@ -103,6 +104,7 @@ class Stage:
         self.works: dict[str, Work] = {}
         self.claims: dict[str, SimClaims] = {}
         self.kill_at: dict[str, float] = {}
+        self.mistakes = 0.0
         self.hand_over = self.chance.choice((0, 4, 100))
         self.definitions: OrderedDict[str, Workflow] = OrderedDict()
         self._stops: dict[str, asyncio.Event] = {}
@@ -267,9 +269,13 @@ class Stage:
     # Named points -----------------------------------------------------------------------
 
     def point(self, place: str) -> None:
-        """Come to a named point; die there if the seed says so."""
+        """Come to a named point; die there if the seed says so, or make a mistake."""
         probability = self.kill_at.get(place, 0.0)
         process = current()
+        mistakes = self.mistakes if place == "while_deciding" else 0.0
+        if mistakes and self.chance.random() < mistakes:
+            self.watch.fault("mistake of the core")
+            raise fault.Injected("a mistake of the core")
         if process is None or not probability or process.state is not State.RUNNING:
             return
         if self.chance.random() < probability:

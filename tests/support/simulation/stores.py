@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.decider import Lookup, Row
+from perdure_common.shell.payloads import PayloadStore
 from perdure_common.shell.ports import (
     Claim,
     Fenced,
@@ -80,6 +81,11 @@ class SimStore:
     def __init__(self, database: Database, process: Process) -> None:
         self._database = database
         self._process = process
+
+    @property
+    def payloads(self) -> PayloadStore:
+        """See `Store.payloads`."""
+        return self._database.store.payloads
 
     async def claim(self, shards: Sequence[str], owner: str) -> Sequence[Claim]:
         """See `Store.claim`."""

@@ -21,7 +21,8 @@ FUSE_MAX = 120
 LAST_S = 4.0
 """How long before the end of a run's faults many records may be lost."""
 
-POINTS = tuple(place for place in fault.PLACES)
+POINTS = tuple(sorted({place for places in fault.PLACES.values() for place in places}))
+"""Every named point of every process."""
 
 LOSABLE = (
     "perdure.engine.starts.v1",
@@ -69,6 +70,7 @@ class Troublemaker:
             slow=0.15 * much, refused=0.06 * much, busy=0.06 * much, cut=0.05 * much, silent=0.04
         )
         stage.kill_at = {place: 0.006 * much for place in POINTS}
+        stage.mistakes = self._chance.choice((0.0, 0.005, 0.02))
 
     def end(self) -> None:
         """Mend everything: from now on nothing goes wrong any more."""
@@ -81,6 +83,7 @@ class Troublemaker:
             database.store.down = False
         stage.world.moods = Moods()
         stage.kill_at = {}
+        stage.mistakes = 0.0
         for claims in stage.claims.values():
             claims.away_until_s = 0.0
         for process in stage.processes:

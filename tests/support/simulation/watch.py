@@ -124,6 +124,9 @@ class Watch:
             source = codec.source_of(*place)
             for to, number in commit.sent.items():
                 self._sent.setdefault((to, source), set()).add(number)
+            for message in commit.parked:
+                if message.raw:
+                    self.attempts.parked(codec.unpack_record(message.raw))
             self._see_rows(place, shard, commit)
             self._see_mark(place, shard, commit.published_seq or 0)
             if not commit.rows:

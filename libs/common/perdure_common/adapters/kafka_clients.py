@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
+from aiokafka import client
 from aiokafka.errors import KafkaError
 from perdure_contracts.topology import FIRST_WORD, physical
 
@@ -55,6 +56,34 @@ def settings(bootstrap: str, client_id: str) -> dict[str, Any]:
         "request_timeout_ms": int(REQUEST_S * 1000),
         "metadata_max_age_ms": int(METADATA_AGE_S * 1000),
     }
+
+
+_clients: Any = client
+_connected = _clients.create_conn
+
+
+async def _connect(*where: Any, on_close: Any = None, **how: Any) -> Client:
+    """Connect as aiokafka does; close the connection that it only asks for brokers, come what may.
+
+    A client that is given up while it waits for that answer (`bootstrap`) would leave it open.
+    """
+    connection: Client = await _connected(*where, on_close=on_close, **how)
+    if on_close is None:
+        send = connection.send
+
+        async def asked(*request: Any, **how: Any) -> Any:
+            try:
+                return await send(*request, **how)
+            except BaseException:
+                connection.close()
+                raise
+
+        connection.send = asked
+    return connection
+
+
+# There is no other place to say so: the client makes its connections by this name.
+_clients.create_conn = _connect
 
 
 @asynccontextmanager

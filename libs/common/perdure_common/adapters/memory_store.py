@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from perdure_common.adapters.memory_payloads import MemoryPayloads
 from perdure_common.adapters.postgres_projection import Shape, coalesced
 from perdure_common.adapters.postgres_reading import in_order, wanted
 from perdure_common.adapters.postgres_types import clean, cleaned, plain
@@ -30,6 +31,7 @@ from perdure_common.shell.ports import (
     Unanswered,
     Unreachable,
 )
+from perdure_common.shell.whole_rows import whole_rows
 
 _SNAPSHOTS_KEPT = 2
 
@@ -109,6 +111,7 @@ class MemoryStore:
         self._deliveries: dict[tuple[str, str, str], str] = {}
         self._parked: dict[str, dict[int, bytes]] = {}
         self._tables: dict[str, MemoryTable] = {}
+        self.payloads = MemoryPayloads(lambda stream: bool(self._streams.get(stream)), now)
 
     @property
     def tables(self) -> Mapping[str, Sequence[Row]]:
@@ -203,10 +206,8 @@ class MemoryStore:
             usable = [v for v in kept if highest < 0 or v <= highest]
             snapshot = kept[max(usable)] if usable else None
             after = snapshot.version if snapshot else 0
-            found[stream] = (
-                snapshot,
-                [row for row in self._streams.get(stream, ()) if row.version > after],
-            )
+            rows = [row for row in self._streams.get(stream, ()) if row.version > after]
+            found[stream] = (snapshot, await whole_rows(self.payloads, rows))
         return found
 
     async def journal(self, shard: str, after: int, limit: int) -> Sequence[JournalRow]:
@@ -214,7 +215,7 @@ class MemoryStore:
         self._reach()
         rows = self._shards[shard].rows if shard in self._shards else []
         first = bisect_right(rows, after, key=lambda row: row.seq)
-        return rows[first : first + limit]
+        return await whole_rows(self.payloads, rows[first : first + limit])
 
     async def look_up(self, tenant_id: str, lookups: Sequence[Lookup]) -> Sequence[Sequence[Row]]:
         """See `Store`."""
@@ -226,6 +227,8 @@ class MemoryStore:
             name: [cleaned(plain(v)) for v in wanted(value)]
             for name, value in {**lookup.where, "tenant_id": tenant_id}.items()
         }
+        if lookup.table == "payloads":
+            return [dict(row) for row in self.payloads.rows(tenant_id, where["sha256"])]
         table = self._tables.get(lookup.table)
         return in_order(
             {name: plain(row.get(name)) for name in lookup.columns}
@@ -311,6 +314,7 @@ class MemoryStore:
 
     def _write(self, commit: ShardCommit) -> None:
         shard = self._shards[commit.shard]
+        self.payloads.keep(commit.payloads)
         shard.next_seq += len(commit.rows)
         shard.published_seq = max(shard.published_seq, commit.published_seq or 0)
         shard.projected_seq = max(shard.projected_seq, commit.projected_seq or 0)

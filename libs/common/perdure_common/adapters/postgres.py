@@ -16,6 +16,7 @@ import asyncpg
 
 from perdure_common.adapters import postgres_batch as fixed
 from perdure_common.adapters.postgres_errors import LOST
+from perdure_common.adapters.postgres_payloads import PostgresPayloads
 from perdure_common.adapters.postgres_projection import (
     Shape,
     Table,
@@ -41,6 +42,7 @@ from perdure_common.shell.ports import (
     Unanswered,
     Unreachable,
 )
+from perdure_common.shell.whole_rows import whole_rows
 
 _SQL = queries(Path(__file__).with_name("postgres.sql"))
 
@@ -94,6 +96,7 @@ class PostgresStore:
         self._pool: Any = None
         self._opening = asyncio.Lock()
         self._tables: dict[str, Table] = {}
+        self.payloads = PostgresPayloads(service, self._connection)
         self._statements: dict[tuple[Shape, ...], str] = {}
 
     async def claim(self, shards: Sequence[str], owner: str) -> Sequence[Claim]:
@@ -117,6 +120,9 @@ class PostgresStore:
         """See `Store`. A deadlock with another writer is tried again, up to three times."""
         if not batch:
             return
+        payloads = [payload for commit in batch for payload in commit.payloads]
+        if payloads:
+            await self.payloads.put(payloads)
         try:
             await self._commit(batch)
         except Refused:
@@ -138,13 +144,14 @@ class PostgresStore:
             after = [snapshots[s].version if s in snapshots else 0 for s in names]
             rows = await connection.fetch(_SQL["rows_after"], names, after)
         journal: dict[str, list[JournalRow]] = {name: [] for name in names}
-        for row in rows:
-            journal[row["stream"]].append(JournalRow(*row))
+        for row in await whole_rows(self.payloads, [JournalRow(*row) for row in rows]):
+            journal[row.stream].append(row)
         return {name: (snapshots.get(name), journal[name]) for name in names}
 
     async def journal(self, shard: str, after: int, limit: int) -> Sequence[JournalRow]:
         """See `Store`."""
-        return [JournalRow(*row) for row in await self._fetch("journal", shard, after, limit)]
+        rows = [JournalRow(*row) for row in await self._fetch("journal", shard, after, limit)]
+        return await whole_rows(self.payloads, rows)
 
     async def look_up(self, tenant_id: str, lookups: Sequence[Lookup]) -> Sequence[Sequence[Row]]:
         """See `Store`. Values come back as JSON has them; rows in a fixed order."""

@@ -51,6 +51,9 @@ STATUSES: Mapping[str, int] = {
     "invalid_delay": 422,
     "invalid_pin_data": 422,
     "unknown_port": 422,
+    "invalid_signal": 422,
+    "wrong_token": 403,
+    "payload_too_large": 413,
     "data_too_large": 413,
     "invalid_stream": 422,
     "invalid_body": 422,
@@ -117,14 +120,22 @@ class Asking:
             )
 
     async def ask(
-        self, request: Request, stream: str, message: object, *, topic: str | None = None
+        self,
+        request: Request,
+        stream: str,
+        message: object,
+        *,
+        topic: str | None = None,
+        id: str | None = None,
     ) -> Asked:
         """Send a command to the service and wait for what becomes of it.
+
+        `id` takes the place of the caller's key, where a request sends several commands.
 
         Raises:
             Problem: It is refused (`code` is the refusal's), too large, or cannot be sent.
         """
-        sent = await self.send(request, self.service, stream, message, topic=topic)
+        sent = await self.send(request, self.service, stream, message, topic=topic, id=id)
         return Asked(sent["source"], sent["id"], stream, await self._answer(sent))
 
     async def send(
@@ -135,6 +146,7 @@ class Asking:
         message: object,
         *,
         topic: str | None = None,
+        id: str | None = None,
     ) -> dict[str, str]:
         """Send a command to a service; return the `source` and `id` by which it is known.
 
@@ -152,7 +164,7 @@ class Asking:
                 "be sent; make it smaller, or pass a reference",
             )
         event = CloudEvent(
-            id=_key(request) or str(uuid.uuid4()),
+            id=id or _key(request) or str(uuid.uuid4()),
             source=self._source,
             type=name,
             subject=stream,

@@ -36,6 +36,19 @@ async def read_body(request: Request, kind: type[T], *, most: int = BODY_BYTES_M
         raise Problem(400, "invalid_request", f"the body does not fit: {error}") from None
 
 
+async def read_json(request: Request, *, most: int = BODY_BYTES_MAX) -> Any:
+    """Return the request's body as any JSON; an empty body is an empty object.
+
+    Raises:
+        Problem: `body_too_large`, `invalid_json`.
+    """
+    raw = await _bounded(request, most)
+    try:
+        return parse_json(raw or b"{}", "the body")
+    except CloudEventError as error:
+        raise Problem(400, "invalid_json", error.message) from None
+
+
 async def _bounded(request: Request, most: int) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > most:

@@ -14,6 +14,7 @@ import msgspec
 from perdure_contracts import shell as shell_messages
 from perdure_contracts.message import NAMES, TYPES
 
+from perdure_common.shell.payloads import Refs
 from perdure_common.shell.ports import Headers, JournalRow, Outbound, Record
 
 FAN_OUT_BITS = 10
@@ -126,6 +127,9 @@ class Meta(msgspec.Struct, omit_defaults=True):
 
     `prev` has one entry for each message that the event made, in the order of k, beginning
     with `first` (1 when the event itself was not published). `epoch` is the writer's.
+    `payloads` names what has left the event. `again` says that the cause had taken effect on the
+    stream just before: that must never be, and the writer says what it did so that
+    `perdure verify` sees it within one batch, too.
     """
 
     cause: str = ""
@@ -133,6 +137,8 @@ class Meta(msgspec.Struct, omit_defaults=True):
     prev: tuple[int, ...] = ()
     traceparent: str = ""
     epoch: int = 0
+    payloads: Refs = ()
+    again: bool = False
 
 
 _meta_decoder = msgspec.json.Decoder(Meta)
@@ -153,7 +159,12 @@ def event_of(row: JournalRow) -> Any:
 
     Raises:
         UnknownType: A newer version of perdure wrote it.
+        MissingPayload: A large value that has left it is gone.
     """
+    if row.whole is not None:
+        if isinstance(row.whole, Exception):
+            raise row.whole
+        return row.whole
     return decode_body(row.type, row.data)
 
 

@@ -4,9 +4,10 @@ The same functions run when an event is new and when it is made again from the j
 the two cannot differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+from msgspec.structs import replace
 from perdure_contracts.message import NAMES
 from perdure_contracts.shell import (
     CommandRejected,
@@ -19,6 +20,7 @@ from perdure_common.decider import Outgoing, Raw, Recorded, Service, Upsert
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Registry
+from perdure_common.shell.payloads import PAYLOAD_BYTES_MIN, Payload, Refs, header_of, lighten
 from perdure_common.shell.ports import JournalRow, Outbound
 from perdure_common.shell.shard import Held
 
@@ -85,8 +87,12 @@ def outbound_of(
     messages: Sequence[Outgoing],
     body: bytes,
     destinations: Sequence[tuple[str, int]],
+    payloads: list[Payload] | None = None,
 ) -> list[Outbound]:
-    """Return the records that a row sends: the event itself when public, then its messages."""
+    """Return the records that a row sends: the event itself when public, then its messages.
+
+    What is too large for a message leaves it, and is added to `payloads`.
+    """
     first, prev, trace = codec.number(row.seq, meta.first), meta.prev, meta.traceparent
     records: list[Outbound] = []
     if published:
@@ -103,13 +109,25 @@ def outbound_of(
             records.append(_as_it_was(message.raw, topic, partition))
             continue
         name, made = NAMES[type(message.message)], codec.encode_body(message.message)
-        records.append(
-            codec.outbound(
-                service.name, row, topic, partition, first + i, prev[i], name, made,
-                message.stream, trace,
-            )
+        refs: Refs = ()
+        if len(made) > PAYLOAD_BYTES_MIN:
+            made, refs, texts = lighten(service.heavy, message.message, made)
+            if payloads is not None:
+                payloads.extend(payloads_of(row.tenant_id, row.stream, refs, texts))
+        record = codec.outbound(
+            service.name, row, topic, partition, first + i, prev[i], name, made,
+            message.stream, trace,
         )  # fmt: skip
+        if refs:
+            record = replace(record, headers=(*record.headers, header_of(refs)))
+        records.append(record)
     return records
+
+
+def payloads_of(tenant_id: str, stream: str, refs: Refs, texts: Sequence[str]) -> Iterable[Payload]:
+    """Return what has left a message of a stream, to be kept."""
+    for (_, sha256), text in zip(refs, texts, strict=True):
+        yield Payload(tenant_id, sha256, stream, text)
 
 
 def _as_it_was(raw: Raw, topic: str, partition: int) -> Outbound:

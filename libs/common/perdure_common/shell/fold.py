@@ -33,8 +33,10 @@ from perdure_common.shell.effects import (
     effects_of,
     events_partition,
     outbound_of,
+    payloads_of,
 )
 from perdure_common.shell.intake import Link, Registry, Taken, hearing
+from perdure_common.shell.payloads import PAYLOAD_BYTES_MIN, lighten
 from perdure_common.shell.ports import (
     Delivery,
     Headers,
@@ -168,6 +170,7 @@ class Batch:
         self.counts = Counts()
         self.facts: MutableMapping[FactKey, Sequence[Mapping[str, Any]]] = {}
         self.delivered: dict[tuple[str, str, str], str] = {}
+        self._again = False
 
     def part(self, shard: Shard) -> Part:
         """Return the batch's part for a shard, begun when it is first asked for.
@@ -272,6 +275,7 @@ class Batch:
             return
         facts = self._facts(decider, held, command)
         cause = taken.envelope.id if taken.envelope is not None else f"wake/{taken.stream}"
+        self._again = held.cause == cause and taken.envelope is not None
         part.touched.add(taken.stream)
         decided: list[Any] = []
 
@@ -286,6 +290,8 @@ class Batch:
             self.refuse(part, taken, held, refused)
             return
         held.decider = decider
+        if decided:
+            held.cause = cause
         self._wake(part, taken.stream, held)
         nothing = not decided and taken.record.topic in self._service.foreign
         if taken.outsider is not None and not nothing:  # what matched nothing may match later
@@ -331,13 +337,18 @@ class Batch:
         seq = commit.next_seq + len(commit.rows)
         places = self._places(part, name, messages, published)
         meta = self._number(part, seq, places, messages, published, cause)
+        if len(body) > PAYLOAD_BYTES_MIN:
+            body, meta.payloads, texts = lighten(self._service.heavy, event, body)
+            commit.payloads.extend(payloads_of(tenant_id, stream, meta.payloads, texts))
         row = JournalRow(
             commit.shard, seq, stream, version, tenant_id, name, body.decode(),
             codec.encode_meta(meta), part.now,
         )  # fmt: skip
         commit.rows.append(row)
         if places:
-            records = outbound_of(self._service, row, meta, published, messages, body, places)
+            records = outbound_of(
+                self._service, row, meta, published, messages, body, places, commit.payloads
+            )
             part.sending.extend([Sending(seq, record) for record in records])
         self.counts.events += 1
 
@@ -373,7 +384,8 @@ class Batch:
             last = sent.get(place)
             prev.append(before.get(place, 0) if last is None else last)
             sent[place] = codec.number(seq, k)
-        return codec.Meta(cause, first, tuple(prev), epoch=part.commit.epoch)
+        again, self._again = self._again, False
+        return codec.Meta(cause, first, tuple(prev), epoch=part.commit.epoch, again=again)
 
     def _wake(self, part: Part, stream: str, held: Held) -> None:
         """Write the stream's next instant down if it comes earlier than the one that stands.

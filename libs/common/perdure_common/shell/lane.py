@@ -477,6 +477,8 @@ class Lane:
     def _park(self, batch: Batch, part: Part, item: Item, poison: Rejected) -> None:
         """Park the stream of an item on which the core failed, or bury the item."""
         taken = item.taken
+        if batch.repeated(taken):
+            return  # what it asked for was done, or is parked, when it came first
         if not taken.stream:
             batch.bury(part, taken, poison)
         elif parking.is_parked(part, taken):

@@ -14,6 +14,7 @@ import msgspec
 
 from perdure_common.decider import Lookup, Row, Upsert
 from perdure_common.errors import Told
+from perdure_common.shell.payloads import Payload, PayloadStore
 
 TopicPartition: TypeAlias = tuple[str, int]
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -42,7 +43,11 @@ class Outbound(msgspec.Struct, frozen=True, gc=False):
 
 
 class JournalRow(msgspec.Struct, frozen=True, gc=False):
-    """An event as it is stored. `data` and `meta` are JSON text; `seq` is dense per shard."""
+    """An event as it is stored. `data` and `meta` are JSON text; `seq` is dense per shard.
+
+    Where large fields have left it, `whole` is the event with them (or the error for which it
+    cannot be had), and `more` their bytes; stores give them with the rows that they read.
+    """
 
     shard: str
     seq: int
@@ -53,6 +58,8 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
     data: str
     meta: str
     recorded_at: datetime
+    whole: object = None
+    more: int = 0
 
 
 @dataclass(slots=True)
@@ -126,7 +133,8 @@ class ShardCommit:
     forward, but `consumed`, which follows a topic that was cut or made anew. A wake of None
     is removed. `upserts` stand in the order in which they came; the store merges those for one
     row of a table (`shard.merged`) and writes the rows sorted.
-    `unparked` messages are deleted, and the stream with them when none is left.
+    `payloads` are put before anything else is written. `unparked` messages are deleted, and the
+    stream with them when none is left.
     """
 
     shard: str
@@ -147,6 +155,7 @@ class ShardCommit:
     deliveries: list[Delivery] = field(default_factory=list[Delivery])
     parked: list[ParkedMessage] = field(default_factory=list[ParkedMessage])
     unparked: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    payloads: list[Payload] = field(default_factory=list[Payload])
 
     def is_marks(self) -> bool:
         """Return whether nothing happened but that records were read that change nothing.
@@ -203,6 +212,11 @@ then a crash sends it by its topic.
 
 class Store(Protocol):
     """One service's tables. All methods raise `Unreachable` when the server is gone."""
+
+    @property
+    def payloads(self) -> PayloadStore:
+        """Where large values are kept that have left events."""
+        ...
 
     async def claim(self, shards: Sequence[str], owner: str) -> Sequence[Claim]:
         """Raise the epochs of `shards` (made when new) and return what is known of each."""

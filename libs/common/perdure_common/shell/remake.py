@@ -66,7 +66,7 @@ def replay(registry: Registry, held: Held, row: JournalRow) -> None:
     """Fold one row into the stream, without its effects."""
     name = row.type
     held.version = row.version
-    held.weight += len(row.data)
+    held.weight += len(row.data) + row.more
     decider = registry.by_event.get(name)
     if decider is None:
         if not name.startswith("shell."):
@@ -187,7 +187,7 @@ def _remake_row(
     # As it was decided then: another version may tell more, or less.
     published = meta.first == 0 and bool(meta.prev)
     held.version = row.version
-    held.weight += len(row.data)
+    held.weight += len(row.data) + row.more
     places = [destination(m, partitions) for m in messages]
     if published:
         places.insert(0, (service.events_topic, events_partition(row.shard, partitions)))

@@ -38,7 +38,8 @@ class Held:
     """A stream in memory: its state after `version`; `decider` is None before any event.
 
     `broken` says why its state cannot be had: its messages must wait for a person. `weight` is
-    what its events have brought, in bytes: about what its state holds.
+    what its events have brought, in bytes: about what its state holds. `cause` is the message
+    that took effect last.
     """
 
     decider: Decider[Any, Any, Any] | None
@@ -48,6 +49,7 @@ class Held:
     snapshot_version: int = 0
     broken: Exception | None = None
     weight: int = 0
+    cause: str = ""
 
 
 class Sending(msgspec.Struct, eq=False, gc=False):

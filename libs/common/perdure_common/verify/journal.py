@@ -83,10 +83,11 @@ class _Stream:
     def _see_cause(self, row: JournalRow) -> None:
         """Check that a message decided once (I6), and that sources kept their order (I5)."""
         try:
-            cause = codec.decode_meta(row.meta).cause
+            meta = codec.decode_meta(row.meta)
         except msgspec.DecodeError as error:
             self._says("I4", f"version {row.version} has a meta that cannot be read: {error}")
             return
+        cause = meta.cause
         before, self._cause = self._cause, cause
         if not cause or cause.startswith("wake/"):
             return
@@ -94,7 +95,7 @@ class _Stream:
         if row.type.startswith("shell."):
             return  # that it came again was said, nothing was done
         at = self._decisions.get(cause)
-        if at is not None and (at != row.recorded_at or before != cause):
+        if meta.again or (at is not None and (at != row.recorded_at or before != cause)):
             self._says("I6", f"message {cause} took effect at {at} and at {row.recorded_at}")
         self._decisions[cause] = row.recorded_at
         if len(self._decisions) > CAUSES_MAX:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.shell.ports import JournalRow, Store
+from perdure_common.shell.whole_rows import whole_row
 from perdure_common.verify.archive import Marks
 
 
@@ -38,4 +39,4 @@ class MemoryArchive:
         """See `Archive.streams`."""
         for _, rows in sorted(self._store.streams.items()):
             for row in sorted(rows, key=lambda row: row.version):
-                yield row
+                yield await whole_row(self._store.payloads, row)

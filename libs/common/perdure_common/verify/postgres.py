@@ -11,6 +11,7 @@ from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.shell.ports import Heard, JournalRow, Store
+from perdure_common.shell.whole_rows import whole_row
 from perdure_common.verify.archive import PAGE, Marks
 
 _SQL = queries(Path(__file__).with_name("postgres.sql"))
@@ -78,7 +79,7 @@ class PostgresArchive:
             await connection.execute(f"SET search_path TO {self._schema}")
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 async for row in connection.cursor(_SQL["streams"], prefetch=PAGE):
-                    yield JournalRow(*row)
+                    yield await whole_row(self._store.payloads, JournalRow(*row))
 
     async def close(self) -> None:
         """Give the connections back."""

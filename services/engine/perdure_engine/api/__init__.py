@@ -15,11 +15,13 @@ from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 
 from . import (
+    bulk,
     events,
     executions,
     history,
     logs,
     reruns,
+    signals,
     specifications,
     steering,
     stuck,
@@ -36,7 +38,9 @@ GROUPS: tuple[Callable[[Ground], None], ...] = (
     templates.add,
     executions.add,
     steering.add,
+    bulk.add,
     reruns.add,
+    signals.add,
     history.add,
     logs.add,
     events.add,

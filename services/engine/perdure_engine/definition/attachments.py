@@ -1,6 +1,6 @@
-"""Attachments: the tools and memories of agents, told to the agent with its own parameters.
+"""Attachments: the tools of agents, told to the agent with its own parameters.
 
-They carry no items, and what is attached is not run by itself. An agent's `tools` (and `memory`)
+They carry no items, and what is attached is not run by itself. An agent's `tools`
 are made here of the attached nodes' parameters and resolved with the agent's own, for each item;
 so whatever sends an agent to a runner need not know of attachments.
 """
@@ -19,7 +19,7 @@ from .parameters import compiled_at
 from .problems import Found
 from .reading import Reader
 
-NEEDS = {"AI_TOOL": "TOOL", "AI_MEMORY": "MEMORY", "MEMORY_ATTACHMENT": "MEMORY"}
+NEEDS = {"AI_TOOL": "TOOL"}
 """The type of node that each connection attaches."""
 
 AGENT = "AI_AGENT"
@@ -56,11 +56,10 @@ def attach(
         source, target = pair
         attached.add(source.position)
         having = given.setdefault(target.position, {})
-        key = "tools" if source.node_type == "TOOL" else "memory"
-        if source in having.setdefault(key, []):
+        if source in having.setdefault("tools", []):
             reader.error("duplicate_connection", "source_node_id", "is attached to it already")
             continue
-        having[key].append(source)
+        having["tools"].append(source)
     made = tuple(
         node if node.position not in given else _with(node, given[node.position], top.found)
         for node in nodes

@@ -173,10 +173,11 @@ class Workflow:
     back: frozenset[int] = frozenset()
     gathering_depth: tuple[int, ...] = ()
     inside: frozenset[int] = frozenset()
-    attached: frozenset[int] = frozenset()
-    attachments: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, "tuple[str, ...]"])
     races: Races = NO_RACES
     eager: frozenset[int] = frozenset()
+    resumable: bool = False
+    attached: frozenset[int] = frozenset()
+    attachments: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, "tuple[str, ...]"])
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""
@@ -254,9 +255,9 @@ def build(
 
     `triggers` of the result are those that can fire: the disabled ones are left out.
     `unreachable` are nodes to which nothing leads though they are no triggers, `eager` ones
-    are those that do not wait for all of their in-edges. Those of `attached` (by position)
-    belong to agents, and are never run by themselves; `attachments` has, for each agent, the
-    ids of what it has.
+    are those that do not wait for all of their in-edges. It is `resumable` if one of them waits
+    for a call of the execution's resume URL. Those of `attached` (by position) belong to agents,
+    and are never run by themselves; `attachments` has, for each agent, the ids of what it has.
     """
     incoming: list[list[Edge]] = [[] for _ in nodes]
     outgoing: list[list[Edge]] = [[] for _ in nodes]
@@ -304,10 +305,11 @@ def build(
         forward=tuple(tuple(e for e in into if e.index not in back) for into in incoming),
         leaving=leaving,
         inside=frozenset(each.entry for each in regions.regions if not each.body),
+        races=races,
+        resumable=any(n.node_subtype == "WAIT" and n.parameters.get("webhook") for n in nodes),
+        eager=frozenset(n.position for n in nodes if n.join == "each" or n.position in races.order),
         attached=attached,
         attachments=attachments or {},
-        races=races,
-        eager=frozenset(n.position for n in nodes if n.join == "each" or n.position in races.order),
     )
 
 

@@ -16,6 +16,7 @@ from .reading import Reader
 
 KINDS: Mapping[str, tuple[type, ...]] = {
     "text": (str,),
+    "code": (str,),
     "integer": (int,),
     "number": (int, float),
     "boolean": (bool,),
@@ -26,6 +27,7 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 
 NAMES: Mapping[str, str] = {
     "text": "a text",
+    "code": "a text",
     "integer": "a whole number",
     "number": "a number",
     "boolean": "true or false",
@@ -106,7 +108,7 @@ def take_max_iterations(
 def _read(reader: Reader, parameter: Parameter, value: Any) -> Compiled:
     name = parameter.name
     if not parameter.expressions:
-        if _is_fixed(reader, name, value):
+        if parameter.kind == "code" or _is_fixed(reader, name, value):
             _check_kind(reader, name, parameter, value)
             return Constant(value)
         return Constant(None)
@@ -154,7 +156,7 @@ def _fault(path: str, parameter: Parameter, value: Any) -> str:
         return f"{shown(value)} must be {NAMES[parameter.kind]}"
     if parameter.choices and value not in parameter.choices:
         return f"{shown(value)} is none of {listed(parameter.choices)}"
-    if parameter.kind == "text" and not parameter.optional and not str(value).strip():
+    if parameter.kind in ("text", "code") and not parameter.optional and not str(value).strip():
         return f"`{path}` is empty: {parameter.doc}"
     least = -math.inf if parameter.least is None else parameter.least
     most = math.inf if parameter.most is None else parameter.most

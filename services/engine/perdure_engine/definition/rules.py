@@ -211,10 +211,7 @@ def _warn_of_edges(parsed: Parsed, found: Found) -> None:
 
 
 def _warn_of_unused(workflow: Workflow, found: Found) -> None:
-    unused: Iterable[tuple[str, object]] = (
-        ("settings.error_workflow", workflow.settings.error_workflow),
-        ("static_data", workflow.static_data),
-    )
+    unused: Iterable[tuple[str, object]] = (("static_data", workflow.static_data),)
     for path, value in unused:
         if value:
             found.warning("not_acted_on", path, f"`{path}` is kept, but not used by this version")

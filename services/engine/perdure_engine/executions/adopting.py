@@ -38,6 +38,12 @@ Prints: TypeAlias = Mapping[str, str]
 """The fingerprint of each node of a definition, by its id."""
 
 
+DROPPED = {
+    "error": {"type": "failed_before", "message": "it failed in the execution before this one"}
+}
+"""What stands for the error of an item that was dropped: nobody asks why."""
+
+
 def unit_of(workflow: Workflow, node: Node) -> str:
     """Return the unit of a node: itself, or the entry of the outermost region that it is in."""
     regions = workflow.regions
@@ -202,12 +208,11 @@ def _entries(state: Execution, places: Places) -> Iterable[tuple[str, str, Any]]
 def _failures(state: Execution, place: str) -> dict[str, tuple[str, ErrorFacts]]:
     """Return why iterations of a FOREACH had failed: what it collected of them tells it."""
     over, run = state.over[place], state.runs[place]
-    collected = {item.get("source"): item["json"] for item in run.ports.get("done", [])}
+    done: Any = run.ports.get("done", ())
+    collected: dict[Any, Any] = {item.get("source"): item["json"] for item in done}
     found: dict[str, tuple[str, ErrorFacts]] = {}
     for k in over.failed:
-        error: Json = (collected.get(k) or {}).get("error")
-        if error is None:  # it was dropped, so nobody asks why
-            error = {"type": "failed_before", "message": "it failed in the execution before"}
+        error = cast("dict[str, Any]", (collected.get(k) or DROPPED)["error"])
         facts = ErrorFacts(type=error["type"], message=error["message"], stage="node")
         found[str(k)] = (error.get("node", over.node_id), facts)
     return found

@@ -73,12 +73,13 @@ def dispatch(
             indexes.append(index)
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
-    size = listed_bytes([*sets, *(item["json"] for item in inputs.items)], TASK_BYTES_MAX)
+    most = progress.output_bytes_max
+    size = listed_bytes([*sets, *(item["json"] for item in inputs.items)], most)
     local = node.specification.run is not None
     if local and (size is None or size + SENT_ITEM_BYTES * len(inputs.items) > TASK_BYTES_MAX):
         return False
-    if size is None or size > TASK_BYTES_MAX:
-        failed = [(index, _too_large(size)) for index in range(len(inputs.items))]
+    if size is None or size > most:
+        failed = [(index, _too_large(size, most)) for index in range(len(inputs.items))]
         indexes = []
     if not indexes or (failed and stops(progress.workflow, node)):
         ended = Ended(node, scope, run, inputs, edges)
@@ -371,12 +372,12 @@ def _unreadable(what: str) -> ErrorFacts:
     )
 
 
-def _too_large(size: int | None) -> ErrorFacts:
+def _too_large(size: int | None, most: int) -> ErrorFacts:
     if size is None:
         return data_error("input_not_json", "the parameters cannot be written as JSON")
     return data_error(
         "input_too_large",
-        f"parameters and items have {size:,} bytes or more, at most {TASK_BYTES_MAX:,} can be "
+        f"parameters and items have {size:,} bytes or more, at most {most:,} can be "
         "sent; split the items, or keep fewer fields",
     )
 

@@ -1,13 +1,14 @@
 """The beginning of an execution: its version is pinned, its trigger emits, and it goes on."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
-from perdure_common.decider import Facts, Rejected
-from perdure_contracts.engine import ExecutionStarted, StartExecution
-from perdure_contracts.executions import ExecutionEvent
+from perdure_common.decider import Due, Facts, Rejected
+from perdure_contracts.engine import CancelExecution, ExecutionStarted, StartExecution
+from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import InvalidDefinition, Node, Workflow, load
@@ -16,10 +17,15 @@ from perdure_engine.definition.pins import pin_faults, pins_of
 from perdure_engine.nodes.base import Inputs, Item
 from perdure_engine.nodes.errors import Arranged
 
+from .asking import note_left
+from .children import canceled_before, cannot_start, start_of
 from .ending import end_if_done, new_deadline
 from .finishing import Ended, complete
+from .items import as_items
 from .pausing import keep_ready
 from .progress import Progress
+from .racing import note_late
+from .resuming import ResumeUrls, make_url
 from .running import advance
 from .state import Execution, place_of
 
@@ -42,8 +48,10 @@ def carry_on(progress: Progress) -> None:
     if progress.state.status == "RUNNING":
         advance(progress)
     elif progress.state.status == "PAUSED":
+        note_late(progress)
         keep_ready(progress)
     end_if_done(progress)
+    note_left(progress)
 
 
 def start(
@@ -53,12 +61,14 @@ def start(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float,
+    output_bytes_max: int,
+    urls: ResumeUrls | None = None,
 ) -> Rejected | None:
     """Let an execution begin, or return why it does not.
 
     Who starts an execution again is answered with the one that there is: keys may be chosen.
     """
-    if state.execution_id:
+    if state.execution_id and state.status != "NEW":
         return _again(state, command)
     if not 0 < len(command.execution_id) <= ID_LENGTH_MAX or "\0" in command.execution_id:
         return Rejected(
@@ -66,19 +76,10 @@ def start(
             "invalid_execution_id",
             dead_letter=True,
         )
-    rows = facts.get("version", ())
-    if not rows:
-        return Rejected(
-            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
-            "save the workflow first",
-            "workflow_not_found",
-            dead_letter=True,
-        )
-    row = rows[0]
-    try:
-        workflow = load(row["definition"], row["sha256"])
-    except InvalidDefinition as error:
-        return Rejected(str(error), "invalid_definition", dead_letter=True)
+    found = _version_of(command, facts)
+    if isinstance(found, Rejected):
+        return found
+    workflow, workspace_id = found
     trigger = workflow.trigger_to_run(command.node_id or None)
     if trigger is None:
         return _no_trigger(workflow, command)
@@ -87,39 +88,93 @@ def start(
         return refused
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
-    progress = Progress(state, workflow, now, verdict_wait_s, happen)
-    unfired = [node for node in workflow.all_triggers if node is not trigger]
-    dead = [edge.index for node in unfired for edge in workflow.out_edges(node)]
+    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
+    begun = _begun(progress, command, trigger, workspace_id)
     progress.record(
-        ExecutionStarted(
-            execution_id=command.execution_id,
-            root_execution_id=command.root_execution_id or command.execution_id,
-            workflow_id=command.workflow_id,
-            workflow_name=workflow.name,
-            workflow_version=command.version,
-            sha256=workflow.sha256,
-            workspace_id=str(row["workspace_id"]),
-            node_id=trigger.node_id,
-            mode=command.mode,
-            triggered_by=command.triggered_by,
-            trigger=command.trigger,
-            started_at=progress.at,
-            steps_total=_steps_total(workflow, trigger.node_id),
-            dead=tuple(dead),
-            deadline=new_deadline(progress),
-            parent_execution_id=command.parent_execution_id,
-            log_level=workflow.settings.log_level,
-            pins=pins or None,
-            rerun=command.rerun,
-            parts=command.parts,
-            overrides=command.overrides,
-            data=data if command.parts else None,
-            watched_by=command.watched_by,
-        )
+        replace(begun, pins=pins or None, data=data if command.parts else None)
+        if pins or command.parts
+        else begun
     )
+    if urls is not None:
+        make_url(progress, urls)
     if not command.parts:
         _fire(progress, data)
     carry_on(progress)
+    return None
+
+
+def _begun(
+    progress: Progress, command: StartExecution, trigger: Node, workspace_id: str
+) -> ExecutionStarted:
+    """Return the event with which an execution begins at a trigger."""
+    workflow = progress.workflow
+    root = progress.state.root_execution_id or command.root_execution_id or command.execution_id
+    unfired = [node for node in workflow.all_triggers if node is not trigger]
+    return ExecutionStarted(
+        execution_id=command.execution_id,
+        root_execution_id=root,
+        workflow_id=command.workflow_id,
+        workflow_name=workflow.name,
+        workflow_version=command.version,
+        sha256=workflow.sha256,
+        workspace_id=workspace_id,
+        node_id=trigger.node_id,
+        mode=command.mode,
+        triggered_by=command.triggered_by,
+        trigger=command.trigger,
+        started_at=progress.at,
+        steps_total=_steps_total(workflow, trigger.node_id),
+        dead=tuple(edge.index for node in unfired for edge in workflow.out_edges(node)),
+        deadline=new_deadline(progress),
+        parent_execution_id=command.parent_execution_id,
+        log_level=workflow.settings.log_level,
+        rerun=command.rerun,
+        parts=command.parts,
+        overrides=command.overrides,
+        error_workflow=workflow.settings.error_workflow or "",
+        handles=command.handles,
+        watched_by=command.watched_by,
+    )
+
+
+def _version_of(command: StartExecution, facts: Facts) -> tuple[Workflow, str] | Rejected:
+    """Return the frozen version that is to run, and its workspace."""
+    rows = facts.get("version", ())
+    if not rows:
+        return Rejected(
+            f"there is no version {command.version} of workflow {command.workflow_id!r}; "
+            "save the workflow first",
+            "workflow_not_found",
+            dead_letter=True,
+        )
+    try:
+        workflow = load(rows[0]["definition"], rows[0]["sha256"])
+    except InvalidDefinition as error:
+        return Rejected(str(error), "invalid_definition", dead_letter=True)
+    return workflow, str(rows[0]["workspace_id"])
+
+
+def before_start(
+    state: Execution,
+    command: ExecutionCommand | Due,
+    facts: Facts,
+    now: datetime,
+    happen: Happen,
+    verdict_wait_s: float,
+    output_bytes_max: int,
+    urls: ResumeUrls | None,
+) -> Rejected | None:
+    """Let a child that was accepted begin, or be stopped before it does."""
+    if isinstance(command, CancelExecution):
+        happen(canceled_before(state, command))
+    elif isinstance(command, Due):
+        begin = start_of(state)
+        refused = start(state, begin, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
+        if refused is not None:
+            happen(cannot_start(state, refused))
+    else:
+        text = f"execution {command.execution_id!r} has not begun yet; try again"
+        return Rejected(text, "not_begun")
     return None
 
 
@@ -190,13 +245,7 @@ def enqueue_unreachable(progress: Progress) -> None:
 
 def items_of_trigger(data: Json) -> list[Item]:
     """Return a trigger event's data as items (rule 2)."""
-    if isinstance(data, dict):
-        return [{"json": data}]
-    if isinstance(data, list):
-        entries = cast("list[Any]", data)
-        if all(isinstance(entry, dict) for entry in entries):
-            return [{"json": entry} for entry in entries]
-    return [{"json": {"value": data}}]
+    return [{"json": json} for json in as_items(data)]
 
 
 @lru_cache(maxsize=200)

@@ -12,12 +12,14 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Due, Facts, Rejected
+from perdure_contracts.asking import NoteAnswer
 from perdure_contracts.control import (
     AdoptRuns,
     MarkNode,
     PauseExecution,
     RerunExecution,
     ResumeExecution,
+    StartErrorWorkflow,
 )
 from perdure_contracts.engine import (
     CancelExecution,
@@ -27,21 +29,30 @@ from perdure_contracts.engine import (
     StartExecution,
 )
 from perdure_contracts.executions import ExamineExecution, ExecutionCommand, ExecutionEvent
+from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, StartChild
 
 from perdure_engine.definition import Workflow, kept, load
 
+from .asking import bad_answer, note_answer
 from .attempts import answered, apply_verdict, lost, try_again
-from .beginning import Happen, carry_on, start
+from .beginning import Happen, before_start, carry_on, start
+from .children import accept, child_place, note_end
 from .ending import cancel, timed_out
+from .error_workflow import bad_error_workflow, start_error_workflow
 from .evolve import evolve
+from .instants import text_of
+from .large import answer_in_full
 from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
-from .progress import Progress
+from .progress import OUTPUT_BYTES_MAX, Progress
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
+from .resuming import ResumeUrls
 from .revival import bad_retry, chosen, retry
+from .signals import signal_refusal, take
 from .stalls import give_up_forgotten
 from .state import Execution, due, is_open
+from .waiting import time_up
 
 HOLD_S = 24 * 3600.0
 """How long a node is held where the verdict does not say, in seconds."""
@@ -58,6 +69,8 @@ def decide(
     facts: Facts,
     now: datetime,
     verdict_wait_s: float = VERDICT_WAIT_S,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
+    urls: ResumeUrls | None = None,
 ) -> Decided:
     """Return what follows from `command`, or why nothing does."""
     events: list[ExecutionEvent] = []
@@ -69,7 +82,7 @@ def decide(
         tried = evolve(tried, event)
         return tried
 
-    refused = act(tried, command, facts, now, happen, verdict_wait_s)
+    refused = act(tried, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
     return tuple(events) if refused is None else refused
 
 
@@ -80,13 +93,17 @@ def act(
     now: datetime,
     happen: Happen,
     verdict_wait_s: float = VERDICT_WAIT_S,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
+    urls: ResumeUrls | None = None,
 ) -> Rejected | None:
     """Let what follows from `command` happen, or return why nothing does.
 
     `happen` takes an event and returns the state after it; what comes next sees that state.
     """
     if isinstance(command, StartExecution):
-        return start(state, command, facts, now, happen, verdict_wait_s)
+        return start(state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
+    if isinstance(command, StartChild):
+        return accept(state, command, facts, text_of(now), happen)
     if not state.execution_id:
         execution_id = "" if isinstance(command, Due) else command.execution_id
         return Rejected(
@@ -94,13 +111,17 @@ def act(
             "are",
             "execution_not_found",
         )
+    if state.status == "NEW":
+        return before_start(
+            state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls
+        )
     refused = _refusal(state, command)
     if refused is not None:
         return refused
     workflow = _pinned(state, facts)
     if isinstance(workflow, Rejected):
         return workflow
-    progress = Progress(state, workflow, now, verdict_wait_s, happen)
+    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
     refused = _refusal_in(state, workflow, command, facts)
     if refused is not None:
         return refused
@@ -108,13 +129,19 @@ def act(
         progress.take_up()
     match command:
         case NodeResult():
-            answered(progress, state.tokens[command.token], command)
+            answered(progress, state.tokens[command.token], answer_in_full(command, facts))
         case RecoveryVerdict():
             _verdict(progress, command)
         case RetryNode():
             retry(progress, command)
         case CancelExecution():
             cancel(progress, command.reason, command.asked_by)
+        case SignalExecution() | ResumeWait():
+            take(progress, command)
+        case NoteAnswer():
+            note_answer(progress, command)
+        case NoteChildEnd():
+            note_end(progress, child_place(state, command) or "", command)
         case PauseExecution():
             pause(progress, command)
         case ResumeExecution():
@@ -123,6 +150,9 @@ def act(
             mark(progress, command)
         case RerunExecution():
             rerun(progress, workflow, command, facts)
+            return None
+        case StartErrorWorkflow():
+            start_error_workflow(progress, command, facts)
             return None
         case AdoptRuns():
             adopt(progress, command)
@@ -148,9 +178,11 @@ def _let_time_pass(progress: Progress) -> None:
         return
     for place in due(progress.state, now):
         known = progress.state.runs[place].dispatch
-        if known is None or place not in progress.state.open:
+        if place not in progress.state.open:
             continue  # an earlier one has ended the execution
-        if known.deadline is not None:
+        if known is None:
+            time_up(progress, place)
+        elif known.deadline is not None:
             lost(progress, place)
         elif known.retry_at is not None:
             try_again(progress, place)
@@ -169,6 +201,14 @@ def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | No
                 return Rejected(
                     f"attempt {command.token} is settled: it was answered, timed out or cancelled",
                     "stale_result",
+                )
+        case SignalExecution() | ResumeWait():
+            return signal_refusal(state, command)
+        case NoteChildEnd():
+            if child_place(state, command) is None:
+                return Rejected(
+                    f"nothing waits for child execution {command.child_execution_id!r} any more",
+                    "stale_child_end",
                 )
         case RecoveryVerdict():
             if not is_open(state) or _asked_about(state, command.failure_id) is None:
@@ -201,11 +241,15 @@ def _refusal_in(
     match command:
         case MarkNode():
             return bad_mark(state, workflow, command)
+        case NoteAnswer():
+            return bad_answer(state, workflow, command)
         case RetryNode():
             node_id, _ = chosen(state, command)
             return unfit_overrides(workflow.by_id[node_id], command.overrides)
         case RerunExecution():
             return bad_rerun(state, workflow, command, facts)
+        case StartErrorWorkflow():
+            return bad_error_workflow(command, facts)
         case _:
             return None
 

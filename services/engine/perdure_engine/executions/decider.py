@@ -1,10 +1,19 @@
 """The decider of executions, put together for the shell."""
 
 from functools import partial
+from typing import Any
 
 from perdure_common.decider import Decider
+from perdure_contracts.asking import (
+    AnswerTaken,
+    ExecutionLeft,
+    MemoryAsked,
+    NoteAnswer,
+    PeopleAsked,
+)
 from perdure_contracts.control import (
     AdoptRuns,
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     MarkNode,
@@ -14,6 +23,7 @@ from perdure_contracts.control import (
     RerunExecution,
     ResumeExecution,
     RunsAdopted,
+    StartErrorWorkflow,
 )
 from perdure_contracts.engine import (
     CancelExecution,
@@ -46,14 +56,117 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
-from perdure_contracts.flow import RaceLost
+from perdure_contracts.flow import (
+    ChildAccepted,
+    ChildRefused,
+    ChildRequested,
+    ExecutionResponded,
+    NoteChildEnd,
+    RaceLost,
+    ResumeUrlMade,
+    ResumeWait,
+    SignalExecution,
+    SignalReceived,
+    StartChild,
+    WaitBegun,
+    WaitEnded,
+)
 
 from .decide import act, decide
 from .evolve import evolve
 from .facts import facts
+from .progress import OUTPUT_BYTES_MAX
 from .project import project
+from .resuming import ResumeUrls
 from .route import route
 from .state import Execution, over, wake_at
+
+COMMANDS = (
+    StartExecution,
+    NodeResult,
+    RecoveryVerdict,
+    RetryNode,
+    CancelExecution,
+    SignalExecution,
+    ResumeWait,
+    StartChild,
+    NoteChildEnd,
+    PauseExecution,
+    ResumeExecution,
+    MarkNode,
+    ExamineExecution,
+    NoteAnswer,
+    RerunExecution,
+    AdoptRuns,
+    StartErrorWorkflow,
+)
+"""What an execution is asked."""
+
+EVENTS = (
+    ExecutionStarted,
+    NodeScheduled,
+    AttemptFailed,
+    NodeFailed,
+    VerdictApplied,
+    NodeCompleted,
+    NodeRecovered,
+    NodeErrored,
+    NodeSkipped,
+    NodeCanceled,
+    RegionEntered,
+    IterationStarted,
+    IterationFailed,
+    RegionExited,
+    RaceLost,
+    ResumeUrlMade,
+    WaitBegun,
+    WaitEnded,
+    SignalReceived,
+    ChildRequested,
+    ChildAccepted,
+    ChildRefused,
+    ExecutionResponded,
+    PeopleAsked,
+    MemoryAsked,
+    AnswerTaken,
+    ExecutionLeft,
+    ExecutionYielded,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionCanceled,
+    ExecutionRevived,
+    ExecutionPaused,
+    ExecutionResumed,
+    NodeMarked,
+    RerunBegun,
+    RunsAdopted,
+    ErrorWorkflowStarted,
+)
+"""What may happen to an execution."""
+
+PRIVATE = (
+    NodeScheduled,
+    NodeSkipped,
+    AttemptFailed,
+    VerdictApplied,
+    RegionEntered,
+    IterationStarted,
+    IterationFailed,
+    RegionExited,
+    RaceLost,
+    ResumeUrlMade,
+    WaitEnded,
+    SignalReceived,
+    ChildRequested,
+    ChildAccepted,
+    ChildRefused,
+    PeopleAsked,
+    MemoryAsked,
+    AnswerTaken,
+    ExecutionYielded,
+    RunsAdopted,
+)
+"""What nobody else need hear of."""
 
 
 def stream_of(command: ExecutionCommand) -> str:
@@ -72,75 +185,36 @@ def told(event: ExecutionEvent) -> bool:
 
 def decider_with(
     verdict_wait_s: float,
+    output_bytes_max: int = OUTPUT_BYTES_MAX,
+    urls: ResumeUrls | None = None,
 ) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
-    """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts."""
+    """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts.
+
+    `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
+    URLs of executions that wait for calls.
+    """
+    given: dict[str, Any] = {
+        "verdict_wait_s": verdict_wait_s,
+        "output_bytes_max": output_bytes_max,
+        "urls": urls,
+    }
     return Decider(
         name="execution",
         initial=Execution(),
-        commands=(
-            StartExecution,
-            NodeResult,
-            RecoveryVerdict,
-            RetryNode,
-            CancelExecution,
-            PauseExecution,
-            ResumeExecution,
-            MarkNode,
-            ExamineExecution,
-            RerunExecution,
-            AdoptRuns,
-        ),
-        events=(
-            ExecutionStarted,
-            NodeScheduled,
-            AttemptFailed,
-            NodeFailed,
-            VerdictApplied,
-            NodeCompleted,
-            NodeRecovered,
-            NodeErrored,
-            NodeSkipped,
-            NodeCanceled,
-            RegionEntered,
-            IterationStarted,
-            IterationFailed,
-            RegionExited,
-            RaceLost,
-            ExecutionYielded,
-            ExecutionCompleted,
-            ExecutionFailed,
-            ExecutionCanceled,
-            ExecutionRevived,
-            ExecutionPaused,
-            ExecutionResumed,
-            NodeMarked,
-            RerunBegun,
-            RunsAdopted,
-        ),
+        commands=COMMANDS,
+        events=EVENTS,
         stream_of=stream_of,
-        decide=partial(decide, verdict_wait_s=verdict_wait_s),
-        state_version=2,
-        act=partial(act, verdict_wait_s=verdict_wait_s),
+        decide=partial(decide, **given),
+        state_version=3,
+        act=partial(act, **given),
         evolve=evolve,
         project=project,
         route=route,
         facts=facts,
         wake_at=wake_at,
         over=over,
-        creates=(StartExecution,),
-        private=(
-            NodeScheduled,
-            NodeSkipped,
-            AttemptFailed,
-            VerdictApplied,
-            RegionEntered,
-            IterationStarted,
-            IterationFailed,
-            RegionExited,
-            RaceLost,
-            ExecutionYielded,
-            RunsAdopted,
-        ),
+        creates=(StartExecution, StartChild),
+        private=PRIVATE,
         told=told,
         passes=(CancelExecution,),
     )

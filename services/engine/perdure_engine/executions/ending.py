@@ -15,6 +15,7 @@ from perdure_contracts.engine import (
     Scope,
 )
 from perdure_contracts.executions import IterationFailed
+from perdure_contracts.flow import WaitEnd, WaitEnded
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node
@@ -51,6 +52,7 @@ def stop(
             node_id=node_id,
             failure_id=failure_id,
             duration_ms=progress.since_ms(state.started_at),
+            error_workflow="" if state.handles else state.error_workflow,
         )
     )
 
@@ -134,6 +136,8 @@ def cancel_run(
     if begun is not None:
         node, scope, run = progress.workflow.by_id[begun.node_id], begun.scope, begun.run
     assert node is not None
+    if state.flow is not None and place in state.flow.waits:
+        end_wait(progress, place, "canceled")
     known = None if begun is None else begun.dispatch
     progress.record(
         NodeCanceled(
@@ -150,6 +154,29 @@ def cancel_run(
             max_retries=0 if known is None else known.max_retries,
             raced=dead is not None,
             dead=dead or (),
+        )
+    )
+
+
+def end_wait(progress: Progress, place: str, by: WaitEnd, *, signal_id: str = "") -> None:
+    """Let a run wait no more; what becomes of it follows."""
+    state = progress.state
+    assert state.flow is not None
+    run, waiting = state.runs[place], state.flow.waits[place]
+    progress.record(
+        WaitEnded(
+            execution_id=state.execution_id,
+            node_id=run.node_id,
+            scope=run.scope,
+            run=run.run,
+            kind=waiting.kind,
+            wait_id=waiting.wait_id,
+            by=by,
+            signal_id=signal_id,
+            name=waiting.name,
+            key=waiting.key,
+            child=waiting.child,
+            registered=waiting.registered,
         )
     )
 

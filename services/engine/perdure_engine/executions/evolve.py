@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import assert_never
 
 from msgspec.structs import replace
+from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     NodeMarked,
@@ -40,10 +42,32 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
-from perdure_contracts.flow import RaceLost
+from perdure_contracts.flow import (
+    ChildAccepted,
+    ChildRefused,
+    ChildRequested,
+    ExecutionResponded,
+    RaceLost,
+    ResumeUrlMade,
+    SignalReceived,
+    WaitBegun,
+    WaitEnded,
+)
 
+from .evolve_asking import asked
 from .evolve_control import frozen, given_at_start, steered
-from .evolve_flow import race_lost, raced
+from .evolve_flow import (
+    child_accepted,
+    child_refused,
+    child_started,
+    race_lost,
+    raced,
+    responded,
+    resume_url_made,
+    signal_received,
+    wait_begun,
+    wait_ended,
+)
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .instants import instant
 from .state import (
@@ -71,7 +95,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case NodeSkipped():
             _skipped(state, event)
         case ExecutionStarted():
-            return _started(event)
+            started = _started(event)
+            return started if state.flow is None else child_started(state, started)
         case AttemptFailed():
             _attempt_failed(state, event)
         case NodeFailed():
@@ -107,10 +132,35 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _end(state, "CANCELED")
         case ExecutionRevived():
             _revived(state, event)
-        case ExecutionPaused() | ExecutionResumed() | NodeMarked() | RerunBegun() | RunsAdopted():
+        case (
+            ExecutionPaused()
+            | ExecutionResumed()
+            | NodeMarked()
+            | RerunBegun()
+            | RunsAdopted()
+            | ErrorWorkflowStarted()
+        ):
             steered(state, event)
         case RaceLost():
             race_lost(state, event)
+        case WaitBegun():
+            wait_begun(state, event)
+        case WaitEnded():
+            wait_ended(state, event)
+        case SignalReceived():
+            signal_received(state, event)
+        case ResumeUrlMade():
+            resume_url_made(state, event)
+        case ChildRequested():
+            pass  # the parent waits for it, or does not care
+        case ChildAccepted():
+            return child_accepted(event)
+        case ChildRefused():
+            return child_refused(state, event)
+        case ExecutionResponded():
+            responded(state, event)
+        case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft():
+            asked(state, event)
         case _:
             assert_never(event)
     return state
@@ -139,6 +189,8 @@ def _started(event: ExecutionStarted) -> Execution:
         given=given_at_start(event),
         overrides=event.overrides or {},
         watched_by=event.watched_by,
+        error_workflow=event.error_workflow,
+        handles=event.handles,
     )
 
 

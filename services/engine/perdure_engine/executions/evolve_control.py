@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 from perdure_contracts.control import (
     ControlEvent,
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     NodeMarked,
@@ -29,7 +30,7 @@ def steered(state: Execution, event: ControlEvent) -> None:
         case NodeMarked():
             # How the run ends is told by the next event.
             state.marked = f"{place_of(event.node_id, event.scope)}#{event.run}"
-        case RerunBegun():
+        case RerunBegun() | ErrorWorkflowStarted():
             pass  # this execution stays as it is
         case RunsAdopted():
             given = state.given
@@ -65,6 +66,11 @@ def _resumed(state: Execution, event: ExecutionResumed) -> None:
             verdict_until=_later(known.verdict_until, paused_s),
         )
         state.runs[place] = replace(run, dispatch=moved)
+    if state.flow is not None:  # time-outs stand still; an instant that is waited for does not
+        for place, each in state.flow.waits.items():
+            if each.kind != "time":
+                until = _later(each.until, paused_s)
+                state.flow.waits[place] = replace(each, until=until)
     found = ((awaited(state, place), place) for place in state.open)
     state.waits = sorted((at, place) for at, place in found if at is not None)
     state.paused_at = None

@@ -4,21 +4,28 @@ import re
 from collections.abc import Mapping
 
 from perdure_common.decider import Due, Lookup
-from perdure_contracts.control import RerunExecution
-from perdure_contracts.engine import StartExecution
+from perdure_contracts.control import RerunExecution, StartErrorWorkflow
+from perdure_contracts.engine import NodeResult, StartExecution
 from perdure_contracts.executions import ExecutionCommand
+from perdure_contracts.flow import StartChild
 
 from perdure_engine.definition import kept
 
+from .error_workflow import lookup_of
 from .state import Execution
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 VERSION_MAX = 2**31 - 1
 COLUMNS = ("definition", "sha256", "workspace_id")
+WORKFLOW_COLUMNS = (
+    "id", "name", "workspace_id", "newest_version", "deployment_status", "deployment_version",
+)  # fmt: skip
 
 
 def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Lookup]:
     """Return the lookup of the frozen version, `version`, unless it is known or cannot be."""
+    if isinstance(command, StartChild):
+        return {} if state.execution_id else _workflow(command)
     if isinstance(command, StartExecution):
         if state.execution_id:
             return {}
@@ -27,9 +34,27 @@ def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Loo
         return {}
     if isinstance(command, RerunExecution):
         return _of_rerun(state, command)
-    if kept(state.sha256) is not None:
+    found: dict[str, Lookup] = dict(_payload(command))
+    if isinstance(command, StartErrorWorkflow):
+        found["error_workflow"] = lookup_of(command)
+    if kept(state.sha256) is None:
+        found |= _version(state.workflow_id, state.workflow_version)
+    return found
+
+
+def _payload(command: object) -> Mapping[str, Lookup]:
+    """Return the lookup of what was too large for a runner's answer."""
+    if not isinstance(command, NodeResult) or not command.payload:
         return {}
-    return _version(state.workflow_id, state.workflow_version)
+    return {"payload": Lookup("payloads", {"sha256": command.payload}, ("data",))}
+
+
+def _workflow(command: StartChild) -> Mapping[str, Lookup]:
+    """Return the lookups of the workflow that a child is to run: `by_name`, and `by_id`."""
+    lookups = {"by_name": Lookup("workflows", {"name": command.workflow}, WORKFLOW_COLUMNS)}
+    if UUID.fullmatch(command.workflow):
+        lookups["by_id"] = Lookup("workflows", {"id": command.workflow}, WORKFLOW_COLUMNS)
+    return lookups
 
 
 def _of_rerun(state: Execution, command: RerunExecution) -> Mapping[str, Lookup]:
@@ -41,7 +66,7 @@ def _of_rerun(state: Execution, command: RerunExecution) -> Mapping[str, Lookup]
     return found
 
 
-def _version(workflow_id: str, version: int) -> Mapping[str, Lookup]:
+def _version(workflow_id: str, version: int) -> dict[str, Lookup]:
     if not UUID.fullmatch(workflow_id) or not 0 < version <= VERSION_MAX:
         return {}
     where = {"workflow_id": workflow_id, "version": version}

@@ -29,9 +29,6 @@ from .progress import Progress
 from .state import Run
 from .views import RunView, gathered_by
 
-OUTPUT_BYTES_MAX = 600_000
-"""What a run may emit, as JSON: it stands in one event, which must fit into a record."""
-
 ENCODED_AT_ONCE = 16
 """Values that are written as JSON at once to count their bytes."""
 
@@ -110,7 +107,7 @@ def finish(
     if arranged.error is not None:
         fail(progress, ended, arranged.error, outcome.failed)
         return
-    unfit = _unfit(arranged)
+    unfit = _unfit(arranged, progress.output_bytes_max)
     if unfit is not None:
         ended.asked = ""  # a failure of its own, whatever recovery was asked about before
         fail(progress, ended, unfit, ())
@@ -307,19 +304,19 @@ def listed_bytes(values: Sequence[Any], most: int) -> int | None:
     return size
 
 
-def _unfit(arranged: Arranged) -> ErrorFacts | None:
+def _unfit(arranged: Arranged, most: int) -> ErrorFacts | None:
     """Return why what a run made cannot leave it: it is too large, or no JSON."""
     size = 0
     emitted = list(arranged.ports.values())
     for items in [*emitted, arranged.errors] if arranged.errors else emitted:
-        part = listed_bytes(items, OUTPUT_BYTES_MAX)
+        part = listed_bytes(items, most)
         if part is None:
             text = "what the node made cannot be written as JSON; use plain values and whole texts"
             return data_error("output_not_json", text)
         size += part
-    if size > OUTPUT_BYTES_MAX:
+    if size > most:
         text = (
-            f"the node's output has {size:,} bytes or more, at most {OUTPUT_BYTES_MAX:,} are "
+            f"the node's output has {size:,} bytes or more, at most {most:,} are "
             "allowed; keep fewer items or fields, or pass a reference"
         )
         return data_error("output_too_large", text)

@@ -26,7 +26,7 @@ from perdure_contracts.executions import (
     NodeScheduled,
     VerdictApplied,
 )
-from perdure_contracts.flow import RaceLost
+from perdure_contracts.flow import ExecutionResponded, RaceLost, SignalReceived, WaitBegun
 
 from .instants import milliseconds
 from .logs_control import said_of
@@ -66,6 +66,12 @@ def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upse
             log.verdict(event)
         case RaceLost():
             log.race_lost(event)
+        case WaitBegun():
+            log.wait_begun(event)
+        case SignalReceived():
+            log.signal_received(event)
+        case ExecutionResponded():
+            log.responded(event)
         case _:
             log.steered(event)
     return tuple(log.rows)
@@ -228,6 +234,49 @@ class _Log:
         data = {"failure_id": event.failure_id, "attempt_id": event.attempt_id}
         self._add("TECHNICAL", "workflow_progress", "INFO", text, node=node, data=data)
 
+    def race_lost(self, event: RaceLost) -> None:
+        name = event.node_name
+        self._add(
+            "TECHNICAL",
+            "workflow_progress",
+            "INFO",
+            f"{name} had been won by another branch; what came by {len(event.edges)} more "
+            "connections is not passed on",
+            node={"id": event.node_id, "name": name, "type": event.node_type},
+            data={"edges": list(event.edges)},
+        )
+
+    def wait_begun(self, event: WaitBegun) -> None:
+        what = {
+            "time": "the time to come",
+            "event": f"event {event.name!r}" + (f" with key {event.key!r}" if event.key else ""),
+            "webhook": "a call of the resume URL",
+            "child": f"child execution {event.child}",
+            "person": "the answer of people",
+            "memory": "the answer of memory",
+        }[event.kind]
+        until = f" until {event.until}" if event.until else ""
+        self._add(
+            "BUSINESS",
+            "workflow_progress",
+            "INFO",
+            f"{event.node_name} waits for {what}{until}",
+            friendly=f"{event.node_name} waits",
+            node={"id": event.node_id, "name": event.node_name, "type": event.node_type},
+            data={"wait_id": event.wait_id},
+        )
+
+    def signal_received(self, event: SignalReceived) -> None:
+        what = f"signal {event.name!r}" if event.channel == "event" else "a call of the resume URL"
+        text = f"{what} was taken, sent by {event.sent_by or 'a program'}"
+        data = {"signal_id": event.signal_id, "key": event.key}
+        self._add("TECHNICAL", "workflow_progress", "INFO", text, data=data)
+
+    def responded(self, event: ExecutionResponded) -> None:
+        text = f"answered with status {event.status}"
+        data = {"status": event.status, "node_id": event.node_id}
+        self._add("TECHNICAL", "workflow_progress", "INFO", text, data=data)
+
     def steered(self, event: ExecutionEvent) -> None:
         """Tell what a person did to the execution."""
         said = said_of(self._state, event)
@@ -244,18 +293,6 @@ class _Log:
                 priority=8,
                 step=self._state.steps,
             )
-
-    def race_lost(self, event: RaceLost) -> None:
-        name = event.node_name
-        self._add(
-            "TECHNICAL",
-            "workflow_progress",
-            "INFO",
-            f"{name} had been won by another branch; what came by {len(event.edges)} more "
-            "connections is not passed on",
-            node={"id": event.node_id, "name": name, "type": event.node_type},
-            data={"edges": list(event.edges)},
-        )
 
     def _node(self, event: NodeScheduled | AttemptFailed | VerdictApplied) -> dict[str, str]:
         known = self._state.runs[place_of(event.node_id, event.scope)].dispatch

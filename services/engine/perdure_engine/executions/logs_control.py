@@ -2,7 +2,13 @@
 
 from collections.abc import Mapping
 
-from perdure_contracts.control import ExecutionPaused, ExecutionResumed, NodeMarked, RerunBegun
+from perdure_contracts.control import (
+    ErrorWorkflowStarted,
+    ExecutionPaused,
+    ExecutionResumed,
+    NodeMarked,
+    RerunBegun,
+)
 from perdure_contracts.executions import ExecutionEvent
 
 from .state import Execution
@@ -33,6 +39,9 @@ def said_of(state: Execution, event: ExecutionEvent) -> Said | None:
                 f"by {_who(event.asked_by)}; it adopts {len(event.adopted)} nodes"
             )
             return text, "Run again as another execution", None
+        case ErrorWorkflowStarted():
+            text = f"error workflow started with the failure, as {event.handler_execution_id}"
+            return text, "The error workflow was told", None
         case _:
             return None
 

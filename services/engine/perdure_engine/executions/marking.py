@@ -14,13 +14,17 @@ from perdure_engine.definition import Node, Workflow
 from perdure_engine.nodes.base import Inputs, Item, Outcome, passed_through
 
 from .beginning import items_of_trigger
-from .finishing import OUTPUT_BYTES_MAX, Ended, encoded_bytes, finish
+from .ending import end_wait
+from .finishing import Ended, encoded_bytes, finish
 from .progress import Progress
 from .revival import again_at, open_again, revive
 from .rounds import pass_by
 from .running import skip
 from .state import Execution, is_open, place_of
 from .views import RunView, gather, gathered_by
+
+DATA_BYTES_MAX = 600_000
+"""What a person may give a node, as JSON: it comes in one message."""
 
 
 def bad_mark(state: Execution, workflow: Workflow, command: MarkNode) -> Rejected | None:
@@ -52,6 +56,8 @@ def mark(progress: Progress, command: MarkNode) -> None:
     place = place_of(command.node_id, scope)
     began = progress.state.runs[place]
     number, known = began.run, began.dispatch
+    if progress.state.flow is not None and place in progress.state.flow.waits:
+        end_wait(progress, place, "canceled")
     if not is_open(progress.state):
         revive(progress, command.node_id, scope, command.asked_by, without=place)
         number, known = number + 1, None
@@ -117,9 +123,9 @@ def _bad_data(node: Node, data: Json) -> Rejected | None:
             "unknown_port",
         )
     size = encoded_bytes(data)
-    if size is None or size > OUTPUT_BYTES_MAX:
+    if size is None or size > DATA_BYTES_MAX:
         return Rejected(
-            f"the data has {size or 0:,} bytes, at most {OUTPUT_BYTES_MAX:,} are allowed; give "
+            f"the data has {size or 0:,} bytes, at most {DATA_BYTES_MAX:,} are allowed; give "
             "fewer items, or a reference",
             "data_too_large",
         )

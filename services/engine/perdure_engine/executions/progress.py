@@ -17,6 +17,9 @@ from perdure_engine.definition import Edge, Node, Workflow
 from .instants import text_of
 from .state import Execution, edge_key, place_of
 
+OUTPUT_BYTES_MAX = 8 * 1024 * 1024
+"""What a run may emit, and be given, as JSON, where nobody says otherwise."""
+
 FUEL = 1_000
 """Node runs that one command may begin; the rest goes on with a wake that is due at once."""
 
@@ -29,7 +32,7 @@ class Progress:
     something has ended, `starved` those that can begin an iteration and have no fuel for it, by
     the place of their entry. `races` are those that something has arrived at, `late` what
     arrived at one that had been won. `verdict_wait_s` is how long recovery is waited for, in
-    seconds.
+    seconds; `output_bytes_max` how large what a node emits may be.
     """
 
     state: Execution
@@ -37,6 +40,7 @@ class Progress:
     now: datetime
     verdict_wait_s: float
     happen: Callable[[ExecutionEvent], Execution]
+    output_bytes_max: int = OUTPUT_BYTES_MAX
     fuel: int = FUEL
     queue: deque[tuple[Node, Scope]] = field(default_factory=deque[tuple[Node, Scope]])
     queued: set[str] = field(default_factory=set[str])

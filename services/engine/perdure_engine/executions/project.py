@@ -9,7 +9,9 @@ from typing import Any
 
 from perdure_common.decider import Later, Recorded, Upsert
 from perdure_common.ids import time_ordered
+from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     NodeMarked,
@@ -42,7 +44,17 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
-from perdure_contracts.flow import RaceLost
+from perdure_contracts.flow import (
+    ChildAccepted,
+    ChildRefused,
+    ChildRequested,
+    ExecutionResponded,
+    RaceLost,
+    ResumeUrlMade,
+    SignalReceived,
+    WaitBegun,
+    WaitEnded,
+)
 
 from perdure_engine.nodes.base import MAIN
 
@@ -50,7 +62,9 @@ from .finishing import error_data
 from .instants import milliseconds
 from .logs import log_rows
 from .overriding import given_items
+from .project_asking import left
 from .project_control import pause_over, rows_of
+from .project_flow import child_accepted, child_refused, responded, run_data
 from .state import Execution, Items, Run, edge_key, marked_at, place_of
 
 TEXT_MAX = 255
@@ -82,18 +96,30 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (*_passed(state, recorded, event), *logs)
         case IterationStarted() | IterationFailed() | RaceLost():
             return logs
+        case WaitBegun():
+            return (*_waits(state, recorded, event), *logs)
+        case ChildAccepted():
+            return (child_accepted(recorded, event),)
+        case ChildRefused():
+            return child_refused(state, recorded, event, error_row(event.error))
+        case ExecutionResponded():
+            return (responded(state, event), *logs)
+        case WaitEnded() | SignalReceived() | ResumeUrlMade() | ChildRequested():
+            return logs
         case ExecutionStarted():
-            return (_started(recorded, event), _latest(state, recorded), *logs)
+            return (_started(recorded, event), *_latest(state, recorded), *logs)
         case ExecutionCompleted() | ExecutionFailed() | ExecutionCanceled():
             over = pause_over(state, recorded, "execution_ended")
-            return (_execution(recorded, event), _latest(state, recorded), *over, *logs)
+            return (_execution(state, recorded, event), *_latest(state, recorded), *over, *logs)
         case ExecutionPaused() | ExecutionResumed():
-            return (*rows_of(state, recorded, event), _latest(state, recorded), *logs)
-        case NodeMarked() | RerunBegun() | RunsAdopted():
+            return (*rows_of(state, recorded, event), *_latest(state, recorded), *logs)
+        case NodeMarked() | RerunBegun() | RunsAdopted() | ErrorWorkflowStarted():
             return (*rows_of(state, recorded, event), *logs)
         case ExecutionRevived():
-            return (_revived(recorded), _latest(state, recorded), *logs)
-        case ExecutionYielded() | NodeRecovered():
+            return (_revived(recorded), *_latest(state, recorded), *logs)
+        case ExecutionLeft():
+            return (left(state, event), *_latest(state, recorded), *logs)
+        case ExecutionYielded() | NodeRecovered() | PeopleAsked() | MemoryAsked() | AnswerTaken():
             return logs
 
 
@@ -124,17 +150,20 @@ def _started(recorded: Seen, event: ExecutionStarted) -> Upsert:
         },
         "created_at": recorded.recorded_at,
     }
-    return Upsert("workflow_executions", {"execution_id": event.execution_id}, set=row, new=True)
+    new = recorded.version == 1  # a child was accepted before
+    return Upsert("workflow_executions", {"execution_id": event.execution_id}, set=row, new=new)
 
 
 def _execution(
-    recorded: Seen, event: ExecutionCompleted | ExecutionFailed | ExecutionCanceled
+    state: Execution,
+    recorded: Seen,
+    event: ExecutionCompleted | ExecutionFailed | ExecutionCanceled,
 ) -> Upsert:
     row: Row = {"end_time": milliseconds(recorded.recorded_at)}
     match event:
         case ExecutionCompleted():
             row["status"] = "SUCCESS"
-            row["run_data"] = {"result": event.result, "result_cut": event.result_cut}
+            row["run_data"] = run_data(state, event.result, cut=event.result_cut)
             row["error_message"] = row["error_details"] = None
         case ExecutionFailed():
             row["status"] = event.status
@@ -158,15 +187,17 @@ def _revived(recorded: Seen) -> Upsert:
     return Upsert("workflow_executions", key, set=row)
 
 
-def _latest(state: Execution, recorded: Seen) -> Upsert:
+def _latest(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
     """Return the workflow's latest execution: the one that was started last, as it stands."""
+    if state.started_at is None:
+        return ()  # a child that was stopped before it began
     row: Row = {
         "latest_execution_status": state.status,
         "latest_execution_id": state.execution_id,
         "latest_execution_time": state.started_at,
     }
     guard = ("latest_execution_time", "latest_execution_id")
-    return Upsert("workflows", {"id": state.workflow_id}, set=row, lazy=True, guard=guard)
+    return (Upsert("workflows", {"id": state.workflow_id}, set=row, lazy=True, guard=guard),)
 
 
 # Node runs --------------------------------------------------------------------------------
@@ -255,6 +286,18 @@ def _loop(state: Execution, recorded: Seen, event: RegionEntered) -> Iterable[Up
     row["input_data"] = _data(_arrived(state, run))
     key = row_key(event.execution_id, event.node_id, event.scope, event.run)
     yield Upsert("node_executions", key, set=row, lazy=True, guard=("stream_version",))
+
+
+def _waits(state: Execution, recorded: Seen, event: WaitBegun) -> Iterable[Upsert]:
+    """Return the row of a run while it waits."""
+    run = state.runs.get(place_of(event.node_id, event.scope))
+    if run is None:
+        return
+    row = _row(recorded, run, event.node_type, event.node_subtype, event.node_name)
+    row["max_retries"] = event.max_retries
+    row["input_data"] = _data(_arrived(state, run))
+    key = row_key(event.execution_id, event.node_id, event.scope, event.run)
+    yield Upsert("node_executions", key, set=row, lazy=True, guard=GUARD)
 
 
 def _passed(state: Execution, recorded: Seen, event: RegionExited) -> Iterable[Upsert]:

@@ -7,6 +7,7 @@ from perdure_common.decider import Recorded, Upsert
 from perdure_common.ids import time_ordered
 from perdure_contracts.control import (
     ControlEvent,
+    ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     NodeMarked,
@@ -51,7 +52,7 @@ def rows_of(state: Execution, recorded: Recorded[Any], event: ControlEvent) -> I
         case ExecutionResumed():
             yield Upsert("workflow_executions", execution, set={"status": state.status})
             yield _closed(recorded, event.paused_at, "operator")
-        case RerunBegun() | RunsAdopted():
+        case RerunBegun() | RunsAdopted() | ErrorWorkflowStarted():
             return  # the new execution's own rows tell it
         case NodeMarked():
             if event.token and event.claimed:

@@ -124,6 +124,7 @@ def messages(state: Execution, event: RerunBegun) -> list[object]:
         },
         root_execution_id=event.root_execution_id,
         parts=event.parts,
+        handles=state.handles,
         overrides=None if overrides is None else {event.node_id: overrides},
     )
     places = Places(event.runs, event.ends, event.failed)

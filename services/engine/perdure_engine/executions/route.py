@@ -4,8 +4,11 @@ Who else wants to know hears the events. Recovery has a topic of its own, becaus
 of them: of an execution without trouble it hears nothing.
 """
 
+from collections.abc import Iterator
+
 from perdure_common.decider import Outgoing, Recorded
-from perdure_contracts.control import NodeMarked, RerunBegun
+from perdure_contracts.asking import MemoryAsked, PeopleAsked
+from perdure_contracts.control import ErrorWorkflowStarted, NodeMarked, RerunBegun
 from perdure_contracts.cron import NoteExecutionEnd
 from perdure_contracts.engine import (
     ExecutionCanceled,
@@ -17,9 +20,13 @@ from perdure_contracts.engine import (
     NodeTask,
 )
 from perdure_contracts.executions import ExecutionEvent, NodeScheduled
+from perdure_contracts.flow import ChildRefused, ChildRequested, WaitBegun, WaitEnded
 
+from .error_workflow import asked_for, handler_start
 from .overriding import given_items
 from .rerun import messages
+from .route_asking import asked_of
+from .route_flow import end_told, flow_told
 from .state import Execution, edge_key, place_of
 
 TASKS = "perdure.engine.tasks.v1"
@@ -40,18 +47,35 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case NodeFailed() | NodeRecovered() | NodeErrored():
             return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionFailed():
-            return (Outgoing(FAILURES, event.execution_id, event), *_end(state))
+            return tuple(_failed(state, event))
+        case ErrorWorkflowStarted():
+            return (Outgoing(COMMANDS, event.handler_execution_id, handler_start(state, event)),)
         case NodeMarked() if event.failure_id:
             return (Outgoing(FAILURES, event.execution_id, event),)
-        case ExecutionCompleted() | ExecutionCanceled() if not event.untroubled:
-            return (Outgoing(FAILURES, event.execution_id, event), *_end(state))
         case ExecutionCompleted() | ExecutionCanceled():
-            return _end(state)
+            told = () if event.untroubled else (Outgoing(FAILURES, event.execution_id, event),)
+            told += _noted(state)
+            return told if state.flow is None else (*told, *end_told(state, event))
+        case PeopleAsked() | MemoryAsked():
+            return asked_of(event)
+        case WaitEnded() if event.kind == "person":
+            return asked_of(event)
+        case WaitBegun() | WaitEnded() | ChildRequested() | ChildRefused():
+            return flow_told(state, recorded)
         case _:
             return ()
 
 
-def _end(state: Execution) -> tuple[Outgoing, ...]:
+def _failed(state: Execution, event: ExecutionFailed) -> Iterator[Outgoing]:
+    yield Outgoing(FAILURES, event.execution_id, event)
+    command = asked_for(state, event)
+    if command is not None:
+        yield Outgoing(COMMANDS, event.execution_id, command)
+    yield from end_told(state, event)
+    yield from _noted(state)
+
+
+def _noted(state: Execution) -> tuple[Outgoing, ...]:
     """Return what is said to the trigger that waits for the end of an execution, if one does."""
     if not state.watched_by:
         return ()

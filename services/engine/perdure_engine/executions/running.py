@@ -7,14 +7,27 @@ from perdure_contracts.engine import NodeSkipped, Scope
 from perdure_engine.definition import Node
 from perdure_engine.nodes.base import Inputs, Outcome, passed_through
 
+from .asking import ask_memory, ask_people
 from .attempts import dispatch
+from .children import begin_child
 from .finishing import Ended, finish, scrubbed
 from .given import is_given, take
 from .progress import Progress
 from .racing import decide_race, note_late, raced_or_waits
+from .responding import respond
 from .rounds import enter, look, pass_by
 from .state import next_run, place_of
 from .views import RunView, gather, gathered_by
+from .waiting import begin_wait
+
+HANDLED = {
+    "WAIT": begin_wait,
+    "SUB_WORKFLOW": begin_child,
+    "RESPOND": respond,
+    **dict.fromkeys(("APPROVAL", "INPUT", "SELECTION", "REVIEW"), ask_people),
+    "STORE": ask_memory,
+}
+"""How subtypes are run that are `handled`."""
 
 LARGE_ITEMS = 10_000
 """Input items above which a node goes to a runner that can do it: the engine's process must
@@ -74,6 +87,9 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
             pass_by(progress, node, region, scope)
         return
     specification = node.specification
+    if specification.handled and not node.disabled:
+        HANDLED[specification.subtype](progress, node, scope, run, inputs, edges)
+        return
     if _goes_out(node, inputs) and dispatch(progress, node, scope, run, inputs, edges):
         return
     _, where = gathered_by(workflow, node, scope)

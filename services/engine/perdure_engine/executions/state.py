@@ -28,8 +28,11 @@ WAITS_SLACK = 100
 Status: TypeAlias = Literal["NEW", "RUNNING", "PAUSED", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
 """Where an execution stands; those of people come with them."""
 
-RunStatus: TypeAlias = Literal["RUNNING", "RETRYING", "SUCCESS", "ERROR", "SKIPPED", "CANCELED"]
-"""Where a node run stands: RUNNING in the runner, RETRYING until an instant or a verdict."""
+RunStatus: TypeAlias = Literal[
+    "RUNNING", "RETRYING", "WAITING_INPUT", "SUCCESS", "ERROR", "SKIPPED", "CANCELED"
+]
+"""Where a node run stands: RUNNING in the runner or until an instant or the end of a child,
+RETRYING until an instant or a verdict, WAITING_INPUT until somebody says something."""
 
 Items: TypeAlias = Sequence[Any]
 """Items of a port, `{"json": …}`, as `nodes.base.Item` describes them."""
@@ -165,7 +168,8 @@ class Execution(Struct, gc=False):
     `waits` is a heap of the instants that open runs wait for, and of some that they do not
     wait for any more. `flow` is what only some executions remember. `paused_at` is when it was
     paused last, `delayed_until` when a revival that was to wait begins, `marked` the run that a
-    person settled last. `watched_by` is a stream of the scheduler that hears of the end.
+    person settled last. `error_workflow` is started if it fails, unless it `handles` the failure
+    of another one. `watched_by` is a stream of the scheduler that hears of the end.
     """
 
     execution_id: str = ""
@@ -201,6 +205,8 @@ class Execution(Struct, gc=False):
     delayed_until: datetime | None = None
     marked: str = ""
     given: Given | None = None
+    error_workflow: str = ""
+    handles: str = ""
     flow: Flow | None = None
     watched_by: str = ""
 
@@ -281,8 +287,13 @@ def over(state: Execution) -> bool:
 def awaited(state: Execution, place: str) -> datetime | None:
     """Return the instant that an open run waits for, None if there is none."""
     run = state.runs.get(place)
-    known = None if run is None or place not in state.open else run.dispatch
-    return None if known is None else known.deadline or known.retry_at or known.verdict_until
+    if run is None or place not in state.open:
+        return None
+    known = run.dispatch
+    if known is not None:
+        return known.deadline or known.retry_at or known.verdict_until
+    waiting = None if state.flow is None else state.flow.waits.get(place)
+    return None if waiting is None else waiting.until
 
 
 def wait(state: Execution, place: str) -> None:
@@ -321,7 +332,7 @@ def due(state: Execution, now: datetime) -> list[str]:
 def wake_at(state: Execution) -> datetime | None:
     """Return the earliest instant that a running execution waits for, None if there is none."""
     if state.status != "RUNNING":
-        return None
+        return state.yielded_at if state.status == "NEW" else None  # a child that was accepted
     if state.ready and state.yielded_at is not None:
         return state.yielded_at
     at = None

@@ -160,6 +160,7 @@ class RunView:
                 "version": state.workflow_version,
             },
             "trigger": state.trigger,
+            "resume_url": None if state.flow is None else state.flow.resume_url or None,
         }
 
     def _find(self, name: str) -> tuple[Run, list[Json], Mapping[str, int]] | None:

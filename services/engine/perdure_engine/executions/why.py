@@ -1,16 +1,24 @@
 """Why an open execution waits: for what, and until when. Pure; for people and the detector."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from perdure_contracts.engine import Scope
 
 from perdure_engine.definition import Workflow
 
-from .state import Execution, is_open
+from .state import Execution, Run, is_open
+from .state_flow import Waiting as Waits
 
 LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+WaitsFor: TypeAlias = Literal[
+    "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay", "adoption",
+    "time", "event", "webhook", "child", "person", "memory",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +27,16 @@ class Waiting:
 
     `attempt` is an answer of a runner, `retry` the instant of the next attempt, `verdict`
     recovery's answer, `hold` the instant that recovery named, `batch` the engine's own next
-    turn. `token` names the attempt, `failure_id` the failure. The execution's own end
+    turn. `token` names the attempt, `failure_id` the failure. A WAIT waits for its `time`, for an
+    `event` or for a call of the resume URL (`webhook`); a `child` is another execution. A `person`
+    and `memory` are waited for by a service's answer. `what` names the event, the URL, the child,
+    or the question, and says where no service has taken it. The execution's own end
     (`deadline`) has no node, nor has the person who is to resume a paused one (`resume`), for
     whom the instants of the others wait. `delay` is a revival that was to wait,
     `adoption` the runs of the execution that this one is a rerun of.
     """
 
-    waits_for: Literal[
-        "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay", "adoption"
-    ]
+    waits_for: WaitsFor
     until: datetime | None
     node_id: str = ""
     node_name: str = ""
@@ -36,6 +45,7 @@ class Waiting:
     attempt: int = 0
     token: str = ""
     failure_id: str = ""
+    what: str = ""
 
 
 def why(state: Execution, workflow: Workflow) -> list[Waiting]:
@@ -44,6 +54,8 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
     Empty if it has ended. An execution that runs and waits for nothing but its deadline is
     stalled: that is what the stall detector looks for.
     """
+    if state.status == "NEW":
+        return [Waiting("batch", state.yielded_at)]
     if not is_open(state):
         return []
     found: list[Waiting] = []
@@ -60,6 +72,7 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
         run = state.runs[place]
         known = run.dispatch
         if known is None:
+            found.extend(_waiting(state, workflow, place, run))
             continue
         waits_for = _what(known.token, known.held, known.retry_at is not None)
         until = known.deadline or known.retry_at or known.verdict_until
@@ -79,6 +92,32 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
     if state.deadline is not None:
         found.append(Waiting("deadline", state.deadline))
     return sorted(found, key=lambda each: (each.until is None, each.until or LATEST))
+
+
+def _waiting(state: Execution, workflow: Workflow, place: str, run: Run) -> Iterator[Waiting]:
+    """Return what a run waits for that is in no runner."""
+    flow = state.flow
+    each = None if flow is None else flow.waits.get(place)
+    if flow is None or each is None:
+        return
+    name = f"{each.name} {each.key}".strip() if each.kind == "event" else _asked(each)
+    what = name or each.child or (flow.resume_url if each.kind == "webhook" else "")
+    node_name = workflow.by_id[run.node_id].name
+    yield Waiting(
+        each.kind, each.until, run.node_id, node_name, run.scope, run.run, run.attempt, what=what
+    )
+
+
+NOBODY = {"person": "the service hil", "memory": "the service memory"}
+"""Who answers what is asked of people and of memory."""
+
+
+def _asked(each: Waits) -> str:
+    """Return which question a run waits for, and whether anybody has taken it."""
+    if each.kind not in NOBODY:
+        return ""
+    taken = "" if each.taken else f"; {NOBODY[each.kind]} has not taken it: it may not run here"
+    return f"{each.wait_id}{taken}"
 
 
 def stalled(state: Execution, workflow: Workflow) -> bool:

@@ -131,9 +131,10 @@ class Fault:
 
 
 Kind: TypeAlias = Literal[
-    "text", "integer", "number", "boolean", "condition", "object", "list", "any"
+    "text", "integer", "number", "boolean", "condition", "object", "list", "any", "code"
 ]
-"""What a parameter is. A condition is `true`, `false` or one whole `{{ expression }}`."""
+"""What a parameter is. In code nothing is an expression; a condition is `true`, `false` or one
+whole `{{ expression }}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,8 @@ class NodeSpecification:
     by the engine before. `attempt_timeout_s(parameters)` is the attempt's limit where the node
     sets no `timeout_s`; None is none. `check_inputs(parameters, connected)` looks at the input
     ports that are connected. `later` names parameters that are known but not acted on yet: they
-    are refused, never passed over. `seeded` ones get `Inputs.seed`.
+    are refused, never passed over. `seeded` ones get `Inputs.seed`. What is `handled` is run by the
+    engine's own code, because it is more than a function from items to items.
 
     For documents: `example` are parameters that are valid, `errors` the types of errors that
     items (or runs) may fail with beside those of expressions.
@@ -246,6 +248,7 @@ class NodeSpecification:
     check_inputs: Callable[[Parameters, tuple[str, ...]], Iterable[Fault]] = no_input_faults
     later: tuple[str, ...] = ()
     seeded: bool = False
+    handled: bool = False
     example: Parameters = field(default_factory=dict[str, Json])
     errors: tuple[str, ...] = ()
 

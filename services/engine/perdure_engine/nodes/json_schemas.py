@@ -13,6 +13,8 @@ import re2
 from perdure_common.ids import canonical_json
 from perdure_contracts.message import Json
 
+from .base import Fault, Parameters
+
 PROBLEMS_MAX = 10
 """Problems of one value that are told; a model mends what it is told of, and is asked again."""
 
@@ -108,3 +110,15 @@ def problems_of(schema: Json, value: Json) -> list[dict[str, str]]:
     except (LookupError, ValueError, RecursionError) as error:  # a reference that leads nowhere
         found.append({"path": "", "message": f"the schema cannot be applied: {error}"[:300]})
     return found
+
+
+def form_faults(parameters: Parameters, name: str = "form") -> Iterator[Fault]:
+    """Find what is wrong with the schema of a form."""
+    schema = parameters.get(name)
+    if schema is None:
+        return
+    fault = schema_fault(schema)
+    if not fault and not is_object_schema(schema):
+        fault = "its `type` must be `object`"
+    if fault:
+        yield Fault("invalid_parameter", name, fault)

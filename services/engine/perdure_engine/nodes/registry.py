@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from . import (
+    action_code,
     action_crypto,
     action_csv,
     action_date_time,
@@ -29,11 +30,19 @@ from . import (
     flow_merge,
     flow_noop,
     flow_race,
+    flow_respond,
     flow_sort,
     flow_split_out,
     flow_stop_and_error,
+    flow_sub_workflow,
     flow_summarize,
     flow_switch,
+    flow_wait,
+    human_in_the_loop_approval,
+    human_in_the_loop_input,
+    human_in_the_loop_review,
+    human_in_the_loop_selection,
+    memory_store,
     tool_http,
     trigger_cron,
     trigger_github,
@@ -63,6 +72,9 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     flow_loop.SPECIFICATION,
     flow_foreach.SPECIFICATION,
     flow_race.SPECIFICATION,
+    flow_wait.SPECIFICATION,
+    flow_sub_workflow.SPECIFICATION,
+    flow_respond.SPECIFICATION,
     action_set.SPECIFICATION,
     action_rename.SPECIFICATION,
     action_date_time.SPECIFICATION,
@@ -71,6 +83,7 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     action_xml.SPECIFICATION,
     action_csv.SPECIFICATION,
     action_crypto.SPECIFICATION,
+    action_code.SPECIFICATION,
     external_action_http_request.SPECIFICATION,
     external_action_sql.SPECIFICATION,
     external_action_send_email.SPECIFICATION,
@@ -79,6 +92,11 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     external_action_google_calendar.SPECIFICATION,
     ai_agent_agent.SPECIFICATION,
     tool_http.SPECIFICATION,
+    human_in_the_loop_approval.SPECIFICATION,
+    human_in_the_loop_input.SPECIFICATION,
+    human_in_the_loop_selection.SPECIFICATION,
+    human_in_the_loop_review.SPECIFICATION,
+    memory_store.SPECIFICATION,
 )
 """Every subtype that this version runs."""
 
@@ -100,12 +118,6 @@ NODE_TYPES = (
 
 LATER: Mapping[str, tuple[str, ...]] = {
     "TRIGGER": ("EMAIL", "SLACK", "KAFKA"),
-    "ACTION": ("CODE",),
-    "FLOW": (
-        "WAIT",
-        "SUB_WORKFLOW",
-        "RESPOND",
-    ),
 }
 """Subtypes that are known but not run by this version. Node types that are not among the
 types of `SPECIFICATIONS` are not run at all, whatever their subtype."""

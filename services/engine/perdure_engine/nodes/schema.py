@@ -10,6 +10,7 @@ Schema = dict[str, Any]
 
 TYPES: Mapping[str, str] = {
     "text": "string",
+    "code": "string",
     "integer": "integer",
     "number": "number",
     "boolean": "boolean",
@@ -65,7 +66,7 @@ def _kind(parameter: Parameter) -> Schema:
     schema: Schema = {"type": TYPES[parameter.kind]}
     if parameter.choices:
         schema["enum"] = list(parameter.choices)
-    if parameter.kind == "text" and not parameter.optional:
+    if parameter.kind in ("text", "code") and not parameter.optional:
         schema["pattern"] = r"\S"
     names = ("minItems", "maxItems") if parameter.kind == "list" else ("minimum", "maximum")
     for name, bound in zip(names, (parameter.least, parameter.most), strict=True):

@@ -4,18 +4,29 @@ import asyncio
 import os
 from collections.abc import Sequence
 
+import structlog
 from perdure_common import fault, http, observe
 from perdure_common.adapters.kafka import KafkaBus
+from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.api.reading import Reading
 from perdure_common.run import freeze, process_name, run, stop_on_signals, utc_now
 from perdure_common.settings import Settings
+from perdure_common.shell.payloads import MissingPayload
+from perdure_common.shell.ports import Unreachable
 from perdure_contracts.engine import NodeResult, NodeTask
 
 from perdure_engine.runner.claims import PostgresClaims
+from perdure_engine.runner.large import gone, in_full, is_large, lightening, refs_of
 from perdure_engine.runner.perform import at_once, perform
 from perdure_engine.runner.progress import Telling
+from perdure_engine.runner.substeps import PostgresSubsteps
 from perdure_engine.runner.tools import runners_tools
 from perdure_engine.runner.work import Work
+
+FORGET_S = 3_600.0
+"""Between two clean-ups of old sub-steps."""
+
+log = structlog.get_logger(__name__)
 
 
 async def serve() -> None:
@@ -28,12 +39,28 @@ async def serve() -> None:
         settings.kafka_bootstrap, name, settings.topic_prefix, session_s=settings.session_s
     )
     claims = PostgresClaims(settings.database_url)
+    kept = PostgresStore(settings.database_url, "engine", connections=2)
+    payloads = kept.payloads
+    lighten = lightening(payloads, settings.result_bytes_max)
     stop = stop_on_signals()
     progress = Telling(bus.send, settings.partitions)
-    async with runners_tools(settings, progress) as tools:
+    substeps = PostgresSubsteps(settings.database_url)
+    async with runners_tools(settings, progress, substeps) as tools:
 
         async def perform_here(task: NodeTask) -> NodeResult:
-            return await perform(tools, task, name, work.runs[task.token].tenant_id)
+            run = work.runs[task.token]
+            try:
+                full = await in_full(payloads, run.tenant_id, task, refs_of(run.record.headers))
+            except MissingPayload as error:
+                return gone(task, str(error), name)
+            result = at_once(full, name) or await perform(tools, full, name, run.tenant_id)
+            return await lighten(result, run.tenant_id)
+
+        def perform_at_once(task: NodeTask) -> NodeResult | None:
+            if refs_of(work.runs[task.token].record.headers):
+                return None
+            result = at_once(task, name)
+            return None if result is None or is_large(result) else result
 
         work = Work(
             bus,
@@ -42,21 +69,36 @@ async def serve() -> None:
             name,
             settings.partitions,
             utc_now,
-            at_once=lambda task: at_once(task, name),
+            at_once=perform_at_once,
         )
         freeze()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_api(settings, work, stop))
-                telling = group.create_task(progress.run())
+                beside = [
+                    group.create_task(progress.run()),
+                    group.create_task(_forget(substeps)),
+                ]
                 try:
                     await work.run(stop)
                 finally:
                     stop.set()
-                    telling.cancel()
+                    for each in beside:
+                        each.cancel()
         finally:
             await bus.close()
             await claims.close()
+            await kept.close()
+
+
+async def _forget(substeps: PostgresSubsteps) -> None:
+    """Delete the sub-steps of executions that ended long ago, once an hour."""
+    while True:
+        await asyncio.sleep(FORGET_S)
+        try:
+            await substeps.forget()
+        except Unreachable as error:
+            log.warning("substeps_not_forgotten", error=str(error))
 
 
 async def _api(settings: Settings, work: Work, stop: asyncio.Event) -> None:

@@ -20,8 +20,8 @@ from perdure_contracts.engine import ErrorFacts
 
 from perdure_engine.runner.failures import Failed, facts_of
 
-BODY_BYTES_MAX = 256 * 1024
-"""The largest answer that an event may carry; larger ones need the payload store."""
+BODY_BYTES_MAX = 5 * 1024 * 1024
+"""The largest answer that is kept; what is large goes by the payload store."""
 
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed later (RFC 9110, 6585, 8470)."""

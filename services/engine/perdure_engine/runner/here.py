@@ -17,6 +17,7 @@ from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_contracts.message import NAMES
 
 from perdure_engine.runner.answers import answer_of
+from perdure_engine.runner.large import is_large, refs_of
 from perdure_engine.runner.work import TASKS
 
 TASK = NAMES[NodeTask].encode()
@@ -41,9 +42,11 @@ class Here:
         most: int,
         now: Callable[[], datetime],
         at_once: Callable[[NodeTask], NodeResult | None] = lambda task: None,
+        lighten: Callable[[NodeResult, str], Awaitable[NodeResult]] | None = None,
     ) -> None:
         self._perform = perform
         self._at_once = at_once
+        self._lighten = lighten
         self._name = name
         self._partitions = partitions
         self._most = most
@@ -56,7 +59,7 @@ class Here:
             return False
         if len(message.value) > BYTES_MAX:
             return False
-        if codec.header(message.headers, "ce_type") != TASK:
+        if codec.header(message.headers, "ce_type") != TASK or refs_of(message.headers):
             return False
         task: NodeTask = codec.decode_body(TASK.decode(), message.value)
         may_run_twice = task.effect in ("pure", "keyed")
@@ -75,6 +78,8 @@ class Here:
         fault.point("before_effect")
         result = self._at_once(task) or await self._perform(task)
         fault.point("after_effect")
+        if self._lighten is not None and is_large(result):
+            result = await self._lighten(result, tenant)
         made = answer_of(result, tenant, self._name, self._partitions)
         answer(Record(made.topic, made.partition, -1, made.value, made.key, made.headers))
 

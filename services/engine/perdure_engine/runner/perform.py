@@ -16,6 +16,7 @@ from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 from perdure_engine.nodes.registry import find
 from perdure_engine.runner import github, google_calendar, send_email, slack, sql
 from perdure_engine.runner.agents import agent as agents
+from perdure_engine.runner.code import running as code
 from perdure_engine.runner.failures import Failed, bug_of
 from perdure_engine.runner.http_request import request
 from perdure_engine.runner.secrets import hidden, opened
@@ -118,6 +119,10 @@ AGENTS = (("AI_AGENT", "AGENT"),)
 """What works in sub-steps that are journalled, under the lease of its attempt."""
 
 
+CODE = (("ACTION", "CODE"),)
+"""What runs in a process of its own, all items of a task one after the other."""
+
+
 async def perform(
     tools: Tools, task: NodeTask, runner: str, tenant_id: str = DEFAULT_TENANT
 ) -> NodeResult:
@@ -129,6 +134,8 @@ async def perform(
     began = time.perf_counter()
     kind = (task.node_type, task.node_subtype)
     performer = PERFORMERS.get(kind)
+    if kind in CODE:
+        return await _code(tools, task, began, runner)
     if performer is None and kind not in AGENTS:
         error = ErrorFacts(
             type="node_type_not_supported",
@@ -164,6 +171,15 @@ async def perform(
     )
     items = [None if isinstance(answer, Failed) else {"json": answer} for answer in answers]
     return _result(task, items, failed, began, runner)
+
+
+async def _code(tools: Tools, task: NodeTask, began: float, runner: str) -> NodeResult:
+    """Run code on the items of a task; items with the same parameters share a process."""
+    sets, items = _listed(task.parameters), _listed(task.items)
+    made = await code.run(tools.code_languages, sets[0] if sets else {}, items[: len(sets)])
+    failed = tuple((i, each.error) for i, each in enumerate(made) if isinstance(each, Failed))
+    ports = [None if isinstance(each, Failed) else {"json": each} for each in made]
+    return _result(task, ports, failed, began, runner)
 
 
 async def _agent(

@@ -67,10 +67,11 @@ async def tools_of(settings: Settings, clients: int = CLIENTS) -> AsyncGenerator
 
 
 @asynccontextmanager
-async def runners_tools(settings: Settings, progress: Progress) -> AsyncGenerator[Tools]:
+async def runners_tools(
+    settings: Settings, progress: Progress, substeps: PostgresSubsteps
+) -> AsyncGenerator[Tools]:
     """Give all the tools of a runner: secrets, agents and code too. Raises as `tools_of`."""
     credentials = PostgresCredentials(settings.database_url, Seal(settings.credentials_keys))
-    substeps = PostgresSubsteps(settings.database_url)
     async with AsyncExitStack() as opened:
         tools = await opened.enter_async_context(tools_of(settings))
         opened.push_async_callback(credentials.close)

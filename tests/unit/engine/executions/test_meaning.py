@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -23,7 +24,7 @@ from perdure_contracts.executions import (
     RegionEntered,
     RegionExited,
 )
-from perdure_contracts.flow import RaceLost
+from perdure_contracts.flow import RaceLost, WaitBegun
 from perdure_engine.definition import validate
 from perdure_engine.executions.state import wake_at
 from playing import Play, failed
@@ -31,6 +32,8 @@ from random_workflows import data, definition
 from specification import Endless, Meaning, evaluate
 
 STEPS_MAX = 600
+SOON = timedelta(seconds=1)
+"""Before that no attempt is lost, and no retry due: only a WAIT has such instants."""
 
 
 def fails(node_id: str, json: dict[str, Any]) -> str | None:
@@ -45,8 +48,10 @@ def played(definition: dict[str, Any], data: Any, order: Random) -> Play:
         if play.state.status != "RUNNING":
             return play
         places = sorted(play.state.tokens.values())
-        if not places:
-            assert wake_at(play.state) is not None, "it waits for nothing"
+        at = wake_at(play.state)
+        soon = at is not None and at - play.now < SOON and order.random() < 0.3
+        if not places or soon:
+            assert at is not None, "it waits for nothing"
             play.wake()
             continue
         answer(play, order.choice(places))
@@ -109,6 +114,7 @@ def compared(
         seen.update({meaning.status, *(e.kind for e in play.told(RegionEntered))})
         seen["nested"] += any(len(run.scope) > 1 for run in play.state.runs.values())
         seen["iteration failed"] += bool(play.told(IterationFailed))
+        seen["waited"] += bool(play.told(WaitBegun))
         seen["race"] += bool(winners_of(play))
         seen["stopped by a race"] += any(each.raced for each in play.told(NodeCanceled))
         seen["region stopped"] += any(
@@ -148,6 +154,6 @@ def test_five_thousand_workflows_with_loops_and_races_mean_what_the_specificatio
 
 COVERED = (
     "loop", "foreach", "cycle", "each", "nested", "iteration failed", "SUCCESS", "ERROR",
-    "race", "stopped by a race", "region stopped", "came too late",
+    "race", "stopped by a race", "region stopped", "came too late", "waited",
 )  # fmt: skip
 """What so many random workflows must have gone through, or they prove little."""

@@ -14,11 +14,12 @@ from perdure_engine.definition.parsing import NODE_KEYS, SETTINGS_KEYS, WORKFLOW
 from perdure_engine.definition.regions import LOOPS
 from perdure_engine.definition.schema import workflow_schema
 from perdure_engine.documents import generate, main
+from perdure_engine.executions.running import HANDLED
 from perdure_engine.nodes.base import NodeSpecification
 from perdure_engine.nodes.describe import all_described, documentation_of, module_of
 from perdure_engine.nodes.registry import LATER, SPECIFICATIONS, find
 from perdure_engine.runner.agents.tools import KINDS
-from perdure_engine.runner.perform import AGENTS, PERFORMERS
+from perdure_engine.runner.perform import AGENTS, CODE, PERFORMERS
 from perdure_recovery.classification_tables import ENGINE_CODES
 
 ROOT = Path(__file__).parents[4]
@@ -100,15 +101,15 @@ def test_recovery_knows_every_error_that_it_names(subtype: NodeSpecification) ->
     assert unknown == []
 
 
-BY_THE_ENGINE = {*LOOPS, "RACE"}
+BY_THE_ENGINE = {*LOOPS, "RACE", "WAIT", "SUB_WORKFLOW", "RESPOND"}
 """Subtypes that are run by more than a function from items to items."""
 
 
 @each_subtype
 def test_whoever_is_to_run_it_can(subtype: NodeSpecification) -> None:
     can = {
-        "inline": subtype.run is not None or subtype.subtype in BY_THE_ENGINE,
-        "runner": (subtype.node_type, subtype.subtype) in {*PERFORMERS, *AGENTS},
+        "inline": subtype.run is not None or subtype.subtype in {*BY_THE_ENGINE, *HANDLED},
+        "runner": (subtype.node_type, subtype.subtype) in {*PERFORMERS, *AGENTS, *CODE},
         "attached": (subtype.node_type, subtype.subtype) in KINDS,
         "trigger": subtype.node_type == "TRIGGER",
     }

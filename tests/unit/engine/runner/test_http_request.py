@@ -374,7 +374,7 @@ async def test_a_page_that_fails_fails_the_item_with_its_wait(
 
 @pytest.mark.parametrize(
     ("body", "error"),
-    [({"a": 1}, "output_invalid"), (["x" * 200_000], "response_too_large")],
+    [({"a": 1}, "output_invalid"), (["x" * 2_000_000], "response_too_large")],
 )
 async def test_pages_without_a_list_or_too_many_of_them_are_told(
     server: tuple[Server, int], client: httpx.AsyncClient, body: Any, error: str
