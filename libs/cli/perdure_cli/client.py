@@ -55,6 +55,10 @@ class Answer:
         """Return whether the command led to such an event."""
         return NAMES[event] in self.events
 
+    def count(self, event: type) -> int:
+        """Return how many such events the command led to."""
+        return self.events.count(NAMES[event])
+
 
 @dataclass(frozen=True)
 class Sent:

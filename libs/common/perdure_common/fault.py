@@ -33,7 +33,7 @@ _SHELL = (
 
 PLACES: Mapping[str, tuple[str, ...]] = {
     "engine": (*_SHELL, "before_wake", "after_hand_over", "before_effect", "after_effect"),
-    "scheduler": _SHELL,
+    "scheduler": (*_SHELL, "before_wake"),
     "recovery": (*_SHELL, "before_wake"),
     "runner": (
         "before_claim",

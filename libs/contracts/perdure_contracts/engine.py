@@ -74,6 +74,8 @@ class StartExecution:
 
     A rerun says what it is of (`rerun`), whose keys its effects have (`root_execution_id`), how
     many messages with adopted runs follow (`parts`), and what is changed (`overrides`, by node).
+
+    `watched_by` is a stream of the scheduler that wants to hear when the execution has ended.
     `handles` is the execution whose failure this one was started for.
     """
 
@@ -91,6 +93,7 @@ class StartExecution:
     root_execution_id: str | None = None
     parts: int = 0
     overrides: Json = None
+    watched_by: str = ""
     handles: str = ""
 
 
@@ -201,7 +204,7 @@ class ExecutionStarted:
     can be reached. Instants are ISO texts. `pins` are what nodes emit instead of running, by
     node; `rerun`, `parts` and `overrides` are as in `StartExecution`. With `parts` nothing runs
     until they have come; then the trigger emits `data`. `error_workflow` is started if this
-    execution fails, unless it `handles` a failure itself.
+    execution fails, unless it `handles` a failure itself. `watched_by` hears of the end.
     """
 
     execution_id: str
@@ -226,6 +229,7 @@ class ExecutionStarted:
     parts: int = 0
     overrides: Json = None
     data: Json = None
+    watched_by: str = ""
     error_workflow: str = ""
     handles: str = ""
 

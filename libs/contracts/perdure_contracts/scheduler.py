@@ -1,6 +1,7 @@
 """What the scheduler hears and says. Owner: services/scheduler.
 
-Streams: the workflow id (deployments), and one stream for each trigger event.
+Streams: the workflow id (deployments), and one stream for each trigger event. What cron triggers
+hear and say is in `cron`.
 """
 
 from dataclasses import dataclass, field
@@ -163,7 +164,8 @@ class DeploymentStarted:
 class WorkflowDeployed:
     """A version serves; `triggers` are its rows.
 
-    `replaced` is the version that served before, `retired` its trigger nodes.
+    `replaced` is the version that served before, `retired` its trigger nodes, `retired_crons`
+    those of them that are CRON.
     """
 
     workflow_id: str
@@ -176,6 +178,7 @@ class WorkflowDeployed:
     retired: tuple[str, ...] = ()
     config: Json = None
     logs: tuple[LogEntry, ...] = ()
+    retired_crons: tuple[str, ...] = ()
 
 
 @message("scheduler.deployment-failed.v1")
@@ -213,6 +216,7 @@ class WorkflowUndeployed:
     undeployed_by: str
     retired: tuple[str, ...] = ()
     logs: tuple[LogEntry, ...] = ()
+    retired_crons: tuple[str, ...] = ()
 
 
 @message("scheduler.trigger-accepted.v1")

@@ -211,6 +211,8 @@ VERBS = frozenset(
         "mark",
         "rerun",
         "adopt",
+        "serve",
+        "backfill",
     }
 )
 """The verbs that commands begin with; a new one is added here."""

@@ -3,6 +3,26 @@
 from perdure_common import http
 from perdure_common.decider import Decider, Service
 from perdure_common.run import run, serve
+from perdure_contracts.cron import (
+    BackfillCron,
+    CronCommand,
+    CronEvent,
+    CronExecutionEnded,
+    CronExecutionsForgotten,
+    CronFired,
+    CronQueued,
+    CronRetired,
+    CronServed,
+    CronSettled,
+    CronSkipped,
+    NoteExecutionEnd,
+    PauseTrigger,
+    ResumeTrigger,
+    RetireCron,
+    ServeCron,
+    TriggerPaused,
+    TriggerResumed,
+)
 from perdure_contracts.scheduler import (
     DeploymentCommand,
     DeploymentEvent,
@@ -30,11 +50,17 @@ from perdure_contracts.scheduler import (
 )
 
 from .api import TABLES
+from .cron_decide import cron_facts, decide_cron, stream_of_cron
+from .cron_project import project_cron
+from .cron_route import route_cron
+from .cron_state import CronTrigger, evolve_cron
+from .cron_state import wake_at as cron_wake_at
 from .decide import decide_deployment, decide_trigger
 from .evolve import evolve_deployment, evolve_trigger
 from .facts import trigger_facts
 from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
 from .project import project_deployment, project_trigger
+from .promises import Judge
 from .route import route_deployment, route_trigger
 from .state import Deployment, Trigger
 from .waits import (
@@ -84,6 +110,39 @@ triggers: Decider[Trigger, ReceiveTrigger, TriggerAccepted] = Decider(
     creates=(ReceiveTrigger,),
 )
 
+crons: Decider[CronTrigger, CronCommand, CronEvent] = Decider(
+    name="cron",
+    initial=CronTrigger(),
+    commands=(
+        ServeCron,
+        RetireCron,
+        PauseTrigger,
+        ResumeTrigger,
+        BackfillCron,
+        NoteExecutionEnd,
+    ),
+    events=(
+        CronServed,
+        CronRetired,
+        CronFired,
+        CronSkipped,
+        CronQueued,
+        CronSettled,
+        TriggerPaused,
+        TriggerResumed,
+        CronExecutionEnded,
+        CronExecutionsForgotten,
+    ),
+    stream_of=stream_of_cron,
+    decide=decide_cron,
+    evolve=evolve_cron,
+    project=project_cron,
+    route=route_cron,
+    facts=cron_facts,
+    wake_at=cron_wake_at,
+    private=(CronSettled,),
+)
+
 events: Decider[Taken, ReceiveEvent, EventTaken] = Decider(
     name="event",
     initial=Taken(),
@@ -114,9 +173,10 @@ registers: Decider[Register, RegisterCommand, RegisterEvent] = Decider(
 
 service = Service(
     name="scheduler",
-    deciders=(deployments, triggers, events, registers),
+    deciders=(deployments, triggers, events, registers, crons),
     hear=hear,
     foreign=(TRIGGERS,),
+    judge=Judge,
 )
 
 

@@ -168,6 +168,7 @@ def _deployed(
         deployed_by=command.deployed_by,
         replaced=serving.version if serving is not None else None,
         retired=serving.node_ids if serving is not None else (),
+        retired_crons=serving.crons if serving is not None else (),
         config=command.config,
         logs=(
             LogEntry(at=at, step="validate", ok=True, message=f"triggers: {len(triggers)}"),
@@ -203,6 +204,7 @@ def _undeploy(
             version=serving.version,
             undeployed_by=command.undeployed_by,
             retired=serving.node_ids,
+            retired_crons=serving.crons,
             logs=(LogEntry(at=now.isoformat(), step="swap", ok=True, message=message),),
         ),
     )

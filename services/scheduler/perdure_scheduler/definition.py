@@ -14,6 +14,8 @@ from typing import Any, TypeAlias, TypeGuard, cast
 from perdure_contracts.message import Json
 from perdure_contracts.scheduler import DeployedTrigger
 
+from .cron_settings import as_config, read_settings
+
 KEY_LENGTH_MAX = 255
 """The length of `trigger_index.index_key`, in characters."""
 
@@ -26,7 +28,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 REPOSITORY = re.compile(r"\*|[A-Za-z0-9_.-]+(/([A-Za-z0-9_.-]+|\*))?")
 """What a GITHUB trigger listens to: `owner/name`, `owner/*`, `owner`, or `*` for all."""
 
-SUBTYPES_LATER = ("CRON", "EMAIL", "SLACK", "KAFKA")
+SUBTYPES_LATER = ("EMAIL", "SLACK", "KAFKA")
 """Trigger subtypes that the engine knows and this version cannot deploy."""
 
 
@@ -141,7 +143,20 @@ def _github(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Js
     return repository, config
 
 
-READERS: dict[str, Reader] = {"MANUAL": _manual, "WEBHOOK": _webhook, "GITHUB": _github}
+def _cron(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Json]]:
+    del workflow_id
+    settings, faults = read_settings(parameters.values)
+    for code, reason in faults:
+        parameters.refuse(code, reason)
+    return ("", {}) if settings is None else (settings.expression, as_config(settings))
+
+
+READERS: dict[str, Reader] = {
+    "MANUAL": _manual,
+    "CRON": _cron,
+    "WEBHOOK": _webhook,
+    "GITHUB": _github,
+}
 """The subtypes that can be deployed."""
 
 

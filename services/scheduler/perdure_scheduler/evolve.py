@@ -23,7 +23,8 @@ def evolve_deployment(state: Deployment, event: DeploymentEvent) -> Deployment:
             return replace(state, status="DEPLOYING")
         case WorkflowDeployed(version=version, sha256=sha256, triggers=triggers):
             node_ids = tuple(trigger.node_id for trigger in triggers)
-            return Deployment("ACTIVE", Serving(version, sha256, node_ids))
+            crons = tuple(each.node_id for each in triggers if each.subtype == "CRON")
+            return Deployment("ACTIVE", Serving(version, sha256, node_ids, crons))
         case DeploymentFailed():
             return replace(state, status="FAILED" if state.serving is None else "ACTIVE")
         case UndeploymentStarted():

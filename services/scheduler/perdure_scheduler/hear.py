@@ -9,6 +9,15 @@ import hashlib
 from perdure_common.decider import Rejected
 from perdure_common.ids import canonical_json, derived
 from perdure_contracts.cloudevents import CloudEvent, CloudEventError
+from perdure_contracts.cron import (
+    BackfillCron,
+    CronCommand,
+    NoteExecutionEnd,
+    PauseTrigger,
+    ResumeTrigger,
+    RetireCron,
+    ServeCron,
+)
 from perdure_contracts.message import Envelope, Json
 from perdure_contracts.scheduler import (
     Command,
@@ -45,10 +54,19 @@ ATTRIBUTE_BYTES_MAX = 1024
 """The longest id, source or subject: they are keys of tables and indexes."""
 
 
-def hear(message: object, envelope: Envelope) -> Command | Rejected | None:
+def hear(message: object, envelope: Envelope) -> Command | CronCommand | Rejected | None:
     """Return what `message` asks of the scheduler, if anything."""
     match message:
         case DeployWorkflow() | UndeployWorkflow() | RegisterWait() | ForgetWait() | OfferEvent():
+            return message
+        case (
+            ServeCron()
+            | RetireCron()
+            | PauseTrigger()
+            | ResumeTrigger()
+            | BackfillCron()
+            | NoteExecutionEnd()
+        ):
             return message
         case CloudEvent() if message.type.startswith(EVENTS):
             return _event(message, envelope)

@@ -4,17 +4,18 @@ from perdure_common.decider import Outgoing, Recorded
 from perdure_contracts.engine import StartExecution
 from perdure_contracts.scheduler import DeploymentEvent, TriggerAccepted
 
+from .cron_route import STARTS, crons_of
 from .state import Deployment, Trigger
 
-STARTS = "perdure.engine.starts.v1"
+__all__ = ["STARTS", "route_deployment", "route_trigger"]
 
 
 def route_deployment(
     state: Deployment, recorded: Recorded[DeploymentEvent]
 ) -> tuple[Outgoing, ...]:
-    """Return nothing: whoever wants to know of deployments hears the events themselves."""
-    del state, recorded
-    return ()
+    """Return what the workflow's cron triggers are asked; others hear the events themselves."""
+    del state  # the event says enough
+    return crons_of(recorded)
 
 
 def route_trigger(state: Trigger, recorded: Recorded[TriggerAccepted]) -> tuple[Outgoing, ...]:

@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 
+from msgspec import Struct
 from perdure_contracts.scheduler import Status
 
 
-@dataclass(frozen=True)
-class Serving:
-    """The version that serves, with the trigger nodes that a swap takes out again."""
+class Serving(Struct, frozen=True, omit_defaults=True):
+    """The version that serves, with the trigger nodes that a swap takes out again.
+
+    `crons` are those among them that have a stream of their own.
+    """
 
     version: int
     sha256: str
     node_ids: tuple[str, ...]
+    crons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ async def test_events_find_what_serves_and_nothing_else(scheduler: Scheduler) ->
 
 async def test_the_history_tells_what_happened_in_order(scheduler: Scheduler) -> None:
     await scheduler.does(deploy(1, node("MANUAL", "a")))
-    await scheduler.does(deploy(2, node("CRON", "clock")), UndeployWorkflow(workflow_id=W1))
+    await scheduler.does(deploy(2, node("EMAIL", "clock")), UndeployWorkflow(workflow_id=W1))
     actions = await scheduler.rows(
         "SELECT deployment_action, to_status FROM workflow_deployment_history "
         "ORDER BY stream_version, deployment_action"
@@ -187,7 +187,7 @@ async def test_the_history_tells_what_happened_in_order(scheduler: Scheduler) ->
         "SELECT error_message, deployment_logs->0->>'step' FROM workflow_deployment_history "
         "WHERE deployment_action = 'DEPLOY_FAILED'"
     )
-    assert "node 'clock' (CRON)" in told[0]
+    assert "node 'clock' (EMAIL)" in told[0]
     assert told[1] == "validate"
 
 

@@ -179,7 +179,7 @@ def test_an_undeployed_workflow_serves_nothing() -> None:
             ],
         ),
         (
-            (deploy(trigger("CRON")),),
+            (deploy(trigger("EMAIL")),),
             [
                 ("DEPLOY", "IDLE", "DEPLOYING"),
                 ("DEPLOY_STARTED", "IDLE", "DEPLOYING"),
@@ -187,7 +187,7 @@ def test_an_undeployed_workflow_serves_nothing() -> None:
             ],
         ),
         (
-            (deploy(), deploy(trigger("CRON"), version=2)),
+            (deploy(), deploy(trigger("EMAIL"), version=2)),
             [
                 ("UPDATE", "ACTIVE", "DEPLOYING"),
                 ("DEPLOY_STARTED", "ACTIVE", "DEPLOYING"),
@@ -216,15 +216,15 @@ def test_the_history_has_one_row_for_the_command_its_start_and_its_end(
 
 
 def test_a_failed_update_leaves_the_old_version_serving() -> None:
-    state = after(deploy(), deploy(trigger("CRON"), version=2))
+    state = after(deploy(), deploy(trigger("EMAIL"), version=2))
     assert state.status == "ACTIVE"
     assert state.serving is not None and state.serving.version == 1
 
 
 def test_after_a_failed_first_deployment_another_can_follow() -> None:
-    failed = after(deploy(trigger("CRON")))
+    failed = after(deploy(trigger("EMAIL")))
     assert failed == Deployment("FAILED")
-    assert after(deploy(trigger("CRON")), deploy(version=2)).status == "ACTIVE"
+    assert after(deploy(trigger("EMAIL")), deploy(version=2)).status == "ACTIVE"
 
 
 def test_the_serving_version_again_changes_nothing() -> None:
@@ -287,8 +287,8 @@ def test_a_definition_that_is_not_the_frozen_one_fails() -> None:
 FAULTS: list[tuple[list[Any], str, str]] = [
     ([{"node_id": "a", "node_type": "FLOW"}], "no_trigger", "add one"),
     ([{**MANUAL, "disabled": True}], "no_trigger", "enable one"),
-    ([trigger("CRON", "clock")], "unsupported_trigger", "node 'clock' (CRON)"),
-    ([trigger("EMAIL", "mail")], "unsupported_trigger", "MANUAL, WEBHOOK, GITHUB"),
+    ([trigger("EMAIL", "clock")], "unsupported_trigger", "node 'clock' (EMAIL)"),
+    ([trigger("EMAIL", "mail")], "unsupported_trigger", "MANUAL, CRON, WEBHOOK, GITHUB"),
     ([trigger("PIGEON", "bird")], "unknown_trigger", "node 'bird'"),
     ([trigger("WEBHOOK", "hook")], "invalid_parameter", "`path` must be a text"),
     ([trigger("WEBHOOK", "hook", path="/a?b=c")], "invalid_parameter", "path alone"),
@@ -321,7 +321,7 @@ def test_a_trigger_that_cannot_serve_fails_with_a_reason_that_names_it(
 
 
 def test_every_problem_of_a_definition_is_told_at_once() -> None:
-    failed = failure(trigger("CRON", "clock"), trigger("WEBHOOK", "hook"))
+    failed = failure(trigger("EMAIL", "clock"), trigger("WEBHOOK", "hook"))
     assert failed.code == "unsupported_trigger"
     assert "'clock'" in failed.reason and "'hook'" in failed.reason
     assert [log.ok for log in failed.logs] == [False, False]
@@ -359,7 +359,7 @@ def test_a_repository_is_indexed_in_lower_case_and_its_filters_are_kept(reposito
 
 
 def test_a_disabled_trigger_has_no_row() -> None:
-    _, deployed = events(deploy(MANUAL, {**trigger("CRON", "clock"), "disabled": True}))
+    _, deployed = events(deploy(MANUAL, {**trigger("EMAIL", "clock"), "disabled": True}))
     assert isinstance(deployed, WorkflowDeployed)
     assert [t.node_id for t in deployed.triggers] == ["start"]
 

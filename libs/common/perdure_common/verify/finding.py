@@ -18,6 +18,7 @@ ADVICE: Final[dict[str, str]] = {
     "stays, restart the service so that it makes again what is unsent",
     "I6": "compare both decisions in the journal; restore from a backup if the second did harm",
     "I7": "two processes wrote one shard: stop all but one, then look at both writes",
+    "I8": "see the firings in trigger_deliveries; `perdure triggers backfill` does what is missing",
     "I10": "redrive the record from its topic while the topic keeps it",
     "I13": "set recovery to `observe` for the workspace (`perdure recovery mode`) and look at "
     "the attempts",

@@ -82,13 +82,7 @@ def start(
     workflow, workspace_id = found
     trigger = workflow.trigger_to_run(command.node_id or None)
     if trigger is None:
-        known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
-        return Rejected(
-            f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
-            f"that can fire; there are: {known}",
-            "trigger_not_found",
-            dead_letter=True,
-        )
+        return _no_trigger(workflow, command)
     refused = _bad_pins(workflow, command)
     if refused is not None:
         return refused
@@ -139,6 +133,7 @@ def _begun(
         overrides=command.overrides,
         error_workflow=workflow.settings.error_workflow or "",
         handles=command.handles,
+        watched_by=command.watched_by,
     )
 
 
@@ -181,6 +176,16 @@ def before_start(
         text = f"execution {command.execution_id!r} has not begun yet; try again"
         return Rejected(text, "not_begun")
     return None
+
+
+def _no_trigger(workflow: Workflow, command: StartExecution) -> Rejected:
+    known = ", ".join(repr(node.node_id) for node in workflow.triggers) or "none"
+    return Rejected(
+        f"{command.node_id!r} is no trigger of {workflow.name!r} version {command.version} "
+        f"that can fire; there are: {known}",
+        "trigger_not_found",
+        dead_letter=True,
+    )
 
 
 def _fire(progress: Progress, data: Json) -> None:

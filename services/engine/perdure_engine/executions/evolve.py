@@ -188,6 +188,7 @@ def _started(event: ExecutionStarted) -> Execution:
         edges={edge_key(index, ()): None for index in event.dead},
         given=given_at_start(event),
         overrides=event.overrides or {},
+        watched_by=event.watched_by,
         error_workflow=event.error_workflow,
         handles=event.handles,
     )

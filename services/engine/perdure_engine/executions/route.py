@@ -1,4 +1,4 @@
-"""Messages from events: tasks for the runners, and failures for recovery.
+"""Messages from events: tasks for the runners, failures for recovery, ends for who watches.
 
 Who else wants to know hears the events. Recovery has a topic of its own, because it cares for few
 of them: of an execution without trouble it hears nothing.
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from perdure_common.decider import Outgoing, Recorded
 from perdure_contracts.asking import MemoryAsked, PeopleAsked
 from perdure_contracts.control import ErrorWorkflowStarted, NodeMarked, RerunBegun
+from perdure_contracts.cron import NoteExecutionEnd
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -31,6 +32,7 @@ from .state import Execution, edge_key, place_of
 TASKS = "perdure.engine.tasks.v1"
 FAILURES = "perdure.engine.failures.v1"
 COMMANDS = "perdure.engine.commands.v1"
+SCHEDULER = "perdure.scheduler.commands.v1"
 
 
 def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoing, ...]:
@@ -52,6 +54,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionCompleted() | ExecutionCanceled():
             told = () if event.untroubled else (Outgoing(FAILURES, event.execution_id, event),)
+            told += _noted(state)
             return told if state.flow is None else (*told, *end_told(state, event))
         case PeopleAsked() | MemoryAsked():
             return asked_of(event)
@@ -69,6 +72,17 @@ def _failed(state: Execution, event: ExecutionFailed) -> Iterator[Outgoing]:
     if command is not None:
         yield Outgoing(COMMANDS, event.execution_id, command)
     yield from end_told(state, event)
+    yield from _noted(state)
+
+
+def _noted(state: Execution) -> tuple[Outgoing, ...]:
+    """Return what is said to the trigger that waits for the end of an execution, if one does."""
+    if not state.watched_by:
+        return ()
+    message = NoteExecutionEnd(
+        watcher=state.watched_by, execution_id=state.execution_id, status=state.status
+    )
+    return (Outgoing(SCHEDULER, state.watched_by, message),)
 
 
 def _is_mocked(state: Execution, event: NodeScheduled) -> bool:

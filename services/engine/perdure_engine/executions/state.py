@@ -169,7 +169,7 @@ class Execution(Struct, gc=False):
     wait for any more. `flow` is what only some executions remember. `paused_at` is when it was
     paused last, `delayed_until` when a revival that was to wait begins, `marked` the run that a
     person settled last. `error_workflow` is started if it fails, unless it `handles` the failure
-    of another one.
+    of another one. `watched_by` is a stream of the scheduler that hears of the end.
     """
 
     execution_id: str = ""
@@ -208,6 +208,7 @@ class Execution(Struct, gc=False):
     error_workflow: str = ""
     handles: str = ""
     flow: Flow | None = None
+    watched_by: str = ""
 
     def scratch(self) -> "Execution":
         """Return a copy that can be changed without changing this one."""

@@ -44,6 +44,7 @@ from . import (
     human_in_the_loop_selection,
     memory_store,
     tool_http,
+    trigger_cron,
     trigger_github,
     trigger_manual,
     trigger_webhook,
@@ -52,6 +53,7 @@ from .base import NodeSpecification
 
 SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     trigger_manual.SPECIFICATION,
+    trigger_cron.SPECIFICATION,
     trigger_webhook.SPECIFICATION,
     trigger_github.SPECIFICATION,
     flow_if.SPECIFICATION,
@@ -115,7 +117,7 @@ NODE_TYPES = (
 """Every node type there is, run or not."""
 
 LATER: Mapping[str, tuple[str, ...]] = {
-    "TRIGGER": ("CRON", "EMAIL", "SLACK", "KAFKA"),
+    "TRIGGER": ("EMAIL", "SLACK", "KAFKA"),
 }
 """Subtypes that are known but not run by this version. Node types that are not among the
 types of `SPECIFICATIONS` are not run at all, whatever their subtype."""

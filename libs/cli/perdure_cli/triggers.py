@@ -1,0 +1,247 @@
+"""`perdure triggers`: what starts workflows: look at it, let it rest, make up for the past."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+from typing import Annotated, Any
+
+import typer
+from perdure_contracts.cron import BackfillCron, CronFired, PauseTrigger, ResumeTrigger
+
+from perdure_cli import deploying, platform
+from perdure_cli.client import Client, Row, user
+from perdure_cli.errors import CommandError
+from perdure_cli.listing import Limit, fetched
+from perdure_cli.output import AsJson, clock, instant, print_table, say, short, show, wait_for
+
+app = typer.Typer(help="Triggers: what starts workflows, and when.", no_args_is_help=True)
+
+Workflow = Annotated[str, typer.Argument(metavar="NAME|ID", help="The workflow's name or id.")]
+Node = Annotated[
+    str | None, typer.Option("--node", help="The trigger node; the only CRON one if not given.")
+]
+
+BEHIND_S = 5
+"""From how many seconds on a trigger is said to wait for the clock: it was set back."""
+
+
+@app.command(name="list")
+def list_(
+    workflow: Annotated[str | None, typer.Option(help="Only those of this workflow.")] = None,
+    subtype: Annotated[str | None, typer.Option(help="Only these, such as CRON.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the triggers that serve, with the next firing of those that a clock fires."""
+    rows = fetched(
+        "scheduler",
+        "trigger_index",
+        limit,
+        deployment_status="active",
+        workflow_name=workflow,
+        trigger_subtype=None if subtype is None else subtype.upper(),
+    )
+    if as_json:
+        show(rows)
+        return
+    print_table(
+        ("workflow", "version", "node", "trigger", "fires on", "next", "state"),
+        (
+            (
+                row["workflow_name"],
+                row["deployment_version"],
+                row["node_id"],
+                row["trigger_subtype"],
+                " ".join(filter(None, (row["index_key"], row["timezone"]))),
+                clock(row["next_fire_at"]),
+                _state(row),
+            )
+            for row in rows
+        ),
+        "no trigger serves; `perdure workflow deploy FILE` deploys one",
+    )
+
+
+def _state(row: Row, now: datetime | None = None) -> str:
+    settled = instant(row["settled_until"])
+    if not row["is_active"]:
+        return "paused"
+    behind = (settled - (now or datetime.now(UTC))).total_seconds() if settled else 0.0
+    if behind > BEHIND_S:
+        return f"waits for the clock, which was set back by {behind:.0f} s or more"
+    return short(row["error_message"], 100) or "serves"
+
+
+@app.command(name="next")
+def next_(
+    workflow: Workflow,
+    node: Node = None,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many firings.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Show when a CRON trigger fires next, by the clocks of its zone and in UTC."""
+
+    async def work() -> Row:
+        async with Client(platform.require()) as client:
+            return await _serving(client, workflow, node)
+
+    row = wait_for(work())
+    since = max(datetime.now(UTC), instant(row["settled_until"]) or datetime.now(UTC))
+    found = upcoming(row["trigger_config"], since, count, row["workflow_id"], row["node_id"])
+    if as_json:
+        show({"workflow_id": row["workflow_id"], "node_id": row["node_id"], "firings": found})
+        return
+    if not row["is_active"]:
+        say("the trigger is paused; `perdure triggers resume` lets it go on")
+    columns = ["scheduled_local", "scheduled_at"]
+    headings = [f"local time ({row['timezone']})", "UTC"]
+    if any(each["fires_at"] != each["scheduled_at"] for each in found):
+        columns, headings = [*columns, "fires_at"], [*headings, "with its jitter"]
+    print_table(headings, ([each[name] for name in columns] for each in found), "it fires no more")
+
+
+def upcoming(
+    parameters: Mapping[str, Any], after: datetime, count: int, workflow_id: str, node_id: str
+) -> list[dict[str, str]]:
+    """Return the next firings of a CRON node, as the scheduler itself finds them.
+
+    Raises:
+        CommandError: The scheduler is not installed here, or the node cannot fire.
+    """
+    for entry in entry_points(group="perdure.previews", name="scheduler"):
+        found: list[dict[str, str]] = entry.load()(
+            parameters, after, count, workflow_id=workflow_id, node_id=node_id
+        )
+        return found
+    raise CommandError(
+        "the scheduler is not installed here, so nothing is known of clocks; install "
+        "perdure-scheduler, or look at `perdure triggers list`",
+        code="scheduler_not_installed",
+    )
+
+
+@app.command()
+def pause(workflow: Workflow, node: Node = None, as_json: AsJson = False) -> None:
+    """Let a CRON trigger rest; what falls due meanwhile does not happen."""
+
+    async def work() -> Row:
+        async with Client(platform.require()) as client:
+            row = await _serving(client, workflow, node)
+            message = PauseTrigger(**_names(row), asked_by=user())
+            await client.command("scheduler", _stream(row), message)
+            return row
+
+    _tell(wait_for(work()), "rests", as_json=as_json)
+
+
+@app.command()
+def resume(
+    workflow: Workflow,
+    node: Node = None,
+    forget_open: Annotated[
+        bool,
+        typer.Option("--forget-open", help="Wait no more for executions that never ended."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a CRON trigger fire again, from now on."""
+
+    async def work() -> Row:
+        async with Client(platform.require()) as client:
+            row = await _serving(client, workflow, node)
+            message = ResumeTrigger(**_names(row), asked_by=user(), forget_open=forget_open)
+            await client.command("scheduler", _stream(row), message)
+            return row
+
+    _tell(wait_for(work()), "fires again", as_json=as_json)
+
+
+@app.command()
+def backfill(
+    workflow: Workflow,
+    first: Annotated[str, typer.Option("--from", help="From this instant on, in ISO 8601.")],
+    until: Annotated[str, typer.Option("--to", help="Up to this instant, which is not in it.")],
+    node: Node = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Those that happened too, once more.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let firings of the past happen that did not; at most 1,000, in their order."""
+    begin, end = _instant(first, "--from"), _instant(until, "--to")
+
+    async def work() -> tuple[Row, int]:
+        async with Client(platform.require()) as client:
+            row = await _serving(client, workflow, node)
+            message = BackfillCron(
+                **_names(row),
+                first=begin.isoformat(),
+                until=end.isoformat(),
+                force_id=str(uuid.uuid4()) if force else "",
+                asked_by=user(),
+            )
+            answer = await client.command("scheduler", _stream(row), message)
+            return row, answer.count(CronFired)
+
+    row, fired = wait_for(work())
+    if as_json:
+        show({**_names(row), "fired": fired})
+        return
+    say(f"{row['workflow_name']}/{row['node_id']}: {fired} firings happen now")
+
+
+def _tell(row: Row, text: str, *, as_json: bool) -> None:
+    if as_json:
+        show(_names(row))
+    else:
+        say(f"{row['workflow_name']}/{row['node_id']} {text}")
+
+
+def _names(row: Row) -> dict[str, str]:
+    return {"workflow_id": str(row["workflow_id"]), "node_id": str(row["node_id"])}
+
+
+def _stream(row: Row) -> str:
+    return f"{row['workflow_id']}/cron/{row['node_id']}"
+
+
+def _instant(text: str, option: str) -> datetime:
+    """Return an instant that was typed; without an offset it is meant in UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(
+            f"{option} {text!r} is no instant; write it as 2026-01-31 or 2026-01-31T12:00:00Z",
+            exit_code=2,
+            code="invalid_instant",
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+async def _serving(client: Client, workflow: str, node: str | None) -> Row:
+    """Return the row of the CRON trigger that is meant.
+
+    Raises:
+        CommandError: There is none, or there are several.
+    """
+    found = await deploying.find(client, workflow)
+    rows = await client.rows(
+        "scheduler",
+        "trigger_index",
+        workflow_id=str(found["id"]),
+        deployment_status="active",
+        trigger_subtype="CRON",
+    )
+    meant = [row for row in rows if node is None or row["node_id"] == node]
+    if len(meant) == 1:
+        return meant[0]
+    known = ", ".join(sorted(str(row["node_id"]) for row in rows)) or "none"
+    what = "no CRON trigger" if not meant else "several CRON triggers"
+    which = "" if node is None else f" {node!r}"
+    raise CommandError(
+        f"workflow {found['name']!r} serves {what}{which}; there are: {known}"
+        + ("; name one with --node" if meant else ""),
+        exit_code=2,
+        code="trigger_not_found" if not meant else "ambiguous_trigger",
+    )

@@ -1,0 +1,106 @@
+"""Rows from what a cron trigger does: its next firing, and the firings that happened. Pure."""
+
+from perdure_common.decider import Recorded, Upsert
+from perdure_common.ids import sha256_of_json
+from perdure_contracts.cron import (
+    CronEvent,
+    CronFired,
+    CronRetired,
+    CronServed,
+    CronSettled,
+    CronSkipped,
+    TriggerPaused,
+    TriggerResumed,
+)
+from perdure_contracts.message import Json
+
+from .cron_ids import SOURCE
+from .cron_state import CronTrigger
+
+
+def project_cron(state: CronTrigger, recorded: Recorded[CronEvent]) -> tuple[Upsert, ...]:
+    """Return the rows that the event writes, given the state right after it."""
+    event = recorded.event
+    shown: dict[str, object]
+    match event:
+        case CronServed():
+            assert state.settings is not None
+            shown = {
+                **_times(state),
+                "timezone": state.settings.timezone,
+                "is_active": not state.paused,
+                "error_message": None,
+            }
+        case CronSettled():
+            shown = _times(state)
+        case TriggerPaused():
+            shown = {"is_active": False, "next_fire_at": None}
+        case TriggerResumed():
+            shown = {**_times(state), "is_active": True, "error_message": None}
+        case CronRetired():
+            shown = {"next_fire_at": None}
+        case CronSkipped():
+            shown = {"error_message": _why_skipped(event)}
+        case CronFired():
+            return (
+                _row(recorded, event.version, {"error_message": None}),
+                _delivery(recorded, event),
+            )
+        case _:
+            return ()
+    return (_row(recorded, event.version, shown),)
+
+
+def payload(event: CronFired) -> Json:
+    """Return the data of a firing, as its execution sees it."""
+    return {
+        "scheduled_at": event.scheduled_at,
+        "scheduled_local": event.scheduled_local,
+        "timezone": event.timezone,
+        "fired_at": event.fired_at,
+        "missed_count": event.missed_count,
+        "backfill": event.backfill,
+    }
+
+
+def subject(event: CronFired) -> str:
+    """Return what a firing is about: its workflow and node."""
+    return f"{event.workflow_id}/{event.node_id}"
+
+
+def _times(state: CronTrigger) -> dict[str, object]:
+    return {"next_fire_at": state.next_fire_at, "settled_until": state.settled_until}
+
+
+def _row(recorded: Recorded[CronEvent], version: int, shown: dict[str, object]) -> Upsert:
+    event = recorded.event
+    key = {
+        "workflow_id": event.workflow_id,
+        "deployment_version": version,
+        "node_id": event.node_id,
+    }
+    return Upsert("trigger_index", key, set={**shown, "updated_at": recorded.recorded_at})
+
+
+def _delivery(recorded: Recorded[CronEvent], event: CronFired) -> Upsert:
+    key = {"tenant_id": recorded.tenant_id, "source": SOURCE, "id": event.fire_id}
+    row = {
+        "subtype": "CRON",
+        "subject": subject(event),
+        "received_at": recorded.recorded_at,
+        "body_sha256": sha256_of_json(payload(event)),
+        "executions": [event.execution_id],
+        "status": "accepted",
+    }
+    return Upsert("trigger_deliveries", key, set=row)
+
+
+def _why_skipped(event: CronSkipped) -> str:
+    at = event.scheduled_at
+    match event.reason:
+        case "overlap":
+            return f"{at} was skipped: execution {event.open_execution_id} was still open"
+        case "replaced":
+            return f"{at} was skipped: a newer firing waits for {event.open_execution_id}"
+        case "paused" | "retired":
+            return f"{at} was skipped: the trigger was {event.reason} while it waited"

@@ -1,0 +1,239 @@
+"""Cron triggers on real servers: each firing starts one execution, whoever is killed when.
+
+The workflow fires every second; what was missed while nobody ran is made up for, so every second
+between the first and the last firing must have exactly one execution.
+"""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Said, perdure
+from definitions_for_tests import chain, edge, node
+from outside_world import World
+from perdure_contracts.cron import BackfillCron, PauseTrigger, ResumeTrigger
+from perdure_contracts.scheduler import UndeployWorkflow
+from platform_stage import ENDED, PARTITIONS, Stage
+from promises import broken_promises
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PLACES = (
+    "before_wake",
+    "before_commit",
+    "after_commit_before_publish",
+    "during_publish",
+    "after_publish",
+)
+"""Where the scheduler dies: before a firing is written, between that and its leaving, after."""
+
+
+async def typed(stage: Stage, *words: str) -> Said:
+    """Type a command, pointed at a stage."""
+    environment = {
+        "PERDURE_HOME": str(stage.ground.folder / "home"),
+        "PERDURE_DATABASE_URL": stage.ground.database_url,
+        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
+        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
+        "PERDURE_PARTITIONS": str(PARTITIONS),
+        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
+    }
+    return await asyncio.to_thread(perdure, *words, env=environment)
+
+
+def clocked(name: str, expression: str, *nodes: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a workflow that a clock starts."""
+    steps = [*nodes] or [node("step", "ACTION.SET", values={"at": "{{ $json.scheduled_at }}"})]
+    whole = [node("clock", "TRIGGER.CRON", expression=expression, **more), *steps]
+    ids = [str(each["node_id"]) for each in whole]
+    connections = [edge(a, b) for a, b in pairwise(ids)]
+    return {"name": name, "nodes": whole, "connections": connections}
+
+
+async def seconds_of(stage: Stage, workflow_id: str) -> list[int]:
+    """Return the seconds for which executions were started, by the ids of these."""
+    rows = await stage.rows(
+        """
+        select execution_id from engine.workflow_executions
+         where workflow_id = $1 and triggered_by = 'CRON:clock' order by execution_id
+        """,
+        workflow_id,
+    )
+    return [int(row["execution_id"].replace("-", "")[:12], 16) // 1000 for row in rows]
+
+
+async def fires(stage: Stage, workflow_id: str, more: int) -> None:
+    """Wait until so many more executions have been started."""
+    before = len(await seconds_of(stage, workflow_id))
+
+    async def found() -> bool:
+        return len(await seconds_of(stage, workflow_id)) >= before + more
+
+    await stage.until(found, f"{more} more firings")
+
+
+async def all_ended(stage: Stage, workflow_id: str) -> None:
+    """Wait until every firing's execution has ended well."""
+
+    async def found() -> bool:
+        [row] = await stage.rows(
+            """
+            select count(*) as fired, count(*) filter (where x.status = any ($2)) as ended
+              from scheduler.trigger_deliveries d
+              left join engine.workflow_executions x on x.execution_id = d.executions->>0
+             where d.subtype = 'CRON' and d.subject = $1
+            """,
+            f"{workflow_id}/clock",
+            list(ENDED),
+        )
+        return row["fired"] > 0 and row["fired"] == row["ended"]
+
+    await stage.until(found, "the end of what was fired")
+
+
+async def undeploy(stage: Stage, workflow_id: str) -> None:
+    await stage.ask("scheduler", workflow_id, UndeployWorkflow(workflow_id=workflow_id))
+
+    async def retired() -> bool:
+        return bool(
+            await stage.rows(
+                "select 1 from scheduler.journal "
+                "where stream = $1 and type = 'scheduler.cron-retired.v1'",
+                f"{workflow_id}/cron/clock",
+            )
+        )
+
+    await stage.until(retired, "the clock's rest")
+
+
+async def test_every_second_starts_one_execution_wherever_the_scheduler_is_killed(
+    stage: Stage, world: World
+) -> None:
+    definition = clocked(
+        "every second", "* * * * * *", misfire="fire_all", overlap="allow", timezone="Europe/Berlin"
+    )
+    workflow_id = await stage.deploy(definition)
+    await fires(stage, workflow_id, 2)
+    for place in PLACES:
+        assert await stage.end("scheduler") == 0
+        stage.begin("scheduler", f"scheduler.{place}:kill@3")
+        await stage.until_killed("scheduler")
+        stage.begin("scheduler")
+        await stage.until_ready(["scheduler"])
+        await fires(stage, workflow_id, 2)
+    await undeploy(stage, workflow_id)
+    await all_ended(stage, workflow_id)
+    found = await seconds_of(stage, workflow_id)
+    assert found == list(range(found[0], found[-1] + 1))
+    fired = await stage.rows(
+        "select id from scheduler.trigger_deliveries where subject = $1", f"{workflow_id}/clock"
+    )
+    assert len(fired) == len(found)
+    assert await broken_promises(stage, [], world) == []
+
+
+async def test_a_slow_execution_is_waited_for_and_its_end_starts_the_next(
+    stage: Stage, world: World
+) -> None:
+    slow = node("ask", "EXTERNAL_ACTION.HTTP_REQUEST", method="GET", url=world.url("/slow/1500"))
+    workflow_id = await stage.deploy(clocked("queued", "* * * * * *", slow, overlap="queue"))
+    await fires(stage, workflow_id, 3)
+    await undeploy(stage, workflow_id)
+    await all_ended(stage, workflow_id)
+    rows = await stage.rows(
+        """
+        select start_time, end_time from engine.workflow_executions
+         where workflow_id = $1 order by start_time
+        """,
+        workflow_id,
+    )
+    for one, next_one in pairwise(rows):
+        assert one["end_time"] <= next_one["start_time"]
+
+
+async def test_a_pause_is_kept_and_a_backfill_does_the_past_once(stage: Stage) -> None:
+    workflow_id = await stage.deploy(clocked("yearly", "0 0 1 1 *", timezone="Europe/Berlin"))
+    stream = f"{workflow_id}/cron/clock"
+
+    async def served() -> list[Any]:
+        return await stage.rows(
+            "select 1 from scheduler.trigger_index "
+            "where workflow_id = $1 and next_fire_at is not null",
+            workflow_id,
+        )
+
+    await stage.until(served, "the clock")
+    who: dict[str, Any] = {"workflow_id": workflow_id, "node_id": "clock"}
+    await stage.ask("scheduler", stream, PauseTrigger(**who))
+    past = BackfillCron(**who, first="2023-06-01T00:00:00Z", until="2026-06-01T00:00:00Z")
+    for _ in range(2):
+        await stage.ask("scheduler", stream, past)
+    await stage.until(lambda: _three(stage, workflow_id), "three years")
+    found = [datetime.fromtimestamp(each, UTC) for each in await seconds_of(stage, workflow_id)]
+    assert [each.isoformat() for each in found] == [
+        f"{year}-12-31T23:00:00+00:00" for year in (2023, 2024, 2025)
+    ]
+    await stage.ask("scheduler", stream, ResumeTrigger(**who))
+    await stage.until(served, "the clock again")
+    await all_ended(stage, workflow_id)
+
+
+async def _three(stage: Stage, workflow_id: str) -> bool:
+    return len(await seconds_of(stage, workflow_id)) >= 3
+
+
+async def test_the_commands_of_the_page_work(stage: Stage) -> None:
+    page = (ROOT / "docs" / "trigger-cron.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^perdure .*$", page, re.MULTILINE)
+    deploys, shows = lines.pop().split(" && ")
+    said = await typed(stage, *deploys.replace("examples/", f"{ROOT}/examples/").split()[1:])
+    assert said.code == 0 and "serves now" in said.out, said
+    await stage.until(lambda: _is_timed(stage, "clock"), "the clock")
+    for line in [shows, *lines]:
+        words = line.replace("NAME", "clock").split()[1:]
+        said = await typed(stage, *words)
+        assert said.code == 0, (line, said)
+        if words[1] == "next":
+            assert "local time (Europe/Berlin)" in said.out and "T02:30:00+0" in said.out
+        elif words[1] == "list":
+            assert "30 2 * * 1-5 Europe/Berlin" in said.out
+        elif words[1] == "backfill":  # the weekdays of a January
+            assert "22 firings happen now" in said.out
+    words = lines[-1].replace("NAME", "clock").split()[1:]
+    again = await typed(stage, *words)
+    assert "0 firings happen now" in again.out
+    forced = await typed(stage, *words, "--force", "--json")
+    assert forced.json["fired"] == 22
+
+
+async def test_what_is_asked_wrongly_is_told(stage: Stage) -> None:
+    name = f"manual {uuid.uuid4().hex[:6]}"
+    await stage.deploy(chain(name, node("step", "FLOW.NOOP")))
+    said = await typed(stage, "triggers", "next", name, "--json")
+    assert (said.code, said.json["error"]["code"]) == (2, "trigger_not_found")
+    await stage.deploy(clocked("told", "0 0 1 1 *"))
+    await stage.until(lambda: _is_timed(stage, "told"), "the clock")
+    bad = ("triggers", "backfill", "told", "--from", "yesterday", "--to", "2026-01-01", "--json")
+    said = await typed(stage, *bad)
+    assert (said.code, said.json["error"]["code"]) == (2, "invalid_instant")
+    ahead = ("triggers", "backfill", "told", "--from", "2098-01-01", "--to", "2099-01-01", "--json")
+    said = await typed(stage, *ahead)
+    assert (said.code, said.json["error"]["code"]) == (1, "backfill_in_future")
+
+
+async def _is_timed(stage: Stage, name: str) -> list[Any]:
+    return await stage.rows(
+        """
+        select 1 from scheduler.trigger_index t join engine.workflows w on w.id = t.workflow_id
+         where t.workflow_name = $1 and t.next_fire_at is not null
+        """,
+        name,
+    )
