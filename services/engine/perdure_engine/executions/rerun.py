@@ -84,7 +84,10 @@ def rerun(progress: Progress, workflow: Workflow, command: RerunExecution, facts
     assert not isinstance(target, Rejected)
     adopted = _adopted(state, workflow, target, command, facts)
     places = places_of(state, workflow, adopted)
-    kept = state.root_execution_id if command.origin == "failed" else command.new_execution_id
+    # The fork of an execution that goes on does what it does once more, on purpose: with the keys
+    # of the other one, effects that are under way there would count as its own.
+    again = command.origin == "failed" and not is_open(state)
+    kept = state.root_execution_id if again else command.new_execution_id
     progress.record(
         RerunBegun(
             execution_id=state.execution_id,

@@ -14,6 +14,7 @@ from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
     ExecutionFailed,
+    NodeCompleted,
     NodeErrored,
     NodeFailed,
     NodeRecovered,
@@ -39,6 +40,8 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
     """Return what the event sends, given the state right after it."""
     event = recorded.event
     match event:
+        case NodeCompleted():
+            return ()  # by far the most frequent event
         case NodeScheduled():
             return () if _is_mocked(state, event) else (_task(state, event),)
         case RerunBegun():

@@ -34,7 +34,11 @@ FLOW = {
         "child-accepted", "child-refused", "execution-responded",
     )
 }  # fmt: skip
-RARE = {*YIELDED, *RACES, *STEERED, *RERUNS, *FLOW}
+ASKING = {
+    f"engine.{name}.v1"
+    for name in ("people-asked", "memory-asked", "answer-taken", "execution-left")
+}
+RARE = {*YIELDED, *RACES, *STEERED, *RERUNS, *FLOW, *ASKING}
 
 HAPPENED = (
     "answer good", "answer items", "answer whole", "verdict retry", "verdict hold",

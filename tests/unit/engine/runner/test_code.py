@@ -117,8 +117,8 @@ async def test_python_that_ends_its_process_fails_its_item_only() -> None:
 
 
 async def test_an_answer_that_is_too_large_is_refused() -> None:
-    assert await made("python", "return 'x' * 300_000", {}) == ["response_too_large"]
-    assert await made("javascript", "return 'x'.repeat(5_000_000)", {}) == ["response_too_large"]
+    assert await made("python", "return 'x' * 6_000_000", {}) == ["response_too_large"]
+    assert await made("javascript", "return 'x'.repeat(6_000_000)", {}) == ["response_too_large"]
 
 
 @pytest.mark.parametrize(
