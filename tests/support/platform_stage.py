@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from perdure_common import migrate
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.embedded import Phase
 from perdure_common.embedded.lifeline import tied
+from perdure_common.embedded.ports import Ports
 from perdure_common.ids import partition_of, sha256_of_json
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Outbound
@@ -103,6 +103,7 @@ class Stage:
         default_factory=dict[str, "subprocess.Popen[bytes] | Child"]
     )
     ports: dict[str, int] = field(default_factory=dict[str, int])
+    _claims: Ports = field(default_factory=Ports)
     _connection: Any = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _bus: Any = None
@@ -118,7 +119,7 @@ class Stage:
             create_topics(ground.kafka_bootstrap, ground.prefix, PARTITIONS),
         )
         self._bus = KafkaBus(ground.kafka_bootstrap, "stage", ground.prefix)
-        self.ports = {name: _free_port() for name in self.names}
+        self.ports = {name: self._claims.claim() for name in self.names}
         try:
             for name in self.names:
                 self.begin(name)
@@ -150,6 +151,7 @@ class Stage:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
+        self._claims.release()
 
     # Processes ------------------------------------------------------------------------
 
@@ -159,7 +161,8 @@ class Stage:
         `beside` names a second process of a service that runs already.
         """
         key = beside or name
-        self.ports.setdefault(key, _free_port())
+        if key not in self.ports:
+            self.ports[key] = self._claims.claim()
         env = {key: value for key, value in os.environ.items() if not key.startswith("PERDURE_")}
         env |= {
             "PERDURE_DATABASE_URL": self.ground.database_url,
@@ -432,9 +435,3 @@ class Stage:
             "select * from engine.node_executions where execution_id = $1", execution_id
         )
         return {row["node_id"]: row for row in rows}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
