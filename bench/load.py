@@ -168,6 +168,7 @@ class Load:
 
         `mark` is called when the measuring begins and when it ends.
         """
+        assert workflow_id in self.lengths, "how many steps the workflow has must be known"
         begin = time.perf_counter() + warm_s
         started = counted = 0.0
         while True:

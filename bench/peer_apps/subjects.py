@@ -226,11 +226,13 @@ def perdure(save: Callable[[platform.Running, str], str]) -> Generator[tuple[Per
     `save` saves the workflow of a name in `bench.engine.CHAINS` and returns its id.
     """
     with stack.whole() as running:
-        load = Load(running.kafka_bootstrap, int(os.environ.get("PERDURE_PARTITIONS") or 8))
         ids = {
             kind: {steps: save(running, f"{kind}{steps}") for steps in (3, 10)}
             for kind in ("dispatched", "inline")
         }
+        lengths = {id: steps for each in ids.values() for steps, id in each.items()}
+        partitions = int(os.environ.get("PERDURE_PARTITIONS") or 8)
+        load = Load(running.kafka_bootstrap, partitions, lengths)
         groups = machine.processes(running)
         load.begin()
         try:
