@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from perdure_common.cycles import freeze
 from perdure_common.decider import Due, Recorded, Rejected
-from perdure_common.run import freeze
 from perdure_common.shell import codec
 from perdure_common.shell.codec import decode_body, encode_body
 from perdure_common.shell.intake import Registry
