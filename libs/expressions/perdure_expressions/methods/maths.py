@@ -5,9 +5,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Final, TypeAlias
 
-from perdure_engine.expressions.limits import Frame, Value
-from perdure_engine.expressions.operators import power
-from perdure_engine.expressions.registry import (
+from perdure_expressions.limits import Frame, Value
+from perdure_expressions.operators import power
+from perdure_expressions.registry import (
     CONSTANTS,
     FUNCTIONS,
     Arguments,
@@ -15,7 +15,7 @@ from perdure_engine.expressions.registry import (
     argument,
     function,
 )
-from perdure_engine.expressions.values import SAFE, double, number, to_number
+from perdure_expressions.values import SAFE, double, number, to_number
 
 MathFunction: TypeAlias = Callable[[float], float]
 

@@ -6,10 +6,10 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from perdure_engine.expressions.errors import ExpressionError
-from perdure_engine.expressions.limits import Frame, Value
-from perdure_engine.expressions.registry import Arguments, argument, function, method
-from perdure_engine.expressions.values import to_integer, to_number, to_text, whole
+from perdure_expressions.errors import ExpressionError
+from perdure_expressions.limits import Frame, Value
+from perdure_expressions.registry import Arguments, argument, function, method
+from perdure_expressions.values import to_integer, to_number, to_text, whole
 
 _URL_COMPONENT: Final = "!*'()~-_."
 _SEPARATORS: Final = re.compile(r"%(3B|2F|3F|3A|40|26|3D|2B|24|2C|23)", re.IGNORECASE)

@@ -33,6 +33,7 @@ class References:
     uses_vars: bool = False
     uses_execution: bool = False
     uses_context: bool = False
+    uses_event: bool = False
 
     @staticmethod
     def union(parts: "Iterable[References]") -> "References":
@@ -47,6 +48,7 @@ class References:
             uses_vars=any(each.uses_vars for each in found),
             uses_execution=any(each.uses_execution for each in found),
             uses_context=any(each.uses_context for each in found),
+            uses_event=any(each.uses_event for each in found),
         )
 
 
@@ -129,4 +131,5 @@ def references_of(node: Node) -> References:
         uses_vars="$vars" in roots,
         uses_execution="$execution" in roots,
         uses_context="$context" in roots,
+        uses_event="$event" in roots,
     )

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, timedelta, timezone
 from typing import Final
 
-from perdure_engine.expressions.access import current_moment
-from perdure_engine.expressions.dates import (
+from perdure_expressions.access import current_moment
+from perdure_expressions.dates import (
     beginning,
     between,
     end,
@@ -22,10 +22,10 @@ from perdure_engine.expressions.dates import (
     read_iso,
     unit_of,
 )
-from perdure_engine.expressions.errors import ExpressionError
-from perdure_engine.expressions.limits import Frame, Value, kind_of
-from perdure_engine.expressions.moment import Moment, from_millis
-from perdure_engine.expressions.registry import (
+from perdure_expressions.errors import ExpressionError
+from perdure_expressions.limits import Frame, Value, kind_of
+from perdure_expressions.moment import Moment, from_millis
+from perdure_expressions.registry import (
     METHODS,
     PROPERTIES,
     Arguments,
@@ -34,7 +34,7 @@ from perdure_engine.expressions.registry import (
     function,
     method,
 )
-from perdure_engine.expressions.values import number, primitive, to_integer, to_number, to_text
+from perdure_expressions.values import number, primitive, to_integer, to_number, to_text
 
 
 def moment_of(f: Frame, value: Value) -> Moment:

@@ -6,13 +6,13 @@ Not there: what depends on a locale. Null as an argument counts as not given.
 import unicodedata
 from typing import Final
 
-from perdure_engine.expressions.dates import parse_moment
-from perdure_engine.expressions.errors import ExpressionError
-from perdure_engine.expressions.limits import Frame, Value, kind_of
-from perdure_engine.expressions.methods import regexes
-from perdure_engine.expressions.regex import Regex
-from perdure_engine.expressions.registry import Arguments, argument, method
-from perdure_engine.expressions.values import (
+from perdure_expressions.dates import parse_moment
+from perdure_expressions.errors import ExpressionError
+from perdure_expressions.limits import Frame, Value, kind_of
+from perdure_expressions.methods import regexes
+from perdure_expressions.regex import Regex
+from perdure_expressions.registry import Arguments, argument, method
+from perdure_expressions.values import (
     WHITE,
     joined,
     to_integer,

@@ -3,12 +3,12 @@
 from functools import cmp_to_key
 from typing import Final
 
-from perdure_engine.expressions.errors import ExpressionError
-from perdure_engine.expressions.limits import DATA_DEPTH_MAX, LIST_BYTES, Frame, Value, kind_of
-from perdure_engine.expressions.methods.strings import clamped, relative
-from perdure_engine.expressions.operators import add
-from perdure_engine.expressions.registry import Arguments, argument, callback, method
-from perdure_engine.expressions.values import (
+from perdure_expressions.errors import ExpressionError
+from perdure_expressions.limits import DATA_DEPTH_MAX, LIST_BYTES, Frame, Value, kind_of
+from perdure_expressions.methods.strings import clamped, relative
+from perdure_expressions.operators import add
+from perdure_expressions.registry import Arguments, argument, callback, method
+from perdure_expressions.values import (
     join,
     order_key,
     same,

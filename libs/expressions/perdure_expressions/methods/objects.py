@@ -3,11 +3,11 @@
 import json
 from typing import Any, Final
 
-from perdure_engine.expressions.errors import ExpressionError
-from perdure_engine.expressions.limits import Frame, Value, kind_of
-from perdure_engine.expressions.methods.arrays import distinct
-from perdure_engine.expressions.output import json_text
-from perdure_engine.expressions.registry import (
+from perdure_expressions.errors import ExpressionError
+from perdure_expressions.limits import Frame, Value, kind_of
+from perdure_expressions.methods.arrays import distinct
+from perdure_expressions.output import json_text
+from perdure_expressions.registry import (
     Arguments,
     argument,
     array,
@@ -15,7 +15,7 @@ from perdure_engine.expressions.registry import (
     function,
     method,
 )
-from perdure_engine.expressions.values import (
+from perdure_expressions.values import (
     described,
     number,
     same,

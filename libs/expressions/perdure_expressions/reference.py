@@ -1,6 +1,6 @@
 """The table of all methods and functions, as docs/expressions.md has it.
 
-python -m perdure_engine.expressions.reference
+python -m perdure_expressions.reference
 """
 
 from typing import Final

@@ -40,6 +40,7 @@ class Scope:
         vars: `$vars`.
         execution: `$execution`.
         context: `$context`, by the name of the context provider.
+        event: `$event`, in the filter of a trigger: the event's attributes.
     """
 
     json: Json = None
@@ -49,3 +50,4 @@ class Scope:
     vars: Mapping[str, Json] | Callable[[], Json] | None = None
     execution: Mapping[str, Json] | Callable[[], Json] | None = None
     context: Mapping[str, Json] | Callable[[], Json] | None = None
+    event: Mapping[str, Json] | None = None

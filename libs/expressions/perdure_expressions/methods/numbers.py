@@ -4,15 +4,15 @@ import math
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from typing import Final
 
-from perdure_engine.expressions.errors import ExpressionError
-from perdure_engine.expressions.limits import Frame, Value, kind_of
-from perdure_engine.expressions.registry import (
+from perdure_expressions.errors import ExpressionError
+from perdure_expressions.limits import Frame, Value, kind_of
+from perdure_expressions.registry import (
     Arguments,
     argument,
     function,
     method,
 )
-from perdure_engine.expressions.values import (
+from perdure_expressions.values import (
     SAFE,
     WHITE,
     double,

@@ -7,11 +7,11 @@ it has no `index` and no `groups`.
 from collections.abc import Iterator
 from itertools import islice
 
-from perdure_engine.expressions.errors import ExpressionError
-from perdure_engine.expressions.limits import Frame, Value, kind_of
-from perdure_engine.expressions.regex import Regex, Subject
-from perdure_engine.expressions.registry import Arguments, argument, method
-from perdure_engine.expressions.values import described, joined, paired, to_text
+from perdure_expressions.errors import ExpressionError
+from perdure_expressions.limits import Frame, Value, kind_of
+from perdure_expressions.regex import Regex, Subject
+from perdure_expressions.registry import Arguments, argument, method
+from perdure_expressions.values import described, joined, paired, to_text
 
 Spans = list[tuple[int, int]]
 _ENTRY_BYTES = 60

@@ -91,11 +91,22 @@ def today(scope: Scope) -> Moment:
     return Moment(current_moment(scope).at.replace(hour=0, minute=0, second=0, microsecond=0))
 
 
+def event(scope: Scope) -> Value:
+    """`$event`: the trigger event whose filter this is."""
+    found: Value = scope.event
+    if found is None:
+        raise ExpressionError(
+            "expression_type", "$event is there in a trigger's `filter` only: use $execution."
+        )
+    return found
+
+
 ROOT_READERS: dict[str, Callable[[Scope], Value]] = {
     "$json": lambda scope: scope.json,
     "$vars": lambda scope: given(scope.vars),
     "$execution": lambda scope: given(scope.execution),
     "$context": lambda scope: given(scope.context),
+    "$event": event,
     "$itemIndex": lambda scope: given(scope.input).index,
     "$now": current_moment,
     "$today": today,

@@ -3,13 +3,13 @@
 import re
 from typing import Final
 
-from perdure_engine.expressions.errors import ExpressionError
-from perdure_engine.expressions.limits import Frame, Value, kind_of
-from perdure_engine.expressions.methods.arrays import total
-from perdure_engine.expressions.methods.maths import math_max, math_min
-from perdure_engine.expressions.operators import divide
-from perdure_engine.expressions.registry import Arguments, argument, method
-from perdure_engine.expressions.values import double, number, to_integer, to_number, to_text, truthy
+from perdure_expressions.errors import ExpressionError
+from perdure_expressions.limits import Frame, Value, kind_of
+from perdure_expressions.methods.arrays import total
+from perdure_expressions.methods.maths import math_max, math_min
+from perdure_expressions.operators import divide
+from perdure_expressions.registry import Arguments, argument, method
+from perdure_expressions.values import double, number, to_integer, to_number, to_text, truthy
 
 _EMAIL: Final = re.compile(r"[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+)++", re.ASCII)
 _FALSE: Final = frozenset({"false", "no", "off", "0", ""})
