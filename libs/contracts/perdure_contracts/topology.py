@@ -179,6 +179,9 @@ COMMANDS = frozenset(
 VERBS = frozenset(
     {
         "cancel",
+        "copy",
+        "rollback",
+        "settle",
         "request",
         "signal",
         "register",

@@ -23,7 +23,18 @@ from perdure_contracts.cron import (
     TriggerPaused,
     TriggerResumed,
 )
+from perdure_contracts.deployments import (
+    DeployCopy,
+    EventTriggerPaused,
+    EventTriggerResumed,
+    HookSettled,
+    PauseEventTrigger,
+    ResumeEventTrigger,
+    RollbackWorkflow,
+    SettleHook,
+)
 from perdure_contracts.scheduler import (
+    CopyReceived,
     DeploymentCommand,
     DeploymentEvent,
     DeploymentFailed,
@@ -33,6 +44,7 @@ from perdure_contracts.scheduler import (
     EventKept,
     EventsExpired,
     EventTaken,
+    FilterFailed,
     ForgetWait,
     OfferEvent,
     ReceiveEvent,
@@ -41,6 +53,7 @@ from perdure_contracts.scheduler import (
     RegisterEvent,
     RegisterWait,
     TriggerAccepted,
+    TriggerEvent,
     UndeploymentStarted,
     UndeployWorkflow,
     WaitForgotten,
@@ -55,9 +68,12 @@ from .cron_project import project_cron
 from .cron_route import route_cron
 from .cron_state import CronTrigger, evolve_cron
 from .cron_state import wake_at as cron_wake_at
-from .decide import decide_deployment, decide_trigger
+from .decide import decide_trigger
+from .deploying import decide_deployment
+from .deploying import wake_at as deployment_wake_at
 from .evolve import evolve_deployment, evolve_trigger
 from .facts import trigger_facts
+from .forgetting import keep_forgetting
 from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
 from .project import project_deployment, project_trigger
 from .promises import Judge
@@ -78,12 +94,27 @@ from .waits import (
     wake_at,
 )
 
+KEPT = ("mailboxes", "attachments", "expired")
+"""Tables that are written beside the journal."""
+
 deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
     name="deployment",
     initial=Deployment(),
-    commands=(DeployWorkflow, UndeployWorkflow),
+    commands=(
+        DeployWorkflow,
+        UndeployWorkflow,
+        RollbackWorkflow,
+        DeployCopy,
+        SettleHook,
+        PauseEventTrigger,
+        ResumeEventTrigger,
+    ),
     events=(
         DeploymentStarted,
+        CopyReceived,
+        HookSettled,
+        EventTriggerPaused,
+        EventTriggerResumed,
         WorkflowDeployed,
         DeploymentFailed,
         UndeploymentStarted,
@@ -94,13 +125,15 @@ deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
     evolve=evolve_deployment,
     project=project_deployment,
     route=route_deployment,
+    wake_at=deployment_wake_at,
+    state_version=2,
 )
 
-triggers: Decider[Trigger, ReceiveTrigger, TriggerAccepted] = Decider(
+triggers: Decider[Trigger, ReceiveTrigger, TriggerEvent] = Decider(
     name="trigger",
     initial=Trigger(),
     commands=(ReceiveTrigger,),
-    events=(TriggerAccepted,),
+    events=(TriggerAccepted, FilterFailed),
     stream_of=stream_of_trigger,
     decide=decide_trigger,
     evolve=evolve_trigger,
@@ -108,6 +141,7 @@ triggers: Decider[Trigger, ReceiveTrigger, TriggerAccepted] = Decider(
     route=route_trigger,
     facts=trigger_facts,
     creates=(ReceiveTrigger,),
+    private=(FilterFailed,),
 )
 
 crons: Decider[CronTrigger, CronCommand, CronEvent] = Decider(
@@ -176,13 +210,15 @@ service = Service(
     deciders=(deployments, triggers, events, registers, crons),
     hear=hear,
     foreign=(TRIGGERS,),
+    kept=KEPT,
+    expires={"trigger_deliveries": "received_at"},
     judge=Judge,
 )
 
 
 def main() -> None:
     """Run the scheduler as a process."""
-    run(serve(service, http.beside(TABLES)))
+    run(serve(service, http.beside(TABLES), keep_forgetting))
 
 
 if __name__ == "__main__":

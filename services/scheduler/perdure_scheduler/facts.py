@@ -6,7 +6,8 @@ from perdure_common.decider import Lookup
 from perdure_contracts.scheduler import ReceiveTrigger
 
 from .definition import UUID
-from .match import SUBTYPES, keys_of
+from .definition_edges import TRIGGERS
+from .match import FOREIGN, keys_of, subtype_of, topic_keys
 from .state import Trigger
 
 SERVES: Mapping[str, object] = {"deployment_status": "active", "is_active": True}
@@ -17,6 +18,7 @@ COLUMNS = (
     "node_id",
     "trigger_subtype",
     "trigger_config",
+    "index_key",
     "position",
 )
 
@@ -29,9 +31,12 @@ def trigger_facts(state: Trigger, command: ReceiveTrigger) -> Mapping[str, Looku
     """
     if state.executions:
         return {}
-    subtype = SUBTYPES[command.event_type]
+    subtype = subtype_of(command.event_type, command.extensions)
     if subtype != "MANUAL":
-        keys = keys_of(subtype, command.subject)
+        if subtype == "KAFKA":
+            keys = topic_keys(command.extensions.get(FOREIGN, TRIGGERS), command.event_type)
+        else:
+            keys = keys_of(subtype, command.subject)
         where = {"trigger_subtype": subtype, "index_key": keys, **SERVES}
         return {"by_key": Lookup("trigger_index", where, COLUMNS)}
     named = {"workflow_name": command.subject, **SERVES}

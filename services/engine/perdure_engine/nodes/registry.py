@@ -45,17 +45,22 @@ from . import (
     memory_store,
     tool_http,
     trigger_cron,
+    trigger_email,
     trigger_github,
+    trigger_kafka,
     trigger_manual,
     trigger_webhook,
 )
 from .base import NodeSpecification
+from .trigger_filter import filtered
 
 SPECIFICATIONS: tuple[NodeSpecification, ...] = (
-    trigger_manual.SPECIFICATION,
+    filtered(trigger_manual.SPECIFICATION),
     trigger_cron.SPECIFICATION,
-    trigger_webhook.SPECIFICATION,
-    trigger_github.SPECIFICATION,
+    filtered(trigger_webhook.SPECIFICATION),
+    filtered(trigger_github.SPECIFICATION),
+    filtered(trigger_email.SPECIFICATION),
+    filtered(trigger_kafka.SPECIFICATION),
     flow_if.SPECIFICATION,
     flow_switch.SPECIFICATION,
     flow_merge.SPECIFICATION,
@@ -117,7 +122,7 @@ NODE_TYPES = (
 """Every node type there is, run or not."""
 
 LATER: Mapping[str, tuple[str, ...]] = {
-    "TRIGGER": ("EMAIL", "SLACK", "KAFKA"),
+    "TRIGGER": ("SLACK",),
 }
 """Subtypes that are known but not run by this version. Node types that are not among the
 types of `SPECIFICATIONS` are not run at all, whatever their subtype."""
