@@ -78,6 +78,7 @@ class Settings:
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
     `…_url` are where the APIs of services are. `credentials_keys` open credentials, the first one
     seals new ones. `model_prices` are US dollars for a million input and output tokens, by model.
+    `smtp_host` and `smtp_port` are where mails are taken, port 0 nowhere.
     `code_languages` are those in which nodes may run code of a workflow's author.
     """
 
@@ -105,6 +106,8 @@ class Settings:
         default_factory=dict[str, "tuple[float, float]"]
     )
     code_languages: tuple[str, ...] = ()
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = 0
     session_s: float = SESSION_S
     log_retention_days: int = 30
     result_bytes_max: int = 8 * 1024 * 1024
@@ -154,6 +157,8 @@ class Settings:
             credentials_keys=credentials_keys(env),
             model_prices=_prices(env),
             code_languages=_chosen(env, "PERDURE_CODE", CODE_LANGUAGES),
+            smtp_host=env.get("PERDURE_SMTP_HOST") or "127.0.0.1",
+            smtp_port=_integer(env, "PERDURE_SMTP_PORT", 0, least=0),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
             result_bytes_max=_integer(
                 env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000

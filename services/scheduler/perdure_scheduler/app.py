@@ -75,6 +75,9 @@ from .evolve import evolve_deployment, evolve_trigger
 from .facts import trigger_facts
 from .forgetting import keep_forgetting
 from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
+from .mail.attachments import add_attachments
+from .mail.mailboxes import keep_reading
+from .mail.smtp import keep_listening
 from .project import project_deployment, project_trigger
 from .promises import Judge
 from .route import route_deployment, route_trigger
@@ -218,7 +221,8 @@ service = Service(
 
 def main() -> None:
     """Run the scheduler as a process."""
-    run(serve(service, http.beside(TABLES), keep_forgetting))
+    api = http.beside(TABLES, more=add_attachments)
+    run(serve(service, api, keep_forgetting, keep_reading, keep_listening))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ async def test_trigger_events_go_after_a_week_and_firings_of_clocks_stay(databas
             for days in (6, 8):
                 await connection.execute(
                     "INSERT INTO trigger_deliveries (tenant_id, source, id, subtype, received_at, "
-                    "body_sha256, status) VALUES ('t', $1, $2, $1, $3, '', 'accepted')",
+                    "body_sha256, status) VALUES ('t', $1::text, $2, $1::text, $3, '', 'accepted')",
                     subtype,
                     str(days),
                     NOW - timedelta(days=days),
