@@ -185,6 +185,7 @@ VERBS = frozenset(
         "forget",
         "offer",
         "deploy",
+        "edit",
         "examine",
         "note",
         "receive",
