@@ -120,10 +120,10 @@ async def test_a_database_and_a_mail_server_have_their_address_by_the_credential
     stage: Stage,
 ) -> None:
     error = await stage.do("SQL", credential="database", query="select 1")
-    assert (error.type, error.dependency) == ("connect_failed", "sql:database")
+    assert (error.type, error.dependency) == ("connect_failed", "sql:127.0.0.1")
     mail = {"from": "a@x.test", "to": "b@x.test", "subject": "s", "text": "t"}
     error = await stage.do("SEND_EMAIL", credential="mail", **mail)
-    assert (error.type, error.dependency) == ("connect_failed", "smtp:mail")
+    assert (error.type, error.dependency) == ("connect_failed", "smtp:127.0.0.1")
     await stage.tools.databases.close()
 
 
