@@ -18,6 +18,7 @@ from perdure_common.outbound import AddressError, AllowList, resolve
 from perdure_common.scrub import scrub_text
 from perdure_contracts.engine import ErrorFacts
 
+from perdure_engine.runner.dependencies import of_address
 from perdure_engine.runner.failures import Failed, facts_of
 from perdure_engine.runner.sending import Sending
 
@@ -97,7 +98,7 @@ async def exchange(client: httpx.AsyncClient, allowed: AllowList, call: Call) ->
         url = httpx.URL(call.url)
         if url.scheme not in ("http", "https") or not url.host:
             raise AddressError("invalid_url", f"{str(url)!r} is no http or https address")
-        dependency = f"http:{url.host}"
+        dependency = of_address("http", call.url, url.host)
         async with asyncio.timeout(call.timeout_s):
             port = url.port or (443 if url.scheme == "https" else 80)
             pinned = url.copy_with(host=await resolve(url.host, port, allowed))

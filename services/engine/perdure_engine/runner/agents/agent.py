@@ -208,6 +208,10 @@ class Work:
         name = self.choice.model
         known = self.limits.cost_of(name, Usage(1, 1), self.choice.provider, self.choice.base_url)
         self.limits.must_know_price(known is not None, name)
+        dependency = self.choice.dependency
+        refused = self.tools.dependencies.refusal(dependency)
+        if refused is not None:
+            raise Stop(refused.error)
         await self.journal.begin(request, "model", name)
         self.tell("model_started", name=name)
         timeout_s = float(self.parameters.get("request_timeout_s") or REQUEST_TIMEOUT_S)
@@ -215,7 +219,10 @@ class Work:
             async with asyncio.timeout(timeout_s):
                 response = await self._request(model)
         except Exception as error:  # whatever a library raises is told, none of it is ours
-            raise Stop(of_model(error, self.choice.dependency, timeout_s)) from error
+            facts = of_model(error, dependency, timeout_s)
+            self.tools.dependencies.heard(dependency, facts)
+            raise Stop(facts) from error
+        self.tools.dependencies.heard(dependency)
         usage = response.usage
         cost = self.limits.cost_of(name, usage, self.choice.provider, self.choice.base_url)
         used = Usage(usage.input_tokens, usage.output_tokens, cost or 0.0)

@@ -14,6 +14,7 @@ from perdure_common.ids import derived
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
 
+from perdure_engine.runner.dependencies import of_address
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.tools import Tools
 
@@ -90,13 +91,18 @@ class Calls:
             return self._outcome(tool, known)
         if self.journal.begun_before(request) and not tool.repeatable:
             raise Stop(_unknown(tool, "an earlier attempt ended while it was under way"))
+        dependency = of_address("http", str(tool.parameters.get("url") or ""), "")
+        refused = self.on.dependencies.refusal(dependency)
+        if refused is not None:  # nothing has begun: a later attempt goes on from here
+            raise Stop(refused.error)
         await self.journal.begin(request, "tool", tool.name)
         self.tell("tool_started", name=tool.name)
         agent = self.journal.agent
         key = derived("tool-call", agent.key, request)
         answer = await call(self.on, agent.tenant_id, tool, arguments, key)
-        if isinstance(answer, Failed):
-            error = answer.error
+        error = answer.error if isinstance(answer, Failed) else None
+        self.on.dependencies.heard(dependency, error)
+        if error is not None:
             unknown = not tool.repeatable and error.effect_state == "unknown"
             kept: dict[str, Json] = {"ok": False, "content": f"{error.type}: {error.message}"}
             if unknown:
