@@ -16,6 +16,7 @@ from perdure_engine.nodes.registry import find
 from perdure_engine.runner import github, google_calendar, send_email, slack, sql
 from perdure_engine.runner.agents import agent as agents
 from perdure_engine.runner.code import running as code
+from perdure_engine.runner.dependencies import Called
 from perdure_engine.runner.depending import dependency_of
 from perdure_engine.runner.failures import Failed, bug_of, told
 from perdure_engine.runner.http_request import request
@@ -160,12 +161,13 @@ async def perform(
                 if isinstance(given, Failed):
                     return given
                 dependency = dependency_of(tools, task.node_subtype, given)
-                refusal = tools.dependencies.refusal(dependency)
+                called = Called(tenant_id, dependency, str(parameters.get("credential") or ""))
+                refusal = tools.dependencies.refusal(called)
                 if refusal is not None:
                     return refusal
                 answer = await performer(tools, given, item_key(task, index))
                 error = answer.error if isinstance(answer, Failed) else None
-                tools.dependencies.heard(dependency, error)
+                tools.dependencies.heard(called, error)
                 return hidden(answer, fields)
             except Exception as error:  # a defect of a node must not end the runner
                 return Failed(bug_of(error))

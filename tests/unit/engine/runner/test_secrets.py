@@ -146,7 +146,7 @@ async def test_a_process_without_a_store_opens_none(stage: Stage) -> None:
 
 
 async def test_a_task_with_a_credential_is_not_taken_by_the_engines_process() -> None:
-    async def never(task: NodeTask) -> NodeResult:
+    async def never(task: NodeTask, tenant_id: str) -> NodeResult:
         raise AssertionError(task)
 
     here = Here(never, name="e", partitions=1, most=8, now=lambda: datetime.now(UTC))

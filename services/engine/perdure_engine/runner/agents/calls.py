@@ -14,7 +14,7 @@ from perdure_common.ids import derived
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
 
-from perdure_engine.runner.dependencies import of_address
+from perdure_engine.runner.dependencies import Called, of_address
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.tools import Tools
 
@@ -91,8 +91,8 @@ class Calls:
             return self._outcome(tool, known)
         if self.journal.begun_before(request) and not tool.repeatable:
             raise Stop(_unknown(tool, "an earlier attempt ended while it was under way"))
-        dependency = of_address("http", str(tool.parameters.get("url") or ""), "")
-        refused = self.on.dependencies.refusal(dependency)
+        called = self._called(tool)
+        refused = self.on.dependencies.refusal(called)
         if refused is not None:  # nothing has begun: a later attempt goes on from here
             raise Stop(refused.error)
         await self.journal.begin(request, "tool", tool.name)
@@ -101,7 +101,7 @@ class Calls:
         key = derived("tool-call", agent.key, request)
         answer = await call(self.on, agent.tenant_id, tool, arguments, key)
         error = answer.error if isinstance(answer, Failed) else None
-        self.on.dependencies.heard(dependency, error)
+        self.on.dependencies.heard(called, error)
         if error is not None:
             unknown = not tool.repeatable and error.effect_state == "unknown"
             kept: dict[str, Json] = {"ok": False, "content": f"{error.type}: {error.message}"}
@@ -115,6 +115,11 @@ class Calls:
             "tool_finished", name=tool.name, detail={"outcome": "ok" if outcome.ok else "failed"}
         )
         return outcome
+
+    def _called(self, tool: Tool) -> Called:
+        url = str(tool.parameters.get("url") or "")
+        handle = str(tool.parameters.get("credential") or "")
+        return Called(self.journal.agent.tenant_id, of_address("http", url, ""), handle)
 
     def _outcome(self, tool: Tool, kept: Mapping[str, Json]) -> Outcome:
         """Return what the model is told of a finished call.
