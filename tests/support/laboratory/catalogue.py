@@ -1,0 +1,11 @@
+"""All scenarios, in the order of the table in docs/laboratory.md."""
+
+from laboratory import scenarios_databases, scenarios_http, scenarios_models, scenarios_work
+from laboratory.scenario import Scenario
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *scenarios_models.SCENARIOS,
+    *scenarios_http.SCENARIOS,
+    *scenarios_databases.SCENARIOS,
+    *scenarios_work.SCENARIOS,
+)
