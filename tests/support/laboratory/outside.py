@@ -153,7 +153,7 @@ def status(number: int, body: object = None, more: str = "") -> Reply:
 
 
 def silence() -> Reply:
-    """Say nothing until the other side gives up."""
+    """Say nothing until the other side gives up, or is gone."""
 
     async def reply(asked: Asked) -> None:
         del asked

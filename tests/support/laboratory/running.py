@@ -124,20 +124,42 @@ class Laboratory:
 
     stage: Stage
     limit_s: float = LIMIT_S
+    _servers: list[Server] = field(default_factory=list[Server])
     _triggering: asyncio.Lock = field(default_factory=asyncio.Lock)
     _events: dict[str, Case] = field(default_factory=dict[str, Case])
     _executions: dict[str, Any] = field(default_factory=dict[str, Any])
     _decisions: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
 
-    async def run(self, scenarios: Sequence[Scenario], first: int = 1) -> list[Seen]:
-        """Run scenarios, all at the same time; return what became of each, in order."""
+    async def run(
+        self, scenarios: Sequence[Scenario], killed: Sequence[Scenario] = (), first: int = 1
+    ) -> list[Seen]:
+        """Run scenarios, all at the same time; return what became of each, in order.
+
+        In the middle of those of `killed`, which begin first, the runner is killed.
+        """
         watching = asyncio.create_task(self._watch())
         try:
-            return await asyncio.gather(
-                *(self.one(each, number) for number, each in enumerate(scenarios, first))
-            )
+            doomed = [
+                asyncio.create_task(self.one(each, number))
+                for number, each in enumerate(killed, first)
+            ]
+            if doomed:
+                await self._kill_worker(len(doomed))
+            others = [
+                self.one(each, number) for number, each in enumerate(scenarios, first + len(doomed))
+            ]
+            return [*await asyncio.gather(*doomed), *await asyncio.gather(*others)]
         finally:
             watching.cancel()
+
+    async def _kill_worker(self, count: int) -> None:
+        """Kill the runner once it is in the middle of all of these, and start another one."""
+        async with asyncio.timeout(self.limit_s):
+            while sum(len(each.asked) for each in self._servers) < count:
+                await asyncio.sleep(0.05)
+        assert (await self.stage.kill("runner")).hit
+        self.stage.begin("runner")
+        await self.stage.until_ready(["runner"])
 
     async def one(self, scenario: Scenario, number: int) -> Seen:
         """Run a scenario in a world of its own."""
@@ -152,6 +174,7 @@ class Laboratory:
         return seen
 
     async def _stage_it(self, scenario: Scenario, case: Case, seen: Seen) -> None:
+        self._servers += case.servers.values()
         if scenario.before is not None:
             await scenario.before(case)
         await self.stage.deploy(scenario.workflow(case))

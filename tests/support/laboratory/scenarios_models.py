@@ -3,18 +3,12 @@
 from typing import Any
 
 from definitions_for_tests import Definition, chain, edge, node
-from model_server import asks_for, cuts, fails, finishes, garbles, refuses, says
+from model_server import asks_for, cuts, fails, garbles, refuses, says
 
 from laboratory.outside import fine, silence, status
 from laboratory.scenario import Case, Expected, Scenario, cured, told
 
 MODEL, OTHER, SHOP = "model", "other model", "shop"
-
-SCHEMA = {
-    "type": "object",
-    "properties": {"team": {"enum": ["billing", "other"]}},
-    "required": ["team"],
-}
 
 
 def _node(case: Case, **more: Any) -> Definition:
@@ -35,11 +29,6 @@ def _agent(case: Case) -> Definition:
 def _claude(case: Case) -> Definition:
     url = case.url(MODEL, "")
     return chain(case.mark, _node(case, provider="anthropic", base_url=url))
-
-
-def _strict(case: Case) -> Definition:
-    """Take nothing but what holds to a schema, and do not ask twice by itself."""
-    return chain(case.mark, _node(case, output_schema=SCHEMA, output_retries=0))
 
 
 def _limited(case: Case) -> Definition:
@@ -189,6 +178,3 @@ SCENARIOS = (
         },
     ),
 )
-
-REPAIRED = finishes({"team": "billing"})
-"""What a model says that has understood what was wrong."""
