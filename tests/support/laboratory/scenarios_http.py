@@ -44,13 +44,16 @@ def _unknown_host(case: Case) -> Definition:
     return chain(case.mark, request("post", url, timeout_s=10))
 
 
-CAPPED = Expected(
+CAPPED = Expected("ERROR", ["dependency_down"] * 4, ["backoff"] * 4, "refused:caps", {SHOP: 4})
+LEARNT = Expected(
     "ERROR",
     ["dependency_down"] * 4,
-    ["backoff"] * 4,
-    "refused:caps",
+    ["backoff", "backoff", "backoff", "escalate_human"],
+    "escalated",
     {SHOP: 4},
 )
+"""By the fourth failure recovery may have learnt that it lasts."""
+
 THROTTLED = {"error": {"message": "You have exceeded a secondary rate limit. Please wait."}}
 EXPIRED = {"error": {"code": "token_expired", "message": "the token has expired"}}
 SCOPE = {"error": {"code": "insufficient_scope", "message": "the token may not do this"}}
@@ -69,7 +72,7 @@ SCENARIOS = (
         "a server is down for good",
         "http",
         _post,
-        [CAPPED],
+        [CAPPED, LEARNT],
         {SHOP: [status(502)]},
         after=_same_key_each_time,
     ),

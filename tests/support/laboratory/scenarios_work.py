@@ -71,7 +71,7 @@ SCENARIOS = (
         "data is not what an expression needs",
         "work",
         _bad_data,
-        [Expected("ERROR", ["validation"], ["escalate_human"], "refused:wanted")],
+        [told("validation")],
         data={"when": 5},
     ),
     Scenario(
