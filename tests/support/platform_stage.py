@@ -305,9 +305,13 @@ class Stage:
         headers, value = encode(event)
         where = topic or f"perdure.{service}.commands.v1"
         record = Outbound(where, partition_of(stream, PARTITIONS), value, stream.encode(), headers)
-        (error,) = await self._bus.send([record])
-        assert error is None, error
+        await self.put([record])
         return event.id
+
+    async def put(self, records: Sequence[Outbound]) -> None:
+        """Write records to topics, whatever they are."""
+        errors = await self._bus.send(records)
+        assert all(error is None for error in errors), errors
 
     async def answer(self, service: str, event_id: str) -> dict[str, Any]:
         """Wait for what became of an outsider's message."""
