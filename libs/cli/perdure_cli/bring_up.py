@@ -14,7 +14,7 @@ import psutil
 from perdure_common import migrate, topics
 from perdure_common.embedded import Addresses, Embedded
 from perdure_common.embedded.ports import HOST, Ports
-from perdure_common.settings import PORTS, SERVERS, Settings
+from perdure_common.settings import HOOKS_PORT, PORTS, SERVERS, Settings
 from perdure_common.supervise import Service, ServiceStatus, Supervisor
 
 from perdure_cli import credentials_key
@@ -77,6 +77,7 @@ class Platform:
         self._embedded = embedded or Embedded(home())
         self._ports = Ports()
         self._urls: dict[str, str] = {}
+        self._hooks_url = ""
         self._supervisor: Supervisor | None = None
 
     def status(self) -> list[ServiceStatus]:
@@ -131,9 +132,11 @@ class Platform:
         root = home()
         addresses_file(root).unlink(missing_ok=True)
         ports = {name: self._ports.claim(PORTS[name]) for name in self.names}
+        hooks = self._ports.claim(HOOKS_PORT) if "scheduler" in ports else 0
+        self._hooks_url = f"http://{HOST}:{hooks}" if hooks else ""
         self._urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
         self._supervisor = Supervisor(
-            _services(self.names, ports, root), root / "logs", on_change=self._on_change
+            _services(self.names, ports, root, hooks), root / "logs", on_change=self._on_change
         )
         return self._supervisor
 
@@ -177,6 +180,7 @@ class Platform:
             addresses.database_url,
             addresses.kafka_bootstrap,
             self._urls,
+            os.environ.get("PERDURE_HOOKS_URL") or self._hooks_url,
         )
         await await_ready(self.running, self.status)
         _write_privately(state_file(), asdict(self.running))
@@ -189,9 +193,12 @@ class Platform:
             self.request_stop()
 
 
-def _services(names: Sequence[str], ports: Mapping[str, int], root: Path) -> list[Service]:
+def _services(
+    names: Sequence[str], ports: Mapping[str, int], root: Path, hooks: int
+) -> list[Service]:
     """Return the children of the supervisor; they learn the servers' addresses from a file."""
     env = {f"PERDURE_{name.upper()}_PORT": str(port) for name, port in ports.items()}
+    env |= {"PERDURE_HOOKS_PORT": str(hooks)}
     env |= {SERVERS: str(addresses_file(root))}
     env |= {"PERDURE_DATABASE_URL": "", "PERDURE_KAFKA_BOOTSTRAP": ""}
     modules = {name: MODULES.get(name, f"perdure_{name}.app") for name in names}
@@ -202,7 +209,7 @@ def _services(names: Sequence[str], ports: Mapping[str, int], root: Path) -> lis
         Service(
             name,
             (sys.executable, "-m", module),
-            env | secret if name == "runner" else env,
+            env | secret if name in ("runner", "scheduler") else env,
             module,
         )
         for name, module in modules.items()
