@@ -47,7 +47,7 @@ decider = decider_with(10.0)
 class Shell:
     """As much of a shell as the core needs; `runner_s` is what the runner's code took."""
 
-    rows: list[Upsert] = field(default_factory=list[Upsert])
+    rows: list[Upsert] = field(default_factory=list)
     written: int = 0
     events: int = 0
     runner_s: float = 0.0

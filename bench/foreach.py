@@ -133,10 +133,10 @@ class Played:
     definition: dict[str, Any]
     kept: bool = False
     state: Execution = field(default_factory=lambda: decider.initial)
-    bodies: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    bodies: list[tuple[str, bytes]] = field(default_factory=list)
     snapshot: Snapshot | None = None
     count: int = 0
-    _waiting: deque[Any] = field(default_factory=deque[Any])
+    _waiting: deque[Any] = field(default_factory=deque)
     _now: datetime = field(default_factory=lambda: datetime.now(UTC))
     _version: Mapping[str, Any] = field(default_factory=dict[str, Any])
 

@@ -12,7 +12,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
+from perdure_common.credentials import PostgresCredentials, Seal, named_by_triggers
 from perdure_common.ids import sha256_of_json
+from perdure_common.shell.ports import Unreachable
 from perdure_contracts.deployments import RollbackWorkflow
 from perdure_contracts.engine import SaveWorkflow
 from perdure_contracts.scheduler import DeploymentFailed, DeployWorkflow, WorkflowDeployed
@@ -198,6 +200,7 @@ async def deploy(client: Client, version: Row, definition: Any) -> bool:
         sha256=version["sha256"],
         definition=definition,
         deployed_by=user(),
+        credentials=await fields_there(client, definition),
     )
     answer = await client.command("scheduler", workflow_id, message)
     if answer.events and not answer.has(WorkflowDeployed):
@@ -254,6 +257,33 @@ async def roll_back(client: Client, workflow: Row, message: RollbackWorkflow) ->
         "version": row["deployment_version"],
         "rollback_of": row["deployment_config"]["rollback_of"],
     }
+
+
+async def credentials_of_versions(client: Client, workflow: Row) -> dict[str, tuple[str, ...]]:
+    """Return what the credentials have that the newest hundred versions of a workflow name."""
+    rows = await client.rows(
+        "engine", "workflow_versions", most=100, workflow_id=str(workflow["id"])
+    )
+    found: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        if named_by_triggers(row["definition"]):
+            found |= await fields_there(client, row["definition"])
+    return found
+
+
+async def fields_there(client: Client, definition: Any) -> dict[str, tuple[str, ...]]:
+    """Return what the credentials have that trigger nodes name: names of fields, no values."""
+    named = named_by_triggers(definition)
+    if not named:
+        return {}
+    store = PostgresCredentials(client.settings.database_url, Seal(()))
+    try:
+        listed = await store.list(client.settings.tenant_id)
+    except Unreachable as error:
+        raise CommandError(str(error), code="database_unreachable") from None
+    finally:
+        await store.close()
+    return {each.handle: each.fields for each in listed if each.handle in named}
 
 
 async def frozen(client: Client, workflow: Row, version: int) -> Row:

@@ -136,11 +136,15 @@ def rollback(
     async def work() -> Row:
         async with Client(platform.require()) as client:
             row = await deploying.find(client, target)
+            # What the version that is gone back to needs is known to whoever is asked only later:
+            # all credentials that any version of the workflow names are told.
+            served = await deploying.credentials_of_versions(client, row)
             message = RollbackWorkflow(
                 workflow_id=str(row["id"]),
                 to_version=to,
                 asked_by=user(),
                 expected_version=expected,
+                credentials=served,
             )
             return await deploying.roll_back(client, row, message)
 

@@ -4,7 +4,7 @@ Owner: services/scheduler. Stream: the workflow id, as of the other deployment m
 stand in `scheduler`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from .message import Json, message
@@ -17,7 +17,7 @@ class RollbackWorkflow:
     """Let a version serve again that served before, under a new number.
 
     `to_version` is None for the one that served before the one that serves now.
-    `expected_version` is as in `DeployWorkflow`.
+    `expected_version` and `credentials` are as in `DeployWorkflow`.
     """
 
     workflow_id: str
@@ -25,6 +25,7 @@ class RollbackWorkflow:
     asked_by: str = ""
     expected_version: int | None = None
     config: Json = None
+    credentials: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 @message("scheduler.deploy-copy.v1")

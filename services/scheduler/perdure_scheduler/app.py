@@ -1,8 +1,13 @@
 """Wiring and main(), nothing else: the deciders, what the service hears, its tables."""
 
+from fastapi import FastAPI
 from perdure_common import http
+from perdure_common.api.reading import Reading
 from perdure_common.decider import Decider, Service
 from perdure_common.run import run, serve
+from perdure_common.settings import Settings
+from perdure_common.shell.owner import Owner
+from perdure_contracts.answers import AnswerKept, NoteAnswer
 from perdure_contracts.cron import (
     BackfillCron,
     CronCommand,
@@ -62,6 +67,14 @@ from perdure_contracts.scheduler import (
     WorkflowUndeployed,
 )
 
+from .answering import (
+    Answered,
+    decide_answer,
+    evolve_answer,
+    project_answer,
+    route_answer,
+    stream_of_answer,
+)
 from .api import TABLES
 from .cron_decide import cron_facts, decide_cron, stream_of_cron
 from .cron_project import project_cron
@@ -72,9 +85,10 @@ from .decide import decide_trigger
 from .deploying import decide_deployment
 from .deploying import wake_at as deployment_wake_at
 from .evolve import evolve_deployment, evolve_trigger
-from .facts import trigger_facts
+from .facts import deployment_facts, trigger_facts
 from .forgetting import keep_forgetting
 from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
+from .hooks.serve import HookSide
 from .mail.attachments import add_attachments
 from .mail.mailboxes import keep_reading
 from .mail.smtp import keep_listening
@@ -97,7 +111,10 @@ from .waits import (
     wake_at,
 )
 
-KEPT = ("mailboxes", "attachments", "expired")
+KEPT = (
+    *("trigger_receipts", "trigger_bodies", "trigger_tests"),
+    *("mailboxes", "attachments", "expired"),
+)
 """Tables that are written beside the journal."""
 
 deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
@@ -130,6 +147,7 @@ deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
     route=route_deployment,
     wake_at=deployment_wake_at,
     state_version=2,
+    facts=deployment_facts,
 )
 
 triggers: Decider[Trigger, ReceiveTrigger, TriggerEvent] = Decider(
@@ -208,9 +226,22 @@ registers: Decider[Register, RegisterCommand, RegisterEvent] = Decider(
     private=(WaitRegistered, WaitForgotten, EventKept, EventDelivered, EventsExpired),
 )
 
+answers: Decider[Answered, NoteAnswer, AnswerKept] = Decider(
+    name="answer",
+    initial=Answered(),
+    commands=(NoteAnswer,),
+    events=(AnswerKept,),
+    stream_of=stream_of_answer,
+    decide=decide_answer,
+    evolve=evolve_answer,
+    project=project_answer,
+    route=route_answer,
+    private=(AnswerKept,),
+)
+
 service = Service(
     name="scheduler",
-    deciders=(deployments, triggers, events, registers, crons),
+    deciders=(deployments, triggers, events, registers, crons, answers),
     hear=hear,
     foreign=(TRIGGERS,),
     kept=KEPT,
@@ -221,8 +252,14 @@ service = Service(
 
 def main() -> None:
     """Run the scheduler as a process."""
-    api = http.beside(TABLES, more=add_attachments)
-    run(serve(service, api, keep_forgetting, keep_reading, keep_listening))
+    side = HookSide()
+
+    def more(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
+        side.add(app, settings, owner, reading)
+        add_attachments(app, settings, owner, reading)
+
+    beside = (side.listen, keep_forgetting, keep_reading, keep_listening)
+    run(serve(service, http.beside(TABLES, more=more), *beside))
 
 
 if __name__ == "__main__":

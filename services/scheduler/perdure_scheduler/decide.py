@@ -16,7 +16,7 @@ from perdure_contracts.scheduler import (
 )
 
 from .filters import sift
-from .match import fulfils, subtype_of
+from .match import matches, subtype_of
 from .state import Trigger
 
 MODES: Mapping[str, Mode] = {"MANUAL": "MANUAL", "WEBHOOK": "WEBHOOK"}
@@ -70,10 +70,7 @@ def _matching(command: ReceiveTrigger, subtype: str, rows: Sequence[Row]) -> Seq
     if subtype == "EMAIL":
         exact = [row for row in rows if row["index_key"] == command.subject.lower()]
         return exact or rows  # an address with a tag of its own first
-    if subtype != "GITHUB":
-        return rows
-    config = "trigger_config"
-    return [row for row in rows if fulfils(row[config], command.extensions, command.data)]
+    return [row for row in rows if matches(subtype, row, command)]
 
 
 def _named(command: ReceiveTrigger, facts: Facts) -> Row | Rejected:
@@ -158,6 +155,8 @@ def _accepted(command: ReceiveTrigger, subtype: str, starts: Sequence[Start]) ->
         starts=tuple(starts),
         subtype=subtype,
         body_sha256=command.body_sha256,
+        http=command.http,
+        watch=command.watch,
     )
 
 

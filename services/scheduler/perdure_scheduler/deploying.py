@@ -6,7 +6,7 @@ something outside (a mailbox, say) waits until that is there. Meanwhile what ser
 serving, and after `HANG` the deployment has failed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -41,6 +41,7 @@ from perdure_contracts.scheduler import (
 )
 
 from .definition import UUID, hooks_of, read_triggers
+from .hook_rules import hook_problems
 from .parameters import Problem
 from .state import Deployment, Pending, Served
 
@@ -73,18 +74,17 @@ def decide_deployment(
     A definition that cannot serve is no refusal: it is a deployment that failed, and what
     served before goes on.
     """
-    del facts  # no rule here depends on other streams
     match command:
         case Due():
             return _hangs(state, command.stream, now)
         case DeployCopy():
-            return _copied(state, command, now)
+            return _copied(state, command, facts, now)
         case SettleHook():
             return _hook(state, command, now)
         case PauseEventTrigger() | ResumeEventTrigger():
             return _rest(state, command)
         case DeployWorkflow() | UndeployWorkflow() | RollbackWorkflow():
-            return _busy(state, command) or _asked(state, command, now)
+            return _busy(state, command) or _asked(state, command, facts, now)
 
 
 def wake_at(state: Deployment) -> datetime | None:
@@ -110,11 +110,12 @@ def _busy(
 def _asked(
     state: Deployment,
     command: DeployWorkflow | UndeployWorkflow | RollbackWorkflow,
+    facts: Facts,
     now: datetime,
 ) -> Decided:
     match command:
         case DeployWorkflow():
-            return _deploy(state, command, now)
+            return _deploy(state, command, facts, now)
         case UndeployWorkflow():
             return _undeploy(state, command, now)
         case RollbackWorkflow():
@@ -124,14 +125,14 @@ def _asked(
 # Deploying --------------------------------------------------------------------------
 
 
-def _deploy(state: Deployment, command: DeployWorkflow, now: datetime) -> Decided:
+def _deploy(state: Deployment, command: DeployWorkflow, facts: Facts, now: datetime) -> Decided:
     refused = _refusal(state, command)
     if refused is not None:
         return refused
     serving = state.serving
     if serving is not None and serving.version == command.version:
         return ()  # unchanged
-    triggers, problems = _checked(command)
+    triggers, problems = _checked(command, command.credentials, facts)
     found = Candidate(
         workflow_id=command.workflow_id,
         version=command.version,
@@ -206,6 +207,8 @@ def _unexpected(state: Deployment, command: DeployWorkflow | RollbackWorkflow) -
 
 def _checked(
     command: DeployWorkflow | DeployCopy,
+    credentials: Mapping[str, tuple[str, ...]],
+    facts: Facts,
 ) -> tuple[tuple[DeployedTrigger, ...], tuple[Problem, ...]]:
     """Return the triggers of the command's definition, and what is wrong with it."""
     found = sha256_of_json(command.definition)
@@ -215,7 +218,8 @@ def _checked(
             "send the definition as the engine froze it"
         )
         return (), (Problem("sha256_mismatch", reason),)
-    return read_triggers(command.workflow_id, command.definition)
+    triggers, problems = read_triggers(command.workflow_id, command.definition)
+    return triggers, problems or hook_problems(command.workflow_id, credentials, triggers, facts)
 
 
 def _failed(
@@ -309,6 +313,7 @@ def _rollback(state: Deployment, command: RollbackWorkflow, now: datetime) -> De
             from_status=state.status,
             config={**config, "rollback_of": target.version},
             deadline=(now + HANG).isoformat(),
+            credentials=command.credentials,
         ),
     )
 
@@ -325,11 +330,11 @@ def target_sha256(state: Deployment, version: int) -> str:
     return next((each.sha256 for each in state.served if each.version == version), "")
 
 
-def _copied(state: Deployment, command: DeployCopy, now: datetime) -> Decided:
+def _copied(state: Deployment, command: DeployCopy, facts: Facts, now: datetime) -> Decided:
     waits = state.pending
     if waits is None or waits.sha256 or waits.rollback_of != command.rollback_of:
         return ()  # it came too late: the rollback has failed meanwhile
-    triggers, problems = _checked(command)
+    triggers, problems = _checked(command, waits.credentials, facts)
     received = CopyReceived(
         workflow_id=command.workflow_id,
         version=command.version,

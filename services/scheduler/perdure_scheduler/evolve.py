@@ -65,6 +65,7 @@ def _pending(event: DeploymentStarted) -> Pending | None:
         sha256=event.sha256,
         triggers=event.triggers,
         hooks=event.hooks,
+        credentials=event.credentials,
     )
 
 

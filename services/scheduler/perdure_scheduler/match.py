@@ -5,16 +5,19 @@ from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from perdure_contracts.message import Json
+from perdure_contracts.scheduler import ReceiveTrigger
 
-from .definition import path_key
 from .definition_edges import ANY_TYPE
+from .hook_settings import path_key
 from .parameters import KEY_LENGTH_MAX
+from .slack_match import slack_fulfils
 
 SUBTYPES = {
     "perdure.trigger.manual": "MANUAL",
     "perdure.trigger.webhook": "WEBHOOK",
     "perdure.trigger.github": "GITHUB",
     "perdure.trigger.email": "EMAIL",
+    "perdure.trigger.slack": "SLACK",
 }
 """The CloudEvents types that select a trigger by their subject."""
 
@@ -32,6 +35,8 @@ The keys are those of GitHub's reference "Webhook events and payloads"; the firs
 counts. Everything else needs the extension `event` (GitHub's header X-GitHub-Event).
 """
 
+
+BY_HTTP = ("WEBHOOK", "GITHUB", "SLACK")
 
 FOREIGN = "kafkatopic"
 """The extension of an event that came from a foreign topic: that topic's name."""
@@ -68,8 +73,23 @@ def keys_of(subtype: str, subject: str) -> tuple[str, ...]:
         case "EMAIL":
             address = subject.lower()
             return tuple(dict.fromkeys((address, untagged(address))))
+        case "SLACK":
+            return (subject, "*")
         case _:
             return (subject,)
+
+
+def matches(subtype: str, row: Mapping[str, Any], command: ReceiveTrigger) -> bool:
+    """Return whether a trigger that is listened to by the event's key takes the event.
+
+    What came by HTTP says itself which nodes it is for: they have verified it, each by its own
+    secret, and their filters have seen the whole of it.
+    """
+    if command.nodes is not None and subtype in BY_HTTP:
+        return (str(row["workflow_id"]), str(row["node_id"])) in command.nodes
+    if subtype == "GITHUB":
+        return fulfils(row["trigger_config"], command.extensions, command.data)
+    return subtype != "SLACK" or slack_fulfils(row["trigger_config"], command.data)
 
 
 def fulfils(config: Mapping[str, Any], extensions: Mapping[str, str], data: Json) -> bool:

@@ -22,6 +22,7 @@ from perdure_contracts.scheduler import (
     WorkflowUndeployed,
 )
 
+from .hook_settings import path_of
 from .state import Deployment, Trigger
 
 
@@ -96,6 +97,7 @@ def _rows(
             "trigger_subtype": trigger.subtype,
             "trigger_config": trigger.config,
             "index_key": trigger.index_key,
+            "path": path_of(trigger.config),
             "deployment_status": status,
             "is_active": trigger.node_id not in paused,
             "error_message": None,

@@ -1,7 +1,9 @@
 """Messages from events: the executions that a trigger event starts."""
 
 from perdure_common.decider import Outgoing, Recorded
+from perdure_contracts.answers import answer_stream
 from perdure_contracts.engine import StartExecution
+from perdure_contracts.message import Json
 from perdure_contracts.scheduler import (
     DeploymentEvent,
     DeploymentStarted,
@@ -42,13 +44,15 @@ def route_trigger(state: Trigger, recorded: Recorded[TriggerEvent]) -> tuple[Out
     event = recorded.event
     if isinstance(event, FilterFailed):
         return ()
-    envelope = {
+    envelope: dict[str, Json] = {
         "id": event.event_id,
         "source": event.source,
         "type": event.event_type,
         "subject": event.subject,
         "time": event.time,
     }
+    if event.http is not None:
+        envelope["http"] = event.http
     return tuple(
         Outgoing(
             STARTS,
@@ -62,6 +66,7 @@ def route_trigger(state: Trigger, recorded: Recorded[TriggerEvent]) -> tuple[Out
                 triggered_by=start.triggered_by,
                 trigger=envelope,
                 data=event.data,
+                watched_by=answer_stream(start.execution_id, event.watch) if event.watch else "",
             ),
         )
         for start in event.starts

@@ -1,5 +1,6 @@
 """What the scheduler must remember about a deployment, and about a trigger event, to decide."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -46,6 +47,7 @@ class Pending(Struct, frozen=True, omit_defaults=True):
     triggers: tuple[DeployedTrigger, ...] = ()
     hooks: tuple[Hook, ...] = ()
     logs: tuple[LogEntry, ...] = ()
+    credentials: Mapping[str, tuple[str, ...]] = {}
 
 
 class Deployment(Struct, frozen=True, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""Which subtypes there are: those that run, and those that are known but not run yet."""
+"""Which subtypes there are."""
 
 from collections.abc import Mapping
 
@@ -49,6 +49,7 @@ from . import (
     trigger_github,
     trigger_kafka,
     trigger_manual,
+    trigger_slack,
     trigger_webhook,
 )
 from .base import NodeSpecification
@@ -56,6 +57,7 @@ from .trigger_filter import filtered
 
 SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     filtered(trigger_manual.SPECIFICATION),
+    filtered(trigger_slack.SPECIFICATION),
     trigger_cron.SPECIFICATION,
     filtered(trigger_webhook.SPECIFICATION),
     filtered(trigger_github.SPECIFICATION),
@@ -119,13 +121,7 @@ NODE_TYPES = (
     "TOOL",
     "MEMORY",
 )
-"""Every node type there is, run or not."""
-
-LATER: Mapping[str, tuple[str, ...]] = {
-    "TRIGGER": ("SLACK",),
-}
-"""Subtypes that are known but not run by this version. Node types that are not among the
-types of `SPECIFICATIONS` are not run at all, whatever their subtype."""
+"""Every node type there is; those of which no subtype is above are not run by this version."""
 
 
 def find(node_type: str, subtype: str) -> NodeSpecification | None:
