@@ -95,6 +95,12 @@ def test(
     async def work() -> tuple[Row, list[str]]:
         async with Client(platform.require()) as client:
             row = await _serving(client, workflow, node, subtype=None)
+            if not row["is_active"]:
+                raise CommandError(
+                    f"{row['workflow_name']}/{row['node_id']} is paused, so it starts nothing; "
+                    "`perdure triggers resume` lets it go on",
+                    code="paused",
+                )
             extensions = {"triggernode": str(row["node_id"])}
             sent = await client.trigger(
                 MANUAL, str(row["workflow_id"]), value, extensions=extensions
@@ -103,10 +109,9 @@ def test(
 
     row, ids = wait_for(work())
     if not ids:
-        why = "it rests" if not row["is_active"] else "its filter does not let this data pass"
         raise CommandError(
-            f"{row['workflow_name']}/{row['node_id']} started nothing: {why}; `perdure triggers "
-            "list` shows its state",
+            f"{row['workflow_name']}/{row['node_id']} started nothing: its filter does not let "
+            "this data pass; `perdure triggers list` shows whether it fails",
             code="nothing_started",
         )
     if as_json:

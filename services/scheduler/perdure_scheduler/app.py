@@ -96,6 +96,7 @@ from .project import project_deployment, project_trigger
 from .promises import Judge
 from .route import route_deployment, route_trigger
 from .state import Deployment, Trigger
+from .topics.ingress import keep_ingress
 from .waits import (
     Register,
     Taken,
@@ -258,7 +259,7 @@ def main() -> None:
         side.add(app, settings, owner, reading)
         add_attachments(app, settings, owner, reading)
 
-    beside = (side.listen, keep_forgetting, keep_reading, keep_listening)
+    beside = (side.listen, keep_forgetting, keep_reading, keep_listening, keep_ingress)
     run(serve(service, http.beside(TABLES, more=more), *beside))
 
 

@@ -14,7 +14,7 @@ from perdure_contracts.message import Json
 from perdure_contracts.scheduler import DeployedTrigger
 
 from .cron_settings import as_config, read_settings
-from .definition_edges import read_email, read_kafka
+from .definition_edges import TRIGGERS, read_email, read_kafka
 from .filters import read_filter
 from .hook_settings import WEBHOOK, read_shared, read_webhook
 from .parameters import KEY_LENGTH_MAX, Parameters, Problem, is_word, listed_names
@@ -173,12 +173,17 @@ def _refuse_subtype(parameters: Parameters) -> None:
 
 
 def hooks_of(triggers: Iterable[DeployedTrigger]) -> tuple[Hook, ...]:
-    """Return what triggers need outside before they can serve: mailboxes that open."""
-    return tuple(
-        Hook(node_id=each.node_id, what=f"mailbox {mailbox['user']} at {mailbox['host']}")
-        for each in triggers
-        if (mailbox := _mapping(_mapping(each.config).get("mailbox")))
-    )
+    """Return what triggers need outside before they can serve: mailboxes that open, topics."""
+    found: list[Hook] = []
+    for each in triggers:
+        mailbox = _mapping(_mapping(each.config).get("mailbox"))
+        topic = each.index_key.partition("/")[0]
+        if mailbox:
+            what = f"mailbox {mailbox['user']} at {mailbox['host']}"
+            found.append(Hook(node_id=each.node_id, what=what))
+        elif each.subtype == "KAFKA" and topic != TRIGGERS:
+            found.append(Hook(node_id=each.node_id, what=f"topic {topic}"))
+    return tuple(found)
 
 
 def _no_trigger(disabled: int) -> Problem:

@@ -5,12 +5,10 @@ the events have the same ids, so nothing starts twice.
 """
 
 import asyncio
-import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
@@ -22,23 +20,19 @@ from perdure_common.credentials import CredentialError, Credentials, PostgresCre
 from perdure_common.ids import partition_of
 from perdure_common.outbound import AddressError, AllowList, resolve
 from perdure_common.settings import Settings
-from perdure_common.shell.codec import encode_body
 from perdure_common.shell.owner import Owner
-from perdure_common.shell.ports import Outbound, Unreachable
-from perdure_contracts.cloudevents import CloudEvent, encode
-from perdure_contracts.deployments import SettleHook
+from perdure_common.shell.ports import Unreachable
 
 from perdure_scheduler.match import untagged
+from perdure_scheduler.settling import Settling, Waiting
 
 from .imap import Account, Fetched, MailboxError, Position, Reader, name_of
 from .outlet import Outlet
 from .parsing import Mail, read_mail
 
-OURS = "perdure.scheduler.commands.v1"
 LOOK_S = 1.0
 """How often it is looked for mailboxes that are needed, or no more."""
 
-TELL_AGAIN_S = 5.0
 CALL_S = 120.0
 """How long a reader waits for what it asked of the event loop."""
 
@@ -76,9 +70,6 @@ class Kept:
     wanted: Sequence[Wanted] = ()
     is_open: bool = False
     error: MailboxError | None = None
-    told: dict[tuple[str, int, str], float] = field(
-        default_factory=dict[tuple[str, int, str], float]
-    )
 
 
 def recipients_of(mail: Mail, addresses: Sequence[str]) -> list[str]:
@@ -107,7 +98,7 @@ class Mailboxes:
         self._allowed = AllowList.parse(settings.http_allow)
         self._outlet = Outlet(owner.bus, pool, settings.tenant_id)
         self._kept: dict[str, Kept] = {}
-        self._loop = asyncio.get_running_loop()
+        self._settling = Settling(owner.bus, settings.partitions, "/scheduler/mail")
 
     async def look(self) -> None:
         """Begin to read what is needed, stop what is not, and tell deployments that wait.
@@ -189,38 +180,14 @@ class Mailboxes:
         """Tell deployments that wait for a mailbox that it is open, or why it is not."""
         if not kept.is_open and kept.error is None:
             return
-        now = self._loop.time()
         for each in kept.wanted:
-            key = (each.workflow_id, each.version, each.node_id)
-            if not each.pending or now < kept.told.get(key, 0.0):
+            if not each.pending:
                 continue
-            kept.told[key] = now + TELL_AGAIN_S
-            hook = SettleHook(
-                workflow_id=each.workflow_id,
-                version=each.version,
-                node_id=each.node_id,
-                ok=kept.error is None,
-                message=f"mailbox {each.name} is open" if kept.error is None else str(kept.error),
-                code="" if kept.error is None else kept.error.code,
-            )
-            await self._send(each.workflow_id, hook)
-
-    async def _send(self, stream: str, message: SettleHook) -> None:
-        event = CloudEvent(
-            id=str(uuid.uuid4()),
-            source="/scheduler/mail",
-            type="scheduler.settle-hook.v1",
-            subject=stream,
-            time=datetime.now(UTC).isoformat(),
-            datacontenttype="application/json",
-            data=encode_body(message),
-        )
-        headers, value = encode(event)
-        partition = partition_of(stream, self._settings.partitions)
-        record = Outbound(OURS, partition, value, stream.encode(), headers)
-        for error in await self._owner.bus.send([record]):
-            if error is not None:
-                raise Unreachable(f"Kafka did not take a settled hook: {error!r}")
+            waiting = Waiting(each.workflow_id, each.version, each.node_id)
+            if kept.error is None:
+                await self._settling.settle(waiting, f"mailbox {each.name} is open")
+            else:
+                await self._settling.fail(waiting, kept.error.code, str(kept.error))
 
     async def position(self, name: str) -> Position | None:
         """Return how far a mailbox was read."""

@@ -65,6 +65,7 @@ class Listener:
         """Let a mail become events, and answer when that is done."""
         del server, session
         content: Any = envelope.content
+        sender = (envelope.mail_from or "").strip("<>")  # "<>" is that of a bounce
         raw = content if isinstance(content, bytes) else str(content).encode()
         try:
             why = await self._outlet.deliver(
@@ -72,7 +73,7 @@ class Listener:
                 SOURCE,
                 envelope.rcpt_tos,
                 datetime.now(UTC),
-                envelope_from=envelope.mail_from or "",
+                envelope_from=sender,
             )
         except Unreachable as error:
             log.warning("mail_deferred", error=str(error))
