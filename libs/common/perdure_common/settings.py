@@ -29,6 +29,12 @@ PORTS = {"engine": 8741, "scheduler": 8742, "recovery": 8743, "runner": 8744}
 """Where each process answers HTTP unless `PERDURE_<NAME>_PORT` says otherwise."""
 
 
+HOOKS_PORT = 8745
+"""Where the scheduler listens for webhooks unless `PERDURE_HOOKS_PORT` says otherwise."""
+
+HOOKS_PER_MINUTE = 600
+HOOKS_BYTES_MAX = 1024 * 1024
+
 SLACK_URL = "https://slack.com/api"
 GITHUB_URL = "https://api.github.com"
 GOOGLE_CALENDAR_URL = "https://www.googleapis.com/calendar/v3"
@@ -79,6 +85,8 @@ class Settings:
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
     `…_url` are where the APIs of services are. `credentials_keys` open credentials, the first one
     seals new ones. `model_prices` are US dollars for a million input and output tokens, by model.
+    The `hooks_…` are of the scheduler's listener: where it listens, how others reach it, how many
+    requests a path takes a minute (0: any number), and how large a body may be.
     `code_languages` are those in which nodes may run code of a workflow's author.
     """
 
@@ -101,6 +109,11 @@ class Settings:
     github_url: str = GITHUB_URL
     google_calendar_url: str = GOOGLE_CALENDAR_URL
     resume_url: str = ""
+    hooks_host: str = "127.0.0.1"
+    hooks_port: int = HOOKS_PORT
+    hooks_url: str = ""
+    hooks_per_minute: int = HOOKS_PER_MINUTE
+    hooks_bytes_max: int = HOOKS_BYTES_MAX
     credentials_keys: tuple[bytes, ...] = field(default=(), repr=False)
     model_prices: Mapping[str, tuple[float, float]] = field(
         default_factory=dict[str, tuple[float, float]]
@@ -153,6 +166,11 @@ class Settings:
             github_url=_url(env, "PERDURE_GITHUB_URL", GITHUB_URL),
             google_calendar_url=_url(env, "PERDURE_GOOGLE_CALENDAR_URL", GOOGLE_CALENDAR_URL),
             resume_url=_maybe_url(env, "PERDURE_RESUME_URL"),
+            hooks_host=env.get("PERDURE_HOOKS_HOST") or "127.0.0.1",
+            hooks_port=_integer(env, "PERDURE_HOOKS_PORT", HOOKS_PORT, least=0),
+            hooks_url=_maybe_url(env, "PERDURE_HOOKS_URL"),
+            hooks_per_minute=_integer(env, "PERDURE_HOOKS_PER_MINUTE", HOOKS_PER_MINUTE, least=0),
+            hooks_bytes_max=_integer(env, "PERDURE_HOOKS_BYTES_MAX", HOOKS_BYTES_MAX, least=1_000),
             credentials_keys=credentials_keys(env),
             model_prices=_prices(env),
             code_languages=_chosen(env, "PERDURE_CODE", CODE_LANGUAGES),
