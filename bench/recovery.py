@@ -26,7 +26,7 @@ from laboratory import measures
 from laboratory.catalogue import KILLED, SCENARIOS
 from laboratory.running import Laboratory, Seen, laboratory_stage
 from laboratory.storm import Storm
-from platform_stage import PARTITIONS, Stage
+from platform_stage import PARTITIONS
 from stage_ground import own_ground
 
 STORM = 100 if QUICK else 1_000
@@ -58,15 +58,6 @@ def show(seen: Sequence[Seen]) -> None:
             print(f"             {problem}")
 
 
-async def staged(stage: Stage) -> tuple[list[Seen], Storm]:
-    """Run all scenarios, and then a storm."""
-    laboratory = Laboratory(stage)
-    seen = await laboratory.run(SCENARIOS, () if QUICK else KILLED)
-    storm = Storm(stage, STORM)
-    await storm.run()
-    return seen, storm
-
-
 def decisions(bootstrap: str) -> Mapping[str, float]:
     """Return how fast verdicts come."""
     failures = Failures(bootstrap, PARTITIONS)
@@ -86,9 +77,9 @@ def decisions(bootstrap: str) -> Mapping[str, float]:
 async def measure() -> Mapping[str, float]:
     """Run everything on a platform of its own."""
     async with own_ground() as ground, laboratory_stage(ground=ground) as stage:
-        seen, storm = await staged(stage)
+        seen = await Laboratory(stage).run(SCENARIOS, () if QUICK else KILLED)
         show(seen)
-        print(storm.told())
+        print((await Storm(stage, STORM).run()).told(), flush=True)
         found = measures.measured(seen)
         print("\n".join(measures.lines(found)))
         speed = await asyncio.to_thread(decisions, ground.kafka_bootstrap)

@@ -5,6 +5,7 @@ share (E. B. Wilson, 1927) with z = 1.96, quantiles by nearest rank.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ COLUMNS = (
 )
 """Columns of an explanation that must say something."""
 
-SLOTS = ("{", "}", "None", "<missing>")
+SLOT = re.compile(r"\{[a-z_]*\}|\bNone\b|<missing>")
 """What stands in a text whose template was not filled."""
 
 
@@ -107,7 +108,7 @@ def missed(seen: Seen) -> bool:
 def is_complete(explanation: Mapping[str, Any]) -> bool:
     """Tell whether every column says something, and no template was left with a hole."""
     texts = [str(explanation[name] or "") for name in COLUMNS]
-    return all(text and not any(slot in text for slot in SLOTS) for text in texts)
+    return all(text and not SLOT.search(text) for text in texts)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from laboratory.outside import Server, address, fine, status
 NUMBER = 9_999
 LIMIT_S = 240.0
 SENT_AT_ONCE = 50
+MOST = 0.9
+"""Of the executions, how many must have failed before the server comes back."""
 
 
 @dataclass
@@ -32,6 +34,8 @@ class Storm:
     took_s: float = 0.0
     attempts: int = 0
     keys: int = 0
+    workflow_id: str = ""
+    dependency: str = f"http:{address(NUMBER)}"
 
     async def run(self) -> "Storm":
         """Let it blow over."""
@@ -40,7 +44,7 @@ class Storm:
         await server.begin()
         try:
             url = server.url("/orders")
-            await self.stage.deploy(
+            self.workflow_id = await self.stage.deploy(
                 chain("storm", request("post", url, json={"n": 1}, timeout_s=5))
             )
             await self._trigger()
@@ -57,7 +61,7 @@ class Storm:
             "select count(*) as n from recovery.recovery_attempts a join "
             "recovery.failure_patterns p on p.id = a.failure_pattern_id "
             "where p.dependency = $1 and a.status = 'succeeded'",
-            f"http:{server.host}",
+            self.dependency,
         )
         self.attempts = int(rows[0]["n"])
         self.took_s = time.monotonic() - began
@@ -86,17 +90,17 @@ class Storm:
 
     async def _failed(self) -> bool:
         rows = await self.stage.rows(
-            "select count(distinct execution_id) as n from engine.node_executions "
-            "where node_id = 'post' and node_name = 'post' and status in ('RETRYING', 'ERROR') "
-            "and execution_id in (select execution_id from engine.workflow_executions x "
-            "join engine.workflows w using (workflow_id) where w.name = 'storm')"
+            "select count(distinct a.execution_id) as n from recovery.recovery_attempts a join "
+            "recovery.failure_patterns p on p.id = a.failure_pattern_id where p.dependency = $1",
+            self.dependency,
         )
-        return int(rows[0]["n"]) >= self.count * 0.9
+        return int(rows[0]["n"]) >= self.count * MOST
 
     async def _ended(self) -> bool:
         rows: Any = await self.stage.rows(
-            "select x.status, count(*) as n from engine.workflow_executions x "
-            "join engine.workflows w using (workflow_id) where w.name = 'storm' group by 1"
+            "select status, count(*) as n from engine.workflow_executions "
+            "where workflow_id = $1 group by 1",
+            self.workflow_id,
         )
         self.statuses = {row["status"]: int(row["n"]) for row in rows}
         return sum(self.statuses.get(each, 0) for each in ENDED) >= self.count
