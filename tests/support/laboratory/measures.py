@@ -105,10 +105,15 @@ def missed(seen: Seen) -> bool:
     return expected_of(seen).curable and not recovered(seen) and not tried_in_vain(seen)
 
 
+def holes(explanation: Mapping[str, Any]) -> list[str]:
+    """Return the columns that say nothing, or whose template was left with a hole."""
+    texts = {name: str(explanation[name] or "") for name in COLUMNS}
+    return [name for name, text in texts.items() if not text or SLOT.search(text)]
+
+
 def is_complete(explanation: Mapping[str, Any]) -> bool:
-    """Tell whether every column says something, and no template was left with a hole."""
-    texts = [str(explanation[name] or "") for name in COLUMNS]
-    return all(text and not SLOT.search(text) for text in texts)
+    """Tell whether every column says something."""
+    return not holes(explanation)
 
 
 @dataclass(frozen=True)
