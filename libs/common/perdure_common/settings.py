@@ -78,7 +78,8 @@ class Settings:
     `memory_mb` is what waiting records, unsent messages and open streams may weigh together.
     `hand_over` is how many short tasks the engine runs in its own process at once.
     `result_bytes_max` is how large what a node gives may be, as JSON.
-    `log_retention_days` is how long logs of executions are kept, 0 for ever.
+    `log_retention_days` is how long logs of executions are kept, 0 for ever;
+    `recovery_retention_days` the shortest kind of recovery's rows.
     `stall_scan_s` is how often open executions are looked at that may be stuck, `stall_grace_s`
     how long something may be overdue before it counts as stuck.
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
@@ -115,11 +116,12 @@ class Settings:
     hooks_bytes_max: int = HOOKS_BYTES_MAX
     credentials_keys: tuple[bytes, ...] = field(default=(), repr=False)
     model_prices: Mapping[str, tuple[float, float]] = field(
-        default_factory=dict[str, "tuple[float, float]"]
+        default_factory=dict[str, tuple[float, float]]
     )
     code_languages: tuple[str, ...] = ()
     session_s: float = SESSION_S
     log_retention_days: int = 30
+    recovery_retention_days: int = 90
     result_bytes_max: int = 8 * 1024 * 1024
     stall_scan_s: float = 10.0
     stall_grace_s: float = 60.0
@@ -177,6 +179,7 @@ class Settings:
                 env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000
             ),
             log_retention_days=_integer(env, "PERDURE_LOG_RETENTION_DAYS", 30, least=0),
+            recovery_retention_days=_integer(env, "PERDURE_RECOVERY_RETENTION_DAYS", 90, least=0),
             stall_scan_s=_seconds(env, "PERDURE_STALL_SCAN_S", 10.0) or 10.0,
             stall_grace_s=_seconds(env, "PERDURE_STALL_GRACE_S", 60.0),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",
