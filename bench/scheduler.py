@@ -43,8 +43,11 @@ from bench.stack import MEASURE_S, QUICK, WARM_S
 
 ROWS = 100_000
 CLOCKS = 5_000 if QUICK else 50_000
-CLOCKS_EACH = 500
+CLOCKS_EACH = 25
 """CRON nodes of one workflow: they are streams of their own, as if of as many workflows."""
+
+AT_ONCE = 8
+"""Workflows that are deployed side by side."""
 
 LOOKUPS = 2_000
 MOST = 1_500
@@ -270,16 +273,21 @@ async def lookups(url: str, count: int) -> list[float]:
 async def deploy_clocks(running: platform.Running, due: datetime) -> None:
     """Deploy `CLOCKS` clocks that are due at one instant."""
     expression = f"{due.minute} {due.hour} {due.day} {due.month} *"
+    clocks = [
+        {
+            "node_id": f"c{n}", "node_type": "TRIGGER", "node_subtype": "CRON",
+            "parameters": {"expression": expression, "overlap": "allow"},
+        }
+        for n in range(CLOCKS_EACH)
+    ]  # fmt: skip
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(client: Client, n: int) -> None:
+        async with turn:
+            await deploy(client, definition(f"clocks {n}", clocks))
+
     async with Client(running) as client:
-        for first in range(0, CLOCKS, CLOCKS_EACH):
-            clocks = [
-                {
-                    "node_id": f"c{n}", "node_type": "TRIGGER", "node_subtype": "CRON",
-                    "parameters": {"expression": expression, "overlap": "allow"},
-                }
-                for n in range(min(CLOCKS_EACH, CLOCKS - first))
-            ]  # fmt: skip
-            await deploy(client, definition(f"clocks {first}", clocks))
+        await asyncio.gather(*(one(client, n) for n in range(CLOCKS // CLOCKS_EACH)))
 
 
 async def served(running: platform.Running) -> int:
