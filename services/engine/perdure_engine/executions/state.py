@@ -257,6 +257,23 @@ def next_run(state: Execution, node_id: str, scope: Scope) -> int:
     return 1 if around is None else around.run
 
 
+def next_run_of_region(state: Execution, node_id: str, scope: Scope, run: int) -> int:
+    """Return the number of a region that begins: above `run` where one in it was higher before.
+
+    What ran in it may have been revived more often than itself, and no number is given twice:
+    the tokens of attempts follow from it.
+    """
+    if run == 1:
+        return run
+    depth = len(scope)
+    inside = (
+        each.run
+        for each in state.runs.values()
+        if len(each.scope) > depth and each.scope[:depth] == scope and each.scope[depth][0] == node_id
+    )
+    return max(run, max(inside, default=0) + 1)
+
+
 def edge_key(index: int, scope: Scope) -> str:
     """Return the key of an edge in a scope."""
     return place_of(str(index), scope)

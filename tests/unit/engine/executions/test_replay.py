@@ -106,6 +106,13 @@ def test_a_loop_that_its_last_run_closes_in_a_revival_does_not_begin_once_more(s
     assert done.revivals > 0
 
 
+def test_a_loop_that_begins_again_gives_no_number_twice() -> None:
+    done = replayed(19_662, loops=True, races=True, steered=True)
+    assert done is not None
+    assert broken(done.play.events) == []
+    assert done.revivals == 2
+
+
 @pytest.mark.parametrize("seed", [126, 516, 621, 705, 1200, 1556])
 def test_what_failed_in_a_loop_that_is_over_is_revived_with_the_loop(seed: int) -> None:
     done = replayed(seed, loops=True)
