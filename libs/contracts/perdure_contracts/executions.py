@@ -6,6 +6,7 @@ Owner: services/engine. Stream: the execution id. These events are not published
 from dataclasses import field
 from typing import Literal, TypeAlias
 
+from .admission import AdmissionEvent, NoteSlot
 from .asking import AnswerTaken, ExecutionLeft, MemoryAsked, NoteAnswer, PeopleAsked
 from .control import ControlCommand, ControlEvent
 from .engine import (
@@ -46,6 +47,7 @@ from .flow import (
     WaitBegun,
     WaitEnded,
 )
+from .kept import KeptEvent
 from .message import Json, message
 
 
@@ -242,6 +244,7 @@ ExecutionCommand: TypeAlias = (
     | NoteAnswer
     | ControlCommand
     | ExamineExecution
+    | NoteSlot
 )
 ExecutionEvent: TypeAlias = (
     ExecutionStarted
@@ -277,4 +280,6 @@ ExecutionEvent: TypeAlias = (
     | ExecutionCanceled
     | ExecutionRevived
     | ControlEvent
+    | AdmissionEvent
+    | KeptEvent
 )

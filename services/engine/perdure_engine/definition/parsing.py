@@ -17,6 +17,7 @@ from perdure_engine.nodes.base import ErrorMode, NodeSpecification
 from perdure_engine.nodes.registry import LATER, NODE_TYPES, SPECIFICATIONS, find, subtypes_of
 
 from .attachments import attach
+from .concurrency import read_concurrency, read_priority
 from .connections import read_edges
 from .model import (
     MAX_ITERATIONS,
@@ -62,7 +63,10 @@ WORKFLOW_KEYS = (
     "name", "description", "workspace_id", "settings", "nodes", "connections", "tags",
     "static_data", "pin_data", "active", "is_template", "template_category", "icon_url",
 )  # fmt: skip
-SETTINGS_KEYS = ("execution_timeout", "recovery", "log_level", "max_iterations", "error_workflow")
+SETTINGS_KEYS = (
+    "execution_timeout", "recovery", "log_level", "max_iterations", "error_workflow",
+    "concurrency", "priority",
+)  # fmt: skip
 NODE_KEYS = (
     "node_id", "node_type", "node_subtype", "type_version", "name", "description", "disabled",
     "position_x", "position_y", "parameters", "credentials", "error_handling", "max_retries",
@@ -182,6 +186,8 @@ def _settings(top: Reader) -> Settings:
         ),
         max_iterations=reader.integer("max_iterations", MAX_ITERATIONS, least=1),
         error_workflow=reader.text("error_workflow"),
+        concurrency=read_concurrency(reader),
+        priority=read_priority(reader),
     )
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Due, Facts, Rejected
+from perdure_contracts.admission import NoteSlot
 from perdure_contracts.asking import NoteAnswer
 from perdure_contracts.control import (
     AdoptRuns,
@@ -46,6 +47,7 @@ from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
 from .progress import OUTPUT_BYTES_MAX, Progress
+from .queueing import NO_LIMITS, Limits, stale_slot
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
 from .resuming import ResumeUrls
 from .revival import bad_retry, chosen, retry
@@ -71,6 +73,7 @@ def decide(
     verdict_wait_s: float = VERDICT_WAIT_S,
     output_bytes_max: int = OUTPUT_BYTES_MAX,
     urls: ResumeUrls | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Decided:
     """Return what follows from `command`, or why nothing does."""
     events: list[ExecutionEvent] = []
@@ -82,7 +85,8 @@ def decide(
         tried = evolve(tried, event)
         return tried
 
-    refused = act(tried, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
+    more = (verdict_wait_s, output_bytes_max, urls, limits)
+    refused = act(tried, command, facts, now, happen, *more)
     return tuple(events) if refused is None else refused
 
 
@@ -95,13 +99,15 @@ def act(
     verdict_wait_s: float = VERDICT_WAIT_S,
     output_bytes_max: int = OUTPUT_BYTES_MAX,
     urls: ResumeUrls | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Rejected | None:
     """Let what follows from `command` happen, or return why nothing does.
 
     `happen` takes an event and returns the state after it; what comes next sees that state.
     """
     if isinstance(command, StartExecution):
-        return start(state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
+        more = (verdict_wait_s, output_bytes_max, urls, limits)
+        return start(state, command, facts, now, happen, *more)
     if isinstance(command, StartChild):
         return accept(state, command, facts, text_of(now), happen)
     if not state.execution_id:
@@ -111,9 +117,18 @@ def act(
             "are",
             "execution_not_found",
         )
+    if isinstance(command, NoteSlot):
+        stale = stale_slot(state, command)
+        if stale is not None:
+            return stale
     if state.status == "NEW":
-        return before_start(
-            state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls
+        more = (verdict_wait_s, output_bytes_max, urls, limits)
+        return before_start(state, command, facts, now, happen, *more)
+    if state.started_at is None:
+        return Rejected(
+            f"execution {state.execution_id!r} ended with {state.status} before it began; start a "
+            "new one",
+            "never_began",
         )
     refused = _refusal(state, command)
     if refused is not None:

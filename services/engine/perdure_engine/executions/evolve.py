@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from msgspec.structs import replace
+from perdure_contracts.admission import ExecutionQueued, ExecutionRefused, GatePassed
 from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
     ErrorWorkflowStarted,
@@ -53,13 +54,14 @@ from perdure_contracts.flow import (
     WaitBegun,
     WaitEnded,
 )
+from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 
 from .evolve_asking import asked
 from .evolve_control import frozen, given_at_start, steered
 from .evolve_flow import (
+    begun_later,
     child_accepted,
     child_refused,
-    child_started,
     race_lost,
     raced,
     responded,
@@ -68,6 +70,7 @@ from .evolve_flow import (
     wait_begun,
     wait_ended,
 )
+from .evolve_queueing import gate_passed, queued, refused, static_data_kept
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .instants import instant
 from .state import (
@@ -96,7 +99,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _skipped(state, event)
         case ExecutionStarted():
             started = _started(event)
-            return started if state.flow is None else child_started(state, started)
+            return started if state.flow is None else begun_later(state, started, event)
         case AttemptFailed():
             _attempt_failed(state, event)
         case NodeFailed():
@@ -161,6 +164,16 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             responded(state, event)
         case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft():
             asked(state, event)
+        case ExecutionQueued():
+            return queued(state, event)
+        case GatePassed():
+            gate_passed(state, event)
+        case ExecutionRefused():
+            refused(state, event)
+        case StaticDataAsked():
+            pass  # the wait that follows it is remembered
+        case StaticDataKept():
+            static_data_kept(state, event)
         case _:
             assert_never(event)
     return state

@@ -269,7 +269,9 @@ def next_run_of_region(state: Execution, node_id: str, scope: Scope, run: int) -
     inside = (
         each.run
         for each in state.runs.values()
-        if len(each.scope) > depth and each.scope[:depth] == scope and each.scope[depth][0] == node_id
+        if len(each.scope) > depth
+        and each.scope[:depth] == scope
+        and each.scope[depth][0] == node_id
     )
     return max(run, max(inside, default=0) + 1)
 

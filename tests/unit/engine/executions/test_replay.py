@@ -38,7 +38,11 @@ ASKING = {
     f"engine.{name}.v1"
     for name in ("people-asked", "memory-asked", "answer-taken", "execution-left")
 }
-RARE = {*YIELDED, *RACES, *STEERED, *RERUNS, *FLOW, *ASKING}
+ADMISSION = {
+    f"engine.{name}.v1" for name in ("execution-queued", "gate-passed", "execution-refused")
+}
+KEPT = {"engine.static-data-asked.v1", "engine.static-data-kept.v1"}
+RARE = {*YIELDED, *RACES, *STEERED, *RERUNS, *FLOW, *ASKING, *ADMISSION, *KEPT}
 
 HAPPENED = (
     "answer good", "answer items", "answer whole", "verdict retry", "verdict hold",
