@@ -99,10 +99,8 @@ class Stage:
     settings: Mapping[str, str] = field(default_factory=lambda: PATIENT)
     names: Sequence[str] = tuple(MODULES)
     zygote: Zygote | None = None
-    processes: dict[str, "subprocess.Popen[bytes] | Child"] = field(
-        default_factory=dict[str, "subprocess.Popen[bytes] | Child"]
-    )
-    ports: dict[str, int] = field(default_factory=dict[str, int])
+    processes: dict[str, "subprocess.Popen[bytes] | Child"] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
     _claims: Ports = field(default_factory=Ports)
     _connection: Any = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)

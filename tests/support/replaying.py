@@ -42,12 +42,12 @@ class Replayed:
 
     play: Play
     random: Random
-    journal: list[Line] = field(default_factory=list[Line])
-    snapshots: list[tuple[int, bytes, Rows]] = field(default_factory=list[tuple[int, bytes, Rows]])
-    answered: list[NodeResult] = field(default_factory=list[NodeResult])
+    journal: list[Line] = field(default_factory=list)
+    snapshots: list[tuple[int, bytes, Rows]] = field(default_factory=list)
+    answered: list[NodeResult] = field(default_factory=list)
     revivals: int = 0
     steered: bool = False
-    seen: Counter[str] = field(default_factory=Counter[str])
+    seen: Counter[str] = field(default_factory=Counter)
 
     def run(self, data: Any) -> None:
         """Start it, and take random steps until it has ended for good."""

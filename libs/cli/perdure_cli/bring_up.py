@@ -19,7 +19,16 @@ from perdure_common.supervise import Service, ServiceStatus, Supervisor
 
 from perdure_cli import credentials_key
 from perdure_cli.errors import CommandError
-from perdure_cli.platform import READY_S, SERVICES, Running, find, home, known, state_file
+from perdure_cli.platform import (
+    READY_S,
+    SERVICES,
+    Running,
+    find,
+    home,
+    kind_of,
+    known,
+    state_file,
+)
 
 MODULES = {"runner": "perdure_engine.runner.app"}
 
@@ -130,7 +139,7 @@ class Platform:
             )
         root = home()
         addresses_file(root).unlink(missing_ok=True)
-        ports = {name: self._ports.claim(PORTS[name]) for name in self.names}
+        ports = {name: self._ports.claim(PORTS.get(name, 0)) for name in self.names}
         self._urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
         self._supervisor = Supervisor(
             _services(self.names, ports, root), root / "logs", on_change=self._on_change
@@ -191,22 +200,23 @@ class Platform:
 
 def _services(names: Sequence[str], ports: Mapping[str, int], root: Path) -> list[Service]:
     """Return the children of the supervisor; they learn the servers' addresses from a file."""
-    env = {f"PERDURE_{name.upper()}_PORT": str(port) for name, port in ports.items()}
+    env = {_port_of(name): str(port) for name, port in ports.items() if name in SERVICES}
     env |= {SERVERS: str(addresses_file(root))}
     env |= {"PERDURE_DATABASE_URL": "", "PERDURE_KAFKA_BOOTSTRAP": ""}
-    modules = {name: MODULES.get(name, f"perdure_{name}.app") for name in names}
     secret = {} if os.environ.get(credentials_key.VARIABLE) else {
         credentials_key.VARIABLE: credentials_key.own_key_text()
     }  # fmt: skip
-    return [
-        Service(
-            name,
-            (sys.executable, "-m", module),
-            env | secret if name == "runner" else env,
-            module,
-        )
-        for name, module in modules.items()
-    ]
+    found: list[Service] = []
+    for name in names:
+        kind = kind_of(name)
+        module = MODULES.get(kind, f"perdure_{kind}.app")
+        own = env | {_port_of(kind): str(ports[name])} | (secret if kind == "runner" else {})
+        found.append(Service(name, (sys.executable, "-m", module), own, module))
+    return found
+
+
+def _port_of(name: str) -> str:
+    return f"PERDURE_{name.upper()}_PORT"
 
 
 def _write_privately(path: Path, content: Mapping[str, object]) -> None:

@@ -27,13 +27,25 @@ READY_S = 60.0
 STOP_S = 40.0
 
 
+def kind_of(name: str) -> str:
+    """Return what a process is: `engine-2` is an `engine`, one that shares its shards."""
+    kind, dash, number = name.rpartition("-")
+    return kind if dash and number.isdecimal() and int(number) > 1 else name
+
+
+def with_engines(names: Sequence[str], engines: int) -> tuple[str, ...]:
+    """Return the names with so many processes of the engine: `engine`, `engine-2` and so on."""
+    more = [f"engine-{n}" for n in range(2, engines + 1)] if "engine" in names else []
+    return (*names, *more)
+
+
 def known(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names of services as they are.
+    """Return names of processes as they are: a service's, or that of a further one (`engine-2`).
 
     Raises:
         CommandError: There is no service of one of them.
     """
-    unknown = [name for name in names if name not in SERVICES]
+    unknown = [name for name in names if kind_of(name) not in SERVICES]
     if unknown:
         raise CommandError(
             f"there is no service {unknown[0]!r}; there are {', '.join(SERVICES)}",

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 def up(
     services: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
+    engines: Annotated[
+        int, typer.Option(min=1, max=16, help="Processes of the engine, which share the work.")
+    ] = 1,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start servers and services here; Ctrl-C stops them cleanly."""
     names = [name for name in services.replace(",", " ").split() if name]
-    wanted = platform.known(names or platform.SERVICES)
+    wanted = platform.known(platform.with_engines(names or platform.SERVICES, engines))
     if detach:
         running = platform.start_detached(wanted)
         if as_json:

@@ -62,8 +62,8 @@ class Upsert(msgspec.Struct, frozen=True, gc=False):
 
     table: str
     key: Mapping[str, object]
-    set: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
-    add: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
+    set: Mapping[str, object] = {}
+    add: Mapping[str, int] = {}
     new: bool = False
     lazy: bool = False
     guard: tuple[str, ...] = ()
@@ -265,7 +265,7 @@ class Service:
     kept: tuple[str, ...] = ()
     expires: Mapping[str, str] = field(default_factory=dict[str, str])
     handed: tuple[str, ...] = ()
-    heavy: Mapping[type, tuple[str, ...]] = field(default_factory=dict[type, "tuple[str, ...]"])
+    heavy: Mapping[type, tuple[str, ...]] = field(default_factory=dict[type, tuple[str, ...]])
     judge: Callable[[], Judge] | None = None
     groups: tuple[str, ...] = ()
     after_restore: Callable[[Restored], Awaitable[str]] | None = None

@@ -105,7 +105,7 @@ class Settings:
     resume_url: str = ""
     credentials_keys: tuple[bytes, ...] = field(default=(), repr=False)
     model_prices: Mapping[str, tuple[float, float]] = field(
-        default_factory=dict[str, "tuple[float, float]"]
+        default_factory=dict[str, tuple[float, float]]
     )
     code_languages: tuple[str, ...] = ()
     open_executions_max: int = 0

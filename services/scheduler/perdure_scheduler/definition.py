@@ -47,7 +47,7 @@ class Parameters:
     node_id: str
     subtype: str
     values: Mapping[str, Any]
-    problems: list[Problem] = field(default_factory=list[Problem])
+    problems: list[Problem] = field(default_factory=list)
 
     def refuse(self, code: str, reason: str) -> None:
         """Note a problem of this node."""

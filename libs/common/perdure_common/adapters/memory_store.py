@@ -48,14 +48,12 @@ class _Shard:
     published_seq: int = 0
     projected_seq: int = 0
     format: int = 1
-    rows: list[JournalRow] = field(default_factory=list[JournalRow])
-    consumed: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
-    heard: dict[tuple[str, int, str], tuple[int, int]] = field(
-        default_factory=dict[tuple[str, int, str], tuple[int, int]]
-    )
-    sent: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
-    wakes: dict[str, Any] = field(default_factory=dict[str, Any])
-    parked: dict[str, int] = field(default_factory=dict[str, int])
+    rows: list[JournalRow] = field(default_factory=list)
+    consumed: dict[TopicPartition, int] = field(default_factory=dict)
+    heard: dict[tuple[str, int, str], tuple[int, int]] = field(default_factory=dict)
+    sent: dict[TopicPartition, int] = field(default_factory=dict)
+    wakes: dict[str, Any] = field(default_factory=dict)
+    parked: dict[str, int] = field(default_factory=dict)
 
 
 class MemoryTable:

@@ -104,13 +104,13 @@ class Part:
     commit: ShardCommit
     now: datetime
     events: TopicPartition
-    lazy: list[Upsert] = field(default_factory=list[Upsert])
-    sending: list[Sending] = field(default_factory=list[Sending])
-    touched: set[str] = field(default_factory=set[str])
+    lazy: list[Upsert] = field(default_factory=list)
+    sending: list[Sending] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
     weight: int = 0
     written: bool = False
-    parked: dict[str, int] = field(default_factory=dict[str, int])
-    draining: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    parked: dict[str, int] = field(default_factory=dict)
+    draining: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass

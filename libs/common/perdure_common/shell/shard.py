@@ -166,18 +166,18 @@ class Shard:
     wakes: dict[str, datetime]
     parked: dict[str, int]
     published_mark: int = 0
-    streams: "OrderedDict[str, Held]" = field(default_factory=OrderedDict[str, Held])
+    streams: "OrderedDict[str, Held]" = field(default_factory=OrderedDict)
     inbox: Queue = field(default_factory=Queue)
-    early: deque[Record] = field(default_factory=deque[Record])
+    early: deque[Record] = field(default_factory=deque)
     waiting: Queue = field(default_factory=Queue)
-    unsent: deque[Sending] = field(default_factory=deque[Sending])
-    sending: deque[Sending] = field(default_factory=deque[Sending])
-    answers: deque[Answer] = field(default_factory=deque[Answer])
-    extra: deque[Outbound] = field(default_factory=deque[Outbound])
+    unsent: deque[Sending] = field(default_factory=deque)
+    sending: deque[Sending] = field(default_factory=deque)
+    answers: deque[Answer] = field(default_factory=deque)
+    extra: deque[Outbound] = field(default_factory=deque)
     lazy: Upserts = field(default_factory=Upserts)
     lazy_seq: int = 0
-    heap: list[tuple[datetime, str]] = field(default_factory=list[tuple[datetime, str]])
-    draining: dict[str, str] = field(default_factory=dict[str, str])
+    heap: list[tuple[datetime, str]] = field(default_factory=list)
+    draining: dict[str, str] = field(default_factory=dict)
     unwritten: tuple[set[TopicPartition], set[tuple[str, int, str]]] = field(
         default_factory=lambda: (set(), set())
     )

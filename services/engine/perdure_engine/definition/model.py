@@ -185,7 +185,7 @@ class Workflow:
     uses_vars: bool = False
     keeps_data: bool = False
     attached: frozenset[int] = frozenset()
-    attachments: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, "tuple[str, ...]"])
+    attachments: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""

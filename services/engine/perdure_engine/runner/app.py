@@ -9,7 +9,8 @@ from perdure_common import fault, http, observe
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.api.reading import Reading
-from perdure_common.run import freeze, process_name, run, stop_on_signals, utc_now
+from perdure_common.cycles import freeze, look_for_cycles
+from perdure_common.run import process_name, run, stop_on_signals, utc_now
 from perdure_common.settings import Settings
 from perdure_common.shell.payloads import MissingPayload
 from perdure_common.shell.ports import Unreachable
@@ -75,6 +76,7 @@ async def serve() -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_api(settings, work, stop))
+                group.create_task(look_for_cycles(stop))
                 beside = [
                     group.create_task(progress.run()),
                     group.create_task(_forget(substeps)),

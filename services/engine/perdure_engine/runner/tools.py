@@ -35,7 +35,7 @@ class Tools:
     progress: Progress = field(default_factory=Silent)
     models: Connections = field(default_factory=Connections)
     model_prices: Mapping[str, tuple[float, float]] = field(
-        default_factory=dict[str, "tuple[float, float]"]
+        default_factory=dict[str, tuple[float, float]]
     )
     code_languages: tuple[str, ...] = ()
 

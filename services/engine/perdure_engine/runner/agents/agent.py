@@ -83,9 +83,9 @@ class Work:
     item: int
     parameters: Mapping[str, Any]
     api_key: str
-    messages: "list[ModelMessage]" = field(default_factory=list[Any])
-    transcript: list[Any] = field(default_factory=list[Any])
-    rejected: list[str] = field(default_factory=list[str])
+    messages: "list[ModelMessage]" = field(default_factory=list)
+    transcript: list[Any] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
     steps: int = 0
     told: int = 0
 

@@ -41,7 +41,7 @@ class Calls:
     limits: Limits
     tell: Callable[..., None]
     made: int = 0
-    _by_tool: Counter[str] = field(default_factory=Counter[str])
+    _by_tool: Counter[str] = field(default_factory=Counter)
 
     async def all(self, asked: Sequence[tuple[str, Any]]) -> list[Outcome]:
         """Make the calls of one turn side by side, and return their outcomes in order.
