@@ -36,6 +36,7 @@ from .queueing import (
     gate_asked,
     held_back,
     refused_by_gate,
+    stale_slot,
     waited_too_long,
 )
 from .racing import note_late
@@ -207,23 +208,25 @@ def before_start(
                     failed=command.failed,
                 )
             )
-        case NoteSlot() if admission is not None and command.outcome == "refused":
+        case NoteSlot() if stale_slot(state, command) is not None:
+            return stale_slot(state, command)
+        case NoteSlot() if command.outcome == "refused":
             happen(refused_by_gate(state, command.reason, code_of(command)))
-        case NoteSlot() if admission is not None:
+        case NoteSlot():
             state = happen(GatePassed(execution_id=state.execution_id, kind=command.kind))
             _begin_if_let_in(state, *given)
         case Due() if admission is None:
             refused = start(state, start_of(state), *given, accepted=True)
             if refused is not None:
                 happen(cannot_start(state, refused))
-        case Due():
+        case Due() if admission is not None:
             asked = gate_asked(admission)
             if asked is not None and admission.until is not None and admission.until <= now:
                 happen(waited_too_long(state, admission))
             elif asked is None:
                 _begin_if_let_in(state, *given)
         case _:
-            text = f"execution {command.execution_id!r} has not begun yet; try again"
+            text = f"execution {state.execution_id!r} has not begun yet; try again"
             return Rejected(text, "not_begun")
     return None
 

@@ -47,7 +47,7 @@ from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
 from .progress import OUTPUT_BYTES_MAX, Progress
-from .queueing import NO_LIMITS, Limits, stale_slot
+from .queueing import NO_LIMITS, Limits, never_began, stale_slot
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
 from .resuming import ResumeUrls
 from .revival import bad_retry, chosen, retry
@@ -117,19 +117,9 @@ def act(
             "are",
             "execution_not_found",
         )
-    if isinstance(command, NoteSlot):
-        stale = stale_slot(state, command)
-        if stale is not None:
-            return stale
     if state.status == "NEW":
         more = (verdict_wait_s, output_bytes_max, urls, limits)
         return before_start(state, command, facts, now, happen, *more)
-    if state.started_at is None:
-        return Rejected(
-            f"execution {state.execution_id!r} ended with {state.status} before it began; start a "
-            "new one",
-            "never_began",
-        )
     refused = _refusal(state, command)
     if refused is not None:
         return refused
@@ -176,6 +166,8 @@ def act(
         case ExamineExecution():
             _let_time_pass(progress)
             give_up_forgotten(progress, command)
+        case NoteSlot():  # what has begun waits for no slot, so this was refused
+            pass
     carry_on(progress)
     return None
 
@@ -210,7 +202,11 @@ def _let_time_pass(progress: Progress) -> None:
 
 def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | None:
     """Return why the execution does not take a command, None if it does."""
+    if state.started_at is None and isinstance(command, RetryNode | RerunExecution | MarkNode):
+        return never_began(state)
     match command:
+        case NoteSlot():
+            return stale_slot(state, command)
         case NodeResult():
             if command.token not in state.tokens:
                 return Rejected(

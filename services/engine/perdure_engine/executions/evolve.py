@@ -70,7 +70,7 @@ from .evolve_flow import (
     wait_begun,
     wait_ended,
 )
-from .evolve_queueing import gate_passed, queued, refused, static_data_kept
+from .evolve_queueing import admitted, static_data
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .instants import instant
 from .state import (
@@ -113,8 +113,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _ended(state, event, "CANCELED")
             if event.raced:
                 raced(state, event)
-        case NodeRecovered():
-            pass  # it tells others what the state has already
+        case NodeRecovered() | ChildRequested():
+            pass  # it tells others; the state has it, or does not care
         case RegionEntered():
             entered(state, event)
         case IterationStarted():
@@ -126,13 +126,11 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case ExecutionYielded():
             state.ready = _places(event.ready)
             state.yielded_at = instant(event.yielded_at)
-        case ExecutionCompleted():
-            _end(state, "SUCCESS")
+        case ExecutionCompleted() | ExecutionCanceled():
+            _end(state, "SUCCESS" if isinstance(event, ExecutionCompleted) else "CANCELED")
         case ExecutionFailed():
             _end(state, event.status)
             state.troubled = True
-        case ExecutionCanceled():
-            _end(state, "CANCELED")
         case ExecutionRevived():
             _revived(state, event)
         case (
@@ -154,8 +152,6 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             signal_received(state, event)
         case ResumeUrlMade():
             resume_url_made(state, event)
-        case ChildRequested():
-            pass  # the parent waits for it, or does not care
         case ChildAccepted():
             return child_accepted(event)
         case ChildRefused():
@@ -164,16 +160,10 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             responded(state, event)
         case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft():
             asked(state, event)
-        case ExecutionQueued():
-            return queued(state, event)
-        case GatePassed():
-            gate_passed(state, event)
-        case ExecutionRefused():
-            refused(state, event)
-        case StaticDataAsked():
-            pass  # the wait that follows it is remembered
-        case StaticDataKept():
-            static_data_kept(state, event)
+        case ExecutionQueued() | GatePassed() | ExecutionRefused():
+            return admitted(state, event)
+        case StaticDataAsked() | StaticDataKept():
+            static_data(state, event)
         case _:
             assert_never(event)
     return state

@@ -3,9 +3,14 @@
 from dataclasses import replace as changed
 
 from msgspec.structs import replace
-from perdure_contracts.admission import ExecutionQueued, ExecutionRefused, GatePassed
+from perdure_contracts.admission import (
+    AdmissionEvent,
+    ExecutionQueued,
+    ExecutionRefused,
+    GatePassed,
+)
 from perdure_contracts.engine import ExecutionStarted
-from perdure_contracts.kept import StaticDataKept
+from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 
 from .instants import instant
 from .state import Execution, flow_of
@@ -13,7 +18,21 @@ from .state_flow import Admission
 from .state_given import Given
 
 
-def queued(state: Execution, event: ExecutionQueued) -> Execution:
+def admitted(state: Execution, event: AdmissionEvent) -> Execution:
+    """Return the state after an event of admission."""
+    match event:
+        case ExecutionQueued():
+            return _queued(state, event)
+        case GatePassed():
+            flow = flow_of(state)
+            assert flow.admission is not None
+            flow.admission = replace(flow.admission, passed=flow.admission.passed + 1)
+        case ExecutionRefused():
+            _refused(state)
+    return state
+
+
+def _queued(state: Execution, event: ExecutionQueued) -> Execution:
     """Begin the state of an execution that waits for its turn; a child is there already."""
     start = changed(event.start, data=event.data, pin_data=event.pin_data, rerun=event.rerun)
     if not state.execution_id:
@@ -45,17 +64,8 @@ def queued(state: Execution, event: ExecutionQueued) -> Execution:
     return state
 
 
-def gate_passed(state: Execution, event: GatePassed) -> None:
-    """Note that one gate more has let the execution in."""
-    del event
-    flow = flow_of(state)
-    assert flow.admission is not None
-    flow.admission = replace(flow.admission, passed=flow.admission.passed + 1)
-
-
-def refused(state: Execution, event: ExecutionRefused) -> None:
+def _refused(state: Execution) -> None:
     """End an execution that never began."""
-    del event
     state.status = "ERROR"
     state.yielded_at = None
     flow = flow_of(state)
@@ -77,8 +87,10 @@ def let_in(before: Execution, state: Execution, event: ExecutionStarted) -> None
         state.given.parts = before.given.parts
 
 
-def static_data_kept(state: Execution, event: StaticDataKept) -> None:
-    """Let the execution see its own change."""
+def static_data(state: Execution, event: StaticDataAsked | StaticDataKept) -> None:
+    """Let the execution see its own change; the wait for it is remembered by its own event."""
+    if isinstance(event, StaticDataAsked):
+        return
     if state.given is None:
         state.given = Given()
     state.given.static_data = event.data

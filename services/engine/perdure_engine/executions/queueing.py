@@ -196,6 +196,15 @@ def stale_slot(state: Execution, command: NoteSlot) -> Rejected | None:
     )
 
 
+def never_began(state: Execution) -> Rejected:
+    """Return why nothing of an execution can be done again: it was not let in."""
+    return Rejected(
+        f"execution {state.execution_id!r} ended with {state.status} before it began; start a new "
+        "one",
+        "never_began",
+    )
+
+
 def refused_by_gate(state: Execution, reason: str, code: str) -> ExecutionRefused:
     """Return the end of an execution that is not let in."""
     return ExecutionRefused(

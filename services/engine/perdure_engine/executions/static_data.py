@@ -2,11 +2,11 @@
 
 from typing import Any, cast
 
+from perdure_common.ids import static_data_stream
 from perdure_contracts.engine import Scope
 from perdure_contracts.kept import StaticDataAsked, UpdateStaticData
 
 from perdure_engine.definition import Node
-from perdure_engine.keeping.limits import static_data_stream
 from perdure_engine.nodes.base import Inputs
 
 from .asking import values_of

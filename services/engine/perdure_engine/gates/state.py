@@ -24,11 +24,11 @@ class Gate(Struct, gc=False):
     about: str = ""
     limit: int = 1
     turn: int = 0
-    holders: dict[str, None] = field(default_factory=dict[str, None])
-    waiting: dict[str, str] = field(default_factory=dict[str, str])
-    queues: dict[str, dict[str, None]] = field(default_factory=dict[str, "dict[str, None]"])
-    turns: dict[str, int] = field(default_factory=dict[str, int])
-    evicted: dict[str, None] = field(default_factory=dict[str, None])
+    holders: dict[str, None] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
+    queues: dict[str, dict[str, None]] = field(default_factory=dict)
+    turns: dict[str, int] = field(default_factory=dict)
+    evicted: dict[str, None] = field(default_factory=dict)
 
     def scratch(self) -> "Gate":
         """Return a copy that can be changed without changing this one."""

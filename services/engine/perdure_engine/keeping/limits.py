@@ -2,7 +2,7 @@
 
 import re
 
-from perdure_common.ids import canonical_json, derived
+from perdure_common.ids import canonical_json
 from perdure_contracts.message import Json
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -21,13 +21,3 @@ def bytes_of(value: Json) -> int | None:
     except (ValueError, TypeError, RecursionError):
         return None
     return None if b"\\u0000" in text else len(text)
-
-
-def variables_stream(tenant_id: str, workspace_id: str) -> str:
-    """Return the stream of a workspace's variables."""
-    return derived("variables", tenant_id, workspace_id)
-
-
-def static_data_stream(workflow_id: str) -> str:
-    """Return the stream of a workflow's static data: on the workflow's shard."""
-    return f"{workflow_id}/static-data"

@@ -249,7 +249,7 @@ class NodeSpecification:
     later: tuple[str, ...] = ()
     seeded: bool = False
     handled: bool = False
-    example: Parameters = field(default_factory=Parameters)
+    example: Parameters = field(default_factory=dict[str, Json])
     errors: tuple[str, ...] = ()
 
     @cached_property
