@@ -133,8 +133,12 @@ class Story:
     def _write(self, upserts: Sequence[Upsert]) -> None:
         for upsert in upserts:
             key = (upsert.table, str(upsert.key["id"]))
-            assert (key in self.rows) != upsert.new
-            self.rows.setdefault(key, {}).update(upsert.set)
+            begins = upsert.new or (key not in self.rows and "tenant_id" in upsert.set)
+            assert (key in self.rows) != begins
+            row = self.rows.setdefault(key, {})
+            row.update(upsert.set)
+            for column, count in upsert.add.items():
+                row[column] = int(str(row.get(column, 0))) + count
 
     def _send(self, messages: Sequence[Outgoing]) -> None:
         self.sent += [m.message for m in messages]

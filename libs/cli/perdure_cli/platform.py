@@ -62,13 +62,17 @@ def home() -> Path:
 
 @dataclass(frozen=True)
 class Running:
-    """A platform that runs: who supervises it, where its servers and services are."""
+    """A platform that runs: who supervises it, where its servers and services are.
+
+    `hooks_url` is where requests to triggers come.
+    """
 
     pid: int
     started_at: float
     database_url: str
     kafka_bootstrap: str
     urls: Mapping[str, str]
+    hooks_url: str = ""
 
     def is_alive(self) -> bool:
         """Return whether the supervisor is still the process that wrote this down."""

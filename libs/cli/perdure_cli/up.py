@@ -77,6 +77,8 @@ def board(running: "Running") -> Table:
     table.add_row("Kafka", running.kafka_bootstrap)
     for name, url in running.urls.items():
         table.add_row(name, url)
+    if running.hooks_url:
+        table.add_row("webhooks", running.hooks_url)
     return table
 
 
@@ -87,4 +89,5 @@ def told(running: "Running") -> dict[str, object]:
         "postgres": running.database_url.rpartition("@")[2],
         "kafka": running.kafka_bootstrap,
         "services": dict(running.urls),
+        "webhooks": running.hooks_url,
     }

@@ -57,7 +57,8 @@ class Upsert(msgspec.Struct, frozen=True, gc=False):
     columns of `set`: the row changes only if they do not go back (compared as a tuple), so
     that several streams may set one row and the newest wins, in a replay too. A row with a
     guard that is written with its event supersedes the lazy ones that wait for the same row,
-    so it must set all that they set.
+    so it must set all that they set. Rows of one `kind` have the same table, columns in the same
+    order, `new` and `guard`: frequent ones say so, and need not be compared one by one.
     """
 
     table: str
@@ -67,6 +68,7 @@ class Upsert(msgspec.Struct, frozen=True, gc=False):
     new: bool = False
     lazy: bool = False
     guard: tuple[str, ...] = ()
+    kind: str = ""
 
 
 class Later(Mapping[str, object]):

@@ -118,6 +118,23 @@ _OWN = (
         order="per stream, in the order of the journal",
     ),
     Topic(
+        name="perdure.engine.calls.v1",
+        owner="engine",
+        about="what became of the runners' calls, for the breakers of recovery; it may be lost",
+        key="the breaker",
+        order="per runner and breaker",
+        retention_s=3_600,
+        dead_letters=False,
+    ),
+    Topic(
+        name="perdure.recovery.breakers.v1",
+        owner="recovery",
+        about="how circuit breakers stand, once more, for those who make calls",
+        key="the breaker",
+        order="per stream, in the order of the journal",
+        dead_letters=False,
+    ),
+    Topic(
         name="perdure.triggers.v1",
         owner="scheduler",
         about="trigger events from outside; CloudEvents in binary or structured mode",
@@ -185,6 +202,7 @@ VERBS = frozenset(
         "forget",
         "offer",
         "deploy",
+        "edit",
         "examine",
         "note",
         "receive",
@@ -223,6 +241,7 @@ ELSEWHERE = {
     "engine.start-execution.v1": "perdure.engine.starts.v1",
     "engine.node-task.v1": "perdure.engine.tasks.v1",
     "engine.agent-progressed.v1": "perdure.engine.progress.v1",
+    "engine.dependency-calls.v1": "perdure.engine.calls.v1",
 }
 """Messages that have a topic of their own."""
 
@@ -237,8 +256,8 @@ ALSO = {
         "engine.execution-completed.v1",
         "engine.execution-canceled.v1",
     )
-}
-"""Messages that are told on a second topic as well, the last two only after a failure."""
+} | {"recovery.breaker-turned.v1": "perdure.recovery.breakers.v1"}
+"""Messages that are told on a second topic as well; two of the engine's only after a failure."""
 
 
 def topic_of(message: str, service: str) -> str:

@@ -1,8 +1,15 @@
 """Wiring only: the deciders of the four kinds of stream, what is heard, and main()."""
 
+from functools import partial
+
+from fastapi import FastAPI
 from perdure_common import run
+from perdure_common.api.asking import Asking
+from perdure_common.api.reading import Reading
 from perdure_common.decider import Decider, Service
 from perdure_common.http import beside
+from perdure_common.settings import Settings
+from perdure_common.shell.owner import Owner
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -32,10 +39,13 @@ from perdure_contracts.recovery import (
     SetMode,
     VerdictRepeated,
 )
+from perdure_contracts.telling import DeadLetterEdited, EditDeadLetter, EpisodeFixed
 
 from . import letters, modes, patterns
 from .api import ROWS, TABLES
+from .cleaning import CLEANED, keep_cleaning
 from .decide import decide
+from .document import add_all
 from .evolve import evolve
 from .facts import execution_facts
 from .hear import DEAD_LETTERS, FAILURES, hear, stream_of
@@ -56,9 +66,10 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         AttemptSucceeded,
         AttemptFailed,
         EpisodeClosed,
+        EpisodeFixed,
         VerdictRepeated,
     ),
-    state_version=2,
+    state_version=3,
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,
@@ -73,6 +84,7 @@ pattern_streams: Decider[patterns.Pattern, PatternCommand, PatternEvent] = Decid
     initial=patterns.Pattern(),
     commands=(NoteOccurrence, NoteLesson),
     events=(PatternSeen, PatternTaught),
+    state_version=2,
     stream_of=patterns.stream_of,
     decide=patterns.decide,
     evolve=patterns.evolve,
@@ -95,14 +107,14 @@ mode_streams: Decider[modes.Mode, SetMode, ModeSet] = Decider(
 letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(
     name="dead-letter",
     initial=letters.Letter(),
-    commands=(KeepDeadLetter, RedriveDeadLetter),
-    events=(DeadLetterKept, DeadLetterSettled),
+    commands=(KeepDeadLetter, RedriveDeadLetter, EditDeadLetter),
+    events=(DeadLetterKept, DeadLetterSettled, DeadLetterEdited),
     stream_of=letters.stream_of,
     decide=letters.decide,
     evolve=letters.evolve,
     project=letters.project,
     route=letters.route,
-    private=(DeadLetterKept,),
+    private=(DeadLetterKept, DeadLetterEdited),
 )
 
 service = Service(
@@ -111,12 +123,21 @@ service = Service(
     hear=hear,
     hears=(FAILURES, *DEAD_LETTERS),
     judge=Judge,
+    kept=("expired",),
+    expires=dict.fromkeys(CLEANED, "kept_until"),
 )
+
+
+def add_groups(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
+    """Add to a process's API what recovery answers beside its tables."""
+    asking = Asking(service.name, owner.bus, reading, settings.tenant_id, settings.partitions)
+    add_all(app, reading, asking)
 
 
 def main() -> None:
     """Run the service until it is told to stop."""
-    run.run(run.serve(service, beside(TABLES, ROWS)))
+    cleaning = partial(keep_cleaning, service.name)
+    run.run(run.serve(service, beside(TABLES, ROWS, add_groups), cleaning))
 
 
 if __name__ == "__main__":

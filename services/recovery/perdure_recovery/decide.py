@@ -5,10 +5,11 @@ same stages each time: recognised (`_noted`), believed passing or lasting (`beli
 strategy chosen (`choose`), the guard rails asked (`first_refusal`), the decision explained.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
-from typing import assert_never
+from typing import Any, assert_never
 
 from perdure_common.decider import Due, Facts, Rejected
 from perdure_common.ids import derived
@@ -28,10 +29,11 @@ from perdure_contracts.recovery import (
     VerdictRepeated,
 )
 
-from .classify import Classification, classify
+from .classify import Classification
 from .evolve import evolve
 from .experience import experience_in, modes_in
 from .explain import explain_decision
+from .families import prior_type, recognised
 from .guard import Situation, duplicate, first_refusal, stricter
 from .instants import parsed, seconds_between, written
 from .outcomes import completed, confirmed, ended, ended_by, given_up, revival
@@ -93,8 +95,10 @@ def _failure(
     before = ended_by(known, command, now) if known else ()
     state = reduce(evolve, before, state)
     episode = state.episodes.get(key)  # gone if what happened before is over
-    kind = classify(command.error)
-    noted, tried_at = _noted(command, kind, facts, now)
+    kind, near = recognised(command.error, facts)
+    noted, tried_at = _noted(command, kind, near, facts, now)
+    off = stricter(*modes_in(facts, command.workspace_id)) == "off"
+    noted = replace(noted, shown=episode is not None or not off)
     retried = episode.retried if episode else 0
     plan = choose(
         Case(
@@ -157,12 +161,17 @@ def _dated(command: NoteFailure, now: datetime) -> NoteFailure:
 
 
 def _noted(
-    command: NoteFailure, kind: Classification, facts: Facts, now: datetime
+    command: NoteFailure,
+    kind: Classification,
+    near: Mapping[str, Any],
+    facts: Facts,
+    now: datetime,
 ) -> tuple[FailureNoted, datetime | None]:
     """Return the failure as it was recognised, and when its pattern was last tried."""
     error, workspace_id = command.error, command.workspace_id
     own, others, tried_at = experience_in(facts, workspace_id, error.dependency)
-    belief = believe(kind.failure_type, own, others, now.timestamp())
+    prior = prior_type(kind.failure_type, kind.source)
+    belief = believe(prior, own, others, now.timestamp())
     at = place(command.node_id, command.scope)
     noted = FailureNoted(
         failure_id=command.failure_id,
@@ -180,7 +189,7 @@ def _noted(
             error_message=error_message(error),
             error_message_hash=error_message_hash(error),
             execution_stage=error.stage,
-            context={"rule": kind.rule_id, "node_type": command.node_type},
+            context={"rule": kind.rule_id, "node_type": command.node_type, **near},
         ),
         execution_id=command.execution_id,
         workflow_id=command.workflow_id,
@@ -257,7 +266,9 @@ def _decided(
     plan, number = decision.plan, decision.number
     attempt_id = derived("attempt", command.failure_id, number, *again)
     against = decision.reason if decision.rail not in (None, "rules") else None
-    explanation = explain_decision(noted, plan, number, against, doubtful=decision.doubtful)
+    explanation = explain_decision(
+        noted, plan, number, against, doubtful=decision.doubtful, now=now
+    )
     if decision.rail is None:
         return (
             AttemptOrdered(
@@ -297,6 +308,8 @@ def _decided(
         outcome="escalated",
         attempts=number - 1,
         duration_s=seconds_between(noted.first_failed_at, now),
+        place=place(noted.node_id, noted.scope) if noted.shown else "",
+        shown=noted.shown,
     )
     return refused, closed
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import assert_never
 
 from perdure_contracts.recovery import (
@@ -14,9 +15,10 @@ from perdure_contracts.recovery import (
     FailureNoted,
     VerdictRepeated,
 )
+from perdure_contracts.telling import EpisodeFixed
 
 from .instants import parsed
-from .state import Attempt, Episode, Execution, Missed, day_of, episode_of, place
+from .state import Attempt, Episode, Execution, Lost, Missed, day_of, episode_of, place
 
 
 def evolve(state: Execution, event: ExecutionEvent) -> Execution:
@@ -38,7 +40,11 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             key, episode, _ = _holding(state, attempt_id)
             return _with(state, key, replace(episode, attempt=None))
         case EpisodeClosed(episode_id=episode_id):
+            state = _lost(state, event) if event.place else state
             return replace(state, episodes=_without(state.episodes, episode_id))
+        case EpisodeFixed(episode_id=episode_id):
+            left = {k: lost for k, lost in state.lost.items() if lost.episode_id != episode_id}
+            return replace(state, lost=left)
         case VerdictRepeated():
             return state
         case _:
@@ -51,7 +57,16 @@ def _noted(state: Execution, event: FailureNoted) -> Execution:
     goes_on = known is not None and known.failure.episode_id == event.episode_id
     episode = replace(known, failure=event) if known and goes_on else Episode(event)
     state = replace(state, decided=state.decided | {event.failure_id})
+    if key in state.lost:  # whoever ran it again, it failed again
+        state = replace(state, lost={k: lost for k, lost in state.lost.items() if k != key})
     return _with(state, key, episode)
+
+
+def _lost(state: Execution, event: EpisodeClosed) -> Execution:
+    failure = state.episodes[event.place].failure
+    at = parsed(failure.first_failed_at) + timedelta(seconds=event.duration_s)
+    lost = Lost(event.episode_id, failure.run, at)
+    return replace(state, lost={**state.lost, event.place: lost})
 
 
 def _missed(state: Execution, event: AttemptRefused) -> Execution:

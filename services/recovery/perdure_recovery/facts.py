@@ -6,6 +6,7 @@ from perdure_common.decider import Lookup
 from perdure_contracts.recovery import ExecutionCommand, NoteEnd, NoteFailure
 
 from .experience import EVERYWHERE
+from .families import neighbour_lookups
 from .state import Execution
 
 PATTERN_COLUMNS = (
@@ -32,6 +33,7 @@ def execution_facts(state: Execution, command: ExecutionCommand) -> Mapping[str,
             {"workspace_id": (failure.workspace_id, EVERYWHERE)},
             ("workspace_id", "mode"),
         ),
+        **neighbour_lookups(failure.workspace_id, failure.error),
     }
 
 

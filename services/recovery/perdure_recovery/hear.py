@@ -32,6 +32,7 @@ from perdure_contracts.recovery import (
     SetMode,
 )
 from perdure_contracts.shell import DeadLettered
+from perdure_contracts.telling import EditDeadLetter
 from perdure_contracts.topology import TOPICS
 
 from .signature import signature
@@ -43,7 +44,7 @@ DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt
 def hear(message: object, envelope: Envelope) -> Command | None:
     """Return what `message` asks of recovery, if anything."""
     match message:
-        case NoteOccurrence() | NoteLesson() | SetMode() | RedriveDeadLetter():
+        case NoteOccurrence() | NoteLesson() | SetMode() | RedriveDeadLetter() | EditDeadLetter():
             return message
         case NodeFailed():
             return _node_failed(message)

@@ -19,6 +19,7 @@ from perdure_contracts.recovery import (
     NoteFailure,
     NoteGivenUp,
 )
+from perdure_contracts.telling import EpisodeFixed
 
 from .explain import explain_decision, explain_outcome
 from .guard import capped
@@ -28,6 +29,8 @@ from .strategy import UNCHANGED, Plan
 
 CONFIRMED_AFTER = timedelta(minutes=10)
 """How long a completed node must go on without the same failure to count as recovered."""
+FIXED_WITHIN = timedelta(days=30)
+"""How long after recovery gave up a node that completes after all counts as missed."""
 REVIVED_WITHIN = timedelta(minutes=15)
 """How long after a failure an execution that ended by it may still be made to go on."""
 
@@ -43,7 +46,9 @@ def completed(
 ) -> tuple[ExecutionEvent, ...]:
     """A node completed: the attempt that was open for it has succeeded."""
     episode = state.episodes.get(place(command.node_id, command.scope))
-    if episode is None or episode.attempt is None or episode.attempt.succeeded_at is not None:
+    if episode is None:
+        return fixed(state, command, now)
+    if episode.attempt is None or episode.attempt.succeeded_at is not None:
         return ()
     if episode.attempt.run != command.run:
         return ()
@@ -62,6 +67,23 @@ def completed(
             explanation=explain_outcome(
                 episode.failure, attempt.number, attempt.reason, "succeeded", resolution_s
             ),
+            episode_id=episode.failure.episode_id,
+        ),
+    )
+
+
+def fixed(state: Execution, command: NoteCompletion, now: datetime) -> tuple[ExecutionEvent, ...]:
+    """A node that was left to people completed in a later run: they ran it again unchanged."""
+    lost = state.lost.get(place(command.node_id, command.scope))
+    if lost is None or command.run <= lost.run or now - lost.at > FIXED_WITHIN:
+        return ()
+    at = min(now, parsed(command.completed_at)) if command.completed_at else now
+    return (
+        EpisodeFixed(
+            episode_id=lost.episode_id,
+            node_id=command.node_id,
+            fixed_at=written(at),
+            after_s=seconds_between(written(lost.at), at),
         ),
     )
 
@@ -107,7 +129,7 @@ def revival(
             probe=False,
             reason=reason,
             ordered_at=written(now),
-            explanation=explain_decision(failure, plan, number, None, doubtful=False),
+            explanation=explain_decision(failure, plan, number, None, doubtful=False, now=now),
             revives=True,
         ),
     )
@@ -131,7 +153,11 @@ def ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[Exe
         return ended(episode, now)
     same = episode.failure.pattern.signature == command.signature
     if attempt.succeeded_at is not None:
-        return (_failed(episode, attempt, "relapsed", now),) if same else ended(episode, now)
+        if not same:
+            return ended(episode, now)
+        relapsed = _failed(episode, attempt, "relapsed", now)
+        again = command.run == episode.failure.run
+        return (relapsed,) if again else (relapsed, _closed(episode, now, "relapsed"))
     if command.run != attempt.run:
         return ended(episode, now)
     failed = _failed(episode, attempt, "same_failure" if same else "other_failure", now)
@@ -148,15 +174,24 @@ def ended(episode: Episode, now: datetime) -> tuple[ExecutionEvent, ...]:
     return _failed(episode, attempt, "superseded", now), _closed(episode, now)
 
 
-def _closed(episode: Episode, now: datetime) -> EpisodeClosed:
-    """Close an episode without success: its attempt came to nothing, or its verdict too late."""
+def _closed(
+    episode: Episode, now: datetime, outcome: Literal["superseded", "relapsed"] = "superseded"
+) -> EpisodeClosed:
+    """Close an episode without success: its attempt came to nothing, or its verdict too late.
+
+    A node that relapsed in another run has an episode of its own from there.
+    """
     last = episode.attempt or episode.missed
+    failure = episode.failure
+    to_people = failure.shown and episode.attempt is None
     return EpisodeClosed(
         episode_id=episode.failure.episode_id,
         attempt_id=last.attempt_id if last else "",
-        outcome="superseded" if episode.attempt else "escalated",
+        outcome=outcome if episode.attempt else "escalated",
         attempts=episode.retried,
         duration_s=seconds_between(episode.failure.first_failed_at, now),
+        place=place(failure.node_id, failure.scope) if to_people else "",
+        shown=failure.shown,
     )
 
 
@@ -170,6 +205,7 @@ def _recovered(episode: Episode, attempt: Attempt) -> EpisodeClosed:
         attempt_id=attempt.attempt_id,
         outcome="recovered",
         attempts=episode.retried,
+        shown=failure.shown,
         duration_s=duration_s,
         explanation=explain_outcome(
             failure, attempt.number, attempt.reason, "recovered", duration_s
@@ -194,4 +230,5 @@ def _failed(
         explanation=explain_outcome(
             episode.failure, attempt.number, attempt.reason, outcome, spent_s
         ),
+        episode_id=episode.failure.episode_id,
     )

@@ -53,13 +53,23 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """A run of a node that was left to people, and when."""
+
+    episode_id: str
+    run: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """The open episodes of an execution, and what the guard rails count.
 
     `episodes` are keyed by node and scope; `decided` has the failures that were decided, and
     `told` the verdicts that the engine was given about them;
     `tried` counts automatic attempts by node and scope over all runs, `tried_today` those
-    of the whole execution on the UTC day `day`.
+    of the whole execution on the UTC day `day`. `lost` has what was left to people, by node and
+    scope.
     """
 
     episodes: Mapping[str, Episode] = field(default_factory=dict[str, Episode])
@@ -68,6 +78,7 @@ class Execution:
     tried: Mapping[str, int] = field(default_factory=dict[str, int])
     day: str = ""
     tried_today: int = 0
+    lost: Mapping[str, Lost] = field(default_factory=dict[str, Lost])
 
 
 def place(node_id: str, scope: tuple[tuple[str, int], ...]) -> str:

@@ -14,7 +14,7 @@ import structlog
 from perdure_common import fault
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.decider import Service
-from perdure_common.shell import fold, gather, lane, remake, upkeep
+from perdure_common.shell import gather, lane, remake, snapshots, upkeep
 from perdure_common.shell import shard as shards
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Unreachable
@@ -50,7 +50,7 @@ SMALL: tuple[tuple[object, str, float], ...] = (
     (leasing, "LEASE_S", 8.0),
     (working, "HEARTBEAT_S", 2.0),
     (upkeep, "TAIL_EVERY_S", 15.0),
-    (fold, "SNAPSHOT_EVERY", 4),
+    (snapshots, "SNAPSHOT_EVERY", 4),
     (shards, "STREAMS_MAX", 3),
     (remake, "PAGE", 5),
     (upkeep, "RESEND_MAX", 3),
@@ -226,8 +226,9 @@ class Stage:
         store = SimStore(self.databases[service.name], process)
         here = None
         if service is ENGINE and self.hand_over:
+            performer = self._performer(process, None)
             here = Here(
-                self._performer(process, None),
+                lambda task, tenant_id: performer(task),
                 name=process.name,
                 partitions=PARTITIONS,
                 most=self.hand_over,

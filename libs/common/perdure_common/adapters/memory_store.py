@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from perdure_common.adapters.memory_payloads import MemoryPayloads
-from perdure_common.adapters.postgres_projection import Shape, coalesced
+from perdure_common.adapters.postgres_projection import Shape, coalesced, shape_of
 from perdure_common.adapters.postgres_reading import in_order, wanted
 from perdure_common.adapters.postgres_types import clean, cleaned, plain
 from perdure_common.decider import Lookup, Row, Upsert
@@ -302,6 +302,8 @@ class MemoryStore:
         for shape, upserts in groups:
             table = self._table(shape.table)
             for upsert in upserts:
+                if shape_of(upsert) != shape:
+                    raise Refused(f"{shape.table}: not all rows of {upsert.kind!r} are alike")
                 if upsert.new and table.find(shape, upsert) is not None:
                     raise Refused(f"{shape.table}: a row promised to be new is there already")
 

@@ -73,8 +73,11 @@ class Answer:
 
 
 def row_key(upsert: Upsert) -> RowKey:
-    """Return what makes an upsert's row one row: its table, and its key's names and values."""
-    return (upsert.table, *upsert.key, *upsert.key.values())
+    """Return what makes an upsert's row one row: its table, and the values of its key.
+
+    All upserts of a table name their rows by the same columns, in the same order.
+    """
+    return (upsert.table, *upsert.key.values())
 
 
 def merged(first: Upsert, then: Upsert) -> Upsert:
@@ -84,6 +87,8 @@ def merged(first: Upsert, then: Upsert) -> Upsert:
         comes = tuple(then.set.get(c) for c in then.guard)
         if None not in was and comes < was:  # type: ignore[operator]
             then, first = first, then
+    if then.lazy == first.lazy and then.kind == first.kind and then.kind and not then.add:
+        return then  # all of its columns are set anew
     added = dict(first.add)
     for column, amount in then.add.items():
         added[column] = added.get(column, 0) + amount

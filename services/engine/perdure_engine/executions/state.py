@@ -276,7 +276,7 @@ def next_run_of_region(state: Execution, node_id: str, scope: Scope, run: int) -
 
 def edge_key(index: int, scope: Scope) -> str:
     """Return the key of an edge in a scope."""
-    return place_of(str(index), scope)
+    return place_of(str(index), scope) if scope else str(index)
 
 
 def is_open(state: Execution) -> bool:

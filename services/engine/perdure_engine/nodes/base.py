@@ -249,7 +249,7 @@ class NodeSpecification:
     later: tuple[str, ...] = ()
     seeded: bool = False
     handled: bool = False
-    example: Parameters = field(default_factory=dict[str, Json])
+    example: Parameters = field(default_factory=dict[str, Any])
     errors: tuple[str, ...] = ()
 
     @cached_property

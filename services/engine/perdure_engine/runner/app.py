@@ -16,6 +16,7 @@ from perdure_common.shell.payloads import MissingPayload
 from perdure_common.shell.ports import Unreachable
 from perdure_contracts.engine import NodeResult, NodeTask
 
+from perdure_engine.runner.breakers import keep_watching
 from perdure_engine.runner.claims import PostgresClaims
 from perdure_engine.runner.large import gone, in_full, is_large, lightening, refs_of
 from perdure_engine.runner.perform import at_once, perform
@@ -47,6 +48,7 @@ async def serve() -> None:
     progress = Telling(bus.send, settings.partitions)
     substeps = PostgresSubsteps(settings.database_url)
     async with runners_tools(settings, progress, substeps) as tools:
+        tools.dependencies.runner = name
 
         async def perform_here(task: NodeTask) -> NodeResult:
             run = work.runs[task.token]
@@ -76,6 +78,7 @@ async def serve() -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_api(settings, work, stop))
+                group.create_task(keep_watching(settings, tools.dependencies, stop))
                 group.create_task(look_for_cycles(stop))
                 beside = [
                     group.create_task(progress.run()),

@@ -1,0 +1,82 @@
+"""Circuit breakers as runners see them: which one a call belongs to, what counts, who may pass.
+
+Pure. Recovery decides how a breaker stands (`BreakerTurned`); whoever makes calls asks `passes`
+before each, and counts with `strikes` what came of it.
+"""
+
+from datetime import datetime
+from typing import Final, Literal, TypeAlias
+
+from perdure_contracts.breakers import BreakerTurned
+from perdure_contracts.engine import ErrorFacts
+
+from .ids import derived
+
+TOPIC_CALLS: Final = "perdure.engine.calls.v1"
+TOPIC_BREAKERS: Final = "perdure.recovery.breakers.v1"
+
+LOOK_BACK_S: Final = 15 * 60
+"""How far back a runner that starts reads `TOPIC_BREAKERS`: none is open for longer than that."""
+
+OPEN_CODE: Final = "breaker_open"
+"""The typed code of an attempt that was not sent because a breaker is open.
+
+Its facts have the `dependency`, `effect_state` "not_sent", and `retry_after_s` until then.
+"""
+
+Strike: TypeAlias = Literal["dependency", "credential"]
+"""Which breaker a failed call counts against: everybody's, or that of its credential."""
+
+_DEPENDENCY: Final = frozenset(
+    {
+        "connect_timeout",
+        "read_timeout",
+        "write_timeout",
+        "timeout",
+        "connect_failed",
+        "dns_failed",
+        "connection_reset",
+        "connection_closed",
+        "network",
+        "dependency_down",
+        "attempt_timeout",
+    }
+)
+_SQLSTATES: Final = ("08", "53300", "53400", "57P", "58")
+"""Of a database that is not there, or has no place for us; by their beginnings."""
+_CREDENTIAL: Final = frozenset({"rate_limit", "auth"})
+
+
+def breaker_of(tenant_id: str, dependency: str, credential: str = "") -> str:
+    """Return the id of a dependency's breaker, everybody's or that of one credential."""
+    return derived("breaker", tenant_id, dependency, credential)
+
+
+def strikes(error: ErrorFacts) -> Strike | None:
+    """Return against which breaker a failed call counts, None if against none.
+
+    A full pool of connections is our own (`pool_timeout`), and so are failed certificates and
+    answers that say what is wrong with the question: the dependency works.
+    """
+    if error.type in _CREDENTIAL or error.status_code in (401, 429):
+        return "credential"
+    if error.sqlstate is not None:
+        return "dependency" if error.sqlstate.startswith(_SQLSTATES) else None
+    status = error.status_code or 0
+    if error.type in _DEPENDENCY or status in (408, 529) or 500 <= status != 501:
+        return "dependency"
+    return None
+
+
+def passes(turned: BreakerTurned | None, now: datetime, runner: str) -> bool:
+    """Return whether a call may be made now by `runner`.
+
+    Half open, one call may: whoever asks must see to it that it asks for one at a time. Once
+    `until` is over, an open breaker of which nothing more is heard holds nobody up.
+    """
+    if turned is None or turned.state == "closed":
+        return True
+    over = turned.until is not None and now >= datetime.fromisoformat(turned.until)
+    if turned.state == "open":
+        return over
+    return over or turned.prober in ("", runner)
