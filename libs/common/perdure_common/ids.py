@@ -53,8 +53,7 @@ def time_ordered(milliseconds: int, *parts: object) -> str:
     """
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
     return (
-        f"{_time_part(milliseconds)}{digest[1:4]}"
-        f"-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:20]}"
+        f"{_time_part(milliseconds)}{digest[1:4]}-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:20]}"
     )
 
 

@@ -85,14 +85,11 @@ class Settings:
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
     `…_url` are where the APIs of services are. `credentials_keys` open credentials, the first one
     seals new ones. `model_prices` are US dollars for a million input and output tokens, by model.
-<<<<<<< HEAD
     `open_executions_max` is how many executions of a tenant may be open,
     `open_executions_per_shard` how many of a shard, where tenants take turns; 0 is as many as come.
     More wait, `queued_executions_max` at most.
-=======
     The `hooks_…` are of the scheduler's listener: where it listens, how others reach it, how many
     requests a path takes a minute (0: any number), and how large a body may be.
->>>>>>> main
     `code_languages` are those in which nodes may run code of a workflow's author.
     """
 

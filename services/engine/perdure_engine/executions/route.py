@@ -22,10 +22,6 @@ from perdure_contracts.engine import (
     NodeTask,
 )
 from perdure_contracts.executions import ExecutionEvent, NodeScheduled
-<<<<<<< HEAD
-from perdure_contracts.flow import ChildRefused, ChildRequested, WaitBegun, WaitEnded
-from perdure_contracts.kept import StaticDataAsked
-=======
 from perdure_contracts.flow import (
     ChildRefused,
     ChildRequested,
@@ -33,7 +29,7 @@ from perdure_contracts.flow import (
     WaitBegun,
     WaitEnded,
 )
->>>>>>> main
+from perdure_contracts.kept import StaticDataAsked
 
 from .error_workflow import asked_for, handler_start
 from .overriding import given_items
@@ -70,17 +66,12 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionCompleted() | ExecutionCanceled():
             told = () if event.untroubled else (Outgoing(FAILURES, event.execution_id, event),)
-<<<<<<< HEAD
-            told += _noted(state)
+            told += end_noted(state, event)
             if state.flow is None:
                 return told
             return (*told, *end_told(state, event), *releases(state, recorded))
-=======
-            told += end_noted(state, event)
-            return told if state.flow is None else (*told, *end_told(state, event))
         case ExecutionResponded():
             return responded_told(state, event)
->>>>>>> main
         case PeopleAsked() | MemoryAsked():
             return asked_of(event)
         case WaitEnded() if event.kind == "person":
@@ -90,7 +81,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case ExecutionQueued() | GatePassed():
             return asks(state, recorded.tenant_id)
         case ExecutionRefused():
-            told = (*_noted(state), *refusal_told(state, event))
+            told = (*end_noted(state, event), *refusal_told(state, event))
             return (*told, *releases(state, recorded))
         case ExecutionRevived():
             return asks_after_start(state, recorded)
