@@ -58,7 +58,8 @@ class NodeScheduled:
     The first one of a run carries all of it; later ones have `parameters` null, unless they
     changed: one set for each of `indexes`, the items that this attempt is about. `failed`
     are items that failed before anything was sent. `inputs_scope` is the scope of the
-    in-edges where it is not that of the run.
+    in-edges where it is not that of the run. At the instant `run_until` all attempts together have
+    taken too long.
     """
 
     execution_id: str
@@ -81,6 +82,7 @@ class NodeScheduled:
     length: Length = "long"
     idempotency_key: str = ""
     max_retries: int = 0
+    run_until: str | None = None
 
 
 @message("engine.attempt-failed.v1")

@@ -63,6 +63,7 @@ class Node:
     `compiled` has the same, each top-level one compiled. `prepared` is what the subtype made
     of them for its `run`. `outputs` are its regular ports, first the first of the table;
     `error` is not among them. `retry_wait_time_s` is the first wait, doubled each time.
+    `run_timeout_s` bounds all attempts of a run together, `timeout_s` each of them.
     `run_in` says whether a node that the engine can run itself goes to a runner always, or
     only with an input so large that it would hold the others up. `fixed` are the resolved
     parameters where no expression is in them. `max_iterations` bounds the bare cycle that is
@@ -87,6 +88,7 @@ class Node:
     always_output_data: bool = False
     join: Literal["all", "each"] = "all"
     timeout_s: float | None = None
+    run_timeout_s: float | None = None
     run_in: Literal["auto", "runner"] = "auto"
     fixed: Mapping[str, Json] | None = None
     max_iterations: int | None = None

@@ -157,6 +157,10 @@ def _node() -> Schema:
             "always_output_data": _optional(type="boolean"),
             "join": _optional(enum=["all", "each"]),
             "timeout_s": seconds,
+            "run_timeout_s": {
+                **seconds,
+                "description": "Seconds that all attempts of a run may take together.",
+            },
             "run_in": _optional(
                 enum=["auto", "runner"],
                 description="Where a node runs that only computes: by itself in the engine.",

@@ -35,7 +35,7 @@ from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, St
 from perdure_engine.definition import Workflow, kept, load
 
 from .asking import bad_answer, note_answer
-from .attempts import answered, apply_verdict, lost, try_again
+from .attempts import answered, apply_verdict, lost, time_over, try_again
 from .beginning import Happen, before_start, carry_on, start
 from .children import accept, child_place, note_end
 from .ending import cancel, timed_out
@@ -189,6 +189,8 @@ def _let_time_pass(progress: Progress) -> None:
             continue  # an earlier one has ended the execution
         if known is None:
             time_up(progress, place)
+        elif known.run_until is not None and known.run_until <= now:
+            time_over(progress, place)
         elif known.deadline is not None:
             lost(progress, place)
         elif known.retry_at is not None:

@@ -290,6 +290,7 @@ def _scheduled(state: Execution, event: NodeScheduled) -> None:
             token=event.token,
             deadline=deadline,
             failed={str(index): error for index, error in event.failed},
+            run_until=_maybe(event.run_until),
         ),
     )
     wait(state, place)

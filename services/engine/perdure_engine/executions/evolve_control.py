@@ -73,6 +73,7 @@ def _resumed(state: Execution, event: ExecutionResumed) -> None:
             known,
             deadline=_later(known.deadline, paused_s),
             verdict_until=_later(known.verdict_until, paused_s),
+            run_until=_later(known.run_until, paused_s),
         )
         state.runs[place] = replace(run, dispatch=moved)
     if state.flow is not None:  # time-outs stand still; an instant that is waited for does not

@@ -63,7 +63,7 @@ class Dispatch(Struct, frozen=True, gc=False):
     port, `failed` why the others did not. `token` names the attempt under way, about the
     items `indexes`; it is empty between attempts. Then the run waits for `retry_at` or
     `verdict_until`. `asked` says that recovery was asked about this run: from then on the
-    engine does not retry by itself.
+    engine does not retry by itself. At `run_until` all attempts together have taken too long.
     """
 
     node_type: str
@@ -87,6 +87,7 @@ class Dispatch(Struct, frozen=True, gc=False):
     root_failure_id: str = ""
     first_failed_at: str = ""
     overrides: Json = None
+    run_until: datetime | None = None
 
     @property
     def claimed(self) -> bool:
@@ -308,7 +309,9 @@ def awaited(state: Execution, place: str) -> datetime | None:
         return None
     known = run.dispatch
     if known is not None:
-        return known.deadline or known.retry_at or known.verdict_until
+        at = known.deadline or known.retry_at or known.verdict_until
+        over_at = known.run_until
+        return over_at if over_at is not None and (at is None or over_at < at) else at
     waiting = None if state.flow is None else state.flow.waits.get(place)
     return None if waiting is None else waiting.until
 
