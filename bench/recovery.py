@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import machine
+from bench import machine, recovery_text
 from bench.failing import Failures
 from bench.load import percentile
 from bench.stack import QUICK
@@ -44,6 +44,7 @@ MEANING = {
     "decision_p50_ms": f"ms from a failure to its verdict, {RATE_PER_S:.0f} failures/s (target 15)",
     "decision_p99_ms": "the same, of a hundred the slowest (target 60)",
     "failures_per_s": "failures decided in a second when many come at once (target 2,000)",
+    **recovery_text.MEANING,
 }
 
 
@@ -91,6 +92,7 @@ async def measure() -> Mapping[str, float]:
         "missed_rate": found.missed.value,
         "completeness": found.complete.value,
         **speed,
+        **recovery_text.measure(),
     }
     return {key: value if math.isfinite(value) else -1.0 for key, value in result.items()}
 

@@ -53,11 +53,8 @@ async def places_with(stage: Stage, text: str) -> list[str]:
 async def _tables_with(stage: Stage, text: str) -> list[str]:
     connection = await asyncpg.connect(stage.ground.database_url)
     try:
-        tables = [
-            (row["table_schema"], row["table_name"]) for row in await connection.fetch(COLUMNS)
-        ]
         found: list[str] = []
-        for schema, table in tables:
+        for schema, table in await connection.fetch(TABLES):
             sql = f'select count(*) from {schema}."{table}" as t where strpos(t::text, $1) > 0'
             if await connection.fetchval(sql, text):
                 found.append(f"{schema}.{table}")

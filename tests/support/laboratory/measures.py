@@ -31,7 +31,7 @@ COLUMNS = (
 )
 """Columns of an explanation that must say something."""
 
-SLOT = re.compile(r"\{[a-z_]*\}|\bNone\b|<missing>")
+SLOT = re.compile(r"\{[a-z_]+\}|\bNone\b|<missing>")
 """What stands in a text whose template was not filled."""
 
 
