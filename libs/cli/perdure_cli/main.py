@@ -29,7 +29,7 @@ COMMANDS = {
     "workflow": ("workflows", "app"),
     "template": ("templates", "app"),
     "executions": ("signaling", "app"),
-    "triggers": ("triggers", "app"),
+    "triggers": ("trying", "app"),
     "nodes": ("nodes", "app"),
     "credentials": ("credentials", "app"),
     "recovery": ("recovery", "app"),
