@@ -121,7 +121,7 @@ NODE_TYPES = (
 """Every node type there is, run or not."""
 
 LATER: Mapping[str, tuple[str, ...]] = {
-    "TRIGGER": ("EMAIL", "SLACK", "KAFKA"),
+    "TRIGGER": ("EMAIL", "KAFKA"),
 }
 """Subtypes that are known but not run by this version. Node types that are not among the
 types of `SPECIFICATIONS` are not run at all, whatever their subtype."""
