@@ -148,6 +148,8 @@ async def test_what_is_refused_has_the_right_status_and_leaves_a_line_in_the_log
     cases: list[tuple[int, str, Any]] = [
         (404, "no_such_path", hooks.post("/strictly", ORDER, good)),
         (404, "no_such_path", hooks.post("/STRICT", ORDER, good)),
+        (404, "no_such_path", hooks.post("/strict%00", ORDER, good)),
+        (404, "no_such_path", hooks.post("/strict%ff", ORDER, good)),
         (405, "method_not_allowed", hooks.post("/strict", ORDER, good, method="PUT")),
         (413, "body_too_large", hooks.post("/strict", large, signed(large))),
         (400, "repeated_header", hooks.post("/strict", ORDER, twice)),

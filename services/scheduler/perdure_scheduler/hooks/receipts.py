@@ -26,7 +26,7 @@ from .body import Kept
 from .store import HookStore
 
 BATCH_MAX = 500
-BATCHES_MAX = 4
+BATCHES_MAX = 2
 """Batches that are under way at once: while one is written, the next is already on its way."""
 
 QUEUE_MAX = 10_000
