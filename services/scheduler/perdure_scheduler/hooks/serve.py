@@ -131,7 +131,9 @@ class HookSide:
     async def _forget_now(self, store: HookStore) -> None:
         try:
             before = datetime.now(UTC) - KEPT_FOR
-            while len(await store.run("forget", before, FORGET_MAX)) == FORGET_MAX:
+            count = FORGET_MAX
+            while count == FORGET_MAX:
+                count = len(await store.run("forget", before, FORGET_MAX))
                 await asyncio.sleep(FORGET_PAUSE_S)
         except Unreachable as error:
             log.warning("receipts_not_forgotten", error=str(error))
