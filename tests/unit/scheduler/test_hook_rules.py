@@ -13,11 +13,13 @@ from perdure_contracts.scheduler import (
     DeploymentFailed,
     DeployWorkflow,
     ReceiveTrigger,
+    TriggerAccepted,
     WorkflowDeployed,
 )
 from perdure_scheduler.answering import Answered, decide_answer, evolve_answer
-from perdure_scheduler.decide import decide_deployment, decide_trigger
+from perdure_scheduler.decide import decide_trigger
 from perdure_scheduler.definition import read_triggers
+from perdure_scheduler.deploying import decide_deployment
 from perdure_scheduler.hooks.document import described
 from perdure_scheduler.hooks.limits import Rates
 from perdure_scheduler.slack_match import slack_fulfils, team_of
@@ -210,6 +212,7 @@ def test_an_event_of_http_starts_only_what_it_has_proved_itself_to() -> None:
     found = decide_trigger(Trigger(), command, {"by_key": rows}, NOW)
     assert isinstance(found, tuple)
     (accepted,) = found
+    assert isinstance(accepted, TriggerAccepted)
     assert [start.workflow_id for start in accepted.starts] == [OTHER]
     assert accepted.http == {"method": "POST"}
     nobody = ReceiveTrigger(**fields, nodes=())
