@@ -159,6 +159,22 @@ class Client:
                 code="unreachable",
             ) from error
 
+    async def post(self, service: str, path: str, body: Any) -> httpx.Response:
+        """Send a service's API something and return what it answers, problems too.
+
+        Raises:
+            CommandError: It does not answer.
+        """
+        url = self.url(service)
+        try:
+            return await self._http.post(f"{url}{path}", json=body)
+        except httpx.HTTPError as error:
+            raise CommandError(
+                f"{service} does not answer at {url} ({type(error).__name__}); `perdure status` "
+                "shows what runs",
+                code="unreachable",
+            ) from error
+
     async def page(
         self,
         service: str,
