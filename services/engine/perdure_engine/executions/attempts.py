@@ -6,9 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, cast
 
+from msgspec.structs import replace as struct_replace
 from perdure_common.ids import derived
+from perdure_contracts.asking import NoteAnswer
 from perdure_contracts.engine import EffectState, ErrorFacts, NodeResult, Scope
 from perdure_contracts.executions import AttemptFailed, NodeScheduled, VerdictApplied
+from perdure_contracts.flow import NoteChildEnd
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node
@@ -16,6 +19,7 @@ from perdure_engine.expressions import ExpressionError
 from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, paired
 from perdure_engine.nodes.errors import data_error, expression_error
 
+from .asks import drop_asks
 from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .given import mock_answer, mocked
 from .instants import after
@@ -24,6 +28,7 @@ from .overriding import overridden
 from .progress import Progress
 from .retries import REPEATABLE, backoff_s, held_back, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
+from .suspending import answer_ask, answer_of, asked_by, late_asks, suspended
 from .views import RunView, gather, gathered_by
 
 TASK_BYTES_MAX = 700_000
@@ -138,10 +143,55 @@ def answered(progress: Progress, place: str, result: NodeResult) -> None:
         _end(progress, run, Outcome(ports={MAIN: items}))
         return
     done, failed = _read(known, result)
+    if result.suspended:
+        waiting = {known.indexes[place] for place, _ in result.suspended}
+        others = {index: each for index, each in failed.items() if index not in waiting}
+        suspended(progress, run, known, result, done, others)
+        go_on(progress, place)
+        return
     if failed:
         _attempt_failed(progress, run, known, done, failed, result)
         return
     _finish(progress, run, {**known.done, **done}, known.failed)
+
+
+def go_on(progress: Progress, place: str) -> None:
+    """Send the next attempt of a suspended run if it has every answer, unless it is paused."""
+    run, known = _open(progress, place)
+    if not known.asks and not known.token and progress.state.status == "RUNNING":
+        _send_again(progress, run, known, known.indexes)
+
+
+def go_on_after_pause(progress: Progress) -> None:
+    """Let suspended runs go on whose answers came while the execution was paused."""
+    state = progress.state
+    for place in list(state.open) if state.suspended else ():
+        known = state.runs[place].dispatch
+        waits = known is None or known.asks or known.token or known.retry_at or known.verdict_until
+        if not waits:
+            go_on(progress, place)
+
+
+def note_ask(progress: Progress, command: NoteAnswer | NoteChildEnd) -> bool:
+    """Take an answer that a suspended run waits for; False says that none does."""
+    found = asked_by(progress.state, command.wait_id)
+    if found is None:
+        return False
+    run, _ = found
+    if isinstance(command, NoteAnswer) and command.outcome == "taken":
+        return True
+    answer_ask(progress, run, command.wait_id, answer_of(command))
+    go_on(progress, place_of(run.node_id, run.scope))
+    return True
+
+
+def asks_late(progress: Progress, place: str) -> None:
+    """Let a suspended run go on without the answers that did not come in time."""
+    run, known = _open(progress, place)
+    for ask_id in late_asks(known, progress.now):
+        text = "there was no answer in time; go on without it"
+        answer_ask(progress, run, ask_id, {"ok": False, "content": text})
+    go_on(progress, place)
 
 
 def lost(progress: Progress, place: str) -> None:
@@ -161,12 +211,17 @@ def lost(progress: Progress, place: str) -> None:
 def try_again(progress: Progress, place: str) -> None:
     """Send the next attempt of a run that waited, about the items that failed."""
     run, known = _open(progress, place)
-    node = progress.workflow.by_id[run.node_id]
     indexes = tuple(
         int(index)
         for index in sorted(known.failed, key=int)
         if index in known.parameters and (known.asked or known.failed[index].retryable)
     )
+    _send_again(progress, run, known, indexes)
+
+
+def _send_again(progress: Progress, run: Run, known: Dispatch, indexes: tuple[int, ...]) -> None:
+    node = progress.workflow.by_id[run.node_id]
+    place = place_of(run.node_id, run.scope)
     parameters: Json = None
     if known.overrides is not None:
         parameters = [overridden(known.parameters[str(i)], known.overrides) for i in indexes]
@@ -195,10 +250,22 @@ def time_over(progress: Progress, place: str) -> None:
     if known.token:
         lost(progress, place)  # which comes back here
         return
+    if known.asks:
+        _end_waiting(progress, run, known)
+        return
     if known.verdict_until is not None:
         apply_verdict(progress, place, "give_up", by="clock")
         return
     _finish(progress, run, known.done, too_late(progress, run, known))
+
+
+def _end_waiting(progress: Progress, run: Run, known: Dispatch) -> None:
+    """End a suspended run whose time is over; what it waits for is stopped."""
+    drop_asks(progress, run, "the time of the node is over")
+    error = ErrorFacts(type="no_answer", message="what it asked for was not answered", stage="run")
+    waiting = {str(index): error for index in known.indexes}
+    failed = too_late(progress, run, struct_replace(known, failed={**known.failed, **waiting}))
+    _finish(progress, run, known.done, failed)
 
 
 def apply_verdict(
@@ -247,7 +314,9 @@ def _attempt_failed(
     if held_back(failed):
         again = not workflow.settings.recovery
     else:
-        again = tries_again(known, run.attempt, failed, stops=stops(workflow, node))
+        again = tries_again(
+            known, run.attempt - known.suspensions, failed, stops=stops(workflow, node)
+        )
     if again:
         after_s = retry_after_s(failed)
         wait_s = backoff_s(node.retry_wait_time_s, run.attempt, known.token, after_s)

@@ -35,7 +35,16 @@ from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, St
 from perdure_engine.definition import Workflow, kept, load
 
 from .asking import bad_answer, note_answer
-from .attempts import answered, apply_verdict, lost, time_over, try_again
+from .attempts import (
+    answered,
+    apply_verdict,
+    asks_late,
+    go_on_after_pause,
+    lost,
+    note_ask,
+    time_over,
+    try_again,
+)
 from .beginning import Happen, before_start, carry_on, start
 from .children import accept, child_place, note_end
 from .ending import cancel, timed_out
@@ -54,6 +63,7 @@ from .revival import bad_retry, chosen, retry
 from .signals import signal_refusal, take
 from .stalls import give_up_forgotten
 from .state import Execution, due, is_open
+from .suspending import asked_by
 from .waiting import time_up
 
 HOLD_S = 24 * 3600.0
@@ -144,13 +154,16 @@ def act(
         case SignalExecution() | ResumeWait():
             take(progress, command)
         case NoteAnswer():
-            note_answer(progress, command)
+            if not note_ask(progress, command):
+                note_answer(progress, command)
         case NoteChildEnd():
-            note_end(progress, child_place(state, command) or "", command)
+            if not note_ask(progress, command):
+                note_end(progress, child_place(state, command) or "", command)
         case PauseExecution():
             pause(progress, command)
         case ResumeExecution():
             resume(progress, command)
+            go_on_after_pause(progress)
         case MarkNode():
             mark(progress, command)
         case RerunExecution():
@@ -191,6 +204,8 @@ def _let_time_pass(progress: Progress) -> None:
             time_up(progress, place)
         elif known.run_until is not None and known.run_until <= now:
             time_over(progress, place)
+        elif known.asks:
+            asks_late(progress, place)
         elif known.deadline is not None:
             lost(progress, place)
         elif known.retry_at is not None:
@@ -218,7 +233,7 @@ def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | No
         case SignalExecution() | ResumeWait():
             return signal_refusal(state, command)
         case NoteChildEnd():
-            if child_place(state, command) is None:
+            if child_place(state, command) is None and asked_by(state, command.wait_id) is None:
                 return Rejected(
                     f"nothing waits for child execution {command.child_execution_id!r} any more",
                     "stale_child_end",

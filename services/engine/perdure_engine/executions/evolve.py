@@ -55,6 +55,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 
 from .evolve_asking import asked
 from .evolve_control import frozen, given_at_start, steered
@@ -72,6 +73,7 @@ from .evolve_flow import (
 )
 from .evolve_queueing import admitted, static_data
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
+from .evolve_suspending import suspending
 from .instants import instant
 from .retries import held_back
 from .state import (
@@ -165,6 +167,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return admitted(state, event)
         case StaticDataAsked() | StaticDataKept():
             static_data(state, event)
+        case RunSuspended() | AskAnswered() | AskDropped():
+            suspending(state, event)
         case _:
             assert_never(event)
     return state

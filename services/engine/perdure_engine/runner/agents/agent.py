@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure_common.shell.ports import Unreachable
 from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.message import Json
 from perdure_contracts.progress import AgentProgressed
 
 from perdure_engine.nodes.ai_agent_agent import OUTPUT_RETRIES, REQUEST_TIMEOUT_S, TIMEOUT_S
@@ -27,6 +28,7 @@ from .failures import Stop, limit, of_model, output_invalid, refusal
 from .journal import Journal
 from .limits import Limits
 from .tools import tools_of_agent
+from .waiting import Suspended, write_answers
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
@@ -36,9 +38,15 @@ EMPTY = "The answer is empty. Answer again."
 
 
 async def run(
-    tools: Tools, agent: Agent, item: int, parameters: Mapping[str, Any]
-) -> dict[str, Any] | Failed:
-    """Let an agent work on one item; return its answer, or why there is none.
+    tools: Tools,
+    agent: Agent,
+    item: int,
+    parameters: Mapping[str, Any],
+    answers: Mapping[str, Json] | None = None,
+) -> dict[str, Any] | Failed | Suspended:
+    """Let an agent work on one item; return its answer, why there is none, or what it waits for.
+
+    `answers` are those to what it asked before, by the names of its sub-steps.
 
     Raises:
         LeaseLost: The attempt is not this runner's any more; nothing of it may be told.
@@ -53,8 +61,11 @@ async def run(
     try:
         await models.load_libraries()
         journal = await Journal.read(tools.substeps, agent)
+        await write_answers(journal, answers or {})
         work = Work(tools, journal, item, parameters, fields.get("api_key", ""))
         answer = await work.done()
+    except Suspended as waits:
+        return waits
     except Unreachable as error:
         return Failed(_journal_gone(error))
     return hidden(answer, fields)
