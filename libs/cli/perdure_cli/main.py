@@ -34,7 +34,7 @@ COMMANDS = {
     "triggers": ("triggers", "app"),
     "nodes": ("nodes", "app"),
     "credentials": ("credentials", "app"),
-    "recovery": ("recovery", "app"),
+    "recovery": ("recovery_figures", "app"),
     "dead-letters": ("dead_letters", "app"),
     "verify": ("checks", "verify"),
     "replay": ("checks", "replay"),
