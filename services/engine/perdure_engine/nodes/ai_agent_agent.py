@@ -4,12 +4,14 @@ The answer is `{output, steps, tool_calls, usage: {input_tokens, output_tokens, 
 Without `output_schema` the output is the model's text; with it, an object that holds to the
 schema: a model that answers otherwise is told what is wrong, `output_retries` times.
 
-Tools are nodes of type TOOL, connected by AI_TOOL. One that is a workflow, or needs a person's word
-(`approval`), is asked for by the engine: the attempt ends, its runner is free, and the next one goes
-on with the answer. `timeout_s` does not count that time, `run_timeout_s` does. Each call of the model and of a tool is
+Tools are nodes of type TOOL, connected by AI_TOOL. Each call of the model and of a tool is
 written down before it is made and when it is done: an agent whose runner dies goes on behind the
 last finished one and repeats none. A tool that cannot be repeated and whose outcome nobody knows
 stops the agent; it is not called again.
+
+A tool that is a workflow, or whose calls a person must allow (`approval`), is asked for by the
+engine: the attempt ends, its runner is free, and the next one goes on with the answer. `timeout_s`
+does not count that time, `run_timeout_s` of the node does.
 
 `provider: openai` speaks the Chat Completions of OpenAI, which most servers of models do
 (`base_url`); `anthropic` speaks Messages. The key is a credential with `api_key`. Addresses that
