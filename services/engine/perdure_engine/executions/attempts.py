@@ -8,10 +8,8 @@ from typing import Any, Literal, cast
 
 from msgspec.structs import replace as struct_replace
 from perdure_common.ids import derived
-from perdure_contracts.asking import NoteAnswer
 from perdure_contracts.engine import EffectState, ErrorFacts, NodeResult, Scope
 from perdure_contracts.executions import AttemptFailed, NodeScheduled, VerdictApplied
-from perdure_contracts.flow import NoteChildEnd
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node
@@ -28,7 +26,7 @@ from .overriding import overridden
 from .progress import Progress
 from .retries import REPEATABLE, backoff_s, held_back, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
-from .suspending import answer_ask, answer_of, asked_by, late_asks, suspended
+from .suspending import suspended
 from .views import RunView, gather, gathered_by
 
 TASK_BYTES_MAX = 700_000
@@ -126,7 +124,7 @@ def _answer_mocked(progress: Progress, node: Node, place: str) -> None:
     pin = mocked(progress.state, node)
     if pin is None:
         return
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     inputs, _ = gather(progress.state, progress.workflow, node, run.scope)
     items = [item["json"] for item in inputs.items]
     told = mock_answer(
@@ -137,7 +135,7 @@ def _answer_mocked(progress: Progress, node: Node, place: str) -> None:
 
 def answered(progress: Progress, place: str, result: NodeResult) -> None:
     """Take the answer to the attempt under way at `place`."""
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     items = _all_done(known, result)
     if items is not None:
         _end(progress, run, Outcome(ports={MAIN: items}))
@@ -147,7 +145,6 @@ def answered(progress: Progress, place: str, result: NodeResult) -> None:
         waiting = {known.indexes[place] for place, _ in result.suspended}
         others = {index: each for index, each in failed.items() if index not in waiting}
         suspended(progress, run, known, result, done, others)
-        go_on(progress, place)
         return
     if failed:
         _attempt_failed(progress, run, known, done, failed, result)
@@ -155,48 +152,9 @@ def answered(progress: Progress, place: str, result: NodeResult) -> None:
     _finish(progress, run, {**known.done, **done}, known.failed)
 
 
-def go_on(progress: Progress, place: str) -> None:
-    """Send the next attempt of a suspended run if it has every answer, unless it is paused."""
-    run, known = _open(progress, place)
-    if not known.asks and not known.token and progress.state.status == "RUNNING":
-        _send_again(progress, run, known, known.indexes)
-
-
-def go_on_after_pause(progress: Progress) -> None:
-    """Let suspended runs go on whose answers came while the execution was paused."""
-    state = progress.state
-    for place in list(state.open) if state.suspended else ():
-        known = state.runs[place].dispatch
-        waits = known is None or known.asks or known.token or known.retry_at or known.verdict_until
-        if not waits:
-            go_on(progress, place)
-
-
-def note_ask(progress: Progress, command: NoteAnswer | NoteChildEnd) -> bool:
-    """Take an answer that a suspended run waits for; False says that none does."""
-    found = asked_by(progress.state, command.wait_id)
-    if found is None:
-        return False
-    run, _ = found
-    if isinstance(command, NoteAnswer) and command.outcome == "taken":
-        return True
-    answer_ask(progress, run, command.wait_id, answer_of(command))
-    go_on(progress, place_of(run.node_id, run.scope))
-    return True
-
-
-def asks_late(progress: Progress, place: str) -> None:
-    """Let a suspended run go on without the answers that did not come in time."""
-    run, known = _open(progress, place)
-    for ask_id in late_asks(known, progress.now):
-        text = "there was no answer in time; go on without it"
-        answer_ask(progress, run, ask_id, {"ok": False, "content": text})
-    go_on(progress, place)
-
-
 def lost(progress: Progress, place: str) -> None:
     """Fail the attempt under way at `place` because nothing was heard of it in time."""
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     error = ErrorFacts(
         type="timeout",
         message="no answer came before the attempt's deadline; raise `timeout_s` of the node "
@@ -210,16 +168,17 @@ def lost(progress: Progress, place: str) -> None:
 
 def try_again(progress: Progress, place: str) -> None:
     """Send the next attempt of a run that waited, about the items that failed."""
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     indexes = tuple(
         int(index)
         for index in sorted(known.failed, key=int)
         if index in known.parameters and (known.asked or known.failed[index].retryable)
     )
-    _send_again(progress, run, known, indexes)
+    send_again(progress, run, known, indexes)
 
 
-def _send_again(progress: Progress, run: Run, known: Dispatch, indexes: tuple[int, ...]) -> None:
+def send_again(progress: Progress, run: Run, known: Dispatch, indexes: tuple[int, ...]) -> None:
+    """Send the next attempt of a run, about these items."""
     node = progress.workflow.by_id[run.node_id]
     place = place_of(run.node_id, run.scope)
     parameters: Json = None
@@ -246,7 +205,7 @@ def _send_again(progress: Progress, run: Run, known: Dispatch, indexes: tuple[in
 
 def time_over(progress: Progress, place: str) -> None:
     """End a run because all its attempts together have taken too long (`run_timeout_s`)."""
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     if known.token:
         lost(progress, place)  # which comes back here
         return
@@ -279,7 +238,7 @@ def apply_verdict(
     overrides: Json = None,
 ) -> None:
     """Let a verdict take effect: the run waits until `at`, or is given up."""
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     progress.record(
         VerdictApplied(
             execution_id=progress.state.execution_id,
@@ -346,7 +305,7 @@ def _attempt_failed(
     if workflow.settings.recovery:
         _ask(progress, state.runs[place_of(run.node_id, run.scope)], node, first)
         return
-    run, known = _open(progress, place_of(run.node_id, run.scope))
+    run, known = open_run(progress, place_of(run.node_id, run.scope))
     _finish(progress, run, known.done, known.failed)
 
 
@@ -472,7 +431,8 @@ def _too_large(size: int | None, most: int) -> ErrorFacts:
     )
 
 
-def _open(progress: Progress, place: str) -> tuple[Run, Dispatch]:
+def open_run(progress: Progress, place: str) -> tuple[Run, Dispatch]:
+    """Return an open run in the runner, and what is remembered of it."""
     run = progress.state.runs[place]
     assert run.dispatch is not None
     return run, run.dispatch

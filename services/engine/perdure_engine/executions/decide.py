@@ -38,10 +38,7 @@ from .asking import bad_answer, note_answer
 from .attempts import (
     answered,
     apply_verdict,
-    asks_late,
-    go_on_after_pause,
     lost,
-    note_ask,
     time_over,
     try_again,
 )
@@ -59,6 +56,7 @@ from .progress import OUTPUT_BYTES_MAX, Progress
 from .queueing import NO_LIMITS, Limits, never_began, stale_slot
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
 from .resuming import ResumeUrls
+from .resumption import asks_late, go_on, go_on_after_pause, note_ask
 from .revival import bad_retry, chosen, retry
 from .signals import signal_refusal, take
 from .stalls import give_up_forgotten
@@ -144,7 +142,7 @@ def act(
         progress.take_up()
     match command:
         case NodeResult():
-            answered(progress, state.tokens[command.token], answer_in_full(command, facts))
+            _answered(progress, answer_in_full(command, facts))
         case RecoveryVerdict():
             _verdict(progress, command)
         case RetryNode():
@@ -153,12 +151,8 @@ def act(
             cancel(progress, command.reason, command.asked_by)
         case SignalExecution() | ResumeWait():
             take(progress, command)
-        case NoteAnswer():
-            if not note_ask(progress, command):
-                note_answer(progress, command)
-        case NoteChildEnd():
-            if not note_ask(progress, command):
-                note_end(progress, child_place(state, command) or "", command)
+        case NoteAnswer() | NoteChildEnd():
+            _noted(progress, command)
         case PauseExecution():
             pause(progress, command)
         case ResumeExecution():
@@ -183,6 +177,24 @@ def act(
             pass
     carry_on(progress)
     return None
+
+
+def _answered(progress: Progress, result: NodeResult) -> None:
+    """Let a runner's answer have its effect; what was asked may be answered at once."""
+    place = progress.state.tokens[result.token]
+    answered(progress, place, result)
+    if result.suspended:
+        go_on(progress, place)
+
+
+def _noted(progress: Progress, command: NoteAnswer | NoteChildEnd) -> None:
+    """Let an answer have its effect: on an agent that has asked, or on a node that waits."""
+    if note_ask(progress, command):
+        return
+    if isinstance(command, NoteAnswer):
+        note_answer(progress, command)
+    else:
+        note_end(progress, child_place(progress.state, command) or "", command)
 
 
 def _let_time_pass(progress: Progress) -> None:

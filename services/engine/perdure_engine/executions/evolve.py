@@ -61,13 +61,12 @@ from .evolve_asking import asked
 from .evolve_control import frozen, given_at_start, steered
 from .evolve_flow import (
     begun_later,
+    called,
     child_accepted,
     child_refused,
     race_lost,
     raced,
     responded,
-    resume_url_made,
-    signal_received,
     wait_begun,
     wait_ended,
 )
@@ -151,10 +150,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             wait_begun(state, event)
         case WaitEnded():
             wait_ended(state, event)
-        case SignalReceived():
-            signal_received(state, event)
-        case ResumeUrlMade():
-            resume_url_made(state, event)
+        case SignalReceived() | ResumeUrlMade():
+            called(state, event)
         case ChildAccepted():
             return child_accepted(event)
         case ChildRefused():
