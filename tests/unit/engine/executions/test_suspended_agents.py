@@ -5,11 +5,17 @@ from typing import Any
 import pytest
 from perdure_common.decider import Recorded
 from perdure_contracts.agent_asks import AgentAsk
-from perdure_contracts.asking import CancelInteraction, NoteAnswer, RequestInteraction
+from perdure_contracts.asking import (
+    AskMemory,
+    CancelInteraction,
+    NoteAnswer,
+    RequestInteraction,
+)
 from perdure_contracts.control import MarkNode, PauseExecution, ResumeExecution
 from perdure_contracts.engine import CancelExecution, ErrorFacts, NodeErrored, NodeResult
 from perdure_contracts.flow import NoteChildEnd, StartChild
 from perdure_contracts.suspending import AskDropped, RunSuspended
+from perdure_engine.definition import validate
 from perdure_engine.executions.why import why
 from perdure_engine.promises import Judge
 from playing import BEGAN, EXECUTION_ID, Play, failed, link, node, play, workflow
@@ -220,3 +226,40 @@ def test_the_time_of_the_run_ends_the_waiting_too() -> None:
     assert errored.error.type == "timeout"
     assert len(sent(execution, CancelExecution)) == 1
     unbroken(execution)
+
+
+def test_a_memory_is_asked_for_a_while_and_then_gone_on_without() -> None:
+    made = workflow(
+        [
+            node("a", "AI_AGENT.AGENT", parameters={"model": "m", "prompt": "p"}),
+            node("mem", "MEMORY.STORE", parameters={"memory_type": "graph", "operation": "read"}),
+        ],
+        ["t>a", {"source_node_id": "mem", "target_node_id": "a", "connection_type": "AI_MEMORY"}],
+    )
+    execution = play(made, [{}])
+    parameters: Any = execution.task("a").parameters[0]
+    assert [each["node_id"] for each in parameters["memories"]] == ["mem"]
+    assert "mem" not in execution.state.runs
+    given = {"operation": "read", "memory_type": "graph", "query": "p", "timeout_s": 60.0}
+    ask = AgentAsk(kind="memory", request="m1", node_id="mem", name="read graph", given=given)
+    suspend(execution, ask)
+    (asked,) = sent(execution, AskMemory)
+    assert (asked.memory_type, asked.query, asked.node_id) == ("graph", "p", "mem")
+    assert [each.waits_for for each in why(execution.state, execution.workflow)] == ["memory"]
+    execution.pass_time(61)
+    answer = execution.task("a").answers["0"]["m1"]
+    assert answer["ok"] is False
+    unbroken(execution)
+
+
+def test_a_memory_that_forgets_cannot_be_an_agents() -> None:
+    given = {"memory_type": "graph", "operation": "forget", "user": "ann"}
+    made = workflow(
+        [
+            node("a", "AI_AGENT.AGENT", parameters={"model": "m", "prompt": "p"}),
+            node("mem", "MEMORY.STORE", parameters=given),
+        ],
+        ["t>a", {"source_node_id": "mem", "target_node_id": "a", "connection_type": "AI_MEMORY"}],
+    )
+    (problem,) = validate(made).errors
+    assert (problem.code, problem.path) == ("not_attachable", "connections[1].source_node_id")

@@ -27,6 +27,7 @@ from .calls import Calls
 from .failures import Stop, limit, of_model, output_invalid, refusal
 from .journal import Journal
 from .limits import Limits
+from .memories import kept, recalled
 from .tools import tools_of_agent
 from .waiting import Suspended, write_answers
 
@@ -100,6 +101,7 @@ class Work:
     rejected: list[str] = field(default_factory=list)
     steps: int = 0
     told: int = 0
+    remembered: str = ""
 
     def __post_init__(self) -> None:
         given = self.parameters
@@ -150,10 +152,13 @@ class Work:
 
         model = models.model_of(self.choice, self.tools.models.client())
         prompt = str(self.parameters.get("prompt") or "")
+        self.remembered = recalled(self.journal, self.parameters, prompt)
         self.messages = [
             ModelRequest(parts=[UserPromptPart(prompt)], instructions=self._instructions)
         ]
         self.transcript = [{"prompt": prompt}]
+        if self.remembered:
+            self.transcript[0]["remembered"] = self.remembered
         retries = int(self.parameters.get("output_retries", OUTPUT_RETRIES))
         while True:
             request, response = await self._ask(model)
@@ -165,6 +170,7 @@ class Work:
                 continue
             verdict = self._judge(response, final)
             if isinstance(verdict, outputs.Accepted):
+                kept(self.journal, self.parameters, prompt, verdict.value)
                 return self._answer(verdict.value, response)
             self.rejected.append(request)
             if len(self.rejected) > retries:
@@ -178,8 +184,10 @@ class Work:
 
     @property
     def _instructions(self) -> str | None:
-        text = self.parameters.get("instructions")
-        return str(text) if text else None
+        text = str(self.parameters.get("instructions") or "")
+        if self.remembered:
+            text = f"{text}\n\nWhat is remembered:\n{self.remembered}".strip()
+        return text or None
 
     # Asking the model -------------------------------------------------------------------
 

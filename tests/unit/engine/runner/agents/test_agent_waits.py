@@ -111,3 +111,38 @@ async def test_calls_of_one_turn_that_can_be_made_are_made_before_it_waits(stage
     answers = {each.request: {"ok": True, "content": each.name} for each in asks}
     await stage.answer("a2", answers=answers, tools=tools)
     assert len(stage.tool_calls) == 1
+
+
+def memory(operation: str, **more: Any) -> dict[str, Any]:
+    given = {"memory_type": "conversation_buffer", "operation": operation, "user": "ann", **more}
+    return {"node_id": f"to-{operation}", "subtype": "STORE", "effect": "pure", "parameters": given}
+
+
+async def test_a_memory_is_read_before_the_first_turn_and_written_after_the_last(
+    stage: Stage,
+) -> None:
+    stage.script(says("Late again."))
+    given: dict[str, Any] = {"memories": [memory("read")], "instructions": "Be brief."}
+    (read,) = asked(await stage.run("a1", **given))
+    assert stage.models.asked == []
+    assert (read.kind, read.given["operation"]) == ("memory", "read")  # pyright: ignore
+    assert (read.given["query"], read.given["user"]) == ("Sort this.", "ann")  # pyright: ignore
+    answers: dict[str, Any] = {read.request: {"ok": True, "content": [{"text": "He was late."}]}}
+    (write,) = asked(await stage.run("a2", answers, **given))
+    (first,) = stage.models.asked
+    system = first.json["messages"][0]["content"]
+    assert system == 'Be brief.\n\nWhat is remembered:\n{"text": "He was late."}'
+    assert write.given["operation"] == "write"  # pyright: ignore
+    assert write.given["content"] == {"prompt": "Sort this.", "output": "Late again."}  # pyright: ignore
+    made = await stage.answer("a3", answers={write.request: {"ok": True, "content": []}}, **given)
+    assert made["output"] == "Late again."
+    assert len(stage.models.asked) == 1, "neither the model nor a memory is asked twice"
+
+
+async def test_a_memory_that_does_not_answer_is_gone_on_without(stage: Stage) -> None:
+    stage.script(says("Fine."))
+    given: dict[str, Any] = {"memories": [memory("search", query="x")]}
+    (read,) = asked(await stage.run("a1", **given))
+    answers = {read.request: {"ok": False, "content": "there was no answer in time"}}
+    assert (await stage.answer("a2", answers=answers, **given))["output"] == "Fine."
+    assert stage.models.asked[0].json["messages"][0]["role"] == "user"
