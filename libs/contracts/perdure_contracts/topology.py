@@ -230,6 +230,9 @@ VERBS = frozenset(
         "adopt",
         "serve",
         "backfill",
+        "count",
+        "join",
+        "leave",
     }
 )
 """The verbs that commands begin with; a new one is added here."""
@@ -280,6 +283,8 @@ def topic_of(message: str, service: str) -> str:
 
 PARTICIPLES = frozenset(
     {
+        "due",
+        "spent",
         "begun",
         "chosen",
         "forgotten",

@@ -43,6 +43,7 @@ ENGINE_CODES: Final = _by_word(
         "interaction_too_large memory_content_too_large invalid_wait invalid_response "
         "invalid_sub_workflow sub_workflow_failed ambiguous_workflow",
         "output_invalid": "invalid_json response_invalid decoding_failed",
+        "dependency_down": "breaker_open",
         "worker_lost": "lease_expired",
         "code_bug": "stalled internal_error code_failed code_crashed",
         "cancelled": "canceled",

@@ -2,19 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import assert_never
 
+from perdure_contracts.deciding import (
+    AttemptParked,
+    AttemptReleased,
+    AttemptStopped,
+    ExecutionEvent,
+)
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
     AttemptRefused,
     AttemptSucceeded,
     EpisodeClosed,
-    ExecutionEvent,
     FailureNoted,
     VerdictRepeated,
 )
 
+from .evolve_parking import parked, released, stopped, tried_as
 from .instants import parsed
 from .state import Attempt, Episode, Execution, Missed, day_of, episode_of, place
 
@@ -37,6 +44,12 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case AttemptFailed(attempt_id=attempt_id):
             key, episode, _ = _holding(state, attempt_id)
             return _with(state, key, replace(episode, attempt=None))
+        case AttemptParked():
+            return parked(state, event)
+        case AttemptReleased():
+            return released(state, event)
+        case AttemptStopped():
+            return stopped(state, event)
         case EpisodeClosed(episode_id=episode_id):
             return replace(state, episodes=_without(state.episodes, episode_id))
         case VerdictRepeated():
@@ -56,7 +69,14 @@ def _noted(state: Execution, event: FailureNoted) -> Execution:
 
 def _missed(state: Execution, event: AttemptRefused) -> Execution:
     episode = episode_of(state, event.failure_id)
-    missed = Missed(event.attempt_id, event.strategy, event.delay_s, event.drawn_s)
+    missed = Missed(
+        event.attempt_id,
+        event.strategy,
+        event.delay_s,
+        event.drawn_s,
+        event.overrides,
+        event.changed,
+    )
     key = place(episode.failure.node_id, episode.failure.scope)
     return _with(state, key, replace(episode, missed=missed))
 
@@ -72,23 +92,36 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         reason=event.reason,
         run=episode.failure.run + event.revives,
         ordered_at=ordered_at,
+        overrides=event.overrides,
+        changed=event.changed,
+        cost=event.cost,
+        usd=event.usd,
+        probe_of=event.probe_of,
+        by=event.by,
     )
+    state = replace(state, told={**state.told, event.failure_id: "retry"})
+    state = state if event.by else _counted(state, key, ordered_at)
+    tried = replace(
+        episode,
+        retried=episode.retried + (not event.by),
+        drawn_s=event.drawn_s,
+        attempt=attempt,
+        missed=None,
+        parked=None,
+        tried=(*episode.tried, tried_as(event.strategy, event.changed)),
+    )
+    return _with(state, key, tried)
+
+
+def _counted(state: Execution, key: str, ordered_at: datetime) -> Execution:
+    """Count an automatic attempt; those that people asked for do not count."""
     day = day_of(ordered_at)
-    state = replace(
+    return replace(
         state,
-        told={**state.told, event.failure_id: "retry"},
         tried={**state.tried, key: state.tried.get(key, 0) + 1},
         day=day,
         tried_today=state.tried_today + 1 if state.day == day else 1,
     )
-    tried = replace(
-        episode,
-        retried=episode.retried + 1,
-        drawn_s=event.drawn_s,
-        attempt=attempt,
-        missed=None,
-    )
-    return _with(state, key, tried)
 
 
 def _holding(state: Execution, attempt_id: str) -> tuple[str, Episode, Attempt]:

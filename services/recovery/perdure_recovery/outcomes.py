@@ -8,22 +8,24 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from perdure_common.ids import derived
+from perdure_contracts.deciding import ExecutionEvent
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
     AttemptSucceeded,
     EpisodeClosed,
-    ExecutionEvent,
     NoteCompletion,
     NoteEnd,
     NoteFailure,
     NoteGivenUp,
+    Settled,
 )
 
 from .explain import explain_decision, explain_outcome
 from .guard import capped
 from .instants import parsed, seconds_between, written
-from .state import Attempt, Episode, Execution, place, tried_on
+from .parking import withdrawn
+from .state import Attempt, Episode, Execution, place, tried_on, waking
 from .strategy import UNCHANGED, Plan
 
 CONFIRMED_AFTER = timedelta(minutes=10)
@@ -33,9 +35,13 @@ REVIVED_WITHIN = timedelta(minutes=15)
 
 
 def wake_at(state: Execution) -> datetime | None:
-    """Return when the next completed node counts as recovered."""
+    """Return when the next completed node counts as recovered, or a held attempt is looked at."""
     completed = [e.attempt.succeeded_at for e in state.episodes.values() if e.attempt]
-    return min((at + CONFIRMED_AFTER for at in completed if at), default=None)
+    instants = [at + CONFIRMED_AFTER for at in completed if at]
+    held = waking(state)
+    if held is not None and held.parked is not None and held.parked.wake_at is not None:
+        instants.append(held.parked.wake_at)
+    return min(instants, default=None)
 
 
 def completed(
@@ -43,6 +49,8 @@ def completed(
 ) -> tuple[ExecutionEvent, ...]:
     """A node completed: the attempt that was open for it has succeeded."""
     episode = state.episodes.get(place(command.node_id, command.scope))
+    if episode is not None and episode.parked is not None:
+        return ended(episode, now)  # the engine went on without what waited
     if episode is None or episode.attempt is None or episode.attempt.succeeded_at is not None:
         return ()
     if episode.attempt.run != command.run:
@@ -62,6 +70,7 @@ def completed(
             explanation=explain_outcome(
                 episode.failure, attempt.number, attempt.reason, "succeeded", resolution_s
             ),
+            probe_of=attempt.probe_of,
         ),
     )
 
@@ -69,7 +78,8 @@ def completed(
 def given_up(state: Execution, command: NoteGivenUp, now: datetime) -> tuple[ExecutionEvent, ...]:
     """The engine gave a node up: if an attempt was ordered, its verdict came too late."""
     for episode in state.episodes.values():
-        waiting = episode.attempt is not None and episode.attempt.succeeded_at is None
+        tried = episode.attempt is not None and episode.attempt.succeeded_at is None
+        waiting = tried or episode.parked is not None
         if waiting and episode.failure.failure_id == command.failure_id:
             return ended(episode, now)
     return ()
@@ -88,14 +98,15 @@ def revival(
     ):
         return ()
     since = now - parsed(failure.failed_at)
-    if not timedelta(seconds=missed.delay_s) <= since <= REVIVED_WITHIN:
+    if since > REVIVED_WITHIN:
         return ()
+    delay_s = max(0.0, round(missed.delay_s - since.total_seconds(), 3))
     node_attempts = state.tried.get(place(failure.node_id, failure.scope), 0)
     if capped(node_attempts, tried_on(state, now)):
         return ()
     number = episode.retried + 1
     reason = "the execution ended before the verdict came: run the node again, and go on from there"
-    plan = Plan(missed.strategy, reason, drawn_s=missed.drawn_s)
+    plan = Plan(missed.strategy, reason, delay_s, missed.drawn_s)
     return (
         AttemptOrdered(
             failure_id=failure.failure_id,
@@ -109,6 +120,8 @@ def revival(
             ordered_at=written(now),
             explanation=explain_decision(failure, plan, number, None, doubtful=False),
             revives=True,
+            overrides=missed.overrides,
+            changed=missed.changed,
         ),
     )
 
@@ -141,6 +154,8 @@ def ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[Exe
 def ended(episode: Episode, now: datetime) -> tuple[ExecutionEvent, ...]:
     """Close an episode of which nothing more is heard."""
     attempt = episode.attempt
+    if episode.parked is not None:
+        return withdrawn(episode, episode.parked, now), _closed(episode, now)
     if attempt is None:
         return (_closed(episode, now),)
     if attempt.succeeded_at is not None:
@@ -150,7 +165,7 @@ def ended(episode: Episode, now: datetime) -> tuple[ExecutionEvent, ...]:
 
 def _closed(episode: Episode, now: datetime) -> EpisodeClosed:
     """Close an episode without success: its attempt came to nothing, or its verdict too late."""
-    last = episode.attempt or episode.missed
+    last = episode.attempt or episode.parked or episode.missed
     return EpisodeClosed(
         episode_id=episode.failure.episode_id,
         attempt_id=last.attempt_id if last else "",
@@ -174,6 +189,21 @@ def _recovered(episode: Episode, attempt: Attempt) -> EpisodeClosed:
         explanation=explain_outcome(
             failure, attempt.number, attempt.reason, "recovered", duration_s
         ),
+        settled=_settled(episode, attempt),
+    )
+
+
+def _settled(episode: Episode, attempt: Attempt) -> Settled | None:
+    """Return what the workspace's allowance hears of an attempt; a person's is none of its."""
+    if attempt.by:
+        return None
+    pattern = episode.failure.pattern
+    return Settled(
+        attempt_id=attempt.attempt_id,
+        workspace_id=pattern.workspace_id,
+        failure_type=pattern.failure_type,
+        strategy=attempt.strategy,
+        cost=attempt.cost,
     )
 
 
@@ -194,4 +224,6 @@ def _failed(
         explanation=explain_outcome(
             episode.failure, attempt.number, attempt.reason, outcome, spent_s
         ),
+        probe_of=attempt.probe_of,
+        settled=_settled(episode, attempt) if outcome != "superseded" else None,
     )

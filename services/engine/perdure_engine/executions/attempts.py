@@ -19,7 +19,8 @@ from perdure_engine.nodes.errors import data_error, expression_error
 from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .given import mock_answer, mocked
 from .instants import after
-from .overriding import overridden
+from .means import means_of
+from .overriding import avoided, overridden
 from .progress import Progress
 from .retries import REPEATABLE, backoff_s, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
@@ -69,7 +70,7 @@ def dispatch(
     for index in range(len(inputs.items)):
         try:
             resolved = node.fixed if node.fixed is not None else node.resolve(view(index))
-            sets.append(overridden(resolved, overrides))
+            sets.append(overridden(node, resolved, overrides))
             indexes.append(index)
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
@@ -107,6 +108,7 @@ def dispatch(
             length="short" if local else node.specification.length(node.parameters, node.timeout_s),
             idempotency_key=_idempotency_key(state.root_execution_id, node, scope),
             max_retries=node.max_retries,
+            avoid=avoided(overrides),
         )
     )
     if state.given is not None:
@@ -167,7 +169,8 @@ def try_again(progress: Progress, place: str) -> None:
     )
     parameters: Json = None
     if known.overrides is not None:
-        parameters = [overridden(known.parameters[str(i)], known.overrides) for i in indexes]
+        found = known.parameters
+        parameters = [overridden(node, found[str(i)], known.overrides) for i in indexes]
     attempt = run.attempt + 1
     progress.record(
         NodeScheduled(
@@ -181,6 +184,7 @@ def try_again(progress: Progress, place: str) -> None:
             deadline=_deadline(progress, node, len(indexes)),
             scheduled_at=progress.at,
             parameters=parameters,
+            avoid=avoided(known.overrides),
         )
     )
     if progress.state.given is not None:
@@ -196,6 +200,7 @@ def apply_verdict(
     at: str | None = None,
     attempt_id: str = "",
     overrides: Json = None,
+    ask_again: bool = False,
 ) -> None:
     """Let a verdict take effect: the run waits until `at`, or is given up."""
     run, known = _open(progress, place)
@@ -211,6 +216,7 @@ def apply_verdict(
             at=at,
             attempt_id=attempt_id,
             overrides=overrides,
+            ask_again=ask_again,
         )
     )
     if verdict == "give_up":
@@ -254,13 +260,14 @@ def _attempt_failed(
     if retry_at is not None:
         return
     if workflow.settings.recovery:
-        _ask(progress, state.runs[place_of(run.node_id, run.scope)], node, first)
+        runner = "" if result is None else result.runner.removeprefix("lost/")
+        _ask(progress, state.runs[place_of(run.node_id, run.scope)], node, first, runner)
         return
     run, known = _open(progress, place_of(run.node_id, run.scope))
     _finish(progress, run, known.done, known.failed)
 
 
-def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts) -> None:
+def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts, runner: str) -> None:
     """Ask recovery, and hold the node until it answers or the time for that is over."""
     known = run.dispatch
     assert known is not None
@@ -273,6 +280,8 @@ def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts) -> None:
             error=replace(told.error, effect_state=_effect_state(known, told.error)),
             effect=known.effect,
             verdict_until=until.isoformat(),
+            means=means_of(progress.workflow, node, known),
+            runner=runner,
         )
     )
 

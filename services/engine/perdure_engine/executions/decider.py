@@ -44,6 +44,7 @@ from perdure_contracts.engine import (
     StartExecution,
 )
 from perdure_contracts.executions import (
+    AttemptDue,
     AttemptFailed,
     ExamineExecution,
     ExecutionCommand,
@@ -108,6 +109,7 @@ EVENTS = (
     AttemptFailed,
     NodeFailed,
     VerdictApplied,
+    AttemptDue,
     NodeCompleted,
     NodeRecovered,
     NodeErrored,
@@ -149,6 +151,7 @@ PRIVATE = (
     NodeSkipped,
     AttemptFailed,
     VerdictApplied,
+    AttemptDue,
     RegionEntered,
     IterationStarted,
     IterationFailed,
@@ -205,7 +208,7 @@ def decider_with(
         events=EVENTS,
         stream_of=stream_of,
         decide=partial(decide, **given),
-        state_version=3,
+        state_version=4,
         act=partial(act, **given),
         evolve=evolve,
         project=project,

@@ -32,6 +32,7 @@ from perdure_contracts.engine import (
     Scope,
 )
 from perdure_contracts.executions import (
+    AttemptDue,
     AttemptFailed,
     ExecutionEvent,
     ExecutionYielded,
@@ -55,7 +56,7 @@ from perdure_contracts.flow import (
 )
 
 from .evolve_asking import asked
-from .evolve_control import frozen, given_at_start, steered
+from .evolve_control import attempt_due, frozen, given_at_start, steered
 from .evolve_flow import (
     child_accepted,
     child_refused,
@@ -101,6 +102,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _attempt_failed(state, event)
         case NodeFailed():
             _failed(state, event)
+        case AttemptDue():
+            attempt_due(state, event)
         case VerdictApplied():
             _verdict(state, event)
         case NodeErrored():
@@ -340,6 +343,8 @@ def _verdict(state: Execution, event: VerdictApplied) -> None:
         verdict_until=at if event.verdict == "hold" else None,
         held=event.verdict == "hold",
         overrides=event.overrides,
+        attempt_id=event.attempt_id,
+        ask_again=event.ask_again,
     )
     state.runs[place] = replace(known, dispatch=dispatch)
     wait(state, place)

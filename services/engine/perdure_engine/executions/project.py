@@ -34,6 +34,7 @@ from perdure_contracts.engine import (
     Scope,
 )
 from perdure_contracts.executions import (
+    AttemptDue,
     AttemptFailed,
     ExecutionEvent,
     ExecutionYielded,
@@ -88,7 +89,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (_completed(state, recorded, event), *logs)
         case NodeErrored() | NodeSkipped() | NodeCanceled():
             return (*_ended(state, recorded, event), *logs)
-        case NodeScheduled() | AttemptFailed() | NodeFailed() | VerdictApplied():
+        case NodeScheduled() | AttemptFailed() | NodeFailed() | VerdictApplied() | AttemptDue():
             return (*_open(state, recorded, event), *logs)
         case RegionEntered():
             return (*_loop(state, recorded, event), *logs)
@@ -251,7 +252,7 @@ def _written(recorded: Seen, run: Run, row: Row, *, new: bool) -> Upsert:
 def _open(
     state: Execution,
     recorded: Seen,
-    event: NodeScheduled | AttemptFailed | NodeFailed | VerdictApplied,
+    event: NodeScheduled | AttemptFailed | NodeFailed | VerdictApplied | AttemptDue,
 ) -> Iterable[Upsert]:
     """Return the row of a run as it stands while it is open."""
     run = state.runs.get(place_of(event.node_id, event.scope))

@@ -20,7 +20,7 @@ from perdure_contracts.engine import (
     NodeRecovered,
     NodeTask,
 )
-from perdure_contracts.executions import ExecutionEvent, NodeScheduled
+from perdure_contracts.executions import AttemptDue, ExecutionEvent, NodeScheduled
 from perdure_contracts.flow import ChildRefused, ChildRequested, WaitBegun, WaitEnded
 
 from .error_workflow import asked_for, handler_start
@@ -47,7 +47,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case RerunBegun():
             to = event.new_execution_id
             return tuple(Outgoing(COMMANDS, to, each) for each in messages(state, event))
-        case NodeFailed() | NodeRecovered() | NodeErrored():
+        case NodeFailed() | NodeRecovered() | NodeErrored() | AttemptDue():
             return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionFailed():
             return tuple(_failed(state, event))
@@ -120,5 +120,6 @@ def _task(state: Execution, event: NodeScheduled) -> Outgoing:
         idempotency_key=known.idempotency_key,
         attempt=event.attempt,
         indexes=event.indexes,
+        avoid=event.avoid,
     )
     return Outgoing(TASKS, event.execution_id, task)

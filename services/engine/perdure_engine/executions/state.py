@@ -63,7 +63,8 @@ class Dispatch(Struct, frozen=True, gc=False):
     port, `failed` why the others did not. `token` names the attempt under way, about the
     items `indexes`; it is empty between attempts. Then the run waits for `retry_at` or
     `verdict_until`. `asked` says that recovery was asked about this run: from then on the
-    engine does not retry by itself.
+    engine does not retry by itself. With `ask_again` it asks once more at `retry_at` whether the
+    attempt `attempt_id` is still to be made.
     """
 
     node_type: str
@@ -87,6 +88,8 @@ class Dispatch(Struct, frozen=True, gc=False):
     root_failure_id: str = ""
     first_failed_at: str = ""
     overrides: Json = None
+    attempt_id: str = ""
+    ask_again: bool = False
 
     @property
     def claimed(self) -> bool:
