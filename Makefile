@@ -44,6 +44,7 @@ check: $(READY) ## check style, types, imports, generated files and house rules
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m perdure_contracts.schemas --check schemas
 	@$(BIN)/python -m perdure_engine.documents --check .
+	@$(BIN)/python -m perdure_recovery.document --check .
 	@$(BIN)/python -m pytest -q tests/tidy
 
 fix: $(READY) ## repair what the style checks can repair
@@ -62,6 +63,7 @@ bench: $(READY) ## run the benchmarks (NAME=engine for one, QUICK=1 for a short 
 schemas: $(READY) ## generate schemas/ and docs/nodes.md from the contracts and the nodes
 	@$(BIN)/python -m perdure_contracts.schemas schemas
 	@$(BIN)/python -m perdure_engine.documents .
+	@$(BIN)/python -m perdure_recovery.document .
 
 migrate: $(READY) ## bring the database to the newest schema
 	@$(BIN)/perdure migrate

@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from perdure_common.cycles import freeze
 from perdure_common.decider import Recorded, Upsert
-from perdure_common.run import freeze
 from perdure_common.shell.codec import decode_body, encode_body
 from perdure_contracts.engine import NodeTask, StartExecution
 from perdure_contracts.executions import ExecutionEvent
@@ -47,7 +47,7 @@ decider = decider_with(10.0)
 class Shell:
     """As much of a shell as the core needs; `runner_s` is what the runner's code took."""
 
-    rows: list[Upsert] = field(default_factory=list[Upsert])
+    rows: list[Upsert] = field(default_factory=list)
     written: int = 0
     events: int = 0
     runner_s: float = 0.0

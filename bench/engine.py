@@ -44,8 +44,8 @@ class Marks:
     """CPU time of each group of processes at the two ends of a measurement."""
 
     groups: dict[str, psutil.Process]
-    cpu: list[machine.Seconds] = field(default_factory=list[machine.Seconds])
-    at: list[float] = field(default_factory=list[float])
+    cpu: list[machine.Seconds] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
 
     def mark(self) -> None:
         """Note where the machine stands."""
@@ -127,7 +127,7 @@ class Measuring:
     load: Load
     marks: Marks
     ids: dict[str, str]
-    found: dict[str, Any] = field(default_factory=dict[str, Any])
+    found: dict[str, Any] = field(default_factory=dict)
 
     def saturated(self, name: str) -> None:
         """Measure throughput, and what a step takes of processors, log and tasks topic."""

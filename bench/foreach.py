@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from perdure_common.cycles import freeze
 from perdure_common.decider import Due, Recorded, Rejected
-from perdure_common.run import freeze
 from perdure_common.shell import codec
 from perdure_common.shell.codec import decode_body, encode_body
 from perdure_common.shell.intake import Registry
@@ -133,10 +133,10 @@ class Played:
     definition: dict[str, Any]
     kept: bool = False
     state: Execution = field(default_factory=lambda: decider.initial)
-    bodies: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    bodies: list[tuple[str, bytes]] = field(default_factory=list)
     snapshot: Snapshot | None = None
     count: int = 0
-    _waiting: deque[Any] = field(default_factory=deque[Any])
+    _waiting: deque[Any] = field(default_factory=deque)
     _now: datetime = field(default_factory=lambda: datetime.now(UTC))
     _version: Mapping[str, Any] = field(default_factory=dict[str, Any])
 

@@ -48,16 +48,14 @@ class Load:
     bootstrap: str
     partitions: int
     lengths: Mapping[str, int] = field(default_factory=dict[str, int])
-    open: dict[bytes, tuple[float, int]] = field(default_factory=dict[bytes, tuple[float, int]])
-    latencies_s: list[float] = field(default_factory=list[float])
+    open: dict[bytes, tuple[float, int]] = field(default_factory=dict)
+    latencies_s: list[float] = field(default_factory=list)
     ended: int = 0
     steps: int = 0
     failed: int = 0
     _sent: int = 0
     _run: str = field(default_factory=lambda: uuid.uuid4().hex)
-    _templates: dict[str, tuple[bytes, bytes]] = field(
-        default_factory=dict[str, "tuple[bytes, bytes]"]
-    )
+    _templates: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Connect, and listen from now on."""

@@ -40,9 +40,9 @@ class Figures:
 
     name: str
     most: int
-    saturated: dict[int, Saturated] = field(default_factory=dict[int, Saturated])
-    alone: dict[int, list[float]] = field(default_factory=dict[int, "list[float]"])
-    half: list[float] = field(default_factory=list[float])
+    saturated: dict[int, Saturated] = field(default_factory=dict)
+    alone: dict[int, list[float]] = field(default_factory=dict)
+    half: list[float] = field(default_factory=list)
 
     def steps_per_s(self, steps: int) -> float:
         """Return the steps a second at saturation."""

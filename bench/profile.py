@@ -23,9 +23,10 @@ import psutil
 from perdure_common import migrate, topics
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres import PostgresStore
+from perdure_common.cycles import freeze, look_for_cycles
 from perdure_common.embedded import Addresses, Embedded
 from perdure_common.ids import partition_of
-from perdure_common.run import freeze, utc_now
+from perdure_common.run import utc_now
 from perdure_common.settings import DEFAULT_TENANT
 from perdure_common.shell import codec
 from perdure_common.shell.owner import Owner
@@ -84,12 +85,14 @@ class Engine:
         self.owner = Owner(service, ground)
         freeze()
         self._stop = asyncio.Event()
+        self._cycles = asyncio.create_task(look_for_cycles(self._stop))
         self._running = asyncio.create_task(self.owner.run(self._stop))
 
     async def stop(self) -> None:
         """Give the shards back."""
         self._stop.set()
         await self._running
+        await self._cycles
         await self.bus.close()
         await self.store.close()
 

@@ -16,6 +16,9 @@ QUICK = os.environ.get("QUICK") == "1"
 MEASURE_S = 3.0 if QUICK else 15.0
 WARM_S = 1.0 if QUICK else 5.0
 
+ENGINES = min(2, os.cpu_count() or 1)
+"""Processes of the engine: one for each core, as the platform is run where speed counts."""
+
 _OF_ANOTHER = ("PERDURE_DATABASE_URL", "PERDURE_KAFKA_BOOTSTRAP", "PERDURE_TOPIC_PREFIX")
 
 
@@ -67,11 +70,11 @@ def services(names: Sequence[str] = platform.SERVICES) -> Generator[platform.Run
 
 
 @contextmanager
-def whole() -> Generator[platform.Running]:
+def whole(engines: int = ENGINES) -> Generator[platform.Running]:
     """Give a platform of its own, and remove it with its servers."""
     with folder() as root:
         try:
-            with services() as running:
+            with services(platform.with_engines(platform.SERVICES, engines)) as running:
                 yield running
         finally:
             Embedded(root).stop()

@@ -29,6 +29,11 @@ TABLE dead_letters
     received_at timestamp with time zone
     created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     processed_at timestamp with time zone
+    edited_raw bytea
+    edited_payload jsonb
+    edited_by text
+    edited_at timestamp with time zone
+    edit_reason text
     CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['waiting'::text, 'redriven'::text, 'dropped'::text])))
     CONSTRAINT dead_letters_pkey PRIMARY KEY (id)
     INDEX dead_letters_sha256_idx CREATE INDEX dead_letters_sha256_idx ON dead_letters USING btree (sha256)
@@ -43,6 +48,11 @@ TABLE delivery
     received_at timestamp with time zone DEFAULT now() NOT NULL
     CONSTRAINT delivery_pkey PRIMARY KEY (tenant_id, source, id)
     INDEX delivery_received_at_idx CREATE INDEX delivery_received_at_idx ON delivery USING brin (received_at) WITH (pages_per_range='16', autosummarize='on')
+
+TABLE expired
+    table_name text NOT NULL
+    before timestamp with time zone NOT NULL
+    CONSTRAINT expired_pkey PRIMARY KEY (table_name)
 
 TABLE failure_patterns
     id uuid NOT NULL
@@ -71,6 +81,8 @@ TABLE failure_patterns
     last_tried_at timestamp with time zone
     created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    family_branch text DEFAULT ''::text NOT NULL
+    kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
     CONSTRAINT short_error_message CHECK ((char_length(error_message) <= 500))
     CONSTRAINT small_context_metadata CHECK ((octet_length((context_metadata)::text) <= 8192))
     CONSTRAINT valid_failure_type CHECK ((failure_type = ANY (ARRAY['rate_limit'::text, 'quota_exhausted'::text, 'timeout'::text, 'network'::text, 'dependency_down'::text, 'auth'::text, 'permission'::text, 'validation'::text, 'context_length'::text, 'model_refusal'::text, 'output_invalid'::text, 'tool_error'::text, 'resource_exhausted'::text, 'conflict'::text, 'data_missing'::text, 'worker_lost'::text, 'code_bug'::text, 'cancelled'::text, 'unknown'::text])))
@@ -78,6 +90,8 @@ TABLE failure_patterns
     CONSTRAINT valid_root_cause_category CHECK ((root_cause_category = ANY (ARRAY['provider'::text, 'network'::text, 'configuration'::text, 'credentials'::text, 'input'::text, 'model'::text, 'code'::text, 'capacity'::text, 'platform'::text])))
     CONSTRAINT failure_patterns_pkey PRIMARY KEY (id)
     CONSTRAINT failure_patterns_key UNIQUE (workspace_id, pattern_signature, dependency)
+    INDEX failure_patterns_family_idx CREATE INDEX failure_patterns_family_idx ON failure_patterns USING btree (tenant_id, workspace_id, family_branch) WHERE (pattern_source <> 'neighbour'::text)
+    INDEX failure_patterns_kept_idx CREATE INDEX failure_patterns_kept_idx ON failure_patterns USING btree (kept_until)
     INDEX failure_patterns_last_idx CREATE INDEX failure_patterns_last_idx ON failure_patterns USING btree (tenant_id, last_detected_at)
     INDEX failure_patterns_message_idx CREATE INDEX failure_patterns_message_idx ON failure_patterns USING btree (tenant_id, error_message_hash)
     INDEX failure_patterns_signature_idx CREATE INDEX failure_patterns_signature_idx ON failure_patterns USING btree (tenant_id, pattern_signature)
@@ -149,6 +163,7 @@ TABLE recovery_attempts
     ai_reasoning text NOT NULL
     created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
     CONSTRAINT about_something CHECK (((task_id IS NOT NULL) OR (execution_id IS NOT NULL)))
     CONSTRAINT valid_recovery_outcome CHECK (((recovery_outcome = ANY (ARRAY['recovered'::text, 'relapsed'::text, 'same_failure'::text, 'other_failure'::text, 'superseded'::text, 'handled'::text, 'escalated'::text, 'dead_lettered'::text])) OR (recovery_outcome ~~ 'refused:%'::text)))
     CONSTRAINT valid_recovery_strategy CHECK ((recovery_strategy = ANY (ARRAY['retry_now'::text, 'backoff'::text, 'wait_until'::text, 'reassign'::text, 'fallback_model'::text, 'reduce_input'::text, 'reprompt'::text, 'refresh_credentials'::text, 'skip_compensate'::text, 'escalate_human'::text, 'dead_letter'::text])))
@@ -156,10 +171,54 @@ TABLE recovery_attempts
     CONSTRAINT valid_triggered_by CHECK ((triggered_by = ANY (ARRAY['engine'::text, 'task'::text, 'lease'::text, 'dead_letter'::text, 'stall'::text, 'person'::text, 'probe'::text])))
     CONSTRAINT recovery_attempts_pkey PRIMARY KEY (id)
     INDEX recovery_attempts_execution_idx CREATE INDEX recovery_attempts_execution_idx ON recovery_attempts USING btree (tenant_id, execution_id)
+    INDEX recovery_attempts_kept_idx CREATE INDEX recovery_attempts_kept_idx ON recovery_attempts USING btree (kept_until)
     INDEX recovery_attempts_pattern_idx CREATE INDEX recovery_attempts_pattern_idx ON recovery_attempts USING btree (failure_pattern_id)
     INDEX recovery_attempts_started_idx CREATE INDEX recovery_attempts_started_idx ON recovery_attempts USING btree (tenant_id, started_at)
     INDEX recovery_attempts_status_idx CREATE INDEX recovery_attempts_status_idx ON recovery_attempts USING btree (tenant_id, status, started_at)
     INDEX recovery_attempts_task_idx CREATE INDEX recovery_attempts_task_idx ON recovery_attempts USING btree (tenant_id, task_id) WHERE (task_id IS NOT NULL)
+    INDEX recovery_attempts_workspace_idx CREATE INDEX recovery_attempts_workspace_idx ON recovery_attempts USING btree (tenant_id, workspace_id, started_at)
+
+TABLE recovery_episodes
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    workspace_id text NOT NULL
+    workflow_id text
+    execution_id text NOT NULL
+    node_id text DEFAULT ''::text NOT NULL
+    node_type text DEFAULT ''::text NOT NULL
+    scope jsonb DEFAULT '[]'::jsonb NOT NULL
+    run integer DEFAULT 0 NOT NULL
+    pattern_signature text NOT NULL
+    failure_type text NOT NULL
+    dependency text DEFAULT ''::text NOT NULL
+    dependency_class text NOT NULL
+    first_failed_at timestamp with time zone NOT NULL
+    last_failed_at timestamp with time zone NOT NULL
+    failures integer DEFAULT 0 NOT NULL
+    attempts integer DEFAULT 0 NOT NULL
+    eligible boolean DEFAULT false NOT NULL
+    judged_transient boolean DEFAULT false NOT NULL
+    fallback boolean DEFAULT false NOT NULL
+    last_strategy text DEFAULT ''::text NOT NULL
+    refused_by text DEFAULT ''::text NOT NULL
+    outcome text NOT NULL
+    completed_at timestamp with time zone
+    closed_at timestamp with time zone
+    duration_s double precision
+    resolution_time interval
+    cured_unchanged boolean DEFAULT false NOT NULL
+    obsolete boolean DEFAULT false NOT NULL
+    missed boolean DEFAULT false NOT NULL
+    fixed_at timestamp with time zone
+    kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT valid_outcome CHECK ((outcome = ANY (ARRAY['open'::text, 'recovered'::text, 'escalated'::text, 'superseded'::text, 'relapsed'::text, 'handled'::text, 'dead_lettered'::text])))
+    CONSTRAINT recovery_episodes_pkey PRIMARY KEY (id)
+    INDEX recovery_episodes_execution_idx CREATE INDEX recovery_episodes_execution_idx ON recovery_episodes USING btree (tenant_id, execution_id)
+    INDEX recovery_episodes_first_idx CREATE INDEX recovery_episodes_first_idx ON recovery_episodes USING btree (tenant_id, first_failed_at, id)
+    INDEX recovery_episodes_kept_idx CREATE INDEX recovery_episodes_kept_idx ON recovery_episodes USING btree (kept_until)
+    INDEX recovery_episodes_open_idx CREATE INDEX recovery_episodes_open_idx ON recovery_episodes USING btree (tenant_id) WHERE (outcome = 'open'::text)
+    INDEX recovery_episodes_workspace_idx CREATE INDEX recovery_episodes_workspace_idx ON recovery_episodes USING btree (tenant_id, workspace_id, first_failed_at)
 
 TABLE recovery_explanations
     id uuid NOT NULL
@@ -189,12 +248,17 @@ TABLE recovery_explanations
     explanation_generated_at timestamp with time zone NOT NULL
     created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
+    complete boolean DEFAULT true NOT NULL
+    faithfulness double precision DEFAULT 1 NOT NULL
     CONSTRAINT about_something CHECK (((task_id IS NOT NULL) OR (execution_id IS NOT NULL)))
     CONSTRAINT no_empty_texts CHECK ((((((((''::text <> failure_summary) AND (''::text <> root_cause)) AND (''::text <> retry_decision)) AND (''::text <> confidence_explanation)) AND (''::text <> user_action_required)) AND (''::text <> estimated_resolution_time)) AND (''::text <> display_category)))
     CONSTRAINT valid_severity_level CHECK ((severity_level = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'critical'::text])))
     CONSTRAINT recovery_explanations_pkey PRIMARY KEY (id)
     INDEX recovery_explanations_attempt_idx CREATE INDEX recovery_explanations_attempt_idx ON recovery_explanations USING btree (recovery_attempt_id)
+    INDEX recovery_explanations_created_idx CREATE INDEX recovery_explanations_created_idx ON recovery_explanations USING btree (tenant_id, created_at, id)
     INDEX recovery_explanations_execution_idx CREATE INDEX recovery_explanations_execution_idx ON recovery_explanations USING btree (tenant_id, execution_id)
+    INDEX recovery_explanations_kept_idx CREATE INDEX recovery_explanations_kept_idx ON recovery_explanations USING btree (kept_until)
     INDEX recovery_explanations_severity_idx CREATE INDEX recovery_explanations_severity_idx ON recovery_explanations USING btree (tenant_id, severity_level, failure_time)
     INDEX recovery_explanations_task_idx CREATE INDEX recovery_explanations_task_idx ON recovery_explanations USING btree (tenant_id, task_id) WHERE (task_id IS NOT NULL)
 
@@ -207,6 +271,70 @@ TABLE recovery_modes
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     CONSTRAINT valid_mode CHECK ((mode = ANY (ARRAY['off'::text, 'observe'::text, 'approve'::text, 'auto'::text])))
     CONSTRAINT recovery_modes_pkey PRIMARY KEY (tenant_id, workspace_id)
+
+VIEW recovery_system_health_summary
+    tenant_id text
+    workspace_id text
+    day date
+    episodes bigint
+    eligible bigint
+    coverage double precision
+    recovered bigint
+    success_rate double precision
+    success_low double precision
+    success_high double precision
+    false_positives bigint
+    missed bigint
+    mttr_p50_s double precision
+    mttr_p90_s double precision
+    mttr_mean_s double precision
+    open bigint
+    parked bigint
+    table_bytes bigint
+    WITH (security_invoker=true)
+ WITH counted AS (
+         SELECT e.tenant_id,
+            e.workspace_id,
+            ((e.first_failed_at AT TIME ZONE 'UTC'::text))::date AS day,
+            count(*) AS episodes,
+            count(*) FILTER (WHERE e.eligible) AS eligible,
+            ((count(*) FILTER (WHERE e.eligible))::double precision / (count(*))::double precision) AS coverage,
+            count(*) FILTER (WHERE (e.eligible AND (e.outcome = 'recovered'::text))) AS recovered,
+            ((count(*) FILTER (WHERE (e.eligible AND (e.outcome = 'recovered'::text))))::double precision / (NULLIF(count(*) FILTER (WHERE (e.eligible AND (e.outcome <> 'open'::text))), 0))::double precision) AS success_rate,
+            wilson_low(count(*) FILTER (WHERE (e.eligible AND (e.outcome = 'recovered'::text))), count(*) FILTER (WHERE (e.eligible AND (e.outcome <> 'open'::text)))) AS success_low,
+            wilson_high(count(*) FILTER (WHERE (e.eligible AND (e.outcome = 'recovered'::text))), count(*) FILTER (WHERE (e.eligible AND (e.outcome <> 'open'::text)))) AS success_high,
+            count(*) FILTER (WHERE is_false_positive(e.*)) AS false_positives,
+            count(*) FILTER (WHERE e.missed) AS missed,
+            percentile_disc((0.5)::double precision) WITHIN GROUP (ORDER BY e.duration_s) FILTER (WHERE (e.eligible AND (e.outcome = 'recovered'::text))) AS mttr_p50_s,
+            percentile_disc((0.9)::double precision) WITHIN GROUP (ORDER BY e.duration_s) FILTER (WHERE (e.eligible AND (e.outcome = 'recovered'::text))) AS mttr_p90_s,
+            avg(e.duration_s) FILTER (WHERE (e.eligible AND (e.outcome = 'recovered'::text))) AS mttr_mean_s,
+            count(*) FILTER (WHERE (e.outcome = 'open'::text)) AS open
+           FROM recovery_episodes e
+          GROUP BY e.tenant_id, e.workspace_id, (((e.first_failed_at AT TIME ZONE 'UTC'::text))::date)
+        )
+ SELECT tenant_id,
+    workspace_id,
+    day,
+    episodes,
+    eligible,
+    coverage,
+    recovered,
+    success_rate,
+    success_low,
+    success_high,
+    false_positives,
+    missed,
+    mttr_p50_s,
+    mttr_p90_s,
+    mttr_mean_s,
+    open,
+    ( SELECT count(*) AS count
+           FROM recovery_attempts a
+          WHERE ((a.tenant_id = c.tenant_id) AND (a.workspace_id = c.workspace_id) AND (a.status = ANY (ARRAY['parked'::text, 'waiting_approval'::text])) AND (((a.started_at AT TIME ZONE 'UTC'::text))::date = c.day))) AS parked,
+    ( SELECT (sum(pg_total_relation_size((t.oid)::regclass)))::bigint AS sum
+           FROM pg_class t
+          WHERE ((t.relnamespace = ('recovery'::regnamespace)::oid) AND (t.relkind = 'r'::"char") AND (t.relname = ANY (ARRAY['failure_patterns'::name, 'recovery_attempts'::name, 'recovery_explanations'::name, 'recovery_episodes'::name, 'dead_letters'::name])))) AS table_bytes
+   FROM counted c;
 
 TABLE sent
     shard text NOT NULL
@@ -254,6 +382,37 @@ BEGIN
             ON CONFLICT (id) DO UPDATE SET epoch = h.epoch + 1, owner = EXCLUDED.owner
             RETURNING h.*;
     END LOOP;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION cleanup_old_recovery_data(retention_days integer DEFAULT 90, at timestamp with time zone DEFAULT now())
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'recovery', 'pg_temp'
+AS $function$
+DECLARE
+    past  timestamptz;
+    name  text;
+    part  bigint;
+    gone  bigint := 0;
+BEGIN
+    IF retention_days IS NULL OR retention_days < 7 THEN
+        RAISE EXCEPTION 'retention_days is %: give a whole number of days from 7', retention_days
+            USING ERRCODE = '22023';
+    END IF;
+    past := at + make_interval(days => 90 - retention_days);
+    PERFORM pg_advisory_xact_lock(hashtext('cleanup_old_recovery_data'));
+    FOREACH name IN ARRAY ARRAY[
+        'recovery_explanations', 'recovery_attempts', 'recovery_episodes', 'failure_patterns'
+    ] LOOP
+        EXECUTE format('DELETE FROM %I WHERE kept_until < %L', name, past);
+        GET DIAGNOSTICS part = ROW_COUNT;
+        gone := gone + part;
+        INSERT INTO expired VALUES (name, past)
+        ON CONFLICT (table_name) DO UPDATE SET before = greatest(expired.before, past);
+    END LOOP;
+    RETURN gone;
 END
 $function$
 
@@ -347,6 +506,19 @@ BEGIN
 END
 $function$
 
+CREATE OR REPLACE FUNCTION is_false_positive(episode recovery_episodes)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+    SELECT episode.outcome <> 'open' AND (
+        episode.obsolete OR (
+            episode.judged_transient AND NOT episode.cured_unchanged
+            AND NOT coalesce(episode.fixed_at <= episode.first_failed_at + interval '24 hours', false)
+        )
+    )
+$function$
+
 CREATE OR REPLACE FUNCTION repeated(packed anyarray, n integer)
  RETURNS anyarray
  LANGUAGE sql
@@ -363,4 +535,28 @@ CREATE OR REPLACE FUNCTION texts(packed text[], n integer)
 AS $function$
     SELECT CASE WHEN cardinality(packed) = n THEN packed
         ELSE string_to_array(packed[1], chr(31), chr(30)) END
+$function$
+
+CREATE OR REPLACE FUNCTION wilson_high(successes bigint, trials bigint)
+ RETURNS double precision
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+    SELECT CASE WHEN trials > 0 THEN least(1,
+        (successes + 1.96 ^ 2 / 2 + 1.96 * sqrt(
+            successes::double precision * (trials - successes) / trials + 1.96 ^ 2 / 4
+        )) / (trials + 1.96 ^ 2))
+    END
+$function$
+
+CREATE OR REPLACE FUNCTION wilson_low(successes bigint, trials bigint)
+ RETURNS double precision
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+    SELECT CASE WHEN trials > 0 THEN greatest(0,
+        (successes + 1.96 ^ 2 / 2 - 1.96 * sqrt(
+            successes::double precision * (trials - successes) / trials + 1.96 ^ 2 / 4
+        )) / (trials + 1.96 ^ 2))
+    END
 $function$

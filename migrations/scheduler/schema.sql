@@ -77,6 +77,26 @@ TABLE snapshot
     state text NOT NULL
     CONSTRAINT snapshot_pkey PRIMARY KEY (stream, version)
 
+TABLE trigger_answers
+    tenant_id text NOT NULL
+    execution_id text NOT NULL
+    status integer NOT NULL
+    headers jsonb DEFAULT '{}'::jsonb NOT NULL
+    body jsonb
+    ended text DEFAULT ''::text NOT NULL
+    answered_at timestamp with time zone NOT NULL
+    CONSTRAINT trigger_answers_pkey PRIMARY KEY (tenant_id, execution_id)
+
+TABLE trigger_bodies
+    tenant_id text NOT NULL
+    sha256 text NOT NULL
+    content_type text NOT NULL
+    bytes integer NOT NULL
+    data bytea NOT NULL
+    received_at timestamp with time zone NOT NULL
+    CONSTRAINT trigger_bodies_pkey PRIMARY KEY (tenant_id, sha256)
+    INDEX trigger_bodies_received_idx CREATE INDEX trigger_bodies_received_idx ON trigger_bodies USING btree (received_at)
+
 TABLE trigger_deliveries
     tenant_id text NOT NULL
     source text NOT NULL
@@ -111,6 +131,7 @@ TABLE trigger_index
     error_message text
     created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    path character varying(255)
     CONSTRAINT valid_deployment_status CHECK (((deployment_status)::text = ANY ((ARRAY['active'::character varying, 'inactive'::character varying, 'pending'::character varying, 'failed'::character varying])::text[])))
     CONSTRAINT valid_trigger_subtype CHECK (((trigger_subtype)::text = ANY ((ARRAY['CRON'::character varying, 'MANUAL'::character varying, 'WEBHOOK'::character varying, 'EMAIL'::character varying, 'GITHUB'::character varying, 'SLACK'::character varying, 'KAFKA'::character varying])::text[])))
     CONSTRAINT valid_trigger_type CHECK (((trigger_type)::text = 'TRIGGER'::text))
@@ -119,6 +140,35 @@ TABLE trigger_index
     CONSTRAINT trigger_index_one_active EXCLUDE USING btree (workflow_id WITH =, node_id WITH =) WHERE (((deployment_status)::text = 'active'::text)) DEFERRABLE INITIALLY DEFERRED
     INDEX trigger_index_lookup_idx CREATE INDEX trigger_index_lookup_idx ON trigger_index USING btree (tenant_id, trigger_subtype, index_key, deployment_status, is_active)
     INDEX trigger_index_name_idx CREATE INDEX trigger_index_name_idx ON trigger_index USING btree (tenant_id, workflow_name, deployment_status, is_active)
+    INDEX trigger_index_path_idx CREATE INDEX trigger_index_path_idx ON trigger_index USING btree (tenant_id, path, deployment_status, is_active)
+
+TABLE trigger_receipts
+    tenant_id text NOT NULL
+    source text NOT NULL
+    id text NOT NULL
+    event_id text NOT NULL
+    received_at timestamp with time zone NOT NULL
+    execution_id text
+    token_sha256 text
+    CONSTRAINT trigger_receipts_pkey PRIMARY KEY (tenant_id, source, id)
+    INDEX trigger_receipts_execution_idx CREATE INDEX trigger_receipts_execution_idx ON trigger_receipts USING btree (execution_id) WHERE (execution_id IS NOT NULL)
+    INDEX trigger_receipts_received_idx CREATE INDEX trigger_receipts_received_idx ON trigger_receipts USING btree (received_at)
+
+TABLE trigger_tests
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    path text NOT NULL
+    workflow_id text NOT NULL
+    workflow_name text NOT NULL
+    version integer NOT NULL
+    node_id text NOT NULL
+    trigger_subtype text NOT NULL
+    index_key text NOT NULL
+    trigger_config jsonb NOT NULL
+    expires_at timestamp with time zone NOT NULL
+    execution_id text
+    CONSTRAINT trigger_tests_pkey PRIMARY KEY (id)
+    INDEX trigger_tests_path_idx CREATE INDEX trigger_tests_path_idx ON trigger_tests USING btree (tenant_id, path, expires_at)
 
 TABLE wake
     shard text NOT NULL

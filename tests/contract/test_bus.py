@@ -34,7 +34,7 @@ class Clients:
     """Makes clients and closes them at the end."""
 
     make: Callable[[str], Bus]
-    made: list[Bus] = field(default_factory=list[Bus])
+    made: list[Bus] = field(default_factory=list)
 
     def client(self) -> Bus:
         bus = self.make(f"client-{len(self.made)}-{secrets.token_hex(2)}")

@@ -39,7 +39,7 @@ class Seen:
 
     records: int = 0
     bytes: int = 0
-    pauses: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
+    pauses: list[tuple[str, ...]] = field(default_factory=list)
 
 
 def busy_stage() -> Stage:

@@ -24,8 +24,8 @@ class Mood:
     """What a tally does not like: amounts on which it fails, or which it does not hear."""
 
     bad: set[int] = field(default_factory=lambda: {13})
-    unheard: set[int] = field(default_factory=set[int])
-    unfoldable: set[int] = field(default_factory=set[int])
+    unheard: set[int] = field(default_factory=set)
+    unfoldable: set[int] = field(default_factory=set)
 
     @property
     def service(self) -> Service:

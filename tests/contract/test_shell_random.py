@@ -26,9 +26,9 @@ class Run:
     chance: random.Random
     memory: Memory
     stage: Stage
-    asked: Counter[tuple[str, int]] = field(default_factory=Counter[tuple[str, int]])
-    alive: list[tuple[Service, Process]] = field(default_factory=list[tuple[Service, Process]])
-    faults: Counter[str] = field(default_factory=Counter[str])
+    asked: Counter[tuple[str, int]] = field(default_factory=Counter)
+    alive: list[tuple[Service, Process]] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
 
     def happens(self, what: str, probability: float) -> bool:
         if self.chance.random() >= probability:

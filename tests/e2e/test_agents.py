@@ -57,8 +57,8 @@ class Outside:
     hold: str = ""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     dead: asyncio.Event = field(default_factory=asyncio.Event)
-    seen: Counter[str] = field(default_factory=Counter[str])
-    keys: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    seen: Counter[str] = field(default_factory=Counter)
+    keys: dict[str, set[str]] = field(default_factory=dict)
 
     def begin(self, hold: str) -> None:
         """Forget what was asked, and hold the answer to one request back."""

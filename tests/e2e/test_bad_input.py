@@ -108,7 +108,7 @@ class Letters:
     """Reads the dead letters of the topics as they come."""
 
     bus: KafkaBus
-    found: list[DeadLettered] = field(default_factory=list[DeadLettered])
+    found: list[DeadLettered] = field(default_factory=list)
 
     def follow(self) -> None:
         """Begin to read, from the beginning."""

@@ -46,7 +46,7 @@ class Load:
     stage: Stage
     chance: random.Random
     workflows: dict[str, int]
-    accepted: list[str] = field(default_factory=list[str])
+    accepted: list[str] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:

@@ -46,7 +46,7 @@ class Load:
     """Triggers workflows one after the other, until it has done `count`."""
 
     stage: Stage
-    accepted: dict[str, str] = field(default_factory=dict[str, str])
+    accepted: dict[str, str] = field(default_factory=dict)
 
     async def run(self, count: int) -> None:
         for n in range(count):

@@ -46,7 +46,7 @@ def tool(name: str, url: str, effect: str = "pure", **more: Any) -> dict[str, An
 class Watching:
     """Keeps what agents tell of themselves."""
 
-    told: list[AgentProgressed] = field(default_factory=list[AgentProgressed])
+    told: list[AgentProgressed] = field(default_factory=list)
 
     def tell(self, tenant_id: str, told: AgentProgressed) -> None:
         assert tenant_id == TENANT

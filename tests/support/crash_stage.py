@@ -39,7 +39,7 @@ class Crash:
     world: World
     victim: str
     place: str
-    accepted: dict[str, str] = field(default_factory=dict[str, str])
+    accepted: dict[str, str] = field(default_factory=dict)
 
     async def happens(self) -> None:
         """Stage it, and wait until everything that was accepted has ended."""

@@ -34,8 +34,8 @@ class Proxy:
     target: int
     port: int = 0
     delay_s: float = 0.0
-    cuts: list[Cut] = field(default_factory=list[Cut])
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    cuts: list[Cut] = field(default_factory=list)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def cut_after(self, marker: bytes, *, passed_on: bool) -> Cut:
         """Lose the answer to the next request that holds `marker`."""

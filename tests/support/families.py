@@ -17,13 +17,13 @@ class Family:
     """The executions of some workflows, by their ids; the first one is `first`."""
 
     workflows: Mapping[str, Mapping[str, Any]]
-    plays: dict[str, Play] = field(default_factory=dict[str, Play])
-    refused: list[Rejected] = field(default_factory=list[Rejected])
-    others: list[Any] = field(default_factory=list[Any])
-    held: list[type] = field(default_factory=list[type])
+    plays: dict[str, Play] = field(default_factory=dict)
+    refused: list[Rejected] = field(default_factory=list)
+    others: list[Any] = field(default_factory=list)
+    held: list[type] = field(default_factory=list)
     """Kinds of messages that are kept back, to be delivered by `release`."""
 
-    kept: deque[Outgoing] = field(default_factory=deque[Outgoing])
+    kept: deque[Outgoing] = field(default_factory=deque)
 
     def start(self, name: str, data: Any = None) -> Play:
         """Start an execution of a workflow, and let the others follow."""

@@ -194,8 +194,8 @@ class Models:
     `choose` answers instead where it is set: for tests in which the order is not theirs.
     """
 
-    script: list[Reply] = field(default_factory=list[Reply])
-    asked: list[Asked] = field(default_factory=list[Asked])
+    script: list[Reply] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
     choose: Reply | None = None
     port: int = 0
 

@@ -38,7 +38,7 @@ class World:
 
     host: str
     port: int
-    calls: list[Call] = field(default_factory=list[Call])
+    calls: list[Call] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     gate: threading.Event = field(default_factory=threading.Event)
 

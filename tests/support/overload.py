@@ -71,7 +71,7 @@ class Flood:
 
     stage: Stage
     chance: Random
-    accepted: list[str] = field(default_factory=list[str])
+    accepted: list[str] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     refused: int = 0
 
@@ -124,8 +124,8 @@ class Watch:
     """What was seen of the processes: megabytes at rest and at most, and the engine's figures."""
 
     stage: Stage
-    idle: dict[str, float] = field(default_factory=dict[str, float])
-    most: dict[str, float] = field(default_factory=dict[str, float])
+    idle: dict[str, float] = field(default_factory=dict)
+    most: dict[str, float] = field(default_factory=dict)
     samples: int = 0
     paused: int = 0
     queued_bytes: float = 0.0
@@ -199,8 +199,8 @@ class Held:
 
     stage: Stage
     world: World
-    ids: list[str] = field(default_factory=list[str])
-    accepted: list[str] = field(default_factory=list[str])
+    ids: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
 
     async def begin(self, count: int) -> None:
         """Start executions, and wait until each of them waits for the world."""

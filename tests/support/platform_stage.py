@@ -99,10 +99,9 @@ class Stage:
     settings: Mapping[str, str] = field(default_factory=lambda: PATIENT)
     names: Sequence[str] = tuple(MODULES)
     zygote: Zygote | None = None
-    processes: dict[str, "subprocess.Popen[bytes] | Child"] = field(
-        default_factory=dict[str, "subprocess.Popen[bytes] | Child"]
-    )
-    ports: dict[str, int] = field(default_factory=dict[str, int])
+    processes: dict[str, "subprocess.Popen[bytes] | Child"] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    _hooks: dict[str, int] = field(default_factory=dict)
     _claims: Ports = field(default_factory=Ports)
     _connection: Any = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -172,6 +171,7 @@ class Stage:
             "PERDURE_HTTP_ALLOW": ",".join(self.allow),
             f"PERDURE_{name.upper()}_PORT": str(self.ports[key]),
             "PERDURE_FAULT": fault,
+            **({"PERDURE_HOOKS_PORT": str(self.hooks_port(key))} if name == "scheduler" else {}),
             **self.settings,
         }
         if self.zygote is not None:
@@ -186,6 +186,13 @@ class Stage:
                 stderr=subprocess.STDOUT,
                 preexec_fn=tied(signal.SIGKILL),
             )
+
+    def hooks_port(self, key: str = "scheduler") -> int:
+        """Return the port on which a scheduler takes requests to triggers."""
+        name = f"hooks of {key}"
+        if name not in self._hooks:
+            self._hooks[name] = self._claims.claim()
+        return self._hooks[name]
 
     def log_of(self, name: str) -> Path:
         """Return the file that has what a service printed."""
@@ -307,9 +314,13 @@ class Stage:
         headers, value = encode(event)
         where = topic or f"perdure.{service}.commands.v1"
         record = Outbound(where, partition_of(stream, PARTITIONS), value, stream.encode(), headers)
-        (error,) = await self._bus.send([record])
-        assert error is None, error
+        await self.put([record])
         return event.id
+
+    async def put(self, records: Sequence[Outbound]) -> None:
+        """Write records to topics, whatever they are."""
+        errors = await self._bus.send(records)
+        assert all(error is None for error in errors), errors
 
     async def answer(self, service: str, event_id: str) -> dict[str, Any]:
         """Wait for what became of an outsider's message."""

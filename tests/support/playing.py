@@ -85,25 +85,25 @@ class Play:
     definition: Mapping[str, Any]
     now: datetime = BEGAN
     state: Execution = field(default_factory=Execution)
-    events: list[ExecutionEvent] = field(default_factory=list[ExecutionEvent])
-    times: list[datetime] = field(default_factory=list[datetime])
-    rows: Rows = field(default_factory=dict[tuple[str, "tuple[Any, ...]"], "dict[str, Any]"])
-    upserts: list[Upsert] = field(default_factory=list[Upsert])
-    tasks: dict[str, NodeTask] = field(default_factory=dict[str, NodeTask])
-    failures: list[Any] = field(default_factory=list[Any])
+    events: list[ExecutionEvent] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
+    rows: Rows = field(default_factory=dict)
+    upserts: list[Upsert] = field(default_factory=list)
+    tasks: dict[str, NodeTask] = field(default_factory=dict)
+    failures: list[Any] = field(default_factory=list)
     snapshots: bool = True
-    workflows: list[dict[str, Any]] = field(default_factory=list["dict[str, Any]"])
+    workflows: list[dict[str, Any]] = field(default_factory=list)
     execution_id: str = EXECUTION_ID
-    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, "Mapping[str, Any]"])
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     """Workflows that can be called, by their names."""
 
-    outgoing: list[Outgoing] = field(default_factory=list[Outgoing])
+    outgoing: list[Outgoing] = field(default_factory=list)
     """What went to others than runners and recovery."""
 
-    sent: list[Any] = field(default_factory=list[Any])
+    sent: list[Any] = field(default_factory=list)
     """What went to executions."""
 
-    versions: dict[int, Any] = field(default_factory=dict[int, Any])
+    versions: dict[int, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         validation = validate(self.definition)

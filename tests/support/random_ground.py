@@ -80,11 +80,9 @@ class Randoms:
     stage: Stage
     world: World
     chance: Random
-    workflows: list[Made] = field(default_factory=list[Made])
-    asked: dict[str, tuple[Made, list[dict[str, Any]], Meaning]] = field(
-        default_factory=dict[str, tuple[Made, "list[dict[str, Any]]", Meaning]]
-    )
-    seen: Counter[str] = field(default_factory=Counter[str])
+    workflows: list[Made] = field(default_factory=list)
+    asked: dict[str, tuple[Made, list[dict[str, Any]], Meaning]] = field(default_factory=dict)
+    seen: Counter[str] = field(default_factory=Counter)
 
     async def deploy(self, count: int) -> None:
         """Deploy so many workflows."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from perdure_common.decider import Due, Facts, Outgoing, Recorded, Rejected, Upsert
+from perdure_contracts.deciding import ExecutionEvent
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCanceled,
@@ -14,10 +15,7 @@ from perdure_contracts.engine import (
     RecoveryVerdict,
 )
 from perdure_contracts.message import Envelope
-from perdure_contracts.recovery import (
-    ExecutionEvent,
-    NoteLesson,
-)
+from perdure_contracts.recovery import NoteLesson
 from perdure_recovery.app import executions
 from perdure_recovery.hear import hear
 from perdure_recovery.state import Execution
@@ -133,8 +131,12 @@ class Story:
     def _write(self, upserts: Sequence[Upsert]) -> None:
         for upsert in upserts:
             key = (upsert.table, str(upsert.key["id"]))
-            assert (key in self.rows) != upsert.new
-            self.rows.setdefault(key, {}).update(upsert.set)
+            begins = upsert.new or (key not in self.rows and "tenant_id" in upsert.set)
+            assert (key in self.rows) != begins
+            row = self.rows.setdefault(key, {})
+            row.update(upsert.set)
+            for column, count in upsert.add.items():
+                row[column] = int(str(row.get(column, 0))) + count
 
     def _send(self, messages: Sequence[Outgoing]) -> None:
         self.sent += [m.message for m in messages]

@@ -42,12 +42,12 @@ class Replayed:
 
     play: Play
     random: Random
-    journal: list[Line] = field(default_factory=list[Line])
-    snapshots: list[tuple[int, bytes, Rows]] = field(default_factory=list[tuple[int, bytes, Rows]])
-    answered: list[NodeResult] = field(default_factory=list[NodeResult])
+    journal: list[Line] = field(default_factory=list)
+    snapshots: list[tuple[int, bytes, Rows]] = field(default_factory=list)
+    answered: list[NodeResult] = field(default_factory=list)
     revivals: int = 0
     steered: bool = False
-    seen: Counter[str] = field(default_factory=Counter[str])
+    seen: Counter[str] = field(default_factory=Counter)
 
     def run(self, data: Any) -> None:
         """Start it, and take random steps until it has ended for good."""
@@ -142,13 +142,15 @@ class Replayed:
         assert run.dispatch is not None
         verdict = self.random.choice(("retry", "retry", "hold", "give_up"))
         self.seen[f"verdict {verdict}"] += 1
+        delay_s = self.random.choice((0.0, 30.0))
         self.play.ask(
             RecoveryVerdict(
                 failure_id=run.dispatch.failure_id,
                 execution_id=EXECUTION_ID,
                 node_id=run.node_id,
                 verdict=verdict,
-                delay_s=self.random.choice((0.0, 30.0)),
+                delay_s=delay_s,
+                ask_again=verdict == "retry" and delay_s > 0 and run.attempt % 2 == 1,
             )
         )
 

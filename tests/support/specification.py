@@ -60,17 +60,13 @@ class Meaning:
 
     status: str = "SUCCESS"
     stopped: Stopped | None = None
-    runs: dict[tuple[str, Scope], dict[str, Items] | None] = field(
-        default_factory=dict[tuple[str, Scope], "dict[str, Items] | None"]
-    )
-    result: Items = field(default_factory=list[dict[str, Any]])
-    loose: set[Scope] = field(default_factory=set[Scope])
+    runs: dict[tuple[str, Scope], dict[str, Items] | None] = field(default_factory=dict)
+    result: Items = field(default_factory=list)
+    loose: set[Scope] = field(default_factory=set)
     """Iterations that failed: how far they had got depends on what came first."""
-    raced: dict[tuple[str, Scope], list[str]] = field(
-        default_factory=dict[tuple[str, Scope], list[str]]
-    )
+    raced: dict[tuple[str, Scope], list[str]] = field(default_factory=dict)
     """What runs only for races that were won: it was stopped when the first of them was."""
-    wrong: list[str] = field(default_factory=list[str])
+    wrong: list[str] = field(default_factory=list)
     """Races that were won by what cannot win them."""
 
     def undecided(self, scope: Scope) -> bool:

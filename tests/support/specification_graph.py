@@ -31,11 +31,9 @@ class Graph:
 
     nodes: dict[str, dict[str, Any]]
     links: list[Link]
-    back: set[int] = field(default_factory=set[int])
-    held: dict[tuple[str, str], bool] = field(default_factory=dict[tuple[str, str], bool])
-    guarding: dict[tuple[str, str], list[str]] = field(
-        default_factory=dict[tuple[str, str], list[str]]
-    )
+    back: set[int] = field(default_factory=set)
+    held: dict[tuple[str, str], bool] = field(default_factory=dict)
+    guarding: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     rounds_max: int = 1_000
 
     def into(self, node_id: str) -> list[Link]:

@@ -14,12 +14,21 @@ import psutil
 from perdure_common import migrate, topics
 from perdure_common.embedded import Addresses, Embedded
 from perdure_common.embedded.ports import HOST, Ports
-from perdure_common.settings import PORTS, SERVERS, Settings
+from perdure_common.settings import HOOKS_PORT, PORTS, SERVERS, Settings
 from perdure_common.supervise import Service, ServiceStatus, Supervisor
 
 from perdure_cli import credentials_key
 from perdure_cli.errors import CommandError
-from perdure_cli.platform import READY_S, SERVICES, Running, find, home, known, state_file
+from perdure_cli.platform import (
+    READY_S,
+    SERVICES,
+    Running,
+    find,
+    home,
+    kind_of,
+    known,
+    state_file,
+)
 
 MODULES = {"runner": "perdure_engine.runner.app"}
 
@@ -77,6 +86,7 @@ class Platform:
         self._embedded = embedded or Embedded(home())
         self._ports = Ports()
         self._urls: dict[str, str] = {}
+        self._hooks_url = ""
         self._supervisor: Supervisor | None = None
 
     def status(self) -> list[ServiceStatus]:
@@ -130,10 +140,12 @@ class Platform:
             )
         root = home()
         addresses_file(root).unlink(missing_ok=True)
-        ports = {name: self._ports.claim(PORTS[name]) for name in self.names}
+        ports = {name: self._ports.claim(PORTS.get(name, 0)) for name in self.names}
+        hooks = self._ports.claim(HOOKS_PORT) if "scheduler" in ports else 0
+        self._hooks_url = f"http://{HOST}:{hooks}" if hooks else ""
         self._urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
         self._supervisor = Supervisor(
-            _services(self.names, ports, root), root / "logs", on_change=self._on_change
+            _services(self.names, ports, root, hooks), root / "logs", on_change=self._on_change
         )
         return self._supervisor
 
@@ -177,6 +189,7 @@ class Platform:
             addresses.database_url,
             addresses.kafka_bootstrap,
             self._urls,
+            os.environ.get("PERDURE_HOOKS_URL") or self._hooks_url,
         )
         await await_ready(self.running, self.status)
         _write_privately(state_file(), asdict(self.running))
@@ -189,24 +202,30 @@ class Platform:
             self.request_stop()
 
 
-def _services(names: Sequence[str], ports: Mapping[str, int], root: Path) -> list[Service]:
+def _services(
+    names: Sequence[str], ports: Mapping[str, int], root: Path, hooks: int
+) -> list[Service]:
     """Return the children of the supervisor; they learn the servers' addresses from a file."""
-    env = {f"PERDURE_{name.upper()}_PORT": str(port) for name, port in ports.items()}
+    env = {_port_of(name): str(port) for name, port in ports.items() if name in SERVICES}
+    env |= {"PERDURE_HOOKS_PORT": str(hooks)}
     env |= {SERVERS: str(addresses_file(root))}
     env |= {"PERDURE_DATABASE_URL": "", "PERDURE_KAFKA_BOOTSTRAP": ""}
-    modules = {name: MODULES.get(name, f"perdure_{name}.app") for name in names}
     secret = {} if os.environ.get(credentials_key.VARIABLE) else {
         credentials_key.VARIABLE: credentials_key.own_key_text()
     }  # fmt: skip
-    return [
-        Service(
-            name,
-            (sys.executable, "-m", module),
-            env | secret if name == "runner" else env,
-            module,
-        )
-        for name, module in modules.items()
-    ]
+    found: list[Service] = []
+    for name in names:
+        kind = kind_of(name)
+        module = MODULES.get(kind, f"perdure_{kind}.app")
+        own = env | {_port_of(kind): str(ports[name])}
+        if kind in ("runner", "scheduler"):
+            own |= secret
+        found.append(Service(name, (sys.executable, "-m", module), own, module))
+    return found
+
+
+def _port_of(name: str) -> str:
+    return f"PERDURE_{name.upper()}_PORT"
 
 
 def _write_privately(path: Path, content: Mapping[str, object]) -> None:

@@ -10,7 +10,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
+from perdure_common.credentials import PostgresCredentials, Seal, named_by_triggers
 from perdure_common.ids import sha256_of_json
+from perdure_common.shell.ports import Unreachable
 from perdure_contracts.engine import SaveWorkflow
 from perdure_contracts.scheduler import DeploymentFailed, DeployWorkflow
 from rich.markup import escape
@@ -192,6 +194,7 @@ async def deploy(client: Client, version: Row, definition: Any) -> bool:
         sha256=version["sha256"],
         definition=definition,
         deployed_by=user(),
+        credentials=await _fields_there(client, definition),
     )
     answer = await client.command("scheduler", workflow_id, message)
     if answer.has(DeploymentFailed):
@@ -209,6 +212,21 @@ async def deploy(client: Client, version: Row, definition: Any) -> bool:
             code="deployment_failed",
         )
     return bool(answer.events)
+
+
+async def _fields_there(client: Client, definition: Any) -> dict[str, tuple[str, ...]]:
+    """Return what the credentials have that trigger nodes name: names of fields, no values."""
+    named = named_by_triggers(definition)
+    if not named:
+        return {}
+    store = PostgresCredentials(client.settings.database_url, Seal(()))
+    try:
+        listed = await store.list(client.settings.tenant_id)
+    except Unreachable as error:
+        raise CommandError(str(error), code="database_unreachable") from None
+    finally:
+        await store.close()
+    return {each.handle: each.fields for each in listed if each.handle in named}
 
 
 async def frozen(client: Client, workflow: Row, version: int) -> Row:

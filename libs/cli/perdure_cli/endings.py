@@ -29,7 +29,7 @@ class Endings:
     """What became of accepted trigger events; `open` are executions that have not ended."""
 
     findings: Findings = field(default_factory=Findings)
-    open: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    open: list[dict[str, Any]] = field(default_factory=list)
 
 
 async def endings(scheduler: Archive, engine: Archive, now: datetime, *, late_s: float) -> Endings:

@@ -28,9 +28,9 @@ class Picture:
 
     execution: Row
     definition: Any = None
-    nodes: list[Row] = field(default_factory=list[Row])
-    attempts: list[Row] = field(default_factory=list[Row])
-    explanations: dict[str, Row] = field(default_factory=dict[str, Row])
+    nodes: list[Row] = field(default_factory=list)
+    attempts: list[Row] = field(default_factory=list)
+    explanations: dict[str, Row] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

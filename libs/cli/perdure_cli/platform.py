@@ -27,13 +27,25 @@ READY_S = 60.0
 STOP_S = 40.0
 
 
+def kind_of(name: str) -> str:
+    """Return what a process is: `engine-2` is an `engine`, one that shares its shards."""
+    kind, dash, number = name.rpartition("-")
+    return kind if dash and number.isdecimal() and int(number) > 1 else name
+
+
+def with_engines(names: Sequence[str], engines: int) -> tuple[str, ...]:
+    """Return the names with so many processes of the engine: `engine`, `engine-2` and so on."""
+    more = [f"engine-{n}" for n in range(2, engines + 1)] if "engine" in names else []
+    return (*names, *more)
+
+
 def known(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names of services as they are.
+    """Return names of processes as they are: a service's, or that of a further one (`engine-2`).
 
     Raises:
         CommandError: There is no service of one of them.
     """
-    unknown = [name for name in names if name not in SERVICES]
+    unknown = [name for name in names if kind_of(name) not in SERVICES]
     if unknown:
         raise CommandError(
             f"there is no service {unknown[0]!r}; there are {', '.join(SERVICES)}",
@@ -50,13 +62,17 @@ def home() -> Path:
 
 @dataclass(frozen=True)
 class Running:
-    """A platform that runs: who supervises it, where its servers and services are."""
+    """A platform that runs: who supervises it, where its servers and services are.
+
+    `hooks_url` is where requests to triggers come.
+    """
 
     pid: int
     started_at: float
     database_url: str
     kafka_bootstrap: str
     urls: Mapping[str, str]
+    hooks_url: str = ""
 
     def is_alive(self) -> bool:
         """Return whether the supervisor is still the process that wrote this down."""

@@ -40,9 +40,9 @@ PROMISES = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I10", "I13")
 class Verified:
     """What a check found: what was looked at, what does not hold, what is still open."""
 
-    checked: dict[str, int] = field(default_factory=dict[str, int])
-    violations: list[Violation] = field(default_factory=list[Violation])
-    open: list[Row] = field(default_factory=list[Row])
+    checked: dict[str, int] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+    open: list[Row] = field(default_factory=list)
     promises: tuple[str, ...] = PROMISES
 
 

@@ -43,11 +43,11 @@ FIGURES: Mapping[str, str] = {
 class Status:
     """Everything the page shows. `trouble` has a sentence for each thing that is stuck."""
 
-    servers: list[Row] = field(default_factory=list[Row])
-    services: list[Row] = field(default_factory=list[Row])
-    executions: list[Row] = field(default_factory=list[Row])
+    servers: list[Row] = field(default_factory=list)
+    services: list[Row] = field(default_factory=list)
+    executions: list[Row] = field(default_factory=list)
     dead_letters: int | None = None
-    trouble: list[str] = field(default_factory=list[str])
+    trouble: list[str] = field(default_factory=list)
 
     @property
     def works(self) -> bool:

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 def up(
     services: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
+    engines: Annotated[
+        int, typer.Option(min=1, max=16, help="Processes of the engine, which share the work.")
+    ] = 1,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start servers and services here; Ctrl-C stops them cleanly."""
     names = [name for name in services.replace(",", " ").split() if name]
-    wanted = platform.known(names or platform.SERVICES)
+    wanted = platform.known(platform.with_engines(names or platform.SERVICES, engines))
     if detach:
         running = platform.start_detached(wanted)
         if as_json:
@@ -74,6 +77,8 @@ def board(running: "Running") -> Table:
     table.add_row("Kafka", running.kafka_bootstrap)
     for name, url in running.urls.items():
         table.add_row(name, url)
+    if running.hooks_url:
+        table.add_row("webhooks", running.hooks_url)
     return table
 
 
@@ -84,4 +89,5 @@ def told(running: "Running") -> dict[str, object]:
         "postgres": running.database_url.rpartition("@")[2],
         "kafka": running.kafka_bootstrap,
         "services": dict(running.urls),
+        "webhooks": running.hooks_url,
     }

@@ -39,8 +39,11 @@ _DEPENDENCY: Final = frozenset(
         "connection_closed",
         "network",
         "dependency_down",
+        "attempt_timeout",
     }
 )
+_SQLSTATES: Final = ("08", "53300", "53400", "57P", "58")
+"""Of a database that is not there, or has no place for us; by their beginnings."""
 _CREDENTIAL: Final = frozenset({"rate_limit", "auth"})
 
 
@@ -57,6 +60,8 @@ def strikes(error: ErrorFacts) -> Strike | None:
     """
     if error.type in _CREDENTIAL or error.status_code in (401, 429):
         return "credential"
+    if error.sqlstate is not None:
+        return "dependency" if error.sqlstate.startswith(_SQLSTATES) else None
     status = error.status_code or 0
     if error.type in _DEPENDENCY or status in (408, 529) or 500 <= status != 501:
         return "dependency"

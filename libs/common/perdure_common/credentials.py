@@ -55,6 +55,22 @@ class Credentials(Protocol):
         ...
 
 
+def named_by_triggers(definition: Any) -> tuple[str, ...]:
+    """Return the credentials that a definition's trigger nodes name."""
+    found: dict[str, None] = {}
+    nodes = _mapping(definition).get("nodes")
+    for node in cast("list[Any]", nodes) if isinstance(nodes, list) else ():
+        if _mapping(node).get("node_type") == "TRIGGER":
+            handle = _mapping(_mapping(node).get("parameters")).get("credential")
+            if isinstance(handle, str):
+                found[handle] = None
+    return tuple(found)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
 @dataclass(frozen=True)
 class Listed:
     """A credential as people see it: its name and what it has, not the values."""

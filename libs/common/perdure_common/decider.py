@@ -57,16 +57,18 @@ class Upsert(msgspec.Struct, frozen=True, gc=False):
     columns of `set`: the row changes only if they do not go back (compared as a tuple), so
     that several streams may set one row and the newest wins, in a replay too. A row with a
     guard that is written with its event supersedes the lazy ones that wait for the same row,
-    so it must set all that they set.
+    so it must set all that they set. Rows of one `kind` have the same table, columns in the same
+    order, `new` and `guard`: frequent ones say so, and need not be compared one by one.
     """
 
     table: str
     key: Mapping[str, object]
-    set: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
-    add: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
+    set: Mapping[str, object] = {}
+    add: Mapping[str, int] = {}
     new: bool = False
     lazy: bool = False
     guard: tuple[str, ...] = ()
+    kind: str = ""
 
 
 class Later(Mapping[str, object]):
@@ -265,7 +267,7 @@ class Service:
     kept: tuple[str, ...] = ()
     expires: Mapping[str, str] = field(default_factory=dict[str, str])
     handed: tuple[str, ...] = ()
-    heavy: Mapping[type, tuple[str, ...]] = field(default_factory=dict[type, "tuple[str, ...]"])
+    heavy: Mapping[type, tuple[str, ...]] = field(default_factory=dict[type, tuple[str, ...]])
     judge: Callable[[], Judge] | None = None
     groups: tuple[str, ...] = ()
     after_restore: Callable[[Restored], Awaitable[str]] | None = None

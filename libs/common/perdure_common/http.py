@@ -16,6 +16,7 @@ import orjson
 import structlog
 import uvicorn
 from fastapi import FastAPI, Request
+from prometheus_client import generate_latest
 from starlette.responses import Response
 
 from perdure_common.api.problem import Problem, answer_with_problems
@@ -63,6 +64,7 @@ def make_app(
         redoc_url=None,
     )
     answer_with_problems(app)
+    app.state.registries = []
     _add_health(app, service, reading, ready, metrics)
     for name, view in tables.items():
         _add_table(app, reading, tenant_id, name, view)
@@ -90,7 +92,9 @@ def _add_health(
 
     async def measured() -> Response:
         """Return the metrics in the text format of Prometheus."""
-        return Response(await metrics.text(), media_type=CONTENT_TYPE)
+        texts = [await metrics.text()]
+        texts.extend(generate_latest(each) for each in app.state.registries)
+        return Response(b"".join(texts), media_type=CONTENT_TYPE)
 
     app.add_api_route("/healthz", healthz, tags=["health"])
     app.add_api_route("/readyz", readyz, tags=["health"])
@@ -230,7 +234,7 @@ def listen(settings: Settings, service: str) -> socket.socket:
     host, port = settings.http_host, settings.http_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise SettingError(
             f"{service} cannot listen on {host} port {port}: {error.strerror or error}; "
@@ -238,10 +242,13 @@ def listen(settings: Settings, service: str) -> socket.socket:
         ) from error
 
 
-async def serve(app: FastAPI, listening: socket.socket, stop: asyncio.Event) -> None:
-    """Answer requests in this event loop until `stop` is set."""
+async def serve(
+    app: Any, listening: socket.socket, stop: asyncio.Event, *, protocol: Any = "h11"
+) -> None:
+    """Answer requests in this event loop until `stop` is set; `protocol` is uvicorn's `http`."""
     config = uvicorn.Config(
         app,
+        http=protocol,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -54,8 +54,8 @@ class Report:
     service: str
     events: int = 0
     streams: int = 0
-    rows: dict[str, int] = field(default_factory=dict[str, int])
-    differences: list[Difference] = field(default_factory=list[Difference])
+    rows: dict[str, int] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
 
 
 async def check(service: Service, url: str) -> Report:

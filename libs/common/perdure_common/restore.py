@@ -48,9 +48,9 @@ class Report:
     """What was done for one service, for people."""
 
     service: str
-    shards: list[Fence] = field(default_factory=list[Fence])
-    marks: list[str] = field(default_factory=list[str])
-    did: list[str] = field(default_factory=list[str])
+    shards: list[Fence] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    did: list[str] = field(default_factory=list)
 
 
 def groups_of(service: Service) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """What every service's `main()` does: settings, store, bus, owner, what runs beside, signals."""
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from perdure_common import fault, observe
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres import PostgresStore
+from perdure_common.cycles import freeze, look_for_cycles
 from perdure_common.decider import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
@@ -67,6 +67,7 @@ async def serve(service: Service, *beside: Beside, hand_over: HandOver | None = 
         async with asyncio.TaskGroup() as group:
             for each in beside:
                 group.create_task(_until(each, settings, owner, stop))
+            group.create_task(look_for_cycles(stop))
             keep_s = settings.delivery_retention_s
             group.create_task(keep_sweeping(store, keep_s, lambda: "0" in owner.shards, stop))
             try:
@@ -89,13 +90,6 @@ def stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
-
-
-def freeze() -> None:
-    """Keep the collector away from what lives as long as the process."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 def run(main: Coroutine[None, None, None]) -> None:

@@ -29,6 +29,12 @@ PORTS = {"engine": 8741, "scheduler": 8742, "recovery": 8743, "runner": 8744}
 """Where each process answers HTTP unless `PERDURE_<NAME>_PORT` says otherwise."""
 
 
+HOOKS_PORT = 8745
+"""Where the scheduler listens for webhooks unless `PERDURE_HOOKS_PORT` says otherwise."""
+
+HOOKS_PER_MINUTE = 600
+HOOKS_BYTES_MAX = 1024 * 1024
+
 SLACK_URL = "https://slack.com/api"
 GITHUB_URL = "https://api.github.com"
 GOOGLE_CALENDAR_URL = "https://www.googleapis.com/calendar/v3"
@@ -72,12 +78,15 @@ class Settings:
     `memory_mb` is what waiting records, unsent messages and open streams may weigh together.
     `hand_over` is how many short tasks the engine runs in its own process at once.
     `result_bytes_max` is how large what a node gives may be, as JSON.
-    `log_retention_days` is how long logs of executions are kept, 0 for ever.
+    `log_retention_days` is how long logs of executions are kept, 0 for ever;
+    `recovery_retention_days` the shortest kind of recovery's rows.
     `stall_scan_s` is how often open executions are looked at that may be stuck, `stall_grace_s`
     how long something may be overdue before it counts as stuck.
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
     `…_url` are where the APIs of services are. `credentials_keys` open credentials, the first one
     seals new ones. `model_prices` are US dollars for a million input and output tokens, by model.
+    The `hooks_…` are of the scheduler's listener: where it listens, how others reach it, how many
+    requests a path takes a minute (0: any number), and how large a body may be.
     `code_languages` are those in which nodes may run code of a workflow's author.
     """
 
@@ -100,13 +109,19 @@ class Settings:
     github_url: str = GITHUB_URL
     google_calendar_url: str = GOOGLE_CALENDAR_URL
     resume_url: str = ""
+    hooks_host: str = "127.0.0.1"
+    hooks_port: int = HOOKS_PORT
+    hooks_url: str = ""
+    hooks_per_minute: int = HOOKS_PER_MINUTE
+    hooks_bytes_max: int = HOOKS_BYTES_MAX
     credentials_keys: tuple[bytes, ...] = field(default=(), repr=False)
     model_prices: Mapping[str, tuple[float, float]] = field(
-        default_factory=dict[str, "tuple[float, float]"]
+        default_factory=dict[str, tuple[float, float]]
     )
     code_languages: tuple[str, ...] = ()
     session_s: float = SESSION_S
     log_retention_days: int = 30
+    recovery_retention_days: int = 90
     result_bytes_max: int = 8 * 1024 * 1024
     stall_scan_s: float = 10.0
     stall_grace_s: float = 60.0
@@ -151,6 +166,11 @@ class Settings:
             github_url=_url(env, "PERDURE_GITHUB_URL", GITHUB_URL),
             google_calendar_url=_url(env, "PERDURE_GOOGLE_CALENDAR_URL", GOOGLE_CALENDAR_URL),
             resume_url=_maybe_url(env, "PERDURE_RESUME_URL"),
+            hooks_host=env.get("PERDURE_HOOKS_HOST") or "127.0.0.1",
+            hooks_port=_integer(env, "PERDURE_HOOKS_PORT", HOOKS_PORT, least=0),
+            hooks_url=_maybe_url(env, "PERDURE_HOOKS_URL"),
+            hooks_per_minute=_integer(env, "PERDURE_HOOKS_PER_MINUTE", HOOKS_PER_MINUTE, least=0),
+            hooks_bytes_max=_integer(env, "PERDURE_HOOKS_BYTES_MAX", HOOKS_BYTES_MAX, least=1_000),
             credentials_keys=credentials_keys(env),
             model_prices=_prices(env),
             code_languages=_chosen(env, "PERDURE_CODE", CODE_LANGUAGES),
@@ -159,6 +179,7 @@ class Settings:
                 env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000
             ),
             log_retention_days=_integer(env, "PERDURE_LOG_RETENTION_DAYS", 30, least=0),
+            recovery_retention_days=_integer(env, "PERDURE_RECOVERY_RETENTION_DAYS", 90, least=0),
             stall_scan_s=_seconds(env, "PERDURE_STALL_SCAN_S", 10.0) or 10.0,
             stall_grace_s=_seconds(env, "PERDURE_STALL_GRACE_S", 60.0),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",

@@ -80,7 +80,7 @@ class AdoptRuns:
     part: int
     runs: dict[str, dict[str, Json]]
     failed: dict[str, dict[str, tuple[str, ErrorFacts]]] = field(
-        default_factory=dict[str, "dict[str, tuple[str, ErrorFacts]]"]
+        default_factory=dict[str, dict[str, tuple[str, ErrorFacts]]]
     )
 
 
@@ -183,7 +183,7 @@ class RunsAdopted:
     part: int
     runs: dict[str, dict[str, Json]]
     failed: dict[str, dict[str, tuple[str, ErrorFacts]]] = field(
-        default_factory=dict[str, "dict[str, tuple[str, ErrorFacts]]"]
+        default_factory=dict[str, dict[str, tuple[str, ErrorFacts]]]
     )
 
 

@@ -60,6 +60,8 @@ class DeployWorkflow:
 
     `expected_version` is the version that must be serving now (0: none); None asks for no
     check. `definition` is the whole frozen definition; the scheduler keeps its triggers.
+    `credentials` are the fields of those credentials that trigger nodes name, as whoever can look
+    found them: what is not among them is missing.
     """
 
     workflow_id: str
@@ -69,6 +71,7 @@ class DeployWorkflow:
     deployed_by: str = ""
     expected_version: int | None = None
     config: Json = None
+    credentials: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 @message("scheduler.undeploy-workflow.v1")
@@ -85,6 +88,9 @@ class ReceiveTrigger:
 
     `body_sha256` is of the bytes as they came. `trigger_node` is the CloudEvent's extension
     `triggernode`, `extensions` has all of them.
+
+    What came by HTTP says more: `nodes` are the (workflow, node)s that it is for, `http` has its
+    method, query and headers, `watch` says that somebody waits for an answer.
     """
 
     tenant_id: str
@@ -97,6 +103,9 @@ class ReceiveTrigger:
     body_sha256: str = ""
     trigger_node: str | None = None
     extensions: dict[str, str] = field(default_factory=dict[str, str])
+    nodes: tuple[tuple[str, str], ...] | None = None
+    http: Json = None
+    watch: str = ""
 
 
 @message("scheduler.register-wait.v1")
@@ -224,7 +233,8 @@ class TriggerAccepted:
     """A trigger event matched; each trigger node that it matches starts one execution.
 
     The data is kept in the event because the executions are started from it, again after a
-    crash too. An event that matches very many nodes is accepted in several parts.
+    crash too. An event that matches very many nodes is accepted in several parts. `http` has
+    the method, query and headers of what came by HTTP; `watch` says what its sender waits for.
     """
 
     source: str
@@ -236,6 +246,8 @@ class TriggerAccepted:
     starts: tuple[Start, ...]
     subtype: str = ""
     body_sha256: str = ""
+    http: Json = None
+    watch: str = ""
 
 
 @message("scheduler.event-taken.v1")

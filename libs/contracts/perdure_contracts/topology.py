@@ -202,6 +202,7 @@ VERBS = frozenset(
         "forget",
         "offer",
         "deploy",
+        "edit",
         "examine",
         "note",
         "receive",

@@ -1,5 +1,6 @@
 """Wiring and main(), nothing else: deciders of definitions and executions, what is heard."""
 
+import asyncio
 import secrets
 from functools import partial
 
@@ -8,6 +9,7 @@ from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.decider import Service
 from perdure_common.run import process_name, run, serve, utc_now
 from perdure_common.settings import Settings
+from perdure_common.shell.owner import Owner
 from perdure_contracts.engine import NodeResult
 
 from .api import ROWS, TABLES, add_groups
@@ -20,6 +22,7 @@ from .hear import hear
 from .log_partitions import keep_partitions
 from .payloads import keep_sweeping
 from .promises import Judge
+from .runner.breakers import keep_watching
 from .runner.here import Here
 from .runner.large import lightening
 from .runner.perform import at_once, perform
@@ -84,8 +87,14 @@ async def serve_engine() -> None:
     kept = PostgresStore(settings.database_url, ours.name, connections=1)
     payloads = kept.payloads
     async with tools_of(settings, clients=2) as tools:
+        tools.dependencies.runner = name
+
+        async def calls(settings: Settings, owner: Owner, stop: asyncio.Event) -> None:
+            if settings.hand_over:
+                await keep_watching(settings, tools.dependencies, stop)
+
         here = Here(
-            lambda task: perform(tools, task, name),
+            lambda task, tenant_id: perform(tools, task, name, tenant_id),
             name=name,
             partitions=settings.partitions,
             most=settings.hand_over,
@@ -98,7 +107,7 @@ async def serve_engine() -> None:
             hand_over = here.take if settings.hand_over else None
             stalls = partial(keep_looking, ours)
             sweeping = partial(keep_sweeping, payloads)
-            beside = (api, fill_at_start, keep_partitions, stalls, sweeping)
+            beside = (api, fill_at_start, keep_partitions, stalls, sweeping, calls)
             await serve(ours, *beside, hand_over=hand_over)
         finally:
             await here.close()

@@ -66,7 +66,7 @@ class Detector:
     partitions: int
     grace_s: float
     after: str = ""
-    _handed: dict[str, int] = field(default_factory=dict[str, int])
+    _handed: dict[str, int] = field(default_factory=dict)
     _registry: Registry = field(init=False)
     _sql: Mapping[str, str] = field(init=False)
 

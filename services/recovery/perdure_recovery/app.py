@@ -1,8 +1,15 @@
 """Wiring only: the deciders of each kind of stream, what is heard, and main()."""
 
+from functools import partial
+
+from fastapi import FastAPI
 from perdure_common import run
+from perdure_common.api.asking import Asking
+from perdure_common.api.reading import Reading
 from perdure_common.decider import Decider, Service
 from perdure_common.http import beside
+from perdure_common.settings import Settings
+from perdure_common.shell.owner import Owner
 from perdure_contracts.breakers import BreakerTurned, DependencyCalls
 from perdure_contracts.deciding import (
     AllowanceCommand,
@@ -68,10 +75,13 @@ from perdure_contracts.recovery import (
     SetMode,
     VerdictRepeated,
 )
+from perdure_contracts.telling import DeadLetterEdited, EditDeadLetter, EpisodeFixed
 
 from . import allowance, breakers, incidents, letters, lines, modes, patterns
 from .api import ROWS, TABLES
+from .cleaning import CLEANED, keep_cleaning
 from .decide import decide
+from .document import add_all
 from .evolve import evolve
 from .facts import execution_facts
 from .hear import CALLS, DEAD_LETTERS, FAILURES, hear, stream_of
@@ -100,6 +110,7 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         AttemptSucceeded,
         AttemptFailed,
         EpisodeClosed,
+        EpisodeFixed,
         VerdictRepeated,
         AttemptParked,
         AttemptReleased,
@@ -120,6 +131,7 @@ pattern_streams: Decider[patterns.Pattern, PatternCommand, PatternEvent] = Decid
     initial=patterns.Pattern(),
     commands=(NoteOccurrence, NoteLesson),
     events=(PatternSeen, PatternTaught),
+    state_version=2,
     stream_of=patterns.stream_of,
     decide=patterns.decide,
     evolve=patterns.evolve,
@@ -143,14 +155,14 @@ mode_streams: Decider[modes.Mode, SetMode, ModeSet] = Decider(
 letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(
     name="dead-letter",
     initial=letters.Letter(),
-    commands=(KeepDeadLetter, RedriveDeadLetter),
-    events=(DeadLetterKept, DeadLetterSettled),
+    commands=(KeepDeadLetter, RedriveDeadLetter, EditDeadLetter),
+    events=(DeadLetterKept, DeadLetterSettled, DeadLetterEdited),
     stream_of=letters.stream_of,
     decide=letters.decide,
     evolve=letters.evolve,
     project=letters.project,
     route=letters.route,
-    private=(DeadLetterKept,),
+    private=(DeadLetterKept, DeadLetterEdited),
 )
 
 breaker_streams: Decider[breakers.Breaker, DependencyCalls, BreakerEvent] = Decider(
@@ -223,12 +235,21 @@ service = Service(
     hears=(FAILURES, CALLS, *DEAD_LETTERS),
     by_token=(DependencyCalls,),
     judge=Judge,
+    kept=("expired",),
+    expires=dict.fromkeys(CLEANED, "kept_until"),
 )
+
+
+def add_groups(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
+    """Add to a process's API what recovery answers beside its tables."""
+    asking = Asking(service.name, owner.bus, reading, settings.tenant_id, settings.partitions)
+    add_all(app, reading, asking)
 
 
 def main() -> None:
     """Run the service until it is told to stop."""
-    run.run(run.serve(service, beside(TABLES, ROWS)))
+    cleaning = partial(keep_cleaning, service.name)
+    run.run(run.serve(service, beside(TABLES, ROWS, add_groups), cleaning))
 
 
 if __name__ == "__main__":

@@ -121,3 +121,8 @@ class Plan:
     def unchanged(self) -> bool:
         """Whether the plan tries the same once more."""
         return self.strategy in UNCHANGED
+
+
+def tried_as(strategy: Strategy, changed: Json) -> str:
+    """Return how an episode remembers what was tried: a fallback with the model that answered."""
+    return f"{strategy}:{changed['to']}" if changed and "to" in changed else strategy

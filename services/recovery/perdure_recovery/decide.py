@@ -5,10 +5,11 @@ same stages each time: recognised (`_noted`), believed passing or lasting (`beli
 strategy chosen (`choose`), the guard rails asked (`first_refusal`), the decision explained.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
-from typing import assert_never
+from typing import Any, assert_never
 
 from perdure_common.decider import Due, Facts, Rejected
 from perdure_common.ids import derived
@@ -33,8 +34,9 @@ from perdure_contracts.recovery import (
     VerdictRepeated,
 )
 
+from .cases import tried_as
 from .circumstances import Proposal, price_of, situation_of, tokens_for
-from .classify import Classification, classify
+from .classify import Classification
 from .evolve import evolve
 from .experience import (
     breakers_in,
@@ -45,6 +47,7 @@ from .experience import (
     seen_lately,
 )
 from .explain import explain_decision
+from .families import prior_type, recognised
 from .guard import (
     PERSON_S,
     Hold,
@@ -125,8 +128,10 @@ def _failure(
     before = ended_by(known, command, now) if known else ()
     state = reduce(evolve, before, state)
     episode = state.episodes.get(key)  # gone if what happened before is over
-    kind = classify(command.error)
-    noted, tried_at = _noted(command, kind, facts, now)
+    kind, near = recognised(command.error, facts)
+    noted, tried_at = _noted(command, kind, near, facts, now)
+    off = stricter(*modes_in(facts, command.workspace_id)) == "off"
+    noted = replace(noted, shown=episode is not None or not off)
     case = _case(episode, command, kind, noted, tried_at, facts, now)
     decision = _judged(state, command, noted, case, choose(case), facts)
     twice = (written(now),) if asked_again else ()
@@ -193,20 +198,18 @@ def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictR
     A message is heard once, so this is a failure that happened again: to an engine that was
     restored from a backup and makes the same attempts under the same ids.
     """
+    episode = state.episodes.get(place(command.node_id, command.scope))
+    mine = episode is not None and episode.failure.failure_id == command.failure_id
+    attempt = episode.attempt if episode is not None and mine else None
     return VerdictRepeated(
         failure_id=command.failure_id,
         execution_id=command.execution_id,
         node_id=command.node_id,
         verdict=state.told[command.failure_id],
         repeated_at=written(now),
-        overrides=next(
-            (
-                episode.attempt.overrides
-                for episode in state.episodes.values()
-                if episode.attempt and episode.failure.failure_id == command.failure_id
-            ),
-            None,
-        ),
+        overrides=attempt.overrides if attempt is not None else None,
+        delay_s=attempt.delay_s if attempt is not None else 0.0,
+        ask_again=attempt is not None and attempt.ask_again,
     )
 
 
@@ -219,12 +222,17 @@ def _dated(command: NoteFailure, now: datetime) -> NoteFailure:
 
 
 def _noted(
-    command: NoteFailure, kind: Classification, facts: Facts, now: datetime
+    command: NoteFailure,
+    kind: Classification,
+    near: Mapping[str, Any],
+    facts: Facts,
+    now: datetime,
 ) -> tuple[FailureNoted, datetime | None]:
     """Return the failure as it was recognised, and when its pattern was last tried."""
     error, workspace_id = command.error, command.workspace_id
     own, others, tried_at = experience_in(facts, workspace_id, error.dependency)
-    belief = believe(kind.failure_type, own, others, now.timestamp())
+    prior = prior_type(kind.failure_type, kind.source)
+    belief = believe(prior, own, others, now.timestamp())
     at = place(command.node_id, command.scope)
     noted = FailureNoted(
         failure_id=command.failure_id,
@@ -242,7 +250,7 @@ def _noted(
             error_message=error_message(error),
             error_message_hash=error_message_hash(error),
             execution_stage=error.stage,
-            context={"rule": kind.rule_id, "node_type": command.node_type},
+            context={"rule": kind.rule_id, "node_type": command.node_type, **near},
         ),
         execution_id=command.execution_id,
         workflow_id=command.workflow_id,
@@ -350,7 +358,9 @@ def _decided(
         )
         return (park(held, now),)
     by_rail = None if refusal.rail == "rules" else refusal.reason
-    explanation = explain_decision(noted, plan, number, by_rail, doubtful=decision.doubtful)
+    explanation = explain_decision(
+        noted, plan, number, by_rail, doubtful=decision.doubtful, now=now
+    )
     late = command.verdict_until is not None and now >= parsed(command.verdict_until)
     refused = AttemptRefused(
         failure_id=command.failure_id,
@@ -378,6 +388,8 @@ def _decided(
         outcome="handled" if plan.compensate and refused.answered else "escalated",
         attempts=number - 1,
         duration_s=seconds_between(noted.first_failed_at, now),
+        place=place(noted.node_id, noted.scope) if noted.shown else "",
+        shown=noted.shown,
     )
     return refused, closed
 
@@ -396,10 +408,13 @@ def _order(
         probe=plan.probe,
         reason=plan.reason,
         ordered_at=written(now),
-        explanation=explain_decision(noted, plan, number, None, doubtful=decision.doubtful),
+        explanation=explain_decision(
+            noted, plan, number, None, doubtful=decision.doubtful, now=now
+        ),
         overrides=plan.overrides,
         changed=plan.changed,
         ask_again=asks_again(plan.delay_s),
+        tried_as=tried_as(plan.strategy, plan.changed),
         scores=dict(plan.scores),
         propensity=plan.propensity,
         cost=decision.cost,
@@ -417,7 +432,7 @@ def _end(
     closed = tuple(
         event
         for _, episode in sorted(state.episodes.items())
-        for event in (revival(state, episode, command, now) or ended(episode, now))
+        for event in (revival(state, episode, command, facts, now) or ended(episode, now))
     )
     if command.failure is None or state.decided:
         return closed  # a node failed before: its episode is the execution's

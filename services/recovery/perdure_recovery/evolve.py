@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from perdure_contracts.deciding import (
@@ -20,10 +20,11 @@ from perdure_contracts.recovery import (
     FailureNoted,
     VerdictRepeated,
 )
+from perdure_contracts.telling import EpisodeFixed
 
-from .evolve_parking import parked, released, stopped, tried_as
+from .evolve_parking import parked, released, stopped
 from .instants import parsed
-from .state import Attempt, Episode, Execution, Missed, day_of, episode_of, place
+from .state import Attempt, Episode, Execution, Lost, Missed, day_of, episode_of, place
 
 
 def evolve(state: Execution, event: ExecutionEvent) -> Execution:
@@ -51,7 +52,11 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case AttemptStopped():
             return stopped(state, event)
         case EpisodeClosed(episode_id=episode_id):
+            state = _lost(state, event) if event.place else state
             return replace(state, episodes=_without(state.episodes, episode_id))
+        case EpisodeFixed(episode_id=episode_id):
+            left = {k: lost for k, lost in state.lost.items() if lost.episode_id != episode_id}
+            return replace(state, lost=left)
         case VerdictRepeated():
             return state
         case _:
@@ -64,7 +69,16 @@ def _noted(state: Execution, event: FailureNoted) -> Execution:
     goes_on = known is not None and known.failure.episode_id == event.episode_id
     episode = replace(known, failure=event) if known and goes_on else Episode(event)
     state = replace(state, decided=state.decided | {event.failure_id})
+    if key in state.lost:  # whoever ran it again, it failed again
+        state = replace(state, lost={k: lost for k, lost in state.lost.items() if k != key})
     return _with(state, key, episode)
+
+
+def _lost(state: Execution, event: EpisodeClosed) -> Execution:
+    failure = state.episodes[event.place].failure
+    at = parsed(failure.first_failed_at) + timedelta(seconds=event.duration_s)
+    lost = Lost(event.episode_id, failure.run, at)
+    return replace(state, lost={**state.lost, event.place: lost})
 
 
 def _missed(state: Execution, event: AttemptRefused) -> Execution:
@@ -98,6 +112,8 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         usd=event.usd,
         probe_of=event.probe_of,
         by=event.by,
+        delay_s=event.delay_s if event.ask_again else 0.0,
+        ask_again=event.ask_again,
     )
     state = replace(state, told={**state.told, event.failure_id: "retry"})
     state = state if event.by else _counted(state, key, ordered_at)
@@ -108,7 +124,7 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         attempt=attempt,
         missed=None,
         parked=None,
-        tried=(*episode.tried, tried_as(event.strategy, event.changed)),
+        tried=(*episode.tried, event.tried_as) if event.tried_as else episode.tried,
     )
     return _with(state, key, tried)
 

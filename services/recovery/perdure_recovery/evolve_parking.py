@@ -3,16 +3,9 @@
 from dataclasses import replace
 
 from perdure_contracts.deciding import AttemptParked, AttemptReleased, AttemptStopped
-from perdure_contracts.message import Json
-from perdure_contracts.recovery import Strategy
 
 from .instants import parsed
 from .state import Attempt, Episode, Execution, Missed, Parked, episode_of, place
-
-
-def tried_as(strategy: Strategy, changed: Json) -> str:
-    """Return how an episode remembers what was tried: a fallback with the model that answered."""
-    return f"{strategy}:{changed['to']}" if changed and "to" in changed else strategy
 
 
 def parked(state: Execution, event: AttemptParked) -> Execution:
@@ -36,6 +29,7 @@ def parked(state: Execution, event: AttemptParked) -> Execution:
         approved=event.approved,
         cost=event.cost,
         usd=event.usd,
+        request=event.request,
     )
     return _with(state, replace(episode, parked=waiting, attempt=None))
 
@@ -44,7 +38,12 @@ def released(state: Execution, event: AttemptReleased) -> Execution:
     """Let an attempt that counts already be open (again)."""
     episode = episode_of(state, event.failure_id)
     if episode.attempt is not None:
-        again = replace(episode.attempt, probe_of=event.probe_of or episode.attempt.probe_of)
+        again = replace(
+            episode.attempt,
+            probe_of=event.probe_of or episode.attempt.probe_of,
+            delay_s=0.0,
+            ask_again=False,
+        )
         return _with(state, replace(episode, attempt=again))
     waiting = episode.parked
     assert waiting is not None

@@ -57,6 +57,11 @@ def provider_of(dependency: str) -> str:
     return f"{kind}:{rest.partition(':')[0]}" if kind == "llm" else kind
 
 
+def kind_of(dependency: str) -> str:
+    """Return the class of a dependency: `llm`, `http`, `tool`; `none` without one."""
+    return dependency.partition(":")[0] or "none"
+
+
 def _counts(row: Row) -> Counts:
     at = parsed(row["weighed_at"]).timestamp() if row["weighed_at"] else 0.0
     return Counts(row["lesson_successes"] or 0.0, row["lesson_failures"] or 0.0, at)

@@ -2,95 +2,44 @@
 
 Every number, name and reason comes from the decision's own data, so an explanation can be
 made again from the journal. `explain_decision` fills all columns when a decision is made,
-`explain_outcome` when it is known what came of it.
+`explain_outcome` when it is known what came of it. The sentences are in explain_templates.py;
+faithful.py measures each explanation against what it was made from.
 """
 
-from typing import Final, Literal
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, cast
 
 from perdure_contracts.recovery import Explanation, FailureNoted, FailureType
 
+from . import explain_templates as templates
+from .explain_templates import ACTION, CATEGORY, MEANING, Outcome
+from .faithful import Sources, faithfulness
+from .instants import parsed
 from .strategy import Plan
+
+__all__ = [
+    "ACTION",
+    "CATEGORY",
+    "MEANING",
+    "Outcome",
+    "explain_decision",
+    "explain_outcome",
+    "rule_in_words",
+    "sources_of",
+    "texts_of",
+]
 
 SUMMARY_MAX: Final = 200
 """Longest part of the message that a summary quotes, in code points."""
-
-MEANING: Final[dict[FailureType, str]] = {
-    "rate_limit": "the other side asked for fewer calls",
-    "quota_exhausted": "a quota or credit is used up",
-    "timeout": "no answer came in time",
-    "network": "the connection failed",
-    "dependency_down": "the other side is not able to answer now",
-    "auth": "the credentials or certificates were not accepted",
-    "permission": "what was asked for is not allowed",
-    "validation": "the input was refused as wrong",
-    "context_length": "the input is longer than the model can read",
-    "model_refusal": "the model or its provider declined to answer",
-    "output_invalid": "the answer could not be read",
-    "tool_error": "a tool failed",
-    "resource_exhausted": "memory, space, connections or a limit ran out",
-    "conflict": "somebody else changed the same thing at the same time",
-    "data_missing": "something that was referred to does not exist",
-    "worker_lost": "the worker that ran the node was lost",
-    "code_bug": "the code or the statement is wrong",
-    "cancelled": "somebody stopped it",
-    "unknown": "nothing told what kind of failure it was",
-}
-ACTION: Final[dict[FailureType, str]] = {
-    "rate_limit": "Lower the call rate or raise the limit with the provider, then retry the node.",
-    "quota_exhausted": "Raise the quota or add credit with the provider, then retry the node.",
-    "timeout": "Check whether the other side is slow, or raise the node's timeout; then retry it.",
-    "network": "Check that the host can be reached from here, then retry the node.",
-    "dependency_down": "Check the other side's status, then retry the node once it is back.",
-    "auth": "Renew the credential or certificate that the node uses, then retry the node.",
-    "permission": "Grant the access that the node needs, or change the node; then retry it.",
-    "validation": "Correct the node's parameters or its input, then run the workflow again.",
-    "context_length": "Shorten the input or choose a model that reads more, then retry the node.",
-    "model_refusal": "Rephrase the request or choose another model, then retry the node.",
-    "output_invalid": "Look at the answer and say in the node what form it has, then retry it.",
-    "tool_error": "Look at what the tool reported, mend it, then retry the node.",
-    "resource_exhausted": "Free or raise what ran out, then retry the node.",
-    "conflict": "Read the current version, decide which change counts, then retry the node.",
-    "data_missing": "Create what is missing or correct the reference, then retry the node.",
-    "worker_lost": "Check the workers' memory and health, then retry the node.",
-    "code_bug": "Correct the code or the statement, then run the workflow again.",
-    "cancelled": "none",
-    "unknown": "Read the message, and retry the node if it looks passing.",
-}
-CATEGORY: Final[dict[str, str]] = {
-    "provider": "Other service",
-    "network": "Network",
-    "configuration": "Configuration",
-    "credentials": "Credentials",
-    "input": "Input data",
-    "model": "AI model",
-    "code": "Code",
-    "capacity": "Capacity",
-    "platform": "Platform",
-}
-_RULES: Final[dict[str, str]] = {
-    "code": "the code {} of the other side",
-    "sqlstate": "the SQLSTATE {}",
-    "engine": "the engine's own code {}",
-    "class": "the exception class {}",
-    "cause": "the cause {}",
-    "status": "the HTTP status {}",
-    "message": "words of the message ({})",
-    "override": "what the node's author says",
-    "unknown": "no rule that knew it",
-}
-
-Outcome = Literal[
-    "succeeded", "recovered", "same_failure", "other_failure", "superseded", "relapsed"
-]
-_OUTCOMES: Final[dict[Outcome, str]] = {
-    "succeeded": "The node completed {resolution_s:.1f} s after it first failed; this counts once "
-    "the execution has ended or 10 minutes have passed.",
-    "recovered": "The node completed {resolution_s:.1f} s after it first failed.",
-    "same_failure": "The try ended with the same failure.",
-    "other_failure": "The try ended with another failure.",
-    "superseded": "The engine went on without the try: it was stopped or had waited long enough.",
-    "relapsed": "The node failed the same way again after it had completed.",
-}
+NO_WAIT: Final = "none: nothing is to be done"
+UNTIL_PERSON: Final = "until a person acts"
+NO_ACTION: Final = "none"
+_TEXTS: Final = tuple(
+    field.name for field in fields(Explanation) if field.name not in ("faithfulness",)
+)
 
 
 def explain_decision(
@@ -100,23 +49,33 @@ def explain_decision(
     refused: str | None,
     *,
     doubtful: bool,
+    now: datetime | None = None,
+    incident: bool = False,
 ) -> Explanation:
     """Return the explanation of a decision; `refused` is a guard rail's reason, if one refused.
 
-    `doubtful` says that the node may have done something outside that must not be doubled.
+    `doubtful` says that the node may have done something outside that must not be doubled,
+    `incident` that many fail alike. `now` is when it was decided, else when the node failed.
     """
     acts = plan.automatic and refused is None
     kind = noted.pattern.failure_type
-    return Explanation(
+    due = (now or parsed(noted.failed_at)) + timedelta(seconds=plan.delay_s)
+    waiting = _pick(templates.WAITING, noted).format(delay_s=plan.delay_s, due=_clock(due))
+    action = NO_ACTION if acts else ACTION[kind]
+    if doubtful and action != NO_ACTION:
+        action = templates.DOUBTFUL + action
+    made = Explanation(
         failure_summary=_summary(noted),
         root_cause=_root_cause(noted),
-        retry_decision=_decision(plan, attempt_number, refused),
+        retry_decision=_decision(noted, plan, attempt_number, refused),
         confidence_explanation=_confidence(noted),
-        user_action_required="none" if acts else ACTION[kind],
-        estimated_resolution_time=f"about {plan.delay_s:.1f} s" if acts else _without_us(kind),
-        severity_level="medium" if acts else _severity(kind, doubtful),
+        user_action_required=action,
+        estimated_resolution_time=waiting if acts else _without_us(kind),
+        severity_level=_severity(kind, acts=acts, critical=doubtful or incident),
         display_category=CATEGORY[noted.pattern.root_cause_category],
     )
+    facts = (plan.reason, refused or "", attempt_number, plan.delay_s, plan.strategy, _clock(due))
+    return _measured(made, noted, facts)
 
 
 def explain_outcome(
@@ -127,37 +86,83 @@ def explain_outcome(
     `reason` is why it was made, `resolution_s` the seconds since the first failure.
     """
     well = outcome in ("succeeded", "recovered")
-    told = _OUTCOMES[outcome].format(resolution_s=resolution_s)
-    return Explanation(
+    told = _pick(templates.OUTCOMES[outcome], noted).format(resolution_s=resolution_s)
+    made = Explanation(
         failure_summary=_summary(noted),
         root_cause=_root_cause(noted),
         retry_decision=f"Try {attempt_number}: {reason}. {told}",
         confidence_explanation=_confidence(noted),
-        user_action_required="none",
-        estimated_resolution_time=f"took {resolution_s:.1f} s" if well else "see the next decision",
+        user_action_required=NO_ACTION,
+        estimated_resolution_time=templates.NEXT[outcome].format(resolution_s=resolution_s),
         severity_level="low" if well or outcome == "superseded" else "medium",
         display_category=CATEGORY[noted.pattern.root_cause_category],
     )
+    return _measured(made, noted, (reason, attempt_number, resolution_s))
 
 
 def rule_in_words(rule_id: str) -> str:
     """Return what a classification rule looked at: `status:503` is "the HTTP status 503"."""
     family, _, rest = rule_id.partition(":")
-    return _RULES[family].format(rest)
+    return templates.RULES[family].format(rest)
+
+
+def texts_of(explanation: Explanation) -> tuple[str, ...]:
+    """Return the texts of an explanation, in the order of its columns."""
+    return tuple(getattr(explanation, name) for name in _TEXTS)
+
+
+def sources_of(noted: FailureNoted, facts: Iterable[object] = ()) -> Sources:
+    """Return what an explanation of a failure may claim; `facts` are those of the decision.
+
+    What the rules' own words say (the ten minutes of a confirmation, a failure type's meaning)
+    is theirs to say.
+    """
+    pattern = noted.pattern
+    own = (
+        *(noted.message, noted.node_id, noted.node_name, noted.node_type, noted.success_mean),
+        *(noted.confidence, pattern.failure_type, pattern.rule_id, pattern.dependency),
+        *(pattern.error_type, pattern.error_message, CATEGORY[pattern.root_cause_category]),
+        *(MEANING[pattern.failure_type], ACTION[pattern.failure_type]),
+        *(rule_in_words(pattern.rule_id), *_leaves(pattern.context), *_leaves(noted.evidence)),
+    )
+    return Sources([*map(str, own), *map(str, facts), "10 minutes"])
+
+
+def _measured(made: Explanation, noted: FailureNoted, facts: Sequence[object]) -> Explanation:
+    return replace(made, faithfulness=faithfulness(texts_of(made), sources_of(noted, facts)))
+
+
+def _leaves(value: Any) -> Iterable[object]:
+    if isinstance(value, dict):
+        for item in cast("dict[str, Any]", value).values():
+            yield from _leaves(item)
+    elif value is not None:
+        yield value
+
+
+def _pick(variants: Sequence[str], noted: FailureNoted) -> str:
+    """Return the variant that follows from the failure's id: the same whenever it is asked."""
+    digest = hashlib.sha256(f"{noted.failure_id}/words".encode()).digest()
+    return variants[digest[0] % len(variants)]
 
 
 def _summary(noted: FailureNoted) -> str:
-    message = noted.message or noted.pattern.error_type
+    message = (noted.message or noted.pattern.error_type)[:SUMMARY_MAX]
     if not noted.node_id:
-        return f"The execution failed: {message[:SUMMARY_MAX]}"
+        return f"The execution failed: {message}"
     kind = f" ({noted.node_type})" if noted.node_type else ""
-    return f"{noted.node_name or noted.node_id}{kind} failed: {message[:SUMMARY_MAX]}"
+    what = f"{noted.node_name or noted.node_id}{kind}"
+    return _pick(templates.SUMMARY, noted).format(what=what, message=message)
 
 
 def _root_cause(noted: FailureNoted) -> str:
-    kind = noted.pattern.failure_type
-    where = f" The dependency is {noted.pattern.dependency}." if noted.pattern.dependency else ""
-    known_by = rule_in_words(noted.pattern.rule_id)
+    pattern = noted.pattern
+    kind = pattern.failure_type
+    where = f" The dependency is {pattern.dependency}." if pattern.dependency else ""
+    known_by = rule_in_words(pattern.rule_id)
+    family = cast("dict[str, Any]", pattern.context or {}).get("family")
+    if family is not None:
+        known_by += f" ({family['patterns']} patterns, seen {family['occurrences']} times)"
     return f"{kind}: {MEANING[kind]}. Recognised by {known_by}.{where}"
 
 
@@ -172,19 +177,34 @@ def _confidence(noted: FailureNoted) -> str:
     )
 
 
-def _decision(plan: Plan, attempt_number: int, refused: str | None) -> str:
+def _decision(noted: FailureNoted, plan: Plan, attempt_number: int, refused: str | None) -> str:
     if refused is not None:
-        return f"Not retried: {refused}. Without that: {plan.strategy}, {plan.reason}."
-    if plan.automatic:
-        return f"Try {attempt_number}, {plan.strategy}: {plan.reason}."
-    return f"Not retried ({plan.strategy}): {plan.reason}."
+        return _pick(templates.REFUSED, noted).format(
+            refused=refused, strategy=plan.strategy, reason=plan.reason
+        )
+    said = _pick(templates.ORDERED[plan.strategy], noted)
+    said = said.format(number=attempt_number, reason=plan.reason)
+    suits = templates.SUITS.get((noted.pattern.failure_type, plan.strategy))
+    return f"{said} {suits}" if suits else said
 
 
 def _without_us(kind: FailureType) -> str:
-    return "none: nothing is to be done" if ACTION[kind] == "none" else "until a person acts"
+    return NO_WAIT if ACTION[kind] == NO_ACTION else UNTIL_PERSON
 
 
-def _severity(kind: FailureType, doubtful: bool) -> Literal["low", "high", "critical"]:
-    if doubtful:
+def _severity(
+    kind: FailureType, *, acts: bool, critical: bool
+) -> Literal["low", "medium", "high", "critical"]:
+    """Return low where nothing is to be done, medium while we wait, high for a person.
+
+    Critical is what may be doubled or lost, and an incident; not what we simply try again.
+    """
+    if acts:
+        return "medium"
+    if critical:
         return "critical"
-    return "low" if ACTION[kind] == "none" else "high"
+    return "low" if ACTION[kind] == NO_ACTION else "high"
+
+
+def _clock(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -9,6 +9,7 @@ from perdure_contracts.recovery import NoteEnd, NoteFailure
 
 from .classify import classify
 from .experience import EVERYWHERE
+from .families import neighbour_lookups
 from .means import dependency_of, means_from
 from .state import Episode, Execution, asking, begun_as, parked_as, waking
 
@@ -38,6 +39,10 @@ def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mappin
         if waiting is not None and waiting.changed:
             called.append(str(waiting.changed.get("to", "")))
         return _around(pattern.workspace_id, episode.failure.pattern_id, called)
+    ended_by = _missed(state, command) if isinstance(command, NoteEnd) else None
+    if ended_by is not None:
+        pattern = ended_by.failure.pattern
+        return _around(pattern.workspace_id, ended_by.failure.pattern_id, [pattern.dependency])
     failure = command.failure if isinstance(command, NoteEnd) else command
     if not isinstance(failure, NoteFailure) or _is_settled(state, failure):
         return {}
@@ -55,6 +60,7 @@ def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mappin
             RECORD_COLUMNS,
         ),
         **_around(workspace_id, pattern_id, [dependency, *others]),
+        **neighbour_lookups(failure.workspace_id, failure.error),
     }
 
 
@@ -78,6 +84,14 @@ def _around(workspace_id: str, pattern_id: str, called: list[str]) -> dict[str, 
             "recovery_allowances", {"workspace_id": workspace_id}, ALLOWANCE_COLUMNS
         ),
     }
+
+
+def _missed(state: Execution, command: NoteEnd) -> Episode | None:
+    """Return the episode by which an execution has ended and may be made to go on."""
+    for episode in state.episodes.values():
+        if episode.missed is not None and episode.failure.failure_id == command.failure_id:
+            return episode
+    return None
 
 
 def _concerned(

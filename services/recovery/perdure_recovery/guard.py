@@ -178,7 +178,8 @@ def capped(node_attempts: int, execution_attempts: int) -> str | None:
 
 def storm(situation: Situation) -> Hold | None:
     """Rail 9: of many that fail alike one is tried, the others wait for what comes of it."""
-    if situation.incident in (None, "open") or situation.turn == situation.incident_line:
+    mine = bool(situation.turn) and situation.turn == situation.incident_line
+    if situation.incident in (None, "open") or mine:
         return None
     text = "many failures are alike: one of them is tried, the others wait"
     return Hold("storm", text, situation.within(LINE_S), situation.incident_line)

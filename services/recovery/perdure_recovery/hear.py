@@ -46,6 +46,7 @@ from perdure_contracts.recovery import (
     SetMode,
 )
 from perdure_contracts.shell import DeadLettered
+from perdure_contracts.telling import EditDeadLetter
 from perdure_contracts.topology import TOPICS
 
 from .signature import signature
@@ -55,7 +56,7 @@ CALLS = "perdure.engine.calls.v1"
 OWN = (
     *(NoteOccurrence, NoteLesson, SetMode, SetBudget, RedriveDeadLetter, KeepDeadLetter),
     *(ReleaseAttempt, NoteAnswer, SetGate, JoinLine, LeaveLine, CountFailure, NoteProbe),
-    *(NoteSpending, NoteResult, DependencyCalls),
+    *(NoteSpending, NoteResult, DependencyCalls, EditDeadLetter),
 )
 """What is a command as it is heard."""
 DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))

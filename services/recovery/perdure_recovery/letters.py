@@ -1,13 +1,13 @@
 """Dead letters: records that a service could not apply, kept until a person settles them.
 
 A stream of its own for each letter. `retry` sends the record, bytes and all, to where it
-came from, or lets the stream go on that it has parked; `drop` settles it without. If it
-fails again it is a new letter, which is why a letter is settled only once.
+came from, or lets the stream go on that it has parked; `drop` settles it without. Its body may
+be edited before. If it fails again it is a new letter, which is why a letter is settled only once.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,19 +22,26 @@ from perdure_contracts.recovery import (
     LetterEvent,
 )
 from perdure_contracts.shell import DeadLettered, Unpark
+from perdure_contracts.telling import DeadLetterEdited, EditDeadLetter
 
 from .instants import written
 
 TABLE = "dead_letters"
+EDITED_MAX = 512 * 1024
+"""Bytes of an edited body, so that the command that brings it, in base64, can be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter, the service that could not apply it, and how it was settled."""
+    """A dead letter, the service that could not apply it, and how it was settled.
+
+    `edited` is the body that it will be sent with instead of its own.
+    """
 
     service: str = ""
     letter: DeadLettered | None = None
     settled: str = ""
+    edited: bytes | None = None
 
 
 def stream_of(command: LetterCommand) -> str:
@@ -63,6 +70,8 @@ def decide(
             "again there is a new dead letter for it",
             "already_settled",
         )
+    if isinstance(command, EditDeadLetter):
+        return _edited(state.letter, command, now)
     return (
         DeadLetterSettled(
             letter_id=command.letter.rpartition("/")[2],
@@ -73,17 +82,53 @@ def decide(
     )
 
 
+def _edited(
+    record: DeadLettered, command: EditDeadLetter, now: datetime
+) -> tuple[LetterEvent, ...] | Rejected:
+    if record.stream:
+        return Rejected(
+            f"its record waits in the parked stream {record.stream!r} and goes on as it is; drop "
+            "it and send the command that was meant",
+            "not_editable",
+        )
+    if len(command.value) > EDITED_MAX:
+        return Rejected(
+            f"the body has {len(command.value):,} bytes; a record may have {EDITED_MAX:,}",
+            "payload_too_large",
+        )
+    return (
+        DeadLetterEdited(
+            letter_id=command.letter.rpartition("/")[2],
+            value=command.value,
+            edited_by=command.edited_by,
+            reason=scrub_text(command.reason),
+            edited_at=written(now),
+        ),
+    )
+
+
 def evolve(state: Letter, event: LetterEvent) -> Letter:
     """Return the letter as it stands after `event`."""
+    if isinstance(event, DeadLetterEdited):
+        return replace(state, edited=event.value)
     if isinstance(event, DeadLetterKept):
         return Letter(event.service, event.letter)
-    return Letter(state.service, state.letter, "redriven" if event.action == "retry" else "dropped")
+    return replace(state, settled="redriven" if event.action == "retry" else "dropped")
 
 
 def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...]:
     """Return the letter's row."""
     event = recorded.event
     key = {"id": event.letter_id}
+    if isinstance(event, DeadLetterEdited):
+        edited = {
+            "edited_raw": event.value,
+            "edited_payload": _payload(event.value),
+            "edited_by": event.edited_by,
+            "edited_at": event.edited_at,
+            "edit_reason": event.reason,
+        }
+        return (Upsert(TABLE, key, edited),)
     if isinstance(event, DeadLetterSettled):
         row: dict[str, object] = {
             "status": state.settled,
@@ -131,7 +176,7 @@ def route(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Outgoing, ...
         return ()
     # Without its number it is heard as from outside: the numbered place is settled for good.
     headers = tuple((name, value) for name, value in record.headers if name != "x-prev")
-    raw = (record.key, record.value, headers)
+    raw = (record.key, record.value if state.edited is None else state.edited, headers)
     return (Outgoing(record.topic, recorded.stream, raw=raw, partition=record.partition),)
 
 

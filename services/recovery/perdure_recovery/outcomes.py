@@ -7,6 +7,7 @@ ten minutes, or the execution, have passed without the same failure.
 from datetime import datetime, timedelta
 from typing import Literal
 
+from perdure_common.decider import Facts
 from perdure_common.ids import derived
 from perdure_contracts.deciding import ExecutionEvent
 from perdure_contracts.recovery import (
@@ -20,16 +21,21 @@ from perdure_contracts.recovery import (
     NoteGivenUp,
     Settled,
 )
+from perdure_contracts.telling import EpisodeFixed
 
+from .cases import tried_as
+from .circumstances import Proposal, situation_of
 from .explain import explain_decision, explain_outcome
-from .guard import capped
+from .guard import first_refusal
 from .instants import parsed, seconds_between, written
 from .parking import withdrawn
-from .state import Attempt, Episode, Execution, place, tried_on, waking
+from .state import Attempt, Episode, Execution, place, waking
 from .strategy import UNCHANGED, Plan
 
 CONFIRMED_AFTER = timedelta(minutes=10)
 """How long a completed node must go on without the same failure to count as recovered."""
+FIXED_WITHIN = timedelta(days=30)
+"""How long after recovery gave up a node that completes after all counts as missed."""
 REVIVED_WITHIN = timedelta(minutes=15)
 """How long after a failure an execution that ended by it may still be made to go on."""
 
@@ -49,9 +55,11 @@ def completed(
 ) -> tuple[ExecutionEvent, ...]:
     """A node completed: the attempt that was open for it has succeeded."""
     episode = state.episodes.get(place(command.node_id, command.scope))
-    if episode is not None and episode.parked is not None:
+    if episode is None:
+        return fixed(state, command, now)
+    if episode.parked is not None:
         return ended(episode, now)  # the engine went on without what waited
-    if episode is None or episode.attempt is None or episode.attempt.succeeded_at is not None:
+    if episode.attempt is None or episode.attempt.succeeded_at is not None:
         return ()
     if episode.attempt.run != command.run:
         return ()
@@ -70,7 +78,24 @@ def completed(
             explanation=explain_outcome(
                 episode.failure, attempt.number, attempt.reason, "succeeded", resolution_s
             ),
+            episode_id=episode.failure.episode_id,
             probe_of=attempt.probe_of,
+        ),
+    )
+
+
+def fixed(state: Execution, command: NoteCompletion, now: datetime) -> tuple[ExecutionEvent, ...]:
+    """A node that was left to people completed in a later run: they ran it again unchanged."""
+    lost = state.lost.get(place(command.node_id, command.scope))
+    if lost is None or command.run <= lost.run or now - lost.at > FIXED_WITHIN:
+        return ()
+    at = min(now, parsed(command.completed_at)) if command.completed_at else now
+    return (
+        EpisodeFixed(
+            episode_id=lost.episode_id,
+            node_id=command.node_id,
+            fixed_at=written(at),
+            after_s=seconds_between(written(lost.at), at),
         ),
     )
 
@@ -86,9 +111,12 @@ def given_up(state: Execution, command: NoteGivenUp, now: datetime) -> tuple[Exe
 
 
 def revival(
-    state: Execution, episode: Episode, command: NoteEnd, now: datetime
+    state: Execution, episode: Episode, command: NoteEnd, facts: Facts, now: datetime
 ) -> tuple[AttemptOrdered, ...]:
-    """Return the attempt that makes an execution go on which ended for want of a verdict."""
+    """Return the attempt that makes an execution go on which ended for want of a verdict.
+
+    The rails are asked now: nobody is held for an execution that has ended.
+    """
     failure, missed = episode.failure, episode.missed
     if (
         command.handled
@@ -101,8 +129,8 @@ def revival(
     if since > REVIVED_WITHIN:
         return ()
     delay_s = max(0.0, round(missed.delay_s - since.total_seconds(), 3))
-    node_attempts = state.tried.get(place(failure.node_id, failure.scope), 0)
-    if capped(node_attempts, tried_on(state, now)):
+    proposal = Proposal(missed.strategy, missed.changed)
+    if first_refusal(situation_of(state, failure, proposal, facts, now)) is not None:
         return ()
     number = episode.retried + 1
     reason = "the execution ended before the verdict came: run the node again, and go on from there"
@@ -118,8 +146,9 @@ def revival(
             probe=False,
             reason=reason,
             ordered_at=written(now),
-            explanation=explain_decision(failure, plan, number, None, doubtful=False),
+            explanation=explain_decision(failure, plan, number, None, doubtful=False, now=now),
             revives=True,
+            tried_as=tried_as(missed.strategy, missed.changed),
             overrides=missed.overrides,
             changed=missed.changed,
         ),
@@ -144,7 +173,11 @@ def ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[Exe
         return ended(episode, now)
     same = episode.failure.pattern.signature == command.signature
     if attempt.succeeded_at is not None:
-        return (_failed(episode, attempt, "relapsed", now),) if same else ended(episode, now)
+        if not same:
+            return ended(episode, now)
+        relapsed = _failed(episode, attempt, "relapsed", now)
+        again = command.run == episode.failure.run
+        return (relapsed,) if again else (relapsed, _closed(episode, now, "relapsed"))
     if command.run != attempt.run:
         return ended(episode, now)
     failed = _failed(episode, attempt, "same_failure" if same else "other_failure", now)
@@ -163,15 +196,24 @@ def ended(episode: Episode, now: datetime) -> tuple[ExecutionEvent, ...]:
     return _failed(episode, attempt, "superseded", now), _closed(episode, now)
 
 
-def _closed(episode: Episode, now: datetime) -> EpisodeClosed:
-    """Close an episode without success: its attempt came to nothing, or its verdict too late."""
+def _closed(
+    episode: Episode, now: datetime, outcome: Literal["superseded", "relapsed"] = "superseded"
+) -> EpisodeClosed:
+    """Close an episode without success: its attempt came to nothing, or its verdict too late.
+
+    A node that relapsed in another run has an episode of its own from there.
+    """
     last = episode.attempt or episode.parked or episode.missed
+    failure = episode.failure
+    to_people = failure.shown and episode.attempt is None
     return EpisodeClosed(
         episode_id=episode.failure.episode_id,
         attempt_id=last.attempt_id if last else "",
-        outcome="superseded" if episode.attempt else "escalated",
+        outcome=outcome if episode.attempt else "escalated",
         attempts=episode.retried,
         duration_s=seconds_between(episode.failure.first_failed_at, now),
+        place=place(failure.node_id, failure.scope) if to_people else "",
+        shown=failure.shown,
     )
 
 
@@ -185,6 +227,7 @@ def _recovered(episode: Episode, attempt: Attempt) -> EpisodeClosed:
         attempt_id=attempt.attempt_id,
         outcome="recovered",
         attempts=episode.retried,
+        shown=failure.shown,
         duration_s=duration_s,
         explanation=explain_outcome(
             failure, attempt.number, attempt.reason, "recovered", duration_s
@@ -226,4 +269,5 @@ def _failed(
         ),
         probe_of=attempt.probe_of,
         settled=_settled(episode, attempt) if outcome != "superseded" else None,
+        episode_id=episode.failure.episode_id,
     )

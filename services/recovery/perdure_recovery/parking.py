@@ -21,13 +21,13 @@ from perdure_contracts.deciding import (
 from perdure_contracts.deciding import ExecutionEvent as Event
 from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, EpisodeClosed, FailureNoted
 
-from .cases import Plan
+from .cases import Plan, tried_as
 from .circumstances import Proposal, situation_of
 from .explain import explain_decision
 from .guard import RAILS, WHEN_DUE, Hold, Refusal, first_refusal, wanted
 from .instants import parsed, seconds_between, written
 from .interactions import interaction_for
-from .state import Attempt, Episode, Execution, Parked, asking, begun_as, parked_as, waking
+from .state import Attempt, Episode, Execution, Parked, asking, begun_as, parked_as, place, waking
 
 CONFIRM_S = 1.0
 """A longer wait is confirmed when it is over; a shorter one is over before a switch would work."""
@@ -52,7 +52,7 @@ class Held:
 def park(held: Held, now: datetime) -> AttemptParked:
     """Return that an attempt waits; people are asked where it waits for them."""
     plan, hold, failure = held.plan, held.hold, held.failure
-    explanation = explain_decision(failure, plan, held.number, None, doubtful=False)
+    explanation = explain_decision(failure, plan, held.number, None, doubtful=False, now=now)
     request: RequestInteraction | None = None
     if hold.cause in ("approval", "person"):
         request = interaction_for(
@@ -147,6 +147,9 @@ def answered(
 
 def due(state: Execution, command: NoteDue, facts: Facts, now: datetime) -> tuple[Event, ...]:
     """The wait before an attempt is over: rails 1, 2 and 7 are asked once more."""
+    waiting = parked_as(state, command.attempt_id)
+    if waiting is not None and waiting.parked is not None:
+        return (_still(waiting, waiting.parked, now),)
     episode = begun_as(state, command.attempt_id)
     if episode is None or episode.attempt is None:
         return ()
@@ -180,7 +183,7 @@ def withdrawn(episode: Episode, parked: Parked, now: datetime) -> AttemptStopped
     expired = now >= parked.until
     reason = "it waited as long as it may" if expired else "the node does not wait for it any more"
     explanation = explain_decision(
-        episode.failure, _plan_of(parked), parked.number, reason, doubtful=False
+        episode.failure, _plan_of(parked), parked.number, reason, doubtful=False, now=now
     )
     return AttemptStopped(
         failure_id=episode.failure.failure_id,
@@ -254,15 +257,45 @@ def _ordered(
         probe=parked.probe or bool(probe_of),
         reason=reason,
         ordered_at=written(now),
-        explanation=explain_decision(failure, plan, parked.number, None, doubtful=False),
+        explanation=explain_decision(failure, plan, parked.number, None, doubtful=False, now=now),
         overrides=parked.overrides,
         changed=parked.changed,
         ask_again=asks_again(delay_s),
+        tried_as=tried_as(parked.strategy, parked.changed),
         parked=True,
         by=by,
         cost=parked.cost,
         usd=parked.usd,
         probe_of=probe_of,
+    )
+
+
+def _still(episode: Episode, parked: Parked, now: datetime) -> AttemptParked:
+    """Return that an attempt goes on waiting: the engine had not heard of it, and asks."""
+    return AttemptParked(
+        failure_id=episode.failure.failure_id,
+        attempt_id=parked.attempt_id,
+        attempt_number=parked.number,
+        strategy=parked.strategy,
+        cause=parked.cause,
+        until=written(parked.until),
+        reason=parked.reason,
+        parked_at=written(now),
+        explanation=explain_decision(
+            episode.failure, _plan_of(parked), parked.number, None, doubtful=False, now=now
+        ),
+        line=parked.line,
+        request=parked.request,
+        drawn_s=parked.drawn_s,
+        probe=parked.probe,
+        overrides=parked.overrides,
+        changed=parked.changed,
+        again=True,
+        counted=parked.counted,
+        approved=parked.approved,
+        wake_at=written(parked.wake_at) if parked.wake_at is not None else None,
+        cost=parked.cost,
+        usd=parked.usd,
     )
 
 
@@ -297,7 +330,9 @@ def _refused(
         answered=True,
         shown=True,
         refused_at=written(now),
-        explanation=explain_decision(failure, plan, parked.number, refusal.reason, doubtful=False),
+        explanation=explain_decision(
+            failure, plan, parked.number, refusal.reason, doubtful=False, now=now
+        ),
         parked=True,
     )
     return refused, _given_up(episode, parked.attempt_id, now)
@@ -313,7 +348,9 @@ def _stopped(
     *,
     answered: bool,
 ) -> AttemptStopped:
-    explanation = explain_decision(episode.failure, plan, number, refusal.reason, doubtful=False)
+    explanation = explain_decision(
+        episode.failure, plan, number, refusal.reason, doubtful=False, now=now
+    )
     return AttemptStopped(
         failure_id=episode.failure.failure_id,
         attempt_id=attempt_id,
@@ -333,6 +370,8 @@ def _given_up(episode: Episode, attempt_id: str, now: datetime) -> EpisodeClosed
         outcome="escalated",
         attempts=episode.retried,
         duration_s=seconds_between(episode.failure.first_failed_at, now),
+        place=place(episode.failure.node_id, episode.failure.scope),
+        shown=episode.failure.shown,
     )
 
 

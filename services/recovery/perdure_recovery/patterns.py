@@ -18,7 +18,9 @@ from perdure_contracts.recovery import (
     PatternTaught,
 )
 
+from .families import branch, prior_type
 from .instants import parsed
+from .retention import FOREVER, SHORT
 from .transience import Lessons, believe, taught, weights
 
 TABLE = "failure_patterns"
@@ -28,12 +30,17 @@ REMEMBERED_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """How often a pattern occurred, what it was taught, and by what lately."""
+    """How often a pattern occurred, since when, what it was taught, and by what lately.
+
+    `failure_type` is the one whose prior is believed.
+    """
 
     failure_type: FailureType = "unknown"
     occurrences: int = 0
     lessons: Lessons = field(default_factory=Lessons)
     counted: tuple[str, ...] = ()
+    first_seen: str = ""
+    last_tried: str = ""
 
 
 def stream_of(command: PatternCommand) -> str:
@@ -69,7 +76,9 @@ def evolve(state: Pattern, event: PatternEvent) -> Pattern:
     if isinstance(event, PatternSeen):
         return replace(
             state,
-            failure_type=event.pattern.failure_type,
+            failure_type=prior_type(event.pattern.failure_type, event.pattern.pattern_source),
+            first_seen=state.first_seen or event.seen_at,
+            last_tried=event.seen_at if event.tried else state.last_tried,
             occurrences=state.occurrences + 1,
             counted=_remembered(state, event.failure_id),
         )
@@ -89,23 +98,27 @@ def project(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Upsert, .
     row: dict[str, object] = {
         "is_transient": belief.transient,
         "confidence_score": belief.confidence,
+        "lesson_successes": counts.successes,
+        "lesson_failures": counts.failures,
         "updated_at": at,
     }
+    if counts.at:
+        row["weighed_at"] = datetime.fromtimestamp(counts.at, tz=at.tzinfo)
     key = {"id": event.pattern_id}
     if isinstance(event, PatternTaught):
-        row |= {
-            "lesson_successes": counts.successes,
-            "lesson_failures": counts.failures,
-            "weighed_at": datetime.fromtimestamp(counts.at, tz=at.tzinfo),
-        }
         return (Upsert(TABLE, key, row),)
-    row |= {"tenant_id": recorded.tenant_id, "last_detected_at": event.seen_at}
+    single = state.occurrences == 1
     row |= _columns(event.pattern)
-    if event.tried:
-        row["last_tried_at"] = at
-    if state.occurrences == 1:
-        row |= {"first_detected_at": event.seen_at, "created_at": at}
-    return (Upsert(TABLE, key, row, add={"occurrence_count": 1}),)
+    row |= {  # said anew each time: a row that was forgotten comes back whole
+        "tenant_id": recorded.tenant_id,
+        "occurrence_count": state.occurrences,
+        "first_detected_at": state.first_seen,
+        "last_detected_at": event.seen_at,
+        "last_tried_at": state.last_tried or None,
+        "kept_until": parsed(event.seen_at) + SHORT if single else FOREVER,
+        "created_at": state.first_seen,
+    }
+    return (Upsert(TABLE, key, row),)
 
 
 def route(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Outgoing, ...]:
@@ -127,6 +140,7 @@ def _columns(pattern: PatternFacts) -> dict[str, object]:
         "pattern_source": pattern.pattern_source,
         "execution_stage": pattern.execution_stage,
         "context_metadata": pattern.context,
+        "family_branch": branch(pattern.error_message),
     }
 
 

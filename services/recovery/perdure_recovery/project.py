@@ -1,7 +1,7 @@
 """Rows from events: an attempt for every decision, refused ones too, each with its explanation."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from perdure_common.decider import Recorded, Upsert
 from perdure_common.ids import derived
@@ -21,7 +21,11 @@ from perdure_contracts.recovery import (
     FailureNoted,
 )
 
+from .episodes import episode_rows
+from .explain import texts_of
+from .faithful import is_complete
 from .project_parking import parked_row, released_row, stopped_row
+from .retention import FOREVER, LONG, SHORT
 from .state import Execution, episode_of
 
 ATTEMPTS = "recovery_attempts"
@@ -32,7 +36,11 @@ _Recorded = Recorded[ExecutionEvent]
 
 def project(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
     """Return the rows that the event writes, given the state right after it."""
-    event = recorded.event
+    return (*_decisions(state, recorded), *episode_rows(state, recorded))
+
+
+def _decisions(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
+    event, at = recorded.event, recorded.recorded_at
     match event:
         case AttemptOrdered():
             failure = episode_of(state, event.failure_id).failure
@@ -44,7 +52,9 @@ def project(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
             row = {**released_row(event), "updated_at": recorded.recorded_at}
             return (Upsert(ATTEMPTS, {"id": event.attempt_id}, row),)
         case AttemptStopped():
-            return _outcome(recorded, event.attempt_id, stopped_row(event), event.explanation)
+            return _outcome(
+                recorded, event.attempt_id, stopped_row(event), event.explanation, at + SHORT
+            )
         case AttemptRefused() if event.shown:
             failure = episode_of(state, event.failure_id).failure
             return _decision(recorded, event, failure, _refused(event), again=event.parked)
@@ -63,11 +73,16 @@ def project(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
                 "recovery_outcome": event.outcome,
                 "completed_at": event.failed_at,
                 "actual_resolution_time": timedelta(seconds=event.resolution_s),
+                "kept_until": at + LONG,
             }
-            return _outcome(recorded, event.attempt_id, outcome, event.explanation)
+            return _outcome(recorded, event.attempt_id, outcome, event.explanation, at + LONG)
         case EpisodeClosed(outcome="recovered", explanation=Explanation() as explanation):
-            outcome = {"success": True, "recovery_outcome": "recovered"}
-            return _outcome(recorded, event.attempt_id, outcome, explanation)
+            outcome = {
+                "success": True,
+                "recovery_outcome": "recovered",
+                "kept_until": at + SHORT,
+            }
+            return _outcome(recorded, event.attempt_id, outcome, explanation, at + SHORT)
         case _:
             return ()
 
@@ -149,6 +164,7 @@ def _decision(
         "error_message": pattern.error_message,
         "confidence_score": failure.success_mean,
         "ai_reasoning": f"{event.reason} {event.explanation.confidence_explanation}",
+        "kept_until": at + LONG if isinstance(event, AttemptRefused) else FOREVER,
         **row,
     }
     attempt["triggered_by"] = row.get("triggered_by") or failure.triggered_by
@@ -171,6 +187,7 @@ def _decision(
         "generation_confidence": failure.confidence,
         "failure_time": failure.failed_at,
         "explanation_generated_at": at,
+        "kept_until": at + SHORT if isinstance(event, AttemptRefused) else FOREVER,
     }
     return (
         Upsert(ATTEMPTS, {"id": event.attempt_id}, attempt, new=not again),
@@ -179,10 +196,19 @@ def _decision(
 
 
 def _outcome(
-    recorded: _Recorded, attempt_id: str, row: Mapping[str, object], explanation: Explanation
+    recorded: _Recorded,
+    attempt_id: str,
+    row: Mapping[str, object],
+    explanation: Explanation,
+    kept_until: datetime = FOREVER,
 ) -> tuple[Upsert, Upsert]:
     at = recorded.recorded_at
-    texts = {**_texts(explanation), "explanation_generated_at": at, "updated_at": at}
+    texts = {
+        **_texts(explanation),
+        "explanation_generated_at": at,
+        "kept_until": kept_until,
+        "updated_at": at,
+    }
     return (
         Upsert(ATTEMPTS, {"id": attempt_id}, {**row, "updated_at": at}),
         Upsert(EXPLANATIONS, {"id": _explanation_id(attempt_id)}, texts),
@@ -199,6 +225,8 @@ def _texts(explanation: Explanation) -> dict[str, object]:
         "estimated_resolution_time": explanation.estimated_resolution_time,
         "severity_level": explanation.severity_level,
         "display_category": explanation.display_category,
+        "complete": is_complete(texts_of(explanation)),
+        "faithfulness": explanation.faithfulness,
     }
 
 

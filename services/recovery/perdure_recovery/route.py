@@ -74,6 +74,8 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
                 node_id=event.node_id,
                 verdict=event.verdict,
                 overrides=event.overrides,
+                delay_s=event.delay_s,
+                ask_again=event.ask_again,
             )
             return (Outgoing(ENGINE, event.execution_id, told),)
         case AttemptSucceeded(succeeded_at=at):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
+from perdure_contracts.asking import RequestInteraction
 from perdure_contracts.deciding import Cause
 from perdure_contracts.message import Json
 from perdure_contracts.recovery import FailureNoted, Strategy
@@ -16,7 +17,8 @@ Verdict: TypeAlias = Literal["retry", "give_up"]
 class Attempt:
     """An automatic attempt whose outcome is not known, or not confirmed, yet.
 
-    `run` is the node run that it makes; `succeeded_at` is when the node completed after it.
+    `run` is the node run that it makes; `succeeded_at` is when the node completed after it. Until
+    it is released, the engine is to `ask_again` after `delay_s`.
     """
 
     attempt_id: str
@@ -32,6 +34,8 @@ class Attempt:
     usd: float = 0.0
     probe_of: str = ""
     by: str = ""
+    delay_s: float = 0.0
+    ask_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Parked:
     approved: bool = False
     cost: int = 0
     usd: float = 0.0
+    request: RequestInteraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +97,23 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """A run of a node that was left to people, and when."""
+
+    episode_id: str
+    run: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """The open episodes of an execution, and what the guard rails count.
 
     `episodes` are keyed by node and scope; `decided` has the failures that were decided, and
     `told` the verdicts that the engine was given about them;
     `tried` counts automatic attempts by node and scope over all runs, `tried_today` those
-    of the whole execution on the UTC day `day`.
+    of the whole execution on the UTC day `day`. `lost` has what was left to people, by node and
+    scope.
     """
 
     episodes: Mapping[str, Episode] = field(default_factory=dict[str, Episode])
@@ -107,6 +122,7 @@ class Execution:
     tried: Mapping[str, int] = field(default_factory=dict[str, int])
     day: str = ""
     tried_today: int = 0
+    lost: Mapping[str, Lost] = field(default_factory=dict[str, Lost])
 
 
 def place(node_id: str, scope: tuple[tuple[str, int], ...]) -> str:

@@ -3,6 +3,7 @@
 from perdure_common import http
 from perdure_common.decider import Decider, Service
 from perdure_common.run import run, serve
+from perdure_contracts.answers import AnswerKept, NoteAnswer
 from perdure_contracts.cron import (
     BackfillCron,
     CronCommand,
@@ -49,6 +50,14 @@ from perdure_contracts.scheduler import (
     WorkflowUndeployed,
 )
 
+from .answering import (
+    Answered,
+    decide_answer,
+    evolve_answer,
+    project_answer,
+    route_answer,
+    stream_of_answer,
+)
 from .api import TABLES
 from .cron_decide import cron_facts, decide_cron, stream_of_cron
 from .cron_project import project_cron
@@ -57,8 +66,9 @@ from .cron_state import CronTrigger, evolve_cron
 from .cron_state import wake_at as cron_wake_at
 from .decide import decide_deployment, decide_trigger
 from .evolve import evolve_deployment, evolve_trigger
-from .facts import trigger_facts
+from .facts import deployment_facts, trigger_facts
 from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
+from .hooks.serve import HookSide
 from .project import project_deployment, project_trigger
 from .promises import Judge
 from .route import route_deployment, route_trigger
@@ -94,6 +104,7 @@ deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
     evolve=evolve_deployment,
     project=project_deployment,
     route=route_deployment,
+    facts=deployment_facts,
 )
 
 triggers: Decider[Trigger, ReceiveTrigger, TriggerAccepted] = Decider(
@@ -171,18 +182,33 @@ registers: Decider[Register, RegisterCommand, RegisterEvent] = Decider(
     private=(WaitRegistered, WaitForgotten, EventKept, EventDelivered, EventsExpired),
 )
 
+answers: Decider[Answered, NoteAnswer, AnswerKept] = Decider(
+    name="answer",
+    initial=Answered(),
+    commands=(NoteAnswer,),
+    events=(AnswerKept,),
+    stream_of=stream_of_answer,
+    decide=decide_answer,
+    evolve=evolve_answer,
+    project=project_answer,
+    route=route_answer,
+    private=(AnswerKept,),
+)
+
 service = Service(
     name="scheduler",
-    deciders=(deployments, triggers, events, registers, crons),
+    deciders=(deployments, triggers, events, registers, crons, answers),
     hear=hear,
     foreign=(TRIGGERS,),
+    kept=("trigger_receipts", "trigger_bodies", "trigger_tests"),
     judge=Judge,
 )
 
 
 def main() -> None:
     """Run the scheduler as a process."""
-    run(serve(service, http.beside(TABLES)))
+    side = HookSide()
+    run(serve(service, http.beside(TABLES, more=side.add), side.listen))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ from perdure_contracts.scheduler import (
 )
 
 from .definition import UUID, Problem, read_triggers
-from .match import SUBTYPES, fulfils
+from .hook_rules import hook_problems
+from .match import SUBTYPES, matches
 from .state import Deployment, Trigger
 
 MODES: Mapping[str, Mode] = {"MANUAL": "MANUAL", "WEBHOOK": "WEBHOOK"}
@@ -49,7 +50,6 @@ def decide_deployment(
     A definition that cannot serve is no refusal: it is a deployment that failed, and what
     served before goes on.
     """
-    del facts  # no rule here depends on other streams
     if state.status in ("DEPLOYING", "UNDEPLOYING"):
         return Rejected(
             f"workflow {command.workflow_id} is busy ({state.status}); "
@@ -58,7 +58,7 @@ def decide_deployment(
         )
     match command:
         case DeployWorkflow():
-            return _deploy(state, command, now)
+            return _deploy(state, command, facts, now)
         case UndeployWorkflow():
             return _undeploy(state, command, now)
         case _:
@@ -66,7 +66,7 @@ def decide_deployment(
 
 
 def _deploy(
-    state: Deployment, command: DeployWorkflow, now: datetime
+    state: Deployment, command: DeployWorkflow, facts: Facts, now: datetime
 ) -> tuple[DeploymentEvent, ...] | Rejected:
     refused = _refusal(state, command)
     if refused is not None:
@@ -82,7 +82,7 @@ def _deploy(
         from_status=state.status,
         config=command.config,
     )
-    triggers, problems = _checked(command)
+    triggers, problems = _checked(command, facts)
     if problems:
         return (started, _failed(state, command, problems, now))
     return (started, _deployed(state, command, triggers, now))
@@ -117,7 +117,9 @@ def _refusal(state: Deployment, command: DeployWorkflow) -> Rejected | None:
     return None
 
 
-def _checked(command: DeployWorkflow) -> tuple[tuple[DeployedTrigger, ...], tuple[Problem, ...]]:
+def _checked(
+    command: DeployWorkflow, facts: Facts
+) -> tuple[tuple[DeployedTrigger, ...], tuple[Problem, ...]]:
     """Return the triggers of the command's definition, and what is wrong with it."""
     found = sha256_of_json(command.definition)
     if found != command.sha256:
@@ -126,7 +128,8 @@ def _checked(command: DeployWorkflow) -> tuple[tuple[DeployedTrigger, ...], tupl
             "send the definition as the engine froze it"
         )
         return (), (Problem("sha256_mismatch", reason),)
-    return read_triggers(command.workflow_id, command.definition)
+    triggers, problems = read_triggers(command.workflow_id, command.definition)
+    return triggers, problems or hook_problems(command, triggers, facts)
 
 
 def _failed(
@@ -231,12 +234,7 @@ def decide_trigger(
             return row
         rows: Sequence[Row] = (row,)
     else:
-        rows = [
-            row
-            for row in facts["by_key"]
-            if subtype != "GITHUB"
-            or fulfils(row["trigger_config"], command.extensions, command.data)
-        ]
+        rows = [row for row in facts["by_key"] if matches(subtype, row, command)]
     starts = [_start(command, subtype, row) for row in sorted(rows, key=_place)]
     return tuple(
         _accepted(command, subtype, starts[first : first + STARTS_MAX])
@@ -326,6 +324,8 @@ def _accepted(command: ReceiveTrigger, subtype: str, starts: Sequence[Start]) ->
         starts=tuple(starts),
         subtype=subtype,
         body_sha256=command.body_sha256,
+        http=command.http,
+        watch=command.watch,
     )
 
 

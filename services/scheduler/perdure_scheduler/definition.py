@@ -15,6 +15,7 @@ from perdure_contracts.message import Json
 from perdure_contracts.scheduler import DeployedTrigger
 
 from .cron_settings import as_config, read_settings
+from .hook_settings import WEBHOOK, read_shared, read_webhook
 
 KEY_LENGTH_MAX = 255
 """The length of `trigger_index.index_key`, in characters."""
@@ -28,7 +29,15 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 REPOSITORY = re.compile(r"\*|[A-Za-z0-9_.-]+(/([A-Za-z0-9_.-]+|\*))?")
 """What a GITHUB trigger listens to: `owner/name`, `owner/*`, `owner`, or `*` for all."""
 
-SUBTYPES_LATER = ("EMAIL", "SLACK", "KAFKA")
+SLACK_FILTERS: Mapping[str, str] = {
+    "events": "message",
+    "commands": "/deploy",
+    "channels": "C2147483705",
+    "users": "U2147483697",
+}
+"""The filters of a SLACK trigger, each with an example."""
+
+SUBTYPES_LATER = ("EMAIL", "KAFKA")
 """Trigger subtypes that the engine knows and this version cannot deploy."""
 
 
@@ -47,7 +56,7 @@ class Parameters:
     node_id: str
     subtype: str
     values: Mapping[str, Any]
-    problems: list[Problem] = field(default_factory=list[Problem])
+    problems: list[Problem] = field(default_factory=list)
 
     def refuse(self, code: str, reason: str) -> None:
         """Note a problem of this node."""
@@ -111,26 +120,35 @@ def _manual(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Js
 
 def _webhook(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Json]]:
     del workflow_id
-    parameters.known("path")
-    path = path_key(parameters.text("path", "/orders"))
-    if any(sign in path for sign in "?# ") or len(path) > KEY_LENGTH_MAX:
-        parameters.refuse(
-            "invalid_parameter",
-            f"`path` is {path!r}; write the path alone, such as '/orders/new'",
-        )
-    return path, {}
+    parameters.known(*WEBHOOK)
+    config = read_webhook(parameters)
+    return str(config["path"]), config
+
+
+def _slack(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Json]]:
+    del workflow_id
+    parameters.known("team", "path", "credential", *SLACK_FILTERS)
+    team = parameters.text("team", "T024BE7LD") if "team" in parameters.values else "*"
+    config = read_shared(parameters, "SLACK")
+    for name, example in SLACK_FILTERS.items():
+        words = parameters.words(name, example)
+        if words:
+            config[name] = words
+    return team, config
 
 
 def _github(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Json]]:
     del workflow_id
-    parameters.known("repository", "events", "actions", "branches", "paths")
+    parameters.known(
+        *("repository", "events", "actions", "branches", "paths"), *("path", "credential")
+    )
     repository = parameters.text("repository", "acme/shop").lower()
     if repository and not REPOSITORY.fullmatch(repository):
         parameters.refuse(
             "invalid_parameter",
             f"`repository` is {repository!r}; write 'owner/name', 'owner/*', 'owner' or '*'",
         )
-    config: dict[str, Json] = {}
+    config = read_shared(parameters, "GITHUB")
     for name, example in (
         ("events", "issues"),
         ("actions", "opened"),
@@ -156,13 +174,9 @@ READERS: dict[str, Reader] = {
     "CRON": _cron,
     "WEBHOOK": _webhook,
     "GITHUB": _github,
+    "SLACK": _slack,
 }
 """The subtypes that can be deployed."""
-
-
-def path_key(path: str) -> str:
-    """Return a webhook's path as it is looked up: one leading slash, none at the end."""
-    return "/" + path.strip("/")
 
 
 def read_triggers(

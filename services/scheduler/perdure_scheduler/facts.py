@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 
 from perdure_common.decider import Lookup
-from perdure_contracts.scheduler import ReceiveTrigger
+from perdure_contracts.scheduler import DeploymentCommand, DeployWorkflow, ReceiveTrigger
 
-from .definition import UUID
+from .definition import UUID, read_triggers
+from .hook_rules import CLAIMS
+from .hook_settings import path_of
 from .match import SUBTYPES, keys_of
-from .state import Trigger
+from .state import Deployment, Trigger
 
 SERVES: Mapping[str, object] = {"deployment_status": "active", "is_active": True}
 COLUMNS = (
@@ -40,3 +42,16 @@ def trigger_facts(state: Trigger, command: ReceiveTrigger) -> Mapping[str, Looku
         identified = {"workflow_id": command.subject, **SERVES}
         lookups["by_id"] = Lookup("trigger_index", identified, COLUMNS)
     return lookups
+
+
+def deployment_facts(state: Deployment, command: DeploymentCommand) -> Mapping[str, Lookup]:
+    """Return the lookup of the triggers that listen where a definition wants to."""
+    del state
+    if not isinstance(command, DeployWorkflow):
+        return {}
+    triggers, _ = read_triggers(command.workflow_id, command.definition)
+    paths = {path for trigger in triggers if (path := path_of(trigger.config)) is not None}
+    if not paths:
+        return {}
+    where = {"path": tuple(sorted(paths)), "deployment_status": "active"}
+    return {"paths": Lookup("trigger_index", where, CLAIMS)}

@@ -8,6 +8,7 @@ import hashlib
 
 from perdure_common.decider import Rejected
 from perdure_common.ids import canonical_json, derived
+from perdure_contracts.answers import NoteAnswer
 from perdure_contracts.cloudevents import CloudEvent, CloudEventError
 from perdure_contracts.cron import (
     BackfillCron,
@@ -31,6 +32,7 @@ from perdure_contracts.scheduler import (
     UndeployWorkflow,
 )
 
+from .hook_event import http_in, nodes_in
 from .match import SUBTYPES
 
 TRIGGERS = "perdure.triggers.v1"
@@ -54,7 +56,9 @@ ATTRIBUTE_BYTES_MAX = 1024
 """The longest id, source or subject: they are keys of tables and indexes."""
 
 
-def hear(message: object, envelope: Envelope) -> Command | CronCommand | Rejected | None:
+def hear(
+    message: object, envelope: Envelope
+) -> Command | CronCommand | NoteAnswer | Rejected | None:
     """Return what `message` asks of the scheduler, if anything."""
     match message:
         case DeployWorkflow() | UndeployWorkflow() | RegisterWait() | ForgetWait() | OfferEvent():
@@ -66,6 +70,7 @@ def hear(message: object, envelope: Envelope) -> Command | CronCommand | Rejecte
             | ResumeTrigger()
             | BackfillCron()
             | NoteExecutionEnd()
+            | NoteAnswer()
         ):
             return message
         case CloudEvent() if message.type.startswith(EVENTS):
@@ -95,6 +100,11 @@ def _trigger(event: CloudEvent, envelope: Envelope) -> ReceiveTrigger | Rejected
     data = _data(event)
     if isinstance(data, Rejected):
         return data
+    try:
+        nodes = nodes_in(event.extensions.get("nodes"))
+        http = http_in(event.extensions.get("http"))
+    except ValueError:
+        return _dead("bad_attribute", "the extensions `nodes` and `http` must be as ours are")
     return ReceiveTrigger(
         tenant_id=envelope.tenant_id,
         source=event.source,
@@ -106,6 +116,9 @@ def _trigger(event: CloudEvent, envelope: Envelope) -> ReceiveTrigger | Rejected
         body_sha256=hashlib.sha256(event.data).hexdigest(),
         trigger_node=event.extensions.get("triggernode"),
         extensions=dict(event.extensions),
+        nodes=nodes,
+        http=http,
+        watch=event.extensions.get("watch", ""),
     )
 
 

@@ -5,13 +5,16 @@ from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from perdure_contracts.message import Json
+from perdure_contracts.scheduler import ReceiveTrigger
 
-from .definition import path_key
+from .hook_settings import path_key
+from .slack_match import slack_fulfils
 
 SUBTYPES = {
     "perdure.trigger.manual": "MANUAL",
     "perdure.trigger.webhook": "WEBHOOK",
     "perdure.trigger.github": "GITHUB",
+    "perdure.trigger.slack": "SLACK",
 }
 """The CloudEvents types that select a trigger by their subject."""
 
@@ -39,8 +42,23 @@ def keys_of(subtype: str, subject: str) -> tuple[str, ...]:
             repository = subject.lower()
             owner = repository.partition("/")[0]
             return tuple(dict.fromkeys((repository, f"{owner}/*", owner, "*")))
+        case "SLACK":
+            return (subject, "*")
         case _:
             return (subject,)
+
+
+def matches(subtype: str, row: Mapping[str, Any], command: ReceiveTrigger) -> bool:
+    """Return whether a trigger that is listened to by the event's key takes the event.
+
+    What came by HTTP says itself which nodes it is for: they have verified it, each by its own
+    secret, and their filters have seen the whole of it.
+    """
+    if command.nodes is not None:
+        return (str(row["workflow_id"]), str(row["node_id"])) in command.nodes
+    if subtype == "GITHUB":
+        return fulfils(row["trigger_config"], command.extensions, command.data)
+    return subtype != "SLACK" or slack_fulfils(row["trigger_config"], command.data)
 
 
 def fulfils(config: Mapping[str, Any], extensions: Mapping[str, str], data: Json) -> bool:

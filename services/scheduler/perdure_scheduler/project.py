@@ -18,6 +18,7 @@ from perdure_contracts.scheduler import (
     WorkflowUndeployed,
 )
 
+from .hook_settings import path_of
 from .state import Deployment, Trigger
 
 
@@ -75,6 +76,7 @@ def _active(recorded: Recorded[DeploymentEvent], event: WorkflowDeployed) -> Ite
             "trigger_subtype": trigger.subtype,
             "trigger_config": trigger.config,
             "index_key": trigger.index_key,
+            "path": path_of(trigger.config),
             "deployment_status": "active",
             "is_active": True,
             "created_at": recorded.recorded_at,

@@ -1,7 +1,9 @@
 """Messages from events: the executions that a trigger event starts."""
 
 from perdure_common.decider import Outgoing, Recorded
+from perdure_contracts.answers import answer_stream
 from perdure_contracts.engine import StartExecution
+from perdure_contracts.message import Json
 from perdure_contracts.scheduler import DeploymentEvent, TriggerAccepted
 
 from .cron_route import STARTS, crons_of
@@ -22,13 +24,15 @@ def route_trigger(state: Trigger, recorded: Recorded[TriggerAccepted]) -> tuple[
     """Return one `StartExecution` for each trigger node that the event matched."""
     del state  # the event says enough
     event = recorded.event
-    envelope = {
+    envelope: dict[str, Json] = {
         "id": event.event_id,
         "source": event.source,
         "type": event.event_type,
         "subject": event.subject,
         "time": event.time,
     }
+    if event.http is not None:
+        envelope["http"] = event.http
     return tuple(
         Outgoing(
             STARTS,
@@ -42,6 +46,7 @@ def route_trigger(state: Trigger, recorded: Recorded[TriggerAccepted]) -> tuple[
                 triggered_by=start.triggered_by,
                 trigger=envelope,
                 data=event.data,
+                watched_by=answer_stream(start.execution_id, event.watch) if event.watch else "",
             ),
         )
         for start in event.starts

@@ -55,7 +55,7 @@ class Ground:
     prefix: str
     connection: Any
     outside: KafkaBus
-    ran: list[str] = field(default_factory=list[str])
+    ran: list[str] = field(default_factory=list)
 
     async def perform(self, task: NodeTask) -> NodeResult:
         self.ran.append(task.token)

@@ -131,7 +131,7 @@ async def test_what_is_refused_leaves_nothing(databases: Databases) -> None:
 async def test_a_slow_statement_is_stopped_by_the_server(databases: Databases) -> None:
     error = await ask(databases, "SELECT pg_sleep(60)", timeout_s=0.2)
     assert (error.type, error.sqlstate) == ("sql_failed", "57014")
-    assert (error.retryable, error.dependency) == (True, "sql:shop")
+    assert (error.retryable, error.dependency) == (True, "sql:127.0.0.1")
     assert await rows(databases) == []
 
 

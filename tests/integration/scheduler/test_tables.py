@@ -129,7 +129,7 @@ SERVING = """
 
 async def test_versions_are_swapped_forth_and_back(scheduler: Scheduler) -> None:
     first = deploy(1, node("MANUAL", "start"))
-    second = deploy(2, node("MANUAL", "start"), node("WEBHOOK", "hook", path="/x"))
+    second = deploy(2, node("MANUAL", "start"), node("WEBHOOK", "hook", path="/x", auth="none"))
     await scheduler.does(first)
     assert await scheduler.rows(SERVING) == [(1, "start")]
     await scheduler.does(second)
@@ -150,8 +150,10 @@ async def test_two_versions_of_a_node_can_never_serve(scheduler: Scheduler) -> N
 async def test_events_find_what_serves_and_nothing_else(scheduler: Scheduler) -> None:
     github = node("GITHUB", "gh", repository="acme/*", events=["issues"])
     await scheduler.does(
-        deploy(1, node("WEBHOOK", "hook", path="/orders"), github),
-        deploy(7, node("WEBHOOK", "hook", path="/orders"), workflow_id=W2, name="other"),
+        deploy(1, node("WEBHOOK", "hook", path="/orders", auth="none"), github),
+        deploy(
+            7, node("WEBHOOK", "hook", path="/orders", auth="none"), workflow_id=W2, name="other"
+        ),
     )
     assert await scheduler.starts("webhook", "/orders") == [(W1, 1, "hook"), (W2, 7, "hook")]
     issues = {"extensions": {"event": "issues"}}
@@ -193,7 +195,11 @@ async def test_the_history_tells_what_happened_in_order(scheduler: Scheduler) ->
 
 async def test_a_delivery_lists_the_executions_it_started(scheduler: Scheduler) -> None:
     await scheduler.does(
-        deploy(1, node("WEBHOOK", "a", path="/x"), node("WEBHOOK", "b", path="/x"))
+        deploy(
+            1,
+            node("WEBHOOK", "a", path="/x", auth="none"),
+            node("WEBHOOK", "b", path="/x", auth="none", methods="PUT"),
+        )
     )
     sent = trigger("webhook", "/x", body_sha256="0" * 64)
     (parts,) = await scheduler.does(sent)

@@ -31,9 +31,9 @@ class Happenings:
     flood: Flood
     chance: Random
     say: Callable[[str], None]
-    counts: Counter[str] = field(default_factory=Counter[str])
-    stopped: set[str] = field(default_factory=set[str])
-    beside: "list[asyncio.Task[None]]" = field(default_factory=list["asyncio.Task[None]"])
+    counts: Counter[str] = field(default_factory=Counter)
+    stopped: set[str] = field(default_factory=set)
+    beside: "list[asyncio.Task[None]]" = field(default_factory=list)
 
     async def until(self, end: float) -> None:
         """Let one thing happen after the other until an instant of `time.monotonic()`."""

@@ -44,9 +44,9 @@ class Verdict:
 
     triggers: int = 0
     drained_s: float = 0.0
-    broken: list[str] = field(default_factory=list[str])
-    missing: list[str] = field(default_factory=list[str])
-    happened: dict[str, int] = field(default_factory=dict[str, int])
+    broken: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    happened: dict[str, int] = field(default_factory=dict)
     watch: str = ""
     random: int = 0
 

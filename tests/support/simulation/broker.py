@@ -62,8 +62,8 @@ class Group:
     """Members that share out the partitions of a topic."""
 
     topic: str
-    committed: dict[int, int] = field(default_factory=dict[int, int])
-    seats: list[Seat] = field(default_factory=list[Seat])
+    committed: dict[int, int] = field(default_factory=dict)
+    seats: list[Seat] = field(default_factory=list)
     dirty: bool = False
     changing: "asyncio.Task[None] | None" = None
 

@@ -140,9 +140,9 @@ class Load:
 
     bus: SimBus
     chance: random.Random
-    accepted: dict[str, int] = field(default_factory=dict[str, int])
-    asked: Counter[str] = field(default_factory=Counter[str])
-    paused: set[str] = field(default_factory=set[str])
+    accepted: dict[str, int] = field(default_factory=dict)
+    asked: Counter[str] = field(default_factory=Counter)
+    paused: set[str] = field(default_factory=set)
 
     async def put(self, record: Outbound) -> None:
         """Write a record, again and again until it is acknowledged."""

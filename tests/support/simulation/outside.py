@@ -43,8 +43,8 @@ class World:
     fault: Callable[[str], None]
     broken: Callable[[str, str], None]
     moods: Moods = field(default_factory=Moods)
-    done: Counter[str] = field(default_factory=Counter[str])
-    asked: Counter[str] = field(default_factory=Counter[str])
+    done: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
     changed: Callable[[str], None] = lambda key: None
 
     def happens(self, what: str, probability: float) -> bool:

@@ -46,7 +46,7 @@ class Result:
     virtual_s: float
     steps: int
     rested_s: float = 0.0
-    checked: Counter[str] = field(default_factory=Counter[str])
+    checked: Counter[str] = field(default_factory=Counter)
 
 
 def kind_of(seed: int) -> Kind:

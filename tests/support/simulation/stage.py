@@ -226,8 +226,9 @@ class Stage:
         store = SimStore(self.databases[service.name], process)
         here = None
         if service is ENGINE and self.hand_over:
+            performer = self._performer(process, None)
             here = Here(
-                self._performer(process, None),
+                lambda task, tenant_id: performer(task),
                 name=process.name,
                 partitions=PARTITIONS,
                 most=self.hand_over,

@@ -52,7 +52,7 @@ class Database:
     claimed: Callable[[MemoryStore, Sequence[Claim], str], None]
     trouble: Trouble = field(default_factory=Trouble)
     context: Context = field(default_factory=copy_context)
-    landing: "set[asyncio.Task[None]]" = field(default_factory=set["asyncio.Task[None]"])
+    landing: "set[asyncio.Task[None]]" = field(default_factory=set)
 
     def happens(self, what: str, probability: float) -> bool:
         """Return whether something goes wrong now, and count it."""

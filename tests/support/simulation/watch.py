@@ -46,8 +46,8 @@ class _Shard:
     last: int = 0
     latest: datetime | None = None
     published: int = 0
-    landed: set[int] = field(default_factory=set[int])
-    pending: deque[tuple[int, str]] = field(default_factory=deque[tuple[int, str]])
+    landed: set[int] = field(default_factory=set)
+    pending: deque[tuple[int, str]] = field(default_factory=deque)
 
 
 class Watch:

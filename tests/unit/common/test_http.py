@@ -68,7 +68,7 @@ class Api:
     app: FastAPI
     client: httpx.AsyncClient
     database: str
-    reasons: list[str] = field(default_factory=list[str])
+    reasons: list[str] = field(default_factory=list)
 
     async def get(self, path: str, **parameters: Any) -> httpx.Response:
         return await self.client.get(path, params=parameters or None)

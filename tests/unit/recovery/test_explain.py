@@ -16,6 +16,7 @@ from perdure_recovery.explain import (
     explain_decision,
     explain_outcome,
     rule_in_words,
+    texts_of,
 )
 from perdure_recovery.strategy import Plan
 
@@ -62,7 +63,7 @@ def noted(failure_type: FailureType = "dependency_down", node_id: str = "fetch")
 
 
 def texts(explanation: Explanation) -> list[str]:
-    return [getattr(explanation, name) for name in Explanation.__dataclass_fields__]
+    return list(texts_of(explanation))
 
 
 @pytest.mark.parametrize("failure_type", TYPES)
@@ -94,10 +95,12 @@ def test_no_slot_of_an_outcome_is_empty(outcome: Outcome) -> None:
 def test_every_number_is_one_of_the_decisions_own() -> None:
     plan = Plan("backoff", "wait 2.5 s, then run the node again", delay_s=2.5)
     made = explain_decision(noted(), plan, 1, None, doubtful=False)
-    known = {"2.5", "1", "503", "0.62", "3.0", "8.0", "0.71"}
+    due = {"2026", "01", "00", "02"}  # when the wait is over
+    known = {"2.5", "1", "503", "0.62", "3.0", "8.0", "0.71"} | due
     assert set(re.findall(r"\d+(?:\.\d+)?", " ".join(texts(made)))) <= known
     assert "Fetch it (HTTP_REQUEST)" in made.failure_summary
     assert "http:tickets.example" in made.root_cause
+    assert "2026-01-01 00:00:02 UTC" in made.estimated_resolution_time
 
 
 def test_severity_says_who_must_do_something() -> None:

@@ -16,6 +16,7 @@ from perdure_contracts.recovery import (
     SetMode,
 )
 from perdure_contracts.shell import DeadLettered, Unpark
+from perdure_contracts.telling import EditDeadLetter
 from perdure_recovery import letters, modes
 from perdure_recovery.hear import hear
 
@@ -158,3 +159,44 @@ def test_people_set_modes_and_are_told_when_nothing_changes() -> None:
     assert row.key == {"tenant_id": "t", "workspace_id": "ws"}
     assert row.set["mode"] == "off"
     assert modes.route(state, Recorded(event, "t", "ws/mode", 1, NOW)) == ()
+
+
+def test_an_edited_letter_is_sent_with_its_new_body_and_keeps_the_old_one() -> None:
+    box = Box()
+    box.does(box.kept)
+    edit = EditDeadLetter(
+        letter=box.stream, value=b'{"password": "s3cret", "n": 2}', edited_by="ann", reason="n"
+    )
+    assert box.does(hear(edit, ENVELOPE)) == 1  # pyright: ignore[reportArgumentType]
+    assert box.rows[-1].set["edited_raw"] == edit.value
+    assert box.rows[-1].set["edited_payload"] == {"password": "<secret>", "n": 2}
+    assert box.sent == []
+    assert box.settle() == 1
+    (sent,) = box.sent
+    assert sent.raw is not None
+    assert sent.raw[1] == edit.value
+    assert box.state.letter == RECORD
+
+
+def test_a_letter_is_edited_neither_after_it_was_settled_nor_while_a_stream_waits() -> None:
+    box = Box()
+    box.does(box.kept)
+    box.settle()
+    edit = EditDeadLetter(letter=box.stream, value=b"{}", edited_by="ann")
+    refused = box.does(edit)
+    assert isinstance(refused, Rejected)
+    assert refused.code == "already_settled"
+    parked = Box(replace(RECORD, stream="e1"))
+    parked.does(parked.kept)
+    refused = parked.does(replace(edit, letter=parked.stream))
+    assert isinstance(refused, Rejected)
+    assert refused.code == "not_editable"
+
+
+def test_a_body_that_no_command_can_bring_is_refused() -> None:
+    box = Box()
+    box.does(box.kept)
+    value = b"x" * (letters.EDITED_MAX + 1)
+    refused = box.does(EditDeadLetter(letter=box.stream, value=value, edited_by="ann"))
+    assert isinstance(refused, Rejected)
+    assert refused.code == "payload_too_large"

@@ -13,6 +13,7 @@ from perdure_contracts.recovery import (
 )
 from perdure_recovery.experience import experience_in, provider_of
 from perdure_recovery.patterns import Pattern, decide, evolve, project, route
+from perdure_recovery.retention import FOREVER
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FACTS = PatternFacts(
@@ -55,12 +56,23 @@ def told(*commands: PatternCommand) -> tuple[Pattern, list[Upsert]]:
     return state, rows
 
 
-def test_every_event_counts_and_only_the_first_is_the_first() -> None:
+def test_every_event_counts_and_the_first_stays_the_first() -> None:
     _, (first, second) = told(seen("f1"), seen("f2"))
-    assert first.add == second.add == {"occurrence_count": 1}
-    assert first.set["first_detected_at"] == first.set["last_detected_at"]
-    assert "first_detected_at" not in second.set
+    assert (first.set["occurrence_count"], second.set["occurrence_count"]) == (1, 2)
+    assert first.set["first_detected_at"] == second.set["first_detected_at"] == NOW.isoformat()
     assert first.set["pattern_signature"] == FACTS.signature
+
+
+def test_a_pattern_that_came_once_is_forgotten_one_that_came_again_is_kept() -> None:
+    _, (first, second) = told(seen("f1"), seen("f2"))
+    assert first.set["kept_until"] == NOW + timedelta(days=90)
+    assert second.set["kept_until"] == FOREVER
+
+
+def test_a_row_that_was_forgotten_comes_back_whole() -> None:
+    _, (first, second) = told(seen("f1"), seen("f2"))
+    assert set(second.set) >= set(first.set)
+    assert second.add == {}
 
 
 def test_a_failure_counts_once_and_an_attempt_teaches_once() -> None:
@@ -72,8 +84,10 @@ def test_a_failure_counts_once_and_an_attempt_teaches_once() -> None:
 
 def test_only_a_try_moves_the_time_of_the_last_try() -> None:
     _, (tried, not_tried) = told(seen("f1"), seen("f2", tried=False))
-    assert tried.set["last_tried_at"] == NOW
-    assert "last_tried_at" not in not_tried.set
+    assert tried.set["last_tried_at"] == NOW.isoformat()
+    assert not_tried.set["last_tried_at"] == NOW.isoformat()  # said again, not moved
+    _, (never,) = told(seen("f1", tried=False))
+    assert never.set["last_tried_at"] is None
 
 
 def test_failures_in_several_windows_make_a_pattern_lasting() -> None:

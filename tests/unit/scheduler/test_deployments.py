@@ -105,7 +105,9 @@ def refusal(
 
 
 def test_the_first_deployment_serves_its_triggers() -> None:
-    started, deployed = events(deploy(MANUAL, trigger("WEBHOOK", "hook", path="/orders")))
+    started, deployed = events(
+        deploy(MANUAL, trigger("WEBHOOK", "hook", path="/orders", auth="none"))
+    )
     assert isinstance(started, DeploymentStarted)
     assert (started.action, started.from_status) == ("DEPLOY", "IDLE")
     assert isinstance(deployed, WorkflowDeployed)
@@ -321,7 +323,7 @@ def test_a_trigger_that_cannot_serve_fails_with_a_reason_that_names_it(
 
 
 def test_every_problem_of_a_definition_is_told_at_once() -> None:
-    failed = failure(trigger("EMAIL", "clock"), trigger("WEBHOOK", "hook"))
+    failed = failure(trigger("EMAIL", "clock"), trigger("WEBHOOK", "hook", auth="none"))
     assert failed.code == "unsupported_trigger"
     assert "'clock'" in failed.reason and "'hook'" in failed.reason
     assert [log.ok for log in failed.logs] == [False, False]
@@ -340,7 +342,7 @@ def test_a_definition_without_nodes_fails(definition: Any) -> None:
     [("orders", "/orders"), ("/orders/", "/orders"), ("/A/b", "/A/b"), ("/", "/")],
 )
 def test_a_webhook_is_indexed_by_its_path(written: str, key: str) -> None:
-    _, deployed = events(deploy(trigger("WEBHOOK", path=written)))
+    _, deployed = events(deploy(trigger("WEBHOOK", path=written, auth="none")))
     assert isinstance(deployed, WorkflowDeployed)
     assert deployed.triggers[0].index_key == key
 

@@ -31,7 +31,7 @@ DEFINITION = {
             "node_id": "hook",
             "node_type": "TRIGGER",
             "node_subtype": "WEBHOOK",
-            "parameters": {"path": "/orders"},
+            "parameters": {"path": "/orders", "auth": "none"},
         },
     ],
 }

@@ -31,8 +31,8 @@ class Kept:
 
     state: Register = field(default_factory=Register)
     now: datetime = BEGAN
-    sent: list[SignalExecution] = field(default_factory=list[SignalExecution])
-    events: list[Any] = field(default_factory=list[Any])
+    sent: list[SignalExecution] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
 
     def give(self, command: Any) -> Sequence[Any]:
         made = registers.decide(self.state, command, {}, self.now)

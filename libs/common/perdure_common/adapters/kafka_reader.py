@@ -59,7 +59,7 @@ class _Buffer:
 
     place: ports.TopicPartition
     next: int
-    records: deque[Record] = field(default_factory=deque[Record])
+    records: deque[Record] = field(default_factory=deque)
     bytes: int = 0
     full: bool = False
 

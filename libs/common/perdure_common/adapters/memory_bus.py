@@ -59,7 +59,7 @@ class _Log:
     """One partition: its records, the first of which has the offset `begin`."""
 
     begin: int = 0
-    records: list[Record] = field(default_factory=list[Record])
+    records: list[Record] = field(default_factory=list)
 
     @property
     def end(self) -> int:
@@ -79,8 +79,8 @@ class _Seat:
 @dataclass(slots=True)
 class _Group:
     topic: str
-    committed: dict[int, int] = field(default_factory=dict[int, int])
-    seats: list[_Seat] = field(default_factory=list[_Seat])
+    committed: dict[int, int] = field(default_factory=dict)
+    seats: list[_Seat] = field(default_factory=list)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 

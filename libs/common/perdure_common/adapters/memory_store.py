@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from perdure_common.adapters.memory_payloads import MemoryPayloads
-from perdure_common.adapters.postgres_projection import Shape, coalesced
+from perdure_common.adapters.postgres_projection import Shape, coalesced, shape_of
 from perdure_common.adapters.postgres_reading import in_order, wanted
 from perdure_common.adapters.postgres_types import clean, cleaned, plain
 from perdure_common.decider import Lookup, Row, Upsert
@@ -48,14 +48,12 @@ class _Shard:
     published_seq: int = 0
     projected_seq: int = 0
     format: int = 1
-    rows: list[JournalRow] = field(default_factory=list[JournalRow])
-    consumed: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
-    heard: dict[tuple[str, int, str], tuple[int, int]] = field(
-        default_factory=dict[tuple[str, int, str], tuple[int, int]]
-    )
-    sent: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
-    wakes: dict[str, Any] = field(default_factory=dict[str, Any])
-    parked: dict[str, int] = field(default_factory=dict[str, int])
+    rows: list[JournalRow] = field(default_factory=list)
+    consumed: dict[TopicPartition, int] = field(default_factory=dict)
+    heard: dict[tuple[str, int, str], tuple[int, int]] = field(default_factory=dict)
+    sent: dict[TopicPartition, int] = field(default_factory=dict)
+    wakes: dict[str, Any] = field(default_factory=dict)
+    parked: dict[str, int] = field(default_factory=dict)
 
 
 class MemoryTable:
@@ -304,6 +302,8 @@ class MemoryStore:
         for shape, upserts in groups:
             table = self._table(shape.table)
             for upsert in upserts:
+                if shape_of(upsert) != shape:
+                    raise Refused(f"{shape.table}: not all rows of {upsert.kind!r} are alike")
                 if upsert.new and table.find(shape, upsert) is not None:
                     raise Refused(f"{shape.table}: a row promised to be new is there already")
 

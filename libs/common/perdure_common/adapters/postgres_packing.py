@@ -36,10 +36,12 @@ def packed(column: Column, values: Sequence[Any]) -> Sequence[Any]:
     convert = column.convert
     if column.sent_as in ("jsonb", "json"):
         return packed_json(values)
+    if column.sent_as not in _AS_TEXT:
+        values = repeated(values)  # one for all is converted once
     if convert is not None and convert not in (to_text, to_plain_text):
         values = [convert(value) for value in values]
     if column.sent_as not in _AS_TEXT:
-        return repeated(values)
+        return values
     if convert is not to_text:
         values = [value if isinstance(value, str) else to_plain_text(value) for value in values]
     return [None if text is None else clean(text) for text in texts(values)]

@@ -50,6 +50,18 @@ def _shape(
     return Shape(table, key, set_, add, new, guard)
 
 
+def shape_of(upsert: Upsert) -> Shape:
+    """Return everything about an upsert but its values.
+
+    Raises:
+        Refused: The guard names columns that are not set.
+    """
+    return _shape(
+        upsert.table, tuple(upsert.key), tuple(upsert.set), tuple(upsert.add), upsert.new,
+        upsert.guard,
+    )  # fmt: skip
+
+
 def coalesced(upserts: Iterable[Upsert]) -> list[tuple[Shape, list[Upsert]]]:
     """Return the upserts grouped by shape, one for each row of a table, sorted by key.
 
@@ -77,12 +89,17 @@ def _coalesced(upserts: Iterable[Upsert]) -> list[tuple[Shape, list[Upsert]]]:
         if known is not upsert:
             rows[key] = merged(known, upsert)
     groups: dict[Shape, list[Upsert]] = {}
+    kinds: dict[str, list[Upsert]] = {}
     for upsert in (*rows.values(), *appended):
-        shape = _shape(
-            upsert.table, tuple(upsert.key), tuple(upsert.set), tuple(upsert.add), upsert.new,
-            upsert.guard,
-        )  # fmt: skip
-        groups.setdefault(shape, []).append(upsert)
+        group = kinds.get(upsert.kind)
+        if group is not None:
+            group.append(upsert)
+            continue
+        shape = shape_of(upsert)
+        group = groups.setdefault(shape, [])
+        group.append(upsert)
+        if upsert.kind:
+            kinds[upsert.kind] = group
     for shape, group in groups.items():
         if not shape.new:
             group.sort(key=_by_key)

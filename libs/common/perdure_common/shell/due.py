@@ -29,8 +29,8 @@ class Waiting:
     """Wakes of one shard that fell due: `fresh` ones, and `asked` ones with the ends to reach."""
 
     shard: Shard
-    fresh: list[str] = field(default_factory=list[str])
-    asked: list[str] = field(default_factory=list[str])
+    fresh: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     asked_at: datetime | None = None
     ends: Mapping[TopicPartition, int] | None = None
 

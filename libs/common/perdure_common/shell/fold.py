@@ -104,13 +104,13 @@ class Part:
     commit: ShardCommit
     now: datetime
     events: TopicPartition
-    lazy: list[Upsert] = field(default_factory=list[Upsert])
-    sending: list[Sending] = field(default_factory=list[Sending])
-    touched: set[str] = field(default_factory=set[str])
+    lazy: list[Upsert] = field(default_factory=list)
+    sending: list[Sending] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
     weight: int = 0
     written: bool = False
-    parked: dict[str, int] = field(default_factory=dict[str, int])
-    draining: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    parked: dict[str, int] = field(default_factory=dict)
+    draining: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -171,6 +171,7 @@ class Batch:
         self.facts: MutableMapping[FactKey, Sequence[Mapping[str, Any]]] = {}
         self.delivered: dict[tuple[str, str, str], str] = {}
         self._again = False
+        self._meta: tuple[str, int, str] | None = None
 
     def part(self, shard: Shard) -> Part:
         """Return the batch's part for a shard, begun when it is first asked for.
@@ -328,16 +329,27 @@ class Batch:
         tenant_id = held.tenant_id = held.tenant_id or self._tenant_id
         name = NAMES[type(event)]
         body = codec.encode_body(event)
-        held.weight += len(body)
-        part.weight += len(body)
+        size = len(body)
+        held.weight += size
+        part.weight += size
         recorded = Recorded(event, tenant_id, stream, version, part.now)
         messages, upserts, published = effects_of(self._registry, held, recorded)
         for upsert in upserts:
             (part.lazy if upsert.lazy else commit.upserts).append(upsert)
+        self.counts.events += 1
         seq = commit.next_seq + len(commit.rows)
+        if not (published or messages or self._again or size > PAYLOAD_BYTES_MIN):
+            meta = self._silent(cause, commit.epoch)
+            commit.rows.append(
+                JournalRow(
+                    commit.shard, seq, stream, version, tenant_id, name, body.decode(), meta,
+                    part.now,
+                )
+            )  # fmt: skip
+            return
         places = self._places(part, name, messages, published)
         meta = self._number(part, seq, places, messages, published, cause)
-        if len(body) > PAYLOAD_BYTES_MIN:
+        if size > PAYLOAD_BYTES_MIN:
             body, meta.payloads, texts = lighten(self._service.heavy, event, body)
             commit.payloads.extend(payloads_of(tenant_id, stream, meta.payloads, texts))
         row = JournalRow(
@@ -350,7 +362,14 @@ class Batch:
                 self._service, row, meta, published, messages, body, places, commit.payloads
             )
             part.sending.extend([Sending(seq, record) for record in records])
-        self.counts.events += 1
+
+    def _silent(self, cause: str, epoch: int) -> str:
+        """Return the meta of an event of which nothing leaves: those of a command share it."""
+        known = self._meta
+        if known is None or known[0] != cause or known[1] != epoch:
+            meta = codec.Meta(cause, 1, (), epoch=epoch)
+            known = self._meta = (cause, epoch, codec.encode_meta(meta))
+        return known[2]
 
     def _places(
         self, part: Part, name: str, messages: Sequence[Outgoing], published: bool

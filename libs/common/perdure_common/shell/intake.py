@@ -79,19 +79,11 @@ class Registry:
     """
 
     service: Service
-    by_command: dict[type, Decider[Any, Any, Any]] = field(
-        default_factory=dict[type, Decider[Any, Any, Any]]
-    )
-    by_type: dict[type, Decider[Any, Any, Any]] = field(
-        default_factory=dict[type, Decider[Any, Any, Any]]
-    )
-    by_event: dict[str, Decider[Any, Any, Any]] = field(
-        default_factory=dict[str, Decider[Any, Any, Any]]
-    )
-    by_name: dict[str, Decider[Any, Any, Any]] = field(
-        default_factory=dict[str, Decider[Any, Any, Any]]
-    )
-    private: set[type] = field(default_factory=set[type])
+    by_command: dict[type, Decider[Any, Any, Any]] = field(default_factory=dict)
+    by_type: dict[type, Decider[Any, Any, Any]] = field(default_factory=dict)
+    by_event: dict[str, Decider[Any, Any, Any]] = field(default_factory=dict)
+    by_name: dict[str, Decider[Any, Any, Any]] = field(default_factory=dict)
+    private: set[type] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for decider in self.service.deciders:

@@ -100,7 +100,7 @@ class Context:
     tenant_id: str
     partitions: int
     streams_bytes: int
-    remembered: dict[FactKey, Sequence[Row]] = field(default_factory=dict[FactKey, Sequence[Row]])
+    remembered: dict[FactKey, Sequence[Row]] = field(default_factory=dict)
 
 
 class Lane:

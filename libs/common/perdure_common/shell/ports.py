@@ -143,19 +143,17 @@ class ShardCommit:
     format: int
     published_seq: int | None = None
     projected_seq: int | None = None
-    rows: list[JournalRow] = field(default_factory=list[JournalRow])
-    upserts: list[Upsert] = field(default_factory=list[Upsert])
-    consumed: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
-    heard: dict[tuple[str, int, str], Heard] = field(
-        default_factory=dict[tuple[str, int, str], Heard]
-    )
-    sent: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
-    wakes: dict[str, datetime | None] = field(default_factory=dict[str, datetime | None])
-    snapshots: list[Snapshot] = field(default_factory=list[Snapshot])
-    deliveries: list[Delivery] = field(default_factory=list[Delivery])
-    parked: list[ParkedMessage] = field(default_factory=list[ParkedMessage])
-    unparked: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
-    payloads: list[Payload] = field(default_factory=list[Payload])
+    rows: list[JournalRow] = field(default_factory=list)
+    upserts: list[Upsert] = field(default_factory=list)
+    consumed: dict[TopicPartition, int] = field(default_factory=dict)
+    heard: dict[tuple[str, int, str], Heard] = field(default_factory=dict)
+    sent: dict[TopicPartition, int] = field(default_factory=dict)
+    wakes: dict[str, datetime | None] = field(default_factory=dict)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    parked: list[ParkedMessage] = field(default_factory=list)
+    unparked: list[tuple[str, int]] = field(default_factory=list)
+    payloads: list[Payload] = field(default_factory=list)
 
     def is_marks(self) -> bool:
         """Return whether nothing happened but that records were read that change nothing.

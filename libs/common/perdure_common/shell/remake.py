@@ -31,8 +31,8 @@ PAGE = 2_000
 class Remade:
     """What rows of a shard's journal lead to: `sent` pairs (seq, record), `lazy` upserts."""
 
-    sent: list[tuple[int, Outbound]] = field(default_factory=list[tuple[int, Outbound]])
-    upserts: list[tuple[int, Upsert]] = field(default_factory=list[tuple[int, Upsert]])
+    sent: list[tuple[int, Outbound]] = field(default_factory=list)
+    upserts: list[tuple[int, Upsert]] = field(default_factory=list)
 
 
 def restore(registry: Registry, snapshot: Snapshot | None, rows: Sequence[JournalRow]) -> Held:

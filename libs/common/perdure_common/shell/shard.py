@@ -73,8 +73,11 @@ class Answer:
 
 
 def row_key(upsert: Upsert) -> RowKey:
-    """Return what makes an upsert's row one row: its table, and its key's names and values."""
-    return (upsert.table, *upsert.key, *upsert.key.values())
+    """Return what makes an upsert's row one row: its table, and the values of its key.
+
+    All upserts of a table name their rows by the same columns, in the same order.
+    """
+    return (upsert.table, *upsert.key.values())
 
 
 def merged(first: Upsert, then: Upsert) -> Upsert:
@@ -84,6 +87,8 @@ def merged(first: Upsert, then: Upsert) -> Upsert:
         comes = tuple(then.set.get(c) for c in then.guard)
         if None not in was and comes < was:  # type: ignore[operator]
             then, first = first, then
+    if then.lazy == first.lazy and then.kind == first.kind and then.kind and not then.add:
+        return then  # all of its columns are set anew
     added = dict(first.add)
     for column, amount in then.add.items():
         added[column] = added.get(column, 0) + amount
@@ -166,18 +171,18 @@ class Shard:
     wakes: dict[str, datetime]
     parked: dict[str, int]
     published_mark: int = 0
-    streams: "OrderedDict[str, Held]" = field(default_factory=OrderedDict[str, Held])
+    streams: "OrderedDict[str, Held]" = field(default_factory=OrderedDict)
     inbox: Queue = field(default_factory=Queue)
-    early: deque[Record] = field(default_factory=deque[Record])
+    early: deque[Record] = field(default_factory=deque)
     waiting: Queue = field(default_factory=Queue)
-    unsent: deque[Sending] = field(default_factory=deque[Sending])
-    sending: deque[Sending] = field(default_factory=deque[Sending])
-    answers: deque[Answer] = field(default_factory=deque[Answer])
-    extra: deque[Outbound] = field(default_factory=deque[Outbound])
+    unsent: deque[Sending] = field(default_factory=deque)
+    sending: deque[Sending] = field(default_factory=deque)
+    answers: deque[Answer] = field(default_factory=deque)
+    extra: deque[Outbound] = field(default_factory=deque)
     lazy: Upserts = field(default_factory=Upserts)
     lazy_seq: int = 0
-    heap: list[tuple[datetime, str]] = field(default_factory=list[tuple[datetime, str]])
-    draining: dict[str, str] = field(default_factory=dict[str, str])
+    heap: list[tuple[datetime, str]] = field(default_factory=list)
+    draining: dict[str, str] = field(default_factory=dict)
     unwritten: tuple[set[TopicPartition], set[tuple[str, int, str]]] = field(
         default_factory=lambda: (set(), set())
     )

@@ -44,8 +44,8 @@ class Violation:
 class Findings:
     """What a check found, and how much it has looked at, by what that is."""
 
-    violations: list[Violation] = field(default_factory=list[Violation])
-    checked: Counter[str] = field(default_factory=Counter[str])
+    violations: list[Violation] = field(default_factory=list)
+    checked: Counter[str] = field(default_factory=Counter)
 
     def add(self, promise: str, where: str, found: str, advice: str = "") -> None:
         """Note a violation, unless there are very many already."""

@@ -42,8 +42,8 @@ class _Said:
 class _Walk:
     """How far each shard was heard on a place while it is walked along."""
 
-    heard: dict[str, Heard] = field(default_factory=dict[str, Heard])
-    strange: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    heard: dict[str, Heard] = field(default_factory=dict)
+    strange: set[tuple[str, int]] = field(default_factory=set)
 
 
 async def published(

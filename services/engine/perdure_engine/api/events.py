@@ -47,8 +47,8 @@ class Watching:
     """The watched streams of a process, and how far each has got."""
 
     ground: Ground
-    ends: dict[str, int] = field(default_factory=dict[str, int])
-    _watchers: dict[str, set[asyncio.Event]] = field(default_factory=dict[str, set[asyncio.Event]])
+    ends: dict[str, int] = field(default_factory=dict)
+    _watchers: dict[str, set[asyncio.Event]] = field(default_factory=dict)
     _looking: "asyncio.Task[None] | None" = None
 
     @property

@@ -46,7 +46,7 @@ class Start(msgspec.Struct, forbid_unknown_fields=True):
     workflow_id: str
     version: Annotated[int, msgspec.Meta(ge=1)] | None = None
     node_id: str | None = None
-    data: Any = msgspec.field(default_factory=dict[str, Any])
+    data: Any = msgspec.field(default_factory=dict)
     execution_id: Key | None = None
     mode: Literal["MANUAL", "TRIGGER"] = "MANUAL"
     pin_data: dict[str, Any] | None = None

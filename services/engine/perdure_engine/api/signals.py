@@ -27,7 +27,7 @@ class Signal(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    payload: Any = msgspec.field(default_factory=dict[str, Any])
+    payload: Any = msgspec.field(default_factory=dict)
     key: Text = ""
     signal_id: Text = ""
     sent_by: Text = ""

@@ -13,6 +13,7 @@ import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, responses
 from perdure_common.api.problem import Problem
+from perdure_common.credentials import named_by_triggers
 from perdure_contracts.engine import SaveWorkflow
 from perdure_contracts.scheduler import DeployWorkflow
 
@@ -228,6 +229,7 @@ def add_deploy(ground: Ground) -> None:
             sha256=frozen["sha256"],
             definition=frozen["definition"],
             deployed_by=body.deployed_by,
+            credentials=await _fields_there(ground, request, frozen["definition"]),
         )
         if (row["deployment_status"], row["deployment_version"]) == ("ACTIVE", version):
             ground.asking.check_tenant(request)
@@ -248,6 +250,18 @@ def add_deploy(ground: Ground) -> None:
         openapi_extra=writes(body_schema(Deployment)),
         responses=responses(200, Deployed, "How the deployment stands."),
     )
+
+
+async def _fields_there(
+    ground: Ground, request: Request, definition: Any
+) -> dict[str, tuple[str, ...]]:
+    """Return what the credentials have that trigger nodes name: names of fields, no values."""
+    named = named_by_triggers(definition)
+    if not named:
+        return {}
+    sql = "SELECT handle, fields FROM credentials WHERE tenant_id = $1 AND handle = ANY ($2)"
+    rows = await ground.reading.rows(sql, ground.tenant(request), list(named))
+    return {row["handle"]: tuple(row["fields"]) for row in rows}
 
 
 def _deployment(key: str, version: int, status: str, *, settled: bool) -> dict[str, Any]:

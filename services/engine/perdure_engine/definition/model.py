@@ -177,7 +177,7 @@ class Workflow:
     eager: frozenset[int] = frozenset()
     resumable: bool = False
     attached: frozenset[int] = frozenset()
-    attachments: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, "tuple[str, ...]"])
+    attachments: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
 
     def in_edges(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges into `node`, in edge order."""

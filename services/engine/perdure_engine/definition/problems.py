@@ -49,7 +49,7 @@ class InvalidDefinition(ValueError):
 class Found:
     """The problems found so far. `hints_left` bounds the work of looking for near names."""
 
-    problems: list[Problem] = field(default_factory=list[Problem])
+    problems: list[Problem] = field(default_factory=list)
     hints_left: int = HINTS_MAX
 
     def error(self, code: str, path: str, message: str, node_id: str | None = None) -> None:

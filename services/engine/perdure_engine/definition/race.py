@@ -12,9 +12,9 @@ class Races:
     a region and stands for all of it then. `guarded` are the units of each race, in order.
     """
 
-    order: dict[int, int] = field(default_factory=dict[int, int])
-    guards: dict[int, int] = field(default_factory=dict[int, int])
-    guarded: dict[int, tuple[int, ...]] = field(default_factory=dict[int, "tuple[int, ...]"])
+    order: dict[int, int] = field(default_factory=dict)
+    guards: dict[int, int] = field(default_factory=dict)
+    guarded: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 NO_RACES = Races()

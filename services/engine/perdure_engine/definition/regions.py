@@ -40,9 +40,9 @@ class CycleFault:
 class _Cycles:
     """What is known of the cycles: their entries, and the edges that lead back to them."""
 
-    back: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
-    dropped: set[int] = field(default_factory=set[int])
-    faults: list[CycleFault] = field(default_factory=list[CycleFault])
+    back: dict[int, list[int]] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    faults: list[CycleFault] = field(default_factory=list)
 
 
 def find_regions(

@@ -22,7 +22,7 @@ from .instants import after
 from .means import means_of
 from .overriding import avoided, overridden
 from .progress import Progress
-from .retries import REPEATABLE, backoff_s, retry_after_s, tries_again
+from .retries import REPEATABLE, backoff_s, held_back, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
 from .views import RunView, gather, gathered_by
 
@@ -236,7 +236,11 @@ def _attempt_failed(
     node = workflow.by_id[run.node_id]
     first = failed[min(failed)]
     retry_at: str | None = None
-    if tries_again(known, run.attempt, failed, stops=stops(workflow, node)):
+    if held_back(failed):
+        again = not workflow.settings.recovery
+    else:
+        again = tries_again(known, run.attempt, failed, stops=stops(workflow, node))
+    if again:
         after_s = retry_after_s(failed)
         wait_s = backoff_s(node.retry_wait_time_s, run.attempt, known.token, after_s)
         retry_at = (progress.now + timedelta(seconds=wait_s)).isoformat()

@@ -16,10 +16,8 @@ from .views import RunView
 class Picks:
     """The places that each conditional edge carries, and the items that could not be told."""
 
-    places: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
-    failed: list[tuple[str, int, ErrorFacts]] = field(
-        default_factory=list[tuple[str, int, ErrorFacts]]
-    )
+    places: dict[int, list[int]] = field(default_factory=dict)
+    failed: list[tuple[str, int, ErrorFacts]] = field(default_factory=list)
 
 
 def pick(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from perdure_contracts.executions import IterationFailed
 from perdure_contracts.flow import WaitEnd, WaitEnded
 from perdure_contracts.message import Json
 
-from perdure_engine.definition import Node
+from perdure_engine.definition import Node, Workflow
 from perdure_engine.definition.region import TOP
 
 from .progress import Progress
@@ -241,10 +242,10 @@ def _stuck(progress: Progress) -> list[Node]:
     for node in workflow.nodes:
         if workflow.regions.runs_in[node.position] != TOP:
             continue  # its region counts its runs
-        run = state.runs.get(place_of(node.node_id, ()))
+        run = state.runs.get(node.node_id)
         if run is not None and run.status in ("SUCCESS", "SKIPPED"):
             continue
-        if raced(state, place_of(node.node_id, ())):
+        if raced(state, node.node_id):
             continue
         arrived = any(state.edges.get(edge_key(each.index, ())) for each in workflow.in_edges(node))
         if run is not None or arrived:
@@ -255,7 +256,7 @@ def _stuck(progress: Progress) -> list[Node]:
 def _result(progress: Progress) -> Iterable[Json]:
     """Return the data of LIVE runs without out-edges, in node order (rule 9)."""
     workflow, state = progress.workflow, progress.state
-    last = {node.node_id for node in workflow.nodes if not workflow.out_edges(node)}
+    last = _last_nodes(workflow)
     runs: dict[str, list[Run]] = {}
     for run in state.runs.values():
         if run.node_id in last and run.status == "SUCCESS" and not in_failed_iteration(state, run):
@@ -268,6 +269,12 @@ def _result(progress: Progress) -> Iterable[Json]:
                     continue
                 for item in items:
                     yield item["json"]
+
+
+@lru_cache(maxsize=200)
+def _last_nodes(workflow: Workflow) -> frozenset[str]:
+    """Return the ids of the nodes behind which nothing comes."""
+    return frozenset(node.node_id for node in workflow.nodes if not workflow.out_edges(node))
 
 
 def in_failed_iteration(state: Execution, run: Run) -> bool:

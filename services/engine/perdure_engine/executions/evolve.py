@@ -71,6 +71,7 @@ from .evolve_flow import (
 )
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .instants import instant
+from .retries import held_back
 from .state import (
     Dispatch,
     Execution,
@@ -308,6 +309,7 @@ def _attempt_failed(state: Execution, event: AttemptFailed) -> None:
         done={**known.dispatch.done, **event.done},
         failed=failed,
         retry_at=_maybe(event.retry_at),
+        max_retries=known.dispatch.max_retries + held_back(dict(event.failed)),
         first_failed_at=known.dispatch.first_failed_at or event.failed_at,
     )
     state.runs[place] = replace(known, status="RETRYING", dispatch=dispatch)

@@ -76,6 +76,8 @@ class Ended:
 
     def inputs_scope(self, workflow: Workflow) -> Scope | None:
         """Return the scope of the in-edges where it is not that of the run."""
+        if self.node.position not in workflow.inside:
+            return None
         _, scope = gathered_by(workflow, self.node, self.scope)
         return None if scope == self.scope else scope
 

@@ -6,6 +6,7 @@ told only where the workflow asks for it (`settings.log_level: DEBUG`).
 """
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any, Literal
 
 from perdure_common.decider import Recorded, Upsert
@@ -36,6 +37,9 @@ TABLE = "workflow_execution_logs"
 
 ROWS_MAX = 8
 """More rows than any event has: the version times this, plus a row's place, orders all rows."""
+
+KINDS = {parts: f"log {parts}" for parts in product((False, True), repeat=5)}
+"""Kinds of rows by which of their optional parts they have."""
 
 Category = Literal["TECHNICAL", "BUSINESS"]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -352,7 +356,9 @@ class _Log:
             row["technical_details"] = _details(error)
             row["stack_trace"] = _stack(error)
         key = {"id": row_id, "created_at": recorded.recorded_at}  # which names the partition
-        self.rows.append(Upsert(TABLE, key, set=row, new=True, lazy=True))
+        parts = (node, step, duration_ms, data or None, error)
+        kind = KINDS[tuple([part is not None for part in parts])]
+        self.rows.append(Upsert(TABLE, key, set=row, new=True, lazy=True, kind=kind))
 
 
 def _details(error: ErrorFacts) -> dict[str, Any]:

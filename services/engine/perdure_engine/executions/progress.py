@@ -42,13 +42,13 @@ class Progress:
     happen: Callable[[ExecutionEvent], Execution]
     output_bytes_max: int = OUTPUT_BYTES_MAX
     fuel: int = FUEL
-    queue: deque[tuple[Node, Scope]] = field(default_factory=deque[tuple[Node, Scope]])
-    queued: set[str] = field(default_factory=set[str])
-    checks: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
+    queue: deque[tuple[Node, Scope]] = field(default_factory=deque)
+    queued: set[str] = field(default_factory=set)
+    checks: dict[str, tuple[str, Scope]] = field(default_factory=dict)
 
-    starved: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
-    races: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
-    late: list[tuple[Edge, Scope]] = field(default_factory=list["tuple[Edge, Scope]"])
+    starved: dict[str, tuple[str, Scope]] = field(default_factory=dict)
+    races: dict[str, tuple[str, Scope]] = field(default_factory=dict)
+    late: list[tuple[Edge, Scope]] = field(default_factory=list)
 
     @property
     def at(self) -> str:

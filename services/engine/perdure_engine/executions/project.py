@@ -198,7 +198,11 @@ def _latest(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
         "latest_execution_time": state.started_at,
     }
     guard = ("latest_execution_time", "latest_execution_id")
-    return (Upsert("workflows", {"id": state.workflow_id}, set=row, lazy=True, guard=guard),)
+    return (
+        Upsert(
+            "workflows", {"id": state.workflow_id}, set=row, lazy=True, guard=guard, kind="latest"
+        ),
+    )
 
 
 # Node runs --------------------------------------------------------------------------------
@@ -212,7 +216,11 @@ def _completed(state: Execution, recorded: Seen, event: NodeCompleted) -> Upsert
     row["error_data"] = event.error_data
     row["max_retries"] = event.max_retries
     row["input_data"] = _data(_arrived(state, run))
-    return _written(recorded, run, row, new=event.inline)
+    row["end_time"] = milliseconds(recorded.recorded_at)
+    key = row_key(event.execution_id, event.node_id, event.scope, event.run)
+    if event.inline:
+        return Upsert("node_executions", key, set=row, new=True, kind="run here")
+    return Upsert("node_executions", key, set=row, guard=GUARD, kind="run of a runner")
 
 
 def _ended(

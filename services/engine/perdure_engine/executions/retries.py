@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from perdure_common.breaking import OPEN_CODE
 from perdure_contracts.engine import ErrorFacts
 
 from .state import Dispatch
@@ -41,6 +42,14 @@ def tries_again(
         return False
     retryable = [error.retryable for error in failed.values()]
     return all(retryable) if stops else any(retryable)
+
+
+def held_back(failed: Mapping[int, ErrorFacts]) -> bool:
+    """Return whether nothing of an attempt was sent because breakers are open.
+
+    No try was made, so none is used up: the run waits, by recovery's word where that is asked.
+    """
+    return all(error.type == OPEN_CODE for error in failed.values())
 
 
 def retry_after_s(failed: Mapping[int, ErrorFacts]) -> float | None:

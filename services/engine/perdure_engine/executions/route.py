@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from perdure_common.decider import Outgoing, Recorded
 from perdure_contracts.asking import MemoryAsked, PeopleAsked
 from perdure_contracts.control import ErrorWorkflowStarted, NodeMarked, RerunBegun
-from perdure_contracts.cron import NoteExecutionEnd
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
@@ -21,11 +20,18 @@ from perdure_contracts.engine import (
     NodeTask,
 )
 from perdure_contracts.executions import AttemptDue, ExecutionEvent, NodeScheduled
-from perdure_contracts.flow import ChildRefused, ChildRequested, WaitBegun, WaitEnded
+from perdure_contracts.flow import (
+    ChildRefused,
+    ChildRequested,
+    ExecutionResponded,
+    WaitBegun,
+    WaitEnded,
+)
 
 from .error_workflow import asked_for, handler_start
 from .overriding import given_items
 from .rerun import messages
+from .route_answers import end_noted, responded_told
 from .route_asking import asked_of
 from .route_flow import end_told, flow_told
 from .state import Execution, edge_key, place_of
@@ -33,7 +39,6 @@ from .state import Execution, edge_key, place_of
 TASKS = "perdure.engine.tasks.v1"
 FAILURES = "perdure.engine.failures.v1"
 COMMANDS = "perdure.engine.commands.v1"
-SCHEDULER = "perdure.scheduler.commands.v1"
 
 
 def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoing, ...]:
@@ -57,8 +62,10 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionCompleted() | ExecutionCanceled():
             told = () if event.untroubled else (Outgoing(FAILURES, event.execution_id, event),)
-            told += _noted(state)
+            told += end_noted(state, event)
             return told if state.flow is None else (*told, *end_told(state, event))
+        case ExecutionResponded():
+            return responded_told(state, event)
         case PeopleAsked() | MemoryAsked():
             return asked_of(event)
         case WaitEnded() if event.kind == "person":
@@ -75,17 +82,7 @@ def _failed(state: Execution, event: ExecutionFailed) -> Iterator[Outgoing]:
     if command is not None:
         yield Outgoing(COMMANDS, event.execution_id, command)
     yield from end_told(state, event)
-    yield from _noted(state)
-
-
-def _noted(state: Execution) -> tuple[Outgoing, ...]:
-    """Return what is said to the trigger that waits for the end of an execution, if one does."""
-    if not state.watched_by:
-        return ()
-    message = NoteExecutionEnd(
-        watcher=state.watched_by, execution_id=state.execution_id, status=state.status
-    )
-    return (Outgoing(SCHEDULER, state.watched_by, message),)
+    yield from end_noted(state, event)
 
 
 def _is_mocked(state: Execution, event: NodeScheduled) -> bool:

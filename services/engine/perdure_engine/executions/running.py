@@ -95,7 +95,7 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
         return
     if _goes_out(node, inputs) and dispatch(progress, node, scope, run, inputs, edges):
         return
-    _, where = gathered_by(workflow, node, scope)
+    where = gathered_by(workflow, node, scope)[1] if scope else scope
     view = RunView(state, workflow, scope, inputs, edges, progress.now, where)
     if node.disabled or specification.run is None:
         outcome = passed_through(node.outputs, inputs)

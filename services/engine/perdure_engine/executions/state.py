@@ -78,8 +78,8 @@ class Dispatch(Struct, frozen=True, gc=False):
     indexes: tuple[int, ...]
     token: str
     deadline: datetime | None = None
-    done: dict[str, dict[str, Json]] = field(default_factory=dict[str, dict[str, Json]])
-    failed: dict[str, ErrorFacts] = field(default_factory=dict[str, ErrorFacts])
+    done: dict[str, dict[str, Json]] = field(default_factory=dict)
+    failed: dict[str, ErrorFacts] = field(default_factory=dict)
     retry_at: datetime | None = None
     verdict_until: datetime | None = None
     held: bool = False
@@ -111,7 +111,7 @@ class Run(Struct, frozen=True, gc=False):
     status: RunStatus
     attempt: int = 0
     inputs: tuple[tuple[int, str], ...] = ()
-    ports: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    ports: dict[str, list[Any]] = field(default_factory=dict)
     started_at: datetime | None = None
     dispatch: Dispatch | None = None
     inputs_scope: Scope | None = None
@@ -139,10 +139,8 @@ class Rounds(Struct, frozen=True, gc=False):
     items: int
     begun: int = 0
     taken: int = 0
-    pending: dict[int, int] = field(default_factory=dict[int, int])
-    failed: dict[int, tuple[str, ErrorFacts]] = field(
-        default_factory=dict[int, "tuple[str, ErrorFacts]"]
-    )
+    pending: dict[int, int] = field(default_factory=dict)
+    failed: dict[int, tuple[str, ErrorFacts]] = field(default_factory=dict)
     left: tuple[Live, ...] = ()
 
     def iteration(self, k: int) -> Scope:
@@ -195,15 +193,15 @@ class Execution(Struct, gc=False):
     steps: int = 0
     steps_total: int = 0
     troubled: bool = False
-    overrides: dict[str, Json] = field(default_factory=dict[str, Json])
-    runs: dict[str, Run] = field(default_factory=dict[str, Run])
-    edges: dict[str, Live | None] = field(default_factory=dict[str, "Live | None"])
-    open: dict[str, None] = field(default_factory=dict[str, None])
-    tokens: dict[str, str] = field(default_factory=dict[str, str])
-    ready: dict[str, tuple[str, Scope]] = field(default_factory=dict[str, "tuple[str, Scope]"])
-    waits: list[tuple[datetime, str]] = field(default_factory=list[tuple[datetime, str]])
-    rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
-    over: dict[str, Over] = field(default_factory=dict[str, Over])
+    overrides: dict[str, Json] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    edges: dict[str, Live | None] = field(default_factory=dict)
+    open: dict[str, None] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    ready: dict[str, tuple[str, Scope]] = field(default_factory=dict)
+    waits: list[tuple[datetime, str]] = field(default_factory=list)
+    rounds: dict[str, Rounds] = field(default_factory=dict)
+    over: dict[str, Over] = field(default_factory=dict)
     paused_at: datetime | None = None
     delayed_until: datetime | None = None
     marked: str = ""
@@ -262,7 +260,7 @@ def next_run(state: Execution, node_id: str, scope: Scope) -> int:
 
 def edge_key(index: int, scope: Scope) -> str:
     """Return the key of an edge in a scope."""
-    return place_of(str(index), scope)
+    return place_of(str(index), scope) if scope else str(index)
 
 
 def is_open(state: Execution) -> bool:

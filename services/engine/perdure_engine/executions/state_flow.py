@@ -61,11 +61,11 @@ class Flow(Struct, gc=False):
     what a RESPOND node answered. With `to_people` nothing can run but for the answers of people.
     """
 
-    raced: dict[str, None] = field(default_factory=dict[str, None])
-    lost: dict[str, None] = field(default_factory=dict[str, None])
-    waits: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
-    signals: dict[str, Signal] = field(default_factory=dict[str, Signal])
-    heard: dict[str, None] = field(default_factory=dict[str, None])
+    raced: dict[str, None] = field(default_factory=dict)
+    lost: dict[str, None] = field(default_factory=dict)
+    waits: dict[str, Waiting] = field(default_factory=dict)
+    signals: dict[str, Signal] = field(default_factory=dict)
+    heard: dict[str, None] = field(default_factory=dict)
     parent: Parent | None = None
     resume_token: str = ""
     resume_url: str = ""

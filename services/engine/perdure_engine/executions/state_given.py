@@ -19,11 +19,9 @@ class Given(Struct, gc=False):
     what the trigger emits when they have.
     """
 
-    pins: dict[str, Json] = field(default_factory=dict[str, Json])
-    runs: dict[str, dict[str, list[Any]]] = field(default_factory=dict[str, "dict[str, list[Any]]"])
-    failed: dict[str, dict[str, tuple[str, ErrorFacts]]] = field(
-        default_factory=dict[str, "dict[str, tuple[str, ErrorFacts]]"]
-    )
+    pins: dict[str, Json] = field(default_factory=dict)
+    runs: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    failed: dict[str, dict[str, tuple[str, ErrorFacts]]] = field(default_factory=dict)
     parts: int = 0
     data: Json = None
     begun: bool = True

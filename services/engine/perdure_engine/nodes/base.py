@@ -253,7 +253,7 @@ class NodeSpecification:
     seeded: bool = False
     handled: bool = False
     mending: Mending | None = None
-    example: Parameters = field(default_factory=dict[str, Json])
+    example: Parameters = field(default_factory=dict[str, Any])
     errors: tuple[str, ...] = ()
 
     @cached_property

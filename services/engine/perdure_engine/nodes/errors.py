@@ -23,7 +23,7 @@ class Arranged(Struct, frozen=True, gc=False):
     """
 
     ports: Mapping[str, list[Item]]
-    errors: list[Item] = field(default_factory=list[Item])
+    errors: list[Item] = field(default_factory=list)
     error: ErrorFacts | None = None
     handled: tuple[tuple[int, ErrorFacts], ...] = ()
 

@@ -47,12 +47,14 @@ from . import (
     trigger_cron,
     trigger_github,
     trigger_manual,
+    trigger_slack,
     trigger_webhook,
 )
 from .base import NodeSpecification
 
 SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     trigger_manual.SPECIFICATION,
+    trigger_slack.SPECIFICATION,
     trigger_cron.SPECIFICATION,
     trigger_webhook.SPECIFICATION,
     trigger_github.SPECIFICATION,

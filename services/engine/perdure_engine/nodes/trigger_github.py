@@ -1,7 +1,7 @@
 """TRIGGER GITHUB: what happens in a repository starts the workflow.
 
 The repository is `owner/name`, `owner/*`, `owner`, or `*` for all. A filter is one text or a
-list; an event must fit all filters that are there.
+list; an event must fit all filters that are there. docs/trigger-github.md tells the rest.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
+from .credential import credential, handle_faults
 
 REPOSITORY = re.compile(r"\*|[A-Za-z0-9_.-]+(/([A-Za-z0-9_.-]+|\*))?")
 """What is listened to: `owner/name`, `owner/*`, `owner`, or `*` for all."""
@@ -36,6 +37,7 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
                 name,
                 f"`{name}` must be a list of 1 to {WORDS_MAX} texts, such as [{example}]",
             )
+    yield from handle_faults(parameters)
 
 
 def _words(value: Any) -> bool:
@@ -56,6 +58,8 @@ SPECIFICATION = NodeSpecification(
         Parameter("actions", "any", "Actions of the event, such as opened; none is all."),
         Parameter("branches", "any", "Branches, with * for any text; none is all."),
         Parameter("paths", "any", "Paths of changed files, with * for any text; none is all."),
+        credential("`secret`, which GitHub signs with; without it events come by topic only"),
+        Parameter("path", "text", "Where GitHub sends to; /github if left out."),
     ),
     inputs=(),
     check=_check,

@@ -9,12 +9,14 @@ from perdure_common import fault, http, observe
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.api.reading import Reading
-from perdure_common.run import freeze, process_name, run, stop_on_signals, utc_now
+from perdure_common.cycles import freeze, look_for_cycles
+from perdure_common.run import process_name, run, stop_on_signals, utc_now
 from perdure_common.settings import Settings
 from perdure_common.shell.payloads import MissingPayload
 from perdure_common.shell.ports import Unreachable
 from perdure_contracts.engine import NodeResult, NodeTask
 
+from perdure_engine.runner.breakers import keep_watching
 from perdure_engine.runner.claims import PostgresClaims
 from perdure_engine.runner.large import gone, in_full, is_large, lightening, refs_of
 from perdure_engine.runner.perform import at_once, perform
@@ -46,6 +48,7 @@ async def serve() -> None:
     progress = Telling(bus.send, settings.partitions)
     substeps = PostgresSubsteps(settings.database_url)
     async with runners_tools(settings, progress, substeps) as tools:
+        tools.dependencies.runner = name
 
         async def perform_here(task: NodeTask) -> NodeResult:
             run = work.runs[task.token]
@@ -75,6 +78,8 @@ async def serve() -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_api(settings, work, stop))
+                group.create_task(keep_watching(settings, tools.dependencies, stop))
+                group.create_task(look_for_cycles(stop))
                 beside = [
                     group.create_task(progress.run()),
                     group.create_task(_forget(substeps)),

@@ -143,7 +143,7 @@ class MemoryClaims:
     """Leases in memory, with a clock that the test moves."""
 
     now_s: float = 0.0
-    leases: dict[str, _Lease] = field(default_factory=dict[str, _Lease])
+    leases: dict[str, _Lease] = field(default_factory=dict)
 
     async def claim(self, runner: str, tasks: Mapping[str, Owner]) -> frozenset[str]:
         """See `Claims.claim`."""

@@ -36,6 +36,10 @@ class Databases:
         """What nodes may call a database."""
         return tuple(self._urls)
 
+    def address(self, name: str, url: str | None = None) -> str:
+        """Return where a database is: by the operator's setting, or at `url`."""
+        return self._urls[name] if url is None else url
+
     async def pool(self, name: str, url: str | None = None) -> Any:
         """Return the pool of a database: that of the operator's setting, or at `url`.
 
@@ -44,7 +48,7 @@ class Databases:
             ValueError: The address is none.
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: It cannot be reached.
         """
-        address = self._urls[name] if url is None else url
+        address = self.address(name, url)
         async with self._opening:
             if address not in self._pools:
                 self._pools[address] = await asyncpg.create_pool(

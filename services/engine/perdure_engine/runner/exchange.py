@@ -18,7 +18,9 @@ from perdure_common.outbound import AddressError, AllowList, resolve
 from perdure_common.scrub import scrub_text
 from perdure_contracts.engine import ErrorFacts
 
+from perdure_engine.runner.dependencies import of_address
 from perdure_engine.runner.failures import Failed, facts_of
+from perdure_engine.runner.sending import Sending
 
 BODY_BYTES_MAX = 5 * 1024 * 1024
 """The largest answer that is kept; what is large goes by the payload store."""
@@ -30,6 +32,10 @@ RATE_CODES = frozenset(
     {"rate_limited", "ratelimited", "rateLimitExceeded", "userRateLimitExceeded"}
 )
 """What services call a request that came too soon, whatever its status."""
+
+CONNECT_SHARE = 0.9
+"""Of a request's time, what its connection may take: a transport that gives up by itself closes
+what it opened, one that is cancelled may not."""
 
 EXCERPT = 300
 CODES_MAX = 6
@@ -87,38 +93,35 @@ class Answer:
 async def exchange(client: httpx.AsyncClient, allowed: AllowList, call: Call) -> Answer | Failed:
     """Send a request and return the answer, or why there is none that can be used."""
     dependency = ""
+    sending = Sending()
     try:
         url = httpx.URL(call.url)
         if url.scheme not in ("http", "https") or not url.host:
             raise AddressError("invalid_url", f"{str(url)!r} is no http or https address")
-        dependency = f"http:{url.host}"
+        dependency = of_address("http", call.url, url.host)
         async with asyncio.timeout(call.timeout_s):
             port = url.port or (443 if url.scheme == "https" else 80)
             pinned = url.copy_with(host=await resolve(url.host, port, allowed))
-            built = _build(client, call, url, pinned)
+            built = _build(client, call, url, pinned, sending)
             return await _exchange(client, built, dependency)
     except AddressError as error:
         retryable = error.code == "dns_failed"
         return Failed(
             facts_of(error, error.code, str(error), retryable=retryable, dependency=dependency)
         )
+    except httpx.ConnectTimeout as error:
+        return Failed(_timed_out(error, call, dependency, sending))
     except (httpx.InvalidURL, httpx.LocalProtocolError, ValueError, TypeError) as error:
         text = f"the request cannot be sent: {error}"
         return Failed(facts_of(error, "invalid_parameters", text, retryable=False))
     except TimeoutError as error:
-        text = f"no complete answer within {call.timeout_s:g} s"
-        return Failed(
-            facts_of(
-                error, "read_timeout", text, retryable=True,
-                dependency=dependency, effect_state="unknown",
-            )
-        )  # fmt: skip
+        return Failed(_timed_out(error, call, dependency, sending))
     except (httpx.HTTPError, AnswerTooLarge) as error:
-        return Failed(_transport_failure(error, dependency))
+        return Failed(_transport_failure(error, dependency, sending))
 
 
 def _build(
-    client: httpx.AsyncClient, call: Call, url: httpx.URL, pinned: httpx.URL
+    client: httpx.AsyncClient, call: Call, url: httpx.URL, pinned: httpx.URL, sending: Sending
 ) -> httpx.Request:
     headers = dict(call.headers)
     headers["Host"] = url.netloc.decode("ascii").rpartition("@")[2]
@@ -127,8 +130,8 @@ def _build(
         call.method,
         pinned.copy_merge_params(list(call.query)) if call.query else pinned,
         headers=headers,
-        timeout=None,
-        extensions={"sni_hostname": url.host},
+        timeout=httpx.Timeout(None, connect=CONNECT_SHARE * call.timeout_s),
+        extensions={"sni_hostname": url.host, "trace": sending.trace},
         **call.body,
     )
 
@@ -259,7 +262,17 @@ def _until(value: str | None) -> float | None:
     return max(0.0, int(value) - datetime.now(UTC).timestamp())
 
 
-def _transport_failure(error: Exception, dependency: str) -> ErrorFacts:
+def _timed_out(error: Exception, call: Call, dependency: str, sending: Sending) -> ErrorFacts:
+    code, what = (
+        ("read_timeout", "complete answer") if sending.began else ("connect_timeout", "connection")
+    )
+    return facts_of(
+        error, code, f"no {what} within {call.timeout_s:g} s", retryable=True,
+        dependency=dependency, effect_state=sending.effect_state,
+    )  # fmt: skip
+
+
+def _transport_failure(error: Exception, dependency: str, sending: Sending) -> ErrorFacts:
     """Return the facts of a request that got no usable answer."""
     host = dependency.partition(":")[2]
     if isinstance(error, AnswerTooLarge):
@@ -274,12 +287,14 @@ def _transport_failure(error: Exception, dependency: str) -> ErrorFacts:
         text = f"{host} cannot be reached: {error}"
         return facts_of(error, code, text, retryable=not tls, dependency=dependency)
     if isinstance(error, httpx.PoolTimeout):
-        return facts_of(error, "resource_exhausted", "all connections are in use", retryable=True)
+        text = "all connections of this process are in use"
+        return facts_of(error, "pool_timeout", text, retryable=True)  # the other side is innocent
     code = "connection_reset" if isinstance(error, httpx.NetworkError | httpx.ProtocolError) else (
         "output_invalid" if isinstance(error, httpx.DecodingError) else "network"
     )  # fmt: skip
     text = f"the exchange with {host} broke off: {error or type(error).__name__}"
+    unreadable = code == "output_invalid"  # the answer came, whatever stands in it
     return facts_of(
-        error, code, text, retryable=code != "output_invalid",
-        dependency=dependency, effect_state="unknown",
+        error, code, text, retryable=not unreadable,
+        dependency=dependency, effect_state="done" if unreadable else sending.effect_state,
     )  # fmt: skip

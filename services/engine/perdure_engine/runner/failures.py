@@ -1,11 +1,15 @@
 """An exception as facts: what recovery and people are told about a failure."""
 
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
 
-from perdure_common.scrub import scrub_text
+from perdure_common.scrub import scrub_json, scrub_text
 from perdure_contracts.engine import EffectState, ErrorFacts
+
+import perdure_engine
 
 MESSAGE_MAX = 1_000
 
@@ -18,6 +22,8 @@ class Failed:
 
 
 CAUSES_MAX = 5
+CODES_MAX = 8
+CODE_MAX = 80
 
 
 def class_name(cls: type) -> str:
@@ -39,6 +45,22 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
+def _names(error: BaseException) -> tuple[str, ...]:
+    """Return the classes of what led to an error; of a group, those of its leaves."""
+    if isinstance(error, BaseExceptionGroup):
+        leaves = dict.fromkeys(class_name(type(each)) for each in _leaves(cast("Any", error)))
+        return tuple(leaves)[:CAUSES_MAX]
+    return tuple(class_name(type(cause)) for cause in list(_causes(error))[:CAUSES_MAX])
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
+    if not inner:
+        yield error
+    for each in inner:
+        yield from _leaves(each)
+
+
 def facts_of(
     error: BaseException,
     code: str,
@@ -50,13 +72,12 @@ def facts_of(
     effect_state: EffectState = "not_sent",
 ) -> ErrorFacts:
     """Return what is known of `error`, its texts scrubbed of secrets."""
-    causes = tuple(name for cause in list(_causes(error))[:CAUSES_MAX] for name in _mro(cause)[:1])
     return ErrorFacts(
         type=code,
         message=scrub_text(message)[:MESSAGE_MAX],
         retryable=retryable,
         classes=_mro(error),
-        causes=causes,
+        causes=_names(error),
         codes=codes,
         stage="run",
         dependency=dependency,
@@ -64,17 +85,42 @@ def facts_of(
     )
 
 
+FRAMES_MAX = 5
+OURS = Path(perdure_engine.__file__).parent
+
+
 def bug_of(error: BaseException) -> ErrorFacts:
-    """Return the facts of an exception that no node should raise: a defect of perdure."""
-    frames = tuple(
-        (frame.filename.rpartition("/")[2], frame.name)
-        for frame in traceback.extract_tb(error.__traceback__)[-5:]
-    )
+    """Return the facts of an exception that no node should raise: a defect of perdure.
+
+    Where it happened stands in `detail`: `frames` are for code of users, and that of a library
+    would change the failure's signature with its next release.
+    """
+    places = [
+        f"{Path(frame.filename).stem}:{frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(OURS)
+    ]
     return ErrorFacts(
         type="code_bug",
         message=scrub_text(f"{type(error).__name__}: {error}")[:MESSAGE_MAX],
         classes=_mro(error),
-        frames=frames,
+        causes=_names(error),
         stage="run",
         effect_state="unknown",
+        detail={"places": list(places[-FRAMES_MAX:])},
+    )
+
+
+def told(error: ErrorFacts) -> ErrorFacts:
+    """Return what may leave the runner of a failure: every text scrubbed, all of bounded length.
+
+    Each answer passes here, so no performer can forget it.
+    """
+    return replace(
+        error,
+        message=scrub_text(error.message)[:MESSAGE_MAX],
+        codes=tuple(scrub_text(code)[:CODE_MAX] for code in error.codes[:CODES_MAX]),
+        frames=error.frames[-FRAMES_MAX:],
+        stage=error.stage or "run",
+        detail=scrub_json(error.detail),
     )

@@ -27,7 +27,7 @@ BYTES_MAX = 100_000
 
 
 class Here:
-    """Takes up to `most` tasks at once; `perform` does the work of one and never raises.
+    """Takes up to `most` tasks at once; `perform` does one, given its tenant, and never raises.
 
     Pure computation is done by `at_once` in the loop's next round, so the batch that sends
     tasks hands over `most` of them, and the others go by Kafka.
@@ -35,7 +35,7 @@ class Here:
 
     def __init__(
         self,
-        perform: Callable[[NodeTask], Awaitable[NodeResult]],
+        perform: Callable[[NodeTask, str], Awaitable[NodeResult]],
         *,
         name: str,
         partitions: int,
@@ -76,7 +76,7 @@ class Here:
 
     async def _run(self, task: NodeTask, tenant: str, answer: Callable[[Record], None]) -> None:
         fault.point("before_effect")
-        result = self._at_once(task) or await self._perform(task)
+        result = self._at_once(task) or await self._perform(task, tenant)
         fault.point("after_effect")
         if self._lighten is not None and is_large(result):
             result = await self._lighten(result, tenant)

@@ -34,7 +34,7 @@ async def all_pages(
     while call is not None and pages < most:
         answer = await exchange(call)
         if isinstance(answer, Failed):
-            return answer
+            return _after(answer, pages)
         size += len(answer.raw)
         if size > BODY_BYTES_MAX:
             text = f"the pages have more than {BODY_BYTES_MAX:,} bytes; ask for fewer of them"
@@ -60,6 +60,13 @@ async def all_pages(
         "pages": pages,
         "complete": call is None,
     }
+
+
+def _after(failed: Failed, pages: int) -> Failed:
+    """Return the failure of a page; those before it were answered, so something was done."""
+    if not pages or failed.error.effect_state == "unknown":
+        return failed
+    return Failed(replace(failed.error, effect_state="done"))
 
 
 def _first(call: Call, pagination: Mapping[str, Any]) -> Call:

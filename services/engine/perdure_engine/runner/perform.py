@@ -7,7 +7,6 @@ that the engine could run itself are computed at once, without waiting (`at_once
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from perdure_common.settings import DEFAULT_TENANT
@@ -17,7 +16,9 @@ from perdure_engine.nodes.registry import find
 from perdure_engine.runner import github, google_calendar, send_email, slack, sql
 from perdure_engine.runner.agents import agent as agents
 from perdure_engine.runner.code import running as code
-from perdure_engine.runner.failures import Failed, bug_of
+from perdure_engine.runner.dependencies import Called
+from perdure_engine.runner.depending import dependency_of
+from perdure_engine.runner.failures import Failed, bug_of, told
 from perdure_engine.runner.http_request import request
 from perdure_engine.runner.secrets import hidden, opened
 from perdure_engine.runner.secrets_of_nodes import with_secrets
@@ -110,7 +111,7 @@ def at_once(task: NodeTask, runner: str) -> NodeResult | None:
         try:
             items.append({"json": each(parameters, json)})
         except Exception as error:  # a defect of a node must not end the runner
-            failed.append((len(items), replace(bug_of(error), stage="run")))
+            failed.append((len(items), bug_of(error)))
             items.append(None)
     return _result(task, items, tuple(failed), began, runner)
 
@@ -159,16 +160,20 @@ async def perform(
                 given = with_secrets(kind, parameters, fields) if fields else parameters
                 if isinstance(given, Failed):
                     return given
-                return hidden(await performer(tools, given, item_key(task, index)), fields)
+                dependency = dependency_of(tools, task.node_subtype, given)
+                called = Called(tenant_id, dependency, str(parameters.get("credential") or ""))
+                refusal = tools.dependencies.refusal(called)
+                if refusal is not None:
+                    return refusal
+                answer = await performer(tools, given, item_key(task, index))
+                error = answer.error if isinstance(answer, Failed) else None
+                tools.dependencies.heard(called, error)
+                return hidden(answer, fields)
             except Exception as error:  # a defect of a node must not end the runner
                 return Failed(bug_of(error))
 
     answers = await asyncio.gather(*(one(i, p) for i, p in enumerate(task.parameters)))
-    failed = tuple(
-        (i, replace(answer.error, stage=answer.error.stage or "run"))
-        for i, answer in enumerate(answers)
-        if isinstance(answer, Failed)
-    )
+    failed = tuple((i, each.error) for i, each in enumerate(answers) if isinstance(each, Failed))
     items = [None if isinstance(answer, Failed) else {"json": answer} for answer in answers]
     return _result(task, items, failed, began, runner)
 
@@ -199,7 +204,10 @@ async def _agent(
         return await agents.run(tools, agent, index, _listed(task.parameters)[place])
     except LeaseLost as error:
         text = f"{error}; its next attempt goes on behind what was done"
-        return Failed(ErrorFacts(type="worker_lost", message=text, retryable=True, stage="lease"))
+        lost = ErrorFacts(
+            type="worker_lost", message=text, retryable=True, stage="lease", effect_state="unknown"
+        )
+        return Failed(lost)
 
 
 def _listed(value: object) -> list[Any]:
@@ -213,6 +221,7 @@ def _result(
     began: float,
     runner: str,
 ) -> NodeResult:
+    failed = tuple((place, told(error)) for place, error in failed)
     return NodeResult(
         execution_id=task.execution_id,
         token=task.token,

@@ -10,7 +10,7 @@ class Prefix:
     next: int
     """The first offset that is not done."""
 
-    _open: dict[int, None] = field(default_factory=dict[int, None])
+    _open: dict[int, None] = field(default_factory=dict)
     _end: int = 0
 
     def __post_init__(self) -> None:

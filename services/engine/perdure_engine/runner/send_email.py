@@ -16,6 +16,7 @@ from perdure_contracts.engine import EffectState, ErrorFacts
 
 from perdure_engine.nodes.external_action_send_email import RECIPIENTS_MAX
 from perdure_engine.nodes.services import TIMEOUT_S
+from perdure_engine.runner.dependencies import of_address
 from perdure_engine.runner.failures import Failed, facts_of
 
 PORTS = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}
@@ -43,7 +44,7 @@ async def send(
     if server.scheme not in PORTS or (server.scheme == "smtp" and server.password):
         text = f"the `url` of {name!r} is no mail server's; write smtps:// or smtp+starttls://"
         return Failed(ErrorFacts(type="invalid_parameters", message=text, stage="run"))
-    delivery = _Delivery(server, f"smtp:{name}")
+    delivery = _Delivery(server, of_address("smtp", server.geturl(), name))
     return await delivery.deliver(
         parseaddr(str(mail["From"]))[1],
         recipients,

@@ -12,6 +12,7 @@ from perdure_contracts.engine import EffectState, ErrorFacts
 from perdure_engine.nodes.external_action_sql import ROWS_MAX
 from perdure_engine.nodes.services import TIMEOUT_S
 from perdure_engine.runner.databases import Databases
+from perdure_engine.runner.dependencies import of_address
 from perdure_engine.runner.exchange import BODY_BYTES_MAX
 from perdure_engine.runner.failures import Failed, facts_of
 from perdure_engine.runner.sql_values import bound, plain
@@ -36,22 +37,28 @@ async def query(
     """Run the statement of one item and return `{rows, count}`, or why there is nothing."""
     url = parameters.get("url")  # only a credential has one
     name = str(parameters.get("credential" if url else "database") or "")
-    dependency = f"sql:{name}"
     if url is None and name not in databases.names:
         known = ", ".join(databases.names) or "none"
         text = f"there is no database {name!r}; PERDURE_SQL_DATABASES has {known}"
         return Failed(ErrorFacts(type="database_not_known", message=text, stage="run"))
+    dependency = of_address("sql", databases.address(name, url), name)
     timeout_s = float(parameters.get("timeout_s") or TIMEOUT_S)
     run = _Run(parameters, idempotency_key, timeout_s)
+    busy = False
     try:
         async with asyncio.timeout(timeout_s + GRACE_S):
             pool = await databases.pool(name, url)
+            busy = pool.get_size() - pool.get_idle_size() >= pool.get_max_size()
             async with pool.acquire() as connection:
+                busy = False
                 return await run.on(connection)
     except _Refused as error:
         code, text = error.args
         return Failed(facts_of(error, code, text, retryable=False, dependency=dependency))
     except TimeoutError as error:
+        if busy:
+            text = f"all connections of this process to {name!r} are in use"
+            return Failed(facts_of(error, "pool_timeout", text, retryable=True))
         text = f"no answer within {timeout_s:g} s"
         return Failed(
             facts_of(
@@ -62,12 +69,10 @@ async def query(
     except LOST as error:
         code = "connection_reset" if run.began else "connect_failed"
         text = f"the database {name!r} cannot be used: {error}"
-        return Failed(
-            facts_of(
-                error, code, text, retryable=True,
-                dependency=dependency, effect_state=run.state,
-            )
-        )  # fmt: skip
+        facts = facts_of(
+            error, code, text, retryable=True, dependency=dependency, effect_state=run.state
+        )
+        return Failed(replace(facts, sqlstate=getattr(error, "sqlstate", None)))
     except asyncpg.PostgresError as error:
         return Failed(_refused_by_server(error, dependency, run.state))
 

@@ -166,8 +166,8 @@ class PostgresSubsteps:
 class MemorySubsteps:
     """Sub-steps in memory; `lost` are tokens whose lease is gone."""
 
-    rows: dict[tuple[str, str], Substep] = field(default_factory=dict[tuple[str, str], Substep])
-    lost: set[str] = field(default_factory=set[str])
+    rows: dict[tuple[str, str], Substep] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
 
     async def of(self, agent: Agent) -> Sequence[Substep]:
         """See `Substeps.of`."""

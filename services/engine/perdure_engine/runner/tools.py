@@ -11,6 +11,7 @@ from perdure_common.settings import GITHUB_URL, GOOGLE_CALENDAR_URL, SLACK_URL, 
 from perdure_engine.runner.agents.connections import Connections
 from perdure_engine.runner.clients import CLIENTS, Clients
 from perdure_engine.runner.databases import Databases
+from perdure_engine.runner.dependencies import Dependencies
 from perdure_engine.runner.progress import Progress, Silent
 from perdure_engine.runner.secrets import NoCredentials
 from perdure_engine.runner.substeps import MemorySubsteps, PostgresSubsteps, Substeps
@@ -35,9 +36,10 @@ class Tools:
     progress: Progress = field(default_factory=Silent)
     models: Connections = field(default_factory=Connections)
     model_prices: Mapping[str, tuple[float, float]] = field(
-        default_factory=dict[str, "tuple[float, float]"]
+        default_factory=dict[str, tuple[float, float]]
     )
     code_languages: tuple[str, ...] = ()
+    dependencies: Dependencies = field(default_factory=Dependencies)
 
 
 @asynccontextmanager

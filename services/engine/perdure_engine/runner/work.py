@@ -81,18 +81,16 @@ class Work:
     at_once: Callable[[NodeTask], NodeResult | None] = lambda task: None
     counts: Counts = field(default_factory=Counts)
     settled: bool = False
-    runs: dict[str, Run] = field(default_factory=dict[str, Run])
-    _prefixes: dict[int, Prefix] = field(default_factory=dict[int, Prefix])
-    _committed: dict[int, int] = field(default_factory=dict[int, int])
-    _answers: list[tuple[Run | Lost, Outbound]] = field(
-        default_factory=list[tuple[Run | Lost, Outbound]]
-    )
+    runs: dict[str, Run] = field(default_factory=dict)
+    _prefixes: dict[int, Prefix] = field(default_factory=dict)
+    _committed: dict[int, int] = field(default_factory=dict)
+    _answers: list[tuple[Run | Lost, Outbound]] = field(default_factory=list)
     _answered: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
-    _ours: set[int] = field(default_factory=set[int])
+    _ours: set[int] = field(default_factory=set)
     _member: Member | None = None
     _joined: asyncio.Event = field(default_factory=asyncio.Event)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run tasks until `stop` is set, finish what is under way, and leave."""

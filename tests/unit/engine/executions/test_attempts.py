@@ -1,5 +1,6 @@
 """Attempts in the runner: own retries, recovery's verdicts, time-outs, stale answers."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,6 +62,33 @@ def test_retries_are_spent_after_as_many_as_the_author_set() -> None:
     assert [event.attempt for event in played.told(NodeScheduled)] == [1, 2]
     (told,) = played.told(NodeFailed)
     assert told.first_failed_at == BEGAN.isoformat() and told.failed_at > told.first_failed_at
+
+
+OPEN = replace(failed("breaker_open", retryable=True), retry_after_s=30.0)
+
+
+def test_what_a_breaker_holds_back_uses_up_no_attempt() -> None:
+    played = play(one(max_retries=1), {"n": 1})
+    for _ in range(3):
+        played.answer("h", error=OPEN)
+        at = wake_at(played.state)
+        assert at is not None and played.run("h").status == "RETRYING"
+        assert 30 <= (at - played.now).total_seconds() <= 37.5
+        played.wake()
+    played.answer("h", error=PASSING)
+    assert played.run("h").status == "RETRYING", "the author's one retry is still there"
+    played.wake()
+    played.answer("h", error=PASSING)
+    assert played.state.status == "ERROR"
+
+
+def test_recovery_is_asked_about_what_a_breaker_holds_back_before_any_retry() -> None:
+    played = play(one(recovery="on", max_retries=3), {"n": 1})
+    played.answer("h", error=OPEN)
+    (told,) = played.told(NodeFailed)
+    assert (told.asked, told.error.type, told.error.effect_state) == (
+        True, "breaker_open", "not_sent",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

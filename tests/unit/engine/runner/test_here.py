@@ -26,7 +26,7 @@ class Stage:
             at_once=lambda task: at_once(task, "here"),
         )
 
-    async def perform(self, task: NodeTask) -> NodeResult:
+    async def perform(self, task: NodeTask, tenant_id: str) -> NodeResult:
         self.performed.append(task.token)
         return NodeResult(execution_id=task.execution_id, token=task.token, outcome="completed")
 

@@ -120,10 +120,10 @@ async def test_a_database_and_a_mail_server_have_their_address_by_the_credential
     stage: Stage,
 ) -> None:
     error = await stage.do("SQL", credential="database", query="select 1")
-    assert (error.type, error.dependency) == ("connect_failed", "sql:database")
+    assert (error.type, error.dependency) == ("connect_failed", "sql:127.0.0.1")
     mail = {"from": "a@x.test", "to": "b@x.test", "subject": "s", "text": "t"}
     error = await stage.do("SEND_EMAIL", credential="mail", **mail)
-    assert (error.type, error.dependency) == ("connect_failed", "smtp:mail")
+    assert (error.type, error.dependency) == ("connect_failed", "smtp:127.0.0.1")
     await stage.tools.databases.close()
 
 
@@ -146,7 +146,7 @@ async def test_a_process_without_a_store_opens_none(stage: Stage) -> None:
 
 
 async def test_a_task_with_a_credential_is_not_taken_by_the_engines_process() -> None:
-    async def never(task: NodeTask) -> NodeResult:
+    async def never(task: NodeTask, tenant_id: str) -> NodeResult:
         raise AssertionError(task)
 
     here = Here(never, name="e", partitions=1, most=8, now=lambda: datetime.now(UTC))

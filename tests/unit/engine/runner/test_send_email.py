@@ -152,7 +152,7 @@ async def test_a_refusal_for_now_may_be_tried_again_and_one_for_good_not(
     async with served(Post(**answers)) as port:
         error = await mail(f"smtp://127.0.0.1:{port}")
     assert (error.codes, error.retryable, error.effect_state) == ((code,), retryable, "refused")
-    assert error.dependency == "smtp:office"
+    assert error.dependency == "smtp:127.0.0.1"
 
 
 PHASES = (("hang", "attempt_timeout"), ("drop", "connection_reset"))

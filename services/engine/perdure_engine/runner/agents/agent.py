@@ -16,6 +16,7 @@ from perdure_contracts.progress import AgentProgressed
 
 from perdure_engine.nodes.ai_agent_agent import OUTPUT_RETRIES, REQUEST_TIMEOUT_S, TIMEOUT_S
 from perdure_engine.nodes.mending import shortened
+from perdure_engine.runner.dependencies import Called
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.secrets import hidden, lacking, opened
 from perdure_engine.runner.substeps import Agent, Usage
@@ -84,9 +85,9 @@ class Work:
     item: int
     parameters: Mapping[str, Any]
     api_key: str
-    messages: "list[ModelMessage]" = field(default_factory=list[Any])
-    transcript: list[Any] = field(default_factory=list[Any])
-    rejected: list[str] = field(default_factory=list[str])
+    messages: "list[ModelMessage]" = field(default_factory=list)
+    transcript: list[Any] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
     steps: int = 0
     told: int = 0
 
@@ -211,6 +212,12 @@ class Work:
         name = self.choice.model
         known = self.limits.cost_of(name, Usage(1, 1), self.choice.provider, self.choice.base_url)
         self.limits.must_know_price(known is not None, name)
+        tenant_id = self.journal.agent.tenant_id
+        handle = str(self.parameters.get("credential") or "")
+        called = Called(tenant_id, self.choice.dependency, handle)
+        refused = self.tools.dependencies.refusal(called)
+        if refused is not None:
+            raise Stop(refused.error)
         await self.journal.begin(request, "model", name)
         self.tell("model_started", name=name)
         timeout_s = float(self.parameters.get("request_timeout_s") or REQUEST_TIMEOUT_S)
@@ -218,7 +225,10 @@ class Work:
             async with asyncio.timeout(timeout_s):
                 response = await self._request(model)
         except Exception as error:  # whatever a library raises is told, none of it is ours
-            raise Stop(of_model(error, self.choice.dependency, timeout_s)) from error
+            facts = of_model(error, called.dependency, timeout_s)
+            self.tools.dependencies.heard(called, facts)
+            raise Stop(facts) from error
+        self.tools.dependencies.heard(called)
         usage = response.usage
         cost = self.limits.cost_of(name, usage, self.choice.provider, self.choice.base_url)
         used = Usage(usage.input_tokens, usage.output_tokens, cost or 0.0)

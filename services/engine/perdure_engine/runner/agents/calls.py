@@ -14,6 +14,7 @@ from perdure_common.ids import derived
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
 
+from perdure_engine.runner.dependencies import Called, of_address
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.tools import Tools
 
@@ -41,7 +42,7 @@ class Calls:
     limits: Limits
     tell: Callable[..., None]
     made: int = 0
-    _by_tool: Counter[str] = field(default_factory=Counter[str])
+    _by_tool: Counter[str] = field(default_factory=Counter)
 
     async def all(self, asked: Sequence[tuple[str, Any]]) -> list[Outcome]:
         """Make the calls of one turn side by side, and return their outcomes in order.
@@ -90,13 +91,18 @@ class Calls:
             return self._outcome(tool, known)
         if self.journal.begun_before(request) and not tool.repeatable:
             raise Stop(_unknown(tool, "an earlier attempt ended while it was under way"))
+        called = self._called(tool)
+        refused = self.on.dependencies.refusal(called)
+        if refused is not None:  # nothing has begun: a later attempt goes on from here
+            raise Stop(refused.error)
         await self.journal.begin(request, "tool", tool.name)
         self.tell("tool_started", name=tool.name)
         agent = self.journal.agent
         key = derived("tool-call", agent.key, request)
         answer = await call(self.on, agent.tenant_id, tool, arguments, key)
-        if isinstance(answer, Failed):
-            error = answer.error
+        error = answer.error if isinstance(answer, Failed) else None
+        self.on.dependencies.heard(called, error)
+        if error is not None:
             unknown = not tool.repeatable and error.effect_state == "unknown"
             kept: dict[str, Json] = {"ok": False, "content": f"{error.type}: {error.message}"}
             if unknown:
@@ -109,6 +115,11 @@ class Calls:
             "tool_finished", name=tool.name, detail={"outcome": "ok" if outcome.ok else "failed"}
         )
         return outcome
+
+    def _called(self, tool: Tool) -> Called:
+        url = str(tool.parameters.get("url") or "")
+        handle = str(tool.parameters.get("credential") or "")
+        return Called(self.journal.agent.tenant_id, of_address("http", url, ""), handle)
 
     def _outcome(self, tool: Tool, kept: Mapping[str, Json]) -> Outcome:
         """Return what the model is told of a finished call.

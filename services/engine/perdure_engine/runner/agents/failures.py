@@ -78,7 +78,10 @@ def of_model(error: Exception, dependency: str, timeout_s: float) -> ErrorFacts:
             effect_state="unknown",
         )  # fmt: skip
     if isinstance(error, theirs.ModelConnectionError):
-        sent = error.phase not in ("pool", "connect")
+        if error.phase == "pool":  # the other side is innocent
+            text = "all connections of this process to models are in use"
+            return facts_of(error, "pool_timeout", text, retryable=True)
+        sent = error.phase != "connect"
         code = "connection_reset" if sent else "connect_failed"
         if any(_is_about_tls(each) for each in _chain(error)):
             code = "tls_failed"

@@ -19,12 +19,12 @@ class Journal:
 
     store: Substeps
     agent: Agent
-    known: dict[str, Substep] = field(default_factory=dict[str, Substep])
+    known: dict[str, Substep] = field(default_factory=dict)
     used: Usage = field(default_factory=Usage)
-    asked: list[str] = field(default_factory=list[str])
+    asked: list[str] = field(default_factory=list)
     repeated: int = 0
     _n: int = 0
-    _seen: dict[str, int] = field(default_factory=dict[str, int])
+    _seen: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     async def read(cls, store: Substeps, agent: Agent) -> "Journal":

@@ -17,6 +17,8 @@ PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 
 FILES_MAX = 64
+FRAMES_MAX = 5
+CLASSES_MAX = 8
 MEGABYTE = 1024 * 1024
 
 
@@ -71,12 +73,26 @@ def tell(answers: IO[str], text: str) -> None:
 def described(error: BaseException) -> dict[str, Any]:
     """Return an error of the code as the parent wants it."""
     line = getattr(error, "lineno", None)
+    frames: list[str] = []
     at = error.__traceback__
     while at is not None:
         if at.tb_frame.f_code.co_filename == "<code>":
             line = at.tb_lineno
+            frames.append(at.tb_frame.f_code.co_name)
         at = at.tb_next
     if isinstance(error, MemoryError):
         return {"type": "code_memory", "message": "it needs more memory", "line": line}
     text = f"{type(error).__name__}: {error}"[:500]
-    return {"type": "code_failed", "message": text, "line": line}
+    return {
+        "type": "code_failed",
+        "message": text,
+        "line": line,
+        "frames": frames[-FRAMES_MAX:],
+        "classes": [_named(each) for each in type(error).__mro__[:CLASSES_MAX]],
+    }
+
+
+def _named(cls: type) -> str:
+    """Return a class as `package.Class`; one of the code's own has the package `code`."""
+    package = "code" if cls.__module__ == "code" else cls.__module__.partition(".")[0]
+    return f"{package}.{cls.__qualname__.rpartition('.')[2]}"

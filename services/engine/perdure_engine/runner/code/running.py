@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ AT_ONCE = max(1, (os.cpu_count() or 1))
 
 START_S = 30.0
 """What a child may take until it has said that it is there, on a machine that is busy."""
+
+ROOTS = ("builtins.object", "builtins.BaseException")
+"""Bases that say nothing of a class."""
 
 WATCH_S = 0.05
 OWN_MB: Mapping[str, int] = {"python": 64, "javascript": 160}
@@ -201,7 +205,11 @@ class Child:
             return self._out_of_memory()
         line = error.get("line")
         where = f" in line {line}" if line else ""
-        return _failure(kind, f"the code failed{where}: {error['message']}")
+        failure = _failure(kind, f"the code failed{where}: {error['message']}")
+        frames = tuple(("code", str(name)) for name in error.get("frames") or () if name != "run")
+        classes = tuple(map(str, error.get("classes") or ()))
+        kept = tuple(each for each in classes if each not in ROOTS)
+        return Failed(replace(failure.error, classes=kept, frames=frames))
 
     def _timed_out(self) -> Failed:
         text = f"the code did not end within {self._timeout_s:g} s; raise `timeout_s`, or do less"

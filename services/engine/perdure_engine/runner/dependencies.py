@@ -1,0 +1,171 @@
+"""What calls depend on, how they went, and which of them must not be made now.
+
+A dependency is named `kind:what`, as recovery and its breakers know it: `http:host`, `sql:host`,
+`smtp:host`, `llm:provider:model`. Two names of the operator's for one host are one dependency:
+when it is down, both are. Whoever calls asks `refusal` first and tells `heard` afterwards; what
+was heard is published, and recovery's breakers come back, in breakers.py.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from perdure_common.breaking import OPEN_CODE, breaker_of, passes, strikes
+from perdure_common.run import utc_now
+from perdure_contracts.breakers import BreakerTurned
+from perdure_contracts.engine import ErrorFacts
+
+from perdure_engine.runner.failures import Failed
+
+KEPT_MAX = 10_000
+"""Dependencies that are counted between two reports; a workflow may make up hosts without end."""
+
+PROBE_S = 60.0
+"""After which a probe that nothing is heard of counts as lost, and another call may be one."""
+
+UNKNOWN_WAIT_S = 1.0
+"""What whoever meets a half-open breaker is told to wait: the probe will have been answered."""
+
+NOT_MADE = frozenset(
+    {"address_refused", "name_not_found", "invalid_url", "invalid_parameters", "tls_failed"}
+)
+"""Failures before anybody was reached, which lie with whoever asked, or between the two."""
+
+
+def of_address(kind: str, address: str, otherwise: str) -> str:
+    """Return the dependency at an address; `otherwise` is its name where that has no host."""
+    try:
+        host = urlsplit(address).hostname
+    except ValueError:
+        host = None
+    return f"{kind}:{host or otherwise}"
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """Whom a call depends on; `credential` is the handle of what it showed, empty for none."""
+
+    tenant_id: str
+    dependency: str
+    credential: str = ""
+
+    @property
+    def breakers(self) -> tuple["Called", ...]:
+        """Everybody's breaker, and that of the credential."""
+        return (Called(self.tenant_id, self.dependency), self) if self.credential else (self,)
+
+    @property
+    def breaker_id(self) -> str:
+        """The id of the breaker of exactly this."""
+        return _breaker(self.tenant_id, self.dependency, self.credential)
+
+
+@lru_cache(4_096)
+def _breaker(tenant_id: str, dependency: str, credential: str) -> str:
+    return breaker_of(tenant_id, dependency, credential)
+
+
+@dataclass(slots=True)
+class Heard:
+    """How calls went since the last report; `in_a_row` are the failures at its end."""
+
+    ok: int = 0
+    failed: int = 0
+    in_a_row: int = 0
+
+
+@dataclass
+class Dependencies:
+    """What the calls of one process met. Nothing here waits.
+
+    `runner` is the name under which breakers know the process. `hurry` is called when a probe
+    was answered: everybody waits for what came of it.
+    """
+
+    runner: str = ""
+    now: Callable[[], datetime] = utc_now
+    hurry: Callable[[], None] = lambda: None
+    dropped: int = 0
+    _heard: dict[Called, Heard] = field(default_factory=dict[Called, Heard])
+    _turned: dict[str, BreakerTurned] = field(default_factory=dict[str, BreakerTurned])
+    _probing: dict[str, datetime] = field(default_factory=dict[str, datetime])
+
+    def refusal(self, called: Called) -> Failed | None:
+        """Return why a call must not be made now, None if it may be, and then it is made."""
+        if not self._turned or not called.dependency:
+            return None
+        now = self.now()
+        probes: list[str] = []
+        for each in called.breakers:
+            turned = self._turned.get(each.breaker_id)
+            if turned is None or turned.state == "closed":
+                continue
+            over = turned.until is not None and now >= datetime.fromisoformat(turned.until)
+            if not passes(turned, now, self.runner):
+                return Failed(_held(turned, now))
+            if turned.state == "half_open" and not over:
+                if now < self._probing.get(each.breaker_id, now):
+                    return Failed(_held(turned, now))  # one is under way, or was answered
+                probes.append(each.breaker_id)
+        for breaker_id in probes:
+            self._probing[breaker_id] = now + timedelta(seconds=PROBE_S)
+        return None
+
+    def heard(self, called: Called, error: ErrorFacts | None = None) -> None:
+        """Count a call: it was answered, or failed by `error`."""
+        if not called.dependency:
+            return
+        if error is not None and (not error.dependency or error.type in NOT_MADE):
+            return  # nobody was asked
+        strike = strikes(error) if error is not None else None
+        self._count(Called(called.tenant_id, called.dependency), strike == "dependency")
+        if called.credential and strike != "dependency":
+            self._count(called, strike == "credential")
+        if self._probing and any(each.breaker_id in self._probing for each in called.breakers):
+            self.hurry()
+
+    def _count(self, called: Called, failed: bool) -> None:
+        counts = self._heard.get(called)
+        if counts is None:
+            if len(self._heard) >= KEPT_MAX:
+                self.dropped += 1
+                return
+            counts = self._heard[called] = Heard()
+        if failed:
+            counts.failed += 1
+            counts.in_a_row += 1
+        else:
+            counts.ok += 1
+            counts.in_a_row = 0
+
+    def take(self) -> Sequence[tuple[Called, Heard]]:
+        """Return what was heard since the last time, and begin anew."""
+        taken, self._heard = self._heard, {}
+        return tuple(taken.items())
+
+    def turn(self, turned: BreakerTurned) -> None:
+        """Note how a breaker stands from now on."""
+        self._probing.pop(turned.breaker_id, None)
+        if turned.state == "closed":
+            self._turned.pop(turned.breaker_id, None)
+        else:
+            self._turned[turned.breaker_id] = turned
+
+
+def _held(turned: BreakerTurned, now: datetime) -> ErrorFacts:
+    """Return the facts of a call that is not made."""
+    whose = f" with credential {turned.credential!r}" if turned.credential else ""
+    left_s, until = UNKNOWN_WAIT_S, "its next answer"
+    if turned.state == "open" and turned.until is not None:
+        left_s = max(0.0, (datetime.fromisoformat(turned.until) - now).total_seconds())
+        until = turned.until
+    return ErrorFacts(
+        type=OPEN_CODE,
+        message=f"{turned.dependency}{whose} is not called before {until}: {turned.reason}",
+        retryable=True,
+        retry_after_s=round(left_s, 3),
+        stage="breaker",
+        dependency=turned.dependency,
+    )

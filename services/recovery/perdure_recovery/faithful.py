@@ -1,0 +1,152 @@
+"""Whether a text says only what it was told: its numbers, names and addresses have a source.
+
+Two uses: the faithfulness of explanations is measured with it, and the prose of a language
+model is refused by it. A claim is what could mislead if it were made up: a number (in digits
+or in words), an address, an identifier, a capitalised word. Plain lower-case words are none.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,15}://[^\s\"'<>)\]}]{1,2048}")
+_TOKEN = re.compile(r"[^\s\"'`()\[\]{}<>,;!?=]{1,300}")
+_NUMBER = re.compile(r"[-+]?\d[\d_,]*(?:\.\d+)?%?")
+_PARTS = re.compile(r"[._:/@\-]+")
+_ENDS = ".:*\N{HORIZONTAL ELLIPSIS}-"
+
+_NUMBER_WORDS: Final = {
+    word: value
+    for value, word in enumerate(
+        (
+            *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+            *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen"),
+            *("seventeen", "eighteen", "nineteen", "twenty"),
+        )
+    )
+} | {
+    **{"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80},
+    **{"ninety": 90, "hundred": 100, "thousand": 1000, "million": 10**6, "dozen": 12},
+    **{"twice": 2, "thrice": 3, "half": 0.5},
+}
+_PRONOUNS: Final = frozenset({"one"})
+"""Number words that mostly are none."""
+
+_BEGINNINGS = """
+    a about after again all also although an and another any as at because before but by can check
+    correct create either every first for free from further grant however i if in instead it its
+    later limits lower look mend no node not nothing now of on once one only or other otherwise
+    please raise read recovered recovery recognised renew rephrase retried retry see
+    short shorten since so some something soon still that the their then there therefore these they
+    this those to try unless until what when where which while with without workers workflow execution yes you your
+    we wait waiting
+"""
+BEGINNINGS: Final = frozenset(_BEGINNINGS.split())
+"""Words that may begin a sentence with a capital letter and name nothing."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a text claims: numbers as they are written, names and addresses in lower case."""
+
+    numbers: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.numbers) + len(self.names)
+
+
+class Sources:
+    """What may be claimed: the words and numbers of texts."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._words: set[str] = set()
+        self._numbers: set[Decimal] = set()
+        for text in texts:
+            for address in _ADDRESS.findall(text):
+                self._words.add(address.rstrip(_ENDS).lower())
+            for token in _TOKEN.findall(text):
+                self._take(token)
+
+    def _take(self, token: str) -> None:
+        word = token.strip(_ENDS).lower()
+        self._words.add(word)
+        self._words.update(part for part in _PARTS.split(word) if part)
+        for number in _NUMBER.findall(token):
+            value = _value(number)
+            if value is not None:
+                self._numbers.add(value)
+
+    def knows_name(self, name: str) -> bool:
+        """Return whether a name or address occurs."""
+        return name in self._words
+
+    def knows_number(self, number: str) -> bool:
+        """Return whether a number occurs, in the accuracy in which it is written."""
+        value = _value(number)
+        if value is None:
+            return False
+        exponent = value.as_tuple().exponent
+        places = -exponent if isinstance(exponent, int) and exponent < 0 else 0
+        return any(round(known, places) == value for known in self._numbers)
+
+
+def claims_of(text: str) -> Claims:
+    """Return the numbers, names and addresses in a text."""
+    numbers: list[str] = []
+    names = [address.rstrip(_ENDS).lower() for address in _ADDRESS.findall(text)]
+    begins = True
+    for match in _TOKEN.finditer(_ADDRESS.sub(" ", text)):
+        raw = match[0]
+        word = raw.strip(_ENDS)
+        if word:
+            _judge(word, begins, numbers, names)
+        begins = raw[-1] in ".:!?" or match.string[match.end() : match.end() + 1] in ("!", "?")
+    return Claims(tuple(numbers), tuple(names))
+
+
+def unsupported(text: str, sources: Sources) -> tuple[str, ...]:
+    """Return the claims of a text that have no source."""
+    claims = claims_of(text)
+    wrong = [number for number in claims.numbers if not sources.knows_number(number)]
+    return (*wrong, *(name for name in claims.names if not sources.knows_name(name)))
+
+
+def faithfulness(texts: Iterable[str], sources: Sources) -> float:
+    """Return the share of the claims of texts that have a source; 1 where nothing is claimed."""
+    total = wrong = 0
+    for text in texts:
+        total += len(claims_of(text))
+        wrong += len(unsupported(text, sources))
+    return round(1.0 - wrong / total, 4) if total else 1.0
+
+
+def is_complete(texts: Iterable[str]) -> bool:
+    """Return whether every text is there, and none has an empty slot."""
+    return all(text.strip() and "{" not in text and "None" not in text.split() for text in texts)
+
+
+def _judge(word: str, begins: bool, numbers: list[str], names: list[str]) -> None:
+    lower = word.lower()
+    if _NUMBER.fullmatch(word):
+        numbers.append(word)
+    elif spoken := [part for part in lower.split("-") if part in _NUMBER_WORDS]:
+        numbers.extend(str(_NUMBER_WORDS[part]) for part in spoken if part not in _PRONOUNS)
+    elif _looks_named(word) or (word[:1].isupper() and not (begins and lower in BEGINNINGS)):
+        names.append(lower)
+
+
+def _looks_named(word: str) -> bool:
+    inside = word[1:]
+    if any(char.isdigit() or char in "_:/@" for char in word) or "." in inside:
+        return True
+    return any(char.isupper() for char in inside)
+
+
+def _value(number: str) -> Decimal | None:
+    try:
+        return Decimal(number.rstrip("%").replace(",", "").replace("_", ""))
+    except InvalidOperation:
+        return None

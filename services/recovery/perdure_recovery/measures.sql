@@ -1,0 +1,93 @@
+-- name: episodes
+-- Episodes that are alike, counted: the durations in tenths of a second keep them few.
+SELECT
+    failure_type,
+    dependency_class,
+    fallback,
+    outcome,
+    eligible,
+    is_false_positive(e) AS false_positive,
+    missed,
+    round(coalesce(
+        duration_s, extract(epoch FROM now() - first_failed_at)
+    )::numeric, 1)::double precision AS duration_s,
+    count(*)::integer AS count
+FROM recovery_episodes e
+WHERE tenant_id = $1 AND first_failed_at >= $2 AND first_failed_at < $3
+  AND ($4::text IS NULL OR workspace_id = $4)
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+
+-- name: explanations
+SELECT
+    count(*) AS explanations,
+    count(*) FILTER (WHERE complete) AS complete,
+    avg(faithfulness) AS faithfulness
+FROM recovery_explanations
+WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3
+  AND ($4::text IS NULL OR workspace_id = $4)
+
+-- name: attempts
+SELECT
+    count(*) FILTER (WHERE success) AS succeeded,
+    count(*) FILTER (WHERE NOT success) AS failed
+FROM recovery_attempts
+WHERE tenant_id = $1 AND started_at >= $2 AND started_at < $3
+  AND ($4::text IS NULL OR workspace_id = $4)
+
+-- name: sizes
+SELECT relname AS "table", pg_total_relation_size(oid) AS bytes
+FROM pg_class
+WHERE relnamespace = 'recovery'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+  AND relname LIKE ANY (ARRAY['failure_%', 'recovery_%', 'dead_letters'])
+ORDER BY relname
+
+-- name: health
+SELECT row_to_json(s)::text AS summary
+FROM (
+    SELECT * FROM recovery_system_health_summary
+    WHERE tenant_id = $1 AND day >= $2::timestamptz::date AND day <= $3::timestamptz::date
+      AND ($4::text IS NULL OR workspace_id = $4)
+    ORDER BY day DESC, workspace_id
+    LIMIT $5
+) s
+
+-- name: patterns
+SELECT pattern_signature, error_message, failure_type, pattern_source, dependency,
+       sum(occurrence_count)::bigint AS occurrence_count, max(last_detected_at) AS last_detected_at
+FROM failure_patterns
+WHERE tenant_id = $1 AND ($2::text IS NULL OR workspace_id = $2)
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY occurrence_count DESC, pattern_signature
+LIMIT $3
+
+-- name: decisions
+SELECT recovery_strategy AS strategy, status, coalesce(recovery_outcome, 'open') AS outcome,
+       count(*) AS count
+FROM recovery_attempts
+WHERE tenant_id = $1 AND started_at >= $2 AND started_at < $3
+  AND ($4::text IS NULL OR workspace_id = $4)
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3
+
+-- name: unexplained
+SELECT count(*) AS count
+FROM recovery_attempts a
+WHERE tenant_id = $1 AND started_at >= $2 AND started_at < $3
+  AND ($4::text IS NULL OR workspace_id = $4)
+  AND NOT EXISTS (SELECT FROM recovery_explanations e WHERE e.recovery_attempt_id = a.id)
+
+-- name: erasures
+SELECT table_name AS "table", before FROM expired ORDER BY table_name
+
+-- name: letters
+SELECT id::text AS id, stream, service, topic, event_type, error, created_at
+FROM dead_letters
+WHERE tenant_id = $1 AND status = 'waiting'
+  AND ($2::text IS NULL OR service = $2)
+  AND ($3::text IS NULL OR topic = $3)
+  AND ($4::text IS NULL OR event_type = $4)
+  AND ($5::text IS NULL OR starts_with(error, $5 || ':'))
+  AND ($6::timestamptz IS NULL OR created_at >= $6)
+  AND ($7::timestamptz IS NULL OR created_at < $7)
+ORDER BY created_at, id
+LIMIT $8

@@ -1,0 +1,30 @@
+"""How many requests a path takes: so many a minute, in a burst or spread out. Pure."""
+
+from dataclasses import dataclass, field
+
+WINDOW_S = 60.0
+PATHS_MAX = 50_000
+
+
+@dataclass
+class Rates:
+    """Counts requests by path, with one number each: the instant at which all is forgotten.
+
+    This is the generic cell rate algorithm (ITU-T I.371): each request moves the instant on by
+    its share of a minute, and is taken if it stays within a minute from now. 0 is no limit.
+    """
+
+    per_minute: int
+    _until: dict[str, float] = field(default_factory=dict[str, float])
+
+    def wait_s(self, path: str, now: float) -> float:
+        """Count a request; return 0, or in how many seconds it may come again if it is refused."""
+        if not self.per_minute:
+            return 0.0
+        until = max(self._until.get(path, 0.0), now) + WINDOW_S / self.per_minute
+        if until > now + WINDOW_S + 1e-9:
+            return until - now - WINDOW_S
+        if len(self._until) > PATHS_MAX:
+            self._until = {each: at for each, at in self._until.items() if at > now}
+        self._until[path] = until
+        return 0.0

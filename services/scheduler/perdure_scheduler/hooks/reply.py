@@ -1,0 +1,104 @@
+"""What a request is answered: statuses, problems, and what an execution says. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from .answers import Answer
+
+JSON_TYPE = (b"content-type", b"application/json")
+PROBLEM_TYPE = (b"content-type", b"application/problem+json")
+
+FRAMING = frozenset(
+    ("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
+)
+"""Headers that belong to the connection: a RESPOND node cannot set them."""
+
+BODILESS = (204, 304)
+
+TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""What names and values of headers may have (RFC 9110)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP response."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+class Refusal(Exception):
+    """Why a request is not taken; `detail` is public and says nothing of the inside."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers or {}
+
+    def reply(self) -> Reply:
+        """Return the problem as a response (RFC 9457)."""
+        body = {
+            "type": f"urn:perdure:problem:{self.code}",
+            "title": self.code.replace("_", " "),
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            "retryable": self.status in (429, 503),
+        }
+        more = tuple((n.lower().encode(), v.encode()) for n, v in self.headers.items())
+        return Reply(self.status, (PROBLEM_TYPE, *more), orjson.dumps(body))
+
+
+def told(code: int, /, **members: Any) -> Reply:
+    """Return a response that tells something as JSON."""
+    return Reply(code, (JSON_TYPE,), orjson.dumps(members))
+
+
+def answered(answer: Answer, execution_id: str) -> Reply:
+    """Return what an execution answers as a response."""
+    headers: list[tuple[bytes, bytes]] = [(b"x-perdure-execution", execution_id.encode())]
+    if answer.ended == "SUCCESS":
+        return Reply(200, (JSON_TYPE, *headers), answer.body.encode())
+    if answer.ended:
+        refusal = Refusal(
+            500,
+            "execution_failed",
+            f"the execution ended with {answer.ended}; its owner finds it as {execution_id}",
+        )
+        problem = refusal.reply()
+        return Reply(problem.status, (*problem.headers, *headers), problem.body)
+    return _responded(answer, headers)
+
+
+def _responded(answer: Answer, headers: list[tuple[bytes, bytes]]) -> Reply:
+    if not 200 <= answer.status <= 599:
+        return Refusal(
+            502, "invalid_response", f"the workflow answered with status {answer.status}"
+        ).reply()
+    given: list[tuple[bytes, bytes]] = []
+    for name, value in answer.headers.items():
+        lower = name.strip().lower()
+        if lower in FRAMING:
+            continue
+        if not TOKEN.fullmatch(lower) or not VALUE.fullmatch(value):
+            return Refusal(
+                502, "invalid_response", f"the workflow answered with a bad header {lower[:40]!r}"
+            ).reply()
+        given.append((lower.encode(), value.encode("latin-1")))
+    text = answer.body.startswith('"')
+    raw = str(orjson.loads(answer.body)).encode() if text else answer.body.encode()
+    if not any(name == b"content-type" for name, _ in given):
+        given.append((b"content-type", b"text/plain; charset=utf-8") if text else JSON_TYPE)
+    if answer.status in BODILESS:
+        raw = b""
+    return Reply(answer.status, (*given, *headers), raw)

@@ -1,0 +1,68 @@
+"""What the listener keeps and looks up in PostgreSQL: a few connections of its own."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from perdure_common.adapters.postgres_projection import quoted
+from perdure_common.adapters.postgres_queries import queries
+from perdure_common.shell.ports import Unreachable
+
+CONNECTIONS = 4
+CONNECT_S = 5.0
+COMMAND_S = 10.0
+
+_SQL = queries(Path(__file__).with_name("receipts.sql"))
+
+
+class HookStore:
+    """Runs the statements of receipts.sql as the role that writes the service's tables.
+
+    Commits are not waited for on the disk: what must not be lost is in Kafka. A crash of the
+    server can lose receipts of the last moments; their events still count once, by their ids.
+    """
+
+    def __init__(self, url: str, tenant_id: str) -> None:
+        self._url = url
+        self.tenant_id = tenant_id
+        self._pool: Any = None
+        self._opening = asyncio.Lock()
+
+    async def run(self, name: str, *arguments: object) -> Sequence[Any]:
+        """Run a statement and return its rows.
+
+        Raises:
+            Unreachable: The database does not answer, or does not take it now.
+        """
+        try:
+            pool = self._pool or await self._open()
+            return await pool.fetch(_SQL[name], *arguments)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unreachable(f"PostgreSQL does not take {name} now: {error!r}") from error
+
+    async def _open(self) -> Any:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(  # pyright: ignore
+                    self._url,
+                    min_size=1,
+                    max_size=CONNECTIONS,
+                    timeout=CONNECT_S,
+                    command_timeout=COMMAND_S,
+                    server_settings={
+                        "application_name": "perdure-scheduler-hooks",
+                        "role": "scheduler_shell",
+                        "search_path": quoted("scheduler"),
+                        "synchronous_commit": "off",
+                        "timezone": "UTC",
+                    },
+                )
+            return self._pool
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.terminate()

@@ -1,0 +1,146 @@
+"""Requests that have proved themselves become events, and are answered."""
+
+import asyncio
+import hashlib
+import secrets as chance
+from collections.abc import Sequence
+from typing import Any, cast
+
+from perdure_scheduler.hook_event import nodes_text
+from perdure_scheduler.slack_match import CHALLENGE
+
+from .asked import Asked, chosen, http_text, read, read_payload, shared_ids, webhook_ids
+from .reading import about_github, about_slack
+from .receipts import Entry, NotStored, Outcome
+from .reply import JSON_TYPE, Refusal, Reply, answered, told
+from .routes import Route
+from .tools import Tools
+
+SLACK_S = 2.5
+"""Slack gives up after 3 s."""
+
+WATCHES = {"last_node": "result", "respond_node": "answer"}
+"""What is waited for, by what the node says to respond."""
+
+NOT_STORED = "the request cannot be stored now; send it again in a moment, with the same id"
+
+
+async def take_webhook(tools: Tools, asked: Asked, route: Route) -> Reply:
+    """Take a request for one WEBHOOK trigger; answer at once, or with what it answers."""
+    config = route.config
+    signed_as = config["auth"]
+    parsed = (read_payload if signed_as in ("github", "slack") else read)(asked, tools.bodies_url)
+    if signed_as == "slack" and (challenge := _challenge(parsed.data)) is not None:
+        return challenge
+    event_id, keys = webhook_ids(asked, config, parsed)
+    watch = WATCHES.get(config.get("respond", ""), "")
+    token = chance.token_urlsafe(24) if watch else ""
+    extensions = {"http": http_text(asked)}
+    if watch:
+        extensions["watch"] = watch
+    entry = Entry(
+        source=asked.source,
+        event_id=event_id,
+        keys=keys or ((event_id,) if watch else ()),
+        type="perdure.trigger.webhook",
+        subject=asked.path,
+        data=parsed.encoded,
+        extensions=extensions,
+        node=route.node if watch or "filter" not in config else None,
+        token_sha256=hashlib.sha256(token.encode()).hexdigest() if watch else None,
+        kept=parsed.kept,
+    )
+    outcome = await _put(tools, entry, (route,))
+    if outcome.duplicate:
+        return _duplicate(outcome)
+    if not watch:
+        return told(202, status="accepted", **_first(outcome), event_id=outcome.event_id)
+    (execution_id,) = outcome.executions
+    return await _waited(tools, execution_id, token, float(config["deadline_s"]))
+
+
+async def take_shared(tools: Tools, asked: Asked, routes: Sequence[Route]) -> Reply:
+    """Take what GitHub or Slack sent, for all triggers that it proved itself to."""
+    parsed = read_payload(asked, tools.bodies_url)
+    slack = routes[0].subtype == "SLACK"
+    if slack and (challenge := _challenge(parsed.data)) is not None:
+        return challenge
+    about = about_slack(parsed.data) if slack else about_github(asked.headers, parsed.data)
+    fitting = chosen(routes, about, parsed)
+    if not fitting:
+        return _slack_ok() if slack else told(202, status="ignored", executions=[])
+    event_id, keys = shared_ids(asked, about, slack=slack)
+    entry = Entry(
+        source=asked.source,
+        event_id=event_id,
+        keys=keys,
+        type=f"perdure.trigger.{routes[0].subtype.lower()}",
+        subject=about.subject,
+        data=parsed.encoded,
+        extensions={**about.extensions, "http": http_text(asked)},
+        kept=parsed.kept,
+    )
+    if not slack:
+        outcome = await _put(tools, entry, fitting)
+        if outcome.duplicate:
+            return _duplicate(outcome)
+        return told(202, status="accepted", event_id=outcome.event_id)
+    try:
+        async with asyncio.timeout(SLACK_S):
+            await _put(tools, entry, fitting)
+    except TimeoutError:
+        raise Refusal(503, "not_stored", NOT_STORED) from None
+    return _slack_ok()
+
+
+async def _put(tools: Tools, entry: Entry, routes: Sequence[Route]) -> Outcome:
+    """Make a request safe; a test URL starts its one execution itself."""
+    if routes[0].trial:
+        return await tools.trials.start(entry, routes[0])
+    extensions = {**entry.extensions, "nodes": nodes_text(route.node for route in routes)}
+    entry.extensions = extensions
+    try:
+        outcome = await tools.intake.put(entry)
+    except NotStored:
+        raise Refusal(503, "not_stored", NOT_STORED, {"retry-after": "5"}) from None
+    tools.metrics.stored(routes[0].subtype, duplicate=outcome.duplicate)
+    return outcome
+
+
+async def _waited(tools: Tools, execution_id: str, token: str, deadline_s: float) -> Reply:
+    answer = await tools.answers.wait(execution_id, deadline_s)
+    if answer is not None:
+        return answered(answer, execution_id)
+    url = f"{tools.public_url}/hooks-status/{tools.tenant_id}/{execution_id}?token={token}"
+    reply = told(202, status="running", execution_id=execution_id, status_url=url)
+    return Reply(202, (*reply.headers, (b"location", url.encode())), reply.body)
+
+
+def _challenge(data: Any) -> Reply | None:
+    """Return the answer to Slack's question whether the URL is ours, None if it is no such."""
+    body = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    if body.get("type") != CHALLENGE:
+        return None
+    challenge: Any = body.get("challenge")
+    if not isinstance(challenge, str):
+        raise Refusal(400, "invalid_body", "`challenge` must be a text")
+    return told(200, challenge=challenge)
+
+
+def _duplicate(outcome: Outcome) -> Reply:
+    return told(
+        200,
+        status="duplicate",
+        **_first(outcome),
+        executions=outcome.executions,
+        event_id=outcome.event_id,
+    )
+
+
+def _first(outcome: Outcome) -> dict[str, str]:
+    return {"execution_id": outcome.executions[0]} if outcome.executions else {}
+
+
+def _slack_ok() -> Reply:
+    """Return what Slack wants to hear; a body would be shown as the answer to a command."""
+    return Reply(200, (JSON_TYPE,), b"")

@@ -1,0 +1,30 @@
+"""What the listener works with."""
+
+from dataclasses import dataclass
+
+from .answers import Answers
+from .limits import Rates
+from .metrics import HookMetrics
+from .receipts import Intake
+from .routes import Routes
+from .secrets import Secrets
+from .store import HookStore
+from .trials import Trials
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the listener works with."""
+
+    tenant_id: str
+    store: HookStore
+    routes: Routes
+    secrets: Secrets
+    rates: Rates
+    intake: Intake
+    answers: Answers
+    trials: Trials
+    metrics: HookMetrics
+    bytes_max: int
+    public_url: str
+    bodies_url: str

@@ -1,0 +1,21 @@
+"""All scenarios, in the order of the table in docs/laboratory.md."""
+
+from laboratory import (
+    scenarios_databases,
+    scenarios_http,
+    scenarios_models,
+    scenarios_platform,
+    scenarios_work,
+)
+from laboratory.scenario import Scenario
+
+KILLED: tuple[Scenario, ...] = scenarios_platform.KILLED
+"""What a worker is killed in, before the others begin."""
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *scenarios_models.SCENARIOS,
+    *scenarios_http.SCENARIOS,
+    *scenarios_databases.SCENARIOS,
+    *scenarios_work.SCENARIOS,
+    *scenarios_platform.SCENARIOS,
+)

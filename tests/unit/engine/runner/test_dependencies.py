@@ -1,0 +1,232 @@
+"""What a runner counts of its calls, and which it does not make while a breaker is open."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from answering_server import Server, answering_server, as_json
+from perdure_common.adapters.memory_bus import MemoryBroker
+from perdure_common.breaking import TOPIC_BREAKERS, TOPIC_CALLS
+from perdure_common.ids import partition_of
+from perdure_common.outbound import AllowList
+from perdure_common.shell import codec
+from perdure_common.shell.ports import Outbound
+from perdure_contracts.breakers import BreakerState, BreakerTurned, DependencyCalls
+from perdure_contracts.engine import ErrorFacts, NodeTask
+from perdure_contracts.message import NAMES
+from perdure_engine.runner.breakers import Breakers
+from perdure_engine.runner.clients import Clients
+from perdure_engine.runner.dependencies import KEPT_MAX, Called, Dependencies
+from perdure_engine.runner.depending import dependency_of
+from perdure_engine.runner.perform import perform
+from perdure_engine.runner.tools import Tools
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HOST = "http:127.0.0.1"
+TENANT = "t1"
+CALLED = Called(TENANT, HOST)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[tuple[Server, int]]:
+    async with answering_server() as made:
+        yield made
+
+
+async def ran(dependencies: Dependencies, *urls: str) -> Any:
+    task = NodeTask(
+        token="t", execution_id="e", workflow_id="w", node_id="n",
+        node_type="EXTERNAL_ACTION", node_subtype="HTTP_REQUEST",
+        parameters=[{"url": url, "timeout_s": 2} for url in urls], items=[{}] * len(urls),
+        effect="pure", length="short", deadline="2099-01-01T00:00:00+00:00", idempotency_key="k",
+    )  # fmt: skip
+    async with Clients(1) as http:
+        tools = Tools(
+            http=http, allowed=AllowList.parse(["127.0.0.0/8"]), dependencies=dependencies
+        )
+        return await perform(tools, task, "r", TENANT)
+
+
+def counts(dependencies: Dependencies) -> dict[str, tuple[int, int]]:
+    return {each.dependency: (heard.ok, heard.failed) for each, heard in dependencies.take()}
+
+
+def turned(
+    state: BreakerState, seconds: float | None = None, called: Called = CALLED, prober: str = ""
+) -> BreakerTurned:
+    until = None if seconds is None else (START + timedelta(seconds=seconds)).isoformat()
+    return BreakerTurned(
+        breaker_id=called.breaker_id, dependency=called.dependency, state=state,
+        reason="5 of 5 calls failed", turned_at=START.isoformat(), until=until,
+        credential=called.credential, prober=prober,
+    )  # fmt: skip
+
+
+async def test_calls_are_counted_by_how_the_other_side_took_them(
+    server: tuple[Server, int],
+) -> None:
+    made, port = server
+    answers = ["200 OK", "404 Not Found", "429 Too Many", "503 Gone", "500 Oops"]
+    made.answer = lambda asked: as_json({}, answers[int(asked.split(b"?n=")[1][:1])])
+    dependencies = Dependencies()
+    await ran(dependencies, *(f"http://127.0.0.1:{port}/?n={n}" for n in range(5)))
+    assert counts(dependencies) == {HOST: (3, 2)}, "who refuses is there"
+    assert counts(dependencies) == {}, "each report begins anew"
+
+
+async def test_what_never_came_to_a_call_is_not_counted() -> None:
+    dependencies = Dependencies()
+    await ran(dependencies, "http://10.0.0.1/refused", "nonsense", "http://127.0.0.1:1/")
+    assert counts(dependencies) == {HOST: (0, 1)}
+
+
+async def test_an_open_breaker_keeps_a_call_from_being_made(
+    server: tuple[Server, int], clock: Clock
+) -> None:
+    made, port = server
+    dependencies = Dependencies("r", clock)
+    dependencies.turn(turned("open", 30))
+    error = (await ran(dependencies, f"http://127.0.0.1:{port}/")).error
+    assert made.asked == []
+    assert (error.type, error.effect_state, error.stage) == ("breaker_open", "not_sent", "breaker")
+    assert (error.retry_after_s, error.dependency, error.retryable) == (30.0, HOST, True)
+    assert counts(dependencies) == {}, "a call that was not made says nothing of the other side"
+
+
+async def test_a_breaker_lets_calls_through_when_its_time_is_over_or_it_was_closed(
+    server: tuple[Server, int], clock: Clock
+) -> None:
+    made, port = server
+    dependencies = Dependencies("r", clock)
+    dependencies.turn(turned("open", 30))
+    clock.now += timedelta(seconds=30)
+    assert (await ran(dependencies, f"http://127.0.0.1:{port}/")).error is None
+    dependencies.turn(turned("open", 90))
+    assert dependencies.refusal(CALLED) is not None
+    dependencies.turn(turned("closed"))
+    assert (await ran(dependencies, f"http://127.0.0.1:{port}/")).error is None
+    assert len(made.asked) == 2
+
+
+def test_others_are_called_while_one_is_down(clock: Clock) -> None:
+    dependencies = Dependencies("r", clock)
+    dependencies.turn(turned("open", 30))
+    assert dependencies.refusal(CALLED) is not None
+    assert dependencies.refusal(Called(TENANT, "llm:anthropic:two")) is None
+    assert dependencies.refusal(Called("another", HOST)) is None, "breakers are a tenant's own"
+
+
+def test_half_open_one_call_goes_out_and_its_answer_is_told_at_once(clock: Clock) -> None:
+    hurried: list[bool] = []
+    dependencies = Dependencies("r", clock, hurry=lambda: hurried.append(True))
+    dependencies.turn(turned("half_open", 60, prober="r"))
+    assert dependencies.refusal(CALLED) is None
+    assert dependencies.refusal(CALLED) is not None, "one probe is under way"
+    dependencies.heard(CALLED)
+    assert hurried == [True]
+    assert dependencies.refusal(CALLED) is not None, "until recovery has heard of it"
+    dependencies.turn(turned("closed"))
+    assert dependencies.refusal(CALLED) is None
+
+
+def test_half_open_only_the_named_runner_may_call_and_a_lost_probe_is_made_again(
+    clock: Clock,
+) -> None:
+    other, prober = Dependencies("other", clock), Dependencies("r", clock)
+    for each in (other, prober):
+        each.turn(turned("half_open", 300, prober="r"))
+    assert other.refusal(CALLED) is not None
+    assert prober.refusal(CALLED) is None
+    clock.now += timedelta(seconds=61)
+    assert prober.refusal(CALLED) is None
+    assert other.refusal(CALLED) is not None
+
+
+def test_a_throttled_credential_holds_up_only_its_own_calls(clock: Clock) -> None:
+    dependencies = Dependencies("r", clock)
+    mine = Called(TENANT, "llm:openai:one", "mine")
+    dependencies.turn(turned("open", 30, mine))
+    assert dependencies.refusal(mine) is not None
+    assert dependencies.refusal(Called(TENANT, "llm:openai:one", "yours")) is None
+
+
+def test_what_concerns_a_credential_is_counted_for_it_and_not_against_the_dependency() -> None:
+    dependencies = Dependencies()
+    mine = Called(TENANT, "llm:openai:one", "mine")
+    throttled = ErrorFacts(type="rate_limit", message="", dependency=mine.dependency)
+    down = ErrorFacts(type="connect_failed", message="", dependency=mine.dependency)
+    for error in (None, throttled, throttled, down):
+        dependencies.heard(mine, error)
+    found = {each.credential: heard for each, heard in dependencies.take()}
+    assert (found[""].ok, found[""].failed, found[""].in_a_row) == (3, 1, 1)
+    assert (found["mine"].ok, found["mine"].failed, found["mine"].in_a_row) == (1, 2, 2)
+
+
+async def test_what_was_heard_is_told_and_what_recovery_says_is_obeyed(clock: Clock) -> None:
+    broker = MemoryBroker(now_ms=lambda: int(clock.now.timestamp() * 1_000))
+    for topic in (TOPIC_CALLS, TOPIC_BREAKERS):
+        broker.create(topic, 2)
+    dependencies = Dependencies("r", clock)
+    breakers = Breakers(broker.client("r"), dependencies, 2)
+    working = asyncio.create_task(breakers.run())
+    dependencies.heard(CALLED, ErrorFacts(type="read_timeout", message="", dependency=HOST))
+    await breakers.tell()
+    [record] = broker.records(TOPIC_CALLS)
+    told = codec.decode_body(NAMES[DependencyCalls], record.value)
+    assert (told.breaker_id, told.failed, told.in_a_row, told.n) == (CALLED.breaker_id, 1, 1, 1)
+    event = turned("open", 30)
+    place = partition_of(event.breaker_id, 2)
+    headers = (("ce_type", NAMES[BreakerTurned].encode()),)
+    body = codec.encode_body(event)
+    await broker.client("recovery").send([Outbound(TOPIC_BREAKERS, place, body, None, headers)])
+    async with asyncio.timeout(10):
+        while dependencies.refusal(CALLED) is None:
+            await asyncio.sleep(0.01)
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+def test_made_up_hosts_do_not_fill_the_memory() -> None:
+    dependencies = Dependencies()
+    for n in range(KEPT_MAX + 5):
+        dependencies.heard(Called(TENANT, f"http:h{n}.example.com"))
+    assert dependencies.dropped == 5
+    assert len(dependencies.take()) == KEPT_MAX
+
+
+@pytest.mark.parametrize(
+    ("subtype", "parameters", "dependency"),
+    [
+        ("HTTP_REQUEST", {"url": "https://API.Example.com:8443/x"}, "http:api.example.com"),
+        ("HTTP_REQUEST", {"url": "nonsense"}, ""),
+        ("SLACK", {}, "http:slack.com"),
+        ("GITHUB", {}, "http:api.github.com"),
+        ("SQL", {"credential": "db", "url": "postgresql://u:p@db.test/x"}, "sql:db.test"),
+        ("SQL", {"database": "unknown"}, ""),
+        ("SEND_EMAIL", {"credential": "m", "url": "smtps://mail.test"}, "smtp:mail.test"),
+        ("CODE", {}, ""),
+    ],
+)
+async def test_a_call_is_known_by_its_dependency_before_it_is_made(
+    subtype: str, parameters: dict[str, Any], dependency: str
+) -> None:
+    async with Clients(1) as http:
+        tools = Tools(http=http, allowed=AllowList.parse([]))
+        assert dependency_of(tools, subtype, parameters) == dependency
