@@ -221,3 +221,13 @@ def test_an_empty_bucket_is_looked_at_again_when_it_has_enough() -> None:
     assert parked.cause == "bucket"
     assert parked.wake_at is not None
     assert kinds(story.after(seconds=72).hears(Due("e"))) == ["AttemptOrdered"]
+
+
+def test_a_failure_that_is_told_again_while_its_attempt_waits_is_held_again() -> None:
+    story = Story(facts(breakers=[open_breaker()]))
+    story.hears(failed())
+    (again,) = story.hears(failed())
+    assert isinstance(again, AttemptParked)
+    assert again.again
+    assert story.verdicts() == ["hold", "hold"]
+    assert len(story.table("recovery_attempts")) == 1
