@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from perdure_common.decider import never
 from perdure_common.ids import partition_of
-from perdure_common.shell import fold
+from perdure_common.shell import snapshots
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import ShardCommit, Unreachable
 from tally import LEDGER, TALLY, Add, Stage, Tally, evolve, in_memory, total
@@ -220,7 +220,7 @@ async def test_a_state_that_cannot_be_written_down_is_only_not_written_down() ->
 
     decider = replace(TALLY.deciders[0], evolve=odd, wake_at=never)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fold, "SNAPSHOT_EVERY", 2)
+        patch.setattr(snapshots, "SNAPSHOT_EVERY", 2)
         async with stage.running(replace(TALLY, deciders=(decider,))) as owner:
             for n in range(1, 5):
                 await stage.ask(Add(account="a", amount=n), id=f"{n}")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import uuid
 import zlib
+from functools import lru_cache
 
 NAMESPACE = uuid.UUID("6f2b1d0e-7a35-5c1e-9d53-0d0a4f6c9b11")
 """The namespace of every id that perdure derives; changing it changes all of them."""
@@ -41,8 +42,16 @@ def time_ordered(milliseconds: int, *parts: object) -> str:
     parts at the same instant give the same id. Layout: RFC 9562, section 5.8.
     """
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
+    return (
+        f"{_time_part(milliseconds)}{digest[1:4]}-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:20]}"
+    )
+
+
+@lru_cache(64)
+def _time_part(milliseconds: int) -> str:
+    """Return what the ids of one instant begin with, the version's digit included."""
     time = f"{milliseconds & 0xFFFF_FFFF_FFFF:012x}"
-    return f"{time[:8]}-{time[8:]}-8{digest[1:4]}-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:20]}"
+    return f"{time[:8]}-{time[8:]}-8"
 
 
 def canonical_json(value: object) -> bytes:

@@ -31,6 +31,8 @@ TOKEN_MIN = 20
 """Fewest letters and digits of an opaque token in running text."""
 ASSIGNED_MIN = 16
 """Fewest letters and digits of an opaque token that something is set to."""
+PIECE_MIN = 6
+"""Fewest letters and digits of an opaque piece beside another one: `a1b2c3.<secret>`."""
 STRANGE_SHARE_MIN = 0.3
 """Share of adjacent character pairs that no word has, from which a token is opaque.
 
@@ -277,8 +279,8 @@ def _masked_token(match: re.Match[str]) -> str:
     length_min = ASSIGNED_MIN if assigned else TOKEN_MIN
     if "/" in token or "." in token:
         masked = _PIECE.sub(lambda piece: _masked_piece(piece[0], length_min), token)
-        if masked != token:
-            return masked
+        if masked != token:  # beside an opaque piece, shorter ones that are no words belong to it
+            return _PIECE.sub(lambda piece: _masked_piece(piece[0], PIECE_MIN), masked)
     return SECRET if is_opaque(token, length_min) else token
 
 

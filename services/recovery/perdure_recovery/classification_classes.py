@@ -1,8 +1,8 @@
 """What the name of an exception class says, for the libraries that nodes meet.
 
-Read from the exports of httpx, asyncpg, aiosmtplib, aiokafka, json, pydantic, and the
-built-ins; a test walks through all of them, so that a new release cannot bring a class nobody
-thought of.
+Read from the exports of httpx, asyncpg, aiosmtplib, aiokafka, json, pydantic, openai, anthropic,
+slack-sdk, pydantic-ai and the built-ins; a test walks through all of them, so that a new release
+cannot bring a class nobody thought of.
 A class that says nothing about the cause is listed as generic, on purpose.
 """
 
@@ -162,45 +162,110 @@ _PYDANTIC_CORE = {
     "code_bug": "SchemaError",
     NO_ERROR: "PydanticOmit PydanticUseDefault",
 }
-_MODELS = {  # openai and anthropic name most of their classes alike
-    "timeout": "APITimeoutError DeadlineExceededError",
+_MODELS = {  # what openai and anthropic name alike
+    "timeout": "APITimeoutError",
     "network": "APIConnectionError",
-    "auth": "AuthenticationError OAuthError",
+    "auth": "AuthenticationError",
     "data_missing": "NotFoundError",
-    "dependency_down": "InternalServerError ServiceUnavailableError OverloadedError",
-    "output_invalid": "APIResponseValidationError LengthFinishReasonError",
-    "model_refusal": "ContentFilterFinishReasonError",
-    GENERIC: "OpenAIError AnthropicError APIError APIStatusError ConflictError",
+    "dependency_down": "InternalServerError",
+    "output_invalid": "APIResponseValidationError",
+    GENERIC: "APIError APIStatusError ConflictError",
 }
 _MODELS_WEAK = {
-    "validation": "BadRequestError UnprocessableEntityError RequestTooLargeError",
+    "validation": "BadRequestError UnprocessableEntityError",
     "permission": "PermissionDeniedError",
     "rate_limit": "RateLimitError",
 }
-
-_PACKAGES: dict[str, dict[str, str]] = {
-    "builtins": _BUILTINS,
-    "asyncio": _ASYNCIO,
-    "socket": _SOCKET,
-    "ssl": _SSL,
-    "json": _JSON,
-    "httpx": _HTTPX,
-    "httpcore": _HTTPCORE,
-    "asyncpg": _ASYNCPG,
-    "aiokafka": _AIOKAFKA,
-    "aiosmtplib": _AIOSMTPLIB,
-    "pydantic": _PYDANTIC,
-    "pydantic_core": _PYDANTIC_CORE,
-    "openai": _MODELS,
-    "anthropic": _MODELS,
+_OPENAI = {
+    "auth": "OAuthError SubjectTokenProviderError InvalidWebhookSignatureError",
+    "network": "WebSocketConnectionClosedError",
+    "resource_exhausted": "WebSocketQueueFullError",
+    "output_invalid": "LengthFinishReasonError",
+    "model_refusal": "ContentFilterFinishReasonError",
+    "code_bug": "_AmbiguousModuleClientUsageError",
+    GENERIC: "OpenAIError",
 }
-_PACKAGES_WEAK = {"openai": _MODELS_WEAK, "anthropic": _MODELS_WEAK}
+_ANTHROPIC = {  # the spend limits are subclasses of RateLimitError
+    "quota_exhausted": "ContractSpendLimitReachedError EnforcedSpendLimitReachedError "
+    "LinkedOrganizationSpendLimitReachedError LinkedOrganizationBillingUnavailableError "
+    "PaymentRequiredError",
+    "rate_limit": "RampLimitExceededError",
+    "timeout": "DeadlineExceededError GatewayTimeoutError RequestTimeoutError",
+    "dependency_down": "ServiceUnavailableError OverloadedError CMEKContextUnavailableError "
+    "CMEKKeyUnreachableError",
+    "auth": "CredentialsError IdentityTokenFileError WorkloadIdentityError",
+    "permission": "CMEKKeyDisabledError CMEKKeyNetworkBlockedError OrganizationOnHoldError "
+    "OrganizationTypeNotSupportedError ParentOrganizationRequiredError "
+    "SandboxEgressRestrictedError WorkspaceHumanReviewDisabledError "
+    "ClaudeCodeKeyCreatorNotMemberError",
+    "validation": "APIWebhookValidationError ClaudeCodeVersionTooOldError "
+    "HTTPNotImplementedError RequestBodyEncodingInvalidError RequestBodyEncodingUnsupportedError "
+    "RequestBodyTooLargeAfterDecodingError RequestHeaderFieldsTooLargeError",
+    "cancelled": "ClientClosedRequestError",
+    GENERIC: "AnthropicError PreconditionFailedError RetryableError",
+}
+_ANTHROPIC_WEAK = {"validation": "RequestTooLargeError ContentTooLargeError"}
+_SLACK = {  # the code in the answer says more: channel_not_found
+    "auth": "SlackTokenRotationError",
+    "permission": "BotUserAccessError",
+    "network": "SlackClientNotConnectedError",
+    "validation": "SlackRequestError SlackClientConfigurationError",
+    "code_bug": "SlackObjectFormationError",
+    GENERIC: "SlackApiError SlackClientError",
+}
+_PYDANTIC_AI = {
+    "quota_exhausted": "ModelQuotaExceededError",
+    "timeout": "ModelTimeoutError ModelRequestTimeout RunTimedOut",
+    "network": "ModelConnectionError",
+    "dependency_down": "ModelUnavailableError ModelOverloadedError ModelServerError",
+    "auth": "ModelAuthenticationError",
+    "context_length": "ModelContextWindowExceededError",
+    "model_refusal": "ContentFilterError",
+    "output_invalid": "UnexpectedModelBehavior IncompleteToolCall OutputTokenLimitExceeded",
+    "tool_error": "ToolFailed ToolFailedError ToolRetryError ModelRetry",
+    "resource_exhausted": "ConcurrencyLimitExceeded UsageLimitExceeded",
+    "data_missing": "ModelNotFoundError SuspendedResponseExpired",
+    "code_bug": "UserError UndrainedPendingMessagesError",
+    "cancelled": "RunCancelled",
+    GENERIC: "AgentRunError ModelAPIError ModelHTTPError _CategorizedHTTPError "
+    "FallbackExceptionGroup",
+    NO_ERROR: "ApprovalRequired CallDeferred RetryModelRequest SkipModelRequest "
+    "SkipToolExecution SkipToolValidation CostCalculationFailedWarning CostNotFoundWarning "
+    "PydanticAIDeprecationWarning UsageExtractionFailedWarning UsageLimitUnavailableWarning "
+    "MessageHistoryMutatedWarning UnsupportedSettingWarning",
+}
+_PYDANTIC_AI_WEAK = {"rate_limit": "ModelRateLimitError", "validation": "ModelRequestRejectedError"}
+
+_PACKAGES: dict[str, tuple[dict[str, str], ...]] = {
+    "builtins": (_BUILTINS,),
+    "asyncio": (_ASYNCIO,),
+    "socket": (_SOCKET,),
+    "ssl": (_SSL,),
+    "json": (_JSON,),
+    "httpx": (_HTTPX,),
+    "httpcore": (_HTTPCORE,),
+    "asyncpg": (_ASYNCPG,),
+    "aiokafka": (_AIOKAFKA,),
+    "aiosmtplib": (_AIOSMTPLIB,),
+    "pydantic": (_PYDANTIC,),
+    "pydantic_core": (_PYDANTIC_CORE,),
+    "openai": (_MODELS, _OPENAI),
+    "anthropic": (_MODELS, _ANTHROPIC),
+    "slack_sdk": (_SLACK,),
+    "pydantic_ai": (_PYDANTIC_AI,),
+}
+_PACKAGES_WEAK: dict[str, tuple[dict[str, str], ...]] = {
+    "openai": (_MODELS_WEAK,),
+    "anthropic": (_MODELS_WEAK, _ANTHROPIC_WEAK),
+    "pydantic_ai": (_PYDANTIC_AI_WEAK,),
+}
 
 
-def _table(packages: dict[str, dict[str, str]]) -> dict[tuple[str, str], str]:
+def _table(packages: dict[str, tuple[dict[str, str], ...]]) -> dict[tuple[str, str], str]:
     return {
         (package, name): says
-        for package, rows in packages.items()
+        for package, tables in packages.items()
+        for rows in tables
         for says, names in rows.items()
         for name in names.split()
     }

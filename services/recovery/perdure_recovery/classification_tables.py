@@ -87,33 +87,49 @@ CODES: Final = _by_word(
         "slow_down SlowDown Throttling ThrottlingException RequestLimitExceeded rateLimitExceeded "
         "userRateLimitExceeded RATE_LIMIT_EXCEEDED tokens requests smtp_450",
         "quota_exhausted": "insufficient_quota billing_hard_limit_reached billing_not_active "
+        "usage_limit_exceeded project_spend_limit_exceeded "
+        "organization_spend_limit_exceeded organization_usage_limit_exceeded "
+        "credit_balance_exhausted "
         "quotaExceeded dailyLimitExceeded billing_error BILLING_DISABLED spend_limit_exceeded",
-        "timeout": "timeout_error DEADLINE_EXCEEDED request_timeout RequestTimeout",
+        "timeout": "timeout_error vector_store_timeout DEADLINE_EXCEEDED request_timeout "
+        "RequestTimeout",
         "dependency_down": "overloaded_error server_error server_overloaded UNAVAILABLE "
         "service_unavailable ServiceUnavailable internal_error INTERNAL fatal_error backendError "
-        "InternalError engine_overloaded bad_gateway smtp_421 smtp_451 smtp_454",
+        "InternalError engine_overloaded flex_unavailable bad_gateway smtp_421 smtp_451 smtp_454",
         "auth": "invalid_api_key authentication_error invalid_auth not_authed token_expired "
         "token_revoked account_inactive UNAUTHENTICATED expired_token ExpiredToken "
         "InvalidAccessKeyId SignatureDoesNotMatch invalid_grant invalid_token API_KEY_INVALID "
         "authError smtp_530 smtp_534 smtp_535 smtp_538",
         "permission": "permission_error permission_denied PERMISSION_DENIED missing_scope "
         "not_allowed_token_type access_denied AccessDenied insufficient_permissions forbidden "
-        "insufficientPermissions not_in_channel restricted_action insufficient_scope "
+        "data_residency_mismatch insufficientPermissions not_in_channel restricted_action "
+        "insufficient_scope "
         "cant_update_message ekm_access_denied smtp_554",
         "context_length": "context_length_exceeded string_above_max_length request_too_large "
         "max_tokens_exceeded",
-        "model_refusal": "content_policy_violation content_filter ResponsibleAIPolicyViolation "
+        "model_refusal": "invalid_prompt bio_policy cyber_policy misalignment_policy_violation "
+        "image_content_policy_violation content_policy_violation content_filter "
+        "ResponsibleAIPolicyViolation "
         "refusal moderation_blocked SAFETY",
-        "data_missing": "not_found not_found_error model_not_found channel_not_found "
+        "data_missing": "resource_not_found image_file_not_found failed_to_download_image "
+        "not_found not_found_error model_not_found channel_not_found "
         "user_not_found NOT_FOUND NoSuchKey NoSuchBucket ResourceNotFoundException notFound "
         "message_not_found missing smtp_551",
-        "validation": "invalid_value missing_required_parameter unsupported_value "
+        "validation": "invalid_image invalid_image_format invalid_base64_image invalid_image_url "
+        "image_too_large image_too_small image_parse_error invalid_image_mode "
+        "image_file_too_large unsupported_image_media_type empty_image_file "
+        "executor_version_incompatible active_turn_not_steerable memory_path_conflict_error "
+        "invalid_value missing_required_parameter unsupported_value "
         "unsupported_parameter invalid_arguments invalid_blocks msg_too_long "
         "ValidationException invalidArgument unprocessable_entity OUT_OF_RANGE "
         "FAILED_PRECONDITION invalid_json_schema is_archived no_text missing_field already_exists "
         "timeRangeEmpty smtp_500 smtp_501 smtp_502 smtp_503 smtp_504 smtp_550 smtp_553 smtp_555",
         "resource_exhausted": "smtp_452 smtp_552",
-        "conflict": "ABORTED version_conflict edit_conflict ConditionalCheckFailedException "
+        "network": "connection_failed",
+        "output_invalid": "max_output_tokens",
+        "tool_error": "sandbox_error",
+        "conflict": "memory_precondition_failed_error ABORTED version_conflict edit_conflict "
+        "ConditionalCheckFailedException "
         "OptimisticLockException",
         "cancelled": "CANCELLED",
     }
@@ -124,6 +140,8 @@ CODES_WEAK: Final[dict[str, FailureType]] = {
     "rate_limit_error": "rate_limit",
     "RESOURCE_EXHAUSTED": "rate_limit",
     "invalid_request_error": "validation",
+    "invalid_request": "validation",
+    "conflict_error": "validation",
     "INVALID_ARGUMENT": "validation",
     "api_error": "dependency_down",
 }

@@ -112,7 +112,7 @@ def _of_causes(error: ErrorFacts) -> Found | None:
     """Let the causes speak for a class that says nothing; a group must be of one mind."""
     if not error.causes:
         return None
-    if not any(name in _GROUPS for _, name in _named(error.classes[:1])):
+    if not any(name in _GROUPS for _, name in _named(error.classes)):
         found = _of_classes(error.causes)
         return (found[0], f"cause:{found[1]}") if found else None
     leaves = [leaf for cause in error.causes if (leaf := _of_classes([cause]))]

@@ -35,13 +35,13 @@ _PRONOUNS: Final = frozenset({"one"})
 """Number words that mostly are none."""
 
 _BEGINNINGS = """
-    a about after again all also although an and another any as at because before but by can check
-    correct create either every first for free from further grant however i if in instead it its
-    later limits lower look mend no node not nothing now of on once one only or other otherwise
-    please raise read recovered recovery recognised renew rephrase retried retry see
-    short shorten since so some something soon still that the their then there therefore these they
-    this those to try unless until what when where which while with without workers workflow execution yes you your
-    we wait waiting
+    a about after again all also although an and another any as at because before but by can
+    check correct create either every first for free from further grant however i if in
+    instead it its later limits lower look mend no node not nothing now of on once one only
+    or other otherwise please raise read recovered recovery recognised renew rephrase
+    retried retry see short shorten since so some something soon still that the their then
+    there therefore these they this those to try unless until what when where which while
+    with without workers workflow execution yes you your we wait waiting
 """
 BEGINNINGS: Final = frozenset(_BEGINNINGS.split())
 """Words that may begin a sentence with a capital letter and name nothing."""

@@ -58,7 +58,13 @@ MASKS: Final[tuple[tuple[str, str], ...]] = (
         r"(?i)\b0x[0-9a-f]{1,32}\b|\b(?=[a-f]{0,127}\d)(?=\d{0,127}[a-f])[0-9a-f]{8,128}\b",
     ),
     ("opaque", r"\b(?=[A-Za-z]{0,127}\d)(?=\d{0,127}[A-Za-z])[A-Za-z0-9]{16,128}\b"),
-    ("id", r"\b[A-Za-z]{2,16}[_\-](?=[A-Za-z]{0,127}\d)[A-Za-z0-9]{6,128}\b|#\d{1,20}\b"),
+    (  # what hex and opaque have left of an id is one: `org-<hex>`, `req-<opaque>`
+        "id",
+        r"\b[A-Za-z]{2,16}[_\-](?:[A-Za-z]{1,16}[_\-]){0,2}"
+        r"(?:<(?:hex|opaque)>|(?=[A-Za-z]{0,127}\d)(?=\d{0,127}[A-Za-z])[A-Za-z0-9]{6,128}\b)"
+        r"(?:-(?=[a-z]{0,4}\d)[a-z0-9]{5}\b)?"
+        r"|\b[A-Za-z]{2,16}_-?\d{6,128}\b|#\d{1,20}\b",
+    ),
     (
         "duration",
         rf"(?i)(?<![\w.])\d{{1,12}}(?:\.\d{{1,9}})?\s?{_TIMES}"

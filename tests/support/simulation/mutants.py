@@ -14,9 +14,10 @@ from unittest.mock import patch
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.shell import fold, remake, upkeep
 from perdure_common.shell.due import Dues
-from perdure_common.shell.fold import Batch, Part
+from perdure_common.shell.fold import Batch
 from perdure_common.shell.intake import Link, Taken
 from perdure_common.shell.lane import Lane
+from perdure_common.shell.part import Part
 from perdure_common.shell.ports import Fenced, Heard, Record, ShardCommit, Unanswered
 from perdure_common.shell.publisher import Publisher
 from perdure_common.shell.remake import Remade

@@ -14,7 +14,7 @@ import structlog
 from perdure_common import fault
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.decider import Service
-from perdure_common.shell import fold, gather, lane, remake, upkeep
+from perdure_common.shell import gather, lane, remake, snapshots, upkeep
 from perdure_common.shell import shard as shards
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Unreachable
@@ -50,7 +50,7 @@ SMALL: tuple[tuple[object, str, float], ...] = (
     (leasing, "LEASE_S", 8.0),
     (working, "HEARTBEAT_S", 2.0),
     (upkeep, "TAIL_EVERY_S", 15.0),
-    (fold, "SNAPSHOT_EVERY", 4),
+    (snapshots, "SNAPSHOT_EVERY", 4),
     (shards, "STREAMS_MAX", 3),
     (remake, "PAGE", 5),
     (upkeep, "RESEND_MAX", 3),

@@ -1,7 +1,13 @@
 """Same failure, same signature; unlike failures stay apart."""
 
 import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -144,3 +150,54 @@ def test_the_kept_message_is_short_and_its_hash_is_of_the_whole() -> None:
 @given(st.text(max_size=400))
 def test_any_text_has_a_signature_and_the_same_one_again(text: str) -> None:
     assert signature(error(text)) == signature(error(text))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("org-AbC123def456", "org-Xyz123Qrs456"),
+        ("cs_test_a1B2c3D4e5F6", "cs_test_z9Y8x7W6v5U4"),
+        ("req-011CSHoEeqs5C35K2cqqz7Q6", "req-abc12345"),
+        ("api-7d9f8b6c5-x2x9z", "api-5b8c7d6f4-q8w7e"),
+    ],
+)
+def test_an_id_is_masked_the_same_whatever_letters_it_has(one: str, other: str) -> None:
+    assert mask(f"no such thing: {one} here") == mask(f"no such thing: {other} here")
+    assert "<id>" in mask(one)
+
+
+GOLDEN = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "signatures.jsonl").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: str(case["signature"]))
+def test_signatures_are_those_that_were_written_down(case: dict[str, Any]) -> None:
+    """A change needs a new version, because signatures are stored; the file is never edited."""
+    error = msgspec.convert(case["error"], ErrorFacts)
+    assert mask(text_of(error))[:300] == case["masked"]
+    assert signature(error) == case["signature"]
+
+
+def test_signatures_do_not_depend_on_the_process_or_the_order_of_failures() -> None:
+    script = (
+        "import json, msgspec, sys\n"
+        "from perdure_contracts.engine import ErrorFacts\n"
+        "from perdure_recovery.signature import signature\n"
+        "for line in sys.stdin:\n"
+        "    error = msgspec.json.decode(line, type=ErrorFacts)\n"
+        "    print(signature(error))\n"
+    )
+    for seed in ("0", "1", "4711"):
+        cases = list(GOLDEN)
+        random.Random(int(seed)).shuffle(cases)
+        told = subprocess.run(
+            [sys.executable, "-c", script],
+            input="\n".join(json.dumps(case["error"]) for case in cases),
+            env={"PYTHONHASHSEED": seed, "LC_ALL": "C", "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert told.stdout.split() == [case["signature"] for case in cases]

@@ -8,6 +8,7 @@ codec.py      messages as bytes, and the numbers that chain them
 shard.py      what an owner keeps in memory of a shard
 intake.py     a record becomes a command, a duplicate, a gap or a dead letter
 fold.py       a batch of commands becomes rows, marks and messages
+part.py       what a batch is made of, shard by shard; snapshots.py writes states down
 parking.py    a stream that is poison waits for a person, its messages in order behind it
 remake.py     what was unsent before a crash is made again from the journal
 publisher.py  messages leave in order, after the commit

@@ -6,9 +6,8 @@ followed by `forget`, which drops every stream that it touched.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from perdure_contracts.message import NAMES
@@ -19,12 +18,10 @@ from perdure_common.decider import (
     Decider,
     Due,
     Facts,
-    Lookup,
     Outgoing,
     Recorded,
     Rejected,
     Service,
-    Upsert,
 )
 from perdure_common.scrub import scrub_text
 from perdure_common.shell import codec
@@ -36,6 +33,7 @@ from perdure_common.shell.effects import (
     payloads_of,
 )
 from perdure_common.shell.intake import Link, Registry, Taken, hearing
+from perdure_common.shell.part import Counts, FactKey, NeedsFacts, Part, Poisoned, fact_key
 from perdure_common.shell.payloads import PAYLOAD_BYTES_MIN, lighten
 from perdure_common.shell.ports import (
     Delivery,
@@ -43,7 +41,6 @@ from perdure_common.shell.ports import (
     JournalRow,
     Record,
     ShardCommit,
-    Snapshot,
     TopicPartition,
 )
 from perdure_common.shell.shard import Held, Sending, Shard
@@ -53,77 +50,9 @@ log = structlog.get_logger(__name__)
 IDLE_WAKE = timedelta(seconds=1)
 """The least time until a wake that changed nothing fires again."""
 
-SNAPSHOT_EVERY = 200
-"""Events of one stream after which its state is written down again."""
-
-
 KEPT_BYTES_MAX = 1_200_000
 """The largest record that a dead letter keeps whole: base64 makes 1.6 MB of it. A larger one
 (a compressed batch may hold one) stays in its topic as long as that keeps it."""
-
-
-class NeedsFacts(Exception):
-    """A command needs rows that were not looked up yet."""
-
-    def __init__(self, lookups: Mapping[str, Lookup]) -> None:
-        super().__init__()
-        self.lookups = lookups
-
-
-class Poisoned(Exception):
-    """The core failed on this item; the rest of the batch must go without it."""
-
-    def __init__(self, taken: Taken, error: Exception) -> None:
-        super().__init__(f"{type(error).__name__}: {error}")
-        self.taken = taken
-        self.error = error
-
-
-FactKey = tuple[str, str, tuple[tuple[str, object], ...], tuple[str, ...]]
-
-
-def fact_key(tenant_id: str, lookup: Lookup) -> FactKey:
-    """Return what two lookups with the same answer have in common."""
-    where = tuple([(c, _frozen(v)) for c, v in lookup.where.items()])
-    return tenant_id, lookup.table, where, lookup.columns
-
-
-def _frozen(value: object) -> object:
-    return tuple(cast(list[object], value)) if isinstance(value, list) else value
-
-
-@dataclass(slots=True)
-class Part:
-    """What the batch does to one shard; `events` is where its events are published.
-
-    `written` says that it stands in the store: what changes nothing can wait. `weight` is by
-    how much the streams in memory have grown.
-    """
-
-    shard: Shard
-    commit: ShardCommit
-    now: datetime
-    events: TopicPartition
-    lazy: list[Upsert] = field(default_factory=list)
-    sending: list[Sending] = field(default_factory=list)
-    touched: set[str] = field(default_factory=set)
-    weight: int = 0
-    written: bool = False
-    parked: dict[str, int] = field(default_factory=dict)
-    draining: dict[str, str | None] = field(default_factory=dict)
-
-
-@dataclass
-class Counts:
-    """What became of the records of a batch."""
-
-    commands: int = 0
-    events: int = 0
-    rejected: int = 0
-    duplicates: int = 0
-    gaps: int = 0
-    dead_letters: int = 0
-    passed_over: int = 0
 
 
 def _kept(record: Record, reason: str) -> tuple[str, bytes, bytes | None, Headers]:
@@ -480,22 +409,3 @@ class Batch:
         tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
         held = Held(None, None, 0, tenant_id)
         self.record(part, place, held, event, taken.envelope.id if taken.envelope else "")
-
-    # Snapshots ---------------------------------------------------------------------
-
-    def snapshot(self) -> None:
-        """Write down the states that have grown by `SNAPSHOT_EVERY` events."""
-        for part in self.parts.values():
-            for stream in part.touched:
-                held = part.shard.streams.get(stream)
-                if held is None or held.decider is None:
-                    continue
-                if held.version - held.snapshot_version >= SNAPSHOT_EVERY:
-                    try:
-                        text = codec.encode_frame(held.decider.name, held.tenant_id, held.state)
-                    except Exception:  # the journal has everything that the state is made of
-                        log.exception("snapshot_not_written", stream=stream)
-                        continue
-                    version = held.decider.state_version
-                    part.commit.snapshots.append(Snapshot(stream, held.version, version, text))
-                    held.snapshot_version = held.version

@@ -20,16 +20,10 @@ from perdure_common.decider import Lookup, Rejected, Row
 from perdure_common.scrub import scrub_text
 from perdure_common.shell import codec, gather, parking, remake
 from perdure_common.shell.due import Dues
-from perdure_common.shell.fold import (
-    Batch,
-    FactKey,
-    NeedsFacts,
-    Part,
-    Poisoned,
-    fact_key,
-)
+from perdure_common.shell.fold import Batch
 from perdure_common.shell.gather import Item
 from perdure_common.shell.intake import Intake, Registry, Taken
+from perdure_common.shell.part import FactKey, NeedsFacts, Part, Poisoned, fact_key
 from perdure_common.shell.ports import (
     Fenced,
     Refused,
@@ -41,6 +35,7 @@ from perdure_common.shell.ports import (
 )
 from perdure_common.shell.publisher import Publisher
 from perdure_common.shell.shard import GOING, Answer, Held, Sending, Shard
+from perdure_common.shell.snapshots import write_snapshots
 
 BATCH_S = 0.05
 """How long one batch may fold; what is left comes with the next."""
@@ -269,7 +264,7 @@ class Lane:
         )
 
     async def _commit(self, batch: Batch) -> None:
-        batch.snapshot()
+        write_snapshots(batch.parts.values())
         if all(part.commit.is_marks() for part in batch.parts.values()):
             return
         commits: list[ShardCommit] = []

@@ -8,8 +8,9 @@ from perdure_contracts.shell import StreamUnparked
 
 from perdure_common.decider import Rejected
 from perdure_common.shell import codec
-from perdure_common.shell.fold import Batch, Part
+from perdure_common.shell.fold import Batch
 from perdure_common.shell.intake import Taken
+from perdure_common.shell.part import Part
 from perdure_common.shell.ports import ParkedMessage
 from perdure_common.shell.shard import DROPPING, GOING, Held
 
