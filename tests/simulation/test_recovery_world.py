@@ -12,7 +12,7 @@ from recovery_world import Broken, World
 
 WORLDS = 1_000
 GROUPS = 8
-SEEN_AT_LEAST = 20
+SEEN_AT_LEAST = 10
 """How many of the worlds of a group must have seen each kind of event, or they prove nothing."""
 
 

@@ -326,7 +326,8 @@ class World:
             execution_id=node.execution_id, workflow_id="w", workflow_version=1,
             workspace_id="ws", node_id="n", node_name="N", node_type="X", node_subtype="Y",
             scope=(), run=1, attempt=node.attempt, asked=True,
-            effect=node.effect, error=error, first_failed_at=self.now.isoformat(), failed_at=self.now.isoformat(),
+            effect=node.effect, error=error, first_failed_at=self.now.isoformat(),
+            failed_at=self.now.isoformat(),
             deadline=node.deadline.isoformat(), verdict_until=node.until.isoformat(),
             means=node.means, runner="r1",
         )  # fmt: skip

@@ -1,15 +1,19 @@
 """`perdure dead-letters`: records that could not be applied, until a person settles them."""
 
-from typing import Annotated
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from perdure_contracts.recovery import RedriveDeadLetter
+from perdure_contracts.telling import EditDeadLetter
 from rich.markup import escape
 
 from perdure_cli import platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.errors import CommandError
-from perdure_cli.listing import Limit, column, fetched, print_rows
+from perdure_cli.listing import ROWS_MOST, Limit, column, fetched, print_rows
 from perdure_cli.output import (
     AsJson,
     ago,
@@ -98,31 +102,122 @@ def show_(
         console.print_json(data=row["payload"])
     else:
         say(f"its body is no JSON; its sha256 is {row['sha256']}")
+    if row["edited_by"]:
+        say(f"{row['edited_by']} gave it another body, {clock(row['edited_at'])}:")
+        console.print_json(data=row["edited_payload"])
 
 
 @app.command()
 def redrive(
-    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="The dead letters' ids.")],
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID…]", help="The dead letters' ids.")
+    ] = None,
     drop: Annotated[
         bool, typer.Option("--drop", help="Settle them without sending them again.")
     ] = False,
+    every: Annotated[bool, typer.Option("--all", help="All that wait and match.")] = False,
+    service: Annotated[str | None, typer.Option(help="Only this service's.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Only those read from this topic.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only this type of event.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only this error's code.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many.")] = 100,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which they are.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send dead letters to where they came from once more, or drop them."""
+    """Send dead letters to where they came from once more, or drop them; each only once.
+
+    Exit code 1 if one of them is refused.
+    """
+    narrowed = {"service": service, "topic": topic, "event_type": event}
+    if bool(ids) == every or (ids and (code or any(narrowed.values()))):
+        raise CommandError(
+            "name dead letters by their ids, or give --all with what they must match",
+            exit_code=2,
+            code="wrong_usage",
+        )
+    action = "drop" if drop else "retry"
 
     async def work() -> list[Row]:
         async with Client(platform.require()) as client:
-            letters = [await _find(client, id) for id in ids]
-            for row in letters:
-                message = RedriveDeadLetter(
-                    letter=row["stream"], asked_by=user(), action="drop" if drop else "retry"
-                )
-                await client.command("recovery", row["stream"], message)
-            return [await _find(client, id) for id in ids]
+            if ids:
+                letters = [await _find(client, id) for id in ids]
+            else:
+                letters = await _waiting(client, narrowed, code, limit)
+            named = bool(ids)
+            return [
+                await _settled(client, row, action, dry_run=dry_run, named=named) for row in letters
+            ]
 
     rows = wait_for(work())
     if as_json:
         show(rows)
+    elif not rows:
+        say("no dead letter waits that is like that")
+    for row in () if as_json else rows:
+        what = row["status"] if row["refused"] is None else f"refused: {row['refused']}"
+        say(f"dead letter {row['id']} {'would be sent' if dry_run else f'is {what}'}")
+    if any(row["refused"] is not None for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def edit(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id.")],
+    body: Annotated[Path, typer.Argument(metavar="FILE", help="Its new body; - reads stdin.")],
+    reason: Annotated[str, typer.Option(help="What is written down as the reason.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Let a dead letter be sent with another body; what it was stays written down."""
+    value = sys.stdin.buffer.read() if str(body) == "-" else _read(body)
+
+    async def work() -> Row:
+        async with Client(platform.require()) as client:
+            stream = (await _find(client, id))["stream"]
+            message = EditDeadLetter(letter=stream, value=value, edited_by=user(), reason=reason)
+            await client.command("recovery", stream, message)
+            return await _find(client, id)
+
+    row = wait_for(work())
+    if as_json:
+        show(row)
         return
-    for row in rows:
-        say(f"dead letter {row['id']} is {row['status']}")
+    say(f"dead letter {id} goes with {len(value):,} bytes now: `perdure dead-letters redrive {id}`")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(
+            f"{path} cannot be read: {error.strerror}", exit_code=2, code="unreadable_file"
+        ) from None
+
+
+async def _waiting(
+    client: Client, narrowed: Mapping[str, str | None], code: str | None, limit: int
+) -> list[Row]:
+    """Return the letters that wait and match, the oldest first."""
+    wanted = {name: value for name, value in narrowed.items() if value is not None}
+    rows = await client.rows("recovery", "dead_letters", most=ROWS_MOST, status="waiting", **wanted)
+    alike = [row for row in rows if code is None or row["error"].partition(":")[0] == code]
+    return sorted(alike, key=lambda row: (row["created_at"], row["id"]))[:limit]
+
+
+async def _settled(
+    client: Client, row: Row, action: Literal["retry", "drop"], *, dry_run: bool, named: bool
+) -> Row:
+    """Settle a letter and return its row, with the reason in `refused` if it was refused.
+
+    Raises:
+        CommandError: It was refused, and it was `named` by its id.
+    """
+    if dry_run:
+        return {**row, "refused": None}
+    message = RedriveDeadLetter(letter=row["stream"], asked_by=user(), action=action)
+    try:
+        await client.command("recovery", row["stream"], message)
+    except CommandError as error:
+        if named:
+            raise
+        return {**row, "refused": str(error)}
+    return {**await _find(client, row["id"]), "refused": None}

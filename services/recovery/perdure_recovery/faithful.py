@@ -15,6 +15,10 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,15}://[^\s\"'<>)\]}]{1,2048}")
 _TOKEN = re.compile(r"[^\s\"'`()\[\]{}<>,;!?=]{1,300}")
 _NUMBER = re.compile(r"[-+]?\d[\d_,]*(?:\.\d+)?%?")
 _PARTS = re.compile(r"[._:/@\-]+")
+_SLOT = re.compile(
+    r"\{(?:number|reason|what|message|refused|strategy|due|delay_s|resolution_s)(?::[^{}]{0,9})?\}"
+)
+"""A slot of explain_templates.py; messages of others may hold any other brace."""
 _ENDS = ".:*\N{HORIZONTAL ELLIPSIS}-"
 
 _NUMBER_WORDS: Final = {
@@ -124,8 +128,8 @@ def faithfulness(texts: Iterable[str], sources: Sources) -> float:
 
 
 def is_complete(texts: Iterable[str]) -> bool:
-    """Return whether every text is there, and none has an empty slot."""
-    return all(text.strip() and "{" not in text and "None" not in text.split() for text in texts)
+    """Return whether every text is there, and none has a slot that was left empty."""
+    return all(text.strip() and _SLOT.search(text) is None for text in texts)
 
 
 def _judge(word: str, begins: bool, numbers: list[str], names: list[str]) -> None:

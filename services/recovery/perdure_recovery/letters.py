@@ -148,7 +148,6 @@ def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...
         "event_type": headers.get("ce_type", "unreadable"),
         "payload": _payload(record.value),
         "error": f"{record.code}: {record.reason}",
-        "retry_count": 0,
         "status": "waiting",
         "topic": record.topic,
         "partition": record.partition,

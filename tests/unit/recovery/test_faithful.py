@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from perdure_recovery import explain_templates as templates
 from perdure_recovery.faithful import (
     Sources,
     claims_of,
@@ -65,10 +66,10 @@ def test_faithfulness_is_the_share_of_claims_with_a_source() -> None:
     assert faithfulness(["no claim"], GIVEN) == 1.0
 
 
-@pytest.mark.parametrize("text", ["", "  ", "wait {delay_s} s", "None"])
+@pytest.mark.parametrize("text", ["", "  ", "wait {delay_s:.1f} s", "{what} failed"])
 def test_an_empty_slot_makes_an_explanation_incomplete(text: str) -> None:
     assert not is_complete(["fine", text])
-    assert is_complete(["fine", "none"])
+    assert is_complete(["fine", "none", 'the answer was {"error": 1}'])
 
 
 @given(st.text(max_size=300))
@@ -80,3 +81,16 @@ def test_a_text_is_faithful_to_itself(text: str) -> None:
 def test_any_text_can_be_judged(text: str) -> None:
     claims = claims_of(text)
     assert len(claims) == len(claims.numbers) + len(claims.names)
+
+
+def test_every_slot_of_the_templates_is_known_as_one() -> None:
+    told = [
+        *templates.SUMMARY,
+        *templates.REFUSED,
+        *templates.WAITING,
+        *templates.NEXT.values(),
+        *(text for texts in templates.ORDERED.values() for text in texts),
+        *(text for texts in templates.OUTCOMES.values() for text in texts),
+    ]
+    for text in told:
+        assert is_complete([text]) == ("{" not in text), text

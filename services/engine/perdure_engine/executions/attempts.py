@@ -19,6 +19,7 @@ from perdure_engine.nodes.errors import data_error, expression_error
 from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .given import mock_answer, mocked
 from .instants import after
+from .limits_of_runs import run_until, sooner, too_late
 from .means import means_of
 from .overriding import avoided, overridden
 from .progress import Progress
@@ -95,7 +96,7 @@ def dispatch(
             attempt=1,
             token=_token(progress, node.node_id, scope, run, 1),
             indexes=tuple(indexes),
-            deadline=_deadline(progress, node, len(indexes)),
+            deadline=sooner(_deadline(progress, node, len(indexes)), run_until(progress, node)),
             scheduled_at=progress.at,
             parameters=sets,
             inputs=edges,
@@ -109,6 +110,7 @@ def dispatch(
             idempotency_key=_idempotency_key(state.root_execution_id, node, scope),
             max_retries=node.max_retries,
             avoid=avoided(overrides),
+            run_until=run_until(progress, node),
         )
     )
     if state.given is not None:
@@ -181,7 +183,7 @@ def try_again(progress: Progress, place: str) -> None:
             attempt=attempt,
             token=_token(progress, run.node_id, run.scope, run.run, attempt),
             indexes=indexes,
-            deadline=_deadline(progress, node, len(indexes)),
+            deadline=sooner(_deadline(progress, node, len(indexes)), known.run_until),
             scheduled_at=progress.at,
             parameters=parameters,
             avoid=avoided(known.overrides),
@@ -189,6 +191,18 @@ def try_again(progress: Progress, place: str) -> None:
     )
     if progress.state.given is not None:
         _answer_mocked(progress, node, place)
+
+
+def time_over(progress: Progress, place: str) -> None:
+    """End a run because all its attempts together have taken too long (`run_timeout_s`)."""
+    run, known = _open(progress, place)
+    if known.token:
+        lost(progress, place)  # which comes back here
+        return
+    if known.verdict_until is not None:
+        apply_verdict(progress, place, "give_up", by="clock")
+        return
+    _finish(progress, run, known.done, too_late(progress, run, known))
 
 
 def apply_verdict(
@@ -220,7 +234,7 @@ def apply_verdict(
         )
     )
     if verdict == "give_up":
-        _finish(progress, run, known.done, known.failed)
+        _finish(progress, run, known.done, too_late(progress, run, known))
 
 
 def _attempt_failed(
@@ -261,6 +275,9 @@ def _attempt_failed(
             runner="" if result is None else result.runner,
         )
     )
+    if known.run_until is not None and known.run_until <= progress.now:
+        time_over(progress, place_of(run.node_id, run.scope))
+        return
     if retry_at is not None:
         return
     if workflow.settings.recovery:
