@@ -88,6 +88,7 @@ class Settings:
     `open_executions_max` is how many executions of a tenant may be open,
     `open_executions_per_shard` how many of a shard, where tenants take turns; 0 is as many as come.
     More wait, `queued_executions_max` at most.
+    `smtp_host` and `smtp_port` are where mails are taken, port 0 nowhere.
     The `hooks_…` are of the scheduler's listener: where it listens, how others reach it, how many
     requests a path takes a minute (0: any number), and how large a body may be.
     `code_languages` are those in which nodes may run code of a workflow's author.
@@ -125,6 +126,8 @@ class Settings:
     open_executions_max: int = 0
     open_executions_per_shard: int = 0
     queued_executions_max: int = 100_000
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = 0
     session_s: float = SESSION_S
     log_retention_days: int = 30
     recovery_retention_days: int = 90
@@ -185,6 +188,8 @@ class Settings:
                 env, "PERDURE_OPEN_EXECUTIONS_PER_SHARD", 0, least=0
             ),
             queued_executions_max=_integer(env, "PERDURE_QUEUED_EXECUTIONS_MAX", 100_000, least=0),
+            smtp_host=env.get("PERDURE_SMTP_HOST") or "127.0.0.1",
+            smtp_port=_integer(env, "PERDURE_SMTP_PORT", 0, least=0),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
             result_bytes_max=_integer(
                 env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000

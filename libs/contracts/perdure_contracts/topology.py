@@ -196,6 +196,9 @@ COMMANDS = frozenset(
 VERBS = frozenset(
     {
         "cancel",
+        "copy",
+        "rollback",
+        "settle",
         "request",
         "signal",
         "register",

@@ -14,7 +14,7 @@ from perdure_contracts.message import Json
 
 from perdure_engine.expressions import Compiled, Scope
 from perdure_engine.nodes.base import ErrorMode, NodeSpecification
-from perdure_engine.nodes.registry import LATER, NODE_TYPES, SPECIFICATIONS, find, subtypes_of
+from perdure_engine.nodes.registry import NODE_TYPES, SPECIFICATIONS, find, subtypes_of
 
 from .attachments import attach
 from .concurrency import read_concurrency, read_priority
@@ -373,20 +373,18 @@ def _specification(reader: Reader) -> NodeSpecification:
             f"there is no node type {shown(node_type)}; "
             f"{reader.found.did_you_mean(node_type, NODE_TYPES)}",
         )
-    elif node_type is not None and (not runs or subtype in LATER.get(node_type, ())):
-        what = node_type if not runs else f"{node_type} {subtype}"
-        instead = f"; it runs {listed(runs)}" if runs else ""
+    elif node_type is not None and not runs:
         reader.error(
             "node_type_not_supported",
-            "node_subtype" if runs else "node_type",
-            f"{what} is not run by this version{instead}; take the node away",
+            "node_type",
+            f"{node_type} is not run by this version; take the node away",
         )
     elif node_type is not None and subtype is not None:
         reader.error(
             "unknown_node_subtype",
             "node_subtype",
             f"{node_type} has no subtype {shown(subtype)}; "
-            f"{reader.found.did_you_mean(subtype, (*runs, *LATER.get(node_type, ())))}",
+            f"{reader.found.did_you_mean(subtype, runs)}",
         )
     return _stand_in(node_type)
 

@@ -58,7 +58,7 @@ from perdure_contracts.flow import (
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 
 from .evolve_asking import asked
-from .evolve_control import attempt_due, frozen, given_at_start, steered
+from .evolve_control import frozen, given_at_start, steered
 from .evolve_flow import (
     begun_later,
     child_accepted,
@@ -106,8 +106,6 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _attempt_failed(state, event)
         case NodeFailed():
             _failed(state, event)
-        case AttemptDue():
-            attempt_due(state, event)
         case VerdictApplied():
             _verdict(state, event)
         case NodeErrored():
@@ -162,7 +160,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return child_refused(state, event)
         case ExecutionResponded():
             responded(state, event)
-        case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft():
+        case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft() | AttemptDue():
             asked(state, event)
         case ExecutionQueued() | GatePassed() | ExecutionRefused():
             return admitted(state, event)
