@@ -272,12 +272,7 @@ def _written(recorded: Seen, run: Run, row: Row, *, new: bool) -> Upsert:
 def _open(
     state: Execution,
     recorded: Seen,
-    event: NodeScheduled
-    | AttemptFailed
-    | NodeFailed
-    | VerdictApplied
-    | RunSuspended
-    | AttemptDue,
+    event: NodeScheduled | AttemptFailed | NodeFailed | VerdictApplied | RunSuspended | AttemptDue,
 ) -> Iterable[Upsert]:
     """Return the row of a run as it stands while it is open."""
     run = state.runs.get(place_of(event.node_id, event.scope))
