@@ -198,14 +198,14 @@ async def test_going_back_and_resting_by_the_command_line(stage: Stage, tmp_path
     refused = await typed(stage, "workflow", "rollback", "orders", "--to", "7")
     assert refused.code == 1 and "versions that served: 1, 2, 3" in refused.err
 
-    fired = await typed(stage, "triggers", "test", "orders", "--data", '{"total": 1}')
+    fired = await typed(stage, "triggers", "fire", "orders", "--data", '{"total": 1}')
     assert fired.code == 0 and "starts execution" in fired.out, fired
     assert (await typed(stage, "triggers", "pause", "orders")).code == 0
-    resting = await typed(stage, "triggers", "test", "orders")
+    resting = await typed(stage, "triggers", "fire", "orders")
     assert resting.code == 1 and "is paused" in resting.err, resting
     assert "paused" in (await typed(stage, "triggers", "list", "--workflow", "orders")).out
     assert (await typed(stage, "triggers", "resume", "orders")).code == 0
-    assert (await typed(stage, "triggers", "test", "orders")).code == 0
+    assert (await typed(stage, "triggers", "fire", "orders")).code == 0
     assert (await typed(stage, "workflow", "undeploy", "orders")).code == 0
     gone = await typed(stage, "workflow", "rollback", "orders")
     assert gone.code == 1 and "is not deployed" in gone.err
