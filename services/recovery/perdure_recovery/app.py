@@ -234,6 +234,7 @@ service = Service(
     hear=hear,
     hears=(FAILURES, CALLS, *DEAD_LETTERS),
     by_token=(DependencyCalls,),
+    news=(DependencyCalls,),
     judge=Judge,
     kept=("expired",),
     expires=dict.fromkeys(CLEANED, "kept_until"),

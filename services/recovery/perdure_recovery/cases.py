@@ -47,7 +47,8 @@ class Case:
     it is not known; `tried_at` is when the pattern was last tried, None if never.
     `tried` are the episode's strategies, `fallback_model:<dependency>` with the model that
     answered; `down` the dependencies whose breakers are open. `runner` is the one that failed,
-    `problems` what was wrong with an answer. `records` are those of the type, for the sampler.
+    `problems` what was wrong with an answer, which was `judged` if it could be read. `records` are
+    those of the type, for the sampler.
     """
 
     failure_id: str
@@ -65,6 +66,7 @@ class Case:
     down: Set[str] = frozenset()
     runner: str = ""
     problems: tuple[str, ...] = ()
+    judged: bool = False
     sampler: Sampler = "rules"
     records: Mapping[Strategy, Record] = field(default_factory=dict[Strategy, Record])
 

@@ -171,6 +171,7 @@ def _case(
         down=frozenset(each.dependency for each in known if each.state == "open"),
         runner=command.runner,
         problems=problems_of(error),
+        judged=error.stage == "output",
         sampler=sampler,
         records=records_in(facts, kind.failure_type),
     )

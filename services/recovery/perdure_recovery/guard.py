@@ -177,9 +177,13 @@ def capped(node_attempts: int, execution_attempts: int) -> str | None:
 
 
 def storm(situation: Situation) -> Hold | None:
-    """Rail 9: of many that fail alike one is tried, the others wait for what comes of it."""
-    mine = bool(situation.turn) and situation.turn == situation.incident_line
-    if situation.incident in (None, "open") or mine:
+    """Rail 9: of many that fail alike one is tried, the others wait for what comes of it.
+
+    Whom a breaker's line lets go has waited for the same thing, and would otherwise be sent from
+    one line to the other.
+    """
+    lines = {situation.incident_line, *(each.line for each in situation.breakers)}
+    if situation.incident in (None, "open") or situation.turn in lines - {""}:
         return None
     text = "many failures are alike: one of them is tried, the others wait"
     return Hold("storm", text, situation.within(LINE_S), situation.incident_line)

@@ -5,7 +5,7 @@ tokens, or in the engine for an instant. Whatever lets it go, the guard rails ar
 then: while it waited, recovery may have been switched off, or what it needs may have broken down.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from perdure_common.decider import Facts
@@ -102,8 +102,11 @@ def released(
     probe_of = command.line if command.probe else ""
     if command.not_before:
         delay_s = max(0.0, round((parsed(command.not_before) - now).total_seconds(), 3))
+    parked = episode.parked
+    if not command.probe:  # one that went to see came through: what follows is no guess any more
+        parked = replace(parked, cost=0)
     return _goes(
-        state, episode, episode.parked, facts, now, turn=command.line, delay_s=delay_s,
+        state, episode, parked, facts, now, turn=command.line, delay_s=delay_s,
         reason=command.reason, probe_of=probe_of,
     )  # fmt: skip
 

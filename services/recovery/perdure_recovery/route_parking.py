@@ -150,8 +150,11 @@ def result(settled: Settled, at: str, *, recovered: bool) -> Outgoing:
 
 
 def probed(event: AttemptSucceeded | AttemptFailed, at: str, *, succeeded: bool) -> Outgoing:
-    """Return what tells an incident of the attempt that it had let through."""
-    stream = f"{event.probe_of.removesuffix('/line')}/incident"
+    """Return what tells the pattern's incident of an attempt that was let through to see.
+
+    It may have been let through by a breaker: what came of it is the same news.
+    """
+    stream = f"{event.pattern_id}/incident"
     probe = NoteProbe(line=stream, attempt_id=event.attempt_id, succeeded=succeeded, noted_at=at)
     return Outgoing(OWN, stream, probe)
 

@@ -99,8 +99,11 @@ def reduce_input(case: Case) -> Plan | None:
 
 
 def reprompt(case: Case) -> Plan | None:
-    """With what was wrong with the model's answer; once, and only if a model made it."""
-    made_by_model = case.dependency.startswith("llm:")
+    """With what was wrong with the model's answer; once, and only if a model made it.
+
+    An answer that cannot be read at all has no problems that a model could be told.
+    """
+    made_by_model = case.dependency.startswith("llm:") and case.judged
     if not case.means.reprompt or not made_by_model or case.times("reprompt"):
         return None
     kind = case.classification.failure_type
