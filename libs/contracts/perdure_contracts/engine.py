@@ -6,6 +6,7 @@ Streams: the execution id, and the workflow id for definitions.
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from .agent_asks import AgentAsk
 from .message import Json, message
 
 EffectClass: TypeAlias = Literal["pure", "keyed", "verify_first", "unsafe"]
@@ -105,7 +106,8 @@ class NodeResult:
     items, null where one gave none. `failed` lists the items that failed by their place in
     the task, each with its error; without it a failed attempt failed for all of them.
     `payload` is set where `ports` are too large for a message: the SHA-256 of their JSON, under
-    which the runner has kept them.
+    which the runner has kept them. `suspended` are items that wait for what is asked for them, by
+    their place in the task.
     """
 
     execution_id: str
@@ -117,6 +119,7 @@ class NodeResult:
     duration_ms: int = 0
     runner: str = ""
     payload: str = ""
+    suspended: tuple[tuple[int, tuple[AgentAsk, ...]], ...] = ()
 
 
 @message("engine.recovery-verdict.v1")
@@ -178,7 +181,8 @@ class NodeTask:
     `token` names the attempt. `parameters` holds one resolved set for each item (`items`
     are the inputs' json); `deadline` is an ISO instant after which the answer is late.
     `indexes` are the items' places among the inputs of the node run: an item's idempotency
-    key follows from `idempotency_key` and its index, however few items an attempt has.
+    key follows from `idempotency_key` and its index, however few items an attempt has. `answers`
+    are those to what an agent has asked, by the index of the item and the name of its sub-step.
     `avoid` is a runner that is not to have it if there is another one.
     """
 
@@ -196,6 +200,7 @@ class NodeTask:
     idempotency_key: str
     attempt: int = 1
     indexes: tuple[int, ...] = ()
+    answers: Json = None
     avoid: str = ""
 
 

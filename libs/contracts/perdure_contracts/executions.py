@@ -49,6 +49,7 @@ from .flow import (
 )
 from .kept import KeptEvent
 from .message import Json, message
+from .suspending import SuspendingEvent
 
 
 @message("engine.node-scheduled.v1")
@@ -305,4 +306,5 @@ ExecutionEvent: TypeAlias = (
     | ControlEvent
     | AdmissionEvent
     | KeptEvent
+    | SuspendingEvent
 )

@@ -61,7 +61,7 @@ from .guard import (
 from .instants import parsed, seconds_between, written
 from .means import dependency_of, means_from, problems_of
 from .outcomes import completed, confirmed, ended, ended_by, given_up, revival
-from .parking import Held, answered, asks_again, due, park, released, woken
+from .parking import Held, answered, asks_again, due, park, released, still, woken
 from .signature import MESSAGE_MAX, error_message, error_message_hash, error_type
 from .state import Episode, Execution, place
 from .strategy import Case, Plan, choose
@@ -122,6 +122,9 @@ def _failure(
     asked_again = _asked_again(state, command, key, now)
     if asked_again and command.failure_id in state.told:
         return (_repeated(state, command, now),)
+    held = known if known and known.failure.failure_id == command.failure_id else None
+    if asked_again and held is not None and held.parked is not None:
+        return (still(held, held.parked, now),)
     if again is not None and not asked_again:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
     command = _dated(command, now)

@@ -152,7 +152,7 @@ def due(state: Execution, command: NoteDue, facts: Facts, now: datetime) -> tupl
     """The wait before an attempt is over: rails 1, 2 and 7 are asked once more."""
     waiting = parked_as(state, command.attempt_id)
     if waiting is not None and waiting.parked is not None:
-        return (_still(waiting, waiting.parked, now),)
+        return (still(waiting, waiting.parked, now),)
     episode = begun_as(state, command.attempt_id)
     if episode is None or episode.attempt is None:
         return ()
@@ -273,7 +273,7 @@ def _ordered(
     )
 
 
-def _still(episode: Episode, parked: Parked, now: datetime) -> AttemptParked:
+def still(episode: Episode, parked: Parked, now: datetime) -> AttemptParked:
     """Return that an attempt goes on waiting: the engine had not heard of it, and asks."""
     return AttemptParked(
         failure_id=episode.failure.failure_id,

@@ -79,6 +79,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 
 from .decide import act, decide
 from .evolve import evolve
@@ -157,6 +158,9 @@ EVENTS = (
     ExecutionRefused,
     StaticDataAsked,
     StaticDataKept,
+    RunSuspended,
+    AskAnswered,
+    AskDropped,
 )
 """What may happen to an execution."""
 
@@ -185,6 +189,9 @@ PRIVATE = (
     GatePassed,
     StaticDataAsked,
     StaticDataKept,
+    RunSuspended,
+    AskAnswered,
+    AskDropped,
 )
 """What nobody else need hear of."""
 

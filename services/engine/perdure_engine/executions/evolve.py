@@ -56,23 +56,24 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 
 from .evolve_asking import asked
 from .evolve_control import frozen, given_at_start, steered
 from .evolve_flow import (
     begun_later,
+    called,
     child_accepted,
     child_refused,
     race_lost,
     raced,
     responded,
-    resume_url_made,
-    signal_received,
     wait_begun,
     wait_ended,
 )
 from .evolve_queueing import admitted, static_data
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
+from .evolve_suspending import suspending
 from .instants import instant
 from .retries import held_back
 from .state import (
@@ -150,10 +151,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             wait_begun(state, event)
         case WaitEnded():
             wait_ended(state, event)
-        case SignalReceived():
-            signal_received(state, event)
-        case ResumeUrlMade():
-            resume_url_made(state, event)
+        case SignalReceived() | ResumeUrlMade():
+            called(state, event)
         case ChildAccepted():
             return child_accepted(event)
         case ChildRefused():
@@ -166,6 +165,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return admitted(state, event)
         case StaticDataAsked() | StaticDataKept():
             static_data(state, event)
+        case RunSuspended() | AskAnswered() | AskDropped():
+            suspending(state, event)
         case _:
             assert_never(event)
     return state

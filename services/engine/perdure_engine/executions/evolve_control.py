@@ -75,6 +75,7 @@ def _resumed(state: Execution, event: ExecutionResumed) -> None:
             deadline=_later(known.deadline, paused_s),
             verdict_until=_later(known.verdict_until, paused_s),
             run_until=_later(known.run_until, paused_s),
+            asks={i: replace(a, until=_later(a.until, paused_s)) for i, a in known.asks.items()},
         )
         state.runs[place] = replace(run, dispatch=moved)
     if state.flow is not None:  # time-outs stand still; an instant that is waited for does not

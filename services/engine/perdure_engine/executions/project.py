@@ -58,6 +58,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 
 from perdure_engine.nodes.base import MAIN
 
@@ -129,7 +130,9 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (queued(recorded, event), *logs)
         case ExecutionRefused():
             return (refused(recorded, event, error_row(event.error)), *logs)
-        case GatePassed() | StaticDataAsked() | StaticDataKept():
+        case RunSuspended():
+            return (*_open(state, recorded, event), *logs)
+        case GatePassed() | StaticDataAsked() | StaticDataKept() | AskAnswered() | AskDropped():
             return logs
 
 
@@ -269,7 +272,7 @@ def _written(recorded: Seen, run: Run, row: Row, *, new: bool) -> Upsert:
 def _open(
     state: Execution,
     recorded: Seen,
-    event: NodeScheduled | AttemptFailed | NodeFailed | VerdictApplied | AttemptDue,
+    event: NodeScheduled | AttemptFailed | NodeFailed | VerdictApplied | RunSuspended | AttemptDue,
 ) -> Iterable[Upsert]:
     """Return the row of a run as it stands while it is open."""
     run = state.runs.get(place_of(event.node_id, event.scope))

@@ -13,6 +13,15 @@ written down before it is made and when it is done: an agent whose runner dies g
 last finished one and repeats none. A tool that cannot be repeated and whose outcome nobody knows
 stops the agent; it is not called again.
 
+A tool that is a workflow, or whose calls a person must allow (`approval`), is asked for by the
+engine: the attempt ends, its runner is free, and the next one goes on with the answer. `timeout_s`
+does not count that time, `run_timeout_s` of the node does.
+
+Memories are nodes of type MEMORY, connected by AI_MEMORY. One that reads is asked before the first
+turn, for its `query` or the prompt, and what it says is told to the model; it keeps the turn after
+the last one. One that searches is asked only, one that writes is told only. A memory that does not
+answer within its `timeout_s` is gone on without.
+
 `provider: openai` speaks the Chat Completions of OpenAI, which most servers of models do
 (`base_url`); `anthropic` speaks Messages. The key is a credential with `api_key`. Addresses that
 are not public must be allowed (`PERDURE_HTTP_ALLOW`).
