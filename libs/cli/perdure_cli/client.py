@@ -128,20 +128,33 @@ class Client:
             )
         return found
 
+    def urls(self, service: str) -> list[str]:
+        """Return where each process of a service answers, the first one first. Raises as `url`."""
+        kinds = self.running.urls.items()
+        others = [url for name, url in kinds if platform.kind_of(name) == service != name]
+        return [self.url(service), *others]
+
     async def get(
         self, service: str, path: str, parameters: Sequence[tuple[str, str]] = ()
     ) -> httpx.Response:
         """Ask a service's API and return what it answers, problems too.
 
+        Where a service has several processes, any of them answers.
+
         Raises:
-            CommandError: It does not answer.
+            CommandError: None does.
         """
-        url = self.url(service)
+        *first, last = self.urls(service)
+        for url in first:
+            try:
+                return await self._http.get(f"{url}{path}", params=list(parameters))
+            except httpx.ConnectError:
+                continue
         try:
-            return await self._http.get(f"{url}{path}", params=list(parameters))
+            return await self._http.get(f"{last}{path}", params=list(parameters))
         except httpx.HTTPError as error:
             raise CommandError(
-                f"{service} does not answer at {url} ({type(error).__name__}); `perdure status` "
+                f"{service} does not answer at {last} ({type(error).__name__}); `perdure status` "
                 f"shows what runs, {platform.home() / 'logs'} has its log",
                 code="unreachable",
             ) from error
