@@ -127,7 +127,9 @@ class RecoveryVerdict:
     """What to do with a failed node. Refused when the execution no longer wants it.
 
     `retry` is one attempt after `delay_s`; `hold` waits until the ISO instant `until`.
-    `overrides` is `{"parameters": {name: value}}`: they replace resolved parameters.
+    `overrides` say what is changed for the attempt; see `executions/overriding.py` of the engine.
+    With `ask_again` the engine asks once more when the wait is over (`engine.attempt-due.v1`).
+    `compensate` says that giving up takes the way that the node has for it.
     """
 
     failure_id: str
@@ -138,6 +140,8 @@ class RecoveryVerdict:
     delay_s: float = 0.0
     until: str | None = None
     overrides: Json = None
+    ask_again: bool = False
+    compensate: str = ""
 
 
 @message("engine.retry-node.v1")
@@ -179,6 +183,7 @@ class NodeTask:
     `indexes` are the items' places among the inputs of the node run: an item's idempotency
     key follows from `idempotency_key` and its index, however few items an attempt has. `answers`
     are those to what an agent has asked, by the index of the item and the name of its sub-step.
+    `avoid` is a runner that is not to have it if there is another one.
     """
 
     token: str
@@ -196,6 +201,7 @@ class NodeTask:
     attempt: int = 1
     indexes: tuple[int, ...] = ()
     answers: Json = None
+    avoid: str = ""
 
 
 # Events that others listen to ---------------------------------------------------------
@@ -302,6 +308,8 @@ class NodeFailed:
     With `asked` the engine holds the node and waits for a verdict until `verdict_until`;
     without, it tells what it has done by itself (`record_only`). `failure_id` is unique
     for each failure; `root_failure_id` is the first one of the node's episode.
+    `means` are the ways that the node has to try again differently, by strategy; None: none.
+    `runner` is the one whose attempt it was.
     """
 
     failure_id: str
@@ -324,6 +332,8 @@ class NodeFailed:
     failed_at: str
     deadline: str | None = None
     verdict_until: str | None = None
+    means: Json = None
+    runner: str = ""
 
 
 @message("engine.node-errored.v1")

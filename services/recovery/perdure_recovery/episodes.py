@@ -7,13 +7,13 @@ attempts; each says what it knows, so a row is never read before it is written.
 from datetime import timedelta
 
 from perdure_common.decider import Recorded, Upsert
+from perdure_contracts.deciding import ExecutionEvent
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
     AttemptRefused,
     AttemptSucceeded,
     EpisodeClosed,
-    ExecutionEvent,
     FailureNoted,
 )
 from perdure_contracts.telling import EpisodeFixed
@@ -78,15 +78,17 @@ def _noted(recorded: Recorded[ExecutionEvent], failure: FailureNoted) -> Upsert:
 def _ordered(state: Execution, recorded: Recorded[ExecutionEvent], event: AttemptOrdered) -> Upsert:
     failure = episode_of(state, event.failure_id).failure
     row: dict[str, object] = {
-        "eligible": True,
         "last_strategy": event.strategy,
         "updated_at": recorded.recorded_at,
     }
+    if not event.by:
+        row["eligible"] = True
     if event.strategy in UNCHANGED and failure.transient is not False and not event.probe:
         row["judged_transient"] = True
     if event.strategy == "fallback_model":
         row["fallback"] = True
-    return Upsert(EPISODES, {"id": failure.episode_id}, row, add={"attempts": 1})
+    tries = {"attempts": 0 if event.by else 1}
+    return Upsert(EPISODES, {"id": failure.episode_id}, row, add=tries)
 
 
 def _answered(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from perdure_common.decider import Recorded
+from perdure_contracts.deciding import AttemptStopped
 from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, FailureNoted
 
 from .guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX
@@ -32,13 +33,16 @@ class Judge:
             if event.failure_id in self._places:
                 yield "I13", f"failure {event.failure_id}", "it was noted more than once"
             self._places[event.failure_id] = place(event.node_id, event.scope)
+        elif isinstance(event, AttemptStopped):
+            self._refused.add(event.failure_id)
         elif isinstance(event, AttemptRefused):
             yield from self._decided(event)
             self._refused.add(event.failure_id)
         elif isinstance(event, AttemptOrdered):
             yield from self._decided(event)
             self._ordered.add(event.failure_id)
-            yield from self._counted(event, day_of(recorded.recorded_at))
+            if not event.by:
+                yield from self._counted(event, day_of(recorded.recorded_at))
 
     def _decided(self, event: AttemptOrdered | AttemptRefused) -> Iterable[tuple[str, str, str]]:
         where = f"failure {event.failure_id}"

@@ -22,7 +22,8 @@ from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .given import mock_answer, mocked
 from .instants import after
 from .limits_of_runs import run_until, sooner, too_late
-from .overriding import overridden
+from .means import means_of
+from .overriding import avoided, overridden
 from .progress import Progress
 from .retries import REPEATABLE, backoff_s, held_back, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
@@ -73,7 +74,7 @@ def dispatch(
     for index in range(len(inputs.items)):
         try:
             resolved = node.fixed if node.fixed is not None else node.resolve(view(index))
-            sets.append(overridden(resolved, overrides))
+            sets.append(overridden(node, resolved, overrides))
             indexes.append(index)
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
@@ -111,6 +112,7 @@ def dispatch(
             length="short" if local else node.specification.length(node.parameters, node.timeout_s),
             idempotency_key=_idempotency_key(state.root_execution_id, node, scope),
             max_retries=node.max_retries,
+            avoid=avoided(overrides),
             run_until=run_until(progress, node),
         )
     )
@@ -183,7 +185,8 @@ def send_again(progress: Progress, run: Run, known: Dispatch, indexes: tuple[int
     place = place_of(run.node_id, run.scope)
     parameters: Json = None
     if known.overrides is not None:
-        parameters = [overridden(known.parameters[str(i)], known.overrides) for i in indexes]
+        found = known.parameters
+        parameters = [overridden(node, found[str(i)], known.overrides) for i in indexes]
     attempt = run.attempt + 1
     progress.record(
         NodeScheduled(
@@ -197,6 +200,7 @@ def send_again(progress: Progress, run: Run, known: Dispatch, indexes: tuple[int
             deadline=sooner(_deadline(progress, node, len(indexes)), known.run_until),
             scheduled_at=progress.at,
             parameters=parameters,
+            avoid=avoided(known.overrides),
         )
     )
     if progress.state.given is not None:
@@ -236,6 +240,7 @@ def apply_verdict(
     at: str | None = None,
     attempt_id: str = "",
     overrides: Json = None,
+    ask_again: bool = False,
 ) -> None:
     """Let a verdict take effect: the run waits until `at`, or is given up."""
     run, known = open_run(progress, place)
@@ -251,6 +256,7 @@ def apply_verdict(
             at=at,
             attempt_id=attempt_id,
             overrides=overrides,
+            ask_again=ask_again,
         )
     )
     if verdict == "give_up":
@@ -303,13 +309,14 @@ def _attempt_failed(
     if retry_at is not None:
         return
     if workflow.settings.recovery:
-        _ask(progress, state.runs[place_of(run.node_id, run.scope)], node, first)
+        runner = "" if result is None else result.runner.removeprefix("lost/")
+        _ask(progress, state.runs[place_of(run.node_id, run.scope)], node, first, runner)
         return
     run, known = open_run(progress, place_of(run.node_id, run.scope))
     _finish(progress, run, known.done, known.failed)
 
 
-def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts) -> None:
+def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts, runner: str) -> None:
     """Ask recovery, and hold the node until it answers or the time for that is over."""
     known = run.dispatch
     assert known is not None
@@ -322,6 +329,8 @@ def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts) -> None:
             error=replace(told.error, effect_state=_effect_state(known, told.error)),
             effect=known.effect,
             verdict_until=until.isoformat(),
+            means=means_of(progress.workflow, node, known),
+            runner=runner,
         )
     )
 

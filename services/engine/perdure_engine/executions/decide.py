@@ -35,13 +35,8 @@ from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, St
 from perdure_engine.definition import Workflow, kept, load
 
 from .asking import bad_answer, note_answer
-from .attempts import (
-    answered,
-    apply_verdict,
-    lost,
-    time_over,
-    try_again,
-)
+from .asking_again import ask_again
+from .attempts import answered, apply_verdict, lost, time_over, try_again
 from .beginning import Happen, before_start, carry_on, start
 from .children import accept, child_place, note_end
 from .ending import cancel, timed_out
@@ -221,7 +216,10 @@ def _let_time_pass(progress: Progress) -> None:
         elif known.deadline is not None:
             lost(progress, place)
         elif known.retry_at is not None:
-            try_again(progress, place)
+            if known.ask_again:
+                ask_again(progress, place)
+            else:
+                try_again(progress, place)
         else:
             apply_verdict(progress, place, "give_up", by="clock")
 
@@ -346,6 +344,7 @@ def _verdict(progress: Progress, command: RecoveryVerdict) -> None:
         at=None if at is None else at.isoformat(),
         attempt_id=command.attempt_id,
         overrides=command.overrides,
+        ask_again=command.ask_again,
     )
     if command.verdict == "retry" and not command.delay_s and progress.state.status == "RUNNING":
         try_again(progress, place)

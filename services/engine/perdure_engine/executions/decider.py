@@ -50,6 +50,7 @@ from perdure_contracts.engine import (
     StartExecution,
 )
 from perdure_contracts.executions import (
+    AttemptDue,
     AttemptFailed,
     ExamineExecution,
     ExecutionCommand,
@@ -118,6 +119,7 @@ EVENTS = (
     AttemptFailed,
     NodeFailed,
     VerdictApplied,
+    AttemptDue,
     NodeCompleted,
     NodeRecovered,
     NodeErrored,
@@ -167,6 +169,7 @@ PRIVATE = (
     NodeSkipped,
     AttemptFailed,
     VerdictApplied,
+    AttemptDue,
     RegionEntered,
     IterationStarted,
     IterationFailed,
@@ -231,7 +234,7 @@ def decider_with(
         events=EVENTS,
         stream_of=stream_of,
         decide=partial(decide, **given),
-        state_version=3,
+        state_version=4,
         act=partial(act, **given),
         evolve=evolve,
         project=project,

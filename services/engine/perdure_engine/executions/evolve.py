@@ -33,6 +33,7 @@ from perdure_contracts.engine import (
     Scope,
 )
 from perdure_contracts.executions import (
+    AttemptDue,
     AttemptFailed,
     ExecutionEvent,
     ExecutionYielded,
@@ -158,7 +159,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return child_refused(state, event)
         case ExecutionResponded():
             responded(state, event)
-        case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft():
+        case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft() | AttemptDue():
             asked(state, event)
         case ExecutionQueued() | GatePassed() | ExecutionRefused():
             return admitted(state, event)
@@ -347,6 +348,8 @@ def _verdict(state: Execution, event: VerdictApplied) -> None:
         verdict_until=at if event.verdict == "hold" else None,
         held=event.verdict == "hold",
         overrides=event.overrides,
+        attempt_id=event.attempt_id,
+        ask_again=event.ask_again,
     )
     state.runs[place] = replace(known, dispatch=dispatch)
     wait(state, place)

@@ -21,7 +21,7 @@ from perdure_contracts.engine import (
     NodeRecovered,
     NodeTask,
 )
-from perdure_contracts.executions import ExecutionEvent, NodeScheduled
+from perdure_contracts.executions import AttemptDue, ExecutionEvent, NodeScheduled
 from perdure_contracts.flow import (
     ChildRefused,
     ChildRequested,
@@ -58,7 +58,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case RerunBegun():
             to = event.new_execution_id
             return tuple(Outgoing(COMMANDS, to, each) for each in messages(state, event))
-        case NodeFailed() | NodeRecovered() | NodeErrored():
+        case NodeFailed() | NodeRecovered() | NodeErrored() | AttemptDue():
             return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionFailed():
             return (*_failed(state, event), *releases(state, recorded))
@@ -137,5 +137,6 @@ def _task(state: Execution, event: NodeScheduled) -> Outgoing:
         attempt=event.attempt,
         indexes=event.indexes,
         answers=known.answers or None,
+        avoid=event.avoid,
     )
     return Outgoing(TASKS, event.execution_id, task)

@@ -64,9 +64,10 @@ class Dispatch(Struct, frozen=True, gc=False):
     port, `failed` why the others did not. `token` names the attempt under way, about the
     items `indexes`; it is empty between attempts. Then the run waits for `retry_at` or
     `verdict_until`. `asked` says that recovery was asked about this run: from then on the
-    engine does not retry by itself. At `run_until` all attempts together have taken too long.
-    A suspended run waits for its `asks`, by their ids; `answers` has those that came, by item
-    and sub-step, `suspensions` counts the attempts that ended so.
+    engine does not retry by itself. With `ask_again` it asks once more at `retry_at` whether the
+    attempt `attempt_id` is still to be made. At `run_until` all attempts together have taken too
+    long. A suspended run waits for its `asks`, by their ids; `answers` has those that came, by
+    item and sub-step, `suspensions` counts the attempts that ended so.
     """
 
     node_type: str
@@ -90,6 +91,8 @@ class Dispatch(Struct, frozen=True, gc=False):
     root_failure_id: str = ""
     first_failed_at: str = ""
     overrides: Json = None
+    attempt_id: str = ""
+    ask_again: bool = False
     run_until: datetime | None = None
     asks: dict[str, Ask] = field(default_factory=dict)
     answers: dict[str, dict[str, Json]] = field(default_factory=dict)

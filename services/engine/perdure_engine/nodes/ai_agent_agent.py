@@ -1,5 +1,9 @@
 """AI_AGENT AGENT: lets a language model work on each item, with tools, until it has an answer.
 
+With `fallbacks`, recovery lets another provider's model answer when this one's cannot: it is down,
+its quota is used up, it refuses, or waiting did not help. When the input is too long for the model,
+recovery has it tried again with the middle of the prompt left out.
+
 The answer is `{output, steps, tool_calls, usage: {input_tokens, output_tokens, cost_usd}, model}`.
 Without `output_schema` the output is the model's text; with it, an object that holds to the
 schema: a model that answers otherwise is told what is wrong, `output_retries` times.
@@ -32,6 +36,7 @@ from typing import Any, Literal
 
 from perdure_contracts.engine import EffectClass
 
+from . import mending
 from .base import Fault, NodeSpecification, Parameter, Parameters
 from .credential import credential, handle_faults
 from .json_schemas import is_object_schema, schema_fault
@@ -143,6 +148,19 @@ SPECIFICATION = NodeSpecification(
             most=3_600,
         ),
         Parameter(
+            "fallbacks",
+            "list",
+            "Other models that recovery may ask when this one cannot answer; those of another "
+            "provider are taken, in their order.",
+            entries=(
+                Parameter("provider", "text", "Whose API.", default="openai", choices=PROVIDERS),
+                Parameter("model", "text", "The model's name.", optional=False),
+                Parameter("base_url", "text", "Where the API is; the provider's own by default."),
+                Parameter("credential", "text", "The handle of the credential with `api_key`."),
+            ),
+            most=5,
+        ),
+        Parameter(
             "stream", "boolean", "Whether those who watch see the text as it comes.", default=False
         ),
     ),
@@ -150,6 +168,7 @@ SPECIFICATION = NodeSpecification(
     length=length,
     attempt_timeout_s=attempt_timeout_s,
     check=_check,
+    mending=mending.AGENT,
     example={
         "model": "gpt-5-mini",
         "credential": "openai",

@@ -17,6 +17,11 @@ COMMAND_S = 10.0
 _SQL = queries(Path(__file__).with_name("receipts.sql"))
 
 
+async def _as_it_is(connection: Any) -> None:
+    """Leave a connection as it is: nobody here changes one, and a reset is a question more."""
+    del connection
+
+
 class HookStore:
     """Runs the statements of receipts.sql as the role that writes the service's tables.
 
@@ -49,6 +54,8 @@ class HookStore:
                     self._url,
                     min_size=1,
                     max_size=CONNECTIONS,
+                    max_inactive_connection_lifetime=0,
+                    reset=_as_it_is,
                     timeout=CONNECT_S,
                     command_timeout=COMMAND_S,
                     server_settings={

@@ -16,6 +16,7 @@ from perdure_contracts.message import Json
 from perdure_contracts.progress import AgentProgressed
 
 from perdure_engine.nodes.ai_agent_agent import OUTPUT_RETRIES, REQUEST_TIMEOUT_S, TIMEOUT_S
+from perdure_engine.nodes.mending import shortened
 from perdure_engine.runner.dependencies import Called
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.secrets import hidden, lacking, opened
@@ -111,6 +112,7 @@ class Work:
             base_url=str(given.get("base_url") or ""),
             api_key=self.api_key,
         )
+        self.reduced_to: float | None = given.get("reduced_to")
         self.limits = Limits.of(given, self.tools.model_prices)
         self.schema: dict[str, Any] | None = given.get("output_schema")
         self.calls = Calls(self.tools, self.journal, tools_of_agent(given), self.limits, self.tell)
@@ -221,7 +223,8 @@ class Work:
         given = self.parameters
         names = ("provider", "model", "base_url", "instructions", "temperature", "output_schema")
         seen = [[t.name, t.description, t.schema] for t in self.calls.tools.values()]
-        return {**{name: given.get(name) for name in names}, "tools": seen}
+        reduced = {"reduced_to": self.reduced_to} if self.reduced_to is not None else {}
+        return {**{name: given.get(name) for name in names}, "tools": seen, **reduced}
 
     async def _really_ask(self, model: "Model[Any]", request: str) -> Any:
         """Write down that the model is asked, ask it, and write its answer down."""
@@ -363,7 +366,7 @@ class Work:
         parts = [
             ToolReturnPart(
                 part.tool_name,
-                content=each.content,
+                content=self._reduced(each.content),
                 tool_call_id=part.tool_call_id,
                 outcome="success" if each.ok else "failed",
             )
@@ -371,6 +374,12 @@ class Work:
         ]
         self.messages.append(ModelRequest(parts=parts, instructions=self._instructions))
         self.transcript.append({"tools": [[each.ok, each.content] for each in outcomes]})
+
+    def _reduced(self, content: Any) -> Any:
+        """Return what a tool said, shortened if the model could not read all of it."""
+        if self.reduced_to is None or not isinstance(content, str):
+            return content
+        return shortened(content, self.reduced_to)
 
     def _answer(self, value: Any, response: "ModelResponse") -> dict[str, Any]:
         used = self.journal.used
