@@ -40,6 +40,7 @@ def case(failure_type: FailureType, **more: Any) -> Case:
         "now": NOW,
         "dependency": "llm:openai:m",
         "means": MEANS,
+        "judged": True,
         **more,
     }
     return Case(**fields)
@@ -105,6 +106,7 @@ def test_only_what_a_model_said_is_asked_for_again() -> None:
     plan = choose(case("output_invalid", problems=problems_of(error)))
     assert plan.overrides == {"reprompt": ["`n` is no number", "`m` is missing"]}
     assert choose(case("output_invalid", dependency="http:shop")).strategy == "retry_now"
+    assert choose(case("output_invalid", judged=False)).strategy == "retry_now"
 
 
 def test_another_worker_gets_it_where_one_is_known_to_have_failed() -> None:
