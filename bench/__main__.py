@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, str] = {
 
 TOOLS: dict[str, str] = {
     "profile": "where the engine's time goes, function by function",
+    "recovery_text": "what recovery understands of texts, style by style; `recovery` has its sums",
 }
 """What is run by its name only: it helps to see why, and proves nothing."""
 
