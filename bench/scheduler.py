@@ -39,6 +39,7 @@ from rich.table import Table
 
 from bench import machine, stack
 from bench.load import percentile
+from bench.scheduler_webhooks import webhooks
 from bench.stack import MEASURE_S, QUICK, WARM_S
 
 ROWS = 100_000
@@ -372,6 +373,9 @@ MEANING = {
     "trigger_p99_ms": "the same, 99th percentile",
     "cron_burst_s": f"until {CLOCKS:,} clocks of one minute have started their executions",
     "lookup_in_burst_p99_ms": "a trigger found meanwhile",
+    "webhook_requests_per_s": "signed requests verified, kept and answered (scheduler_webhooks)",
+    "webhook_p50_ms": "the same at half that rate",
+    "webhook_p99_ms": "the same, 99th percentile",
     "rss_mb": "MiB of the scheduler's process at the end (PSS)",
 }
 
@@ -382,6 +386,7 @@ def main() -> int:
     with stack.whole() as running:
         time.sleep(1.0)
         result = measure(running)
+    result |= webhooks()  # on servers of their own: nothing else is to be in their way
     table = Table(title=f"scheduler ({before}; each measured for {MEASURE_S:.0f} s)")
     table.add_column("key")
     table.add_column("figure", justify="right")

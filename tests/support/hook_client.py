@@ -8,12 +8,14 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import httpx
+from definitions_for_tests import edge, node
 from perdure_common.credentials import PostgresCredentials, Seal
 from perdure_common.settings import DEFAULT_TENANT, credentials_keys
-from platform_stage import Stage
+from platform_stage import PARTITIONS, Stage
 
 CREDENTIALS_KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 KEY = b"s" * 24
@@ -143,3 +145,63 @@ def as_bytes(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     lines += [f"{name}: {value}" for name, value in headers.items()]
     lines += [f"content-length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body
+
+
+# Workflows and what becomes of them ------------------------------------------------
+
+
+def hooked(path: str, *nodes: Mapping[str, Any], kind: str = "WEBHOOK", **more: Any) -> Any:
+    """Return a workflow that a request starts."""
+    if kind == "WEBHOOK":
+        more = {"path": path, "auth": "standard", "credential": "hooks", **more}
+    steps = [*nodes] or [node("step", "ACTION.SET", values={"seen": "{{ $json.order }}"})]
+    whole = [node("hook", f"TRIGGER.{kind}", **more), *steps]
+    ids = [str(each["node_id"]) for each in whole]
+    edges = [edge(a, b) for a, b in pairwise(ids)]
+    return {"name": f"hooked {path}", "nodes": whole, "connections": edges}
+
+
+async def ended(stage: Stage, execution_id: str) -> Any:
+    """Wait until an execution has ended, and return its row."""
+
+    async def found() -> Any:
+        rows = await stage.rows(
+            "select * from engine.workflow_executions where execution_id = $1 and end_time is not "
+            "null",
+            execution_id,
+        )
+        return rows[0] if rows else None
+
+    return await stage.until(found, f"the end of {execution_id}")
+
+
+async def started(stage: Stage, workflow_id: str) -> list[str]:
+    """Return the executions of a workflow."""
+    rows = await stage.rows(
+        "select execution_id from engine.workflow_executions where workflow_id = $1", workflow_id
+    )
+    return sorted(row["execution_id"] for row in rows)
+
+
+async def settled(stage: Stage, workflow_id: str, count: int) -> list[str]:
+    """Wait until a workflow has so many executions, and a moment more; return all of them."""
+
+    async def found() -> bool:
+        return len(await started(stage, workflow_id)) >= count
+
+    await stage.until(found, f"{count} executions")
+    await asyncio.sleep(0.5)
+    return await started(stage, workflow_id)
+
+
+def environment(stage: Stage) -> dict[str, str]:
+    """Return the settings by which commands find a stage."""
+    return {
+        "PERDURE_HOME": str(stage.ground.folder / "home"),
+        "PERDURE_DATABASE_URL": stage.ground.database_url,
+        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
+        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
+        "PERDURE_PARTITIONS": str(PARTITIONS),
+        "PERDURE_CREDENTIALS_KEY": CREDENTIALS_KEY,
+        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
+    }

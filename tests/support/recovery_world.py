@@ -52,6 +52,7 @@ ERRORS: Mapping[str, Mapping[str, Any]] = {
     "bad": {"type": "output_invalid", "effect_state": "done"},
     "auth": {"type": "auth", "status_code": 401, "effect_state": "refused"},
     "bug": {"type": "code_failed", "effect_state": "unknown"},
+    "held": {"type": "breaker_open", "effect_state": "not_sent", "retry_after_s": 5.0},
     "lost": {"type": "lease_expired", "effect_state": "unknown"},
 }  # fmt: skip
 

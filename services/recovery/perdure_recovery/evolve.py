@@ -22,7 +22,7 @@ from perdure_contracts.recovery import (
 )
 from perdure_contracts.telling import EpisodeFixed
 
-from .evolve_parking import parked, released, stopped
+from .evolve_parking import held_back, parked, released, stopped, uncounted
 from .instants import parsed
 from .state import Attempt, Episode, Execution, Lost, Missed, day_of, episode_of, place
 
@@ -43,7 +43,9 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             done = replace(attempt, succeeded_at=parsed(at))
             return _with(state, key, replace(episode, attempt=done))
         case AttemptFailed(attempt_id=attempt_id):
-            key, episode, _ = _holding(state, attempt_id)
+            key, episode, attempt = _holding(state, attempt_id)
+            if event.held_back and not attempt.by:
+                return _with(uncounted(state, key), key, held_back(episode))
             return _with(state, key, replace(episode, attempt=None))
         case AttemptParked():
             return parked(state, event)

@@ -77,6 +77,20 @@ def stopped(state: Execution, event: AttemptStopped) -> Execution:
     return _with(state, replace(episode, attempt=None, parked=None, missed=missed))
 
 
+def held_back(episode: Episode) -> Episode:
+    """Forget an attempt of which nothing was sent: a breaker was open."""
+    return replace(episode, attempt=None, retried=episode.retried - 1, tried=episode.tried[:-1])
+
+
+def uncounted(state: Execution, key: str) -> Execution:
+    """Take back what an attempt counted."""
+    return replace(
+        state,
+        tried={**state.tried, key: state.tried.get(key, 0) - 1},
+        tried_today=max(0, state.tried_today - 1),
+    )
+
+
 def _with(state: Execution, episode: Episode) -> Execution:
     key = place(episode.failure.node_id, episode.failure.scope)
     return replace(state, episodes={**state.episodes, key: episode})

@@ -4,9 +4,11 @@ Pure, like `decide`, which calls it. An episode is recovered when its node has c
 ten minutes, or the execution, have passed without the same failure.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Facts
 from perdure_common.ids import derived
 from perdure_contracts.deciding import ExecutionEvent
@@ -181,6 +183,10 @@ def ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[Exe
     if command.run != attempt.run:
         return ended(episode, now)
     failed = _failed(episode, attempt, "same_failure" if same else "other_failure", now)
+    if command.error.type == OPEN_CODE:  # nothing was sent: it teaches nothing and counts nowhere
+        failed = replace(
+            failed, held_back=True, teaches=False, outcome="other_failure", settled=None
+        )
     return (failed,) if command.run == episode.failure.run else (failed, _closed(episode, now))
 
 

@@ -148,6 +148,19 @@ def test_storms_and_open_breakers_let_wait_whose_turn_has_not_come() -> None:
     assert held_by(breakers=(replace(OPEN, state="closed"),)) is None
 
 
+def test_whom_a_breaker_lets_through_is_not_sent_to_the_incidents_line() -> None:
+    both: dict[str, object] = {
+        "incident": "probe",
+        "incident_line": "p/line",
+        "breakers": (OPEN,),
+    }
+    waiting = held_by(**both)
+    assert waiting is not None and waiting.line == "p/line"
+    of_incident = held_by(**both, turn="p/line")
+    assert of_incident is not None and of_incident.line == "b/line", "the breaker is still open"
+    assert held_by(**both, turn="b/line") is None
+
+
 def test_an_empty_bucket_lets_wait_until_it_has_enough_again() -> None:
     hold = held_by(cost=14, allowance=Allowance(tokens=4.0))
     assert hold is not None

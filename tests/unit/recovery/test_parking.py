@@ -231,3 +231,17 @@ def test_a_failure_that_is_told_again_while_its_attempt_waits_is_held_again() ->
     assert again.again
     assert story.verdicts() == ["hold", "hold"]
     assert len(story.table("recovery_attempts")) == 1
+
+
+def test_what_a_breaker_holds_back_was_no_attempt() -> None:
+    story = Story(facts())
+    story.hears(failed())
+    held = ErrorFacts(
+        type="breaker_open", message="not sent", dependency="http:tickets.example",
+        retry_after_s=20.0,
+    )  # fmt: skip
+    events = story.after(seconds=5).hears(failed("f2", error=held, attempt=2))
+    assert kinds(events) == ["AttemptFailed", "FailureNoted", "AttemptOrdered"]
+    assert (story.state.tried, story.state.tried_today) == ({"fetch": 1}, 1)
+    assert story.state.episodes["fetch"].retried == 1
+    assert story.lessons() == []

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.recovery import FailureType, Strategy
 from perdure_recovery.classify import classify
+from perdure_recovery.means import Means
 from perdure_recovery.strategy import (
     ALLOWED,
     AUTOMATIC,
@@ -50,6 +51,14 @@ def case(
         tried_at=None,
         now=NOW,
     )
+
+
+def test_a_model_is_told_its_mistake_only_if_its_answer_could_be_read() -> None:
+    unreadable = replace(
+        case("output_invalid"), dependency="llm:openai:gpt-x", means=Means(reprompt=True)
+    )
+    assert choose(unreadable).strategy == "retry_now"
+    assert choose(replace(unreadable, judged=True)).strategy == "reprompt"
 
 
 @pytest.mark.parametrize("failure_type", TYPES)

@@ -239,7 +239,7 @@ async def keep_bodies(store: HookStore, entries: Iterable[Entry]) -> None:
     if bodies:
         rows = [(each.sha256, each.content_type, each.data) for each in bodies.values()]
         columns = [list(column) for column in zip(*rows, strict=True)]
-        await store.run("put_bodies", store.tenant_id, *columns)
+        await store.run_safely("put_bodies", store.tenant_id, *columns)
 
 
 def _settle(entry: Entry, outcome: Outcome) -> None:
