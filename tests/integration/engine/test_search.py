@@ -15,7 +15,7 @@ from perdure_common.api.table import make_cursor, page_sql, read_query
 from perdure_engine.api.tables import TABLES
 
 EXECUTIONS = 200_000
-WORKFLOWS = 20
+WORKFLOWS = 1_000
 LOOKED_AT_MAX = 3_000
 """Rows that a page of 50 may look at, where what is asked for is not rare."""
 
@@ -98,7 +98,7 @@ PAGES: tuple[tuple[tuple[tuple[str, str], ...], str], ...] = (
     ((("workflow_id", WORKFLOW),), OF_WORKFLOW),
     ((("workflow_id", WORKFLOW), ("mode", "TRIGGER")), OF_WORKFLOW),
     ((("started_after", LATE), ("started_before", "2025-11-26T19:00:00Z")), NEWEST),
-    ((("started_before", LATE), ("status", "ERROR"), ("q", "refused")), NEWEST),
+    ((("started_before", LATE), ("status", "ERROR")), NEWEST),
     ((("execution_id", "x77777"),), "workflow_executions_pkey"),
 )
 """What is asked for, and the index that answers it."""
@@ -118,7 +118,7 @@ async def test_pages_of_executions_are_found_by_an_index(filled: Any) -> None:
     assert (indexes, found) == ({NEWEST}, 51)
     assert looked_at <= 60
     # What is rare is looked for within the time that was asked for.
-    rare = (("started_after", "2025-11-26T19:30:00Z"), ("q", "nobody wrote this"))
+    rare = (("started_after", "2025-11-26T22:00:00Z"), ("q", "nobody wrote this"))
     indexes, looked_at, found = await planned(filled, "workflow_executions", *rare)
     assert (indexes, found) == ({NEWEST}, 0)
     assert looked_at < EXECUTIONS / 20
