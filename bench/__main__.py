@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, str] = {
 
 TOOLS: dict[str, str] = {
     "profile": "where the engine's time goes, function by function",
+    "scheduler_webhooks": "requests that are taken, and how soon; `scheduler` has its figures",
     "recovery_text": "what recovery understands of texts, style by style; `recovery` has its sums",
 }
 """What is run by its name only: it helps to see why, and proves nothing."""
@@ -39,6 +40,11 @@ def result_of(line: str) -> dict[str, float] | None:
     if not line.startswith(MARK):
         return None
     return json.loads(line.removeprefix(MARK))
+
+
+def joined(keys: dict[str, float], name: str, found: dict[str, float]) -> dict[str, float]:
+    """Return keys with those of one more benchmark; it tells those apart that are there already."""
+    return keys | {(f"{name}_{key}" if key in keys else key): each for key, each in found.items()}
 
 
 def usage() -> str:
@@ -81,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"\n{name}: {what}", flush=True)
         code, found = run(name)
         codes.append(code)
-        keys |= found
+        keys = joined(keys, name, found)
         if code:
             print(f"{name} ended with code {code}", file=sys.stderr, flush=True)
     print(MARK + json.dumps(keys))
