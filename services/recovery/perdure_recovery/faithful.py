@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,15}://[^\s\"'<>)\]}]{1,2048}")
@@ -75,13 +76,9 @@ class Sources:
                 self._take(token)
 
     def _take(self, token: str) -> None:
-        word = token.strip(_ENDS).lower()
-        self._words.add(word)
-        self._words.update(part for part in _PARTS.split(word) if part)
-        for number in _NUMBER.findall(token):
-            value = _value(number)
-            if value is not None:
-                self._numbers.add(value)
+        words, numbers = _said_by(token)
+        self._words.update(words)
+        self._numbers.update(numbers)
 
     def knows_name(self, name: str) -> bool:
         """Return whether a name or address occurs."""
@@ -94,9 +91,12 @@ class Sources:
             return False
         exponent = value.as_tuple().exponent
         places = -exponent if isinstance(exponent, int) and exponent < 0 else 0
-        return any(round(known, places) == value for known in self._numbers)
+        if value in self._numbers:
+            return True
+        return any(_rounded(known, places) == value for known in self._numbers)
 
 
+@lru_cache(1_000)  # most texts of an explanation are a template's, word for word
 def claims_of(text: str) -> Claims:
     """Return the numbers, names and addresses in a text."""
     numbers: list[str] = []
@@ -106,7 +106,9 @@ def claims_of(text: str) -> Claims:
         raw = match[0]
         word = raw.strip(_ENDS)
         if word:
-            _judge(word, begins, numbers, names)
+            more_numbers, more_names = _judged(word, begins)
+            numbers.extend(more_numbers)
+            names.extend(more_names)
         begins = raw[-1] in ".:!?" or match.string[match.end() : match.end() + 1] in ("!", "?")
     return Claims(tuple(numbers), tuple(names))
 
@@ -132,14 +134,17 @@ def is_complete(texts: Iterable[str]) -> bool:
     return all(text.strip() and _SLOT.search(text) is None for text in texts)
 
 
-def _judge(word: str, begins: bool, numbers: list[str], names: list[str]) -> None:
+@lru_cache(10_000)  # the words of all explanations are few
+def _judged(word: str, begins: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the numbers and the names that a word claims."""
     lower = word.lower()
     if _NUMBER.fullmatch(word):
-        numbers.append(word)
-    elif spoken := [part for part in lower.split("-") if part in _NUMBER_WORDS]:
-        numbers.extend(str(_NUMBER_WORDS[part]) for part in spoken if part not in _PRONOUNS)
-    elif _looks_named(word) or (word[:1].isupper() and not (begins and lower in BEGINNINGS)):
-        names.append(lower)
+        return (word,), ()
+    if spoken := [part for part in lower.split("-") if part in _NUMBER_WORDS]:
+        return tuple(str(_NUMBER_WORDS[each]) for each in spoken if each not in _PRONOUNS), ()
+    if _looks_named(word) or (word[:1].isupper() and not (begins and lower in BEGINNINGS)):
+        return (), (lower,)
+    return (), ()
 
 
 def _looks_named(word: str) -> bool:
@@ -147,6 +152,23 @@ def _looks_named(word: str) -> bool:
     if any(char.isdigit() or char in "_:/@" for char in word) or "." in inside:
         return True
     return any(char.isupper() for char in inside)
+
+
+@lru_cache(10_000)
+def _said_by(token: str) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
+    """Return the words and the numbers in a token: what may be claimed because of it."""
+    word = token.strip(_ENDS).lower()
+    values = (_value(number) for number in _NUMBER.findall(token))
+    words = (word, *(part for part in _PARTS.split(word) if part))
+    return words, tuple(value for value in values if value is not None)
+
+
+def _rounded(number: Decimal, places: int) -> Decimal | None:
+    """Return a number with so many places, None if it has more digits than can be counted."""
+    try:
+        return round(number, places)
+    except InvalidOperation:
+        return None
 
 
 def _value(number: str) -> Decimal | None:

@@ -1,7 +1,7 @@
 """A text is faithful if its numbers, names and addresses were given to it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from perdure_recovery import explain_templates as templates
 from perdure_recovery.faithful import (
@@ -72,6 +72,7 @@ def test_an_empty_slot_makes_an_explanation_incomplete(text: str) -> None:
     assert is_complete(["fine", "none", 'the answer was {"error": 1}'])
 
 
+@example("10000000000000000000000000000")
 @given(st.text(max_size=300))
 def test_a_text_is_faithful_to_itself(text: str) -> None:
     assert unsupported(text, Sources([text])) == () or claims_of(text).numbers
