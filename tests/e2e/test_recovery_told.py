@@ -283,6 +283,46 @@ async def test_a_letter_that_is_gone_or_settled_says_so(stage: Stage) -> None:
     assert "was settled" in twice.err
 
 
-async def test_the_tables_can_be_made_again_from_the_journal(stage: Stage) -> None:
+async def _made_again(stage: Stage) -> None:
     report = await replay.check(service, stage.ground.database_url)
     assert [str(each) for each in report.differences] == []
+
+
+async def test_what_was_forgotten_is_not_brought_back_by_a_replay(
+    stage: Stage, outside: tuple[Server, int]
+) -> None:
+    server, port = outside
+    await _made_again(stage)
+    before = await _counts(stage)
+    assert before["recovery_episodes"] == len(SAMPLES) + 1
+    (kept,) = await stage.rows("select recovery.cleanup_old_recovery_data(90) as gone")
+    assert kept["gone"] == 0
+    assert await _counts(stage) == before
+    await stage.rows("select recovery.cleanup_old_recovery_data(90, now() + interval '91 days')")
+    short = await _counts(stage)
+    assert short["recovery_explanations"] == 0  # none is of an attempt that failed
+    frequent = await stage.rows("select from recovery.failure_patterns where occurrence_count > 1")
+    assert short["failure_patterns"] == len(frequent) < before["failure_patterns"]
+    assert short["recovery_episodes"] == before["recovery_episodes"]
+    await _made_again(stage)
+    await stage.rows("select recovery.cleanup_old_recovery_data(90, now() + interval '181 days')")
+    assert (await _counts(stage))["recovery_episodes"] == 0
+    await _made_again(stage)
+
+    server.answer = lambda asked: as_json({"error": "again"}, status="403 Forbidden")
+    for name in ("again", "and-again"):
+        row = await run(stage, name, f"http://127.0.0.1:{port}/forbidden")
+        await told_of(stage, row["execution_id"])
+    patterns = await stage.rows("select * from recovery.failure_patterns")
+    assert [row["occurrence_count"] for row in patterns if row["failure_type"] == "permission"] == [
+        2
+    ]
+
+
+async def _counts(stage: Stage) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for table in ("failure_patterns", "recovery_attempts", "recovery_explanations",
+                  "recovery_episodes"):  # fmt: skip
+        (row,) = await stage.rows(f"select count(*) as n from recovery.{table}")
+        found[table] = row["n"]
+    return found

@@ -282,6 +282,7 @@ def _decided(
                 reason=plan.reason,
                 ordered_at=written(now),
                 explanation=explanation,
+                workspace_id=noted.pattern.workspace_id,
             ),
         )
     late = command.verdict_until is not None and now >= parsed(command.verdict_until)
@@ -299,6 +300,7 @@ def _decided(
         late=decision.late,
         delay_s=plan.delay_s,
         drawn_s=plan.drawn_s,
+        workspace_id=noted.pattern.workspace_id,
     )
     if decision.late:
         return (refused,)  # the episode goes on until it is known what the engine did
@@ -310,6 +312,7 @@ def _decided(
         duration_s=seconds_between(noted.first_failed_at, now),
         place=place(noted.node_id, noted.scope) if noted.shown else "",
         shown=noted.shown,
+        workspace_id=noted.pattern.workspace_id,
     )
     return refused, closed
 

@@ -144,4 +144,10 @@ def _dead_letter(message: DeadLettered, envelope: Envelope) -> KeepDeadLetter:
 
 
 def _scrubbed(error: ErrorFacts) -> ErrorFacts:
-    return replace(error, message=scrub_text(error.message), detail=scrub_json(error.detail))
+    return replace(
+        error,
+        message=scrub_text(error.message),
+        codes=tuple(map(scrub_text, error.codes)),
+        dependency=scrub_text(error.dependency),
+        detail=scrub_json(error.detail),
+    )
