@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, str] = {
     "journal": "events a second through the shell alone, against a bare COPY of the same rows",
     "foreach": "large executions in the engine's core: many items, branches, runs and nodes",
     "expressions": "how long expressions take, beside V8, and the worst of them",
+    "recovery": "failures staged on a whole platform: what is mended, how soon, how decisions come",
     "million": "what a million finished executions in the database cost",
     "peers": "the same workflows on DBOS and Restate, installed on demand, in the same run",
 }

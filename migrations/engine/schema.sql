@@ -1,3 +1,16 @@
+TABLE admission_gates
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    kind text NOT NULL
+    about text NOT NULL
+    slots integer NOT NULL
+    running integer NOT NULL
+    waiting integer NOT NULL
+    stream_version integer NOT NULL
+    updated_at timestamp with time zone NOT NULL
+    CONSTRAINT admission_gates_pkey PRIMARY KEY (id)
+    INDEX admission_gates_updated_idx CREATE INDEX admission_gates_updated_idx ON admission_gates USING btree (tenant_id, updated_at, id)
+
 TABLE consumed
     shard text NOT NULL
     topic text NOT NULL
@@ -244,6 +257,19 @@ TABLE substeps
     CONSTRAINT substeps_pkey PRIMARY KEY (agent, request)
     INDEX substeps_execution CREATE INDEX substeps_execution ON substeps USING btree (execution_id)
 
+TABLE variables
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    workspace_id uuid NOT NULL
+    name character varying(100) NOT NULL
+    value jsonb
+    is_set boolean NOT NULL
+    number integer NOT NULL
+    changed_by text DEFAULT ''::text NOT NULL
+    updated_at timestamp with time zone NOT NULL
+    CONSTRAINT variables_pkey PRIMARY KEY (id)
+    INDEX variables_workspace_idx CREATE INDEX variables_workspace_idx ON variables USING btree (tenant_id, workspace_id, name)
+
 TABLE wake
     shard text NOT NULL
     stream text NOT NULL
@@ -357,6 +383,15 @@ TABLE workflow_executions
     CONSTRAINT workflow_executions_pkey PRIMARY KEY (execution_id)
     INDEX workflow_executions_newest_idx CREATE INDEX workflow_executions_newest_idx ON workflow_executions USING btree (tenant_id, id DESC)
     INDEX workflow_executions_workflow_idx CREATE INDEX workflow_executions_workflow_idx ON workflow_executions USING btree (tenant_id, workflow_id, id DESC)
+
+TABLE workflow_static_data
+    workflow_id uuid NOT NULL
+    tenant_id text NOT NULL
+    data jsonb NOT NULL
+    number integer NOT NULL
+    changed_by text DEFAULT ''::text NOT NULL
+    updated_at timestamp with time zone NOT NULL
+    CONSTRAINT workflow_static_data_pkey PRIMARY KEY (workflow_id)
 
 TABLE workflow_templates
     id uuid NOT NULL

@@ -1,3 +1,13 @@
+TABLE attachments
+    tenant_id text NOT NULL
+    sha256 text NOT NULL
+    content_type text NOT NULL
+    filename text DEFAULT ''::text NOT NULL
+    content bytea NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT attachments_pkey PRIMARY KEY (tenant_id, sha256)
+    INDEX attachments_created_idx CREATE INDEX attachments_created_idx ON attachments USING btree (created_at)
+
 TABLE consumed
     shard text NOT NULL
     topic text NOT NULL
@@ -14,6 +24,11 @@ TABLE delivery
     received_at timestamp with time zone DEFAULT now() NOT NULL
     CONSTRAINT delivery_pkey PRIMARY KEY (tenant_id, source, id)
     INDEX delivery_received_at_idx CREATE INDEX delivery_received_at_idx ON delivery USING brin (received_at) WITH (pages_per_range='16', autosummarize='on')
+
+TABLE expired
+    table_name text NOT NULL
+    before timestamp with time zone NOT NULL
+    CONSTRAINT expired_pkey PRIMARY KEY (table_name)
 
 TABLE heard
     shard text NOT NULL
@@ -37,6 +52,15 @@ TABLE journal
     recorded_at timestamp with time zone NOT NULL
     CONSTRAINT journal_pkey PRIMARY KEY (shard, seq)
     CONSTRAINT journal_stream_version_key UNIQUE (stream, version)
+
+TABLE mailboxes
+    tenant_id text NOT NULL
+    mailbox text NOT NULL
+    uid_validity bigint NOT NULL
+    last_uid bigint NOT NULL
+    seen_at timestamp with time zone NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT mailboxes_pkey PRIMARY KEY (tenant_id, mailbox)
 
 TABLE parked_message
     stream text NOT NULL
@@ -132,6 +156,8 @@ TABLE trigger_index
     created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     path character varying(255)
+    filter_errors bigint DEFAULT 0 NOT NULL
+    filter_error text
     CONSTRAINT valid_deployment_status CHECK (((deployment_status)::text = ANY ((ARRAY['active'::character varying, 'inactive'::character varying, 'pending'::character varying, 'failed'::character varying])::text[])))
     CONSTRAINT valid_trigger_subtype CHECK (((trigger_subtype)::text = ANY ((ARRAY['CRON'::character varying, 'MANUAL'::character varying, 'WEBHOOK'::character varying, 'EMAIL'::character varying, 'GITHUB'::character varying, 'SLACK'::character varying, 'KAFKA'::character varying])::text[])))
     CONSTRAINT valid_trigger_type CHECK (((trigger_type)::text = 'TRIGGER'::text))

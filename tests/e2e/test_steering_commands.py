@@ -65,6 +65,40 @@ async def children_of(stage: Stage, execution_id: str) -> int:
     return len(await stage.rows(sql, execution_id))
 
 
+async def test_variables_and_static_data(stage: Stage, world: World) -> None:
+    reads = {"url": "{{ $vars.api_url }}", "last": "{{ $execution.static_data.last_id }}"}
+    keeps = node("keep", "ACTION.STATIC_DATA", values={"last_id": "{{ $json.last + 1 }}"})
+    definition = {
+        **chain("keeps", node("read", "ACTION.SET", values=reads), keeps),
+        "static_data": {"last_id": 7},
+    }
+    await stage.deploy(definition)
+
+    async def result() -> Any:
+        row = await stage.ended(await stage.trigger("keeps", {}))
+        found = await stage.rows(
+            "select run_data::text as data from engine.workflow_executions where execution_id = $1",
+            row["execution_id"],
+        )
+        return json.loads(found[0]["data"])["result"]
+
+    assert await result() == [{"url": None, "last": 7}]
+    said = await typed(stage, "vars set api_url")
+    assert said.code == 0, said.err
+    assert await result() == [{"url": "https://example.org/", "last": 8}]
+    said = await typed(stage, "vars get api_url")
+    assert json.loads(said.out) == "https://example.org/", said.err
+    said = await typed(stage, "vars list")
+    assert said.code == 0 and "api_url" in said.out, said.err
+    said = await typed(stage, "static-data show", NAME="keeps")
+    assert json.loads(said.out) == {"last_id": 9}, said.err
+    said = await typed(stage, "static-data set", NAME="keeps")
+    assert said.code == 0, said.err
+    said = await typed(stage, "vars delete api_url")
+    assert said.code == 0, said.err
+    assert await result() == [{"url": None, "last": 0}]
+
+
 async def test_a_run_with_a_key_and_one_with_mocks(
     stage: Stage, world: World, tmp_path: Path
 ) -> None:

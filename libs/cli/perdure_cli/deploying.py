@@ -4,6 +4,8 @@ A file's workflow is found again by its name, so applying a file again makes a n
 the same workflow; a file may name its workflow's id instead (`id`).
 """
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -13,14 +15,18 @@ from typing import Any, cast
 from perdure_common.credentials import PostgresCredentials, Seal, named_by_triggers
 from perdure_common.ids import sha256_of_json
 from perdure_common.shell.ports import Unreachable
+from perdure_contracts.deployments import RollbackWorkflow
 from perdure_contracts.engine import SaveWorkflow
-from perdure_contracts.scheduler import DeploymentFailed, DeployWorkflow
+from perdure_contracts.scheduler import DeploymentFailed, DeployWorkflow, WorkflowDeployed
 from rich.markup import escape
 
 from perdure_cli import definitions
 from perdure_cli.client import Client, Row, user
 from perdure_cli.errors import CommandError
 from perdure_cli.output import errors
+
+DEPLOYMENT_S = 75.0
+"""How long the end of a deployment is waited for; the scheduler gives up after 60 s."""
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -194,27 +200,78 @@ async def deploy(client: Client, version: Row, definition: Any) -> bool:
         sha256=version["sha256"],
         definition=definition,
         deployed_by=user(),
-        credentials=await _fields_there(client, definition),
+        credentials=await fields_there(client, definition),
     )
     answer = await client.command("scheduler", workflow_id, message)
-    if answer.has(DeploymentFailed):
-        history = await client.rows(
-            "scheduler",
-            "workflow_deployment_history",
-            most=1,
-            workflow_id=workflow_id,
-            deployment_action="DEPLOY_FAILED",
-        )
-        reason = history[0]["error_message"] if history else "its history says why"
-        raise CommandError(
-            f"version {version['version']} of {version['name']} cannot be deployed: {reason}",
-            exit_code=2,
-            code="deployment_failed",
-        )
+    if answer.events and not answer.has(WorkflowDeployed):
+        await _ended(client, workflow_id, str(version["name"]), failed=answer.has(DeploymentFailed))
     return bool(answer.events)
 
 
-async def _fields_there(client: Client, definition: Any) -> dict[str, tuple[str, ...]]:
+async def _ended(client: Client, workflow_id: str, name: str, *, failed: bool = False) -> Row:
+    """Wait for the end of a deployment that began, and return its row in the history.
+
+    Raises:
+        CommandError: It failed, or takes longer than a deployment may.
+    """
+    deadline = time.monotonic() + DEPLOYMENT_S
+    while time.monotonic() < deadline:
+        [row] = await client.rows(
+            "scheduler", "workflow_deployment_history", most=1, workflow_id=workflow_id
+        ) or [{}]
+        action = row.get("deployment_action")
+        if action == "DEPLOY_FAILED":
+            raise CommandError(
+                f"version {row['deployment_version']} of {name} cannot be deployed: "
+                f"{row['error_message']}",
+                exit_code=2,
+                code="deployment_failed",
+            )
+        if action == "DEPLOY_COMPLETED" and not failed:
+            return row
+        await asyncio.sleep(0.1)
+    raise CommandError(
+        f"the deployment of {name} has not ended within {DEPLOYMENT_S:.0f} s; "
+        "`perdure workflow show` says how it goes on, `perdure status` what is behind",
+        code="not_answered",
+    )
+
+
+async def roll_back(client: Client, workflow: Row, message: RollbackWorkflow) -> Row:
+    """Let a version serve again that served before.
+
+    Returns workflow_id, name, version (the new one) and rollback_of: None if it serves already.
+
+    Raises:
+        CommandError: It is refused, fails, or is not answered.
+    """
+    workflow_id, name = str(workflow["id"]), str(workflow["name"])
+    answer = await client.command("scheduler", workflow_id, message)
+    if not answer.events:
+        version = workflow["deployment_version"]
+        return {"workflow_id": workflow_id, "name": name, "version": version, "rollback_of": None}
+    row = await _ended(client, workflow_id, name)
+    return {
+        "workflow_id": workflow_id,
+        "name": name,
+        "version": row["deployment_version"],
+        "rollback_of": row["deployment_config"]["rollback_of"],
+    }
+
+
+async def credentials_of_versions(client: Client, workflow: Row) -> dict[str, tuple[str, ...]]:
+    """Return what the credentials have that the newest hundred versions of a workflow name."""
+    rows = await client.rows(
+        "engine", "workflow_versions", most=100, workflow_id=str(workflow["id"])
+    )
+    found: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        if named_by_triggers(row["definition"]):
+            found |= await fields_there(client, row["definition"])
+    return found
+
+
+async def fields_there(client: Client, definition: Any) -> dict[str, tuple[str, ...]]:
     """Return what the credentials have that trigger nodes name: names of fields, no values."""
     named = named_by_triggers(definition)
     if not named:

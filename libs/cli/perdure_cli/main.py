@@ -29,6 +29,8 @@ COMMANDS = {
     "workflow": ("workflows", "app"),
     "template": ("templates", "app"),
     "executions": ("signaling", "app"),
+    "vars": ("variables", "app"),
+    "static-data": ("variables", "static_data"),
     "triggers": ("triggers", "app"),
     "nodes": ("nodes", "app"),
     "credentials": ("credentials", "app"),

@@ -42,7 +42,7 @@ def reasons(row: Row, letter: Row | None) -> Iterable[str]:
         until = clock(each["until"]) or "its answer comes"
         text = WAITS.get(each["waits_for"], str(each["waits_for"]))
         where = f"{each['node_name'] or each['node_id']}: " if each["node_id"] else ""
-        yield where + text.format(attempt=each["attempt"], until=until)
+        yield where + text.format(attempt=each["attempt"], until=until, what=each.get("what", ""))
 
 
 def told_stuck(status: Status, rows: Sequence[Row], *, as_json: bool) -> None:

@@ -8,19 +8,24 @@ from typing import Annotated, Any
 
 import typer
 from perdure_contracts.cron import BackfillCron, CronFired, PauseTrigger, ResumeTrigger
+from perdure_contracts.deployments import PauseEventTrigger, ResumeEventTrigger
 
 from perdure_cli import deploying, platform
 from perdure_cli.client import Client, Row, user
+from perdure_cli.definitions import read_input
 from perdure_cli.errors import CommandError
 from perdure_cli.listing import Limit, fetched
 from perdure_cli.output import AsJson, clock, instant, print_table, say, short, show, wait_for
+from perdure_cli.running import MANUAL, started_by
 
 app = typer.Typer(help="Triggers: what starts workflows, and when.", no_args_is_help=True)
 
 Workflow = Annotated[str, typer.Argument(metavar="NAME|ID", help="The workflow's name or id.")]
 Node = Annotated[
-    str | None, typer.Option("--node", help="The trigger node; the only CRON one if not given.")
+    str | None, typer.Option("--node", help="The trigger node; the only one if not given.")
 ]
+
+EVERY_SUBTYPE = ("CRON", "MANUAL", "WEBHOOK", "EMAIL", "GITHUB", "SLACK", "KAFKA")
 
 BEHIND_S = 5
 """From how many seconds on a trigger is said to wait for the clock: it was set back."""
@@ -70,7 +75,49 @@ def _state(row: Row, now: datetime | None = None) -> str:
     behind = (settled - (now or datetime.now(UTC))).total_seconds() if settled else 0.0
     if behind > BEHIND_S:
         return f"waits for the clock, which was set back by {behind:.0f} s or more"
+    if row["filter_errors"]:
+        return short(f"filter failed {row['filter_errors']} times: {row['filter_error']}", 100)
     return short(row["error_message"], 100) or "serves"
+
+
+@app.command()
+def test(
+    workflow: Workflow,
+    node: Node = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="JSON|@FILE", help="The event's data.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fire a trigger by hand, with data of your own; its filter is asked as always."""
+    value = read_input(data)
+
+    async def work() -> tuple[Row, list[str]]:
+        async with Client(platform.require()) as client:
+            row = await _serving(client, workflow, node, subtype=None)
+            if not row["is_active"]:
+                raise CommandError(
+                    f"{row['workflow_name']}/{row['node_id']} is paused, so it starts nothing; "
+                    "`perdure triggers resume` lets it go on",
+                    code="paused",
+                )
+            extensions = {"triggernode": str(row["node_id"])}
+            sent = await client.trigger(
+                MANUAL, str(row["workflow_id"]), value, extensions=extensions
+            )
+            return row, await started_by(client, sent)
+
+    row, ids = wait_for(work())
+    if not ids:
+        raise CommandError(
+            f"{row['workflow_name']}/{row['node_id']} started nothing: its filter does not let "
+            "this data pass; `perdure triggers list` shows whether it fails",
+            code="nothing_started",
+        )
+    if as_json:
+        show({**_names(row), "executions": ids})
+        return
+    say(f"{row['workflow_name']}/{row['node_id']} starts execution {ids[0]}")
 
 
 @app.command(name="next")
@@ -123,13 +170,13 @@ def upcoming(
 
 @app.command()
 def pause(workflow: Workflow, node: Node = None, as_json: AsJson = False) -> None:
-    """Let a CRON trigger rest; what falls due meanwhile does not happen."""
+    """Let a trigger rest; what falls due or comes meanwhile starts nothing."""
 
     async def work() -> Row:
         async with Client(platform.require()) as client:
-            row = await _serving(client, workflow, node)
-            message = PauseTrigger(**_names(row), asked_by=user())
-            await client.command("scheduler", _stream(row), message)
+            row = await _serving(client, workflow, node, subtype=None)
+            kind = PauseTrigger if row["trigger_subtype"] == "CRON" else PauseEventTrigger
+            await client.command("scheduler", _stream(row), kind(**_names(row), asked_by=user()))
             return row
 
     _tell(wait_for(work()), "rests", as_json=as_json)
@@ -145,12 +192,21 @@ def resume(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a CRON trigger fire again, from now on."""
+    """Let a trigger fire again, from now on."""
 
     async def work() -> Row:
         async with Client(platform.require()) as client:
-            row = await _serving(client, workflow, node)
-            message = ResumeTrigger(**_names(row), asked_by=user(), forget_open=forget_open)
+            row = await _serving(client, workflow, node, subtype=None)
+            names = {**_names(row), "asked_by": user()}
+            message: object = ResumeEventTrigger(**names)
+            if row["trigger_subtype"] == "CRON":
+                message = ResumeTrigger(**names, forget_open=forget_open)
+            elif forget_open:
+                raise CommandError(
+                    "`--forget-open` is for CRON triggers: others do not wait for executions",
+                    exit_code=2,
+                    code="wrong_usage",
+                )
             await client.command("scheduler", _stream(row), message)
             return row
 
@@ -203,6 +259,8 @@ def _names(row: Row) -> dict[str, str]:
 
 
 def _stream(row: Row) -> str:
+    if row["trigger_subtype"] != "CRON":
+        return str(row["workflow_id"])
     return f"{row['workflow_id']}/cron/{row['node_id']}"
 
 
@@ -219,8 +277,10 @@ def _instant(text: str, option: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-async def _serving(client: Client, workflow: str, node: str | None) -> Row:
-    """Return the row of the CRON trigger that is meant.
+async def _serving(
+    client: Client, workflow: str, node: str | None, *, subtype: str | None = "CRON"
+) -> Row:
+    """Return the row of the trigger that is meant; `subtype` None is any.
 
     Raises:
         CommandError: There is none, or there are several.
@@ -231,13 +291,14 @@ async def _serving(client: Client, workflow: str, node: str | None) -> Row:
         "trigger_index",
         workflow_id=str(found["id"]),
         deployment_status="active",
-        trigger_subtype="CRON",
+        trigger_subtype=subtype or EVERY_SUBTYPE,
     )
     meant = [row for row in rows if node is None or row["node_id"] == node]
     if len(meant) == 1:
         return meant[0]
     known = ", ".join(sorted(str(row["node_id"]) for row in rows)) or "none"
-    what = "no CRON trigger" if not meant else "several CRON triggers"
+    kind = "trigger" if subtype is None else f"{subtype} trigger"
+    what = f"no {kind}" if not meant else f"several {kind}s"
     which = "" if node is None else f" {node!r}"
     raise CommandError(
         f"workflow {found['name']!r} serves {what}{which}; there are: {known}"

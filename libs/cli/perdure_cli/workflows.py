@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from perdure_contracts.deployments import RollbackWorkflow
 from perdure_contracts.scheduler import UndeployWorkflow
 from rich.markup import escape
 
@@ -115,6 +116,48 @@ def undeploy(targets: Targets, as_json: AsJson = False) -> None:
         return
     for row in found:
         say(f"{row['target']} serves no more")
+
+
+@app.command()
+def rollback(
+    target: Annotated[str, typer.Argument(metavar="NAME|ID", help="The workflow.")],
+    to: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="The version; else the one that served before."),
+    ] = None,
+    expected: Annotated[
+        int | None,
+        typer.Option("--if-serving", min=1, metavar="N", help="Only if this version serves."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version serve again that served before, as a new version of its own."""
+
+    async def work() -> Row:
+        async with Client(platform.require()) as client:
+            row = await deploying.find(client, target)
+            # What the version that is gone back to needs is known to whoever is asked only later:
+            # all credentials that any version of the workflow names are told.
+            served = await deploying.credentials_of_versions(client, row)
+            message = RollbackWorkflow(
+                workflow_id=str(row["id"]),
+                to_version=to,
+                asked_by=user(),
+                expected_version=expected,
+                credentials=served,
+            )
+            return await deploying.roll_back(client, row, message)
+
+    done = wait_for(work())
+    if as_json:
+        show(done)
+    elif done["rollback_of"] is None:
+        say(f"{done['name']} version {done['version']} serves already")
+    else:
+        say(
+            f"{done['name']} version {done['version']} serves now; it is version "
+            f"{done['rollback_of']} again"
+        )
 
 
 # Looking ------------------------------------------------------------------------------------

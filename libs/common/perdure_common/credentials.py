@@ -15,13 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-import asyncpg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from perdure_common.adapters.postgres_queries import queries
+from perdure_common.adapters.postgres_statements import Statements
 from perdure_common.errors import Told
-from perdure_common.shell.ports import Unreachable
 
 HANDLE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 """What a credential may be called."""
@@ -161,24 +159,13 @@ class PostgresCredentials:
     """Credentials in the table `engine.credentials`."""
 
     def __init__(self, dsn: str, seal: Seal) -> None:
-        self._dsn = dsn
         self._seal = seal
-        self._pool: asyncpg.Pool | None = None
-        self._sql = queries(Path(__file__).with_name("credentials.sql"))
-
-    async def _fetch(self, name: str, *values: object) -> Sequence[Any]:
-        try:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(self._dsn, min_size=0, max_size=2)
-            return await self._pool.fetch(self._sql[name], *values)
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-            raise Unreachable(f"the database does not answer: {error}") from error
-        except asyncpg.OperatorInterventionError as error:
-            raise Unreachable(f"the database is going down: {error}") from error
+        file = Path(__file__).with_name("credentials.sql")
+        self._database = Statements(dsn, file)
 
     async def fields_of(self, tenant_id: str, handle: str) -> Mapping[str, str]:
         """See `Credentials.fields_of`."""
-        rows = await self._fetch("credential", tenant_id, handle)
+        rows = await self._database.fetch("credential", tenant_id, handle)
         if not rows:
             raise CredentialError(
                 "credential_not_found",
@@ -194,13 +181,13 @@ class PostgresCredentials:
             CredentialError: There is no key, or a name cannot be used.
         """
         key_id, nonce, sealed = self._seal.close(tenant_id, handle, fields)
-        await self._fetch(
+        await self._database.fetch(
             "set_credential", tenant_id, handle, sorted(fields), key_id, nonce, sealed
         )
 
     async def list(self, tenant_id: str) -> Sequence[Listed]:
         """Return what credentials there are, never what is in them."""
-        rows = await self._fetch("credentials", tenant_id)
+        rows = await self._database.fetch("credentials", tenant_id)
         return [
             Listed(row["handle"], tuple(row["fields"]), row["created_at"], row["updated_at"])
             for row in rows
@@ -208,12 +195,11 @@ class PostgresCredentials:
 
     async def delete(self, tenant_id: str, handle: str) -> bool:
         """Take a credential away; False says that there was none."""
-        return bool(await self._fetch("delete_credential", tenant_id, handle))
+        return bool(await self._database.fetch("delete_credential", tenant_id, handle))
 
     async def close(self) -> None:
         """Give the connections back."""
-        if self._pool is not None:
-            await self._pool.close()
+        await self._database.close()
 
 
 @dataclass

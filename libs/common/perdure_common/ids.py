@@ -35,6 +35,16 @@ def event_register(tenant_id: str, name: str, key: str) -> str:
     return derived("event register", tenant_id, name, key)
 
 
+def variables_stream(tenant_id: str, workspace_id: str) -> str:
+    """Return the stream of a workspace's variables."""
+    return derived("variables", tenant_id, workspace_id)
+
+
+def static_data_stream(workflow_id: str) -> str:
+    """Return the stream of a workflow's static data: on the workflow's shard."""
+    return f"{workflow_id}/static-data"
+
+
 def time_ordered(milliseconds: int, *parts: object) -> str:
     """Return a UUID of version 8: 48 bits of time, then a hash of `parts`.
 

@@ -85,6 +85,10 @@ class Settings:
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
     `…_url` are where the APIs of services are. `credentials_keys` open credentials, the first one
     seals new ones. `model_prices` are US dollars for a million input and output tokens, by model.
+    `open_executions_max` is how many executions of a tenant may be open,
+    `open_executions_per_shard` how many of a shard, where tenants take turns; 0 is as many as come.
+    More wait, `queued_executions_max` at most.
+    `smtp_host` and `smtp_port` are where mails are taken, port 0 nowhere.
     The `hooks_…` are of the scheduler's listener: where it listens, how others reach it, how many
     requests a path takes a minute (0: any number), and how large a body may be.
     `code_languages` are those in which nodes may run code of a workflow's author.
@@ -119,6 +123,11 @@ class Settings:
         default_factory=dict[str, tuple[float, float]]
     )
     code_languages: tuple[str, ...] = ()
+    open_executions_max: int = 0
+    open_executions_per_shard: int = 0
+    queued_executions_max: int = 100_000
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = 0
     session_s: float = SESSION_S
     log_retention_days: int = 30
     recovery_retention_days: int = 90
@@ -174,6 +183,13 @@ class Settings:
             credentials_keys=credentials_keys(env),
             model_prices=_prices(env),
             code_languages=_chosen(env, "PERDURE_CODE", CODE_LANGUAGES),
+            open_executions_max=_integer(env, "PERDURE_OPEN_EXECUTIONS_MAX", 0, least=0),
+            open_executions_per_shard=_integer(
+                env, "PERDURE_OPEN_EXECUTIONS_PER_SHARD", 0, least=0
+            ),
+            queued_executions_max=_integer(env, "PERDURE_QUEUED_EXECUTIONS_MAX", 100_000, least=0),
+            smtp_host=env.get("PERDURE_SMTP_HOST") or "127.0.0.1",
+            smtp_port=_integer(env, "PERDURE_SMTP_PORT", 0, least=0),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
             result_bytes_max=_integer(
                 env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000

@@ -14,7 +14,7 @@ InteractionKind: TypeAlias = Literal["approval", "input", "selection", "review"]
 
 MemoryOperation: TypeAlias = Literal["read", "write", "search", "forget"]
 
-Service: TypeAlias = Literal["hil", "memory"]
+Service: TypeAlias = Literal["hil", "memory", "engine"]
 
 # Commands to the services --------------------------------------------------------------
 

@@ -205,6 +205,7 @@ class ExecutionStarted:
     node; `rerun`, `parts` and `overrides` are as in `StartExecution`. With `parts` nothing runs
     until they have come; then the trigger emits `data`. `error_workflow` is started if this
     execution fails, unless it `handles` a failure itself. `watched_by` hears of the end.
+    `vars` and `static_data` (changed `static_number` times) are what it sees of them.
     """
 
     execution_id: str
@@ -232,6 +233,9 @@ class ExecutionStarted:
     watched_by: str = ""
     error_workflow: str = ""
     handles: str = ""
+    vars: Json = None
+    static_data: Json = None
+    static_number: int = 0
 
 
 @message("engine.node-completed.v1")

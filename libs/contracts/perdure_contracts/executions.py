@@ -6,6 +6,7 @@ Owner: services/engine. Stream: the execution id. These events are not published
 from dataclasses import field
 from typing import Literal, TypeAlias
 
+from .admission import AdmissionEvent, NoteSlot
 from .asking import AnswerTaken, ExecutionLeft, MemoryAsked, NoteAnswer, PeopleAsked
 from .control import ControlCommand, ControlEvent
 from .engine import (
@@ -46,6 +47,7 @@ from .flow import (
     WaitBegun,
     WaitEnded,
 )
+from .kept import KeptEvent
 from .message import Json, message
 
 
@@ -56,7 +58,8 @@ class NodeScheduled:
     The first one of a run carries all of it; later ones have `parameters` null, unless they
     changed: one set for each of `indexes`, the items that this attempt is about. `failed`
     are items that failed before anything was sent. `inputs_scope` is the scope of the
-    in-edges where it is not that of the run.
+    in-edges where it is not that of the run. At the instant `run_until` all attempts together have
+    taken too long.
     """
 
     execution_id: str
@@ -79,6 +82,7 @@ class NodeScheduled:
     length: Length = "long"
     idempotency_key: str = ""
     max_retries: int = 0
+    run_until: str | None = None
 
 
 @message("engine.attempt-failed.v1")
@@ -242,6 +246,7 @@ ExecutionCommand: TypeAlias = (
     | NoteAnswer
     | ControlCommand
     | ExamineExecution
+    | NoteSlot
 )
 ExecutionEvent: TypeAlias = (
     ExecutionStarted
@@ -277,4 +282,6 @@ ExecutionEvent: TypeAlias = (
     | ExecutionCanceled
     | ExecutionRevived
     | ControlEvent
+    | AdmissionEvent
+    | KeptEvent
 )

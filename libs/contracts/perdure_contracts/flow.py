@@ -8,9 +8,11 @@ from typing import Literal, TypeAlias
 from .engine import ErrorFacts, Mode, Scope
 from .message import Json, message
 
-WaitKind: TypeAlias = Literal["time", "event", "webhook", "child", "person", "memory"]
+WaitKind: TypeAlias = Literal[
+    "time", "event", "webhook", "child", "person", "memory", "static"
+]  # fmt: skip
 """What a node waits for: an instant, an event, a call of the resume URL, a child's end, the
-answer of people or of memory."""
+answer of people, of memory, or of the stream that has the static data."""
 
 WaitEnd: TypeAlias = Literal["time", "event", "webhook", "child", "answer", "timeout", "canceled"]
 """How waiting ended: by what was waited for, by its time-out, or because nobody wants it."""

@@ -7,6 +7,7 @@ hear and say is in `cron`.
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from .deployments import Hook, MoreCommand, MoreEvent
 from .engine import Mode
 from .message import Json, message
 
@@ -49,6 +50,16 @@ class Start:
     node_id: str
     mode: Mode
     triggered_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterFault:
+    """A filter of a trigger that failed on an event, or gave neither true nor false."""
+
+    workflow_id: str
+    version: int
+    node_id: str
+    message: str
 
 
 # Commands ---------------------------------------------------------------------------
@@ -159,14 +170,38 @@ class OfferEvent:
 
 @message("scheduler.deployment-started.v1")
 class DeploymentStarted:
-    """A deployment was accepted and began. `action` is UPDATE when a version serves already."""
+    """A deployment was accepted and began. `action` is UPDATE when a version serves already.
+
+    One that cannot be done at once says what it waits for, until `deadline` (ISO 8601): for the
+    engine, which freezes `version` again (ROLLBACK), or for `hooks`, which the `triggers`
+    need outside before they serve.
+    """
 
     workflow_id: str
     version: int
-    action: Literal["DEPLOY", "UPDATE"]
+    action: Literal["DEPLOY", "UPDATE", "ROLLBACK"]
     deployed_by: str
     from_status: Status = "IDLE"
     config: Json = None
+    deadline: str = ""
+    workflow_name: str = ""
+    sha256: str = ""
+    triggers: tuple[DeployedTrigger, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+    credentials: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+
+@message("scheduler.copy-received.v1")
+class CopyReceived:
+    """The engine froze `rollback_of` again as `version`; its `triggers` need `hooks` outside."""
+
+    workflow_id: str
+    version: int
+    rollback_of: int
+    workflow_name: str
+    sha256: str
+    triggers: tuple[DeployedTrigger, ...]
+    hooks: tuple[Hook, ...]
 
 
 @message("scheduler.workflow-deployed.v1")
@@ -194,7 +229,8 @@ class WorkflowDeployed:
 class DeploymentFailed:
     """A deployment did not happen; what served before, `serving`, goes on serving.
 
-    `code` is that of the first problem; `reason` tells all of them.
+    `code` is that of the first problem; `reason` tells all of them. `pending` are the trigger
+    nodes that had rows already.
     """
 
     workflow_id: str
@@ -205,6 +241,7 @@ class DeploymentFailed:
     deployed_by: str = ""
     config: Json = None
     logs: tuple[LogEntry, ...] = ()
+    pending: tuple[str, ...] = ()
 
 
 @message("scheduler.undeployment-started.v1")
@@ -248,6 +285,18 @@ class TriggerAccepted:
     body_sha256: str = ""
     http: Json = None
     watch: str = ""
+
+
+@message("scheduler.filter-failed.v1")
+class FilterFailed:
+    """An event met filters that cannot be evaluated on it; their triggers were not fired."""
+
+    source: str
+    event_id: str
+    faults: tuple[FilterFault, ...]
+
+
+TriggerEvent: TypeAlias = TriggerAccepted | FilterFailed
 
 
 @message("scheduler.event-taken.v1")
@@ -319,13 +368,15 @@ RegisterCommand: TypeAlias = RegisterWait | ForgetWait | OfferEvent
 RegisterEvent: TypeAlias = (
     WaitRegistered | WaitForgotten | EventKept | EventDelivered | EventsExpired
 )
-DeploymentCommand: TypeAlias = DeployWorkflow | UndeployWorkflow
+DeploymentCommand: TypeAlias = DeployWorkflow | UndeployWorkflow | MoreCommand
 DeploymentEvent: TypeAlias = (
     DeploymentStarted
     | WorkflowDeployed
     | DeploymentFailed
     | UndeploymentStarted
     | WorkflowUndeployed
+    | CopyReceived
+    | MoreEvent
 )
 Command: TypeAlias = DeploymentCommand | ReceiveTrigger | ReceiveEvent | RegisterCommand
-Event: TypeAlias = DeploymentEvent | TriggerAccepted | EventTaken | RegisterEvent
+Event: TypeAlias = DeploymentEvent | TriggerEvent | EventTaken | RegisterEvent

@@ -39,6 +39,19 @@ class NoteDeployment:
     config: Json = None
 
 
+@message("engine.copy-version.v1")
+class CopyVersion:
+    """Freeze version `version` of a workflow again, under the next number, for a rollback.
+
+    The draft becomes that version too. The scheduler is told by `scheduler.deploy-copy.v1`.
+    """
+
+    workflow_id: str
+    version: int
+    sha256: str
+    asked_by: str = ""
+
+
 # Events -----------------------------------------------------------------------------
 
 
@@ -47,6 +60,7 @@ class WorkflowSaved:
     """A definition was found valid, is the draft now, and was frozen as `version`.
 
     `version` counts from 1 without gaps. `sha256` is of the definition's canonical JSON.
+    `rollback_of` is the version of which it is a copy, made to serve again.
     """
 
     workflow_id: str
@@ -57,6 +71,7 @@ class WorkflowSaved:
     definition: Json
     saved_by: str = ""
     warnings: tuple[DefinitionWarning, ...] = ()
+    rollback_of: int | None = None
 
 
 @message("engine.deployment-noted.v1")
@@ -70,5 +85,5 @@ class DeploymentNoted:
     config: Json = None
 
 
-Command: TypeAlias = SaveWorkflow | NoteDeployment
+Command: TypeAlias = SaveWorkflow | NoteDeployment | CopyVersion
 Event: TypeAlias = WorkflowSaved | DeploymentNoted

@@ -16,9 +16,12 @@ from .api import ROWS, TABLES, add_groups
 from .executions.decider import decider_with
 from .executions.large import HEAVY
 from .executions.progress import OUTPUT_BYTES_MAX
+from .executions.queueing import NO_LIMITS, Limits
 from .executions.resuming import ResumeUrls
 from .executions.route import TASKS
+from .gates.decider import decider as gates
 from .hear import hear
+from .keeping.deciders import of_static_data, of_variables
 from .log_partitions import keep_partitions
 from .payloads import keep_sweeping
 from .promises import Judge
@@ -49,16 +52,17 @@ def service_with(
     verdict_wait_s: float = VERDICT_WAIT_S,
     output_bytes_max: int = OUTPUT_BYTES_MAX,
     urls: ResumeUrls | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Service:
     """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts.
 
     `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
-    URLs of executions that wait for calls.
+    URLs of executions that wait for calls; `limits` say how many executions may be open.
     """
-    execution = decider_with(verdict_wait_s, output_bytes_max, urls)
+    execution = decider_with(verdict_wait_s, output_bytes_max, urls, limits)
     return Service(
         name="engine",
-        deciders=(definitions, templates, execution),
+        deciders=(definitions, templates, execution, gates, of_variables, of_static_data),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),
@@ -77,12 +81,23 @@ def service_with(
 service = service_with()
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Return how many executions may be open; most installations set no limit."""
+    tenant, shard = settings.open_executions_max, settings.open_executions_per_shard
+    if not tenant and not shard:
+        return NO_LIMITS
+    return Limits(tenant or None, shard or None, settings.queued_executions_max,
+                  settings.partitions)  # fmt: skip
+
+
 async def serve_engine() -> None:
     """Run the engine until SIGTERM or SIGINT, with a runner for short tasks in its process."""
     settings = Settings.read("engine")
     base = settings.resume_url or f"http://{settings.http_host}:{settings.http_port}"
     urls = ResumeUrls(secrets.token_bytes(32), base)
-    ours = service_with(settings.verdict_wait_s, settings.result_bytes_max, urls)
+    ours = service_with(
+        settings.verdict_wait_s, settings.result_bytes_max, urls, limits_of(settings)
+    )
     name = process_name("engine")
     kept = PostgresStore(settings.database_url, ours.name, connections=1)
     payloads = kept.payloads

@@ -1,18 +1,30 @@
 """What must hold of every execution's stream, whatever was asked of it; for `perdure verify`.
 
 I1: an attempt begins once and is answered once, a node run ends once, all attempts of a node
-have one idempotency key. I4: nothing follows the end but a revival.
+have one idempotency key. I4: nothing follows the end but a revival. I7 is about
+gates (gates/promises.py).
 """
 
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Recorded
+from perdure_contracts.admission import (
+    ExecutionQueued,
+    ExecutionRefused,
+    GatePassed,
+    SlotAwaited,
+    SlotEvicted,
+    SlotLeft,
+    SlotRefused,
+    SlotTaken,
+)
 from perdure_contracts.control import (
     ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
     RerunBegun,
+    RunsAdopted,
 )
 from perdure_contracts.engine import (
     ExecutionCanceled,
@@ -33,14 +45,28 @@ from perdure_contracts.executions import (
     RegionExited,
 )
 from perdure_contracts.flow import ChildAccepted, ChildRefused, WaitBegun
+from perdure_contracts.kept import (
+    StaticDataRefused,
+    StaticDataUpdated,
+    VariableDeleted,
+    VariableSet,
+)
 from perdure_contracts.templates import TemplateRetired, TemplateSaved
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
 
 from .executions.state import place_of
+from .gates.promises import GateJudge
 
 Broken: TypeAlias = tuple[str, str, str]
 
-_ENDS = (ExecutionCompleted, ExecutionFailed, ExecutionCanceled)
+_ENDS = (ExecutionCompleted, ExecutionFailed, ExecutionCanceled, ExecutionRefused)
+_OTHERS = (
+    *(WorkflowSaved, DeploymentNoted, TemplateSaved, TemplateRetired),
+    *(VariableSet, VariableDeleted, StaticDataUpdated, StaticDataRefused),
+)
+_GATES = (SlotTaken, SlotAwaited, SlotRefused, SlotEvicted, SlotLeft)
+_BEFORE = (ExecutionCanceled, ExecutionRefused, GatePassed, RunsAdopted)
+"""What may happen to an execution that is there and has not begun."""
 _RUN_ENDS = (NodeCompleted, NodeErrored, NodeSkipped, NodeCanceled)
 
 
@@ -59,11 +85,15 @@ class Judge:
         self._completed: set[tuple[str, int, int]] = set()
         self._loops: set[str] = set()
         self._paused = False
+        self._gate = GateJudge()
 
     def see(self, recorded: Recorded[Any]) -> Iterable[Broken]:
         """Return what the next event breaks."""
         event = recorded.event
-        if isinstance(event, WorkflowSaved | DeploymentNoted | TemplateSaved | TemplateRetired):
+        if isinstance(event, _OTHERS):
+            return
+        if isinstance(event, _GATES):
+            yield from self._gate.see(event)
             return
         yield from self._order(event)
         if isinstance(event, NodeScheduled):
@@ -90,11 +120,16 @@ class Judge:
             self._accepted = True
             self._ended = name if isinstance(event, ChildRefused) else ""
             return
+        if isinstance(event, ExecutionQueued):
+            if self._begun or self._ended:
+                yield "I4", "its beginning", "it was queued after it had begun"
+            self._accepted = True
+            return
         if isinstance(event, ExecutionStarted):
             if self._begun:
                 yield "I4", "its beginning", "it began more than once"
             self._begun = True
-        elif not self._begun and not (self._accepted and isinstance(event, ExecutionCanceled)):
+        elif not self._begun and not (self._accepted and isinstance(event, _BEFORE)):
             yield "I4", "its beginning", f"{name} came before it began"
             self._begun = True
         if isinstance(event, ExecutionRevived):

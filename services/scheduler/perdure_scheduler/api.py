@@ -21,6 +21,8 @@ TABLES = {
             "next_fire_at",
             "settled_until",
             "error_message",
+            "filter_errors",
+            "filter_error",
             "created_at",
             "updated_at",
         ),

@@ -1,8 +1,12 @@
 """Wiring and main(), nothing else: the deciders, what the service hears, its tables."""
 
+from fastapi import FastAPI
 from perdure_common import http
+from perdure_common.api.reading import Reading
 from perdure_common.decider import Decider, Service
 from perdure_common.run import run, serve
+from perdure_common.settings import Settings
+from perdure_common.shell.owner import Owner
 from perdure_contracts.answers import AnswerKept, NoteAnswer
 from perdure_contracts.cron import (
     BackfillCron,
@@ -24,7 +28,18 @@ from perdure_contracts.cron import (
     TriggerPaused,
     TriggerResumed,
 )
+from perdure_contracts.deployments import (
+    DeployCopy,
+    EventTriggerPaused,
+    EventTriggerResumed,
+    HookSettled,
+    PauseEventTrigger,
+    ResumeEventTrigger,
+    RollbackWorkflow,
+    SettleHook,
+)
 from perdure_contracts.scheduler import (
+    CopyReceived,
     DeploymentCommand,
     DeploymentEvent,
     DeploymentFailed,
@@ -34,6 +49,7 @@ from perdure_contracts.scheduler import (
     EventKept,
     EventsExpired,
     EventTaken,
+    FilterFailed,
     ForgetWait,
     OfferEvent,
     ReceiveEvent,
@@ -42,6 +58,7 @@ from perdure_contracts.scheduler import (
     RegisterEvent,
     RegisterWait,
     TriggerAccepted,
+    TriggerEvent,
     UndeploymentStarted,
     UndeployWorkflow,
     WaitForgotten,
@@ -64,15 +81,22 @@ from .cron_project import project_cron
 from .cron_route import route_cron
 from .cron_state import CronTrigger, evolve_cron
 from .cron_state import wake_at as cron_wake_at
-from .decide import decide_deployment, decide_trigger
+from .decide import decide_trigger
+from .deploying import decide_deployment
+from .deploying import wake_at as deployment_wake_at
 from .evolve import evolve_deployment, evolve_trigger
 from .facts import deployment_facts, trigger_facts
+from .forgetting import keep_forgetting
 from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
 from .hooks.serve import HookSide
+from .mail.attachments import add_attachments
+from .mail.mailboxes import keep_reading
+from .mail.smtp import keep_listening
 from .project import project_deployment, project_trigger
 from .promises import Judge
 from .route import route_deployment, route_trigger
 from .state import Deployment, Trigger
+from .topics.ingress import keep_ingress
 from .waits import (
     Register,
     Taken,
@@ -88,12 +112,30 @@ from .waits import (
     wake_at,
 )
 
+KEPT = (
+    *("trigger_receipts", "trigger_bodies", "trigger_tests"),
+    *("mailboxes", "attachments", "expired"),
+)
+"""Tables that are written beside the journal."""
+
 deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
     name="deployment",
     initial=Deployment(),
-    commands=(DeployWorkflow, UndeployWorkflow),
+    commands=(
+        DeployWorkflow,
+        UndeployWorkflow,
+        RollbackWorkflow,
+        DeployCopy,
+        SettleHook,
+        PauseEventTrigger,
+        ResumeEventTrigger,
+    ),
     events=(
         DeploymentStarted,
+        CopyReceived,
+        HookSettled,
+        EventTriggerPaused,
+        EventTriggerResumed,
         WorkflowDeployed,
         DeploymentFailed,
         UndeploymentStarted,
@@ -104,14 +146,16 @@ deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
     evolve=evolve_deployment,
     project=project_deployment,
     route=route_deployment,
+    wake_at=deployment_wake_at,
+    state_version=2,
     facts=deployment_facts,
 )
 
-triggers: Decider[Trigger, ReceiveTrigger, TriggerAccepted] = Decider(
+triggers: Decider[Trigger, ReceiveTrigger, TriggerEvent] = Decider(
     name="trigger",
     initial=Trigger(),
     commands=(ReceiveTrigger,),
-    events=(TriggerAccepted,),
+    events=(TriggerAccepted, FilterFailed),
     stream_of=stream_of_trigger,
     decide=decide_trigger,
     evolve=evolve_trigger,
@@ -119,6 +163,7 @@ triggers: Decider[Trigger, ReceiveTrigger, TriggerAccepted] = Decider(
     route=route_trigger,
     facts=trigger_facts,
     creates=(ReceiveTrigger,),
+    private=(FilterFailed,),
 )
 
 crons: Decider[CronTrigger, CronCommand, CronEvent] = Decider(
@@ -200,7 +245,8 @@ service = Service(
     deciders=(deployments, triggers, events, registers, crons, answers),
     hear=hear,
     foreign=(TRIGGERS,),
-    kept=("trigger_receipts", "trigger_bodies", "trigger_tests"),
+    kept=KEPT,
+    expires={"trigger_deliveries": "received_at"},
     judge=Judge,
 )
 
@@ -208,7 +254,13 @@ service = Service(
 def main() -> None:
     """Run the scheduler as a process."""
     side = HookSide()
-    run(serve(service, http.beside(TABLES, more=side.add), side.listen))
+
+    def more(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
+        side.add(app, settings, owner, reading)
+        add_attachments(app, settings, owner, reading)
+
+    beside = (side.listen, keep_forgetting, keep_reading, keep_listening, keep_ingress)
+    run(serve(service, http.beside(TABLES, more=more), *beside))
 
 
 if __name__ == "__main__":

@@ -1,33 +1,23 @@
-"""Which version of a workflow serves, and which executions a trigger event starts. Pure."""
+"""Which executions a trigger event starts. Pure; who serves is decided in deploying.py."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any
 
 from perdure_common.decider import Facts, Rejected, Row
-from perdure_common.ids import canonical_json, derived, sha256_of_json, time_ordered
+from perdure_common.ids import canonical_json, derived, time_ordered
 from perdure_contracts.engine import Mode
 from perdure_contracts.scheduler import (
-    DeployedTrigger,
-    DeploymentCommand,
-    DeploymentEvent,
-    DeploymentFailed,
-    DeploymentStarted,
-    DeployWorkflow,
-    LogEntry,
+    FilterFailed,
     ReceiveTrigger,
     Start,
     TriggerAccepted,
-    UndeploymentStarted,
-    UndeployWorkflow,
-    WorkflowDeployed,
-    WorkflowUndeployed,
+    TriggerEvent,
 )
 
-from .definition import UUID, Problem, read_triggers
-from .hook_rules import hook_problems
-from .match import SUBTYPES, matches
-from .state import Deployment, Trigger
+from .filters import sift
+from .match import matches, subtype_of
+from .state import Trigger
 
 MODES: Mapping[str, Mode] = {"MANUAL": "MANUAL", "WEBHOOK": "WEBHOOK"}
 """The mode of an execution by the subtype of the event; every other one is TRIGGER."""
@@ -39,186 +29,12 @@ STARTS_MAX = 500
 """Executions that one event of ours starts; below what the shell lets an event send."""
 
 
-# Deployments ------------------------------------------------------------------------
-
-
-def decide_deployment(
-    state: Deployment, command: DeploymentCommand, facts: Facts, now: datetime
-) -> tuple[DeploymentEvent, ...] | Rejected:
-    """Return what becomes of a deployment, or why nothing does.
-
-    A definition that cannot serve is no refusal: it is a deployment that failed, and what
-    served before goes on.
-    """
-    if state.status in ("DEPLOYING", "UNDEPLOYING"):
-        return Rejected(
-            f"workflow {command.workflow_id} is busy ({state.status}); "
-            "wait for the end and send the command again",
-            "conflict",
-        )
-    match command:
-        case DeployWorkflow():
-            return _deploy(state, command, facts, now)
-        case UndeployWorkflow():
-            return _undeploy(state, command, now)
-        case _:
-            assert_never(command)
-
-
-def _deploy(
-    state: Deployment, command: DeployWorkflow, facts: Facts, now: datetime
-) -> tuple[DeploymentEvent, ...] | Rejected:
-    refused = _refusal(state, command)
-    if refused is not None:
-        return refused
-    serving = state.serving
-    if serving is not None and serving.version == command.version:
-        return ()  # unchanged
-    started = DeploymentStarted(
-        workflow_id=command.workflow_id,
-        version=command.version,
-        action="DEPLOY" if serving is None else "UPDATE",
-        deployed_by=command.deployed_by,
-        from_status=state.status,
-        config=command.config,
-    )
-    triggers, problems = _checked(command, facts)
-    if problems:
-        return (started, _failed(state, command, problems, now))
-    return (started, _deployed(state, command, triggers, now))
-
-
-def _refusal(state: Deployment, command: DeployWorkflow) -> Rejected | None:
-    """Return why a deployment cannot even begin, if so."""
-    name, version = f"workflow {command.workflow_id}", command.version
-    if not UUID.fullmatch(command.workflow_id):
-        return Rejected(
-            f"{command.workflow_id!r} is no workflow id; it is a UUID in lower case",
-            "invalid_workflow_id",
-        )
-    if not 1 <= version < 2**31:
-        return Rejected(f"{name} has no version {version}; they count from 1", "unknown_version")
-    serving = state.serving
-    if serving is not None and serving.version == version:
-        if serving.sha256 == command.sha256:
-            return None
-        return Rejected(
-            f"version {version} of {name} is frozen as {serving.sha256}, not {command.sha256}; "
-            "save the changed definition, which makes a new version, and deploy that",
-            "unknown_version",
-        )
-    now_serving = serving.version if serving is not None else 0
-    if command.expected_version not in (None, now_serving):
-        return Rejected(
-            f"{name} serves version {now_serving}, not {command.expected_version} as expected; "
-            "somebody else deployed meanwhile: look at it and deploy again",
-            "conflict",
-        )
-    return None
-
-
-def _checked(
-    command: DeployWorkflow, facts: Facts
-) -> tuple[tuple[DeployedTrigger, ...], tuple[Problem, ...]]:
-    """Return the triggers of the command's definition, and what is wrong with it."""
-    found = sha256_of_json(command.definition)
-    if found != command.sha256:
-        reason = (
-            f"the definition's sha256 is {found}, not {command.sha256} as the command says; "
-            "send the definition as the engine froze it"
-        )
-        return (), (Problem("sha256_mismatch", reason),)
-    triggers, problems = read_triggers(command.workflow_id, command.definition)
-    return triggers, problems or hook_problems(command, triggers, facts)
-
-
-def _failed(
-    state: Deployment, command: DeployWorkflow, problems: Sequence[Problem], now: datetime
-) -> DeploymentFailed:
-    at = now.isoformat()
-    return DeploymentFailed(
-        workflow_id=command.workflow_id,
-        version=command.version,
-        code=problems[0].code,
-        reason="; ".join(problem.reason for problem in problems),
-        serving=state.serving.version if state.serving is not None else None,
-        deployed_by=command.deployed_by,
-        config=command.config,
-        logs=tuple(
-            LogEntry(at=at, step="validate", ok=False, message=f"{p.code}: {p.reason}")
-            for p in problems
-        ),
-    )
-
-
-def _deployed(
-    state: Deployment,
-    command: DeployWorkflow,
-    triggers: tuple[DeployedTrigger, ...],
-    now: datetime,
-) -> WorkflowDeployed:
-    at, serving = now.isoformat(), state.serving
-    listed = ", ".join(f"{t.subtype} {t.index_key}" for t in triggers)
-    swap = f"version {command.version} serves"
-    if serving is not None:
-        swap += f" instead of {serving.version}"
-    return WorkflowDeployed(
-        workflow_id=command.workflow_id,
-        workflow_name=_name_of(command),
-        version=command.version,
-        sha256=command.sha256,
-        triggers=triggers,
-        deployed_by=command.deployed_by,
-        replaced=serving.version if serving is not None else None,
-        retired=serving.node_ids if serving is not None else (),
-        retired_crons=serving.crons if serving is not None else (),
-        config=command.config,
-        logs=(
-            LogEntry(at=at, step="validate", ok=True, message=f"triggers: {len(triggers)}"),
-            LogEntry(at=at, step="index", ok=True, message=listed),
-            LogEntry(at=at, step="swap", ok=True, message=swap),
-        ),
-    )
-
-
-def _name_of(command: DeployWorkflow) -> str:
-    name = command.definition.get("name")
-    return name if isinstance(name, str) and name else command.workflow_id
-
-
-def _undeploy(
-    state: Deployment, command: UndeployWorkflow, now: datetime
-) -> tuple[DeploymentEvent, ...] | Rejected:
-    serving = state.serving
-    if serving is None:
-        return Rejected(
-            f"workflow {command.workflow_id} is not deployed, so there is nothing to undeploy",
-            "not_deployed",
-        )
-    message = f"version {serving.version} serves no more; running executions finish"
-    return (
-        UndeploymentStarted(
-            workflow_id=command.workflow_id,
-            version=serving.version,
-            undeployed_by=command.undeployed_by,
-        ),
-        WorkflowUndeployed(
-            workflow_id=command.workflow_id,
-            version=serving.version,
-            undeployed_by=command.undeployed_by,
-            retired=serving.node_ids,
-            retired_crons=serving.crons,
-            logs=(LogEntry(at=now.isoformat(), step="swap", ok=True, message=message),),
-        ),
-    )
-
-
 # Trigger events ---------------------------------------------------------------------
 
 
 def decide_trigger(
     state: Trigger, command: ReceiveTrigger, facts: Facts, now: datetime
-) -> tuple[TriggerAccepted, ...] | Rejected:
+) -> tuple[TriggerEvent, ...] | Rejected:
     """Return the executions that a trigger event starts, nothing when it matches nothing."""
     del now  # ids follow from the event alone, so that a redelivery gives the same ones
     if state.executions:
@@ -227,19 +43,34 @@ def decide_trigger(
             f"{', '.join(state.executions)}; give a new event a new id",
             "duplicate_trigger",
         )
-    subtype = SUBTYPES[command.event_type]
+    subtype = subtype_of(command.event_type, command.extensions)
     if subtype == "MANUAL":
         row = _named(command, facts)
         if isinstance(row, Rejected):
             return row
         rows: Sequence[Row] = (row,)
     else:
-        rows = [row for row in facts["by_key"] if matches(subtype, row, command)]
-    starts = [_start(command, subtype, row) for row in sorted(rows, key=_place)]
-    return tuple(
+        rows = _matching(command, subtype, facts["by_key"])
+    sifted = sift(rows, command)
+    starts = [_start(command, subtype, row) for row in sorted(sifted.rows, key=_place)]
+    accepted = tuple(
         _accepted(command, subtype, starts[first : first + STARTS_MAX])
         for first in range(0, len(starts), STARTS_MAX)
     )
+    if not sifted.faults:
+        return accepted
+    failed = FilterFailed(
+        source=command.source, event_id=command.event_id, faults=sifted.faults[:STARTS_MAX]
+    )
+    return (*accepted, failed)
+
+
+def _matching(command: ReceiveTrigger, subtype: str, rows: Sequence[Row]) -> Sequence[Row]:
+    """Return the rows that an event is for, before their filters are asked."""
+    if subtype == "EMAIL":
+        exact = [row for row in rows if row["index_key"] == command.subject.lower()]
+        return exact or rows  # an address with a tag of its own first
+    return [row for row in rows if matches(subtype, row, command)]
 
 
 def _named(command: ReceiveTrigger, facts: Facts) -> Row | Rejected:

@@ -5,23 +5,19 @@ looked up by and the filters that they must fulfil. A parameter that this versio
 act on is refused, never passed over: a filter that is ignored fires too often.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeGuard, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, cast
 
+from perdure_contracts.deployments import Hook
 from perdure_contracts.message import Json
 from perdure_contracts.scheduler import DeployedTrigger
 
 from .cron_settings import as_config, read_settings
+from .definition_edges import TRIGGERS, read_email, read_kafka
+from .filters import read_filter
 from .hook_settings import WEBHOOK, read_shared, read_webhook
-
-KEY_LENGTH_MAX = 255
-"""The length of `trigger_index.index_key`, in characters."""
-
-WORDS_MAX = 50
-"""How many entries a filter may list; each of at most `KEY_LENGTH_MAX` characters."""
+from .parameters import KEY_LENGTH_MAX, Parameters, Problem, is_word, listed_names
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The one text of a workflow's id."""
@@ -36,77 +32,6 @@ SLACK_FILTERS: Mapping[str, str] = {
     "users": "U2147483697",
 }
 """The filters of a SLACK trigger, each with an example."""
-
-SUBTYPES_LATER = ("EMAIL", "KAFKA")
-"""Trigger subtypes that the engine knows and this version cannot deploy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a definition cannot be deployed; `reason` names the node and what to do."""
-
-    code: str
-    reason: str
-
-
-@dataclass
-class Parameters:
-    """The parameters of one trigger node, being read; what is wrong is collected."""
-
-    node_id: str
-    subtype: str
-    values: Mapping[str, Any]
-    problems: list[Problem] = field(default_factory=list)
-
-    def refuse(self, code: str, reason: str) -> None:
-        """Note a problem of this node."""
-        self.problems.append(Problem(code, f"node {self.node_id!r} ({self.subtype}): {reason}"))
-
-    def known(self, *names: str) -> None:
-        """Refuse every parameter that is not among `names`, and expression filters."""
-        for name in self.values:
-            if name == "filter":
-                self.refuse(
-                    "filter_unsupported",
-                    "`filter` with an expression cannot be deployed by this version; "
-                    "leave it out and put an IF node behind the trigger",
-                )
-            elif name not in names:
-                near = difflib.get_close_matches(str(name), names, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"it takes {_listed(names)}"
-                self.refuse("unknown_parameter", f"there is no parameter {name!r}; {hint}")
-
-    def text(self, name: str, example: str) -> str:
-        """Return a parameter that must be there, as text; "" when it was refused."""
-        value = self.values.get(name)
-        if not isinstance(value, str) or not value.strip():
-            self.refuse("invalid_parameter", f"`{name}` must be a text, such as {example!r}")
-        elif len(value) > KEY_LENGTH_MAX or "{{" in value or not value.isprintable():
-            self.refuse(
-                "invalid_parameter",
-                f"`{name}` must be fixed text of at most {KEY_LENGTH_MAX} characters",
-            )
-        else:
-            return value.strip()
-        return ""
-
-    def words(self, name: str, example: str) -> list[str]:
-        """Return a parameter that lists texts; one text alone is a list of one."""
-        value = self.values.get(name)
-        if value is None:
-            return []
-        listed = cast("list[Any]", [value] if isinstance(value, str) else value)
-        if (
-            isinstance(value, str | list)
-            and 0 < len(listed) <= WORDS_MAX
-            and all(_is_word(word) for word in listed)
-        ):
-            return [str(word) for word in listed]
-        self.refuse(
-            "invalid_parameter",
-            f"`{name}` must be a list of 1 to {WORDS_MAX} texts, such as [{example}]",
-        )
-        return []
 
 
 Reader: TypeAlias = Callable[[str, Parameters], tuple[str, dict[str, Json]]]
@@ -174,6 +99,8 @@ READERS: dict[str, Reader] = {
     "CRON": _cron,
     "WEBHOOK": _webhook,
     "GITHUB": _github,
+    "EMAIL": read_email,
+    "KAFKA": read_kafka,
     "SLACK": _slack,
 }
 """The subtypes that can be deployed."""
@@ -213,7 +140,7 @@ def _read_node(
     workflow_id: str, position: int, node: Mapping[str, Any], problems: list[Problem]
 ) -> DeployedTrigger | None:
     node_id, subtype = node.get("node_id"), str(node.get("node_subtype"))
-    if not _is_word(node_id):
+    if not is_word(node_id):
         problems.append(
             Problem(
                 "invalid_definition",
@@ -230,21 +157,33 @@ def _read_node(
         _refuse_subtype(parameters)
         return None
     index_key, config = reader(workflow_id, parameters)
+    kept, fault = read_filter(parameters.values.get("filter")) if subtype != "CRON" else (None, "")
+    if fault:
+        parameters.refuse("invalid_filter", fault)
+    if kept is not None:
+        config = {**config, "filter": kept}
     return DeployedTrigger(
         node_id=node_id, subtype=subtype, index_key=index_key, config=config, position=position
     )
 
 
 def _refuse_subtype(parameters: Parameters) -> None:
-    can = _listed(READERS)
-    if parameters.subtype in SUBTYPES_LATER:
-        parameters.refuse(
-            "unsupported_trigger",
-            f"this version cannot deploy {parameters.subtype} triggers, only {can}; "
-            "disable the node or use one of these",
-        )
-    else:
-        parameters.refuse("unknown_trigger", f"there is no such trigger; there are {can}")
+    can = listed_names(READERS)
+    parameters.refuse("unknown_trigger", f"there is no such trigger; there are {can}")
+
+
+def hooks_of(triggers: Iterable[DeployedTrigger]) -> tuple[Hook, ...]:
+    """Return what triggers need outside before they can serve: mailboxes that open, topics."""
+    found: list[Hook] = []
+    for each in triggers:
+        mailbox = _mapping(_mapping(each.config).get("mailbox"))
+        topic = each.index_key.partition("/")[0]
+        if mailbox:
+            what = f"mailbox {mailbox['user']} at {mailbox['host']}"
+            found.append(Hook(node_id=each.node_id, what=what))
+        elif each.subtype == "KAFKA" and topic != TRIGGERS:
+            found.append(Hook(node_id=each.node_id, what=f"topic {topic}"))
+    return tuple(found)
 
 
 def _no_trigger(disabled: int) -> Problem:
@@ -261,13 +200,5 @@ def _repeated(triggers: list[DeployedTrigger]) -> list[Problem]:
     ]
 
 
-def _is_word(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and 0 < len(value) <= KEY_LENGTH_MAX and value.isprintable()
-
-
 def _mapping(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _listed(names: Mapping[str, object] | tuple[str, ...]) -> str:
-    return ", ".join(names) or "no parameters"

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
-from perdure_common.decider import Lookup
+from perdure_common.decider import Due, Lookup
+from perdure_contracts.deployments import DeployCopy
 from perdure_contracts.scheduler import DeploymentCommand, DeployWorkflow, ReceiveTrigger
 
 from .definition import UUID, read_triggers
+from .definition_edges import TRIGGERS
 from .hook_rules import CLAIMS
 from .hook_settings import path_of
-from .match import SUBTYPES, keys_of
+from .match import FOREIGN, keys_of, subtype_of, topic_keys
 from .state import Deployment, Trigger
 
 SERVES: Mapping[str, object] = {"deployment_status": "active", "is_active": True}
@@ -19,6 +21,7 @@ COLUMNS = (
     "node_id",
     "trigger_subtype",
     "trigger_config",
+    "index_key",
     "position",
 )
 
@@ -31,9 +34,12 @@ def trigger_facts(state: Trigger, command: ReceiveTrigger) -> Mapping[str, Looku
     """
     if state.executions:
         return {}
-    subtype = SUBTYPES[command.event_type]
+    subtype = subtype_of(command.event_type, command.extensions)
     if subtype != "MANUAL":
-        keys = keys_of(subtype, command.subject)
+        if subtype == "KAFKA":
+            keys = topic_keys(command.extensions.get(FOREIGN, TRIGGERS), command.event_type)
+        else:
+            keys = keys_of(subtype, command.subject)
         where = {"trigger_subtype": subtype, "index_key": keys, **SERVES}
         return {"by_key": Lookup("trigger_index", where, COLUMNS)}
     named = {"workflow_name": command.subject, **SERVES}
@@ -44,10 +50,10 @@ def trigger_facts(state: Trigger, command: ReceiveTrigger) -> Mapping[str, Looku
     return lookups
 
 
-def deployment_facts(state: Deployment, command: DeploymentCommand) -> Mapping[str, Lookup]:
+def deployment_facts(state: Deployment, command: DeploymentCommand | Due) -> Mapping[str, Lookup]:
     """Return the lookup of the triggers that listen where a definition wants to."""
     del state
-    if not isinstance(command, DeployWorkflow):
+    if not isinstance(command, DeployWorkflow | DeployCopy):
         return {}
     triggers, _ = read_triggers(command.workflow_id, command.definition)
     paths = {path for trigger in triggers if (path := path_of(trigger.config)) is not None}

@@ -19,6 +19,13 @@ from perdure_contracts.cron import (
     RetireCron,
     ServeCron,
 )
+from perdure_contracts.deployments import (
+    DeployCopy,
+    PauseEventTrigger,
+    ResumeEventTrigger,
+    RollbackWorkflow,
+    SettleHook,
+)
 from perdure_contracts.message import Envelope, Json
 from perdure_contracts.scheduler import (
     Command,
@@ -33,7 +40,7 @@ from perdure_contracts.scheduler import (
 )
 
 from .hook_event import http_in, nodes_in
-from .match import SUBTYPES
+from .match import FOREIGN, SUBTYPES
 
 TRIGGERS = "perdure.triggers.v1"
 OURS = "perdure.trigger."
@@ -48,6 +55,9 @@ character in a plain text 6. What is above would not fit into a message."""
 
 NAME_MAX = 255
 """Characters of the name and the key of an event that executions wait for."""
+
+TOO_LARGE = "kafkabytes"
+"""The extension of an event from a foreign topic whose body was left out: how large it was."""
 
 EXPANSION_MAX = 6
 """How many times longer a body can become; shorter ones need no second look."""
@@ -64,6 +74,14 @@ def hear(
         case DeployWorkflow() | UndeployWorkflow() | RegisterWait() | ForgetWait() | OfferEvent():
             return message
         case (
+            RollbackWorkflow()
+            | DeployCopy()
+            | SettleHook()
+            | PauseEventTrigger()
+            | ResumeEventTrigger()
+        ):
+            return message
+        case (
             ServeCron()
             | RetireCron()
             | PauseTrigger()
@@ -73,7 +91,7 @@ def hear(
             | NoteAnswer()
         ):
             return message
-        case CloudEvent() if message.type.startswith(EVENTS):
+        case CloudEvent() if message.type.startswith(EVENTS) and FOREIGN not in message.extensions:
             return _event(message, envelope)
         case CloudEvent():
             return _trigger(message, envelope)
@@ -92,8 +110,6 @@ def stream_of_trigger(command: ReceiveTrigger) -> str:
 
 
 def _trigger(event: CloudEvent, envelope: Envelope) -> ReceiveTrigger | Rejected | None:
-    if not event.type.startswith(OURS):
-        return None
     fault = _fault(event)
     if fault is not None:
         return fault
@@ -149,6 +165,14 @@ def _event(event: CloudEvent, envelope: Envelope) -> ReceiveEvent | Rejected:
 
 def _fault(event: CloudEvent) -> Rejected | None:
     """Return what is wrong with a trigger event before its body is looked at."""
+    if event.extensions.get(TOO_LARGE):
+        return _dead(
+            "payload_too_large",
+            f"the record has {event.extensions[TOO_LARGE]} bytes, at most {DATA_BYTES_MAX:,} can "
+            "be taken; send a reference to it instead",
+        )
+    if FOREIGN in event.extensions or not event.type.startswith(OURS):
+        return _too_large(event)
     if event.type not in SUBTYPES:
         return _dead(
             "unknown_trigger_type",

@@ -4,29 +4,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from perdure_common.decider import Facts
-from perdure_contracts.scheduler import DeployedTrigger, DeployWorkflow
+from perdure_contracts.scheduler import DeployedTrigger
 
-from .definition import Problem
 from .hook_settings import PREVIOUS, methods_of, path_of, secrets_of
+from .parameters import Problem
 
 CLAIMS = ("workflow_id", "workflow_name", "node_id", "trigger_subtype", "path", "trigger_config")
 """What must be known of the triggers that listen under a path."""
 
 
 def hook_problems(
-    command: DeployWorkflow, triggers: Iterable[DeployedTrigger], facts: Facts
+    workflow_id: str,
+    credentials: Mapping[str, tuple[str, ...]],
+    triggers: Iterable[DeployedTrigger],
+    facts: Facts,
 ) -> tuple[Problem, ...]:
     """Return why triggers cannot listen: a secret is missing, or another has the path."""
     problems: list[Problem] = []
     claimed: list[DeployedTrigger] = []
-    others = [
-        row for row in facts.get("paths", ()) if str(row["workflow_id"]) != command.workflow_id
-    ]
+    others = [row for row in facts.get("paths", ()) if str(row["workflow_id"]) != workflow_id]
     for trigger in triggers:
         if path_of(trigger.config) is None:
             continue
-        problems.extend(_secret_missing(command, trigger))
-        own = [_claim(command, each) for each in claimed]
+        problems.extend(_secret_missing(credentials, trigger))
+        own = [_claim(workflow_id, each) for each in claimed]
         taken = next((row for row in (*others, *own) if _clash(trigger, row)), None)
         if taken is not None:
             problems.append(_path_taken(trigger, taken))
@@ -34,12 +35,14 @@ def hook_problems(
     return tuple(problems)
 
 
-def _secret_missing(command: DeployWorkflow, trigger: DeployedTrigger) -> Iterable[Problem]:
+def _secret_missing(
+    credentials: Mapping[str, tuple[str, ...]], trigger: DeployedTrigger
+) -> Iterable[Problem]:
     wanted = secrets_of(trigger.config)
     if wanted is None:
         return
     handle, fields = wanted
-    there = command.credentials.get(handle)
+    there = credentials.get(handle)
     lacking = [name for name in fields if name not in (there or ())]
     if not lacking:
         return
@@ -52,9 +55,9 @@ def _secret_missing(command: DeployWorkflow, trigger: DeployedTrigger) -> Iterab
     )
 
 
-def _claim(command: DeployWorkflow, trigger: DeployedTrigger) -> Mapping[str, Any]:
+def _claim(workflow_id: str, trigger: DeployedTrigger) -> Mapping[str, Any]:
     return {
-        "workflow_id": command.workflow_id,
+        "workflow_id": workflow_id,
         "workflow_name": "this workflow",
         "node_id": trigger.node_id,
         "trigger_subtype": trigger.subtype,

@@ -7,13 +7,16 @@ from typing import Any, cast
 from perdure_contracts.message import Json
 from perdure_contracts.scheduler import ReceiveTrigger
 
+from .definition_edges import ANY_TYPE
 from .hook_settings import path_key
+from .parameters import KEY_LENGTH_MAX
 from .slack_match import slack_fulfils
 
 SUBTYPES = {
     "perdure.trigger.manual": "MANUAL",
     "perdure.trigger.webhook": "WEBHOOK",
     "perdure.trigger.github": "GITHUB",
+    "perdure.trigger.email": "EMAIL",
     "perdure.trigger.slack": "SLACK",
 }
 """The CloudEvents types that select a trigger by their subject."""
@@ -33,6 +36,31 @@ counts. Everything else needs the extension `event` (GitHub's header X-GitHub-Ev
 """
 
 
+BY_HTTP = ("WEBHOOK", "GITHUB", "SLACK")
+
+FOREIGN = "kafkatopic"
+"""The extension of an event that came from a foreign topic: that topic's name."""
+
+
+def subtype_of(event_type: str, extensions: Mapping[str, str]) -> str:
+    """Return which triggers an event looks for; what comes from a foreign topic, KAFKA ones."""
+    return "KAFKA" if FOREIGN in extensions else SUBTYPES.get(event_type, "KAFKA")
+
+
+def topic_keys(topic: str, event_type: str) -> tuple[str, ...]:
+    """Return the index keys of KAFKA triggers for a record of this type on this topic."""
+    every = f"{topic}/{ANY_TYPE}"
+    if not event_type or len(event_type) + len(topic) >= KEY_LENGTH_MAX:
+        return (every,)
+    return tuple(dict.fromkeys((f"{topic}/{event_type}", every)))
+
+
+def untagged(address: str) -> str:
+    """Return a mail address without the `+tag` in its local part."""
+    local, _, domain = address.rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
+
+
 def keys_of(subtype: str, subject: str) -> tuple[str, ...]:
     """Return the index keys that an event of this subtype about `subject` may stand under."""
     match subtype:
@@ -42,6 +70,9 @@ def keys_of(subtype: str, subject: str) -> tuple[str, ...]:
             repository = subject.lower()
             owner = repository.partition("/")[0]
             return tuple(dict.fromkeys((repository, f"{owner}/*", owner, "*")))
+        case "EMAIL":
+            address = subject.lower()
+            return tuple(dict.fromkeys((address, untagged(address))))
         case "SLACK":
             return (subject, "*")
         case _:
@@ -54,7 +85,7 @@ def matches(subtype: str, row: Mapping[str, Any], command: ReceiveTrigger) -> bo
     What came by HTTP says itself which nodes it is for: they have verified it, each by its own
     secret, and their filters have seen the whole of it.
     """
-    if command.nodes is not None:
+    if command.nodes is not None and subtype in BY_HTTP:
         return (str(row["workflow_id"]), str(row["node_id"])) in command.nodes
     if subtype == "GITHUB":
         return fulfils(row["trigger_config"], command.extensions, command.data)

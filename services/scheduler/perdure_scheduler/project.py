@@ -1,18 +1,22 @@
 """Rows from events: who serves, what was deployed when, and what became of a trigger event."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import assert_never
 
 from perdure_common.decider import Recorded, Upsert
 from perdure_common.ids import derived
+from perdure_contracts.deployments import EventTriggerPaused, EventTriggerResumed, HookSettled
 from perdure_contracts.message import Json
 from perdure_contracts.scheduler import (
+    CopyReceived,
+    DeployedTrigger,
     DeploymentEvent,
     DeploymentFailed,
     DeploymentStarted,
+    FilterFailed,
     LogEntry,
     Status,
-    TriggerAccepted,
+    TriggerEvent,
     UndeploymentStarted,
     WorkflowDeployed,
     WorkflowUndeployed,
@@ -34,6 +38,7 @@ def project_deployment(
     match event:
         case DeploymentStarted(action=action, from_status=was, deployed_by=by, config=config):
             return (
+                *_rows(recorded, event, event.triggers, "pending"),
                 _history(recorded, action, was, "DEPLOYING", by, config=config),
                 _history(recorded, "DEPLOY_STARTED", was, "DEPLOYING", by, config=config),
             )
@@ -43,9 +48,11 @@ def project_deployment(
                 config=config, logs=logs, ended=True,
             )  # fmt: skip
             retired = _retired(recorded, event.replaced or 0, event.retired)
-            return (*retired, *_active(recorded, event), done)
+            rows = _rows(recorded, event, event.triggers, "active", state.paused)
+            return (*retired, *rows, done)
         case DeploymentFailed(deployed_by=by, config=config, logs=logs, reason=reason):
             return (
+                *_unserved(recorded, event),
                 _history(
                     recorded, "DEPLOY_FAILED", "DEPLOYING", state.status, by,
                     config=config, logs=logs, ended=True, error=f"{event.code}: {reason}",
@@ -61,12 +68,26 @@ def project_deployment(
                 recorded, "UNDEPLOY_COMPLETED", "UNDEPLOYING", "IDLE", by, logs=logs, ended=True
             )
             return (*_retired(recorded, event.version, event.retired), done)
+        case CopyReceived():
+            return tuple(_rows(recorded, event, event.triggers, "pending")) if event.hooks else ()
+        case HookSettled():
+            return ()
+        case EventTriggerPaused(version=version, node_id=node_id):
+            return (_pause(recorded, version, node_id, is_active=False),)
+        case EventTriggerResumed(version=version, node_id=node_id):
+            return (_pause(recorded, version, node_id, is_active=True),)
         case _:
             assert_never(event)
 
 
-def _active(recorded: Recorded[DeploymentEvent], event: WorkflowDeployed) -> Iterable[Upsert]:
-    for trigger in event.triggers:
+def _rows(
+    recorded: Recorded[DeploymentEvent],
+    event: DeploymentStarted | CopyReceived | WorkflowDeployed,
+    triggers: Iterable[DeployedTrigger],
+    status: str,
+    paused: Collection[str] = (),
+) -> Iterable[Upsert]:
+    for trigger in triggers:
         row = {
             "id": derived("trigger_index", event.workflow_id, event.version, trigger.node_id),
             "tenant_id": recorded.tenant_id,
@@ -77,8 +98,9 @@ def _active(recorded: Recorded[DeploymentEvent], event: WorkflowDeployed) -> Ite
             "trigger_config": trigger.config,
             "index_key": trigger.index_key,
             "path": path_of(trigger.config),
-            "deployment_status": "active",
-            "is_active": True,
+            "deployment_status": status,
+            "is_active": trigger.node_id not in paused,
+            "error_message": None,
             "created_at": recorded.recorded_at,
             "updated_at": recorded.recorded_at,
         }
@@ -93,6 +115,25 @@ def _retired(
         key = _trigger_key(recorded.event.workflow_id, version, node_id)
         row = {"deployment_status": "inactive", "updated_at": recorded.recorded_at}
         yield Upsert("trigger_index", key, set=row)
+
+
+def _unserved(recorded: Recorded[DeploymentEvent], event: DeploymentFailed) -> Iterable[Upsert]:
+    """Return the rows that waited for what their triggers need outside."""
+    for node_id in event.pending:
+        row = {
+            "deployment_status": "failed",
+            "error_message": f"{event.code}: {event.reason}",
+            "updated_at": recorded.recorded_at,
+        }
+        yield Upsert("trigger_index", _trigger_key(event.workflow_id, event.version, node_id), row)
+
+
+def _pause(
+    recorded: Recorded[DeploymentEvent], version: int, node_id: str, *, is_active: bool
+) -> Upsert:
+    key = _trigger_key(recorded.event.workflow_id, version, node_id)
+    row = {"is_active": is_active, "updated_at": recorded.recorded_at}
+    return Upsert("trigger_index", key, set=row)
 
 
 def _trigger_key(workflow_id: str, version: int, node_id: str) -> dict[str, object]:
@@ -134,9 +175,23 @@ def _history(
     return Upsert("workflow_deployment_history", {"id": row_id}, set=row, new=True)
 
 
-def project_trigger(state: Trigger, recorded: Recorded[TriggerAccepted]) -> tuple[Upsert, ...]:
-    """Return the row of the trigger event, with all the executions that it started."""
+def project_trigger(state: Trigger, recorded: Recorded[TriggerEvent]) -> tuple[Upsert, ...]:
+    """Return the row of the trigger event, with all the executions that it started.
+
+    Filters that failed are shown on their triggers, a moment later: many events share these rows.
+    """
     event = recorded.event
+    if isinstance(event, FilterFailed):
+        return tuple(
+            Upsert(
+                "trigger_index",
+                _trigger_key(fault.workflow_id, fault.version, fault.node_id),
+                set={"filter_error": f"{fault.message} (event {event.event_id})"},
+                add={"filter_errors": 1},
+                lazy=True,
+            )
+            for fault in event.faults
+        )
     key = {"tenant_id": recorded.tenant_id, "source": event.source, "id": event.event_id}
     row = {
         "subtype": event.subtype,

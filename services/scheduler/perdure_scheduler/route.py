@@ -4,9 +4,16 @@ from perdure_common.decider import Outgoing, Recorded
 from perdure_contracts.answers import answer_stream
 from perdure_contracts.engine import StartExecution
 from perdure_contracts.message import Json
-from perdure_contracts.scheduler import DeploymentEvent, TriggerAccepted
+from perdure_contracts.scheduler import (
+    DeploymentEvent,
+    DeploymentStarted,
+    FilterFailed,
+    TriggerEvent,
+)
+from perdure_contracts.workflows import CopyVersion
 
-from .cron_route import STARTS, crons_of
+from .cron_route import ENGINE, STARTS, crons_of
+from .deploying import target_sha256
 from .state import Deployment, Trigger
 
 __all__ = ["STARTS", "route_deployment", "route_trigger"]
@@ -15,15 +22,28 @@ __all__ = ["STARTS", "route_deployment", "route_trigger"]
 def route_deployment(
     state: Deployment, recorded: Recorded[DeploymentEvent]
 ) -> tuple[Outgoing, ...]:
-    """Return what the workflow's cron triggers are asked; others hear the events themselves."""
-    del state  # the event says enough
+    """Return what the engine and the workflow's cron triggers are asked.
+
+    Others hear the events themselves.
+    """
+    event = recorded.event
+    if isinstance(event, DeploymentStarted) and event.action == "ROLLBACK":
+        copy = CopyVersion(
+            workflow_id=event.workflow_id,
+            version=event.version,
+            sha256=target_sha256(state, event.version),
+            asked_by=event.deployed_by,
+        )
+        return (Outgoing(ENGINE, event.workflow_id, copy),)
     return crons_of(recorded)
 
 
-def route_trigger(state: Trigger, recorded: Recorded[TriggerAccepted]) -> tuple[Outgoing, ...]:
+def route_trigger(state: Trigger, recorded: Recorded[TriggerEvent]) -> tuple[Outgoing, ...]:
     """Return one `StartExecution` for each trigger node that the event matched."""
     del state  # the event says enough
     event = recorded.event
+    if isinstance(event, FilterFailed):
+        return ()
     envelope: dict[str, Json] = {
         "id": event.event_id,
         "source": event.source,

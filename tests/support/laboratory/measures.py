@@ -5,6 +5,7 @@ share (E. B. Wilson, 1927) with z = 1.96, quantiles by nearest rank.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ COLUMNS = (
 )
 """Columns of an explanation that must say something."""
 
-SLOTS = ("{", "}", "None", "<missing>")
+SLOT = re.compile(r"\{[a-z_]+\}|\bNone\b|<missing>")
 """What stands in a text whose template was not filled."""
 
 
@@ -104,10 +105,15 @@ def missed(seen: Seen) -> bool:
     return expected_of(seen).curable and not recovered(seen) and not tried_in_vain(seen)
 
 
+def holes(explanation: Mapping[str, Any]) -> list[str]:
+    """Return the columns that say nothing, or whose template was left with a hole."""
+    texts = {name: str(explanation[name] or "") for name in COLUMNS}
+    return [name for name, text in texts.items() if not text or SLOT.search(text)]
+
+
 def is_complete(explanation: Mapping[str, Any]) -> bool:
-    """Tell whether every column says something, and no template was left with a hole."""
-    texts = [str(explanation[name] or "") for name in COLUMNS]
-    return all(text and not any(slot in text for slot in SLOTS) for text in texts)
+    """Tell whether every column says something."""
+    return not holes(explanation)
 
 
 @dataclass(frozen=True)

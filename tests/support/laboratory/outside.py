@@ -47,6 +47,7 @@ class Server:
     asked: list[Asked] = field(default_factory=list[Asked])
     mended: Reply | None = None
     _listening: asyncio.Server | None = None
+    _gone: asyncio.Event = field(default_factory=asyncio.Event)
     _open: set[asyncio.StreamWriter] = field(default_factory=set[asyncio.StreamWriter])
 
     async def begin(self, port: int = 0) -> None:
@@ -59,6 +60,7 @@ class Server:
         """Stop serving; whoever still waits for an answer is cut off."""
         if self._listening is not None:
             self._listening.close()
+            self._gone.set()
             for writer in list(self._open):
                 writer.close()
             self._listening = None
@@ -86,7 +88,7 @@ class Server:
             place = len(self.asked)
             self.asked.append(asked)
             reply = self.mended or self.script[min(place, len(self.script) - 1)]
-            answer = await reply(asked)
+            answer = await self._answer(reply, asked)
             if answer is not None:
                 writer.write(answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
                 await writer.drain()
@@ -95,6 +97,17 @@ class Server:
         finally:
             self._open.discard(writer)
             writer.close()
+
+    async def _answer(self, reply: Reply, asked: Asked) -> bytes | None:
+        """Return what to answer; nothing once the server has ended meanwhile."""
+        answering = asyncio.ensure_future(reply(asked))
+        ending = asyncio.ensure_future(self._gone.wait())
+        await asyncio.wait({answering, ending}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if not answering.done():
+            answering.cancel()
+            return None
+        return answering.result()
 
 
 @cache

@@ -191,9 +191,11 @@ class Laboratory:
         finally:
             if acting is not None and not acting.done():
                 acting.cancel()
-        if acting is not None:
-            await acting
         self._judge(scenario, seen)
+        if acting is not None:
+            [error] = await asyncio.gather(acting, return_exceptions=True)
+            if error is not None:
+                seen.problems.append(f"what was to be done meanwhile came to nothing: {error!r}")
         if scenario.after is not None and not seen.problems:
             await scenario.after(case)
 

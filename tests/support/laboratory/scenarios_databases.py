@@ -90,22 +90,22 @@ async def _opposite_order(case: Case) -> None:
         await connection.execute(f"update {case.mark} set n = n + 1 where id = 2")
         case.names["holding"] = "yes"
         await case.started()
-        await _until_waiting(case, connection)
+        await _until_waiting(case)
         await connection.execute(f"update {case.mark} set n = n + 1 where id = 1")
         await transaction.commit()
     finally:
         await connection.close()
 
 
-async def _until_waiting(case: Case, connection: Any) -> None:
-    """Wait until the platform's statement waits for a row that we hold."""
+async def _until_waiting(case: Case) -> None:
+    """Wait until the platform's statement waits for a lock that we hold."""
     sql = """
-        select count(*) from pg_stat_activity
+        select pid from pg_stat_activity
          where wait_event_type = 'Lock' and query like '%' || $1 || '%' and pid <> pg_backend_pid()
     """
 
     async def waits() -> bool:
-        return await connection.fetchval(sql, f"{case.mark}_") > 0
+        return bool(await case.stage.rows(sql, f"{case.mark}_"))
 
     await case.stage.until(waits, "the statement to wait")
 
@@ -117,7 +117,7 @@ async def _changed_meanwhile(case: Case) -> None:
         await connection.execute("select pg_advisory_lock($1)", case.number)
         case.names["holding"] = "yes"
         await case.started()
-        await _until_waiting(case, connection)
+        await _until_waiting(case)
         await connection.execute(f"update {case.mark} set n = n + 1 where id = 2")
         await connection.execute("select pg_advisory_unlock($1)", case.number)
     finally:

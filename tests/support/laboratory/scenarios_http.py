@@ -2,6 +2,7 @@
 
 from definitions_for_tests import Definition, chain, node, request
 
+from laboratory import canary
 from laboratory.outside import Server, closed_port, fine, half, plain, silence, status
 from laboratory.scenario import Case, Expected, Scenario, cured, told
 
@@ -55,8 +56,9 @@ LEARNT = Expected(
 """By the fourth failure recovery may have learnt that it lasts."""
 
 THROTTLED = {"error": {"message": "You have exceeded a secondary rate limit. Please wait."}}
-EXPIRED = {"error": {"code": "token_expired", "message": "the token has expired"}}
+EXPIRED = {"error": {"code": "token_expired", "message": f"expired, {canary.TOKEN.text}"}}
 SCOPE = {"error": {"code": "insufficient_scope", "message": "the token may not do this"}}
+WRONG = {"error": {"message": f"n must be above 10; {canary.PASSWORD.text}"}}
 VERSION = {"error": {"message": "version conflict: the order was modified by another"}}
 
 SCENARIOS = (
@@ -201,7 +203,7 @@ SCENARIOS = (
         "http",
         _post,
         [told("validation", {SHOP: 1})],
-        {SHOP: [status(422, {"error": {"message": "n must be above 10"}})]},
+        {SHOP: [status(422, WRONG)]},
     ),
     Scenario(
         "an account has no money left",

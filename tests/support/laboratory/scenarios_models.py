@@ -5,6 +5,7 @@ from typing import Any
 from definitions_for_tests import Definition, chain, edge, node
 from model_server import asks_for, cuts, fails, garbles, refuses, says
 
+from laboratory import canary
 from laboratory.outside import fine, silence, status
 from laboratory.scenario import Case, Expected, Scenario, cured, told
 
@@ -62,7 +63,7 @@ def _orders(case: Case) -> Definition:
 
 LIMIT = fails(429, "rate_limit_exceeded", "Rate limit reached", "retry-after: 2\r\n", "tokens")
 QUOTA = fails(429, "insufficient_quota", "You exceeded your current quota")
-KEY = fails(401, "invalid_api_key", "Incorrect API key provided")
+KEY = fails(401, "invalid_api_key", f"Incorrect API key provided, {canary.KEY.text}")
 UNKNOWN_MODEL = fails(404, "model_not_found", "The model does not exist")
 
 SCENARIOS = (

@@ -15,8 +15,8 @@ from expression_corpus import LINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from perdure_engine.expressions import Compiled, ExpressionError, Scope, compile_expression
-from perdure_engine.expressions.methods import FUNCTIONS, METHODS
-from perdure_engine.expressions.regex import compile_regex
+from perdure_expressions.methods import FUNCTIONS, METHODS
+from perdure_expressions.regex import compile_regex
 
 CPU_MAX_MS = 100.0
 MEMORY_MAX_MB = 24.0

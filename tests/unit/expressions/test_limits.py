@@ -14,7 +14,7 @@ from perdure_engine.expressions import (
     compile_expression,
     compile_template,
 )
-from perdure_engine.expressions.limits import FUEL, ROOM, Frame
+from perdure_expressions.limits import FUEL, ROOM, Frame
 
 
 @pytest.mark.parametrize("source", BOMBS)

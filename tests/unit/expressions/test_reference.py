@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from expression_corpus import REASONS, SCOPE
 from perdure_engine.expressions import ExpressionError, compile_expression
-from perdure_engine.expressions.limits import FUEL, NODES_MAX, RESULT_NODES_MAX, ROOM, SOURCE_MAX
-from perdure_engine.expressions.methods import METHODS
-from perdure_engine.expressions.reference import table
+from perdure_expressions.limits import FUEL, NODES_MAX, RESULT_NODES_MAX, ROOM, SOURCE_MAX
+from perdure_expressions.methods import METHODS
+from perdure_expressions.reference import table
 
 PAGE = (Path(__file__).parents[3] / "docs" / "expressions.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^\| `(.+)` \| `(.+)` \|$", PAGE, re.MULTILINE)

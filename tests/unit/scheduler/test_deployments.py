@@ -50,6 +50,8 @@ def deploy(*nodes: Any, version: int = 1, **more: Any) -> DeployWorkflow:
     return DeployWorkflow(**fields)
 
 
+MAILBOX = {"host": "imap.example.com", "user": "orders", "credential": "orders-mailbox"}
+
 UNDEPLOY = UndeployWorkflow(workflow_id=WORKFLOW, undeployed_by="ada")
 
 
@@ -158,7 +160,8 @@ def test_an_undeployed_workflow_serves_nothing() -> None:
     assert [r.set["deployment_status"] for r in written if r.table == "trigger_index"] == [
         "inactive"
     ]
-    assert after(deploy(), UNDEPLOY) == Deployment()
+    undeployed = after(deploy(), UNDEPLOY)
+    assert (undeployed.status, undeployed.serving) == ("IDLE", None)
 
 
 @pytest.mark.parametrize(
@@ -289,8 +292,28 @@ def test_a_definition_that_is_not_the_frozen_one_fails() -> None:
 FAULTS: list[tuple[list[Any], str, str]] = [
     ([{"node_id": "a", "node_type": "FLOW"}], "no_trigger", "add one"),
     ([{**MANUAL, "disabled": True}], "no_trigger", "enable one"),
-    ([trigger("EMAIL", "clock")], "unsupported_trigger", "node 'clock' (EMAIL)"),
-    ([trigger("EMAIL", "mail")], "unsupported_trigger", "MANUAL, CRON, WEBHOOK, GITHUB"),
+    ([trigger("EMAIL", "mail")], "invalid_parameter", "`address` must be a text"),
+    ([trigger("EMAIL", "mail", address="Ann <a@b.c>")], "invalid_parameter", "without a name"),
+    ([trigger("EMAIL", "mail", address="a@b.c", mailbox=1)], "invalid_parameter", "an object"),
+    (
+        [trigger("EMAIL", "mail", address="a@b.c", mailbox={"host": "h", "user": "u"})],
+        "invalid_parameter",
+        "`mailbox.credential`",
+    ),
+    (
+        [trigger("EMAIL", "mail", address="a@b.c", mailbox={**MAILBOX, "password": "x"})],
+        "unknown_parameter",
+        "no parameter `mailbox.password`",
+    ),
+    (
+        [trigger("EMAIL", "mail", address="a@b.c", mailbox={**MAILBOX, "poll_s": 1})],
+        "invalid_parameter",
+        "from 5 to 3,600",
+    ),
+    ([trigger("KAFKA", "k", topic="perdure.engine.starts.v1")], "own_topic", "perdure's own"),
+    ([trigger("KAFKA", "k", topic="a/b")], "invalid_parameter", "letters, digits"),
+    ([trigger("KAFKA", "k", type="perdure.trigger.manual")], "reserved_type", "other triggers"),
+    ([trigger("KAFKA", "k", topic="a" * 200, type="b" * 60)], "invalid_parameter", "together"),
     ([trigger("PIGEON", "bird")], "unknown_trigger", "node 'bird'"),
     ([trigger("WEBHOOK", "hook")], "invalid_parameter", "`path` must be a text"),
     ([trigger("WEBHOOK", "hook", path="/a?b=c")], "invalid_parameter", "path alone"),
@@ -306,7 +329,12 @@ FAULTS: list[tuple[list[Any], str, str]] = [
         "unknown_parameter",
         "did you mean 'branches'?",
     ),
-    ([trigger("MANUAL", "go", filter="{{ true }}")], "filter_unsupported", "IF node"),
+    ([trigger("MANUAL", "go", filter="{{ $json. }}")], "invalid_filter", "`filter`"),
+    ([trigger("MANUAL", "go", filter="$json.x")], "invalid_filter", "one whole expression"),
+    ([trigger("MANUAL", "go", filter="{{ $now }}")], "invalid_filter", "$json and $event alone"),
+    ([trigger("MANUAL", "go", filter=False)], "invalid_filter", "disable the node"),
+    ([trigger("MANUAL", "go", filter=7)], "invalid_filter", "one expression"),
+    ([trigger("CRON", "c", expression="@daily", filter="{{ true }}")], "unknown_parameter", ""),
     ([{**MANUAL, "parameters": []}], "invalid_definition", "must be an object"),
     ([{**MANUAL, "node_id": ""}], "invalid_definition", "nodes[0]"),
     ([MANUAL, MANUAL], "invalid_definition", "two trigger nodes"),
@@ -324,7 +352,7 @@ def test_a_trigger_that_cannot_serve_fails_with_a_reason_that_names_it(
 
 def test_every_problem_of_a_definition_is_told_at_once() -> None:
     failed = failure(trigger("EMAIL", "clock"), trigger("WEBHOOK", "hook", auth="none"))
-    assert failed.code == "unsupported_trigger"
+    assert failed.code == "invalid_parameter"
     assert "'clock'" in failed.reason and "'hook'" in failed.reason
     assert [log.ok for log in failed.logs] == [False, False]
 

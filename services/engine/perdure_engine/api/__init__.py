@@ -19,6 +19,7 @@ from . import (
     events,
     executions,
     history,
+    kept,
     logs,
     reruns,
     signals,
@@ -36,6 +37,7 @@ from .tables import ROWS, TABLES
 GROUPS: tuple[Callable[[Ground], None], ...] = (
     workflows.add,
     templates.add,
+    kept.add,
     executions.add,
     steering.add,
     bulk.add,

@@ -185,6 +185,36 @@ TABLES = {
         descending=False,
         about="What happened, for people (BUSINESS) and engineers (TECHNICAL), in order.",
     ),
+    "variables": TableView(
+        columns=(
+            "id",
+            "workspace_id",
+            "name",
+            "value",
+            "is_set",
+            "number",
+            "changed_by",
+            "updated_at",
+        ),
+        order=("name", "id"),
+        filters=("workspace_id", "name", "is_set"),
+        descending=False,
+        about="Variables of workspaces: what `$vars` has. One that was taken away is not set.",
+    ),
+    "workflow_static_data": TableView(
+        columns=("workflow_id", "data", "number", "changed_by", "updated_at"),
+        key="workflow_id",
+        order=("updated_at", "workflow_id"),
+        filters=("workflow_id",),
+        about="What executions of workflows have kept for those to come.",
+    ),
+    "admission_gates": TableView(
+        columns=("id", "kind", "about", "slots", "running", "waiting", "updated_at"),
+        order=("updated_at", "id"),
+        filters=("kind", "about"),
+        search=("about",),
+        about="Gates: how many executions run that share a key, and how many wait for their turn.",
+    ),
     "workflow_execution_pauses": TableView(
         columns=(
             "id",

@@ -12,7 +12,7 @@ for one target in edge order: the input's number where the target has numbered i
 indexes, and of two of them the lower one comes first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -21,6 +21,7 @@ from perdure_contracts.message import Json
 from perdure_engine.expressions import Compiled, Scope
 from perdure_engine.nodes.base import ERROR, ErrorMode, NodeSpecification
 
+from .concurrency import Concurrency
 from .race import NO_RACES, Races
 from .region import BODY_PORTS, NO_REGIONS, TOP, Region, Regions
 
@@ -40,13 +41,18 @@ MAX_ITERATIONS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of a workflow. Durations are in seconds; None is no limit."""
+    """The settings of a workflow. Durations are in seconds; None is no limit.
+
+    `priority` is the place of its name among `low`, `normal`, `high`, `critical`.
+    """
 
     execution_timeout_s: float | None = None
     recovery: bool = True
     log_level: Literal["INFO", "DEBUG"] = "INFO"
     max_iterations: int = MAX_ITERATIONS
     error_workflow: str | None = None
+    concurrency: Concurrency | None = None
+    priority: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +63,7 @@ class Node:
     `compiled` has the same, each top-level one compiled. `prepared` is what the subtype made
     of them for its `run`. `outputs` are its regular ports, first the first of the table;
     `error` is not among them. `retry_wait_time_s` is the first wait, doubled each time.
+    `run_timeout_s` bounds all attempts of a run together, `timeout_s` each of them.
     `run_in` says whether a node that the engine can run itself goes to a runner always, or
     only with an input so large that it would hold the others up. `fixed` are the resolved
     parameters where no expression is in them. `max_iterations` bounds the bare cycle that is
@@ -81,6 +88,7 @@ class Node:
     always_output_data: bool = False
     join: Literal["all", "each"] = "all"
     timeout_s: float | None = None
+    run_timeout_s: float | None = None
     run_in: Literal["auto", "runner"] = "auto"
     fixed: Mapping[str, Json] | None = None
     max_iterations: int | None = None
@@ -176,6 +184,8 @@ class Workflow:
     races: Races = NO_RACES
     eager: frozenset[int] = frozenset()
     resumable: bool = False
+    uses_vars: bool = False
+    keeps_data: bool = False
     attached: frozenset[int] = frozenset()
     attachments: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
 
@@ -256,7 +266,8 @@ def build(
     `triggers` of the result are those that can fire: the disabled ones are left out.
     `unreachable` are nodes to which nothing leads though they are no triggers, `eager` ones
     are those that do not wait for all of their in-edges. It is `resumable` if one of them waits
-    for a call of the execution's resume URL. Those of `attached` (by position) belong to agents,
+    for a call of the execution's resume URL. It `uses_vars` if an expression has `$vars`, and
+    `keeps_data` if it has static data. Those of `attached` (by position) belong to agents,
     and are never run by themselves; `attachments` has, for each agent, the ids of what it has.
     """
     incoming: list[list[Edge]] = [[] for _ in nodes]
@@ -308,9 +319,21 @@ def build(
         races=races,
         resumable=any(n.node_subtype == "WAIT" and n.parameters.get("webhook") for n in nodes),
         eager=frozenset(n.position for n in nodes if n.join == "each" or n.position in races.order),
+        uses_vars=any(_expressions(nodes, edges)),
+        keeps_data=static_data is not None or any(n.node_subtype == "STATIC_DATA" for n in nodes),
         attached=attached,
         attachments=attachments or {},
     )
+
+
+def _expressions(nodes: tuple[Node, ...], edges: tuple[Edge, ...]) -> Iterator[bool]:
+    """Yield, for each thing that was compiled, whether it asks for variables."""
+    for node in nodes:
+        for compiled in node.compiled.values():
+            yield compiled.references.uses_vars
+    for edge in edges:
+        if edge.condition is not None:
+            yield edge.condition.references.uses_vars
 
 
 def _ports(out: list[Edge]) -> dict[str, tuple[Edge, ...]]:

@@ -14,9 +14,10 @@ from perdure_contracts.message import Json
 
 from perdure_engine.expressions import Compiled, Scope
 from perdure_engine.nodes.base import ErrorMode, NodeSpecification
-from perdure_engine.nodes.registry import LATER, NODE_TYPES, SPECIFICATIONS, find, subtypes_of
+from perdure_engine.nodes.registry import NODE_TYPES, SPECIFICATIONS, find, subtypes_of
 
 from .attachments import attach
+from .concurrency import read_concurrency, read_priority
 from .connections import read_edges
 from .model import (
     MAX_ITERATIONS,
@@ -62,11 +63,14 @@ WORKFLOW_KEYS = (
     "name", "description", "workspace_id", "settings", "nodes", "connections", "tags",
     "static_data", "pin_data", "active", "is_template", "template_category", "icon_url",
 )  # fmt: skip
-SETTINGS_KEYS = ("execution_timeout", "recovery", "log_level", "max_iterations", "error_workflow")
+SETTINGS_KEYS = (
+    "execution_timeout", "recovery", "log_level", "max_iterations", "error_workflow",
+    "concurrency", "priority",
+)  # fmt: skip
 NODE_KEYS = (
     "node_id", "node_type", "node_subtype", "type_version", "name", "description", "disabled",
     "position_x", "position_y", "parameters", "credentials", "error_handling", "max_retries",
-    "retry_wait_time", "always_output_data", "join", "timeout_s", "run_in",
+    "retry_wait_time", "always_output_data", "join", "timeout_s", "run_timeout_s", "run_in",
     "notes",
 )  # fmt: skip
 ERROR_MODES = (
@@ -182,6 +186,8 @@ def _settings(top: Reader) -> Settings:
         ),
         max_iterations=reader.integer("max_iterations", MAX_ITERATIONS, least=1),
         error_workflow=reader.text("error_workflow"),
+        concurrency=read_concurrency(reader),
+        priority=read_priority(reader),
     )
 
 
@@ -279,6 +285,7 @@ def _node(reader: Reader, position: int, settings: Settings) -> Node | None:
         always_output_data=reader.boolean("always_output_data", False),
         join=_join(reader, specification),
         timeout_s=reader.number("timeout_s", None, least=0.001, most=TIMEOUT_S_MAX),
+        run_timeout_s=_run_timeout(reader, specification),
         run_in=_run_in(reader, specification),
         max_iterations=most,
         fixed=fixed_of(compiled),
@@ -305,6 +312,19 @@ def _run_in(reader: Reader, specification: NodeSpecification) -> Literal["auto",
             f"`run_in` out (besides side effects, runners run {listed(can)})",
         )
     return "runner" if chosen == "runner" else "auto"
+
+
+def _run_timeout(reader: Reader, specification: NodeSpecification) -> float | None:
+    """Return what all attempts of a run may take together; only a runner makes attempts."""
+    seconds = reader.number("run_timeout_s", None, least=0.001, most=TIMEOUT_S_MAX)
+    if seconds is not None and specification.place != "runner":
+        reader.error(
+            "run_timeout_not_supported",
+            "run_timeout_s",
+            f"{specification.node_type} {specification.subtype} makes no attempts; leave "
+            "`run_timeout_s` out",
+        )
+    return seconds
 
 
 def _check_rest(reader: Reader, specification: NodeSpecification) -> None:
@@ -353,20 +373,18 @@ def _specification(reader: Reader) -> NodeSpecification:
             f"there is no node type {shown(node_type)}; "
             f"{reader.found.did_you_mean(node_type, NODE_TYPES)}",
         )
-    elif node_type is not None and (not runs or subtype in LATER.get(node_type, ())):
-        what = node_type if not runs else f"{node_type} {subtype}"
-        instead = f"; it runs {listed(runs)}" if runs else ""
+    elif node_type is not None and not runs:
         reader.error(
             "node_type_not_supported",
-            "node_subtype" if runs else "node_type",
-            f"{what} is not run by this version{instead}; take the node away",
+            "node_type",
+            f"{node_type} is not run by this version; take the node away",
         )
     elif node_type is not None and subtype is not None:
         reader.error(
             "unknown_node_subtype",
             "node_subtype",
             f"{node_type} has no subtype {shown(subtype)}; "
-            f"{reader.found.did_you_mean(subtype, (*runs, *LATER.get(node_type, ())))}",
+            f"{reader.found.did_you_mean(subtype, runs)}",
         )
     return _stand_in(node_type)
 

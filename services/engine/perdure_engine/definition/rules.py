@@ -1,7 +1,5 @@
 """What lies between nodes and connections: cycles, references, inputs, and warnings."""
 
-from collections.abc import Iterable
-
 from perdure_engine.expressions import Compiled
 from perdure_engine.nodes.base import ERROR
 
@@ -32,7 +30,6 @@ def check(parsed: Parsed, found: Found) -> None:
     if not parsed.cycles:
         _check_max_iterations(parsed, found)
         _warn_of_regions(parsed, found)
-    _warn_of_unused(workflow, found)
     check_pins(workflow, found)
 
 
@@ -208,10 +205,3 @@ def _warn_of_edges(parsed: Parsed, found: Found) -> None:
                 f"{' or '.join(needed)}, or take the connection away",
                 source.node_id,
             )
-
-
-def _warn_of_unused(workflow: Workflow, found: Found) -> None:
-    unused: Iterable[tuple[str, object]] = (("static_data", workflow.static_data),)
-    for path, value in unused:
-        if value:
-            found.warning("not_acted_on", path, f"`{path}` is kept, but not used by this version")

@@ -6,10 +6,13 @@ It takes what the engine takes, as far as a schema can say it: what lies between
 
 from typing import Any
 
+from perdure_contracts.admission import PRIORITIES
+
 from perdure_engine.nodes.base import NodeSpecification
 from perdure_engine.nodes.registry import SPECIFICATIONS
 from perdure_engine.nodes.schema import CONDITION, schema_of
 
+from .concurrency import LIMIT_MAX, QUEUE_TIMEOUT_S_MAX
 from .connections import ATTACHED, CONTROL
 from .parameters import ROUNDS
 from .parsing import (
@@ -104,7 +107,29 @@ def _settings() -> Schema:
             "log_level": _optional(enum=["INFO", "DEBUG"]),
             "max_iterations": _optional(type="integer", minimum=1),
             "error_workflow": _text(),
+            "concurrency": _optional(**_concurrency()),
+            "priority": _optional(enum=list(PRIORITIES)),
         },
+        "additionalProperties": False,
+    }
+
+
+def _concurrency() -> Schema:
+    seconds = _optional(type="number", exclusiveMinimum=0, maximum=QUEUE_TIMEOUT_S_MAX)
+    return {
+        "type": "object",
+        "properties": {
+            "key": {
+                "type": ["string", "integer"],
+                "description": "Executions that share it: a text, which may be an expression.",
+            },
+            "limit": _optional(type="integer", minimum=1, maximum=LIMIT_MAX),
+            "on_limit": _optional(enum=["queue", "cancel_oldest", "reject"]),
+            "scope": _optional(enum=["workflow", "tenant"]),
+            "queue_timeout": {**seconds, "description": "Seconds that one may wait for its turn."},
+            "waiting_max": _optional(type="integer", minimum=0),
+        },
+        "required": ["key"],
         "additionalProperties": False,
     }
 
@@ -132,6 +157,10 @@ def _node() -> Schema:
             "always_output_data": _optional(type="boolean"),
             "join": _optional(enum=["all", "each"]),
             "timeout_s": seconds,
+            "run_timeout_s": {
+                **seconds,
+                "description": "Seconds that all attempts of a run may take together.",
+            },
             "run_in": _optional(
                 enum=["auto", "runner"],
                 description="Where a node runs that only computes: by itself in the engine.",

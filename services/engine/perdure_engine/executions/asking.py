@@ -19,11 +19,12 @@ from perdure_contracts.asking import (
     RequestInteraction,
 )
 from perdure_contracts.engine import ErrorFacts, Scope
+from perdure_contracts.kept import StaticDataKept
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node, Workflow
 from perdure_engine.expressions import ExpressionError
-from perdure_engine.nodes.base import Inputs, Item, Outcome
+from perdure_engine.nodes.base import Inputs, Item, Outcome, passed_through
 from perdure_engine.nodes.errors import data_error, expression_error, whole_run
 from perdure_engine.nodes.fields import fields_of
 from perdure_engine.nodes.memory_store import TIMEOUT_S
@@ -39,8 +40,12 @@ ASKED_BYTES_MAX = 256 * 1024
 """The largest question, as JSON: it stands in an event and in a message."""
 
 TOO_LARGE = "interaction_too_large"
+CODES: Mapping[str, str] = {
+    "MEMORY": "memory_content_too_large",
+    "ACTION": "static_data_too_large",
+}
 TEXT_MAX = 4_000
-SERVICES: Mapping[str, str] = {"person": "hil", "memory": "memory"}
+SERVICES: Mapping[str, str] = {"person": "hil", "memory": "memory", "static": "engine"}
 """Which service answers each kind of wait."""
 
 
@@ -51,7 +56,7 @@ def ask_people(
     progress: Progress, node: Node, scope: Scope, run: int, inputs: Inputs, edges: Edges
 ) -> None:
     """Let a run ask people, and wait for what the service says of them."""
-    values = _values(progress, node, scope, run, inputs, edges)
+    values = values_of(progress, node, scope, run, inputs, edges)
     if values is None:
         return
     state = progress.state
@@ -93,7 +98,7 @@ def ask_memory(
     progress: Progress, node: Node, scope: Scope, run: int, inputs: Inputs, edges: Edges
 ) -> None:
     """Let a run ask memory, and wait for its answer for a while."""
-    values = _values(progress, node, scope, run, inputs, edges)
+    values = values_of(progress, node, scope, run, inputs, edges)
     if values is None:
         return
     state = progress.state
@@ -118,7 +123,7 @@ def ask_memory(
     begin(progress, node, scope, run, edges, waiting)
 
 
-def _values(
+def values_of(
     progress: Progress, node: Node, scope: Scope, run: int, inputs: Inputs, edges: Edges
 ) -> dict[str, Any] | None:
     """Return a node's parameters for its first item; None says that the run has failed."""
@@ -130,7 +135,7 @@ def _values(
         values = dict(node.resolve(view(0)))
         size = encoded_bytes(values)
         if size is None or size > ASKED_BYTES_MAX:
-            code = "memory_content_too_large" if node.node_type == "MEMORY" else TOO_LARGE
+            code = CODES.get(node.node_type, TOO_LARGE)
             text = f"what is asked has {size or 0:,} bytes, at most {ASKED_BYTES_MAX:,} may be sent"
             error = data_error(code, text)
     except ExpressionError as failed:
@@ -203,6 +208,15 @@ def note_answer(progress: Progress, command: NoteAnswer) -> None:
         code = "memory_failed" if waiting.kind == "memory" else "interaction_failed"
         error = command.error or data_error(code, "the service failed without saying why")
         end(progress, place, "answer", whole_run(inputs, scrubbed(error)))
+        return
+    if waiting.kind == "static":
+        kept = cast("dict[str, Any]", command.detail)
+        progress.record(
+            StaticDataKept(
+                execution_id=state.execution_id, data=kept["data"], number=kept["number"]
+            )
+        )
+        end(progress, place, "answer", passed_through((command.port,), inputs))
         return
     items = _items(command, waiting, inputs)
     end(progress, place, "answer", Outcome(ports={command.port: items} if items else {}))

@@ -19,6 +19,7 @@ from perdure_engine.nodes.errors import data_error, expression_error
 from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .given import mock_answer, mocked
 from .instants import after
+from .limits_of_runs import run_until, sooner, too_late
 from .overriding import overridden
 from .progress import Progress
 from .retries import REPEATABLE, backoff_s, held_back, retry_after_s, tries_again
@@ -94,7 +95,7 @@ def dispatch(
             attempt=1,
             token=_token(progress, node.node_id, scope, run, 1),
             indexes=tuple(indexes),
-            deadline=_deadline(progress, node, len(indexes)),
+            deadline=sooner(_deadline(progress, node, len(indexes)), run_until(progress, node)),
             scheduled_at=progress.at,
             parameters=sets,
             inputs=edges,
@@ -107,6 +108,7 @@ def dispatch(
             length="short" if local else node.specification.length(node.parameters, node.timeout_s),
             idempotency_key=_idempotency_key(state.root_execution_id, node, scope),
             max_retries=node.max_retries,
+            run_until=run_until(progress, node),
         )
     )
     if state.given is not None:
@@ -178,13 +180,25 @@ def try_again(progress: Progress, place: str) -> None:
             attempt=attempt,
             token=_token(progress, run.node_id, run.scope, run.run, attempt),
             indexes=indexes,
-            deadline=_deadline(progress, node, len(indexes)),
+            deadline=sooner(_deadline(progress, node, len(indexes)), known.run_until),
             scheduled_at=progress.at,
             parameters=parameters,
         )
     )
     if progress.state.given is not None:
         _answer_mocked(progress, node, place)
+
+
+def time_over(progress: Progress, place: str) -> None:
+    """End a run because all its attempts together have taken too long (`run_timeout_s`)."""
+    run, known = _open(progress, place)
+    if known.token:
+        lost(progress, place)  # which comes back here
+        return
+    if known.verdict_until is not None:
+        apply_verdict(progress, place, "give_up", by="clock")
+        return
+    _finish(progress, run, known.done, too_late(progress, run, known))
 
 
 def apply_verdict(
@@ -214,7 +228,7 @@ def apply_verdict(
         )
     )
     if verdict == "give_up":
-        _finish(progress, run, known.done, known.failed)
+        _finish(progress, run, known.done, too_late(progress, run, known))
 
 
 def _attempt_failed(
@@ -255,6 +269,9 @@ def _attempt_failed(
             runner="" if result is None else result.runner,
         )
     )
+    if known.run_until is not None and known.run_until <= progress.now:
+        time_over(progress, place_of(run.node_id, run.scope))
+        return
     if retry_at is not None:
         return
     if workflow.settings.recovery:

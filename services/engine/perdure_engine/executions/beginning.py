@@ -7,6 +7,8 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from perdure_common.decider import Due, Facts, Rejected
+from perdure_contracts.admission import ExecutionRefused, GatePassed, NoteSlot
+from perdure_contracts.control import AdoptRuns, RunsAdopted
 from perdure_contracts.engine import CancelExecution, ExecutionStarted, StartExecution
 from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_contracts.message import Json
@@ -24,6 +26,19 @@ from .finishing import Ended, complete
 from .items import as_items
 from .pausing import keep_ready
 from .progress import Progress
+from .queueing import (
+    NO_LIMITS,
+    Limits,
+    admission_of,
+    begun_error,
+    code_of,
+    frozen_values,
+    gate_asked,
+    held_back,
+    refused_by_gate,
+    stale_slot,
+    waited_too_long,
+)
 from .racing import note_late
 from .resuming import ResumeUrls, make_url
 from .running import advance
@@ -63,12 +78,16 @@ def start(
     verdict_wait_s: float,
     output_bytes_max: int,
     urls: ResumeUrls | None = None,
+    limits: Limits = NO_LIMITS,
+    *,
+    accepted: bool = False,
 ) -> Rejected | None:
     """Let an execution begin, or return why it does not.
 
-    Who starts an execution again is answered with the one that there is: keys may be chosen.
+    Who starts an execution again is answered with the one that there is: keys may be chosen. With
+    `accepted` it is there, and has not begun: a child, or one that waited for its turn.
     """
-    if state.execution_id and state.status != "NEW":
+    if state.execution_id and not accepted:
         return _again(state, command)
     if not 0 < len(command.execution_id) <= ID_LENGTH_MAX or "\0" in command.execution_id:
         return Rejected(
@@ -89,12 +108,20 @@ def start(
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
     progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
+    admission = admission_of(state)
+    if admission is None:
+        held = held_back(progress, command, data, workspace_id, limits)
+        if isinstance(held, Rejected):
+            return held
+        if held is not None:
+            progress.record(held)
+            return None
     begun = _begun(progress, command, trigger, workspace_id)
-    progress.record(
-        replace(begun, pins=pins or None, data=data if command.parts else None)
-        if pins or command.parts
-        else begun
-    )
+    if pins or command.parts:
+        begun = replace(begun, pins=pins or None, data=data if command.parts else None)
+    if admission is not None and admission.reads:
+        begun = replace(begun, **frozen_values(workflow, facts, admission.reads))
+    progress.record(begun)
     if urls is not None:
         make_url(progress, urls)
     if not command.parts:
@@ -163,19 +190,81 @@ def before_start(
     verdict_wait_s: float,
     output_bytes_max: int,
     urls: ResumeUrls | None,
+    limits: Limits = NO_LIMITS,
 ) -> Rejected | None:
-    """Let a child that was accepted begin, or be stopped before it does."""
-    if isinstance(command, CancelExecution):
-        happen(canceled_before(state, command))
-    elif isinstance(command, Due):
-        begin = start_of(state)
-        refused = start(state, begin, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
-        if refused is not None:
-            happen(cannot_start(state, refused))
-    else:
-        text = f"execution {command.execution_id!r} has not begun yet; try again"
-        return Rejected(text, "not_begun")
+    """Let what was accepted or queued begin, or be stopped before it does."""
+    admission = admission_of(state)
+    given = (facts, now, happen, verdict_wait_s, output_bytes_max, urls, limits)
+    match command:
+        case CancelExecution():
+            happen(canceled_before(state, command))
+        case AdoptRuns() if state.given is not None and state.given.parts:
+            happen(
+                RunsAdopted(
+                    execution_id=command.execution_id,
+                    of=command.of,
+                    part=command.part,
+                    runs=command.runs,
+                    failed=command.failed,
+                )
+            )
+        case NoteSlot() if stale_slot(state, command) is not None:
+            return stale_slot(state, command)
+        case NoteSlot() if command.outcome == "refused":
+            happen(refused_by_gate(state, command.reason, code_of(command)))
+        case NoteSlot():
+            state = happen(GatePassed(execution_id=state.execution_id, kind=command.kind))
+            _begin_if_let_in(state, *given)
+        case Due() if admission is None:
+            refused = start(state, start_of(state), *given, accepted=True)
+            if refused is not None:
+                happen(cannot_start(state, refused))
+        case Due() if admission is not None:
+            asked = gate_asked(admission)
+            if asked is not None and admission.until is not None and admission.until <= now:
+                happen(waited_too_long(state, admission))
+            elif asked is None:
+                _begin_if_let_in(state, *given)
+        case _:
+            text = f"execution {state.execution_id!r} has not begun yet; try again"
+            return Rejected(text, "not_begun")
     return None
+
+
+def _begin_if_let_in(
+    state: Execution,
+    facts: Facts,
+    now: datetime,
+    happen: Happen,
+    verdict_wait_s: float,
+    output_bytes_max: int,
+    urls: ResumeUrls | None,
+    limits: Limits,
+) -> None:
+    """Let an execution begin of which all gates are passed; what it lacks then refuses it."""
+    admission = admission_of(state)
+    if admission is None or admission.start is None or gate_asked(admission) is not None:
+        return
+    refused = start(
+        state,
+        admission.start,
+        facts,
+        now,
+        happen,
+        verdict_wait_s,
+        output_bytes_max,
+        urls,
+        limits,
+        accepted=True,
+    )
+    if refused is not None:
+        happen(
+            ExecutionRefused(
+                execution_id=state.execution_id,
+                workflow_id=state.workflow_id,
+                error=begun_error(refused),
+            )
+        )
 
 
 def _no_trigger(workflow: Workflow, command: StartExecution) -> Rejected:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from perdure_common.decider import Due, Facts, Rejected
+from perdure_contracts.admission import NoteSlot
 from perdure_contracts.asking import NoteAnswer
 from perdure_contracts.control import (
     AdoptRuns,
@@ -34,7 +35,7 @@ from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, St
 from perdure_engine.definition import Workflow, kept, load
 
 from .asking import bad_answer, note_answer
-from .attempts import answered, apply_verdict, lost, try_again
+from .attempts import answered, apply_verdict, lost, time_over, try_again
 from .beginning import Happen, before_start, carry_on, start
 from .children import accept, child_place, note_end
 from .ending import cancel, timed_out
@@ -46,6 +47,7 @@ from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
 from .progress import OUTPUT_BYTES_MAX, Progress
+from .queueing import NO_LIMITS, Limits, never_began, stale_slot
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
 from .resuming import ResumeUrls
 from .revival import bad_retry, chosen, retry
@@ -71,6 +73,7 @@ def decide(
     verdict_wait_s: float = VERDICT_WAIT_S,
     output_bytes_max: int = OUTPUT_BYTES_MAX,
     urls: ResumeUrls | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Decided:
     """Return what follows from `command`, or why nothing does."""
     events: list[ExecutionEvent] = []
@@ -82,7 +85,8 @@ def decide(
         tried = evolve(tried, event)
         return tried
 
-    refused = act(tried, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
+    more = (verdict_wait_s, output_bytes_max, urls, limits)
+    refused = act(tried, command, facts, now, happen, *more)
     return tuple(events) if refused is None else refused
 
 
@@ -95,13 +99,15 @@ def act(
     verdict_wait_s: float = VERDICT_WAIT_S,
     output_bytes_max: int = OUTPUT_BYTES_MAX,
     urls: ResumeUrls | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Rejected | None:
     """Let what follows from `command` happen, or return why nothing does.
 
     `happen` takes an event and returns the state after it; what comes next sees that state.
     """
     if isinstance(command, StartExecution):
-        return start(state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls)
+        more = (verdict_wait_s, output_bytes_max, urls, limits)
+        return start(state, command, facts, now, happen, *more)
     if isinstance(command, StartChild):
         return accept(state, command, facts, text_of(now), happen)
     if not state.execution_id:
@@ -112,9 +118,8 @@ def act(
             "execution_not_found",
         )
     if state.status == "NEW":
-        return before_start(
-            state, command, facts, now, happen, verdict_wait_s, output_bytes_max, urls
-        )
+        more = (verdict_wait_s, output_bytes_max, urls, limits)
+        return before_start(state, command, facts, now, happen, *more)
     refused = _refusal(state, command)
     if refused is not None:
         return refused
@@ -161,6 +166,8 @@ def act(
         case ExamineExecution():
             _let_time_pass(progress)
             give_up_forgotten(progress, command)
+        case NoteSlot():  # what has begun waits for no slot, so this was refused
+            pass
     carry_on(progress)
     return None
 
@@ -182,6 +189,8 @@ def _let_time_pass(progress: Progress) -> None:
             continue  # an earlier one has ended the execution
         if known is None:
             time_up(progress, place)
+        elif known.run_until is not None and known.run_until <= now:
+            time_over(progress, place)
         elif known.deadline is not None:
             lost(progress, place)
         elif known.retry_at is not None:
@@ -195,7 +204,11 @@ def _let_time_pass(progress: Progress) -> None:
 
 def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | None:
     """Return why the execution does not take a command, None if it does."""
+    if state.started_at is None and isinstance(command, RetryNode | RerunExecution | MarkNode):
+        return never_began(state)
     match command:
+        case NoteSlot():
+            return stale_slot(state, command)
         case NodeResult():
             if command.token not in state.tokens:
                 return Rejected(

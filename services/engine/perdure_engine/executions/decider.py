@@ -4,6 +4,12 @@ from functools import partial
 from typing import Any
 
 from perdure_common.decider import Decider
+from perdure_contracts.admission import (
+    ExecutionQueued,
+    ExecutionRefused,
+    GatePassed,
+    NoteSlot,
+)
 from perdure_contracts.asking import (
     AnswerTaken,
     ExecutionLeft,
@@ -71,12 +77,14 @@ from perdure_contracts.flow import (
     WaitBegun,
     WaitEnded,
 )
+from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 
 from .decide import act, decide
 from .evolve import evolve
 from .facts import facts
 from .progress import OUTPUT_BYTES_MAX
 from .project import project
+from .queueing import NO_LIMITS, Limits
 from .resuming import ResumeUrls
 from .route import route
 from .state import Execution, over, wake_at
@@ -99,6 +107,7 @@ COMMANDS = (
     RerunExecution,
     AdoptRuns,
     StartErrorWorkflow,
+    NoteSlot,
 )
 """What an execution is asked."""
 
@@ -141,6 +150,11 @@ EVENTS = (
     RerunBegun,
     RunsAdopted,
     ErrorWorkflowStarted,
+    ExecutionQueued,
+    GatePassed,
+    ExecutionRefused,
+    StaticDataAsked,
+    StaticDataKept,
 )
 """What may happen to an execution."""
 
@@ -165,6 +179,9 @@ PRIVATE = (
     AnswerTaken,
     ExecutionYielded,
     RunsAdopted,
+    GatePassed,
+    StaticDataAsked,
+    StaticDataKept,
 )
 """What nobody else need hear of."""
 
@@ -187,16 +204,18 @@ def decider_with(
     verdict_wait_s: float,
     output_bytes_max: int = OUTPUT_BYTES_MAX,
     urls: ResumeUrls | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
     """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts.
 
     `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
-    URLs of executions that wait for calls.
+    URLs of executions that wait for calls; `limits` say how many executions may be open.
     """
     given: dict[str, Any] = {
         "verdict_wait_s": verdict_wait_s,
         "output_bytes_max": output_bytes_max,
         "urls": urls,
+        "limits": limits,
     }
     return Decider(
         name="execution",

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from msgspec.structs import replace
+from perdure_contracts.admission import ExecutionQueued, ExecutionRefused, GatePassed
 from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
     ErrorWorkflowStarted,
@@ -53,13 +54,14 @@ from perdure_contracts.flow import (
     WaitBegun,
     WaitEnded,
 )
+from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 
 from .evolve_asking import asked
 from .evolve_control import frozen, given_at_start, steered
 from .evolve_flow import (
+    begun_later,
     child_accepted,
     child_refused,
-    child_started,
     race_lost,
     raced,
     responded,
@@ -68,6 +70,7 @@ from .evolve_flow import (
     wait_begun,
     wait_ended,
 )
+from .evolve_queueing import admitted, static_data
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .instants import instant
 from .retries import held_back
@@ -97,7 +100,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _skipped(state, event)
         case ExecutionStarted():
             started = _started(event)
-            return started if state.flow is None else child_started(state, started)
+            return started if state.flow is None else begun_later(state, started, event)
         case AttemptFailed():
             _attempt_failed(state, event)
         case NodeFailed():
@@ -111,8 +114,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _ended(state, event, "CANCELED")
             if event.raced:
                 raced(state, event)
-        case NodeRecovered():
-            pass  # it tells others what the state has already
+        case NodeRecovered() | ChildRequested():
+            pass  # it tells others; the state has it, or does not care
         case RegionEntered():
             entered(state, event)
         case IterationStarted():
@@ -124,13 +127,11 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case ExecutionYielded():
             state.ready = _places(event.ready)
             state.yielded_at = instant(event.yielded_at)
-        case ExecutionCompleted():
-            _end(state, "SUCCESS")
+        case ExecutionCompleted() | ExecutionCanceled():
+            _end(state, "SUCCESS" if isinstance(event, ExecutionCompleted) else "CANCELED")
         case ExecutionFailed():
             _end(state, event.status)
             state.troubled = True
-        case ExecutionCanceled():
-            _end(state, "CANCELED")
         case ExecutionRevived():
             _revived(state, event)
         case (
@@ -152,8 +153,6 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             signal_received(state, event)
         case ResumeUrlMade():
             resume_url_made(state, event)
-        case ChildRequested():
-            pass  # the parent waits for it, or does not care
         case ChildAccepted():
             return child_accepted(event)
         case ChildRefused():
@@ -162,6 +161,10 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             responded(state, event)
         case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft():
             asked(state, event)
+        case ExecutionQueued() | GatePassed() | ExecutionRefused():
+            return admitted(state, event)
+        case StaticDataAsked() | StaticDataKept():
+            static_data(state, event)
         case _:
             assert_never(event)
     return state
@@ -287,6 +290,7 @@ def _scheduled(state: Execution, event: NodeScheduled) -> None:
             token=event.token,
             deadline=deadline,
             failed={str(index): error for index, error in event.failed},
+            run_until=_maybe(event.run_until),
         ),
     )
     wait(state, place)

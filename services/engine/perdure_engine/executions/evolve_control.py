@@ -42,9 +42,18 @@ def steered(state: Execution, event: ControlEvent) -> None:
 
 def given_at_start(event: ExecutionStarted) -> Given | None:
     """Return what an execution is given from its beginning, None for nearly all of them."""
-    if not event.pins and not event.parts:
+    reads = event.vars is not None or event.static_data is not None
+    if not event.pins and not event.parts and not reads:
         return None
-    return Given(pins=event.pins or {}, parts=event.parts, data=event.data, begun=not event.parts)
+    return Given(
+        pins=event.pins or {},
+        parts=event.parts,
+        data=event.data,
+        begun=not event.parts,
+        vars=event.vars,
+        static_data=event.static_data,
+        static_number=event.static_number,
+    )
 
 
 def _resumed(state: Execution, event: ExecutionResumed) -> None:
@@ -64,6 +73,7 @@ def _resumed(state: Execution, event: ExecutionResumed) -> None:
             known,
             deadline=_later(known.deadline, paused_s),
             verdict_until=_later(known.verdict_until, paused_s),
+            run_until=_later(known.run_until, paused_s),
         )
         state.runs[place] = replace(run, dispatch=moved)
     if state.flow is not None:  # time-outs stand still; an instant that is waited for does not

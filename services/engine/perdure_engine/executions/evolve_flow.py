@@ -3,7 +3,7 @@
 Like `evolve`, whose arms these are.
 """
 
-from perdure_contracts.engine import NodeCanceled
+from perdure_contracts.engine import ExecutionStarted, NodeCanceled
 from perdure_contracts.flow import (
     ChildAccepted,
     ChildRefused,
@@ -15,6 +15,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 
+from .evolve_queueing import let_in
 from .evolve_regions import settle
 from .instants import instant
 from .state import Execution, Run, edge_key, flow_of, place_of, wait
@@ -141,10 +142,16 @@ def child_refused(state: Execution, event: ChildRefused) -> Execution:
     return refused
 
 
-def child_started(before: Execution, state: Execution) -> Execution:
-    """Let an execution that has just begun remember who wants it; its data is in the runs now."""
-    assert before.flow is not None and before.flow.parent is not None
+def begun_later(before: Execution, state: Execution, event: ExecutionStarted) -> Execution:
+    """Let an execution that has just begun remember who wants it, and what let it in.
+
+    Its data is in the runs now.
+    """
+    assert before.flow is not None
+    let_in(before, state, event)
     parent = before.flow.parent
+    if parent is None:
+        return state
     flow_of(state).parent = Parent(
         parent.execution_id,
         parent.root_execution_id,

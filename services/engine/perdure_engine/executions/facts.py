@@ -12,6 +12,7 @@ from perdure_contracts.flow import StartChild
 from perdure_engine.definition import kept
 
 from .error_workflow import lookup_of
+from .queueing import admission_of
 from .state import Execution
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -32,6 +33,8 @@ def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Loo
         return _version(command.workflow_id, command.version)
     if not state.execution_id:
         return {}
+    if state.status == "NEW":
+        return _before_start(state)
     if isinstance(command, RerunExecution):
         return _of_rerun(state, command)
     found: dict[str, Lookup] = dict(_payload(command))
@@ -39,6 +42,20 @@ def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Loo
         found["error_workflow"] = lookup_of(command)
     if kept(state.sha256) is None:
         found |= _version(state.workflow_id, state.workflow_version)
+    return found
+
+
+def _before_start(state: Execution) -> Mapping[str, Lookup]:
+    """Return the lookups of an execution that may begin: its version, and what it reads."""
+    found = _version(state.workflow_id, state.workflow_version)
+    admission = admission_of(state)
+    reads = () if admission is None else admission.reads
+    if "vars" in reads:
+        where: dict[str, object] = {"workspace_id": state.workspace_id}
+        found["vars"] = Lookup("variables", where, ("name", "value", "is_set"))
+    if "static_data" in reads:
+        where = {"workflow_id": state.workflow_id}
+        found["static_data"] = Lookup("workflow_static_data", where, ("data", "number"))
     return found
 
 

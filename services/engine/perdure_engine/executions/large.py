@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 from perdure_common.decider import Facts
+from perdure_contracts.admission import ExecutionQueued
 from perdure_contracts.control import RunsAdopted
 from perdure_contracts.engine import (
     ErrorFacts,
@@ -17,6 +18,7 @@ from perdure_contracts.executions import AttemptFailed, NodeScheduled
 
 HEAVY: Mapping[type, tuple[str, ...]] = {
     ExecutionStarted: ("pins", "rerun", "data"),
+    ExecutionQueued: ("data", "pin_data", "rerun"),
     NodeCompleted: ("ports", "errors"),
     NodeScheduled: ("parameters",),
     AttemptFailed: ("done",),

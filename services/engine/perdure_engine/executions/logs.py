@@ -258,6 +258,7 @@ class _Log:
             "child": f"child execution {event.child}",
             "person": "the answer of people",
             "memory": "the answer of memory",
+            "static": "its change of the static data",
         }[event.kind]
         until = f" until {event.until}" if event.until else ""
         self._add(

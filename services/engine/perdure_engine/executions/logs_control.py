@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from perdure_contracts.admission import ExecutionQueued, ExecutionRefused
 from perdure_contracts.control import (
     ErrorWorkflowStarted,
     ExecutionPaused,
@@ -42,6 +43,12 @@ def said_of(state: Execution, event: ExecutionEvent) -> Said | None:
         case ErrorWorkflowStarted():
             text = f"error workflow started with the failure, as {event.handler_execution_id}"
             return text, "The error workflow was told", None
+        case ExecutionQueued() if event.gates:
+            text = f"execution of {state.workflow_name} waits for its turn: {event.gates[0].about}"
+            return text, "It waits for its turn", None
+        case ExecutionRefused():
+            text = f"execution of {state.workflow_name} was not let in: {event.error.message}"
+            return text, f"It was not let in: {event.error.message}", None
         case _:
             return None
 

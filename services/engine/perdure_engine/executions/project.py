@@ -9,6 +9,7 @@ from typing import Any
 
 from perdure_common.decider import Later, Recorded, Upsert
 from perdure_common.ids import time_ordered
+from perdure_contracts.admission import ExecutionQueued, ExecutionRefused, GatePassed
 from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
     ErrorWorkflowStarted,
@@ -55,6 +56,7 @@ from perdure_contracts.flow import (
     WaitBegun,
     WaitEnded,
 )
+from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 
 from perdure_engine.nodes.base import MAIN
 
@@ -65,6 +67,7 @@ from .overriding import given_items
 from .project_asking import left
 from .project_control import pause_over, rows_of
 from .project_flow import child_accepted, child_refused, responded, run_data
+from .project_queueing import queued, refused
 from .state import Execution, Items, Run, edge_key, marked_at, place_of
 
 TEXT_MAX = 255
@@ -120,6 +123,12 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
         case ExecutionLeft():
             return (left(state, event), *_latest(state, recorded), *logs)
         case ExecutionYielded() | NodeRecovered() | PeopleAsked() | MemoryAsked() | AnswerTaken():
+            return logs
+        case ExecutionQueued():
+            return (queued(recorded, event), *logs)
+        case ExecutionRefused():
+            return (refused(recorded, event, error_row(event.error)), *logs)
+        case GatePassed() | StaticDataAsked() | StaticDataKept():
             return logs
 
 

@@ -137,7 +137,10 @@ def revive(
         )
     )
     for each, where in again:
-        if place_of(each, where) != without:
+        place = place_of(each, where)
+        # A loop that is open is looked at below: in the queue it would begin once more when
+        # what ends first closes it.
+        if place != without and place not in progress.state.rounds:
             progress.enqueue(workflow.by_id[each], where)
     for place, run in list(progress.state.runs.items()):
         at = (run.node_id, run.scope)

@@ -23,7 +23,7 @@ from .finishing import Ended, fail, finish
 from .given import adopted_failure
 from .progress import Progress
 from .racing import raced_or_waits
-from .state import Live, Rounds, edge_key, next_run, place_of
+from .state import Live, Rounds, edge_key, next_run, next_run_of_region, place_of
 from .views import RunView, gather
 
 
@@ -38,7 +38,7 @@ def enter(progress: Progress, node: Node, region: Region, scope: Scope, run: int
             execution_id=progress.state.execution_id,
             node_id=node.node_id,
             scope=scope,
-            run=run,
+            run=next_run_of_region(progress.state, node.node_id, scope, run),
             kind=region.kind,
             size=region.size,
             items=len(inputs.items),

@@ -7,12 +7,14 @@ of them: of an execution without trouble it hears nothing.
 from collections.abc import Iterator
 
 from perdure_common.decider import Outgoing, Recorded
+from perdure_contracts.admission import ExecutionQueued, ExecutionRefused, GatePassed
 from perdure_contracts.asking import MemoryAsked, PeopleAsked
 from perdure_contracts.control import ErrorWorkflowStarted, NodeMarked, RerunBegun
 from perdure_contracts.engine import (
     ExecutionCanceled,
     ExecutionCompleted,
     ExecutionFailed,
+    ExecutionRevived,
     NodeCompleted,
     NodeErrored,
     NodeFailed,
@@ -27,13 +29,15 @@ from perdure_contracts.flow import (
     WaitBegun,
     WaitEnded,
 )
+from perdure_contracts.kept import StaticDataAsked
 
 from .error_workflow import asked_for, handler_start
 from .overriding import given_items
 from .rerun import messages
 from .route_answers import end_noted, responded_told
 from .route_asking import asked_of
-from .route_flow import end_told, flow_told
+from .route_flow import end_told, flow_told, refusal_told
+from .route_queueing import asks, asks_after_start, releases
 from .state import Execution, edge_key, place_of
 
 TASKS = "perdure.engine.tasks.v1"
@@ -55,7 +59,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case NodeFailed() | NodeRecovered() | NodeErrored():
             return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionFailed():
-            return tuple(_failed(state, event))
+            return (*_failed(state, event), *releases(state, recorded))
         case ErrorWorkflowStarted():
             return (Outgoing(COMMANDS, event.handler_execution_id, handler_start(state, event)),)
         case NodeMarked() if event.failure_id:
@@ -63,7 +67,9 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case ExecutionCompleted() | ExecutionCanceled():
             told = () if event.untroubled else (Outgoing(FAILURES, event.execution_id, event),)
             told += end_noted(state, event)
-            return told if state.flow is None else (*told, *end_told(state, event))
+            if state.flow is None:
+                return told
+            return (*told, *end_told(state, event), *releases(state, recorded))
         case ExecutionResponded():
             return responded_told(state, event)
         case PeopleAsked() | MemoryAsked():
@@ -72,6 +78,15 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return asked_of(event)
         case WaitBegun() | WaitEnded() | ChildRequested() | ChildRefused():
             return flow_told(state, recorded)
+        case ExecutionQueued() | GatePassed():
+            return asks(state, recorded.tenant_id)
+        case ExecutionRefused():
+            told = (*end_noted(state, event), *refusal_told(state, event))
+            return (*told, *releases(state, recorded))
+        case ExecutionRevived():
+            return asks_after_start(state, recorded)
+        case StaticDataAsked():
+            return (Outgoing(COMMANDS, event.request.static_data_id, event.request),)
         case _:
             return ()
 

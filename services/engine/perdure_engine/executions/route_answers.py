@@ -1,6 +1,7 @@
 """Messages for those who wait for an execution: triggers that watch it, callers by HTTP. Pure."""
 
 from perdure_common.decider import Outgoing
+from perdure_contracts.admission import ExecutionRefused
 from perdure_contracts.answers import NoteAnswer, watches
 from perdure_contracts.cron import NoteExecutionEnd
 from perdure_contracts.engine import ExecutionCanceled, ExecutionCompleted, ExecutionFailed
@@ -27,7 +28,8 @@ def responded_told(state: Execution, event: ExecutionResponded) -> tuple[Outgoin
 
 
 def end_noted(
-    state: Execution, event: ExecutionCompleted | ExecutionFailed | ExecutionCanceled
+    state: Execution,
+    event: ExecutionCompleted | ExecutionFailed | ExecutionCanceled | ExecutionRefused,
 ) -> tuple[Outgoing, ...]:
     """Return what is said to the stream that waits for the end of an execution, if one does."""
     if not state.watched_by:
@@ -38,7 +40,7 @@ def end_noted(
         message = NoteAnswer(
             watcher=state.watched_by,
             execution_id=state.execution_id,
-            status=200 if done else 500,
+            status=200 if done else 503 if isinstance(event, ExecutionRefused) else 500,
             body=event.result if done else None,
             ended=state.status,
         )

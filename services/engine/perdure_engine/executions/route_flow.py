@@ -4,6 +4,7 @@ from typing import Any
 
 from perdure_common.decider import Outgoing, Recorded
 from perdure_common.ids import event_register
+from perdure_contracts.admission import ExecutionRefused
 from perdure_contracts.engine import (
     CancelExecution,
     ErrorFacts,
@@ -79,6 +80,14 @@ def end_told(
             error = ErrorFacts(type="canceled", message=text, stage="engine")
             told = _noted(state, event.execution_id, "CANCELED", error=error)
     return (told,)
+
+
+def refusal_told(state: Execution, event: ExecutionRefused) -> tuple[Outgoing, ...]:
+    """Return what the parent of an execution hears that was not let in."""
+    parent = None if state.flow is None else state.flow.parent
+    if parent is None or not parent.wait:
+        return ()
+    return (_noted(state, event.execution_id, "ERROR", error=event.error),)
 
 
 def _start(state: Execution, event: ChildRequested) -> StartChild:

@@ -18,6 +18,7 @@ from .racing import decide_race, note_late, raced_or_waits
 from .responding import respond
 from .rounds import enter, look, pass_by
 from .state import next_run, place_of
+from .static_data import ask_static_data
 from .views import RunView, gather, gathered_by
 from .waiting import begin_wait
 
@@ -27,6 +28,7 @@ HANDLED = {
     "RESPOND": respond,
     **dict.fromkeys(("APPROVAL", "INPUT", "SELECTION", "REVIEW"), ask_people),
     "STORE": ask_memory,
+    "STATIC_DATA": ask_static_data,
 }
 """How subtypes are run that are `handled`."""
 

@@ -63,7 +63,7 @@ class Dispatch(Struct, frozen=True, gc=False):
     port, `failed` why the others did not. `token` names the attempt under way, about the
     items `indexes`; it is empty between attempts. Then the run waits for `retry_at` or
     `verdict_until`. `asked` says that recovery was asked about this run: from then on the
-    engine does not retry by itself.
+    engine does not retry by itself. At `run_until` all attempts together have taken too long.
     """
 
     node_type: str
@@ -87,6 +87,7 @@ class Dispatch(Struct, frozen=True, gc=False):
     root_failure_id: str = ""
     first_failed_at: str = ""
     overrides: Json = None
+    run_until: datetime | None = None
 
     @property
     def claimed(self) -> bool:
@@ -255,6 +256,25 @@ def next_run(state: Execution, node_id: str, scope: Scope) -> int:
     return 1 if around is None else around.run
 
 
+def next_run_of_region(state: Execution, node_id: str, scope: Scope, run: int) -> int:
+    """Return the number of a region that begins: above `run` where one in it was higher before.
+
+    What ran in it may have been revived more often than itself, and no number is given twice:
+    the tokens of attempts follow from it.
+    """
+    if run == 1:
+        return run
+    depth = len(scope)
+    inside = (
+        each.run
+        for each in state.runs.values()
+        if len(each.scope) > depth
+        and each.scope[:depth] == scope
+        and each.scope[depth][0] == node_id
+    )
+    return max(run, max(inside, default=0) + 1)
+
+
 def edge_key(index: int, scope: Scope) -> str:
     """Return the key of an edge in a scope."""
     return place_of(str(index), scope) if scope else str(index)
@@ -289,7 +309,9 @@ def awaited(state: Execution, place: str) -> datetime | None:
         return None
     known = run.dispatch
     if known is not None:
-        return known.deadline or known.retry_at or known.verdict_until
+        at = known.deadline or known.retry_at or known.verdict_until
+        over_at = known.run_until
+        return over_at if over_at is not None and (at is None or over_at < at) else at
     waiting = None if state.flow is None else state.flow.waits.get(place)
     return None if waiting is None else waiting.until
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct, field
-from perdure_contracts.engine import Mode
+from perdure_contracts.admission import Gate
+from perdure_contracts.engine import Mode, StartExecution
 from perdure_contracts.flow import WaitKind
 from perdure_contracts.message import Json
 
@@ -52,6 +53,21 @@ class Parent(Struct, frozen=True, gc=False):
     data: Json = None
 
 
+class Admission(Struct, frozen=True, gc=False):
+    """What lets an execution in: its gates, and how many of them it has passed.
+
+    While it has not begun, `start` is what it begins with, and `until` when it has waited for too
+    long; it `reads` what is frozen for it.
+    """
+
+    gates: tuple[Gate, ...] = ()
+    passed: int = 0
+    priority: int = 1
+    start: StartExecution | None = None
+    reads: tuple[str, ...] = ()
+    until: datetime | None = None
+
+
 class Flow(Struct, gc=False):
     """The rarer part of an execution's state; like it, changed in place by `evolve` alone.
 
@@ -59,6 +75,7 @@ class Flow(Struct, gc=False):
     that brought items to a race that had been won. `waits` is by place, `signals` by id: those
     that nobody has taken yet. `heard` are the ids of all signals, the newest last. `response` is
     what a RESPOND node answered. With `to_people` nothing can run but for the answers of people.
+    `admission` is what let the execution in, or still has to.
     """
 
     raced: dict[str, None] = field(default_factory=dict)
@@ -71,6 +88,7 @@ class Flow(Struct, gc=False):
     resume_url: str = ""
     response: dict[str, Any] | None = None
     to_people: bool = False
+    admission: Admission | None = None
 
     def scratch(self) -> "Flow":
         """Return a copy that can be changed without changing this one."""
@@ -85,4 +103,5 @@ class Flow(Struct, gc=False):
             resume_url=self.resume_url,
             response=self.response,
             to_people=self.to_people,
+            admission=self.admission,
         )

@@ -1,8 +1,9 @@
-"""What an execution was given instead of running it: pinned data, runs of another execution.
+"""What an execution was given from outside itself: pins, adopted runs, variables, static data.
 
 It hangs on an `Execution` as one value, so that all others carry nothing of it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct, field
@@ -16,7 +17,8 @@ class Given(Struct, gc=False):
     `pins` are what nodes emit, by node id. `runs` are the ports of adopted runs by place, until
     these have ended here too; `failed` the adopted failures of iterations, by the place of their
     FOREACH and number. `parts` is how many messages with adopted runs are still to come, `data`
-    what the trigger emits when they have.
+    what the trigger emits when they have. `vars` is what `$vars` is in this execution,
+    `static_data` what it sees of its workflow's, which had been changed `static_number` times then.
     """
 
     pins: dict[str, Json] = field(default_factory=dict)
@@ -25,8 +27,11 @@ class Given(Struct, gc=False):
     parts: int = 0
     data: Json = None
     begun: bool = True
+    vars: Mapping[str, Json] | None = None
+    static_data: Mapping[str, Json] | None = None
+    static_number: int = 0
 
     def scratch(self) -> "Given":
         """Return a copy that can be changed without changing this one."""
         return Given(self.pins, self.runs.copy(), self.failed.copy(), self.parts, self.data,
-                     self.begun)  # fmt: skip
+                     self.begun, self.vars, self.static_data, self.static_number)  # fmt: skip

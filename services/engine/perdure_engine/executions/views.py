@@ -21,6 +21,9 @@ from perdure_engine.nodes.base import MAIN, Inputs, Item
 from .overriding import given_items
 from .state import Execution, Run, edge_key, place_of
 
+NO_VARS: Mapping[str, Json] = {}
+"""What `$vars` is where no expression asks for it."""
+
 
 def gathered_by(workflow: Workflow, node: Node, scope: Scope) -> tuple[tuple[Edge, ...], Scope]:
     """Return the in-edges that a run in `scope` reads, and the scope in which they resolved.
@@ -73,7 +76,7 @@ class RunView:
 
     __slots__ = (
         "_edges", "_inputs", "_inputs_scope", "_json", "_now", "_others", "_scope", "_state",
-        "_workflow",
+        "_vars", "_workflow",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +100,8 @@ class RunView:
         self._inputs = inputs
         self._edges = edges
         self._now = now
+        given = state.given
+        self._vars = NO_VARS if given is None or given.vars is None else given.vars
         self._json: list[Json] | None = None
         self._others: dict[str, tuple[Run, list[Json], Mapping[str, int]] | None] = {}
 
@@ -107,7 +112,7 @@ class RunView:
             input=lambda: NodeView(self._all(), index),
             node=lambda name: self.node(name, index),
             now=self._now,
-            vars={},
+            vars=self._vars,
             execution=self._execution,
             context={},
         )
@@ -128,7 +133,7 @@ class RunView:
             input=lambda: NodeView([each["json"] for each in items], place),
             node=node,
             now=self._now,
-            vars={},
+            vars=self._vars,
             execution=self._execution,
             context={},
         )
@@ -151,7 +156,7 @@ class RunView:
 
     def _execution(self) -> Json:
         state = self._state
-        return {
+        seen: dict[str, Json] = {
             "id": state.execution_id,
             "mode": state.mode,
             "workflow": {
@@ -162,6 +167,9 @@ class RunView:
             "trigger": state.trigger,
             "resume_url": None if state.flow is None else state.flow.resume_url or None,
         }
+        if state.given is not None and state.given.static_data is not None:
+            seen["static_data"] = state.given.static_data
+        return seen
 
     def _find(self, name: str) -> tuple[Run, list[Json], Mapping[str, int]] | None:
         """Return the nearest run of a node, in this scope or one around it, with its items."""

@@ -9,6 +9,7 @@ from perdure_contracts.engine import Scope
 
 from perdure_engine.definition import Workflow
 
+from .queueing import admission_of, gate_asked
 from .state import Execution, Run, is_open
 from .state_flow import Waiting as Waits
 
@@ -17,7 +18,7 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 WaitsFor: TypeAlias = Literal[
     "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay", "adoption",
-    "time", "event", "webhook", "child", "person", "memory",
+    "time", "event", "webhook", "child", "person", "memory", "static", "turn",
 ]  # fmt: skip
 
 
@@ -33,7 +34,8 @@ class Waiting:
     or the question, and says where no service has taken it. The execution's own end
     (`deadline`) has no node, nor has the person who is to resume a paused one (`resume`), for
     whom the instants of the others wait. `delay` is a revival that was to wait,
-    `adoption` the runs of the execution that this one is a rerun of.
+    `adoption` the runs of the execution that this one is a rerun of. `turn` is a slot of a gate
+    that `what` names, `static` the stream of the workflow's static data.
     """
 
     waits_for: WaitsFor
@@ -55,7 +57,11 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
     stalled: that is what the stall detector looks for.
     """
     if state.status == "NEW":
-        return [Waiting("batch", state.yielded_at)]
+        admission = admission_of(state)
+        asked = None if admission is None else gate_asked(admission)
+        if admission is None or asked is None:
+            return [Waiting("batch", state.yielded_at)]
+        return [Waiting("turn", admission.until, what=asked.about)]
     if not is_open(state):
         return []
     found: list[Waiting] = []

@@ -15,10 +15,10 @@ from datetime import tzinfo
 from typing import Any
 
 from perdure_contracts.message import Json
+from perdure_expressions.dates import MILLIS, MONTHS, formatted
+from perdure_expressions.moment import Moment
 
 from perdure_engine.expressions import Compiled, Scope
-from perdure_engine.expressions.dates import MILLIS, MONTHS, formatted
-from perdure_engine.expressions.moment import Moment
 
 from .base import Fault, Inputs, NodeSpecification, Outcome, Parameter, Parameters, ScopeOf
 from .conditions import kind_of

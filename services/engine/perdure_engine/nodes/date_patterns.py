@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 
-from perdure_engine.expressions.moment import Moment, from_millis
+from perdure_expressions.moment import Moment, from_millis
 
 from .each import ItemFault
 from .zones import settled

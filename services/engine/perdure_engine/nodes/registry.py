@@ -1,4 +1,4 @@
-"""Which subtypes there are: those that run, and those that are known but not run yet."""
+"""Which subtypes there are."""
 
 from collections.abc import Mapping
 
@@ -11,6 +11,7 @@ from . import (
     action_json,
     action_rename,
     action_set,
+    action_static_data,
     action_xml,
     ai_agent_agent,
     external_action_github,
@@ -45,19 +46,24 @@ from . import (
     memory_store,
     tool_http,
     trigger_cron,
+    trigger_email,
     trigger_github,
+    trigger_kafka,
     trigger_manual,
     trigger_slack,
     trigger_webhook,
 )
 from .base import NodeSpecification
+from .trigger_filter import filtered
 
 SPECIFICATIONS: tuple[NodeSpecification, ...] = (
-    trigger_manual.SPECIFICATION,
-    trigger_slack.SPECIFICATION,
+    filtered(trigger_manual.SPECIFICATION),
+    filtered(trigger_slack.SPECIFICATION),
     trigger_cron.SPECIFICATION,
-    trigger_webhook.SPECIFICATION,
-    trigger_github.SPECIFICATION,
+    filtered(trigger_webhook.SPECIFICATION),
+    filtered(trigger_github.SPECIFICATION),
+    filtered(trigger_email.SPECIFICATION),
+    filtered(trigger_kafka.SPECIFICATION),
     flow_if.SPECIFICATION,
     flow_switch.SPECIFICATION,
     flow_merge.SPECIFICATION,
@@ -78,6 +84,7 @@ SPECIFICATIONS: tuple[NodeSpecification, ...] = (
     flow_sub_workflow.SPECIFICATION,
     flow_respond.SPECIFICATION,
     action_set.SPECIFICATION,
+    action_static_data.SPECIFICATION,
     action_rename.SPECIFICATION,
     action_date_time.SPECIFICATION,
     action_html_extract.SPECIFICATION,
@@ -116,13 +123,7 @@ NODE_TYPES = (
     "TOOL",
     "MEMORY",
 )
-"""Every node type there is, run or not."""
-
-LATER: Mapping[str, tuple[str, ...]] = {
-    "TRIGGER": ("EMAIL", "SLACK", "KAFKA"),
-}
-"""Subtypes that are known but not run by this version. Node types that are not among the
-types of `SPECIFICATIONS` are not run at all, whatever their subtype."""
+"""Every node type there is; those of which no subtype is above are not run by this version."""
 
 
 def find(node_type: str, subtype: str) -> NodeSpecification | None:

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from perdure_engine.expressions.dates import MILLIS, MONTHS, beginning, between, moved, read_iso
-from perdure_engine.expressions.moment import Moment, from_millis
+from perdure_expressions.dates import MILLIS, MONTHS, beginning, between, moved, read_iso
+from perdure_expressions.moment import Moment, from_millis
 
 from .each import ItemFault
 

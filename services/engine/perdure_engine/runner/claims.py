@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import asyncpg
-from perdure_common.adapters.postgres_queries import queries
-from perdure_common.shell.ports import Unreachable
+from perdure_common.adapters.postgres_statements import Statements
 
 LEASE_S = 30.0
 HEARTBEAT_S = 5.0
@@ -70,39 +68,30 @@ class PostgresClaims:
     """Leases in the table `node_claims`; the server's clock decides."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._pool: asyncpg.Pool | None = None
-        self._sql = queries(Path(__file__).with_name("queries.sql"))
-
-    async def _fetch(self, name: str, *values: object) -> Sequence[asyncpg.Record]:
-        try:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=2)
-            return await self._pool.fetch(self._sql[name], *values)
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-            raise Unreachable(f"the database does not answer: {error}") from error
-        except asyncpg.OperatorInterventionError as error:
-            raise Unreachable(f"the database is going down: {error}") from error
+        file = Path(__file__).with_name("queries.sql")
+        self._database = Statements(dsn, file, kept=1)
 
     async def claim(self, runner: str, tasks: Mapping[str, Owner]) -> frozenset[str]:
         """See `Claims.claim`."""
         tenants = [owner.tenant_id for owner in tasks.values()]
         executions = [owner.execution_id for owner in tasks.values()]
-        rows = await self._fetch("claim", list(tasks), tenants, executions, runner, LEASE_S)
+        rows = await self._database.fetch(
+            "claim", list(tasks), tenants, executions, runner, LEASE_S
+        )
         return frozenset(str(row["token"]) for row in rows)
 
     async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
         """See `Claims.renew`."""
-        rows = await self._fetch("renew", list(tokens), runner, LEASE_S)
+        rows = await self._database.fetch("renew", list(tokens), runner, LEASE_S)
         return {str(row["token"]): bool(row["canceled"]) for row in rows}
 
     async def finish(self, runner: str, tokens: Sequence[str]) -> None:
         """See `Claims.finish`."""
-        await self._fetch("finish", list(tokens), runner)
+        await self._database.fetch("finish", list(tokens), runner)
 
     async def recall(self, tokens: Sequence[str]) -> None:
         """See `Claims.recall`."""
-        await self._fetch("recall", list(tokens), BEFORE_RESTORE)
+        await self._database.fetch("recall", list(tokens), BEFORE_RESTORE)
 
     async def restored(self, tasks: Mapping[str, Owner]) -> int:
         """Claim attempts that may have been run before a restore; return how many were unknown.
@@ -111,22 +100,23 @@ class PostgresClaims:
         """
         tenants = [owner.tenant_id for owner in tasks.values()]
         executions = [owner.execution_id for owner in tasks.values()]
-        rows = await self._fetch("restored", list(tasks), tenants, executions, BEFORE_RESTORE)
+        rows = await self._database.fetch(
+            "restored", list(tasks), tenants, executions, BEFORE_RESTORE
+        )
         return len(rows)
 
     async def expired(self) -> Sequence[Lost]:
         """See `Claims.expired`."""
-        rows = await self._fetch("expired", LEASE_S)
+        rows = await self._database.fetch("expired", LEASE_S)
         return [Lost(row["token"], row["execution_id"], row["runner"]) for row in rows]
 
     async def forget(self) -> None:
         """See `Claims.forget`."""
-        await self._fetch("forget", KEEP_S)
+        await self._database.fetch("forget", KEEP_S)
 
     async def close(self) -> None:
         """Give the connections back."""
-        if self._pool is not None:
-            await self._pool.close()
+        await self._database.close()
 
 
 @dataclass

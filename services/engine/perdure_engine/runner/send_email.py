@@ -79,6 +79,7 @@ def _mail(parameters: Mapping[str, Any], key: str) -> tuple[EmailMessage, list[s
     mail["Subject"] = str(parameters.get("subject") or "")
     mail["Date"] = format_datetime(utc_now())
     mail["Message-ID"] = f"<{key}@{sender[0].rpartition('@')[2]}>"
+    mail["Auto-Submitted"] = "auto-generated"  # or an EMAIL trigger would answer it (RFC 3834)
     text, html = parameters.get("text"), parameters.get("html")
     if text is not None:
         mail.set_content(str(text))

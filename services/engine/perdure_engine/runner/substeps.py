@@ -11,9 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-import asyncpg
-from perdure_common.adapters.postgres_queries import queries
-from perdure_common.shell.ports import Unreachable
+from perdure_common.adapters.postgres_statements import Statements
 
 Kind: TypeAlias = Literal["model", "tool"]
 State: TypeAlias = Literal["begun", "finished", "void"]
@@ -96,23 +94,12 @@ class PostgresSubsteps:
     """Sub-steps in the table `substeps`."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._pool: asyncpg.Pool | None = None
-        self._sql = queries(Path(__file__).with_name("queries.sql"))
-
-    async def _fetch(self, name: str, *values: object) -> Sequence[asyncpg.Record]:
-        try:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(self._dsn, min_size=0, max_size=4)
-            return await self._pool.fetch(self._sql[name], *values)
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-            raise Unreachable(f"the database does not answer: {error}") from error
-        except asyncpg.OperatorInterventionError as error:
-            raise Unreachable(f"the database is going down: {error}") from error
+        file = Path(__file__).with_name("queries.sql")
+        self._database = Statements(dsn, file, connections=4)
 
     async def of(self, agent: Agent) -> Sequence[Substep]:
         """See `Substeps.of`."""
-        rows = await self._fetch("substeps", agent.key)
+        rows = await self._database.fetch("substeps", agent.key)
         return [
             Substep(
                 request=row["request"],
@@ -129,7 +116,7 @@ class PostgresSubsteps:
 
     async def begin(self, agent: Agent, step: Substep) -> None:
         """See `Substeps.begin`."""
-        rows = await self._fetch(
+        rows = await self._database.fetch(
             "begin_substep",
             *(agent.key, step.request, step.n, step.kind, step.name),
             *(agent.tenant_id, agent.execution_id, agent.node_id, agent.token, agent.runner),
@@ -140,7 +127,7 @@ class PostgresSubsteps:
     async def finish(self, agent: Agent, step: Substep) -> None:
         """See `Substeps.finish`."""
         usage = step.usage
-        rows = await self._fetch(
+        rows = await self._database.fetch(
             "finish_substep",
             *(agent.key, step.request, agent.token, step.result),
             *(usage.input_tokens, usage.output_tokens, usage.cost_usd),
@@ -150,16 +137,15 @@ class PostgresSubsteps:
 
     async def void(self, agent: Agent, requests: Sequence[str]) -> None:
         """See `Substeps.void`."""
-        await self._fetch("void_substeps", agent.key, list(requests), agent.token)
+        await self._database.fetch("void_substeps", agent.key, list(requests), agent.token)
 
     async def forget(self) -> None:
         """Delete the sub-steps of executions that ended long ago."""
-        await self._fetch("forget_substeps", KEEP_S)
+        await self._database.fetch("forget_substeps", KEEP_S)
 
     async def close(self) -> None:
         """Give the connections back."""
-        if self._pool is not None:
-            await self._pool.close()
+        await self._database.close()
 
 
 @dataclass

@@ -1,14 +1,16 @@
 """Which definitions become versions. Pure: a definition is judged by what it says alone."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, assert_never, cast
 
-from perdure_common.decider import Facts, Rejected
+from perdure_common.decider import Facts, Lookup, Rejected
 from perdure_common.ids import sha256_of_json
 from perdure_common.settings import DEFAULT_WORKSPACE
 from perdure_contracts.engine import SaveWorkflow
 from perdure_contracts.workflows import (
     Command,
+    CopyVersion,
     DefinitionWarning,
     DeploymentNoted,
     Event,
@@ -30,12 +32,14 @@ def decide(
     state: Definition, command: Command, facts: Facts, now: datetime
 ) -> tuple[Event, ...] | Rejected:
     """Return what happened, or why nothing did; nothing at all if nothing changes."""
-    del facts, now  # a definition is valid or not whatever else there is, at any time
+    del now  # a definition is valid or not at any time
     match command:
         case SaveWorkflow():
             return _save(state, command)
         case NoteDeployment():
             return _note(state, command)
+        case CopyVersion():
+            return _copy(state, command, facts)
         case _:
             assert_never(command)
 
@@ -72,6 +76,37 @@ def _is_newest(state: Definition, definition: object) -> bool:
         return sha256_of_json(definition) == state.sha256
     except (ValueError, TypeError, RecursionError):
         return False  # no JSON at all: `validate` says so
+
+
+def copied(state: Definition, command: Command) -> Mapping[str, Lookup]:
+    """Return the lookup of the version that is to be frozen again."""
+    if not isinstance(command, CopyVersion) or not 0 < command.version <= state.version:
+        return {}
+    where = {"workflow_id": command.workflow_id, "version": command.version}
+    columns = ("definition", "sha256", "workspace_id", "name")
+    return {"version": Lookup("workflow_versions", where, columns, immutable=True)}
+
+
+def _copy(state: Definition, command: CopyVersion, facts: Facts) -> tuple[Event, ...] | Rejected:
+    """Freeze a version again. It is not validated anew: it served, so it may serve again."""
+    rows = facts.get("version", ())
+    if not rows or rows[0]["sha256"] != command.sha256:
+        return Rejected(
+            f"there is no version {command.version} of {command.workflow_id!r} with sha256 "
+            f"{command.sha256}; `perdure workflow show` lists the versions that served",
+            "unknown_version",
+        )
+    saved = WorkflowSaved(
+        workflow_id=command.workflow_id,
+        workspace_id=str(rows[0]["workspace_id"]),
+        name=str(rows[0]["name"]),
+        version=state.version + 1,
+        sha256=command.sha256,
+        definition=rows[0]["definition"],
+        saved_by=command.asked_by,
+        rollback_of=command.version,
+    )
+    return (saved,)
 
 
 def _warnings(validation: Validation) -> tuple[DefinitionWarning, ...]:

@@ -4,13 +4,14 @@ from perdure_common.decider import Decider
 from perdure_contracts.engine import SaveWorkflow
 from perdure_contracts.workflows import (
     Command,
+    CopyVersion,
     DeploymentNoted,
     Event,
     NoteDeployment,
     WorkflowSaved,
 )
 
-from .decide import decide
+from .decide import copied, decide
 from .evolve import evolve
 from .hear import stream_of
 from .project import project
@@ -20,11 +21,12 @@ from .state import Definition
 decider: Decider[Definition, Command, Event] = Decider(
     name="workflow",
     initial=Definition(),
-    commands=(SaveWorkflow, NoteDeployment),
+    commands=(SaveWorkflow, NoteDeployment, CopyVersion),
     events=(WorkflowSaved, DeploymentNoted),
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,
     project=project,
     route=route,
+    facts=copied,
 )

@@ -17,8 +17,8 @@ def noted(message: object) -> NoteDeployment | None:
     did is the workflow FAILED.
     """
     match message:
-        case DeploymentStarted(workflow_id=workflow_id, deployed_by=by):
-            return NoteDeployment(workflow_id=workflow_id, status="DEPLOYING", by=by)
+        case DeploymentStarted(workflow_id=workflow_id):
+            return NoteDeployment(workflow_id=workflow_id, status="DEPLOYING")
         case WorkflowDeployed(workflow_id=workflow_id, version=version, deployed_by=by):
             return NoteDeployment(
                 workflow_id=workflow_id,

@@ -184,6 +184,7 @@ def _noted(recorded: Recorded[Event], event: DeploymentNoted) -> Upsert:
         row["deployed_by"] = event.by
     if event.status == "ACTIVE" and event.by is not None:
         row["deployed_at"] = recorded.recorded_at
+        row["undeployed_at"] = None
     if event.status == "IDLE":
         row["undeployed_at"] = recorded.recorded_at
     return Upsert("workflows", {"id": event.workflow_id}, set=row)

@@ -15,6 +15,9 @@ from .verify import Headers, one
 
 DELIVERY_MAX = 255
 
+ANYBODY = "*"
+"""What an event is about that names nobody, such as a security advisory: who listens to all."""
+
 
 @dataclass(frozen=True, slots=True)
 class About:
@@ -70,14 +73,14 @@ def repository_of(body: Mapping[str, Any]) -> str:
     ):
         if isinstance(name, str) and name:
             return name
-    return ""
+    return ANYBODY if body else ""
 
 
 def about_slack(data: Json) -> About:
     """Return what a request of Slack is about: its workspace."""
     kind = slack_match.kind_of(data)
     return About(
-        subject=slack_match.team_of(data),
+        subject=slack_match.team_of(data) or (ANYBODY if kind else ""),
         delivery=slack_match.delivery_of(data),
         extensions={"event": kind} if kind else {},
     )

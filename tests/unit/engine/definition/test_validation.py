@@ -136,7 +136,6 @@ def test_unknown_keys_come_with_the_nearest_known_one() -> None:
         ("FLOWW", "IF", "unknown_node_type"),
         ("AI_AGENT", "ANY", "unknown_node_subtype"),
         ("HUMAN_IN_THE_LOOP", "APROVAL", "unknown_node_subtype"),
-        ("TRIGGER", "EMAIL", "node_type_not_supported"),
         ("FLOW", "SWICH", "unknown_node_subtype"),
     ],
 )

@@ -38,7 +38,11 @@ ASKING = {
     f"engine.{name}.v1"
     for name in ("people-asked", "memory-asked", "answer-taken", "execution-left")
 }
-RARE = {*YIELDED, *RACES, *STEERED, *RERUNS, *FLOW, *ASKING}
+ADMISSION = {
+    f"engine.{name}.v1" for name in ("execution-queued", "gate-passed", "execution-refused")
+}
+KEPT = {"engine.static-data-asked.v1", "engine.static-data-kept.v1"}
+RARE = {*YIELDED, *RACES, *STEERED, *RERUNS, *FLOW, *ASKING, *ADMISSION, *KEPT}
 
 HAPPENED = (
     "answer good", "answer items", "answer whole", "verdict retry", "verdict hold",
@@ -83,12 +87,12 @@ def test_an_execution_may_be_stopped_after_every_step_and_goes_on_from_its_journ
     assert expected - seen.keys() == set(), seen
 
 
-@pytest.mark.parametrize("loops", [False, True])
-def test_an_execution_that_people_steer_goes_on_from_its_journal(loops: bool) -> None:
+@pytest.mark.parametrize(("loops", "races"), [(False, False), (True, False), (True, True)])
+def test_an_execution_that_people_steer_goes_on_from_its_journal(loops: bool, races: bool) -> None:
     seen: Counter[str] = Counter()
     seeds = count(10_000)
     for _ in range(EXECUTIONS):
-        while (done := replayed(next(seeds), loops=loops, steered=True)) is None:
+        while (done := replayed(next(seeds), loops=loops, races=races, steered=True)) is None:
             continue
         seen.update(done.seen)
         assert broken(done.play.events) == []
@@ -96,6 +100,21 @@ def test_an_execution_that_people_steer_goes_on_from_its_journal(loops: bool) ->
         assert not (isinstance(end, ExecutionFailed) and end.error.type == "stalled")
     expected = STEERED | {"paused", "resumed", "marked done", "marked skipped"}
     assert expected - seen.keys() == set(), seen
+
+
+@pytest.mark.parametrize("seed", [10_117, 12_166, 12_174, 14_932, 14_945, 15_176, 16_495, 16_681])
+def test_a_loop_that_its_last_run_closes_in_a_revival_does_not_begin_once_more(seed: int) -> None:
+    done = replayed(seed, loops=True, races=True, steered=True)
+    assert done is not None
+    assert broken(done.play.events) == []
+    assert done.revivals > 0
+
+
+def test_a_loop_that_begins_again_gives_no_number_twice() -> None:
+    done = replayed(19_662, loops=True, races=True, steered=True)
+    assert done is not None
+    assert broken(done.play.events) == []
+    assert done.revivals == 2
 
 
 @pytest.mark.parametrize("seed", [126, 516, 621, 705, 1200, 1556])

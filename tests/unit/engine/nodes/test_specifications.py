@@ -17,7 +17,7 @@ from perdure_engine.documents import generate, main
 from perdure_engine.executions.running import HANDLED
 from perdure_engine.nodes.base import NodeSpecification
 from perdure_engine.nodes.describe import all_described, documentation_of, module_of
-from perdure_engine.nodes.registry import LATER, SPECIFICATIONS, find
+from perdure_engine.nodes.registry import SPECIFICATIONS
 from perdure_engine.runner.agents.tools import KINDS
 from perdure_engine.runner.perform import AGENTS, CODE, PERFORMERS
 from perdure_recovery.classification_tables import ENGINE_CODES
@@ -114,15 +114,6 @@ def test_whoever_is_to_run_it_can(subtype: NodeSpecification) -> None:
         "trigger": subtype.node_type == "TRIGGER",
     }
     assert can[subtype.place]
-
-
-def test_what_is_said_to_come_later_is_not_here() -> None:
-    assert [
-        (node_type, subtype)
-        for node_type, subtypes in LATER.items()
-        for subtype in subtypes
-        if find(node_type, subtype)
-    ] == []
 
 
 def test_the_schema_knows_the_keys_that_the_engine_knows() -> None:

@@ -148,7 +148,7 @@ def test_a_connection_keeps_its_row_from_version_to_version() -> None:
     [
         (
             DeploymentStarted(workflow_id=ID, version=2, action="DEPLOY", deployed_by="ann"),
-            {"deployment_status": "DEPLOYING", "deployed_by": "ann"},
+            {"deployment_status": "DEPLOYING"},
         ),
         (
             WorkflowDeployed(
@@ -157,7 +157,7 @@ def test_a_connection_keeps_its_row_from_version_to_version() -> None:
             ),
             {
                 "deployment_status": "ACTIVE", "deployment_version": 2, "deployed_by": "ann",
-                "deployed_at": NOW, "deployment_config": {"a": 1},
+                "deployed_at": NOW, "undeployed_at": None, "deployment_config": {"a": 1},
             },
         ),
         (

@@ -1,0 +1,68 @@
+"""Forgets trigger events after their retention, and what came with mails: a few rows at a time."""
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import structlog
+from perdure_common.adapters.postgres_queries import queries
+from perdure_common.run import utc_now
+from perdure_common.settings import Settings
+from perdure_common.shell.owner import Owner
+
+EVERY_S = 600.0
+BATCH_MAX = 1_000
+ATTACHMENTS_KEPT = timedelta(days=30)
+"""How long what came with a mail is kept; executions that run longer must have fetched it."""
+
+log = structlog.get_logger(__name__)
+
+
+async def forget(url: str, now: datetime, keep_s: float) -> tuple[int, int]:
+    """Forget what is old enough; return how many trigger events and attachments that were.
+
+    Raises:
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not take it.
+    """
+    sql = queries(Path(__file__).with_name("forgetting.sql"))
+    before = now - timedelta(seconds=keep_s)
+    connection: Any = await asyncpg.connect(url, timeout=10)  # pyright: ignore
+    try:
+        await connection.execute("SET search_path TO scheduler")
+        # First: a replay that runs meanwhile must not look for what is being deleted.
+        await connection.execute(sql["note"], before)
+        events = await _all(connection, sql["forget_deliveries"], before)
+        files = await _all(connection, sql["forget_attachments"], now - ATTACHMENTS_KEPT)
+        return events, files
+    finally:
+        await connection.close()
+
+
+async def _all(connection: Any, sql: str, before: datetime) -> int:
+    total = 0
+    while True:
+        count = int((await connection.execute(sql, before, BATCH_MAX)).rpartition(" ")[2])
+        total += count
+        if count < BATCH_MAX:
+            return total
+
+
+async def keep_forgetting(settings: Settings, owner: Owner, stop: asyncio.Event) -> None:
+    """Forget beside the owner, every ten minutes, in the process that owns the first shard."""
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), EVERY_S)
+        if stop.is_set() or "0" not in owner.shards:
+            continue
+        try:
+            events, files = await forget(
+                settings.database_url, utc_now(), settings.delivery_retention_s
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("not_forgotten", error=str(error), again_in_s=EVERY_S)
+        else:
+            if events or files:
+                log.info("forgotten", trigger_events=events, attachments=files)

@@ -1,0 +1,262 @@
+"""One mailbox read over IMAP, in a thread of its own: a server that hangs keeps nobody else.
+
+IDLE tells of new mails where the server knows it; it is asked again after `poll_s` in any case.
+Mails are read in the order of their UIDs, never marked and never moved: how far one has come stands
+in our own table.
+"""
+
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from imapclient import IMAPClient, SocketTimeout
+from imapclient.exceptions import IMAPClientError, LoginError
+
+CONNECT_S, ANSWER_S = 10.0, 30.0
+BACK_OFF_S = (1.0, 60.0)
+AT_ONCE = 20
+"""Mails that are fetched in one go."""
+
+MAIL_BYTES_MAX = 25 * 1024 * 1024
+"""A larger mail is passed over, with a warning."""
+
+LOOK_S = 0.5
+"""How often a thread that waits looks whether it is to stop."""
+
+SLACK = timedelta(days=1)
+"""How far before the last mail reading begins when a server has numbered its mails anew."""
+
+
+class MailboxError(Exception):
+    """A mailbox cannot be read; the text says why. `code` is for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where a mailbox is. `address` is where to connect to, which was judged before."""
+
+    host: str
+    port: int
+    tls: str
+    user: str
+    folder: str
+    poll_s: float
+    address: str
+    password: str
+
+    @property
+    def name(self) -> str:
+        """What the mailbox is known by; the source of its events."""
+        return name_of(self.user, self.host, self.port, self.folder)
+
+
+def name_of(user: str, host: str, port: int, folder: str) -> str:
+    """Return what a mailbox is known by."""
+    return f"imap://{user}@{host.lower()}:{port}/{folder}"
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a mailbox was read."""
+
+    uid_validity: int
+    last_uid: int
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A mail as it lies in a mailbox; `raw` is None where it is too large."""
+
+    uid: int
+    raw: bytes | None
+    arrived: datetime
+    size: int
+
+
+class Desk(Protocol):
+    """What a reader asks of the event loop; each call blocks the reader's thread alone."""
+
+    def position(self) -> Position | None:
+        """Return how far the mailbox was read, None if never."""
+        ...
+
+    def take(self, mails: Sequence[Fetched], uid_validity: int) -> None:
+        """Let mails become events, then note how far that was."""
+        ...
+
+    def move(self, position: Position) -> None:
+        """Note how far the mailbox was read."""
+        ...
+
+    def opened(self) -> None:
+        """Hear that the mailbox is open."""
+        ...
+
+    def failed(self, error: MailboxError) -> None:
+        """Hear that the mailbox cannot be read now."""
+        ...
+
+
+class Reader:
+    """Reads one mailbox until it is stopped."""
+
+    def __init__(self, account: Callable[[], Account], desk: Desk, name: str) -> None:
+        self._account = account
+        self._desk = desk
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the reader to end; it does so within a moment, or when its server gives up."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        wait_s = BACK_OFF_S[0]
+        while not self._stop.is_set():
+            try:
+                account = self._account()
+                with session(account) as client:
+                    self._read(client, account)
+                wait_s = BACK_OFF_S[0]
+            except MailboxError as error:
+                self._desk.failed(error)
+            except Exception as error:  # a reader never ends by itself: its mails would wait
+                self._desk.failed(MailboxError("mailbox_failed", f"{error!r}"[:500]))
+            self._stop.wait(wait_s)
+            wait_s = min(2 * wait_s, BACK_OFF_S[1])
+
+    def _read(self, client: Any, account: Account) -> None:
+        chosen: Any = _asked(lambda: client.select_folder(account.folder, readonly=True))
+        position = self._where(client, chosen)
+        self._desk.opened()
+        idles = _asked(lambda: client.has_capability("IDLE"))
+        while not self._stop.is_set():
+            position = self._catch_up(client, position)
+            if idles:
+                self._idle(client, account.poll_s)
+            else:
+                self._stop.wait(account.poll_s)
+                _asked(client.noop)
+
+    def _where(self, client: Any, chosen: Any) -> Position:
+        """Return where to go on: a mailbox that was never read begins with the next mail."""
+        validity = int(chosen[b"UIDVALIDITY"])
+        known = self._desk.position()
+        if known is not None and known.uid_validity == validity:
+            return known
+        now = datetime.now(UTC)
+        if known is None:
+            begun = Position(validity, int(chosen[b"UIDNEXT"]) - 1, now)
+        else:  # numbered anew: go through the last days again, ids tell what came before
+            since = (known.seen_at - SLACK).date()
+            uids: list[int] = _asked(lambda: client.search(["SINCE", since]))
+            first = min(uids, default=int(chosen[b"UIDNEXT"]))
+            begun = Position(validity, first - 1, known.seen_at)
+        self._desk.move(begun)
+        return begun
+
+    def _catch_up(self, client: Any, position: Position) -> Position:
+        """Read what is new, a few at a time."""
+        while not self._stop.is_set():
+            # `n:*` has the last mail even if that is older than n.
+            criteria = ["UID", f"{position.last_uid + 1}:*"]
+            found: list[int] = _asked(lambda: client.search(criteria))  # noqa: B023
+            uids = sorted(uid for uid in found if uid > position.last_uid)[:AT_ONCE]
+            if not uids:
+                return position
+            mails = _fetched(client, uids)
+            self._desk.take(mails, position.uid_validity)
+            arrived = max([position.seen_at, *(mail.arrived for mail in mails)])
+            position = Position(position.uid_validity, uids[-1], arrived)
+        return position
+
+    def _idle(self, client: Any, poll_s: float) -> None:
+        _asked(client.idle)
+        waited = 0.0
+        while waited < poll_s and not self._stop.is_set():
+            if _asked(lambda: client.idle_check(timeout=LOOK_S)):
+                break
+            waited += LOOK_S
+        _asked(client.idle_done)
+
+
+def session(account: Account) -> Any:
+    """Return a connection that is logged in; a context manager.
+
+    Raises:
+        MailboxError: The server cannot be reached, or refuses the login.
+    """
+    sealed = account.tls == "implicit"
+    # A certificate tells who a name is; without one the address that was judged is taken.
+    host = account.address if account.tls == "none" else account.host
+    context = None if account.tls == "none" else ssl.create_default_context()
+    try:
+        client = IMAPClient(
+            host,
+            port=account.port,
+            ssl=sealed,
+            ssl_context=context,
+            timeout=SocketTimeout(CONNECT_S, ANSWER_S),
+        )
+    except (OSError, IMAPClientError) as error:
+        text = f"{account.host}:{account.port} cannot be reached: {error}"
+        raise MailboxError("mailbox_unreachable", text) from error
+    try:
+        if account.tls == "starttls":
+            client.starttls(context)
+        client.login(account.user, account.password)
+    except LoginError as error:
+        client.shutdown()
+        text = f"{account.host} refuses the login of {account.user!r}; look at its credential"
+        raise MailboxError("mailbox_refused", text) from error
+    except (OSError, IMAPClientError) as error:
+        client.shutdown()
+        text = f"{account.host}:{account.port} does not let us in: {error}"
+        raise MailboxError("mailbox_unreachable", text) from error
+    return client
+
+
+def _fetched(client: Any, uids: Sequence[int]) -> list[Fetched]:
+    sizes: Any = _asked(lambda: client.fetch(uids, ["RFC822.SIZE", "INTERNALDATE"]))
+    found: list[Fetched] = []
+    for uid in uids:
+        if uid not in sizes:
+            continue  # deleted since it was found
+        size, arrived = int(sizes[uid][b"RFC822.SIZE"]), _instant(sizes[uid][b"INTERNALDATE"])
+        raw: bytes | None = None
+        if size <= MAIL_BYTES_MAX:
+            whole: Any = _asked(lambda: client.fetch([uid], ["BODY.PEEK[]"]))  # noqa: B023
+            if uid not in whole:
+                continue
+            raw = bytes(whole[uid][b"BODY[]"])
+        found.append(Fetched(uid, raw, arrived, size))
+    return found
+
+
+def _instant(at: datetime) -> datetime:
+    """Return an instant that the client gives as local time."""
+    return at.astimezone(UTC)
+
+
+def _asked(ask: Callable[[], Any]) -> Any:
+    """Return what a server answers.
+
+    Raises:
+        MailboxError: It answers an error, or not at all.
+    """
+    try:
+        return ask()
+    except (OSError, IMAPClientError) as error:
+        raise MailboxError("mailbox_unreachable", f"the server answers no more: {error}") from error

@@ -1,0 +1,100 @@
+"""From a record of a foreign topic to a trigger event: the same event whenever it is read. Pure."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import orjson
+from perdure_common.shell.ports import Outbound
+from perdure_contracts.cloudevents import CloudEvent, CloudEventError, decode, encode
+
+from perdure_scheduler.hear import ATTRIBUTE_BYTES_MAX, DATA_BYTES_MAX, TOO_LARGE, TRIGGERS
+from perdure_scheduler.match import FOREIGN
+
+TYPE = "kafka.record"
+"""The type of a record that is no CloudEvent."""
+
+OURS_ALONE = frozenset({"nodes", "http", "watch", "triggernode", TOO_LARGE, FOREIGN})
+"""Extensions that say something to the scheduler; a foreign sender does not get to say it."""
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+def event_of(
+    topic: str,
+    partition: int,
+    offset: int,
+    timestamp_ms: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+) -> CloudEvent:
+    """Return the event that a record is: its own if it is a CloudEvent, else one made of it."""
+    try:
+        event = decode(headers, value)
+    except CloudEventError:
+        event = _made(topic, partition, offset, timestamp_ms, key, value, headers)
+    extensions = {n: text for n, text in event.extensions.items() if n not in OURS_ALONE}
+    extensions[FOREIGN] = topic
+    if len(event.data) > DATA_BYTES_MAX:
+        extensions[TOO_LARGE] = str(len(event.data))
+        return replace(event, data=b"", extensions=extensions)
+    return replace(event, extensions=extensions)
+
+
+def _made(
+    topic: str,
+    partition: int,
+    offset: int,
+    timestamp_ms: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+) -> CloudEvent:
+    at = datetime.fromtimestamp(max(0, timestamp_ms) / 1000, UTC)
+    return CloudEvent(
+        id=f"{partition}/{offset}",
+        source=f"kafka/{topic}",
+        type=TYPE,
+        subject=_text(key),
+        time=at.isoformat(timespec="milliseconds"),
+        datacontenttype=_content_type(value or b"", headers),
+        data=value or b"",
+    )
+
+
+def _text(key: bytes | None) -> str | None:
+    """Return a record's key where it is a text that can be a subject."""
+    try:
+        text = (key or b"").decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text and len(text) <= ATTRIBUTE_BYTES_MAX and text.isprintable() else None
+
+
+def _content_type(value: bytes, headers: Headers) -> str:
+    """Return what a record says that it is, or what it looks like."""
+    for name, raw in headers:
+        if name.lower() == "content-type" and raw and raw.isascii():
+            said = raw.decode("ascii").strip()
+            if not said.lower().startswith("application/cloudevents") and said.isprintable():
+                return said[:200]
+    try:
+        orjson.loads(value)
+    except orjson.JSONDecodeError:
+        pass
+    else:
+        return "application/json"
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return "application/octet-stream"
+    return "text/plain"
+
+
+def outbound_of(event: CloudEvent, place: str, partitions: int) -> Outbound:
+    """Return the record on the trigger topic; those of one foreign partition stay in order."""
+    headers, value = encode(event)
+    partition = zlib.crc32(place.encode()) % partitions
+    return Outbound(TRIGGERS, partition, value, place.encode(), headers)

@@ -1,0 +1,206 @@
+"""Triggers of all kinds on real servers: foreign topics, going back, resting, filters that fail."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from command_line import Said, perdure
+from definitions_for_tests import edge, node
+from perdure_contracts.cloudevents import CloudEvent, encode
+from platform_stage import PARTITIONS, Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def workflow(name: str, *triggers: Mapping[str, Any]) -> dict[str, Any]:
+    step = node("step", "ACTION.SET", values={"total": "{{ $json.total }}"})
+    edges = [edge(str(each["node_id"]), "step") for each in triggers]
+    return {"name": name, "nodes": [*triggers, step], "connections": edges}
+
+
+async def typed(stage: Stage, *words: str) -> Said:
+    """Type a command, pointed at the stage."""
+    environment = {
+        "PERDURE_HOME": str(stage.ground.folder / "home"),
+        "PERDURE_DATABASE_URL": stage.ground.database_url,
+        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
+        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
+        "PERDURE_PARTITIONS": str(PARTITIONS),
+        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
+    }
+    return await asyncio.to_thread(perdure, *words, env=environment)
+
+
+async def ended(stage: Stage, workflow_id: str) -> tuple[str, str]:
+    """Return how the newest deployment ended, and why."""
+
+    async def found() -> Any:
+        rows = await stage.rows(
+            "select deployment_action, coalesce(error_message, '') as why "
+            "from scheduler.workflow_deployment_history where workflow_id = $1 "
+            "order by stream_version desc limit 1",
+            workflow_id,
+        )
+        action = rows[0]["deployment_action"] if rows else ""
+        done = action in ("DEPLOY_COMPLETED", "DEPLOY_FAILED")
+        return (action, rows[0]["why"]) if done else None
+
+    return await stage.until(found, "the end of the deployment")
+
+
+async def starts(stage: Stage, workflow_id: str) -> list[Any]:
+    """Return the `total`s of the data that started executions."""
+    rows = await stage.rows(
+        "select data::jsonb->'data' as data from scheduler.journal "
+        "where type = 'scheduler.trigger-accepted.v1' "
+        "and data::jsonb->'starts'->0->>'workflow_id' = $1",
+        workflow_id,
+    )
+    found: list[Any] = [json.loads(row["data"]) for row in rows]
+    totals: list[Any] = [each["total"] if isinstance(each, dict) else each for each in found]
+    return sorted(totals, key=str)
+
+
+async def until_started(stage: Stage, workflow_id: str, count: int) -> None:
+    async def found() -> bool:
+        rows = await stage.rows(
+            "select count(*) as n from engine.workflow_executions where workflow_id = $1",
+            workflow_id,
+        )
+        return rows[0]["n"] >= count
+
+    await stage.until(found, f"{count} executions")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def topic(stage: Stage) -> AsyncGenerator[str]:
+    name = f"{stage.ground.prefix}-orders"
+    admin = AIOKafkaAdminClient(bootstrap_servers=stage.ground.kafka_bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, 2, 1)])
+        yield name
+    finally:
+        await admin.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def producer(stage: Stage) -> AsyncGenerator[Any]:
+    made = AIOKafkaProducer(bootstrap_servers=stage.ground.kafka_bootstrap, acks="all")
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+async def test_every_record_of_a_foreign_topic_starts_once_through_kills(
+    stage: Stage, topic: str, producer: Any
+) -> None:
+    await producer.send_and_wait(topic, b'{"total": "before"}')
+    definition = workflow(
+        "foreign", node("k", "TRIGGER.KAFKA", topic=topic, filter="{{ $json.total !== 'no' }}")
+    )
+    workflow_id = await stage.deploy(definition)
+    assert (await ended(stage, workflow_id))[0] == "DEPLOY_COMPLETED"
+    sent: list[str] = []
+    for round in range(4):
+        for n in range(10):
+            total = f"{round}-{n}"
+            await producer.send(topic, json.dumps({"total": total}).encode(), partition=n % 2)
+            sent.append(total)
+        await producer.send(topic, b'{"total": "no"}')
+        own = CloudEvent(id=f"c{round}", source="/shop", type="shop.paid", data=b'{"total": "c"}')
+        headers, value = encode(own)
+        for _ in range(2):  # it is one event by its source and id
+            await producer.send(topic, value, headers=list(headers))
+        await producer.flush()
+        if round < 3:
+            await asyncio.sleep(0.4 * round)
+            await stage.kill("scheduler")
+            stage.begin("scheduler")
+            await stage.until_ready(["scheduler"])
+    await producer.send_and_wait(topic, b"\xff no JSON", key=b"k")
+    await until_started(stage, workflow_id, len(sent) + 4 + 1)
+    found = await starts(stage, workflow_id)
+    assert sorted(each for each in found if "-" in str(each)) == sorted(sent)
+    assert found.count("c") == 4
+    assert "before" not in found, "what was there before the trigger starts nothing"
+
+
+async def test_a_topic_that_does_not_exist_fails_the_deployment(stage: Stage) -> None:
+    name = f"{stage.ground.prefix}-nowhere"
+    workflow_id = await stage.deploy(workflow("nowhere", node("k", "TRIGGER.KAFKA", topic=name)))
+    action, why = await ended(stage, workflow_id)
+    assert action == "DEPLOY_FAILED" and "topic_not_found" in why and "create it" in why
+
+
+async def test_an_event_of_any_type_on_our_own_topic_starts_and_a_filter_that_fails_is_shown(
+    stage: Stage,
+) -> None:
+    definition = workflow(
+        "typed",
+        node("any", "TRIGGER.KAFKA", type="shop.sent"),
+        node("bad", "TRIGGER.KAFKA", type="shop.sent", filter="{{ $json.total }}"),
+    )
+    workflow_id = await stage.deploy(definition)
+    event_id = await stage.trigger("", {"total": 9}, type="shop.sent")
+    await until_started(stage, workflow_id, 1)
+    assert await starts(stage, workflow_id) == [9]
+    answer = await stage.rows("select answer from scheduler.delivery where id = $1", event_id)
+    assert "trigger-accepted" in answer[0]["answer"]
+
+    async def shown() -> Any:
+        rows = await stage.rows(
+            "select filter_errors, filter_error from scheduler.trigger_index where node_id = 'bad'"
+        )
+        return rows[0] if rows[0]["filter_errors"] else None
+
+    row = await stage.until(shown, "the filter's error")
+    assert row["filter_errors"] == 1 and "gave int" in row["filter_error"]
+    listed = await typed(stage, "triggers", "list", "--workflow", "typed")
+    assert "filter failed 1 times" in " ".join(listed.out.split())
+
+
+async def test_going_back_and_resting_by_the_command_line(stage: Stage, tmp_path: Path) -> None:
+    file = tmp_path / "orders.json"
+    for version, name in ((1, "one"), (2, "two")):
+        file.write_text(json.dumps(workflow("orders", node(name, "TRIGGER.MANUAL"))))
+        said = await typed(stage, "workflow", "deploy", str(file))
+        assert said.code == 0, said
+        assert f"version {version} serves now" in said.out
+    back = await typed(stage, "workflow", "rollback", "orders")
+    assert back.code == 0 and "version 3 serves now; it is version 1 again" in back.out, back
+    [row] = await stage.rows(
+        "select id, deployment_status, deployment_version, deployed_at, undeployed_at, "
+        "deployment_config, newest_version from engine.workflows where name = 'orders'"
+    )
+    assert (row["deployment_status"], row["deployment_version"]) == ("ACTIVE", 3)
+    assert row["newest_version"] == 3 and row["deployed_at"] and row["undeployed_at"] is None
+    assert json.loads(row["deployment_config"]) == {"rollback_of": 1}
+    served = await stage.rows(
+        "select node_id from scheduler.trigger_index where workflow_id = $1 "
+        "and deployment_status = 'active'",
+        row["id"],
+    )
+    assert [each["node_id"] for each in served] == ["one"]
+    refused = await typed(stage, "workflow", "rollback", "orders", "--to", "7")
+    assert refused.code == 1 and "versions that served: 1, 2, 3" in refused.err
+
+    fired = await typed(stage, "triggers", "test", "orders", "--data", '{"total": 1}')
+    assert fired.code == 0 and "starts execution" in fired.out, fired
+    assert (await typed(stage, "triggers", "pause", "orders")).code == 0
+    resting = await typed(stage, "triggers", "test", "orders")
+    assert resting.code == 1 and "is paused" in resting.err, resting
+    assert "paused" in (await typed(stage, "triggers", "list", "--workflow", "orders")).out
+    assert (await typed(stage, "triggers", "resume", "orders")).code == 0
+    assert (await typed(stage, "triggers", "test", "orders")).code == 0
+    assert (await typed(stage, "workflow", "undeploy", "orders")).code == 0
+    gone = await typed(stage, "workflow", "rollback", "orders")
+    assert gone.code == 1 and "is not deployed" in gone.err

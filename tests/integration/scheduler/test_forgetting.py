@@ -1,0 +1,41 @@
+"""What is old is forgotten: trigger events after their retention, attachments after a month."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+from perdure_common import migrate
+from perdure_scheduler.forgetting import ATTACHMENTS_KEPT, forget
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+WEEK_S = 7 * 86_400.0
+
+
+async def test_trigger_events_go_after_a_week_and_firings_of_clocks_stay(database: str) -> None:
+    await migrate.up(database, "scheduler")
+    connection: Any = await asyncpg.connect(database)
+    await connection.execute("SET search_path TO scheduler")
+    try:
+        for subtype in ("KAFKA", "CRON"):
+            for days in (6, 8):
+                await connection.execute(
+                    "INSERT INTO trigger_deliveries (tenant_id, source, id, subtype, received_at, "
+                    "body_sha256, status) VALUES ('t', $1::text, $2, $1::text, $3, '', 'accepted')",
+                    subtype,
+                    str(days),
+                    NOW - timedelta(days=days),
+                )
+        for days in (1, ATTACHMENTS_KEPT.days + 1):
+            await connection.execute(
+                "INSERT INTO attachments (tenant_id, sha256, content_type, content, created_at) "
+                "VALUES ('t', $1, 'text/plain', 'x', $2)",
+                str(days),
+                NOW - timedelta(days=days),
+            )
+        assert await forget(database, NOW, WEEK_S) == (1, 1)
+        rows = await connection.fetch("SELECT subtype, id FROM trigger_deliveries ORDER BY 1, 2")
+        assert [tuple(row) for row in rows] == [("CRON", "6"), ("CRON", "8"), ("KAFKA", "6")]
+        assert await connection.fetchval("SELECT before FROM expired") == NOW - timedelta(days=7)
+        assert await forget(database, NOW, WEEK_S) == (0, 0)
+    finally:
+        await connection.close()

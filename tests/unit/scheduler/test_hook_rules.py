@@ -1,0 +1,304 @@
+"""What trigger nodes may say about HTTP, who owns a path, what Slack's filters mean, and rates."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from perdure_common.ids import sha256_of_json
+from perdure_contracts.answers import AnswerKept, NoteAnswer, answer_stream, watches
+from perdure_contracts.scheduler import (
+    DeploymentFailed,
+    DeployWorkflow,
+    ReceiveTrigger,
+    WorkflowDeployed,
+)
+from perdure_scheduler.answering import Answered, decide_answer, evolve_answer
+from perdure_scheduler.decide import decide_deployment, decide_trigger
+from perdure_scheduler.definition import read_triggers
+from perdure_scheduler.hooks.limits import Rates
+from perdure_scheduler.slack_match import slack_fulfils, team_of
+from perdure_scheduler.state import Deployment, Trigger
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+WORKFLOW = str(uuid.UUID(int=7))
+OTHER = str(uuid.UUID(int=8))
+SECRET = {"hooks": ("secret",)}
+
+
+def node(subtype: str, node_id: str = "hook", **parameters: Any) -> dict[str, Any]:
+    return {
+        "node_id": node_id,
+        "node_type": "TRIGGER",
+        "node_subtype": subtype,
+        "parameters": parameters,
+    }
+
+
+def problems(subtype: str, **parameters: Any) -> list[str]:
+    _, found = read_triggers(WORKFLOW, {"nodes": [node(subtype, **parameters)]})
+    return [problem.code for problem in found]
+
+
+def config(subtype: str, **parameters: Any) -> Any:
+    triggers, found = read_triggers(WORKFLOW, {"nodes": [node(subtype, **parameters)]})
+    assert not found
+    return triggers[0].config
+
+
+def deployed(
+    *nodes: Any,
+    credentials: Mapping[str, tuple[str, ...]] = SECRET,
+    taken: list[dict[str, Any]] | None = None,
+) -> Any:
+    definition = {"name": "w", "nodes": list(nodes)}
+    command = DeployWorkflow(
+        workflow_id=WORKFLOW,
+        version=1,
+        sha256=sha256_of_json(definition),
+        definition=definition,
+        credentials=dict(credentials),
+    )
+    found = decide_deployment(Deployment(), command, {"paths": taken or []}, NOW)
+    assert isinstance(found, tuple)
+    return found[1]
+
+
+def claim(path: str = "/orders", subtype: str = "WEBHOOK", **more: Any) -> dict[str, Any]:
+    return {
+        "workflow_id": OTHER,
+        "workflow_name": "other",
+        "node_id": "theirs",
+        "trigger_subtype": subtype,
+        "path": path,
+        "trigger_config": {"path": path, **more},
+    }
+
+
+def test_none_must_be_written() -> None:
+    assert problems("WEBHOOK", path="/orders") == ["missing_auth"]
+    assert problems("WEBHOOK", path="/orders", auth="none") == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"auth": "None"},
+        {"auth": ["none"]},
+        {"auth": "none", "credential": "hooks"},
+        {"auth": "bearer"},
+        {"auth": "hmac", "credential": "hooks"},
+        {"auth": "hmac", "credential": "hooks", "signature_header": "X Y"},
+        {"auth": "hmac", "credential": "hooks", "signature_header": "X", "algorithm": "md5"},
+        {"auth": "hmac", "credential": "hooks", "signature_header": "X", "encoding": "hexa"},
+        {"auth": "hmac", "credential": "hooks", "signature_header": "X", "prefix": 7},
+        {"auth": "none", "signature_header": "X-Signature"},
+        {"auth": "none", "methods": ["BREW"]},
+        {"auth": "none", "methods": []},
+        {"auth": "none", "respond": "later"},
+        {"auth": "none", "deadline_s": 5},
+        {"auth": "none", "respond": "last_node", "deadline_s": 301},
+        {"auth": "none", "respond": "last_node", "deadline_s": True},
+        {"auth": "none", "respond": "last_node", "deadline_s": 0},
+        {"auth": "none", "path": "/a%20b"},
+        {"auth": "none", "path": "/a b"},
+    ],
+)
+def test_what_cannot_be_meant_is_refused(more: dict[str, Any]) -> None:
+    assert problems("WEBHOOK", **{"path": "/orders", **more}) == ["invalid_parameter"]
+
+
+def test_what_is_kept_of_a_webhook_has_no_defaults() -> None:
+    assert config("WEBHOOK", path="orders/", auth="none", methods="post") == {
+        "path": "/orders",
+        "auth": "none",
+    }
+    found = config("WEBHOOK", path="/o", auth="standard", credential="hooks", respond="last_node")
+    assert found == {
+        "path": "/o",
+        "auth": "standard",
+        "credential": "hooks",
+        "respond": "last_node",
+        "deadline_s": 30,
+    }
+
+
+def test_github_listens_on_http_if_it_has_a_credential() -> None:
+    assert config("GITHUB", repository="a/b") == {}
+    found = config("GITHUB", repository="a/b", credential="hooks")
+    assert found == {"path": "/github", "auth": "github", "credential": "hooks"}
+    assert problems("GITHUB", repository="a/b", path="/gh") == ["missing_parameter"]
+
+
+def test_slack_needs_its_secret_and_takes_every_team_unless_one_is_named() -> None:
+    assert problems("SLACK") == ["missing_parameter"]
+    triggers, _ = read_triggers(WORKFLOW, {"nodes": [node("SLACK", credential="hooks")]})
+    assert triggers[0].index_key == "*"
+    assert config("SLACK", credential="hooks", team="T1", events="message") == {
+        "path": "/slack",
+        "auth": "slack",
+        "credential": "hooks",
+        "events": ["message"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("credentials", "says"),
+    [
+        ({}, "is not there"),
+        ({"hooks": ("token",)}, "has no `secret`"),
+        ({"other": ("secret",)}, "is not there"),
+    ],
+)
+def test_a_deployment_fails_whose_secret_is_missing(
+    credentials: dict[str, tuple[str, ...]], says: str
+) -> None:
+    hook = node("WEBHOOK", path="/o", auth="standard", credential="hooks")
+    failed = deployed(hook, credentials=credentials)
+    assert isinstance(failed, DeploymentFailed)
+    assert failed.code == "secret_missing"
+    assert says in failed.reason
+    assert isinstance(deployed(hook), WorkflowDeployed)
+
+
+def test_a_path_has_one_owner_for_each_method() -> None:
+    hook = node("WEBHOOK", path="/orders", auth="none")
+    failed = deployed(hook, taken=[claim()])
+    assert isinstance(failed, DeploymentFailed)
+    assert failed.code == "path_taken"
+    assert "POST /orders" in failed.reason and "other" in failed.reason
+    for free in (claim("/other"), claim(methods=["GET"]), claim() | {"workflow_id": WORKFLOW}):
+        assert isinstance(deployed(hook, taken=[free]), WorkflowDeployed)
+    twice = deployed(hook, node("WEBHOOK", "second", path="orders", auth="none"))
+    assert isinstance(twice, DeploymentFailed) and twice.code == "path_taken"
+
+
+def test_triggers_of_github_share_a_path_and_of_slack_but_not_both() -> None:
+    github = node("GITHUB", repository="a/b", credential="hooks")
+    shared = deployed(github, taken=[claim("/github", "GITHUB")])
+    assert isinstance(shared, WorkflowDeployed)
+    for other in ("SLACK", "WEBHOOK"):
+        assert isinstance(deployed(github, taken=[claim("/github", other)]), DeploymentFailed)
+
+
+def test_an_event_of_http_starts_only_what_it_has_proved_itself_to() -> None:
+    rows = [
+        {
+            "workflow_id": each,
+            "workflow_name": "w",
+            "deployment_version": 1,
+            "node_id": "hook",
+            "trigger_subtype": "GITHUB",
+            "trigger_config": {"events": ["push"]},
+            "position": 0,
+        }
+        for each in (WORKFLOW, OTHER)
+    ]
+    fields: dict[str, Any] = {
+        "tenant_id": "t",
+        "source": "/hooks/github",
+        "event_id": "e",
+        "event_type": "perdure.trigger.github",
+        "subject": "a/b",
+        "time": None,
+        "data": {"payload": {}},  # too large: what is here cannot be matched
+    }
+    command = ReceiveTrigger(**fields, nodes=((OTHER, "hook"),), http={"method": "POST"})
+    (accepted,) = decide_trigger(Trigger(), command, {"by_key": rows}, NOW)  # type: ignore[misc]
+    assert [start.workflow_id for start in accepted.starts] == [OTHER]
+    assert accepted.http == {"method": "POST"}
+    nobody = ReceiveTrigger(**fields, nodes=())
+    assert decide_trigger(Trigger(), nobody, {"by_key": rows}, NOW) == ()
+
+
+# Slack ------------------------------------------------------------------------------
+
+
+def said(event: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "event_callback", "team_id": "T1", "api_app_id": "A1", "event": event, **more}
+
+
+MESSAGE = {"type": "message", "channel": "C1", "user": "U1", "text": "hi"}
+COMMAND = {"command": "/deploy", "team_id": "T1", "channel_id": "C1", "user_id": "U1"}
+CLICK = {
+    "type": "block_actions",
+    "team": {"id": "T1"},
+    "channel": {"id": "C1"},
+    "user": {"id": "U1"},
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "data", "right"),
+    [
+        ({}, said(MESSAGE), True),
+        ({"events": ["message"]}, said(MESSAGE), True),
+        ({"events": ["app_mention"]}, said(MESSAGE), False),
+        ({"channels": ["C1"], "users": ["U1"]}, said(MESSAGE), True),
+        ({"channels": ["C2"]}, said(MESSAGE), False),
+        ({"users": ["U2"]}, said(MESSAGE), False),
+        ({"channels": ["C1"]}, said({"type": "reaction_added", "item": {"channel": "C1"}}), True),
+        ({"events": ["slash_command"], "commands": ["/deploy"]}, COMMAND, True),
+        ({"commands": ["/other"]}, COMMAND, False),
+        ({"channels": ["C1"], "users": ["U1"]}, COMMAND, True),
+        ({"events": ["block_actions"], "channels": ["C1"], "users": ["U1"]}, CLICK, True),
+        ({"commands": ["/deploy"]}, said(MESSAGE), False),
+        ({}, {"type": "url_verification", "challenge": "x"}, False),
+        ({}, {}, False),
+        ({}, [], False),
+    ],
+)
+def test_every_given_filter_must_hold(settings: dict[str, Any], data: Any, right: bool) -> None:
+    assert slack_fulfils(settings, data) is right
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        said(MESSAGE | {"app_id": "A1"}),
+        said(MESSAGE | {"bot_profile": {"app_id": "A1"}}),
+        said({"type": "message", "subtype": "message_changed", "message": {"app_id": "A1"}}),
+        said(MESSAGE, authorizations=[{"user_id": "U1", "is_bot": True}]),
+    ],
+)
+def test_what_the_app_says_itself_starts_nothing(data: Any) -> None:
+    assert not slack_fulfils({}, data)
+    assert slack_fulfils({}, said(MESSAGE, authorizations=[{"user_id": "U1", "is_bot": False}]))
+    assert slack_fulfils({}, said(MESSAGE | {"app_id": "A2"}))
+
+
+def test_the_workspace_is_found_wherever_it_stands() -> None:
+    assert [team_of(each) for each in (said(MESSAGE), COMMAND, CLICK, {}, None)] == [
+        "T1", "T1", "T1", "", "",
+    ]  # fmt: skip
+
+
+# Answers and rates ------------------------------------------------------------------
+
+
+def test_the_first_answer_counts() -> None:
+    note = NoteAnswer(watcher="e/answer", execution_id="e", status=201, body=1, responded=True)
+    end = NoteAnswer(watcher="e/answer", execution_id="e", status=200, body=[], ended="SUCCESS")
+    (kept,) = decide_answer(Answered(), note, {}, NOW)
+    assert kept == AnswerKept(execution_id="e", status=201, body=1)
+    assert decide_answer(evolve_answer(Answered(), kept), end, {}, NOW) == ()
+
+
+def test_a_stream_says_what_it_waits_for() -> None:
+    assert watches(answer_stream("e", "answer")) == "answer"
+    assert watches(answer_stream("e", "result")) == "result"
+    assert watches("w/cron/answer") == ""  # a CRON node may be called so
+    assert watches("") == ""
+
+
+def test_a_path_takes_so_many_requests_a_minute_in_a_burst_or_spread_out() -> None:
+    rates = Rates(600)
+    assert [rates.wait_s("/a", 100.0) for _ in range(600)] == [0.0] * 600
+    assert rates.wait_s("/a", 100.0) == pytest.approx(0.1)
+    assert rates.wait_s("/b", 100.0) == 0.0
+    assert rates.wait_s("/a", 100.05) > 0
+    assert rates.wait_s("/a", 100.11) == 0.0
+    taken = sum(rates.wait_s("/a", 100.2 + n / 100) == 0.0 for n in range(6_000))
+    assert taken == pytest.approx(600, abs=2)
+    assert Rates(0).wait_s("/a", 1.0) == 0.0
