@@ -18,7 +18,7 @@ from perdure_common.embedded import Addresses
 from perdure_common.ids import partition_of
 from perdure_common.shell.ports import Outbound
 from perdure_recovery.app import service
-from platform_stage import MANUAL, PARTITIONS, SOURCE, Stage
+from platform_stage import MANUAL, PARTITIONS, PATIENT, SOURCE, Stage
 from stage_ground import shared_ground
 
 from bench.recovery_secrets import Sample, is_removed, samples
@@ -26,6 +26,8 @@ from bench.recovery_secrets import Sample, is_removed, samples
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TRIGGERS = "perdure.triggers.v1"
+WORDS = "The step failed and somebody else has to look at it now."
+"""What the model says of everything."""
 BAD_BODY = b'{"amount": 1'
 BYTES_KEPT = {("recovery", "dead_letters"), ("recovery", "journal"), ("scheduler", "journal")}
 """Tables that keep a record as it came, bytes and all, if it is a dead letter."""
@@ -37,8 +39,19 @@ SAMPLES = [sample for sample in samples(11, 1) if sample.keyed][::7]
 async def stage(servers: Addresses) -> AsyncGenerator[Stage]:
     async with (
         shared_ground(servers) as ground,
-        Stage(ground, allow=("127.0.0.1/32",)) as made,
+        answering_server() as (model, port),
+        Stage(
+            ground,
+            allow=("127.0.0.1/32",),
+            settings={
+                **PATIENT,
+                "PERDURE_PROSE_URL": f"http://127.0.0.1:{port}/v1",
+                "PERDURE_PROSE_MODEL": "small-1",
+                "PERDURE_PROSE_KEY": "none",
+            },
+        ) as made,
     ):
+        model.answer = lambda asked: as_json({"choices": [{"message": {"content": WORDS}}]})
         yield made
 
 
@@ -185,6 +198,20 @@ async def test_recovery_tells_how_well_it_does(stage: Stage, outside: tuple[Serv
     assert sum(each["occurrences"] for each in alike) == len(SAMPLES) + 1
     explained = await typed(stage, "recovery", "explain", row["execution_id"])
     assert "503" in explained.out
+
+
+async def test_a_model_puts_explanations_into_words_beside_the_decisions(stage: Stage) -> None:
+    async def worded() -> Any:
+        return await stage.rows(
+            "select * from recovery.recovery_explanations where prose is not null"
+        )
+
+    rows = await stage.until(worded, "words")
+    assert {row["prose"] for row in rows} == {WORDS}
+    assert {row["generation_model"] for row in rows} == {"small-1"}
+    assert all(row["ai_analysis_used"] and row["failure_summary"] != WORDS for row in rows)
+    said = await typed(stage, "recovery", "explain", rows[0]["execution_id"])
+    assert WORDS in " ".join(said.out.split())
 
 
 async def _bad_events(stage: Stage, name: str, count: int) -> list[str]:

@@ -39,9 +39,15 @@ from perdure_contracts.recovery import (
     SetMode,
     VerdictRepeated,
 )
-from perdure_contracts.telling import DeadLetterEdited, EditDeadLetter, EpisodeFixed
+from perdure_contracts.telling import (
+    DeadLetterEdited,
+    EditDeadLetter,
+    EpisodeFixed,
+    KeepProse,
+    ProseKept,
+)
 
-from . import letters, modes, patterns
+from . import letters, modes, patterns, prose
 from .api import ROWS, TABLES
 from .cleaning import CLEANED, keep_cleaning
 from .decide import decide
@@ -52,6 +58,7 @@ from .hear import DEAD_LETTERS, FAILURES, hear, stream_of
 from .outcomes import wake_at
 from .project import project
 from .promises import Judge
+from .prose_writing import keep_writing
 from .route import route
 from .state import Execution
 
@@ -117,9 +124,21 @@ letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(
     private=(DeadLetterKept, DeadLetterEdited),
 )
 
+prose_streams: Decider[prose.Prose, KeepProse, ProseKept] = Decider(
+    name="prose",
+    initial=prose.Prose(),
+    commands=(KeepProse,),
+    events=(ProseKept,),
+    stream_of=prose.stream_of,
+    decide=prose.decide,
+    evolve=prose.evolve,
+    project=prose.project,
+    route=prose.route,
+)
+
 service = Service(
     name="recovery",
-    deciders=(executions, pattern_streams, mode_streams, letter_streams),
+    deciders=(executions, pattern_streams, mode_streams, letter_streams, prose_streams),
     hear=hear,
     hears=(FAILURES, *DEAD_LETTERS),
     judge=Judge,
@@ -137,7 +156,7 @@ def add_groups(app: FastAPI, settings: Settings, owner: Owner, reading: Reading)
 def main() -> None:
     """Run the service until it is told to stop."""
     cleaning = partial(keep_cleaning, service.name)
-    run.run(run.serve(service, beside(TABLES, ROWS, add_groups), cleaning))
+    run.run(run.serve(service, beside(TABLES, ROWS, add_groups), cleaning, keep_writing))
 
 
 if __name__ == "__main__":

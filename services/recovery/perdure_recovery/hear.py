@@ -32,7 +32,7 @@ from perdure_contracts.recovery import (
     SetMode,
 )
 from perdure_contracts.shell import DeadLettered
-from perdure_contracts.telling import EditDeadLetter
+from perdure_contracts.telling import EditDeadLetter, KeepProse
 from perdure_contracts.topology import TOPICS
 
 from .signature import signature
@@ -44,7 +44,14 @@ DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt
 def hear(message: object, envelope: Envelope) -> Command | None:
     """Return what `message` asks of recovery, if anything."""
     match message:
-        case NoteOccurrence() | NoteLesson() | SetMode() | RedriveDeadLetter() | EditDeadLetter():
+        case (
+            NoteOccurrence()
+            | NoteLesson()
+            | SetMode()
+            | RedriveDeadLetter()
+            | EditDeadLetter()
+            | KeepProse()
+        ):
             return message
         case NodeFailed():
             return _node_failed(message)
