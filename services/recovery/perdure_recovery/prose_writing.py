@@ -132,3 +132,5 @@ async def _once(writer: Writer, client: httpx.AsyncClient) -> None:
         await writer.write(client)
     except (httpx.HTTPError, Problem, Unreachable) as error:
         log.warning("prose_not_written", error=repr(error))
+    except Exception:  # decisions go on, whatever is wrong with the words
+        log.exception("prose_not_written")
