@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, str] = {
     "foreach": "large executions in the engine's core: many items, branches, runs and nodes",
     "expressions": "how long expressions take, beside V8, and the worst of them",
     "recovery": "failures staged on a whole platform: what is mended, how soon, how decisions come",
+    "scheduler": "triggers: lookups among many, topic to execution, many clocks in one minute",
     "million": "what a million finished executions in the database cost",
     "peers": "the same workflows on DBOS and Restate, installed on demand, in the same run",
 }
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, str] = {
 
 TOOLS: dict[str, str] = {
     "profile": "where the engine's time goes, function by function",
+    "recovery_text": "what recovery understands of texts, style by style; `recovery` has its sums",
 }
 """What is run by its name only: it helps to see why, and proves nothing."""
 

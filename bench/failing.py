@@ -23,6 +23,9 @@ FAILURES = "perdure.engine.failures.v1"
 COMMANDS = "perdure.engine.commands.v1"
 SHARD = "900"
 DEPENDENCIES = 5_000
+WORKSPACES = 500
+"""Many, so that none uses its allowance up: holding attempts back is not what is measured."""
+
 VERDICT = NAMES[RecoveryVerdict].encode()
 DRAIN_S = 60.0
 
@@ -163,7 +166,7 @@ def _failure(run: str, n: int, now: datetime) -> NodeFailed:
         execution_id=f"00000000-0000-8000-8000-{n:012x}",
         workflow_id="bench",
         workflow_version=1,
-        workspace_id="bench",
+        workspace_id=f"bench-{n % WORKSPACES}",
         node_id="fetch",
         node_name="Fetch",
         node_type="EXTERNAL_ACTION",

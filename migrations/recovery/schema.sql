@@ -132,6 +132,17 @@ TABLE parked_stream
     CONSTRAINT parked_stream_pkey PRIMARY KEY (stream)
     INDEX parked_stream_shard_idx CREATE INDEX parked_stream_shard_idx ON parked_stream USING btree (shard)
 
+TABLE recovery_allowances
+    tenant_id text NOT NULL
+    workspace_id text NOT NULL
+    tokens double precision NOT NULL
+    tokens_at timestamp with time zone NOT NULL
+    month text DEFAULT ''::text NOT NULL
+    month_usd double precision DEFAULT 0 NOT NULL
+    recovery_usd double precision
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT recovery_allowances_pkey PRIMARY KEY (tenant_id, workspace_id)
+
 TABLE recovery_attempts
     id uuid NOT NULL
     tenant_id text NOT NULL
@@ -177,6 +188,20 @@ TABLE recovery_attempts
     INDEX recovery_attempts_status_idx CREATE INDEX recovery_attempts_status_idx ON recovery_attempts USING btree (tenant_id, status, started_at)
     INDEX recovery_attempts_task_idx CREATE INDEX recovery_attempts_task_idx ON recovery_attempts USING btree (tenant_id, task_id) WHERE (task_id IS NOT NULL)
     INDEX recovery_attempts_workspace_idx CREATE INDEX recovery_attempts_workspace_idx ON recovery_attempts USING btree (tenant_id, workspace_id, started_at)
+
+TABLE recovery_breakers
+    tenant_id text NOT NULL
+    breaker_id text NOT NULL
+    dependency text NOT NULL
+    credential text DEFAULT ''::text NOT NULL
+    state text NOT NULL
+    until timestamp with time zone
+    times integer DEFAULT 0 NOT NULL
+    reason text DEFAULT ''::text NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT valid_state CHECK ((state = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text])))
+    CONSTRAINT recovery_breakers_pkey PRIMARY KEY (tenant_id, breaker_id)
+    INDEX recovery_breakers_dependency_idx CREATE INDEX recovery_breakers_dependency_idx ON recovery_breakers USING btree (tenant_id, dependency)
 
 TABLE recovery_episodes
     id uuid NOT NULL
@@ -265,6 +290,24 @@ TABLE recovery_explanations
     INDEX recovery_explanations_severity_idx CREATE INDEX recovery_explanations_severity_idx ON recovery_explanations USING btree (tenant_id, severity_level, failure_time)
     INDEX recovery_explanations_task_idx CREATE INDEX recovery_explanations_task_idx ON recovery_explanations USING btree (tenant_id, task_id) WHERE (task_id IS NOT NULL)
 
+TABLE recovery_incidents
+    id uuid NOT NULL
+    tenant_id text NOT NULL
+    workspace_id text NOT NULL
+    pattern_id uuid NOT NULL
+    signature text NOT NULL
+    dependency text DEFAULT ''::text NOT NULL
+    failure_type text NOT NULL
+    failures integer DEFAULT 0 NOT NULL
+    gate text NOT NULL
+    opened_at timestamp with time zone NOT NULL
+    closed_at timestamp with time zone
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT valid_gate CHECK ((gate = ANY (ARRAY['shut'::text, 'probe'::text, 'open'::text])))
+    CONSTRAINT recovery_incidents_pkey PRIMARY KEY (id)
+    INDEX recovery_incidents_opened_idx CREATE INDEX recovery_incidents_opened_idx ON recovery_incidents USING btree (tenant_id, opened_at)
+    INDEX recovery_incidents_pattern_idx CREATE INDEX recovery_incidents_pattern_idx ON recovery_incidents USING btree (pattern_id)
+
 TABLE recovery_modes
     tenant_id text NOT NULL
     workspace_id text NOT NULL
@@ -272,8 +315,22 @@ TABLE recovery_modes
     set_by text NOT NULL
     reason text DEFAULT ''::text NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    sampler text DEFAULT 'rules'::text NOT NULL
+    people text DEFAULT 'tell'::text NOT NULL
     CONSTRAINT valid_mode CHECK ((mode = ANY (ARRAY['off'::text, 'observe'::text, 'approve'::text, 'auto'::text])))
+    CONSTRAINT valid_people CHECK ((people = ANY (ARRAY['tell'::text, 'hold'::text])))
+    CONSTRAINT valid_sampler CHECK ((sampler = ANY (ARRAY['rules'::text, 'bandit'::text])))
     CONSTRAINT recovery_modes_pkey PRIMARY KEY (tenant_id, workspace_id)
+
+TABLE recovery_records
+    tenant_id text NOT NULL
+    workspace_id text NOT NULL
+    failure_type text NOT NULL
+    strategy text NOT NULL
+    tried integer DEFAULT 0 NOT NULL
+    recovered integer DEFAULT 0 NOT NULL
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    CONSTRAINT recovery_records_pkey PRIMARY KEY (tenant_id, workspace_id, failure_type, strategy)
 
 VIEW recovery_system_health_summary
     tenant_id text

@@ -158,6 +158,9 @@ TABLE trigger_index
     path character varying(255)
     filter_errors bigint DEFAULT 0 NOT NULL
     filter_error text
+    fired_count bigint DEFAULT 0 NOT NULL
+    missed_count bigint DEFAULT 0 NOT NULL
+    last_late_s double precision
     CONSTRAINT valid_deployment_status CHECK (((deployment_status)::text = ANY ((ARRAY['active'::character varying, 'inactive'::character varying, 'pending'::character varying, 'failed'::character varying])::text[])))
     CONSTRAINT valid_trigger_subtype CHECK (((trigger_subtype)::text = ANY ((ARRAY['CRON'::character varying, 'MANUAL'::character varying, 'WEBHOOK'::character varying, 'EMAIL'::character varying, 'GITHUB'::character varying, 'SLACK'::character varying, 'KAFKA'::character varying])::text[])))
     CONSTRAINT valid_trigger_type CHECK (((trigger_type)::text = 'TRIGGER'::text))

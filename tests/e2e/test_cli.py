@@ -218,7 +218,7 @@ async def test_a_trigger_event_starts_what_listens_and_its_id_counts_once(
     hook = {"node_id": "hook", "node_type": "TRIGGER", "node_subtype": "WEBHOOK"}
     definition = {
         "name": name,
-        "nodes": [hook | {"parameters": {"path": f"/{name}"}}],
+        "nodes": [hook | {"parameters": {"path": f"/{name}", "auth": "none"}}],
         "connections": [],
     }
     await typed(stage, "workflow", "deploy", written(tmp_path, definition))

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from command_line import Said, perdure
 from definitions_for_tests import chain, edge, node
@@ -138,6 +139,56 @@ async def test_every_second_starts_one_execution_wherever_the_scheduler_is_kille
     )
     assert len(fired) == len(found)
     assert await broken_promises(stage, [], world) == []
+
+
+async def test_three_schedulers_that_are_killed_in_turn_start_every_second_once(
+    stage: Stage, world: World
+) -> None:
+    for n in (2, 3):
+        stage.begin("scheduler", beside=f"scheduler-{n}")
+    await stage.until_ready(["scheduler", "scheduler-2", "scheduler-3"])
+    definition = clocked("three", "* * * * * *", misfire="fire_all", overlap="allow")
+    workflow_id = await stage.deploy(definition)
+    await fires(stage, workflow_id, 2)
+    for name in ("scheduler", "scheduler-2", "scheduler-3"):
+        await stage.kill(name)
+        await fires(stage, workflow_id, 2)
+        if name != "scheduler-3":
+            stage.begin("scheduler", beside="" if name == "scheduler" else name)
+            await stage.until_ready([name])
+    await undeploy(stage, workflow_id)
+    await all_ended(stage, workflow_id)
+    found = await seconds_of(stage, workflow_id)
+    assert found == list(range(found[0], found[-1] + 1))
+    assert await stage.end("scheduler-2") == 0
+    assert await broken_promises(stage, [], world) == []
+    metrics = await measured(stage)
+    assert metrics["perdure_cron_missed"] >= 0
+    listed = {name for name in metrics if name.startswith("perdure_cron_")}
+    assert listed >= {"perdure_cron_fired", "perdure_cron_late_seconds"}
+
+
+async def measured(stage: Stage) -> dict[str, float]:
+    """Return the scheduler's metrics by name."""
+    url = f"http://127.0.0.1:{stage.ports['scheduler']}/metrics"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        lines = (await client.get(url)).text.splitlines()
+    pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+    return {name.partition("{")[0]: float(value) for name, _, value in pairs}
+
+
+async def test_a_clock_that_was_set_back_is_told_by_the_status_page(stage: Stage) -> None:
+    workflow_id = await stage.deploy(clocked("set back", "0 0 1 1 *"))
+    await stage.until(lambda: _is_timed(stage, "set back"), "the clock")
+    # What is settled lies ahead of the clock: so it looks after the clock has been set back.
+    await stage.rows(
+        "update scheduler.trigger_index set settled_until = now() + interval '1 hour' "
+        "where workflow_id = $1",
+        workflow_id,
+    )
+    said = await typed(stage, "status")
+    assert "the clock was set back by" in " ".join(said.out.split()), said
+    await undeploy(stage, workflow_id)
 
 
 async def test_a_slow_execution_is_waited_for_and_its_end_starts_the_next(

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shlex
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from command_line import Said, perdure
 from definitions_for_tests import edge, node
 from perdure_contracts.cloudevents import CloudEvent, encode
 from platform_stage import PARTITIONS, Stage
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -193,14 +198,34 @@ async def test_going_back_and_resting_by_the_command_line(stage: Stage, tmp_path
     refused = await typed(stage, "workflow", "rollback", "orders", "--to", "7")
     assert refused.code == 1 and "versions that served: 1, 2, 3" in refused.err
 
-    fired = await typed(stage, "triggers", "test", "orders", "--data", '{"total": 1}')
+    fired = await typed(stage, "triggers", "fire", "orders", "--data", '{"total": 1}')
     assert fired.code == 0 and "starts execution" in fired.out, fired
     assert (await typed(stage, "triggers", "pause", "orders")).code == 0
-    resting = await typed(stage, "triggers", "test", "orders")
+    resting = await typed(stage, "triggers", "fire", "orders")
     assert resting.code == 1 and "is paused" in resting.err, resting
     assert "paused" in (await typed(stage, "triggers", "list", "--workflow", "orders")).out
     assert (await typed(stage, "triggers", "resume", "orders")).code == 0
-    assert (await typed(stage, "triggers", "test", "orders")).code == 0
+    assert (await typed(stage, "triggers", "fire", "orders")).code == 0
     assert (await typed(stage, "workflow", "undeploy", "orders")).code == 0
     gone = await typed(stage, "workflow", "rollback", "orders")
     assert gone.code == 1 and "is not deployed" in gone.err
+
+
+@pytest.mark.parametrize(
+    ("page", "says"),
+    [
+        ("trigger-manual", "hello/start starts execution"),
+        ("trigger-kafka", "starts execution"),
+        ("trigger-email", "order-mail/mail starts execution"),
+        ("deployment", "DEPLOY_COMPLETED"),
+    ],
+)
+async def test_the_command_at_the_end_of_the_page_works(stage: Stage, page: str, says: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    deploys, shows = re.findall(r"^perdure workflow deploy .*$", text, re.MULTILINE)[-1].split(
+        " && "
+    )
+    deployed = await typed(stage, *shlex.split(deploys.replace("examples/", f"{EXAMPLES}/"))[1:])
+    assert deployed.code == 0 and "serves" in deployed.out, deployed
+    shown = await typed(stage, *shlex.split(shows)[1:])
+    assert shown.code == 0 and says in shown.out, shown

@@ -9,9 +9,13 @@ from laboratory import measures
 from laboratory.canary import CANARIES, places_with
 from laboratory.catalogue import KILLED, SCENARIOS
 from laboratory.running import Laboratory, Seen, laboratory_stage
+from laboratory.storm import Storm
 from perdure_common.embedded import Addresses
 from platform_stage import Stage
 from promises import what_verify_finds
+
+STORM = 24
+"""Executions that fail at once: as many as a workspace's allowance lets try without a success."""
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,6 +38,18 @@ async def ran(servers: Addresses) -> AsyncGenerator[Ran]:
 @pytest.mark.parametrize("name", [each.name for each in (*KILLED, *SCENARIOS)])
 async def test_what_must_become_of_it_does(ran: Ran, name: str) -> None:
     assert ran.seen[name].problems == [], "\n".join(ran.seen[name].problems)
+
+
+async def test_a_storm_is_one_incident_and_blows_over(ran: Ran) -> None:
+    storm = await Storm(ran.stage, STORM).run()
+    assert storm.recovered == STORM, storm.told()
+    rows = await ran.stage.rows(
+        "select count(*) as n from recovery.recovery_incidents where dependency = $1",
+        storm.dependency,
+    )
+    assert [row["n"] for row in rows] == [1], "many failures are one incident"
+    assert storm.calls_after <= STORM + 2, "nobody is called twice once the server is back"
+    assert storm.calls_while_down <= 3 * STORM, "what is down is not called again and again"
 
 
 async def test_what_can_be_mended_is_mended_and_little_is_tried_in_vain(ran: Ran) -> None:

@@ -70,7 +70,7 @@ class Stage:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
-    async def run(self, token: str = "a1", **parameters: Any) -> NodeResult:
+    async def run(self, token: str = "a1", answers: Any = None, **parameters: Any) -> NodeResult:
         """Run one attempt of an agent with one item."""
         given = {"model": "local-1", "base_url": self.models.url, "prompt": "Sort this.",
                  **parameters}  # fmt: skip
@@ -87,6 +87,7 @@ class Stage:
             length="long",
             deadline="2099-01-01T00:00:00+00:00",
             idempotency_key="key",
+            answers=None if answers is None else {"0": answers},
         )
         return await perform(self.tools, task, "r", TENANT)
 

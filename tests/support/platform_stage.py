@@ -351,8 +351,13 @@ class Stage:
         await self.ask("engine", workflow_id, message)
         return workflow_id
 
-    async def deploy(self, definition: Any) -> str:
-        """Save a definition, let its first version serve, and return the workflow's id."""
+    async def deploy(
+        self, definition: Any, credentials: Mapping[str, tuple[str, ...]] | None = None
+    ) -> str:
+        """Save a definition, let its first version serve, and return the workflow's id.
+
+        `credentials` are the fields of those that its triggers name.
+        """
         workflow_id = await self.save(definition)
         message = DeployWorkflow(
             workflow_id=workflow_id,
@@ -360,6 +365,7 @@ class Stage:
             sha256=sha256_of_json(definition),
             definition=definition,
             deployed_by="tests",
+            credentials=dict(credentials or {}),
         )
         answer = await self.ask("scheduler", workflow_id, message)
         assert NAMES[DeploymentFailed] not in answer["events"], answer

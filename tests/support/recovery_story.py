@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from perdure_common.decider import Due, Facts, Outgoing, Recorded, Rejected, Upsert
+from perdure_contracts.deciding import ExecutionEvent
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCanceled,
@@ -14,10 +15,7 @@ from perdure_contracts.engine import (
     RecoveryVerdict,
 )
 from perdure_contracts.message import Envelope
-from perdure_contracts.recovery import (
-    ExecutionEvent,
-    NoteLesson,
-)
+from perdure_contracts.recovery import NoteLesson
 from perdure_recovery.app import executions
 from perdure_recovery.hear import hear
 from perdure_recovery.state import Execution

@@ -142,13 +142,15 @@ class Replayed:
         assert run.dispatch is not None
         verdict = self.random.choice(("retry", "retry", "hold", "give_up"))
         self.seen[f"verdict {verdict}"] += 1
+        delay_s = self.random.choice((0.0, 30.0))
         self.play.ask(
             RecoveryVerdict(
                 failure_id=run.dispatch.failure_id,
                 execution_id=EXECUTION_ID,
                 node_id=run.node_id,
                 verdict=verdict,
-                delay_s=self.random.choice((0.0, 30.0)),
+                delay_s=delay_s,
+                ask_again=verdict == "retry" and delay_s > 0 and run.attempt % 2 == 1,
             )
         )
 

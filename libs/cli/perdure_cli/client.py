@@ -128,21 +128,50 @@ class Client:
             )
         return found
 
+    def urls(self, service: str) -> list[str]:
+        """Return where each process of a service answers, the first one first. Raises as `url`."""
+        kinds = self.running.urls.items()
+        others = [url for name, url in kinds if platform.kind_of(name) == service != name]
+        return [self.url(service), *others]
+
     async def get(
         self, service: str, path: str, parameters: Sequence[tuple[str, str]] = ()
     ) -> httpx.Response:
         """Ask a service's API and return what it answers, problems too.
+
+        Where a service has several processes, any of them answers.
+
+        Raises:
+            CommandError: None does.
+        """
+        *first, last = self.urls(service)
+        for url in first:
+            try:
+                return await self._http.get(f"{url}{path}", params=list(parameters))
+            except httpx.ConnectError:
+                continue
+        try:
+            return await self._http.get(f"{last}{path}", params=list(parameters))
+        except httpx.HTTPError as error:
+            raise CommandError(
+                f"{service} does not answer at {last} ({type(error).__name__}); `perdure status` "
+                f"shows what runs, {platform.home() / 'logs'} has its log",
+                code="unreachable",
+            ) from error
+
+    async def post(self, service: str, path: str, body: Any) -> httpx.Response:
+        """Send a service's API something and return what it answers, problems too.
 
         Raises:
             CommandError: It does not answer.
         """
         url = self.url(service)
         try:
-            return await self._http.get(f"{url}{path}", params=list(parameters))
+            return await self._http.post(f"{url}{path}", json=body)
         except httpx.HTTPError as error:
             raise CommandError(
                 f"{service} does not answer at {url} ({type(error).__name__}); `perdure status` "
-                f"shows what runs, {platform.home() / 'logs'} has its log",
+                "shows what runs",
                 code="unreachable",
             ) from error
 

@@ -31,7 +31,7 @@ COMMANDS = {
     "executions": ("signaling", "app"),
     "vars": ("variables", "app"),
     "static-data": ("variables", "static_data"),
-    "triggers": ("triggers", "app"),
+    "triggers": ("trying", "app"),
     "nodes": ("nodes", "app"),
     "credentials": ("credentials", "app"),
     "recovery": ("recovery_figures", "app"),

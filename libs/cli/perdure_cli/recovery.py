@@ -1,10 +1,10 @@
 """`perdure recovery`: what fails, what was tried, why, and how much recovery may do."""
 
-from typing import Annotated, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 from perdure_common.settings import DEFAULT_WORKSPACE
-from perdure_contracts.recovery import RecoveryMode, SetMode
+from perdure_contracts.recovery import People, RecoveryMode, Sampler, SetMode
 from rich.markup import escape
 
 from perdure_cli import platform
@@ -142,13 +142,26 @@ def mode(
         str, typer.Option(help="A workspace's id, or * for the switch above all.")
     ] = DEFAULT_WORKSPACE,
     reason: Annotated[str, typer.Option(help="What is written down as the reason.")] = "",
+    people: Annotated[
+        str, typer.Option(help="`hold` a node for a person's answer, or `tell` people of it.")
+    ] = "",
+    sampler: Annotated[
+        str, typer.Option(help="Who chooses among strategies: the `rules`, or a `bandit`.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show or set what recovery may do: record, decide and explain, ask first, act."""
 
     async def set_(to: RecoveryMode) -> None:
         async with Client(platform.require()) as client:
-            message = SetMode(workspace_id=workspace, mode=to, set_by=user(), reason=reason)
+            message = SetMode(
+                workspace_id=workspace,
+                mode=to,
+                set_by=user(),
+                reason=reason,
+                people=cast("People | None", one_of(people, People, "people")),
+                sampler=cast("Sampler | None", one_of(sampler, Sampler, "sampler")),
+            )
             try:
                 await client.command("recovery", f"{workspace}/mode", message)
             except CommandError as error:
@@ -169,6 +182,8 @@ def mode(
         (
             ("workspace", column("workspace_id")),
             ("mode", column("mode")),
+            ("people", column("people")),
+            ("sampler", column("sampler")),
             ("set by", column("set_by")),
             ("when", lambda row: ago(row["updated_at"])),
             ("reason", column("reason")),
@@ -178,6 +193,17 @@ def mode(
     )
     if wanted is not None and not as_json:
         say(f"recovery is in mode {wanted} for {_named(workspace)}")
+
+
+def one_of(word: str, words: Any, name: str) -> str | None:
+    """Return a word that is one of those of a type, None where it is left out."""
+    if word and word not in get_args(words):
+        raise CommandError(
+            f"--{name} is {word!r}; there are {', '.join(get_args(words))}",
+            exit_code=2,
+            code=f"unknown_{name}",
+        )
+    return word or None
 
 
 def _named(workspace: str) -> str:

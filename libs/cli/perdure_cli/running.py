@@ -215,8 +215,7 @@ def trigger(
     """Publish one CloudEvent on perdure.triggers.v1 and say which executions it starts."""
     value = read_input(data)
     extensions = _extensions(extension or ())
-    # Events of other types are for others: perdure passes them over without an answer.
-    waits = not no_wait and type.startswith(OURS)
+    waits = not no_wait
 
     async def work() -> tuple[Sent, list[str] | None]:
         async with Client(platform.require()) as client:
@@ -224,14 +223,16 @@ def trigger(
             return sent, await started_by(client, sent) if waits else None
 
     sent, ids = wait_for(work())
-    if as_json and ids != []:
+    if as_json and (ids != [] or not type.startswith(OURS)):
         show({"source": sent.source, "id": sent.id, "executions": ids})
     elif ids is None:
         say(f"event {sent.id} is on the topic")
     else:
         for each in ids:
             say(f"event {sent.id} starts execution {each}")
-    if ids is not None and not ids:
+    if ids is not None and not ids and not type.startswith(OURS):
+        say(f"event {sent.id} is on the topic; no trigger here was fired by it")
+    elif ids is not None and not ids:
         raise CommandError(
             f"event {sent.id} started nothing: no deployed trigger listens to {type} about "
             f"{subject!r}; `perdure workflow list` shows what serves",

@@ -25,6 +25,17 @@ CONNECT_S = 5.0
 UNSENT_S = 5.0
 """From which age on an unsent message is worth a word."""
 
+CLOCK_BEHIND_S = 5.0
+"""From how far ahead of the clock what is settled is worth a word: the clock was set back."""
+
+TRIGGERS_ASKED = """
+    SELECT max(extract(epoch FROM settled_until - now())) FILTER (
+            WHERE next_fire_at IS NOT NULL AND is_active
+        ) AS behind_s,
+        count(*) FILTER (WHERE filter_errors > 0) AS failing
+      FROM scheduler.trigger_index WHERE deployment_status = 'active'
+"""
+
 OPEN_S = 600.0
 """From which age on an open execution is worth a word."""
 
@@ -47,6 +58,8 @@ class Status:
     services: list[Row] = field(default_factory=list)
     executions: list[Row] = field(default_factory=list)
     dead_letters: int | None = None
+    clock_behind_s: float = 0.0
+    failing_filters: int = 0
     trouble: list[str] = field(default_factory=list)
 
     @property
@@ -83,6 +96,9 @@ async def _database(client: Client, found: Status) -> Row:
     row["ok"] = True
     try:
         found.executions = list(await promises.open_executions(connection))
+        triggers = await connection.fetchrow(TRIGGERS_ASKED)
+        found.clock_behind_s = float(triggers["behind_s"] or 0.0)
+        found.failing_filters = int(triggers["failing"])
     except asyncpg.UndefinedTableError:
         row |= {"ok": False, "why": "the schema is not there; run `perdure migrate`"}
     finally:
@@ -164,6 +180,16 @@ def _trouble(found: Status) -> Iterable[str]:
             yield f"{row['shards_stopped']} shards of {name} wait for a newer version of it"
         if row.get("gaps"):
             yield f"{name} misses messages of {row['gaps']} sources and has asked for them again"
+    if found.clock_behind_s > CLOCK_BEHIND_S:
+        yield (
+            f"the clock was set back by {duration(found.clock_behind_s * 1000)} or more: CRON "
+            "triggers wait until it has caught up, so that nothing fires twice"
+        )
+    if found.failing_filters:
+        yield (
+            f"{found.failing_filters} triggers have filters that fail: `perdure triggers list` "
+            "shows why"
+        )
     if found.dead_letters:
         yield f"{found.dead_letters} dead letters wait: `perdure dead-letters list` shows them"
     now = datetime.now(UTC)

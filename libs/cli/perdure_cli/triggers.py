@@ -81,7 +81,7 @@ def _state(row: Row, now: datetime | None = None) -> str:
 
 
 @app.command()
-def test(
+def fire(
     workflow: Workflow,
     node: Node = None,
     data: Annotated[
@@ -89,7 +89,7 @@ def test(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fire a trigger by hand, with data of your own; its filter is asked as always."""
+    """Fire a trigger that serves, by hand, with data of your own; its filter is asked as always."""
     value = read_input(data)
 
     async def work() -> tuple[Row, list[str]]:

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 from urllib.parse import quote
 
@@ -43,14 +44,15 @@ async def events_of(client: Client, execution_id: str, after: int = 0) -> AsyncG
     Raises:
         CommandError: There is no such execution, or the engine stays away.
     """
-    url = f"{client.url('engine')}/v1/workflow_executions/{quote(execution_id, safe='')}/events"
+    path = f"/v1/workflow_executions/{quote(execution_id, safe='')}/events"
+    engines = cycle(client.urls("engine"))
     seen_at = time.monotonic()
     timeout = httpx.Timeout(10.0, read=SILENCE_S)
     async with httpx.AsyncClient(timeout=timeout, trust_env=False) as http:
         while True:
             try:
                 headers = {"last-event-id": str(after)} if after else {}
-                async with http.stream("GET", url, headers=headers) as response:
+                async with http.stream("GET", next(engines) + path, headers=headers) as response:
                     if response.status_code == 204:
                         return
                     if not response.is_success and response.status_code != 503:

@@ -249,6 +249,7 @@ async def serve(
     config = uvicorn.Config(
         app,
         http=protocol,
+        proxy_headers=False,
         lifespan="off",
         log_config=None,
         access_log=False,

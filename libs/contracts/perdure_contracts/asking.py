@@ -29,6 +29,8 @@ class RequestInteraction:
     name, none: whoever may in the workspace. `rule` is `any`, `all`, or `{n}`. `timeout_at` is the
     instant at which hil ends it with its default action; None leaves that to hil. With
     `timeout_connected` the default is to say `timeout`.
+    `asked_by` is the service that asks: the answer goes to its commands, to recovery's as
+    `recovery.note-answer.v1`.
     """
 
     interaction_id: str
@@ -53,6 +55,7 @@ class RequestInteraction:
     timeout_at: str | None = None
     timeout_connected: bool = False
     requester: str = ""
+    asked_by: Literal["engine", "recovery"] = "engine"
 
 
 @message("hil.cancel-interaction.v1")

@@ -6,6 +6,7 @@ Streams: the execution id, and the workflow id for definitions.
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from .agent_asks import AgentAsk
 from .message import Json, message
 
 EffectClass: TypeAlias = Literal["pure", "keyed", "verify_first", "unsafe"]
@@ -105,7 +106,8 @@ class NodeResult:
     items, null where one gave none. `failed` lists the items that failed by their place in
     the task, each with its error; without it a failed attempt failed for all of them.
     `payload` is set where `ports` are too large for a message: the SHA-256 of their JSON, under
-    which the runner has kept them.
+    which the runner has kept them. `suspended` are items that wait for what is asked for them, by
+    their place in the task.
     """
 
     execution_id: str
@@ -117,6 +119,7 @@ class NodeResult:
     duration_ms: int = 0
     runner: str = ""
     payload: str = ""
+    suspended: tuple[tuple[int, tuple[AgentAsk, ...]], ...] = ()
 
 
 @message("engine.recovery-verdict.v1")
@@ -124,7 +127,9 @@ class RecoveryVerdict:
     """What to do with a failed node. Refused when the execution no longer wants it.
 
     `retry` is one attempt after `delay_s`; `hold` waits until the ISO instant `until`.
-    `overrides` is `{"parameters": {name: value}}`: they replace resolved parameters.
+    `overrides` say what is changed for the attempt; see `executions/overriding.py` of the engine.
+    With `ask_again` the engine asks once more when the wait is over (`engine.attempt-due.v1`).
+    `compensate` says that giving up takes the way that the node has for it.
     """
 
     failure_id: str
@@ -135,6 +140,8 @@ class RecoveryVerdict:
     delay_s: float = 0.0
     until: str | None = None
     overrides: Json = None
+    ask_again: bool = False
+    compensate: str = ""
 
 
 @message("engine.retry-node.v1")
@@ -174,7 +181,9 @@ class NodeTask:
     `token` names the attempt. `parameters` holds one resolved set for each item (`items`
     are the inputs' json); `deadline` is an ISO instant after which the answer is late.
     `indexes` are the items' places among the inputs of the node run: an item's idempotency
-    key follows from `idempotency_key` and its index, however few items an attempt has.
+    key follows from `idempotency_key` and its index, however few items an attempt has. `answers`
+    are those to what an agent has asked, by the index of the item and the name of its sub-step.
+    `avoid` is a runner that is not to have it if there is another one.
     """
 
     token: str
@@ -191,6 +200,8 @@ class NodeTask:
     idempotency_key: str
     attempt: int = 1
     indexes: tuple[int, ...] = ()
+    answers: Json = None
+    avoid: str = ""
 
 
 # Events that others listen to ---------------------------------------------------------
@@ -297,6 +308,8 @@ class NodeFailed:
     With `asked` the engine holds the node and waits for a verdict until `verdict_until`;
     without, it tells what it has done by itself (`record_only`). `failure_id` is unique
     for each failure; `root_failure_id` is the first one of the node's episode.
+    `means` are the ways that the node has to try again differently, by strategy; None: none.
+    `runner` is the one whose attempt it was.
     """
 
     failure_id: str
@@ -319,6 +332,8 @@ class NodeFailed:
     failed_at: str
     deadline: str | None = None
     verdict_until: str | None = None
+    means: Json = None
+    runner: str = ""
 
 
 @message("engine.node-errored.v1")

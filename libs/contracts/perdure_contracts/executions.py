@@ -49,6 +49,7 @@ from .flow import (
 )
 from .kept import KeptEvent
 from .message import Json, message
+from .suspending import SuspendingEvent
 
 
 @message("engine.node-scheduled.v1")
@@ -82,6 +83,7 @@ class NodeScheduled:
     length: Length = "long"
     idempotency_key: str = ""
     max_retries: int = 0
+    avoid: str = ""
     run_until: str | None = None
 
 
@@ -111,7 +113,8 @@ class AttemptFailed:
 class VerdictApplied:
     """What becomes of a node that recovery was asked about; `by` says who decided.
 
-    `retry` has the instant `at`, `hold` the instant until which it waits.
+    `retry` has the instant `at`, `hold` the instant until which it waits. With `ask_again`
+    recovery is asked once more at that instant.
     """
 
     execution_id: str
@@ -124,6 +127,24 @@ class VerdictApplied:
     at: str | None = None
     attempt_id: str = ""
     overrides: Json = None
+    ask_again: bool = False
+
+
+@message("engine.attempt-due.v1")
+class AttemptDue:
+    """The wait before an attempt is over, and recovery is asked whether it is still to be made.
+
+    It says so with a verdict until `verdict_until`, or the node is given up.
+    """
+
+    execution_id: str
+    node_id: str
+    scope: Scope
+    run: int
+    failure_id: str
+    attempt_id: str
+    due_at: str
+    verdict_until: str
 
 
 @message("engine.execution-yielded.v1")
@@ -254,6 +275,7 @@ ExecutionEvent: TypeAlias = (
     | AttemptFailed
     | NodeFailed
     | VerdictApplied
+    | AttemptDue
     | NodeCompleted
     | NodeRecovered
     | NodeErrored
@@ -284,4 +306,5 @@ ExecutionEvent: TypeAlias = (
     | ControlEvent
     | AdmissionEvent
     | KeptEvent
+    | SuspendingEvent
 )

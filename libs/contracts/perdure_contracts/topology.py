@@ -236,6 +236,9 @@ VERBS = frozenset(
         "adopt",
         "serve",
         "backfill",
+        "count",
+        "join",
+        "leave",
     }
 )
 """The verbs that commands begin with; a new one is added here."""
@@ -286,6 +289,8 @@ def topic_of(message: str, service: str) -> str:
 
 PARTICIPLES = frozenset(
     {
+        "due",
+        "spent",
         "begun",
         "chosen",
         "forgotten",

@@ -51,6 +51,7 @@ from perdure_contracts.kept import (
     VariableDeleted,
     VariableSet,
 )
+from perdure_contracts.suspending import RunSuspended
 from perdure_contracts.templates import TemplateRetired, TemplateSaved
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
 
@@ -98,7 +99,7 @@ class Judge:
         yield from self._order(event)
         if isinstance(event, NodeScheduled):
             yield from self._scheduled(event)
-        elif isinstance(event, AttemptFailed):
+        elif isinstance(event, AttemptFailed | RunSuspended):
             yield from self._answered(event)
         elif isinstance(event, _RUN_ENDS):
             yield from self._run_ended(event)
@@ -193,10 +194,14 @@ class Judge:
         self._runs[place], self._open[place] = event.run, True
         self._attempts[place, event.run] = 1
 
-    def _answered(self, event: AttemptFailed) -> Iterable[Broken]:
+    def _answered(self, event: AttemptFailed | RunSuspended) -> Iterable[Broken]:
         run = (place_of(event.node_id, event.scope), event.run)
         if self._under_way.get(run) != event.token:
-            yield "I1", _where(event), f"attempt {event.attempt} failed, but was not under way"
+            yield (
+                "I1",
+                _where(event),
+                f"attempt {event.attempt} was answered, but was not under way",
+            )
         self._under_way[run] = ""
 
     def _run_ended(
@@ -223,6 +228,7 @@ class Judge:
 def _where(
     event: NodeScheduled
     | AttemptFailed
+    | RunSuspended
     | NodeCompleted
     | NodeErrored
     | NodeSkipped

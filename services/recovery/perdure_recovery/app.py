@@ -1,4 +1,4 @@
-"""Wiring only: the deciders of the four kinds of stream, what is heard, and main()."""
+"""Wiring only: the deciders of each kind of stream, what is heard, and main()."""
 
 from functools import partial
 
@@ -10,6 +10,44 @@ from perdure_common.decider import Decider, Service
 from perdure_common.http import beside
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
+from perdure_contracts.breakers import BreakerTurned, DependencyCalls
+from perdure_contracts.deciding import (
+    AllowanceCommand,
+    AllowanceEvent,
+    AttemptParked,
+    AttemptReleased,
+    AttemptStopped,
+    BreakerEvent,
+    BudgetSet,
+    CallsNoted,
+    CountFailure,
+    ExecutionCommand,
+    ExecutionEvent,
+    FailureCounted,
+    GateSet,
+    IncidentClosed,
+    IncidentCommand,
+    IncidentEvent,
+    IncidentOpened,
+    JoinLine,
+    LeaveLine,
+    LineCommand,
+    LineEvent,
+    LineJoined,
+    LineLeft,
+    NoteAnswer,
+    NoteDue,
+    NoteProbe,
+    NoteResult,
+    NoteSpending,
+    ProbeNoted,
+    ReleaseAttempt,
+    ResultNoted,
+    SetBudget,
+    SetGate,
+    TokensSpent,
+    WaitersReleased,
+)
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -18,8 +56,6 @@ from perdure_contracts.recovery import (
     DeadLetterKept,
     DeadLetterSettled,
     EpisodeClosed,
-    ExecutionCommand,
-    ExecutionEvent,
     FailureNoted,
     KeepDeadLetter,
     LetterCommand,
@@ -47,14 +83,14 @@ from perdure_contracts.telling import (
     ProseKept,
 )
 
-from . import letters, modes, patterns, prose
+from . import allowance, breakers, incidents, letters, lines, modes, patterns, prose
 from .api import ROWS, TABLES
 from .cleaning import CLEANED, keep_cleaning
 from .decide import decide
 from .document import add_all
 from .evolve import evolve
 from .facts import execution_facts
-from .hear import DEAD_LETTERS, FAILURES, hear, stream_of
+from .hear import CALLS, DEAD_LETTERS, FAILURES, hear, stream_of
 from .outcomes import wake_at
 from .project import project
 from .promises import Judge
@@ -65,7 +101,15 @@ from .state import Execution
 executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
     name="execution",
     initial=Execution(),
-    commands=(NoteFailure, NoteCompletion, NoteGivenUp, NoteEnd),
+    commands=(
+        NoteFailure,
+        NoteCompletion,
+        NoteGivenUp,
+        NoteEnd,
+        NoteDue,
+        ReleaseAttempt,
+        NoteAnswer,
+    ),
     events=(
         FailureNoted,
         AttemptOrdered,
@@ -75,6 +119,9 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         EpisodeClosed,
         EpisodeFixed,
         VerdictRepeated,
+        AttemptParked,
+        AttemptReleased,
+        AttemptStopped,
     ),
     state_version=3,
     stream_of=stream_of,
@@ -104,6 +151,7 @@ mode_streams: Decider[modes.Mode, SetMode, ModeSet] = Decider(
     initial=modes.Mode(),
     commands=(SetMode,),
     events=(ModeSet,),
+    state_version=2,
     stream_of=modes.stream_of,
     decide=modes.decide,
     evolve=modes.evolve,
@@ -124,6 +172,60 @@ letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(
     private=(DeadLetterKept, DeadLetterEdited),
 )
 
+breaker_streams: Decider[breakers.Breaker, DependencyCalls, BreakerEvent] = Decider(
+    name="breaker",
+    initial=breakers.Breaker(),
+    commands=(DependencyCalls,),
+    events=(CallsNoted, BreakerTurned),
+    stream_of=breakers.stream_of,
+    decide=breakers.decide,
+    evolve=breakers.evolve,
+    project=breakers.project,
+    route=breakers.route,
+    wake_at=breakers.wake_at,
+    private=(CallsNoted,),
+)
+
+incident_streams: Decider[incidents.Incident, IncidentCommand, IncidentEvent] = Decider(
+    name="incident",
+    initial=incidents.Incident(),
+    commands=(CountFailure, NoteProbe),
+    events=(FailureCounted, IncidentOpened, ProbeNoted, IncidentClosed),
+    stream_of=incidents.stream_of,
+    decide=incidents.decide,
+    evolve=incidents.evolve,
+    project=incidents.project,
+    route=incidents.route,
+    wake_at=incidents.wake_at,
+    private=(FailureCounted, ProbeNoted),
+)
+
+line_streams: Decider[lines.Line, LineCommand, LineEvent] = Decider(
+    name="line",
+    initial=lines.Line(),
+    commands=(SetGate, JoinLine, LeaveLine),
+    events=(GateSet, LineJoined, LineLeft, WaitersReleased),
+    stream_of=lines.stream_of,
+    decide=lines.decide,
+    evolve=lines.evolve,
+    project=lines.project,
+    route=lines.route,
+    private=(GateSet, LineJoined, LineLeft, WaitersReleased),
+)
+
+allowance_streams: Decider[allowance.Purse, AllowanceCommand, AllowanceEvent] = Decider(
+    name="allowance",
+    initial=allowance.Purse(),
+    commands=(SetBudget, NoteSpending, NoteResult),
+    events=(BudgetSet, TokensSpent, ResultNoted),
+    stream_of=allowance.stream_of,
+    decide=allowance.decide,
+    evolve=allowance.evolve,
+    project=allowance.project,
+    route=allowance.route,
+    private=(TokensSpent, ResultNoted),
+)
+
 prose_streams: Decider[prose.Prose, KeepProse, ProseKept] = Decider(
     name="prose",
     initial=prose.Prose(),
@@ -138,9 +240,21 @@ prose_streams: Decider[prose.Prose, KeepProse, ProseKept] = Decider(
 
 service = Service(
     name="recovery",
-    deciders=(executions, pattern_streams, mode_streams, letter_streams, prose_streams),
+    deciders=(
+        executions,
+        pattern_streams,
+        mode_streams,
+        letter_streams,
+        breaker_streams,
+        incident_streams,
+        line_streams,
+        allowance_streams,
+        prose_streams,
+    ),
     hear=hear,
-    hears=(FAILURES, *DEAD_LETTERS),
+    hears=(FAILURES, CALLS, *DEAD_LETTERS),
+    by_token=(DependencyCalls,),
+    news=(DependencyCalls,),
     judge=Judge,
     kept=("expired",),
     expires=dict.fromkeys(CLEANED, "kept_until"),

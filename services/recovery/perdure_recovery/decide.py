@@ -13,12 +13,17 @@ from typing import Any, assert_never
 
 from perdure_common.decider import Due, Facts, Rejected
 from perdure_common.ids import derived
+from perdure_contracts.deciding import (
+    ExecutionCommand,
+    ExecutionEvent,
+    NoteAnswer,
+    NoteDue,
+    ReleaseAttempt,
+)
 from perdure_contracts.recovery import (
     AttemptOrdered,
     AttemptRefused,
     EpisodeClosed,
-    ExecutionCommand,
-    ExecutionEvent,
     FailureNoted,
     NoteCompletion,
     NoteEnd,
@@ -29,16 +34,36 @@ from perdure_contracts.recovery import (
     VerdictRepeated,
 )
 
+from .cases import tried_as
+from .circumstances import Proposal, price_of, situation_of, tokens_for
 from .classify import Classification
 from .evolve import evolve
-from .experience import experience_in, modes_in
+from .experience import (
+    breakers_in,
+    experience_in,
+    modes_in,
+    policy_in,
+    records_in,
+    seen_lately,
+)
 from .explain import explain_decision
 from .families import prior_type, recognised
-from .guard import Situation, duplicate, first_refusal, stricter
+from .guard import (
+    PERSON_S,
+    Hold,
+    Refusal,
+    Situation,
+    duplicate,
+    first_refusal,
+    stricter,
+    wanted,
+)
 from .instants import parsed, seconds_between, written
+from .means import dependency_of, means_from, problems_of
 from .outcomes import completed, confirmed, ended, ended_by, given_up, revival
+from .parking import Held, answered, asks_again, due, park, released, still, woken
 from .signature import MESSAGE_MAX, error_message, error_message_hash, error_type
-from .state import Execution, place, tried_on
+from .state import Episode, Execution, place
 from .strategy import Case, Plan, choose
 from .transience import believe
 
@@ -56,27 +81,35 @@ def decide(
             return given_up(state, command, now)
         case NoteEnd():
             return _end(state, command, facts, now)
+        case NoteDue():
+            return due(state, command, facts, now)
+        case ReleaseAttempt():
+            return released(state, command, facts, now)
+        case NoteAnswer():
+            return answered(state, command, facts, now)
         case Due():
-            return confirmed(state, now)
+            return confirmed(state, now) or woken(state, facts, now)
         case _:
             assert_never(command)
 
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """A plan and what the guard rails said: `rail` is None when the plan is carried out.
+    """A plan and what the guard rails said: without a `refusal` it is carried out.
 
-    It is `rules` when the plan itself is not to try. `number` counts the episode's tries.
-    `late` says that nothing but the time stood against the plan.
+    The `rail` is `rules` when the plan itself is not to try. `number` counts the episode's tries.
+    `late` says that nothing but the time stood against the plan. With `held_for_people` it is a
+    person who decides what to do. `cost` and `usd` are what it would take from the allowance.
     """
 
     plan: Plan
-    rail: str | None
-    reason: str
+    refusal: Refusal | None
     mode: RecoveryMode
     number: int
     doubtful: bool
     late: bool
+    cost: int = 0
+    usd: float = 0.0
 
 
 def _failure(
@@ -89,6 +122,9 @@ def _failure(
     asked_again = _asked_again(state, command, key, now)
     if asked_again and command.failure_id in state.told:
         return (_repeated(state, command, now),)
+    held = known if known and known.failure.failure_id == command.failure_id else None
+    if asked_again and held is not None and held.parked is not None:
+        return (still(held, held.parked, now),)
     if again is not None and not asked_again:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
     command = _dated(command, now)
@@ -99,23 +135,46 @@ def _failure(
     noted, tried_at = _noted(command, kind, near, facts, now)
     off = stricter(*modes_in(facts, command.workspace_id)) == "off"
     noted = replace(noted, shown=episode is not None or not off)
-    retried = episode.retried if episode else 0
-    plan = choose(
-        Case(
-            failure_id=command.failure_id,
-            classification=kind,
-            retried=retried,
-            drawn_s=episode.drawn_s if episode else 0.0,
-            transient=noted.transient,
-            retry_after_s=command.error.retry_after_s,
-            deadline=parsed(command.deadline) if command.deadline else None,
-            tried_at=tried_at,
-            now=now,
-        )
-    )
-    decision = _judged(state, command, plan, facts, now, number=retried + 1)
+    case = _case(episode, command, kind, noted, tried_at, facts, now)
+    decision = _judged(state, command, noted, case, choose(case), facts)
     twice = (written(now),) if asked_again else ()
     return (*before, noted, *_decided(command, noted, decision, now, twice))
+
+
+def _case(
+    episode: Episode | None,
+    command: NoteFailure,
+    kind: Classification,
+    noted: FailureNoted,
+    tried_at: datetime | None,
+    facts: Facts,
+    now: datetime,
+) -> Case:
+    """Return what the strategies look at."""
+    error, means = command.error, means_from(command.means)
+    others = [dependency_of(each) for each in means.fallbacks]
+    known = breakers_in(facts, [error.dependency, *others], "")
+    sampler, _ = policy_in(facts, command.workspace_id)
+    return Case(
+        failure_id=command.failure_id,
+        classification=kind,
+        retried=episode.retried if episode else 0,
+        drawn_s=episode.drawn_s if episode else 0.0,
+        transient=noted.transient,
+        retry_after_s=error.retry_after_s,
+        deadline=parsed(command.deadline) if command.deadline else None,
+        tried_at=tried_at,
+        now=now,
+        dependency=error.dependency,
+        means=means,
+        tried=episode.tried if episode else (),
+        down=frozenset(each.dependency for each in known if each.state == "open"),
+        runner=command.runner,
+        problems=problems_of(error),
+        judged=error.stage == "output",
+        sampler=sampler,
+        records=records_in(facts, kind.failure_type),
+    )
 
 
 def _asked_again(state: Execution, command: NoteFailure, key: str, now: datetime) -> bool:
@@ -143,12 +202,18 @@ def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictR
     A message is heard once, so this is a failure that happened again: to an engine that was
     restored from a backup and makes the same attempts under the same ids.
     """
+    episode = state.episodes.get(place(command.node_id, command.scope))
+    mine = episode is not None and episode.failure.failure_id == command.failure_id
+    attempt = episode.attempt if episode is not None and mine else None
     return VerdictRepeated(
         failure_id=command.failure_id,
         execution_id=command.execution_id,
         node_id=command.node_id,
         verdict=state.told[command.failure_id],
         repeated_at=written(now),
+        overrides=attempt.overrides if attempt is not None else None,
+        delay_s=attempt.delay_s if attempt is not None else 0.0,
+        ask_again=attempt is not None and attempt.ask_again,
     )
 
 
@@ -212,6 +277,9 @@ def _noted(
             "own": belief.own,
             "shared": belief.shared,
         },
+        deadline=command.deadline,
+        credential=means_from(command.means).credential,
+        frequent=seen_lately(facts, workspace_id, error.dependency, now),
     )
     return noted, tried_at
 
@@ -219,40 +287,61 @@ def _noted(
 def _judged(
     state: Execution,
     command: NoteFailure,
+    noted: FailureNoted,
+    case: Case,
     plan: Plan,
     facts: Facts,
-    now: datetime,
-    *,
-    number: int,
 ) -> _Decision:
     """Ask the guard rails about a plan that acts by itself."""
-    mode, switch = modes_in(facts, command.workspace_id)
-    situation = Situation(
-        mode=mode,
-        switch=switch,
+    now = case.now
+    cost = tokens_for(plan.strategy, throttled=case.classification.throttled)
+    usd = price_of(case.dependency, case.means.usd)
+    situation = situation_of(
+        state,
+        noted,
+        Proposal(plan.strategy, plan.changed, cost, usd),
+        facts,
+        now,
         asked=command.asked,
-        verdict_until=parsed(command.verdict_until) if command.verdict_until else None,
-        deadline=parsed(command.deadline) if command.deadline else None,
+        verdict_until=command.verdict_until,
         effect=command.effect,
         effect_state=command.error.effect_state,
-        node_attempts=state.tried.get(place(command.node_id, command.scope), 0),
-        execution_attempts=tried_on(state, now),
-        now=now,
     )
-    refusal = first_refusal(situation) if plan.automatic else None
-    rail = "rules" if not plan.automatic else refusal.rail if refusal else None
+    refusal = first_refusal(situation) if plan.automatic else _by_rules(plan, situation, facts)
     in_time = replace(situation, verdict_until=None)
-    late = refusal is not None and refusal.rail == "wanted" and first_refusal(in_time) is None
+    late = (
+        plan.automatic
+        and refusal is not None
+        and refusal.rail == "wanted"
+        and first_refusal(in_time) is None
+    )
     unsure = command.effect not in ("pure", "keyed") and command.error.effect_state == "unknown"
+    mode, switch = modes_in(facts, command.workspace_id)
     return _Decision(
         plan=plan,
-        rail=rail,
-        reason=refusal.reason if refusal else plan.reason,
+        refusal=refusal,
         mode=stricter(mode, switch),
-        number=number,
+        number=case.attempt,
         doubtful=unsure,
         late=late,
+        cost=cost,
+        usd=usd,
     )
+
+
+def _by_rules(plan: Plan, situation: Situation, facts: Facts) -> Refusal:
+    """Return why a plan is not an attempt: it asks a person, or does something else instead.
+
+    Where people are held for (`People`), the node waits for the answer of one.
+    """
+    rules = Refusal("rules", plan.reason)
+    _, people = policy_in(facts, situation.workspace_id)
+    acts = stricter(situation.mode, situation.switch) in ("auto", "approve")
+    if plan.strategy != "escalate_human" or people == "tell" or not acts:
+        return rules
+    if wanted(situation) is not None:
+        return rules
+    return Refusal("rules", plan.reason, Hold("person", plan.reason, situation.within(PERSON_S)))
 
 
 def _decided(
@@ -263,36 +352,27 @@ def _decided(
     again: tuple[str, ...] = (),
 ) -> tuple[ExecutionEvent, ...]:
     """Return the decision as an event; `again` tells a second decision on a failure apart."""
-    plan, number = decision.plan, decision.number
+    plan, number, refusal = decision.plan, decision.number, decision.refusal
     attempt_id = derived("attempt", command.failure_id, number, *again)
-    against = decision.reason if decision.rail not in (None, "rules") else None
-    explanation = explain_decision(
-        noted, plan, number, against, doubtful=decision.doubtful, now=now
-    )
-    if decision.rail is None:
-        return (
-            AttemptOrdered(
-                failure_id=command.failure_id,
-                attempt_id=attempt_id,
-                attempt_number=number,
-                strategy=plan.strategy,
-                delay_s=plan.delay_s,
-                drawn_s=plan.drawn_s,
-                probe=plan.probe,
-                reason=plan.reason,
-                ordered_at=written(now),
-                explanation=explanation,
-                workspace_id=noted.pattern.workspace_id,
-            ),
+    if refusal is None:
+        return (_order(noted, decision, attempt_id, now),)
+    if refusal.hold is not None:
+        held = Held(
+            noted, attempt_id, number, plan, refusal.hold, cost=decision.cost, usd=decision.usd
         )
+        return (park(held, now),)
+    by_rail = None if refusal.rail == "rules" else refusal.reason
+    explanation = explain_decision(
+        noted, plan, number, by_rail, doubtful=decision.doubtful, now=now
+    )
     late = command.verdict_until is not None and now >= parsed(command.verdict_until)
     refused = AttemptRefused(
         failure_id=command.failure_id,
         attempt_id=attempt_id,
         attempt_number=number,
         strategy=plan.strategy,
-        rail=decision.rail,
-        reason=decision.reason,
+        rail=refusal.rail,
+        reason=refusal.reason,
         answered=command.asked and not late,
         shown=decision.mode != "off",
         refused_at=written(now),
@@ -301,13 +381,16 @@ def _decided(
         delay_s=plan.delay_s,
         drawn_s=plan.drawn_s,
         workspace_id=noted.pattern.workspace_id,
+        compensate=plan.compensate,
+        overrides=plan.overrides if decision.late else None,
+        changed=plan.changed if decision.late else None,
     )
     if decision.late:
         return (refused,)  # the episode goes on until it is known what the engine did
     closed = EpisodeClosed(
         episode_id=noted.episode_id,
         attempt_id=attempt_id,
-        outcome="escalated",
+        outcome="handled" if plan.compensate and refused.answered else "escalated",
         attempts=number - 1,
         duration_s=seconds_between(noted.first_failed_at, now),
         place=place(noted.node_id, noted.scope) if noted.shown else "",
@@ -315,6 +398,35 @@ def _decided(
         workspace_id=noted.pattern.workspace_id,
     )
     return refused, closed
+
+
+def _order(
+    noted: FailureNoted, decision: _Decision, attempt_id: str, now: datetime
+) -> AttemptOrdered:
+    plan, number = decision.plan, decision.number
+    return AttemptOrdered(
+        failure_id=noted.failure_id,
+        workspace_id=noted.pattern.workspace_id,
+        attempt_id=attempt_id,
+        attempt_number=number,
+        strategy=plan.strategy,
+        delay_s=plan.delay_s,
+        drawn_s=plan.drawn_s,
+        probe=plan.probe,
+        reason=plan.reason,
+        ordered_at=written(now),
+        explanation=explain_decision(
+            noted, plan, number, None, doubtful=decision.doubtful, now=now
+        ),
+        overrides=plan.overrides,
+        changed=plan.changed,
+        ask_again=asks_again(plan.delay_s),
+        tried_as=tried_as(plan.strategy, plan.changed),
+        scores=dict(plan.scores),
+        propensity=plan.propensity,
+        cost=decision.cost,
+        usd=decision.usd,
+    )
 
 
 def _end(
@@ -327,7 +439,7 @@ def _end(
     closed = tuple(
         event
         for _, episode in sorted(state.episodes.items())
-        for event in (revival(state, episode, command, now) or ended(episode, now))
+        for event in (revival(state, episode, command, facts, now) or ended(episode, now))
     )
     if command.failure is None or state.decided:
         return closed  # a node failed before: its episode is the execution's

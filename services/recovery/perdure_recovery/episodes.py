@@ -7,13 +7,13 @@ attempts; each says what it knows, so a row is never read before it is written.
 from datetime import timedelta
 
 from perdure_common.decider import Recorded, Upsert
+from perdure_contracts.deciding import AttemptParked, ExecutionEvent
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
     AttemptRefused,
     AttemptSucceeded,
     EpisodeClosed,
-    ExecutionEvent,
     FailureNoted,
 )
 from perdure_contracts.telling import EpisodeFixed
@@ -21,7 +21,7 @@ from perdure_contracts.telling import EpisodeFixed
 from .experience import kind_of
 from .retention import FOREVER, LONG
 from .state import Execution, episode_of
-from .strategy import UNCHANGED
+from .strategy import AUTOMATIC, UNCHANGED
 
 EPISODES = "recovery_episodes"
 
@@ -34,6 +34,10 @@ def episode_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[
             return (_noted(recorded, event),)
         case AttemptOrdered():
             return (_ordered(state, recorded, event),)
+        case AttemptParked() if event.strategy in AUTOMATIC:
+            failure = episode_of(state, event.failure_id).failure
+            waits = {"eligible": True, "last_strategy": event.strategy, "updated_at": at}
+            return (Upsert(EPISODES, {"id": failure.episode_id}, waits),)
         case AttemptRefused() if event.shown:
             failure = episode_of(state, event.failure_id).failure
             row = {"last_strategy": event.strategy, "refused_by": event.rail, "updated_at": at}
@@ -78,15 +82,17 @@ def _noted(recorded: Recorded[ExecutionEvent], failure: FailureNoted) -> Upsert:
 def _ordered(state: Execution, recorded: Recorded[ExecutionEvent], event: AttemptOrdered) -> Upsert:
     failure = episode_of(state, event.failure_id).failure
     row: dict[str, object] = {
-        "eligible": True,
         "last_strategy": event.strategy,
         "updated_at": recorded.recorded_at,
     }
+    if not event.by:
+        row["eligible"] = True
     if event.strategy in UNCHANGED and failure.transient is not False and not event.probe:
         row["judged_transient"] = True
     if event.strategy == "fallback_model":
         row["fallback"] = True
-    return Upsert(EPISODES, {"id": failure.episode_id}, row, add={"attempts": 1})
+    tries = {"attempts": 0 if event.by else 1}
+    return Upsert(EPISODES, {"id": failure.episode_id}, row, add=tries)
 
 
 def _answered(

@@ -2,21 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
+from perdure_contracts.deciding import (
+    AttemptParked,
+    AttemptReleased,
+    AttemptStopped,
+    ExecutionEvent,
+)
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
     AttemptRefused,
     AttemptSucceeded,
     EpisodeClosed,
-    ExecutionEvent,
     FailureNoted,
     VerdictRepeated,
 )
 from perdure_contracts.telling import EpisodeFixed
 
+from .evolve_parking import held_back, parked, released, stopped, uncounted
 from .instants import parsed
 from .state import Attempt, Episode, Execution, Lost, Missed, day_of, episode_of, place
 
@@ -37,8 +43,16 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             done = replace(attempt, succeeded_at=parsed(at))
             return _with(state, key, replace(episode, attempt=done))
         case AttemptFailed(attempt_id=attempt_id):
-            key, episode, _ = _holding(state, attempt_id)
+            key, episode, attempt = _holding(state, attempt_id)
+            if event.held_back and not attempt.by:
+                return _with(uncounted(state, key), key, held_back(episode))
             return _with(state, key, replace(episode, attempt=None))
+        case AttemptParked():
+            return parked(state, event)
+        case AttemptReleased():
+            return released(state, event)
+        case AttemptStopped():
+            return stopped(state, event)
         case EpisodeClosed(episode_id=episode_id):
             state = _lost(state, event) if event.place else state
             return replace(state, episodes=_without(state.episodes, episode_id))
@@ -71,7 +85,14 @@ def _lost(state: Execution, event: EpisodeClosed) -> Execution:
 
 def _missed(state: Execution, event: AttemptRefused) -> Execution:
     episode = episode_of(state, event.failure_id)
-    missed = Missed(event.attempt_id, event.strategy, event.delay_s, event.drawn_s)
+    missed = Missed(
+        event.attempt_id,
+        event.strategy,
+        event.delay_s,
+        event.drawn_s,
+        event.overrides,
+        event.changed,
+    )
     key = place(episode.failure.node_id, episode.failure.scope)
     return _with(state, key, replace(episode, missed=missed))
 
@@ -87,23 +108,38 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         reason=event.reason,
         run=episode.failure.run + event.revives,
         ordered_at=ordered_at,
+        overrides=event.overrides,
+        changed=event.changed,
+        cost=event.cost,
+        usd=event.usd,
+        probe_of=event.probe_of,
+        by=event.by,
+        delay_s=event.delay_s if event.ask_again else 0.0,
+        ask_again=event.ask_again,
     )
+    state = replace(state, told={**state.told, event.failure_id: "retry"})
+    state = state if event.by else _counted(state, key, ordered_at)
+    tried = replace(
+        episode,
+        retried=episode.retried + (not event.by),
+        drawn_s=event.drawn_s,
+        attempt=attempt,
+        missed=None,
+        parked=None,
+        tried=(*episode.tried, event.tried_as) if event.tried_as else episode.tried,
+    )
+    return _with(state, key, tried)
+
+
+def _counted(state: Execution, key: str, ordered_at: datetime) -> Execution:
+    """Count an automatic attempt; those that people asked for do not count."""
     day = day_of(ordered_at)
-    state = replace(
+    return replace(
         state,
-        told={**state.told, event.failure_id: "retry"},
         tried={**state.tried, key: state.tried.get(key, 0) + 1},
         day=day,
         tried_today=state.tried_today + 1 if state.day == day else 1,
     )
-    tried = replace(
-        episode,
-        retried=episode.retried + 1,
-        drawn_s=event.drawn_s,
-        attempt=attempt,
-        missed=None,
-    )
-    return _with(state, key, tried)
 
 
 def _holding(state: Execution, attempt_id: str) -> tuple[str, Episode, Attempt]:

@@ -1,13 +1,19 @@
 """What the facts say that were looked up for a failure: modes, and what retries taught."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from perdure_common.decider import Facts, Row
-from perdure_contracts.recovery import RecoveryMode
+from perdure_contracts.deciding import Gate
+from perdure_contracts.recovery import FailureType, People, RecoveryMode, Sampler, Strategy
 
+from .cases import Record
+from .guard import BUCKET_MAX, Allowance, Breaker
 from .instants import parsed
 from .transience import Counts
+
+STORM_S = 60.0
+"""In which time so many failures must be alike that they are a storm, in seconds."""
 
 EVERYWHERE = "*"
 """The workspace whose mode is above all others: the kill switch."""
@@ -59,3 +65,75 @@ def kind_of(dependency: str) -> str:
 def _counts(row: Row) -> Counts:
     at = parsed(row["weighed_at"]).timestamp() if row["weighed_at"] else 0.0
     return Counts(row["lesson_successes"] or 0.0, row["lesson_failures"] or 0.0, at)
+
+
+def policy_in(facts: Facts, workspace_id: str) -> tuple[Sampler, People]:
+    """Return who chooses in a workspace, and what an escalation does; see `SetMode`."""
+    for row in facts.get("modes", ()):
+        if row["workspace_id"] == workspace_id:
+            return row["sampler"], row["people"]
+    return "rules", "tell"
+
+
+def seen_lately(facts: Facts, workspace_id: str, dependency: str, now: datetime) -> bool:
+    """Return whether the pattern occurred within the last minute: it may become a storm."""
+    for row in facts.get("patterns", ()):
+        if row["workspace_id"] == workspace_id and row["dependency"] == dependency:
+            last = row.get("last_detected_at")
+            return last is not None and (now - parsed(last)).total_seconds() < STORM_S
+    return False
+
+
+def incident_in(facts: Facts, pattern_id: str) -> tuple[Gate | None, str]:
+    """Return the gate of a pattern's open incident and its line, None where there is none."""
+    for row in facts.get("incidents", ()):
+        if row["pattern_id"] == pattern_id and row["closed_at"] is None:
+            return row["gate"], line_of(pattern_id)
+    return None, ""
+
+
+def breakers_in(facts: Facts, dependencies: Sequence[str], credential: str) -> tuple[Breaker, ...]:
+    """Return how the breakers of some dependencies stand: everybody's, and the credential's."""
+    return tuple(
+        Breaker(
+            dependency=row["dependency"],
+            state=row["state"],
+            until=parsed(row["until"]) if row["until"] else None,
+            line=line_of(row["breaker_id"]),
+        )
+        for row in sorted(facts.get("breakers", ()), key=lambda row: row["breaker_id"])
+        if row["dependency"] in dependencies and row["credential"] in ("", credential)
+    )
+
+
+def allowance_in(facts: Facts, now: datetime) -> Allowance:
+    """Return what a workspace may spend now: its bucket has been filled up meanwhile."""
+    for row in facts.get("allowance", ()):
+        at = parsed(row["tokens_at"])
+        back = max(0.0, (now - at).total_seconds()) * BUCKET_MAX / 3600.0
+        this_month = row["month"] == month_of(now)
+        return Allowance(
+            tokens=min(BUCKET_MAX, row["tokens"] + back),
+            month_usd=row["month_usd"] if this_month else 0.0,
+            recovery_usd=row["recovery_usd"],
+        )
+    return Allowance()
+
+
+def records_in(facts: Facts, failure_type: FailureType) -> Mapping[Strategy, Record]:
+    """Return what came of each strategy for a failure type in the workspace."""
+    return {
+        row["strategy"]: Record(row["tried"], row["recovered"])
+        for row in facts.get("records", ())
+        if row["failure_type"] == failure_type
+    }
+
+
+def line_of(gate: str) -> str:
+    """Return the stream of the line that waits at a breaker or an incident."""
+    return f"{gate}/line"
+
+
+def month_of(moment: datetime) -> str:
+    """Return the UTC month of an instant: `2026-01`."""
+    return moment.astimezone(UTC).strftime("%Y-%m")

@@ -1,13 +1,17 @@
-"""What a failure's decision must know of other streams: the pattern's past, and the modes."""
+"""What a decision must know of other streams: modes, patterns, breakers, incidents, allowances."""
 
 from collections.abc import Mapping
 
-from perdure_common.decider import Lookup
-from perdure_contracts.recovery import ExecutionCommand, NoteEnd, NoteFailure
+from perdure_common.decider import Due, Lookup
+from perdure_common.ids import derived
+from perdure_contracts.deciding import ExecutionCommand, NoteAnswer, NoteDue, ReleaseAttempt
+from perdure_contracts.recovery import NoteEnd, NoteFailure
 
+from .classify import classify
 from .experience import EVERYWHERE
 from .families import neighbour_lookups
-from .state import Execution
+from .means import dependency_of, means_from
+from .state import Episode, Execution, asking, begun_as, parked_as, waking
 
 PATTERN_COLUMNS = (
     "workspace_id",
@@ -16,25 +20,93 @@ PATTERN_COLUMNS = (
     "lesson_failures",
     "weighed_at",
     "last_tried_at",
+    "last_detected_at",
 )
+BREAKER_COLUMNS = ("breaker_id", "dependency", "credential", "state", "until")
+ALLOWANCE_COLUMNS = ("tokens", "tokens_at", "month", "month_usd", "recovery_usd")
+RECORD_COLUMNS = ("failure_type", "strategy", "tried", "recovered")
 
 
-def execution_facts(state: Execution, command: ExecutionCommand) -> Mapping[str, Lookup]:
-    """Return the lookups for a failure: its signature anywhere, and the modes that bind."""
+def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Lookup]:
+    """Return the lookups for a failure that is to be decided, or an attempt that waited."""
+    if isinstance(command, ReleaseAttempt | NoteAnswer | NoteDue | Due):
+        episode = _concerned(state, command)
+        if episode is None:
+            return {}
+        pattern = episode.failure.pattern
+        called = [pattern.dependency]
+        waiting = episode.parked or episode.attempt
+        if waiting is not None and waiting.changed:
+            called.append(str(waiting.changed.get("to", "")))
+        return _around(pattern.workspace_id, episode.failure.pattern_id, called)
+    ended_by = _missed(state, command) if isinstance(command, NoteEnd) else None
+    if ended_by is not None:
+        pattern = ended_by.failure.pattern
+        return _around(pattern.workspace_id, ended_by.failure.pattern_id, [pattern.dependency])
     failure = command.failure if isinstance(command, NoteEnd) else command
     if not isinstance(failure, NoteFailure) or _is_settled(state, failure):
         return {}
+    workspace_id, dependency = failure.workspace_id, failure.error.dependency
+    others = [dependency_of(each) for each in means_from(failure.means).fallbacks]
+    pattern_id = derived("pattern", workspace_id, failure.signature, dependency)
+    kind = classify(failure.error).failure_type
     return {
         "patterns": Lookup(
             "failure_patterns", {"pattern_signature": failure.signature}, PATTERN_COLUMNS
         ),
-        "modes": Lookup(
-            "recovery_modes",
-            {"workspace_id": (failure.workspace_id, EVERYWHERE)},
-            ("workspace_id", "mode"),
+        "records": Lookup(
+            "recovery_records",
+            {"workspace_id": workspace_id, "failure_type": kind},
+            RECORD_COLUMNS,
         ),
+        **_around(workspace_id, pattern_id, [dependency, *others]),
         **neighbour_lookups(failure.workspace_id, failure.error),
     }
+
+
+def _around(workspace_id: str, pattern_id: str, called: list[str]) -> dict[str, Lookup]:
+    """Return the lookups of what the guard rails are told."""
+    return {
+        "modes": Lookup(
+            "recovery_modes",
+            {"workspace_id": (workspace_id, EVERYWHERE)},
+            ("workspace_id", "mode", "sampler", "people"),
+        ),
+        "incidents": Lookup(
+            "recovery_incidents", {"pattern_id": pattern_id}, ("pattern_id", "gate", "closed_at")
+        ),
+        "breakers": Lookup(
+            "recovery_breakers",
+            {"dependency": tuple(sorted({each for each in called if each}))},
+            BREAKER_COLUMNS,
+        ),
+        "allowance": Lookup(
+            "recovery_allowances", {"workspace_id": workspace_id}, ALLOWANCE_COLUMNS
+        ),
+    }
+
+
+def _missed(state: Execution, command: NoteEnd) -> Episode | None:
+    """Return the episode by which an execution has ended and may be made to go on."""
+    for episode in state.episodes.values():
+        if episode.missed is not None and episode.failure.failure_id == command.failure_id:
+            return episode
+    return None
+
+
+def _concerned(
+    state: Execution, command: ReleaseAttempt | NoteAnswer | NoteDue | Due
+) -> Episode | None:
+    """Return the episode whose attempt may begin now, None if none waits."""
+    match command:
+        case ReleaseAttempt():
+            return parked_as(state, command.attempt_id)
+        case NoteAnswer():
+            return asking(state, command.interaction_id)
+        case NoteDue():
+            return begun_as(state, command.attempt_id)
+        case Due():
+            return waking(state)
 
 
 def _is_settled(state: Execution, failure: NoteFailure) -> bool:

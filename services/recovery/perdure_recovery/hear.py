@@ -7,7 +7,22 @@ from dataclasses import replace
 
 from perdure_common.ids import derived
 from perdure_common.scrub import scrub_json, scrub_text
+from perdure_contracts.breakers import DependencyCalls
 from perdure_contracts.control import NodeMarked
+from perdure_contracts.deciding import (
+    CountFailure,
+    ExecutionCommand,
+    JoinLine,
+    LeaveLine,
+    NoteAnswer,
+    NoteDue,
+    NoteProbe,
+    NoteResult,
+    NoteSpending,
+    ReleaseAttempt,
+    SetBudget,
+    SetGate,
+)
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCanceled,
@@ -17,10 +32,9 @@ from perdure_contracts.engine import (
     NodeFailed,
     NodeRecovered,
 )
+from perdure_contracts.executions import AttemptDue
 from perdure_contracts.message import Envelope
 from perdure_contracts.recovery import (
-    Command,
-    ExecutionCommand,
     KeepDeadLetter,
     NoteCompletion,
     NoteEnd,
@@ -38,21 +52,28 @@ from perdure_contracts.topology import TOPICS
 from .signature import signature
 
 FAILURES = "perdure.engine.failures.v1"
+CALLS = "perdure.engine.calls.v1"
+OWN = (
+    *(NoteOccurrence, NoteLesson, SetMode, SetBudget, RedriveDeadLetter, KeepDeadLetter),
+    *(ReleaseAttempt, NoteAnswer, SetGate, JoinLine, LeaveLine, CountFailure, NoteProbe),
+    *(NoteSpending, NoteResult, DependencyCalls, EditDeadLetter, KeepProse),
+)
+"""What is a command as it is heard."""
 DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))
 
 
-def hear(message: object, envelope: Envelope) -> Command | None:
-    """Return what `message` asks of recovery, if anything."""
+def hear(message: object, envelope: Envelope) -> object | None:
+    """Return the command that `message` is to recovery, None if it asks nothing."""
+    if isinstance(message, OWN):
+        return message
     match message:
-        case (
-            NoteOccurrence()
-            | NoteLesson()
-            | SetMode()
-            | RedriveDeadLetter()
-            | EditDeadLetter()
-            | KeepProse()
-        ):
-            return message
+        case AttemptDue():
+            return NoteDue(
+                execution_id=message.execution_id,
+                failure_id=message.failure_id,
+                attempt_id=message.attempt_id,
+                verdict_until=message.verdict_until,
+            )
         case NodeFailed():
             return _node_failed(message)
         case NodeRecovered():
@@ -107,6 +128,8 @@ def _node_failed(message: NodeFailed) -> NoteFailure:
         first_failed_at=message.first_failed_at,
         deadline=message.deadline,
         verdict_until=message.verdict_until,
+        means=message.means,
+        runner=message.runner,
     )
 
 

@@ -8,16 +8,18 @@ from datetime import datetime
 
 from perdure_common.decider import Facts, Outgoing, Recorded, Rejected, Upsert
 from perdure_common.scrub import scrub_text
-from perdure_contracts.recovery import ModeSet, RecoveryMode, SetMode
+from perdure_contracts.recovery import ModeSet, People, RecoveryMode, Sampler, SetMode
 
 TABLE = "recovery_modes"
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What recovery may do in a workspace."""
+    """What recovery may do in a workspace, who chooses, and what an escalation does."""
 
     mode: RecoveryMode = "auto"
+    sampler: Sampler = "rules"
+    people: People = "tell"
 
 
 def stream_of(command: SetMode) -> str:
@@ -30,7 +32,9 @@ def decide(
 ) -> tuple[ModeSet, ...] | Rejected:
     """Return that the mode was set, unless it was so already."""
     del facts, now  # people decide, whenever they like
-    if command.mode == state.mode:
+    sampler = command.sampler or state.sampler
+    people = command.people or state.people
+    if Mode(command.mode, sampler, people) == state:
         return Rejected(
             f"recovery is in mode {state.mode!r} already for {command.workspace_id!r}", "unchanged"
         )
@@ -40,6 +44,8 @@ def decide(
             mode=command.mode,
             set_by=command.set_by,
             reason=scrub_text(command.reason),
+            sampler=sampler,
+            people=people,
         ),
     )
 
@@ -47,7 +53,7 @@ def decide(
 def evolve(state: Mode, event: ModeSet) -> Mode:
     """Return the mode after `event`."""
     del state
-    return Mode(event.mode)
+    return Mode(event.mode, event.sampler, event.people)
 
 
 def project(state: Mode, recorded: Recorded[ModeSet]) -> tuple[Upsert, ...]:
@@ -56,6 +62,8 @@ def project(state: Mode, recorded: Recorded[ModeSet]) -> tuple[Upsert, ...]:
     event = recorded.event
     row = {
         "mode": event.mode,
+        "sampler": event.sampler,
+        "people": event.people,
         "set_by": event.set_by,
         "reason": event.reason,
         "updated_at": recorded.recorded_at,

@@ -4,27 +4,34 @@ Pure, like `decide`, which calls it. An episode is recovered when its node has c
 ten minutes, or the execution, have passed without the same failure.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from perdure_common.breaking import OPEN_CODE
+from perdure_common.decider import Facts
 from perdure_common.ids import derived
+from perdure_contracts.deciding import ExecutionEvent
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
     AttemptSucceeded,
     EpisodeClosed,
-    ExecutionEvent,
     NoteCompletion,
     NoteEnd,
     NoteFailure,
     NoteGivenUp,
+    Settled,
 )
 from perdure_contracts.telling import EpisodeFixed
 
+from .cases import tried_as
+from .circumstances import Proposal, situation_of
 from .explain import explain_decision, explain_outcome
-from .guard import capped
+from .guard import first_refusal
 from .instants import parsed, seconds_between, written
-from .state import Attempt, Episode, Execution, place, tried_on
+from .parking import withdrawn
+from .state import Attempt, Episode, Execution, place, waking
 from .strategy import UNCHANGED, Plan
 
 CONFIRMED_AFTER = timedelta(minutes=10)
@@ -36,9 +43,13 @@ REVIVED_WITHIN = timedelta(minutes=15)
 
 
 def wake_at(state: Execution) -> datetime | None:
-    """Return when the next completed node counts as recovered."""
+    """Return when the next completed node counts as recovered, or a held attempt is looked at."""
     completed = [e.attempt.succeeded_at for e in state.episodes.values() if e.attempt]
-    return min((at + CONFIRMED_AFTER for at in completed if at), default=None)
+    instants = [at + CONFIRMED_AFTER for at in completed if at]
+    held = waking(state)
+    if held is not None and held.parked is not None and held.parked.wake_at is not None:
+        instants.append(held.parked.wake_at)
+    return min(instants, default=None)
 
 
 def completed(
@@ -48,6 +59,8 @@ def completed(
     episode = state.episodes.get(place(command.node_id, command.scope))
     if episode is None:
         return fixed(state, command, now)
+    if episode.parked is not None:
+        return ended(episode, now)  # the engine went on without what waited
     if episode.attempt is None or episode.attempt.succeeded_at is not None:
         return ()
     if episode.attempt.run != command.run:
@@ -68,6 +81,7 @@ def completed(
                 episode.failure, attempt.number, attempt.reason, "succeeded", resolution_s
             ),
             episode_id=episode.failure.episode_id,
+            probe_of=attempt.probe_of,
         ),
     )
 
@@ -91,16 +105,20 @@ def fixed(state: Execution, command: NoteCompletion, now: datetime) -> tuple[Exe
 def given_up(state: Execution, command: NoteGivenUp, now: datetime) -> tuple[ExecutionEvent, ...]:
     """The engine gave a node up: if an attempt was ordered, its verdict came too late."""
     for episode in state.episodes.values():
-        waiting = episode.attempt is not None and episode.attempt.succeeded_at is None
+        tried = episode.attempt is not None and episode.attempt.succeeded_at is None
+        waiting = tried or episode.parked is not None
         if waiting and episode.failure.failure_id == command.failure_id:
             return ended(episode, now)
     return ()
 
 
 def revival(
-    state: Execution, episode: Episode, command: NoteEnd, now: datetime
+    state: Execution, episode: Episode, command: NoteEnd, facts: Facts, now: datetime
 ) -> tuple[AttemptOrdered, ...]:
-    """Return the attempt that makes an execution go on which ended for want of a verdict."""
+    """Return the attempt that makes an execution go on which ended for want of a verdict.
+
+    The rails are asked now: nobody is held for an execution that has ended.
+    """
     failure, missed = episode.failure, episode.missed
     if (
         command.handled
@@ -110,14 +128,15 @@ def revival(
     ):
         return ()
     since = now - parsed(failure.failed_at)
-    if not timedelta(seconds=missed.delay_s) <= since <= REVIVED_WITHIN:
+    if since > REVIVED_WITHIN:
         return ()
-    node_attempts = state.tried.get(place(failure.node_id, failure.scope), 0)
-    if capped(node_attempts, tried_on(state, now)):
+    delay_s = max(0.0, round(missed.delay_s - since.total_seconds(), 3))
+    proposal = Proposal(missed.strategy, missed.changed)
+    if first_refusal(situation_of(state, failure, proposal, facts, now)) is not None:
         return ()
     number = episode.retried + 1
     reason = "the execution ended before the verdict came: run the node again, and go on from there"
-    plan = Plan(missed.strategy, reason, drawn_s=missed.drawn_s)
+    plan = Plan(missed.strategy, reason, delay_s, missed.drawn_s)
     return (
         AttemptOrdered(
             failure_id=failure.failure_id,
@@ -132,6 +151,9 @@ def revival(
             explanation=explain_decision(failure, plan, number, None, doubtful=False, now=now),
             revives=True,
             workspace_id=failure.pattern.workspace_id,
+            tried_as=tried_as(missed.strategy, missed.changed),
+            overrides=missed.overrides,
+            changed=missed.changed,
         ),
     )
 
@@ -162,12 +184,18 @@ def ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[Exe
     if command.run != attempt.run:
         return ended(episode, now)
     failed = _failed(episode, attempt, "same_failure" if same else "other_failure", now)
+    if command.error.type == OPEN_CODE:  # nothing was sent: it teaches nothing and counts nowhere
+        failed = replace(
+            failed, held_back=True, teaches=False, outcome="other_failure", settled=None
+        )
     return (failed,) if command.run == episode.failure.run else (failed, _closed(episode, now))
 
 
 def ended(episode: Episode, now: datetime) -> tuple[ExecutionEvent, ...]:
     """Close an episode of which nothing more is heard."""
     attempt = episode.attempt
+    if episode.parked is not None:
+        return withdrawn(episode, episode.parked, now), _closed(episode, now)
     if attempt is None:
         return (_closed(episode, now),)
     if attempt.succeeded_at is not None:
@@ -182,7 +210,7 @@ def _closed(
 
     A node that relapsed in another run has an episode of its own from there.
     """
-    last = episode.attempt or episode.missed
+    last = episode.attempt or episode.parked or episode.missed
     failure = episode.failure
     to_people = failure.shown and episode.attempt is None
     return EpisodeClosed(
@@ -213,6 +241,21 @@ def _recovered(episode: Episode, attempt: Attempt) -> EpisodeClosed:
         explanation=explain_outcome(
             failure, attempt.number, attempt.reason, "recovered", duration_s
         ),
+        settled=_settled(episode, attempt),
+    )
+
+
+def _settled(episode: Episode, attempt: Attempt) -> Settled | None:
+    """Return what the workspace's allowance hears of an attempt; a person's is none of its."""
+    if attempt.by:
+        return None
+    pattern = episode.failure.pattern
+    return Settled(
+        attempt_id=attempt.attempt_id,
+        workspace_id=pattern.workspace_id,
+        failure_type=pattern.failure_type,
+        strategy=attempt.strategy,
+        cost=attempt.cost,
     )
 
 
@@ -233,5 +276,7 @@ def _failed(
         explanation=explain_outcome(
             episode.failure, attempt.number, attempt.reason, outcome, spent_s
         ),
+        probe_of=attempt.probe_of,
+        settled=_settled(episode, attempt) if outcome != "superseded" else None,
         episode_id=episode.failure.episode_id,
     )

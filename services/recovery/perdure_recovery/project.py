@@ -5,13 +5,18 @@ from datetime import datetime, timedelta
 
 from perdure_common.decider import Recorded, Upsert
 from perdure_common.ids import derived
+from perdure_contracts.deciding import (
+    AttemptParked,
+    AttemptReleased,
+    AttemptStopped,
+    ExecutionEvent,
+)
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
     AttemptRefused,
     AttemptSucceeded,
     EpisodeClosed,
-    ExecutionEvent,
     Explanation,
     FailureNoted,
 )
@@ -19,6 +24,7 @@ from perdure_contracts.recovery import (
 from .episodes import episode_rows
 from .explain import texts_of
 from .faithful import is_complete
+from .project_parking import parked_row, released_row, stopped_row
 from .retention import FOREVER, LONG, SHORT
 from .state import Execution, episode_of
 
@@ -38,10 +44,20 @@ def _decisions(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
     match event:
         case AttemptOrdered():
             failure = episode_of(state, event.failure_id).failure
-            return _decision(recorded, event, failure, _ordered(event))
+            return _decision(recorded, event, failure, _ordered(event), again=event.parked)
+        case AttemptParked():
+            failure = episode_of(state, event.failure_id).failure
+            return _decision(recorded, event, failure, parked_row(event), again=event.again)
+        case AttemptReleased():
+            row = {**released_row(event), "updated_at": recorded.recorded_at}
+            return (Upsert(ATTEMPTS, {"id": event.attempt_id}, row),)
+        case AttemptStopped():
+            return _outcome(
+                recorded, event.attempt_id, stopped_row(event), event.explanation, at + SHORT
+            )
         case AttemptRefused() if event.shown:
             failure = episode_of(state, event.failure_id).failure
-            return _decision(recorded, event, failure, _refused(event))
+            return _decision(recorded, event, failure, _refused(event), again=event.parked)
         case AttemptSucceeded():
             outcome = {
                 "status": "succeeded",
@@ -79,14 +95,28 @@ def _ordered(event: AttemptOrdered) -> Mapping[str, object]:
         "recovery_context": {
             "delay_s": event.delay_s,
             "drawn_s": event.drawn_s,
-            "changed": {},
+            "changed": event.changed or {},
             "refused_by": None,
+            **_chosen(event),
         },
     }
 
 
+def _chosen(event: AttemptOrdered) -> Mapping[str, object]:
+    """Return how the sampler chose, and who asked; nothing where the rules did."""
+    found: dict[str, object] = {}
+    if event.scores:
+        found |= {"scores": event.scores, "propensity": event.propensity}
+    if event.by:
+        found["asked_by"] = event.by
+    if event.probe_of:
+        found["probe_of"] = event.probe_of
+    return found
+
+
 def _refused(event: AttemptRefused) -> Mapping[str, object]:
     by_rules = "dead_lettered" if event.strategy == "dead_letter" else "escalated"
+    by_rules = "handled" if event.compensate and event.answered else by_rules
     return {
         "status": "refused",
         "recovery_outcome": by_rules if event.rail == "rules" else f"refused:{event.rail}",
@@ -98,11 +128,16 @@ def _refused(event: AttemptRefused) -> Mapping[str, object]:
 
 def _decision(
     recorded: _Recorded,
-    event: AttemptOrdered | AttemptRefused,
+    event: AttemptOrdered | AttemptRefused | AttemptParked,
     failure: FailureNoted,
     row: Mapping[str, object],
+    *,
+    again: bool = False,
 ) -> tuple[Upsert, Upsert]:
-    """Return the two rows of a decision; both have the failure's names, times and texts."""
+    """Return the two rows of a decision; both have the failure's names, times and texts.
+
+    With `again` they are there already, since the attempt was made to wait.
+    """
     pattern, at = failure.pattern, recorded.recorded_at
     shared: dict[str, object] = {
         "tenant_id": recorded.tenant_id,
@@ -113,6 +148,8 @@ def _decision(
         "created_at": at,
         "updated_at": at,
     }
+    if again:
+        del shared["created_at"]
     attempt: dict[str, object] = {
         **shared,
         "workflow_id": failure.workflow_id,
@@ -153,8 +190,8 @@ def _decision(
         "kept_until": at + SHORT if isinstance(event, AttemptRefused) else FOREVER,
     }
     return (
-        Upsert(ATTEMPTS, {"id": event.attempt_id}, attempt, new=True),
-        Upsert(EXPLANATIONS, {"id": _explanation_id(event.attempt_id)}, explanation, new=True),
+        Upsert(ATTEMPTS, {"id": event.attempt_id}, attempt, new=not again),
+        Upsert(EXPLANATIONS, {"id": _explanation_id(event.attempt_id)}, explanation, new=not again),
     )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from perdure_common.decider import Recorded
-from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, FailureNoted
+from perdure_contracts.deciding import AttemptStopped
+from perdure_contracts.recovery import AttemptFailed, AttemptOrdered, AttemptRefused, FailureNoted
 
 from .guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX
 from .state import day_of, place
@@ -21,6 +22,7 @@ class Judge:
     def __init__(self) -> None:
         self._places: dict[str, str] = {}
         self._ordered: set[str] = set()
+        self._attempts: dict[str, str] = {}
         self._refused: set[str] = set()
         self._tried: Counter[str] = Counter()
         self._days: Counter[str] = Counter()
@@ -32,13 +34,21 @@ class Judge:
             if event.failure_id in self._places:
                 yield "I13", f"failure {event.failure_id}", "it was noted more than once"
             self._places[event.failure_id] = place(event.node_id, event.scope)
+        elif isinstance(event, AttemptFailed) and event.held_back:
+            failure_id = self._attempts.get(event.attempt_id, "")
+            self._tried[self._places.get(failure_id, "")] -= 1
+            self._days[day_of(recorded.recorded_at)] -= 1
+        elif isinstance(event, AttemptStopped):
+            self._refused.add(event.failure_id)
         elif isinstance(event, AttemptRefused):
             yield from self._decided(event)
             self._refused.add(event.failure_id)
         elif isinstance(event, AttemptOrdered):
             yield from self._decided(event)
             self._ordered.add(event.failure_id)
-            yield from self._counted(event, day_of(recorded.recorded_at))
+            self._attempts[event.attempt_id] = event.failure_id
+            if not event.by:
+                yield from self._counted(event, day_of(recorded.recorded_at))
 
     def _decided(self, event: AttemptOrdered | AttemptRefused) -> Iterable[tuple[str, str, str]]:
         where = f"failure {event.failure_id}"

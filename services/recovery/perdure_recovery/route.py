@@ -1,19 +1,27 @@
 """Messages from events: the engine gets its verdict, the pattern its lesson."""
 
 from perdure_common.decider import Outgoing, Recorded
+from perdure_contracts.deciding import (
+    AttemptParked,
+    AttemptReleased,
+    AttemptStopped,
+    ExecutionEvent,
+)
 from perdure_contracts.engine import RecoveryVerdict, RetryNode
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
     AttemptRefused,
     AttemptSucceeded,
-    ExecutionEvent,
+    EpisodeClosed,
     FailureNoted,
     NoteLesson,
     NoteOccurrence,
     VerdictRepeated,
 )
 
+from . import route_parking as parking
+from .instants import written
 from .state import Execution, episode_of
 from .strategy import UNCHANGED
 
@@ -25,35 +33,66 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
     """Return the messages that the event sends, given the state right after it."""
     event = recorded.event
     match event:
+        case FailureNoted() if event.frequent:
+            return (parking.counted(event),)
         case AttemptOrdered():
             failure = episode_of(state, event.failure_id).failure
-            seen = _occurrence(failure, tried=event.strategy in UNCHANGED)
-            return Outgoing(ENGINE, failure.execution_id, _order(event, failure)), seen
+            told = [Outgoing(ENGINE, failure.execution_id, _order(event, failure))]
+            if not event.parked:
+                told.append(_occurrence(failure, tried=event.strategy in UNCHANGED))
+            if event.cost:
+                told.append(parking.spent(event, failure))
+            return tuple(told)
+        case AttemptParked():
+            episode = episode_of(state, event.failure_id)
+            seen = () if event.again else (_occurrence(episode.failure, tried=False),)
+            return (*parking.parked(episode, event), *seen)
+        case AttemptReleased():
+            return (parking.released(episode_of(state, event.failure_id), event),)
+        case AttemptStopped():
+            return tuple(parking.stopped(episode_of(state, event.failure_id), event))
         case AttemptRefused():
             failure = episode_of(state, event.failure_id).failure
-            seen = _occurrence(failure, tried=False)
+            seen = [] if event.parked else [_occurrence(failure, tried=False)]
+            if event.strategy == "dead_letter" and event.rail == "rules":
+                seen.append(parking.buried(event, failure))
             if not event.answered:
-                return (seen,)
+                return tuple(seen)
             verdict = RecoveryVerdict(
                 failure_id=event.failure_id,
                 execution_id=failure.execution_id,
                 node_id=failure.node_id,
                 verdict="give_up",
                 attempt_id=event.attempt_id,
+                compensate=event.compensate,
             )
-            return Outgoing(ENGINE, failure.execution_id, verdict), seen
+            return Outgoing(ENGINE, failure.execution_id, verdict), *seen
         case VerdictRepeated():
             told = RecoveryVerdict(
                 failure_id=event.failure_id,
                 execution_id=event.execution_id,
                 node_id=event.node_id,
                 verdict=event.verdict,
+                overrides=event.overrides,
+                delay_s=event.delay_s,
+                ask_again=event.ask_again,
             )
             return (Outgoing(ENGINE, event.execution_id, told),)
-        case AttemptSucceeded(succeeded_at=at) if event.teaches:
-            return (_lesson(event, at, succeeded=True),)
-        case AttemptFailed(failed_at=at) if event.teaches:
-            return (_lesson(event, at, succeeded=False),)
+        case AttemptSucceeded(succeeded_at=at):
+            told = [_lesson(event, at, succeeded=True)] if event.teaches else []
+            if event.probe_of:
+                told.append(parking.probed(event, at, succeeded=True))
+            return tuple(told)
+        case AttemptFailed(failed_at=at):
+            told = [_lesson(event, at, succeeded=False)] if event.teaches else []
+            if event.probe_of and event.outcome != "superseded":
+                told.append(parking.probed(event, at, succeeded=False))
+            if event.settled is not None:
+                told.append(parking.result(event.settled, at, recovered=False))
+            return tuple(told)
+        case EpisodeClosed() if event.settled is not None:
+            at = written(recorded.recorded_at)
+            return (parking.result(event.settled, at, recovered=True),)
         case _:
             return ()
 
@@ -66,6 +105,8 @@ def _order(event: AttemptOrdered, failure: FailureNoted) -> RecoveryVerdict | Re
             node_id=failure.node_id,
             scope=failure.scope,
             asked_by="recovery",
+            delay_s=event.delay_s,
+            overrides=event.overrides,
         )
     return RecoveryVerdict(
         failure_id=event.failure_id,
@@ -74,6 +115,8 @@ def _order(event: AttemptOrdered, failure: FailureNoted) -> RecoveryVerdict | Re
         verdict="retry",
         attempt_id=event.attempt_id,
         delay_s=event.delay_s,
+        overrides=event.overrides,
+        ask_again=event.ask_again,
     )
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
+from perdure_contracts.asking import RequestInteraction
+from perdure_contracts.deciding import Cause
+from perdure_contracts.message import Json
 from perdure_contracts.recovery import FailureNoted, Strategy
 
 Verdict: TypeAlias = Literal["retry", "give_up"]
@@ -14,7 +17,8 @@ Verdict: TypeAlias = Literal["retry", "give_up"]
 class Attempt:
     """An automatic attempt whose outcome is not known, or not confirmed, yet.
 
-    `run` is the node run that it makes; `succeeded_at` is when the node completed after it.
+    `run` is the node run that it makes; `succeeded_at` is when the node completed after it. Until
+    it is released, the engine is to `ask_again` after `delay_s`.
     """
 
     attempt_id: str
@@ -24,6 +28,41 @@ class Attempt:
     run: int
     ordered_at: datetime
     succeeded_at: datetime | None = None
+    overrides: Json = None
+    changed: Json = None
+    cost: int = 0
+    usd: float = 0.0
+    probe_of: str = ""
+    by: str = ""
+    delay_s: float = 0.0
+    ask_again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An attempt that waits to be made; fields are as in `recovery.attempt-parked.v1`.
+
+    `wake_at` is when recovery looks by itself; the lines and people say when else.
+    """
+
+    attempt_id: str
+    number: int
+    strategy: Strategy
+    cause: Cause
+    reason: str
+    until: datetime
+    line: str = ""
+    interaction_id: str = ""
+    wake_at: datetime | None = None
+    drawn_s: float = 0.0
+    probe: bool = False
+    overrides: Json = None
+    changed: Json = None
+    counted: bool = False
+    approved: bool = False
+    cost: int = 0
+    usd: float = 0.0
+    request: RequestInteraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +73,8 @@ class Missed:
     strategy: Strategy
     delay_s: float
     drawn_s: float
+    overrides: Json = None
+    changed: Json = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +83,8 @@ class Episode:
 
     `failure` is the latest one, `attempt` what is being tried about it, or `missed` what
     may be tried if the execution ends by it. `retried` counts the attempts so far, `drawn_s`
-    is the wait drawn for the last of them.
+    is the wait drawn for the last of them, `tried` says what they did. `parked` is an attempt
+    that waits.
     """
 
     failure: FailureNoted
@@ -50,6 +92,8 @@ class Episode:
     drawn_s: float = 0.0
     attempt: Attempt | None = None
     missed: Missed | None = None
+    tried: tuple[str, ...] = ()
+    parked: Parked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +141,41 @@ def episode_of(state: Execution, failure_id: str) -> Episode:
         if episode.failure.failure_id == failure_id:
             return episode
     raise LookupError(f"no open episode has the failure {failure_id!r}")
+
+
+def waking(state: Execution) -> Episode | None:
+    """Return the episode whose held attempt recovery looks at first, None if there is none."""
+    waiting = [
+        (episode.parked.wake_at, key)
+        for key, episode in state.episodes.items()
+        if episode.parked is not None and episode.parked.wake_at is not None
+    ]
+    return state.episodes[min(waiting)[1]] if waiting else None
+
+
+def parked_as(state: Execution, attempt_id: str) -> Episode | None:
+    """Return the episode in which an attempt waits, None if it does not wait (any more)."""
+    for episode in state.episodes.values():
+        if episode.parked is not None and episode.parked.attempt_id == attempt_id:
+            return episode
+    return None
+
+
+def asking(state: Execution, interaction_id: str) -> Episode | None:
+    """Return the episode for which people were asked, None if nobody waits for them any more."""
+    for episode in state.episodes.values():
+        if episode.parked is not None and episode.parked.interaction_id == interaction_id:
+            return episode
+    return None
+
+
+def begun_as(state: Execution, attempt_id: str) -> Episode | None:
+    """Return the episode whose open attempt this is, None if it is over."""
+    for episode in state.episodes.values():
+        attempt = episode.attempt
+        if attempt is not None and attempt.attempt_id == attempt_id:
+            return None if attempt.succeeded_at is not None else episode
+    return None
 
 
 def tried_on(state: Execution, now: datetime) -> int:

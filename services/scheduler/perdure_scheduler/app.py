@@ -66,6 +66,7 @@ from perdure_contracts.scheduler import (
     WorkflowDeployed,
     WorkflowUndeployed,
 )
+from prometheus_client import CollectorRegistry
 
 from .answering import (
     Answered,
@@ -92,6 +93,7 @@ from .hooks.serve import HookSide
 from .mail.attachments import add_attachments
 from .mail.mailboxes import keep_reading
 from .mail.smtp import keep_listening
+from .measuring import TriggerMetrics
 from .project import project_deployment, project_trigger
 from .promises import Judge
 from .route import route_deployment, route_trigger
@@ -254,13 +256,17 @@ service = Service(
 def main() -> None:
     """Run the scheduler as a process."""
     side = HookSide()
+    registry = CollectorRegistry()
+    measuring = TriggerMetrics(registry)
 
     def more(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
         side.add(app, settings, owner, reading)
+        app.state.registries.append(registry)
         add_attachments(app, settings, owner, reading)
 
-    beside = (side.listen, keep_forgetting, keep_reading, keep_listening, keep_ingress)
-    run(serve(service, http.beside(TABLES, more=more), *beside))
+    edges = (side.listen, keep_reading, keep_listening, keep_ingress)
+    api = http.beside(TABLES, more=more)
+    run(serve(service, api, *edges, keep_forgetting, measuring.keep))
 
 
 if __name__ == "__main__":

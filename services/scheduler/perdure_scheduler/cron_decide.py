@@ -147,7 +147,8 @@ def settle(course: Course, until: datetime, *, at_once: bool = False) -> None:
     on_time_from = course.now - LATE - timedelta(seconds=state.settings.jitter_s)
     missed_until = min(_before(on_time_from), until)
     missed = 0
-    if missed_until > since:
+    next_known = state.next_fire_at if state.tzdata == VERSION else None
+    if missed_until > since and (next_known is None or next_known <= missed_until):
         missed = len(schedule.between(since, missed_until, MISSED_MAX))
     firings = _made_up(course, since, missed_until) if missed else []
     recent = schedule.between(max(since, missed_until), until, MISSED_MAX)

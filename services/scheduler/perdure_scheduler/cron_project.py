@@ -1,5 +1,7 @@
 """Rows from what a cron trigger does: its next firing, and the firings that happened. Pure."""
 
+from collections.abc import Mapping
+
 from perdure_common.decider import Recorded, Upsert
 from perdure_common.ids import sha256_of_json
 from perdure_contracts.cron import (
@@ -15,7 +17,9 @@ from perdure_contracts.cron import (
 from perdure_contracts.message import Json
 
 from .cron_ids import SOURCE
-from .cron_state import CronTrigger
+from .cron_state import CronTrigger, instant
+
+NOTHING: Mapping[str, int] = {}
 
 
 def project_cron(state: CronTrigger, recorded: Recorded[CronEvent]) -> tuple[Upsert, ...]:
@@ -32,7 +36,8 @@ def project_cron(state: CronTrigger, recorded: Recorded[CronEvent]) -> tuple[Ups
                 "error_message": None,
             }
         case CronSettled():
-            shown = _times(state)
+            missed = {"missed_count": event.missed} if event.missed else {}
+            return (_row(recorded, event.version, _times(state), missed),)
         case TriggerPaused():
             shown = {"is_active": False, "next_fire_at": None}
         case TriggerResumed():
@@ -42,8 +47,13 @@ def project_cron(state: CronTrigger, recorded: Recorded[CronEvent]) -> tuple[Ups
         case CronSkipped():
             shown = {"error_message": _why_skipped(event)}
         case CronFired():
+            late_s = (instant(event.fired_at) - instant(event.scheduled_at)).total_seconds()
+            happened: dict[str, object] = {
+                "error_message": None,
+                "last_late_s": None if event.backfill else late_s,
+            }
             return (
-                _row(recorded, event.version, {"error_message": None}),
+                _row(recorded, event.version, happened, {"fired_count": 1}),
                 _delivery(recorded, event),
             )
         case _:
@@ -72,14 +82,20 @@ def _times(state: CronTrigger) -> dict[str, object]:
     return {"next_fire_at": state.next_fire_at, "settled_until": state.settled_until}
 
 
-def _row(recorded: Recorded[CronEvent], version: int, shown: dict[str, object]) -> Upsert:
+def _row(
+    recorded: Recorded[CronEvent],
+    version: int,
+    shown: dict[str, object],
+    more: Mapping[str, int] = NOTHING,
+) -> Upsert:
     event = recorded.event
     key = {
         "workflow_id": event.workflow_id,
         "deployment_version": version,
         "node_id": event.node_id,
     }
-    return Upsert("trigger_index", key, set={**shown, "updated_at": recorded.recorded_at})
+    row = {**shown, "updated_at": recorded.recorded_at}
+    return Upsert("trigger_index", key, set=row, add=more)
 
 
 def _delivery(recorded: Recorded[CronEvent], event: CronFired) -> Upsert:

@@ -1,6 +1,7 @@
 """All scenarios, in the order of the table in docs/laboratory.md."""
 
 from laboratory import (
+    scenarios_changed,
     scenarios_databases,
     scenarios_http,
     scenarios_models,
@@ -14,6 +15,7 @@ KILLED: tuple[Scenario, ...] = scenarios_platform.KILLED
 
 SCENARIOS: tuple[Scenario, ...] = (
     *scenarios_models.SCENARIOS,
+    *scenarios_changed.SCENARIOS,
     *scenarios_http.SCENARIOS,
     *scenarios_databases.SCENARIOS,
     *scenarios_work.SCENARIOS,

@@ -1,6 +1,8 @@
 """Runs scenarios on one platform, side by side, and looks at what became of each."""
 
 import asyncio
+import base64
+import os
 import time
 import traceback
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -51,6 +53,7 @@ def settings_of(ground: Ground) -> dict[str, str]:
     return {
         "PERDURE_VERDICT_WAIT_S": "30",
         "PERDURE_CODE": "python",
+        "PERDURE_CREDENTIALS_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
         "PERDURE_SQL_DATABASES": f"laboratory={url} laboratory-strict={strict}",
     }
 

@@ -182,7 +182,7 @@ SCENARIOS = (
         "the disk of a database is full for a moment",
         "databases",
         _sql("select {mark}_write($1)"),
-        [cured("resource_exhausted", "backoff")],
+        [cured("resource_exhausted", "reassign")],
         before=_full_disk,
         after=_once,
     ),

@@ -98,14 +98,14 @@ KILLED = (
         "a worker is killed while it asks a model",
         "platform",
         _agent,
-        [cured("worker_lost", "retry_now", calls={MODEL: 2})],
+        [cured("worker_lost", "reassign", calls={MODEL: 2})],
         {MODEL: [silence(), says("billing")]},
     ),
     Scenario(
         "a worker is killed in the middle of a post without a key",
         "platform",
         _unkeyed,
-        [Expected("ERROR", ["worker_lost"], ["retry_now"], "refused:effect", {SHOP: 1})],
+        [Expected("ERROR", ["worker_lost"], ["reassign"], "refused:effect", {SHOP: 1})],
         {SHOP: [silence(), fine()]},
     ),
 )

@@ -45,6 +45,9 @@ def _open(stage: Stage) -> Iterator[str]:
     for row in engine.tables.get("workflow_executions", ()):
         if row["status"] not in ENDED:
             yield f"execution {row['execution_id']} is {row['status']}"
+    for row in engine.tables.get("admission_gates", ()):
+        if row["running"] or row["waiting"]:
+            yield f"gate {row['about']}: {row['running']} run and {row['waiting']} wait"
 
 
 def _unread(stage: Stage, store: MemoryStore, service: Service) -> Iterator[str]:

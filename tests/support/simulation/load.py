@@ -108,6 +108,18 @@ def _calling() -> Definition:
     return chain("calling", {**call, "timeout_s": 200}, wait)
 
 
+def _limited() -> Definition:
+    """One execution at a time, which leaves something for the next one."""
+    last = "{{ $execution.static_data.last + 1 }}"
+    keep = node("keep", "ACTION.STATIC_DATA", values={"last": last}, on_conflict="overwrite")
+    settings = {"concurrency": {"key": "all"}, "priority": "high"}
+    return {
+        **chain("limited", _pick("alone"), keep),
+        "settings": settings,
+        "static_data": {"last": 0},
+    }
+
+
 WORKFLOWS: tuple[Definition, ...] = (
     chain("inline", node("set", "ACTION.SET", values={"a": 1}), node("noop", "FLOW.NOOP")),
     chain("keyed", _pick("one"), node("between", "FLOW.NOOP"), _pick("two")),
@@ -121,11 +133,12 @@ WORKFLOWS: tuple[Definition, ...] = (
     _rounds("rounds", "FLOW.LOOP", "loop", _unsafe("inner"), items_per_batch=1),
     _racing(),
     _calling(),
+    _limited(),
 )
 """What runs: steps inside the engine, short and long ones, ones that must not be repeated, and
 loops whose iterations a runner works on."""
 
-OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9)
+OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 10, 10)
 """How often each of them is asked for."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 from perdure_engine.runner import perform as performing
+from perdure_engine.runner.dependencies import Dependencies
 from perdure_engine.runner.http_request import Failed
 from perdure_engine.runner.secrets import NoCredentials
 
@@ -101,6 +102,7 @@ class Tools:
     world: World
     claims: SimClaims | None = None
     credentials: NoCredentials = field(default_factory=NoCredentials)
+    dependencies: Dependencies = field(default_factory=Dependencies)
 
 
 async def _http_request(

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from perdure_common.decider import Due
+from perdure_contracts.deciding import NoteSpending
 from perdure_contracts.engine import (
     ErrorFacts,
     ExecutionCompleted,
@@ -33,11 +34,13 @@ def test_a_passing_failure_is_retried_after_a_wait() -> None:
     assert (noted.pattern.failure_type, noted.pattern.rule_id) == ("dependency_down", "status:503")
     assert isinstance(ordered, AttemptOrdered)
     assert ordered.strategy == "backoff"
-    (verdict, occurrence) = story.sent
+    (verdict, occurrence, spending) = story.sent
     assert isinstance(verdict, RecoveryVerdict)
     assert (verdict.verdict, verdict.delay_s) == ("retry", ordered.delay_s)
     assert isinstance(occurrence, NoteOccurrence)
     assert occurrence.tried
+    assert isinstance(spending, NoteSpending)
+    assert spending.cost == ordered.cost > 0
 
 
 def test_a_lasting_failure_goes_to_a_person_at_once() -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 
 from perdure_common.decider import Due
 from perdure_contracts.counting import Added, added_by
-from perdure_contracts.recovery import ExecutionEvent
+from perdure_contracts.deciding import ExecutionEvent
 from recovery_story import Story, completed, failed
 
 

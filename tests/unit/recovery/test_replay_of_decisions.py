@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from perdure_common.decider import Due, Recorded
 from perdure_common.shell.codec import decode_body, encode_body
+from perdure_contracts.deciding import ExecutionEvent
 from perdure_contracts.engine import ErrorFacts
-from perdure_contracts.recovery import ExecutionEvent
 from perdure_recovery.app import executions
 from recovery_story import DOWN, Story, completed, failed
 

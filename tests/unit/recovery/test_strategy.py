@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.recovery import FailureType, Strategy
 from perdure_recovery.classify import classify
+from perdure_recovery.means import Means
 from perdure_recovery.strategy import (
     ALLOWED,
     AUTOMATIC,
-    AVAILABLE,
     BASE_S,
     BASE_THROTTLED_S,
     CAP_S,
@@ -53,12 +53,19 @@ def case(
     )
 
 
+def test_a_model_is_told_its_mistake_only_if_its_answer_could_be_read() -> None:
+    unreadable = replace(
+        case("output_invalid"), dependency="llm:openai:gpt-x", means=Means(reprompt=True)
+    )
+    assert choose(unreadable).strategy == "retry_now"
+    assert choose(replace(unreadable, judged=True)).strategy == "reprompt"
+
+
 @pytest.mark.parametrize("failure_type", TYPES)
 def test_the_rules_choose_something_allowed_and_available(failure_type: FailureType) -> None:
     for retried in range(4):
         plan = choose(case(failure_type, retried=retried, drawn_s=1.0))
         assert plan.strategy in ALLOWED[failure_type]
-        assert plan.strategy in AVAILABLE
         assert plan.automatic == (plan.strategy in AUTOMATIC)
         assert plan.reason
 

@@ -6,17 +6,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from perdure_common.ids import sha256_of_json
 from perdure_contracts.answers import AnswerKept, NoteAnswer, answer_stream, watches
 from perdure_contracts.scheduler import (
     DeploymentFailed,
     DeployWorkflow,
     ReceiveTrigger,
+    TriggerAccepted,
     WorkflowDeployed,
 )
 from perdure_scheduler.answering import Answered, decide_answer, evolve_answer
-from perdure_scheduler.decide import decide_deployment, decide_trigger
+from perdure_scheduler.decide import decide_trigger
 from perdure_scheduler.definition import read_triggers
+from perdure_scheduler.deploying import decide_deployment
+from perdure_scheduler.hooks.document import described
 from perdure_scheduler.hooks.limits import Rates
 from perdure_scheduler.slack_match import slack_fulfils, team_of
 from perdure_scheduler.state import Deployment, Trigger
@@ -205,7 +209,10 @@ def test_an_event_of_http_starts_only_what_it_has_proved_itself_to() -> None:
         "data": {"payload": {}},  # too large: what is here cannot be matched
     }
     command = ReceiveTrigger(**fields, nodes=((OTHER, "hook"),), http={"method": "POST"})
-    (accepted,) = decide_trigger(Trigger(), command, {"by_key": rows}, NOW)  # type: ignore[misc]
+    found = decide_trigger(Trigger(), command, {"by_key": rows}, NOW)
+    assert isinstance(found, tuple)
+    (accepted,) = found
+    assert isinstance(accepted, TriggerAccepted)
     assert [start.workflow_id for start in accepted.starts] == [OTHER]
     assert accepted.http == {"method": "POST"}
     nobody = ReceiveTrigger(**fields, nodes=())
@@ -275,6 +282,16 @@ def test_the_workspace_is_found_wherever_it_stands() -> None:
 
 
 # Answers and rates ------------------------------------------------------------------
+
+
+def test_the_document_of_the_api_tells_of_the_listener() -> None:
+    app = FastAPI()
+    described(app, "https://hooks.example")
+    document = app.openapi()
+    hook = document["paths"]["/hooks/{tenant}/{path}"]
+    assert hook["servers"] == [{"url": "https://hooks.example"}]
+    assert {"202", "200", "401", "413", "429", "503"} <= hook["post"]["responses"].keys()
+    assert "/hooks-status/{tenant}/{execution_id}" in document["paths"]
 
 
 def test_the_first_answer_counts() -> None:

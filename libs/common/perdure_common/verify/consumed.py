@@ -119,7 +119,7 @@ class _Look:
         if (record.topic, record.partition, record.offset) in self._letters:
             return False  # it was refused for good, bytes and all
         if isinstance(taken.command, self._service.by_token):
-            return True
+            return not isinstance(taken.command, self._service.news)
         creates = taken.decider.creates if taken.decider is not None else ()
         foreign = taken.record.topic in self._service.foreign
         if taken.link is not None and self._in_gap(taken):

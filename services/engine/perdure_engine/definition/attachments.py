@@ -1,6 +1,6 @@
-"""Attachments: the tools of agents, told to the agent with its own parameters.
+"""Attachments: the tools and memories of agents, told to the agent with its own parameters.
 
-They carry no items, and what is attached is not run by itself. An agent's `tools`
+They carry no items, and what is attached is not run by itself. An agent's `tools` and `memories`
 are made here of the attached nodes' parameters and resolved with the agent's own, for each item;
 so whatever sends an agent to a runner need not know of attachments.
 """
@@ -19,8 +19,11 @@ from .parameters import compiled_at
 from .problems import Found
 from .reading import Reader
 
-NEEDS = {"AI_TOOL": "TOOL"}
+NEEDS = {"AI_TOOL": "TOOL", "AI_MEMORY": "MEMORY", "MEMORY_ATTACHMENT": "MEMORY"}
 """The type of node that each connection attaches."""
+
+KEYS = {"TOOL": "tools", "MEMORY": "memories"}
+"""The parameter of an agent that has what is attached, by the type of that."""
 
 AGENT = "AI_AGENT"
 
@@ -56,10 +59,11 @@ def attach(
         source, target = pair
         attached.add(source.position)
         having = given.setdefault(target.position, {})
-        if source in having.setdefault("tools", []):
+        key = KEYS[source.node_type]
+        if source in having.setdefault(key, []):
             reader.error("duplicate_connection", "source_node_id", "is attached to it already")
             continue
-        having["tools"].append(source)
+        having[key].append(source)
     made = tuple(
         node if node.position not in given else _with(node, given[node.position], top.found)
         for node in nodes
@@ -92,6 +96,13 @@ def _ends(
             "not_attachable",
             "target_node_id",
             f"{connection_type} leads to an {AGENT}; {target.node_id!r} is a {target.node_type}",
+        )
+        return None
+    if source.parameters.get("operation") == "forget":
+        reader.error(
+            "not_attachable",
+            "source_node_id",
+            f"{source.node_id!r} forgets; an agent may have a memory that reads or writes",
         )
         return None
     if source.disabled:

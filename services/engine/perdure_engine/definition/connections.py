@@ -28,8 +28,8 @@ ATTACHMENTS = (
 """Connections that carry no items; attachments.py reads those that this version acts on."""
 
 
-ATTACHED = ("AI_TOOL",)
-"""The connections among them by which an agent has a tool."""
+ATTACHED = ("AI_TOOL", "AI_MEMORY", "MEMORY_ATTACHMENT")
+"""The connections among them by which an agent has a tool or a memory."""
 
 
 def read_edges(top: Reader, entries: Sequence[Any], nodes: Sequence[Node]) -> tuple[Edge, ...]:

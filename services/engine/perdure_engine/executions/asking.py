@@ -33,6 +33,7 @@ from .finishing import Edges, Ended, encoded_bytes, finish, scrubbed
 from .progress import Progress
 from .state import Execution, flow_of
 from .state_flow import Waiting
+from .suspending import asked_by
 from .views import RunView, gathered_by
 from .waiting import begin, end, inputs_of, wait_id
 
@@ -166,6 +167,8 @@ def answer_place(state: Execution, command: NoteAnswer) -> str | None:
 
 def bad_answer(state: Execution, workflow: Workflow, command: NoteAnswer) -> Rejected | None:
     """Return why an answer cannot be taken, None if it can."""
+    if asked_by(state, command.wait_id) is not None:
+        return None
     place = answer_place(state, command)
     if place is None:
         return Rejected(
@@ -248,19 +251,27 @@ def note_left(progress: Progress) -> None:
     """Say whether nothing of an execution can run but for the answers of people."""
     state = progress.state
     flow = state.flow
-    if flow is None or (not flow.waits and not flow.to_people):
+    if not state.suspended and (flow is None or (not flow.waits and not flow.to_people)):
         return
-    waits = flow.waits
     people = (
-        bool(waits)
+        bool(state.open)
         and not state.ready
-        and all(place in waits and waits[place].kind == "person" for place in state.open)
+        and all(_waits_for_people(state, place) for place in state.open)
     )
     running = state.status == "RUNNING"
-    if running and people != flow.to_people:
+    if running and people != is_left(state):
         progress.record(
             ExecutionLeft(execution_id=state.execution_id, to_people=people, left_at=progress.at)
         )
+
+
+def _waits_for_people(state: Execution, place: str) -> bool:
+    """Tell whether nothing but the answer of people lets an open run go on."""
+    known = state.runs[place].dispatch
+    if known is not None:
+        return bool(known.asks) and all(a.kind == "approval" for a in known.asks.values())
+    waiting = None if state.flow is None else state.flow.waits.get(place)
+    return waiting is not None and waiting.kind == "person"
 
 
 def is_left(state: Execution) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, cast
 
+from msgspec.structs import replace as struct_replace
 from perdure_common.ids import derived
 from perdure_contracts.engine import EffectState, ErrorFacts, NodeResult, Scope
 from perdure_contracts.executions import AttemptFailed, NodeScheduled, VerdictApplied
@@ -16,14 +17,17 @@ from perdure_engine.expressions import ExpressionError
 from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, paired
 from perdure_engine.nodes.errors import data_error, expression_error
 
+from .asks import drop_asks
 from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .given import mock_answer, mocked
 from .instants import after
 from .limits_of_runs import run_until, sooner, too_late
-from .overriding import overridden
+from .means import means_of
+from .overriding import avoided, overridden
 from .progress import Progress
 from .retries import REPEATABLE, backoff_s, held_back, retry_after_s, tries_again
 from .state import Dispatch, Run, place_of
+from .suspending import suspended
 from .views import RunView, gather, gathered_by
 
 TASK_BYTES_MAX = 700_000
@@ -70,7 +74,7 @@ def dispatch(
     for index in range(len(inputs.items)):
         try:
             resolved = node.fixed if node.fixed is not None else node.resolve(view(index))
-            sets.append(overridden(resolved, overrides))
+            sets.append(overridden(node, resolved, overrides))
             indexes.append(index)
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
@@ -108,6 +112,7 @@ def dispatch(
             length="short" if local else node.specification.length(node.parameters, node.timeout_s),
             idempotency_key=_idempotency_key(state.root_execution_id, node, scope),
             max_retries=node.max_retries,
+            avoid=avoided(overrides),
             run_until=run_until(progress, node),
         )
     )
@@ -121,7 +126,7 @@ def _answer_mocked(progress: Progress, node: Node, place: str) -> None:
     pin = mocked(progress.state, node)
     if pin is None:
         return
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     inputs, _ = gather(progress.state, progress.workflow, node, run.scope)
     items = [item["json"] for item in inputs.items]
     told = mock_answer(
@@ -132,12 +137,17 @@ def _answer_mocked(progress: Progress, node: Node, place: str) -> None:
 
 def answered(progress: Progress, place: str, result: NodeResult) -> None:
     """Take the answer to the attempt under way at `place`."""
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     items = _all_done(known, result)
     if items is not None:
         _end(progress, run, Outcome(ports={MAIN: items}))
         return
     done, failed = _read(known, result)
+    if result.suspended:
+        waiting = {known.indexes[place] for place, _ in result.suspended}
+        others = {index: each for index, each in failed.items() if index not in waiting}
+        suspended(progress, run, known, result, done, others)
+        return
     if failed:
         _attempt_failed(progress, run, known, done, failed, result)
         return
@@ -146,7 +156,7 @@ def answered(progress: Progress, place: str, result: NodeResult) -> None:
 
 def lost(progress: Progress, place: str) -> None:
     """Fail the attempt under way at `place` because nothing was heard of it in time."""
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     error = ErrorFacts(
         type="timeout",
         message="no answer came before the attempt's deadline; raise `timeout_s` of the node "
@@ -160,16 +170,23 @@ def lost(progress: Progress, place: str) -> None:
 
 def try_again(progress: Progress, place: str) -> None:
     """Send the next attempt of a run that waited, about the items that failed."""
-    run, known = _open(progress, place)
-    node = progress.workflow.by_id[run.node_id]
+    run, known = open_run(progress, place)
     indexes = tuple(
         int(index)
         for index in sorted(known.failed, key=int)
         if index in known.parameters and (known.asked or known.failed[index].retryable)
     )
+    send_again(progress, run, known, indexes)
+
+
+def send_again(progress: Progress, run: Run, known: Dispatch, indexes: tuple[int, ...]) -> None:
+    """Send the next attempt of a run, about these items."""
+    node = progress.workflow.by_id[run.node_id]
+    place = place_of(run.node_id, run.scope)
     parameters: Json = None
     if known.overrides is not None:
-        parameters = [overridden(known.parameters[str(i)], known.overrides) for i in indexes]
+        found = known.parameters
+        parameters = [overridden(node, found[str(i)], known.overrides) for i in indexes]
     attempt = run.attempt + 1
     progress.record(
         NodeScheduled(
@@ -183,6 +200,7 @@ def try_again(progress: Progress, place: str) -> None:
             deadline=sooner(_deadline(progress, node, len(indexes)), known.run_until),
             scheduled_at=progress.at,
             parameters=parameters,
+            avoid=avoided(known.overrides),
         )
     )
     if progress.state.given is not None:
@@ -191,14 +209,26 @@ def try_again(progress: Progress, place: str) -> None:
 
 def time_over(progress: Progress, place: str) -> None:
     """End a run because all its attempts together have taken too long (`run_timeout_s`)."""
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     if known.token:
         lost(progress, place)  # which comes back here
+        return
+    if known.asks:
+        _end_waiting(progress, run, known)
         return
     if known.verdict_until is not None:
         apply_verdict(progress, place, "give_up", by="clock")
         return
     _finish(progress, run, known.done, too_late(progress, run, known))
+
+
+def _end_waiting(progress: Progress, run: Run, known: Dispatch) -> None:
+    """End a suspended run whose time is over; what it waits for is stopped."""
+    drop_asks(progress, run, "the time of the node is over")
+    error = ErrorFacts(type="no_answer", message="what it asked for was not answered", stage="run")
+    waiting = {str(index): error for index in known.indexes}
+    failed = too_late(progress, run, struct_replace(known, failed={**known.failed, **waiting}))
+    _finish(progress, run, known.done, failed)
 
 
 def apply_verdict(
@@ -210,9 +240,10 @@ def apply_verdict(
     at: str | None = None,
     attempt_id: str = "",
     overrides: Json = None,
+    ask_again: bool = False,
 ) -> None:
     """Let a verdict take effect: the run waits until `at`, or is given up."""
-    run, known = _open(progress, place)
+    run, known = open_run(progress, place)
     progress.record(
         VerdictApplied(
             execution_id=progress.state.execution_id,
@@ -225,6 +256,7 @@ def apply_verdict(
             at=at,
             attempt_id=attempt_id,
             overrides=overrides,
+            ask_again=ask_again,
         )
     )
     if verdict == "give_up":
@@ -247,7 +279,9 @@ def _attempt_failed(
     if held_back(failed):
         again = not workflow.settings.recovery
     else:
-        again = tries_again(known, run.attempt, failed, stops=stops(workflow, node))
+        again = tries_again(
+            known, run.attempt - known.suspensions, failed, stops=stops(workflow, node)
+        )
     if again:
         after_s = retry_after_s(failed)
         wait_s = backoff_s(node.retry_wait_time_s, run.attempt, known.token, after_s)
@@ -275,13 +309,14 @@ def _attempt_failed(
     if retry_at is not None:
         return
     if workflow.settings.recovery:
-        _ask(progress, state.runs[place_of(run.node_id, run.scope)], node, first)
+        runner = "" if result is None else result.runner.removeprefix("lost/")
+        _ask(progress, state.runs[place_of(run.node_id, run.scope)], node, first, runner)
         return
-    run, known = _open(progress, place_of(run.node_id, run.scope))
+    run, known = open_run(progress, place_of(run.node_id, run.scope))
     _finish(progress, run, known.done, known.failed)
 
 
-def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts) -> None:
+def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts, runner: str) -> None:
     """Ask recovery, and hold the node until it answers or the time for that is over."""
     known = run.dispatch
     assert known is not None
@@ -294,6 +329,8 @@ def _ask(progress: Progress, run: Run, node: Node, error: ErrorFacts) -> None:
             error=replace(told.error, effect_state=_effect_state(known, told.error)),
             effect=known.effect,
             verdict_until=until.isoformat(),
+            means=means_of(progress.workflow, node, known),
+            runner=runner,
         )
     )
 
@@ -403,7 +440,8 @@ def _too_large(size: int | None, most: int) -> ErrorFacts:
     )
 
 
-def _open(progress: Progress, place: str) -> tuple[Run, Dispatch]:
+def open_run(progress: Progress, place: str) -> tuple[Run, Dispatch]:
+    """Return an open run in the runner, and what is remembered of it."""
     run = progress.state.runs[place]
     assert run.dispatch is not None
     return run, run.dispatch

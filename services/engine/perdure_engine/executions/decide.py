@@ -35,6 +35,7 @@ from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, St
 from perdure_engine.definition import Workflow, kept, load
 
 from .asking import bad_answer, note_answer
+from .asking_again import ask_again
 from .attempts import answered, apply_verdict, lost, time_over, try_again
 from .beginning import Happen, before_start, carry_on, start
 from .children import accept, child_place, note_end
@@ -50,10 +51,12 @@ from .progress import OUTPUT_BYTES_MAX, Progress
 from .queueing import NO_LIMITS, Limits, never_began, stale_slot
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
 from .resuming import ResumeUrls
+from .resumption import asks_late, go_on, go_on_after_pause, note_ask
 from .revival import bad_retry, chosen, retry
 from .signals import signal_refusal, take
 from .stalls import give_up_forgotten
 from .state import Execution, due, is_open
+from .suspending import asked_by
 from .waiting import time_up
 
 HOLD_S = 24 * 3600.0
@@ -134,7 +137,7 @@ def act(
         progress.take_up()
     match command:
         case NodeResult():
-            answered(progress, state.tokens[command.token], answer_in_full(command, facts))
+            _answered(progress, answer_in_full(command, facts))
         case RecoveryVerdict():
             _verdict(progress, command)
         case RetryNode():
@@ -143,14 +146,13 @@ def act(
             cancel(progress, command.reason, command.asked_by)
         case SignalExecution() | ResumeWait():
             take(progress, command)
-        case NoteAnswer():
-            note_answer(progress, command)
-        case NoteChildEnd():
-            note_end(progress, child_place(state, command) or "", command)
+        case NoteAnswer() | NoteChildEnd():
+            _noted(progress, command)
         case PauseExecution():
             pause(progress, command)
         case ResumeExecution():
             resume(progress, command)
+            go_on_after_pause(progress)
         case MarkNode():
             mark(progress, command)
         case RerunExecution():
@@ -172,6 +174,24 @@ def act(
     return None
 
 
+def _answered(progress: Progress, result: NodeResult) -> None:
+    """Let a runner's answer have its effect; what was asked may be answered at once."""
+    place = progress.state.tokens[result.token]
+    answered(progress, place, result)
+    if result.suspended:
+        go_on(progress, place)
+
+
+def _noted(progress: Progress, command: NoteAnswer | NoteChildEnd) -> None:
+    """Let an answer have its effect: on an agent that has asked, or on a node that waits."""
+    if note_ask(progress, command):
+        return
+    if isinstance(command, NoteAnswer):
+        note_answer(progress, command)
+    else:
+        note_end(progress, child_place(progress.state, command) or "", command)
+
+
 def _let_time_pass(progress: Progress) -> None:
     """Act on every instant of the state that is not after now.
 
@@ -191,10 +211,15 @@ def _let_time_pass(progress: Progress) -> None:
             time_up(progress, place)
         elif known.run_until is not None and known.run_until <= now:
             time_over(progress, place)
+        elif known.asks:
+            asks_late(progress, place)
         elif known.deadline is not None:
             lost(progress, place)
         elif known.retry_at is not None:
-            try_again(progress, place)
+            if known.ask_again:
+                ask_again(progress, place)
+            else:
+                try_again(progress, place)
         else:
             apply_verdict(progress, place, "give_up", by="clock")
 
@@ -218,7 +243,7 @@ def _refusal(state: Execution, command: ExecutionCommand | Due) -> Rejected | No
         case SignalExecution() | ResumeWait():
             return signal_refusal(state, command)
         case NoteChildEnd():
-            if child_place(state, command) is None:
+            if child_place(state, command) is None and asked_by(state, command.wait_id) is None:
                 return Rejected(
                     f"nothing waits for child execution {command.child_execution_id!r} any more",
                     "stale_child_end",
@@ -319,6 +344,7 @@ def _verdict(progress: Progress, command: RecoveryVerdict) -> None:
         at=None if at is None else at.isoformat(),
         attempt_id=command.attempt_id,
         overrides=command.overrides,
+        ask_again=command.ask_again,
     )
     if command.verdict == "retry" and not command.delay_s and progress.state.status == "RUNNING":
         try_again(progress, place)

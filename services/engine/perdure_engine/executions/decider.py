@@ -50,6 +50,7 @@ from perdure_contracts.engine import (
     StartExecution,
 )
 from perdure_contracts.executions import (
+    AttemptDue,
     AttemptFailed,
     ExamineExecution,
     ExecutionCommand,
@@ -78,6 +79,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 
 from .decide import act, decide
 from .evolve import evolve
@@ -117,6 +119,7 @@ EVENTS = (
     AttemptFailed,
     NodeFailed,
     VerdictApplied,
+    AttemptDue,
     NodeCompleted,
     NodeRecovered,
     NodeErrored,
@@ -155,6 +158,9 @@ EVENTS = (
     ExecutionRefused,
     StaticDataAsked,
     StaticDataKept,
+    RunSuspended,
+    AskAnswered,
+    AskDropped,
 )
 """What may happen to an execution."""
 
@@ -163,6 +169,7 @@ PRIVATE = (
     NodeSkipped,
     AttemptFailed,
     VerdictApplied,
+    AttemptDue,
     RegionEntered,
     IterationStarted,
     IterationFailed,
@@ -182,6 +189,9 @@ PRIVATE = (
     GatePassed,
     StaticDataAsked,
     StaticDataKept,
+    RunSuspended,
+    AskAnswered,
+    AskDropped,
 )
 """What nobody else need hear of."""
 
@@ -224,7 +234,7 @@ def decider_with(
         events=EVENTS,
         stream_of=stream_of,
         decide=partial(decide, **given),
-        state_version=3,
+        state_version=4,
         act=partial(act, **given),
         evolve=evolve,
         project=project,

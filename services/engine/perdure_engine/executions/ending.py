@@ -22,6 +22,7 @@ from perdure_contracts.message import Json
 from perdure_engine.definition import Node, Workflow
 from perdure_engine.definition.region import TOP
 
+from .asks import drop_asks
 from .progress import Progress
 from .state import Execution, Rounds, Run, edge_key, place_of, raced
 
@@ -139,6 +140,8 @@ def cancel_run(
     assert node is not None
     if state.flow is not None and place in state.flow.waits:
         end_wait(progress, place, "canceled")
+    if begun is not None and begun.dispatch is not None and begun.dispatch.asks:
+        drop_asks(progress, begun, reason)
     known = None if begun is None else begun.dispatch
     progress.record(
         NodeCanceled(

@@ -33,6 +33,7 @@ from perdure_contracts.engine import (
     Scope,
 )
 from perdure_contracts.executions import (
+    AttemptDue,
     AttemptFailed,
     ExecutionEvent,
     ExecutionYielded,
@@ -55,23 +56,24 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 
 from .evolve_asking import asked
 from .evolve_control import frozen, given_at_start, steered
 from .evolve_flow import (
     begun_later,
+    called,
     child_accepted,
     child_refused,
     race_lost,
     raced,
     responded,
-    resume_url_made,
-    signal_received,
     wait_begun,
     wait_ended,
 )
 from .evolve_queueing import admitted, static_data
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
+from .evolve_suspending import suspending
 from .instants import instant
 from .retries import held_back
 from .state import (
@@ -149,22 +151,22 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             wait_begun(state, event)
         case WaitEnded():
             wait_ended(state, event)
-        case SignalReceived():
-            signal_received(state, event)
-        case ResumeUrlMade():
-            resume_url_made(state, event)
+        case SignalReceived() | ResumeUrlMade():
+            called(state, event)
         case ChildAccepted():
             return child_accepted(event)
         case ChildRefused():
             return child_refused(state, event)
         case ExecutionResponded():
             responded(state, event)
-        case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft():
+        case PeopleAsked() | MemoryAsked() | AnswerTaken() | ExecutionLeft() | AttemptDue():
             asked(state, event)
         case ExecutionQueued() | GatePassed() | ExecutionRefused():
             return admitted(state, event)
         case StaticDataAsked() | StaticDataKept():
             static_data(state, event)
+        case RunSuspended() | AskAnswered() | AskDropped():
+            suspending(state, event)
         case _:
             assert_never(event)
     return state
@@ -346,6 +348,8 @@ def _verdict(state: Execution, event: VerdictApplied) -> None:
         verdict_until=at if event.verdict == "hold" else None,
         held=event.verdict == "hold",
         overrides=event.overrides,
+        attempt_id=event.attempt_id,
+        ask_again=event.ask_again,
     )
     state.runs[place] = replace(known, dispatch=dispatch)
     wait(state, place)

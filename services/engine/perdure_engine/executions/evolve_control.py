@@ -13,9 +13,10 @@ from perdure_contracts.control import (
     RunsAdopted,
 )
 from perdure_contracts.engine import ExecutionStarted
+from perdure_contracts.executions import AttemptDue
 
 from .instants import instant
-from .state import Execution, awaited, place_of
+from .state import Execution, awaited, place_of, wait
 from .state_given import Given
 
 
@@ -74,6 +75,7 @@ def _resumed(state: Execution, event: ExecutionResumed) -> None:
             deadline=_later(known.deadline, paused_s),
             verdict_until=_later(known.verdict_until, paused_s),
             run_until=_later(known.run_until, paused_s),
+            asks={i: replace(a, until=_later(a.until, paused_s)) for i, a in known.asks.items()},
         )
         state.runs[place] = replace(run, dispatch=moved)
     if state.flow is not None:  # time-outs stand still; an instant that is waited for does not
@@ -98,3 +100,18 @@ def frozen(state: Execution, until: datetime | None, told_at: str) -> datetime |
     if until is None or state.paused_at is None or state.status != "PAUSED":
         return until
     return until - (instant(told_at) - state.paused_at)
+
+
+def attempt_due(state: Execution, event: AttemptDue) -> None:
+    """Let a run wait for a verdict again; what the first one changed is still changed."""
+    place = place_of(event.node_id, event.scope)
+    known = state.runs[place]
+    assert known.dispatch is not None
+    dispatch = replace(
+        known.dispatch,
+        retry_at=None,
+        verdict_until=frozen(state, instant(event.verdict_until), event.due_at),
+        ask_again=False,
+    )
+    state.runs[place] = replace(known, dispatch=dispatch)
+    wait(state, place)

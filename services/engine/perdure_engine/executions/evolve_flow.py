@@ -40,7 +40,15 @@ def race_lost(state: Execution, event: RaceLost) -> None:
 # Waits and signals ------------------------------------------------------------------------
 
 
-def resume_url_made(state: Execution, event: ResumeUrlMade) -> None:
+def called(state: Execution, event: SignalReceived | ResumeUrlMade) -> None:
+    """Remember what the execution was told, or by what URL it can be."""
+    if isinstance(event, SignalReceived):
+        _signal_received(state, event)
+    else:
+        _resume_url_made(state, event)
+
+
+def _resume_url_made(state: Execution, event: ResumeUrlMade) -> None:
     """Remember by what URL others can let the execution go on."""
     flow = flow_of(state)
     flow.resume_token, flow.resume_url = event.token, event.url
@@ -83,7 +91,7 @@ def wait_ended(state: Execution, event: WaitEnded) -> None:
         flow.signals.pop(event.signal_id, None)
 
 
-def signal_received(state: Execution, event: SignalReceived) -> None:
+def _signal_received(state: Execution, event: SignalReceived) -> None:
     """Keep a signal until a WAIT takes it."""
     flow = flow_of(state)
     flow.signals[event.signal_id] = Signal(

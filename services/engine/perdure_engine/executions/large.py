@@ -15,6 +15,7 @@ from perdure_contracts.engine import (
     NodeTask,
 )
 from perdure_contracts.executions import AttemptFailed, NodeScheduled
+from perdure_contracts.suspending import AskAnswered, RunSuspended
 
 HEAVY: Mapping[type, tuple[str, ...]] = {
     ExecutionStarted: ("pins", "rerun", "data"),
@@ -22,7 +23,9 @@ HEAVY: Mapping[type, tuple[str, ...]] = {
     NodeCompleted: ("ports", "errors"),
     NodeScheduled: ("parameters",),
     AttemptFailed: ("done",),
-    NodeTask: ("parameters", "items"),
+    RunSuspended: ("done",),
+    AskAnswered: ("answer",),
+    NodeTask: ("parameters", "items", "answers"),
     RunsAdopted: ("runs",),
 }
 """Fields that leave their message when they are large; what reads it gets the whole."""

@@ -13,6 +13,7 @@ from perdure_contracts.message import Json
 from perdure_engine.definition import Node, Workflow
 from perdure_engine.nodes.base import Inputs, Item, Outcome, passed_through
 
+from .asks import drop_asks
 from .beginning import items_of_trigger
 from .ending import end_wait
 from .finishing import Ended, encoded_bytes, finish
@@ -58,6 +59,8 @@ def mark(progress: Progress, command: MarkNode) -> None:
     number, known = began.run, began.dispatch
     if progress.state.flow is not None and place in progress.state.flow.waits:
         end_wait(progress, place, "canceled")
+    if known is not None and known.asks:
+        drop_asks(progress, began, "a person settled the node")
     if not is_open(progress.state):
         revive(progress, command.node_id, scope, command.asked_by, without=place)
         number, known = number + 1, None

@@ -2,7 +2,9 @@
 
 `parameters` replace resolved parameters by name; `model` is short for the parameter of that name,
 `credentials` take the place of the node's. `input` is the data of items that the node takes
-instead of those that arrived; they come from no other node.
+instead of those that arrived; they come from no other node. Recovery's verdicts may also say
+`reduce` (the share of the input to keep), `reprompt` (what was wrong with the answer), which the
+node's subtype does by itself, and `avoid` (the runner that is not to have the attempt).
 """
 
 from collections.abc import Sequence
@@ -12,11 +14,12 @@ from perdure_common.decider import Rejected
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node
+from perdure_engine.nodes.mending import Mending
 
-KEYS = ("parameters", "model", "credentials", "input")
-
-FOR_ATTEMPTS = ("parameters",)
+FOR_ATTEMPTS = ("parameters", "reduce", "reprompt", "avoid")
 """What can be changed for one more attempt of a run: its items stay."""
+
+KEYS = (*FOR_ATTEMPTS, "model", "credentials", "input")
 
 
 def bad_overrides(overrides: Json, keys: tuple[str, ...] = KEYS) -> Rejected | None:
@@ -26,14 +29,25 @@ def bad_overrides(overrides: Json, keys: tuple[str, ...] = KEYS) -> Rejected | N
     return Rejected(
         f"overrides must be an object with some of {', '.join(keys)}: `parameters` is "
         '{"name": value}, `model` a text, `credentials` an object, `input` a list of data with '
-        "one entry or more; leave overrides out to change nothing",
+        "one entry or more, `reduce` a share from 0 to 1, `reprompt` a list of texts, `avoid` a "
+        "text; leave overrides out to change nothing",
         "invalid_overrides",
     )
 
 
 def unfit_overrides(node: Node, overrides: Json) -> Rejected | None:
     """Return why overrides do not fit a node, None if they do."""
-    if overrides is None or "model" not in overrides:
+    if overrides is None:
+        return None
+    mending = node.specification.mending or Mending()
+    for key, way in (("reduce", mending.reduce), ("reprompt", mending.reprompt)):
+        if key in overrides and way is None:
+            return Rejected(
+                f"node {node.node_id!r} is {node.node_type} {node.node_subtype}, which cannot "
+                f"{key}; leave `{key}` out of the overrides",
+                "invalid_overrides",
+            )
+    if "model" not in overrides:
         return None
     if "model" in node.specification.parameters_by_name:
         return None
@@ -44,14 +58,27 @@ def unfit_overrides(node: Node, overrides: Json) -> Rejected | None:
     )
 
 
-def overridden(parameters: Json, overrides: Json) -> Json:
-    """Return resolved parameters with those of `overrides` in their places."""
+def overridden(node: Node, parameters: Json, overrides: Json) -> Json:
+    """Return resolved parameters with those of `overrides` in their places.
+
+    Beside that the node's own subtype makes less of them, or asks differently.
+    """
     if overrides is None:
         return parameters
-    changed = {**parameters, **overrides.get("parameters", {})}
+    changed: Json = {**parameters, **overrides.get("parameters", {})}
     if "model" in overrides:
         changed["model"] = overrides["model"]
+    mending = node.specification.mending or Mending()
+    if mending.reduce is not None and "reduce" in overrides:
+        changed = dict(mending.reduce(changed, float(overrides["reduce"])))
+    if mending.reprompt is not None and "reprompt" in overrides:
+        changed = dict(mending.reprompt(changed, overrides["reprompt"]))
     return changed
+
+
+def avoided(overrides: Json) -> str:
+    """Return the runner that is not to have the attempt; empty where any may."""
+    return "" if overrides is None else str(overrides.get("avoid", ""))
 
 
 def given_items(overrides: Json) -> list[Any] | None:
@@ -67,8 +94,13 @@ def _sound(overrides: Json, keys: tuple[str, ...]) -> bool:
     if not fields or not set(fields) <= set(keys):
         return False
     given = fields.get("input", [{}])
+    share = fields.get("reduce", 0.5)
     return (
-        isinstance(fields.get("parameters", {}), dict)
+        isinstance(share, float | int)
+        and 0 < share < 1
+        and isinstance(fields.get("reprompt", []), list)
+        and isinstance(fields.get("avoid", ""), str)
+        and isinstance(fields.get("parameters", {}), dict)
         and isinstance(fields.get("model", ""), str)
         and isinstance(fields.get("credentials", {}), dict)
         and isinstance(given, list)

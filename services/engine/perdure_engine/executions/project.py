@@ -35,6 +35,7 @@ from perdure_contracts.engine import (
     Scope,
 )
 from perdure_contracts.executions import (
+    AttemptDue,
     AttemptFailed,
     ExecutionEvent,
     ExecutionYielded,
@@ -57,6 +58,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 
 from perdure_engine.nodes.base import MAIN
 
@@ -91,7 +93,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (_completed(state, recorded, event), *logs)
         case NodeErrored() | NodeSkipped() | NodeCanceled():
             return (*_ended(state, recorded, event), *logs)
-        case NodeScheduled() | AttemptFailed() | NodeFailed() | VerdictApplied():
+        case NodeScheduled() | AttemptFailed() | NodeFailed() | VerdictApplied() | AttemptDue():
             return (*_open(state, recorded, event), *logs)
         case RegionEntered():
             return (*_loop(state, recorded, event), *logs)
@@ -128,7 +130,9 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (queued(recorded, event), *logs)
         case ExecutionRefused():
             return (refused(recorded, event, error_row(event.error)), *logs)
-        case GatePassed() | StaticDataAsked() | StaticDataKept():
+        case RunSuspended():
+            return (*_open(state, recorded, event), *logs)
+        case GatePassed() | StaticDataAsked() | StaticDataKept() | AskAnswered() | AskDropped():
             return logs
 
 
@@ -268,7 +272,7 @@ def _written(recorded: Seen, run: Run, row: Row, *, new: bool) -> Upsert:
 def _open(
     state: Execution,
     recorded: Seen,
-    event: NodeScheduled | AttemptFailed | NodeFailed | VerdictApplied,
+    event: NodeScheduled | AttemptFailed | NodeFailed | VerdictApplied | RunSuspended | AttemptDue,
 ) -> Iterable[Upsert]:
     """Return the row of a run as it stands while it is open."""
     run = state.runs.get(place_of(event.node_id, event.scope))

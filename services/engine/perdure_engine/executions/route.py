@@ -21,7 +21,7 @@ from perdure_contracts.engine import (
     NodeRecovered,
     NodeTask,
 )
-from perdure_contracts.executions import ExecutionEvent, NodeScheduled
+from perdure_contracts.executions import AttemptDue, ExecutionEvent, NodeScheduled
 from perdure_contracts.flow import (
     ChildRefused,
     ChildRequested,
@@ -30,6 +30,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked
+from perdure_contracts.suspending import AskDropped
 
 from .error_workflow import asked_for, handler_start
 from .overriding import given_items
@@ -38,6 +39,7 @@ from .route_answers import end_noted, responded_told
 from .route_asking import asked_of
 from .route_flow import end_told, flow_told, refusal_told
 from .route_queueing import asks, asks_after_start, releases
+from .route_suspending import dropped_told
 from .state import Execution, edge_key, place_of
 
 TASKS = "perdure.engine.tasks.v1"
@@ -56,7 +58,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case RerunBegun():
             to = event.new_execution_id
             return tuple(Outgoing(COMMANDS, to, each) for each in messages(state, event))
-        case NodeFailed() | NodeRecovered() | NodeErrored():
+        case NodeFailed() | NodeRecovered() | NodeErrored() | AttemptDue():
             return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionFailed():
             return (*_failed(state, event), *releases(state, recorded))
@@ -85,6 +87,8 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return (*told, *releases(state, recorded))
         case ExecutionRevived():
             return asks_after_start(state, recorded)
+        case AskDropped():
+            return dropped_told(event)
         case StaticDataAsked():
             return (Outgoing(COMMANDS, event.request.static_data_id, event.request),)
         case _:
@@ -132,5 +136,7 @@ def _task(state: Execution, event: NodeScheduled) -> Outgoing:
         idempotency_key=known.idempotency_key,
         attempt=event.attempt,
         indexes=event.indexes,
+        answers=known.answers or None,
+        avoid=event.avoid,
     )
     return Outgoing(TASKS, event.execution_id, task)

@@ -19,6 +19,7 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition.region import Kind
 
+from .state_asks import Ask
 from .state_flow import Flow
 from .state_given import Given
 
@@ -63,7 +64,10 @@ class Dispatch(Struct, frozen=True, gc=False):
     port, `failed` why the others did not. `token` names the attempt under way, about the
     items `indexes`; it is empty between attempts. Then the run waits for `retry_at` or
     `verdict_until`. `asked` says that recovery was asked about this run: from then on the
-    engine does not retry by itself. At `run_until` all attempts together have taken too long.
+    engine does not retry by itself. With `ask_again` it asks once more at `retry_at` whether the
+    attempt `attempt_id` is still to be made. At `run_until` all attempts together have taken too
+    long. A suspended run waits for its `asks`, by their ids; `answers` has those that came, by
+    item and sub-step, `suspensions` counts the attempts that ended so.
     """
 
     node_type: str
@@ -87,7 +91,12 @@ class Dispatch(Struct, frozen=True, gc=False):
     root_failure_id: str = ""
     first_failed_at: str = ""
     overrides: Json = None
+    attempt_id: str = ""
+    ask_again: bool = False
     run_until: datetime | None = None
+    asks: dict[str, Ask] = field(default_factory=dict)
+    answers: dict[str, dict[str, Json]] = field(default_factory=dict)
+    suspensions: int = 0
 
     @property
     def claimed(self) -> bool:
@@ -169,6 +178,7 @@ class Execution(Struct, gc=False):
     paused last, `delayed_until` when a revival that was to wait begins, `marked` the run that a
     person settled last. `error_workflow` is started if it fails, unless it `handles` the failure
     of another one. `watched_by` is a stream of the scheduler that hears of the end.
+    `suspended` counts how often agents have waited for an answer.
     """
 
     execution_id: str = ""
@@ -207,6 +217,7 @@ class Execution(Struct, gc=False):
     error_workflow: str = ""
     handles: str = ""
     flow: Flow | None = None
+    suspended: int = 0
     watched_by: str = ""
 
     def scratch(self) -> "Execution":
@@ -310,6 +321,8 @@ def awaited(state: Execution, place: str) -> datetime | None:
     known = run.dispatch
     if known is not None:
         at = known.deadline or known.retry_at or known.verdict_until
+        if known.asks:
+            at = min((a.until for a in known.asks.values() if a.until is not None), default=None)
         over_at = known.run_until
         return over_at if over_at is not None and (at is None or over_at < at) else at
     waiting = None if state.flow is None else state.flow.waits.get(place)

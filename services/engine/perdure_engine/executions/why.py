@@ -9,8 +9,9 @@ from perdure_contracts.engine import Scope
 
 from perdure_engine.definition import Workflow
 
+from .asks import child_of
 from .queueing import admission_of, gate_asked
-from .state import Execution, Run, is_open
+from .state import Dispatch, Execution, Run, is_open
 from .state_flow import Waiting as Waits
 
 LATEST = datetime.max.replace(tzinfo=UTC)
@@ -80,6 +81,9 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
         if known is None:
             found.extend(_waiting(state, workflow, place, run))
             continue
+        if known.asks:
+            found.extend(_asks(run, known))
+            continue
         waits_for = _what(known.token, known.held, known.retry_at is not None)
         until = known.deadline or known.retry_at or known.verdict_until
         found.append(
@@ -98,6 +102,20 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
     if state.deadline is not None:
         found.append(Waiting("deadline", state.deadline))
     return sorted(found, key=lambda each: (each.until is None, each.until or LATEST))
+
+
+ASKED: dict[str, WaitsFor] = {"workflow": "child", "approval": "person", "memory": "memory"}
+"""What an agent that is suspended waits for."""
+
+
+def _asks(run: Run, known: Dispatch) -> Iterator[Waiting]:
+    """Return what an agent waits for that is suspended, one for each question."""
+    for ask_id, ask in known.asks.items():
+        what = child_of(ask_id) if ask.kind == "workflow" else f"{ask_id} ({ask.name})"
+        yield Waiting(
+            ASKED[ask.kind], ask.until, run.node_id, known.node_name, run.scope, run.run,
+            run.attempt, what=what,
+        )  # fmt: skip
 
 
 def _waiting(state: Execution, workflow: Workflow, place: str, run: Run) -> Iterator[Waiting]:

@@ -46,7 +46,7 @@ def decide(
         code = "static_data_conflict"
         reason = (
             f"the static data was changed {state.number} times, not {command.expected}: another "
-            "execution was faster; run the node again, or let it overwrite"
+            "execution was faster; rerun this one from its start, or let it overwrite"
         )
     elif size is None or size > TOTAL_BYTES_MAX:
         code = "static_data_too_large"

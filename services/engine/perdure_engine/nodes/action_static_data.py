@@ -17,7 +17,8 @@ from .base import Fault, NodeSpecification, Parameter, Parameters
 
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
-    remove = cast("list[Any]", parameters.get("remove") or [])
+    given: Any = parameters.get("remove")
+    remove = cast("list[Any]", given) if isinstance(given, list) else []
     if not parameters.get("values") and not remove:
         yield Fault("missing_parameter", "values", "give `values` to keep, or names to `remove`")
     if not all(isinstance(name, str) for name in remove):

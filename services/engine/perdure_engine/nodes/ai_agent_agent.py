@@ -1,5 +1,9 @@
 """AI_AGENT AGENT: lets a language model work on each item, with tools, until it has an answer.
 
+With `fallbacks`, recovery lets another provider's model answer when this one's cannot: it is down,
+its quota is used up, it refuses, or waiting did not help. When the input is too long for the model,
+recovery has it tried again with the middle of the prompt left out.
+
 The answer is `{output, steps, tool_calls, usage: {input_tokens, output_tokens, cost_usd}, model}`.
 Without `output_schema` the output is the model's text; with it, an object that holds to the
 schema: a model that answers otherwise is told what is wrong, `output_retries` times.
@@ -8,6 +12,15 @@ Tools are nodes of type TOOL, connected by AI_TOOL. Each call of the model and o
 written down before it is made and when it is done: an agent whose runner dies goes on behind the
 last finished one and repeats none. A tool that cannot be repeated and whose outcome nobody knows
 stops the agent; it is not called again.
+
+A tool that is a workflow, or whose calls a person must allow (`approval`), is asked for by the
+engine: the attempt ends, its runner is free, and the next one goes on with the answer. `timeout_s`
+does not count that time, `run_timeout_s` of the node does.
+
+Memories are nodes of type MEMORY, connected by AI_MEMORY. One that reads is asked before the first
+turn, for its `query` or the prompt, and what it says is told to the model; it keeps the turn after
+the last one. One that searches is asked only, one that writes is told only. A memory that does not
+answer within its `timeout_s` is gone on without.
 
 `provider: openai` speaks the Chat Completions of OpenAI, which most servers of models do
 (`base_url`); `anthropic` speaks Messages. The key is a credential with `api_key`. Addresses that
@@ -23,6 +36,7 @@ from typing import Any, Literal
 
 from perdure_contracts.engine import EffectClass
 
+from . import mending
 from .base import Fault, NodeSpecification, Parameter, Parameters
 from .credential import credential, handle_faults
 from .json_schemas import is_object_schema, schema_fault
@@ -134,6 +148,19 @@ SPECIFICATION = NodeSpecification(
             most=3_600,
         ),
         Parameter(
+            "fallbacks",
+            "list",
+            "Other models that recovery may ask when this one cannot answer; those of another "
+            "provider are taken, in their order.",
+            entries=(
+                Parameter("provider", "text", "Whose API.", default="openai", choices=PROVIDERS),
+                Parameter("model", "text", "The model's name.", optional=False),
+                Parameter("base_url", "text", "Where the API is; the provider's own by default."),
+                Parameter("credential", "text", "The handle of the credential with `api_key`."),
+            ),
+            most=5,
+        ),
+        Parameter(
             "stream", "boolean", "Whether those who watch see the text as it comes.", default=False
         ),
     ),
@@ -141,6 +168,7 @@ SPECIFICATION = NodeSpecification(
     length=length,
     attempt_timeout_s=attempt_timeout_s,
     check=_check,
+    mending=mending.AGENT,
     example={
         "model": "gpt-5-mini",
         "credential": "openai",

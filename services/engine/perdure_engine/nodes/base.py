@@ -22,6 +22,8 @@ from perdure_contracts.message import Json
 
 from perdure_engine.expressions import Compiled, Scope
 
+from .mending import Mending
+
 ErrorMode: TypeAlias = Literal[
     "STOP_WORKFLOW_ON_ERROR",
     "CONTINUE_REGULAR_OUTPUT_ON_ERROR",
@@ -222,7 +224,8 @@ class NodeSpecification:
     sets no `timeout_s`; None is none. `check_inputs(parameters, connected)` looks at the input
     ports that are connected. `later` names parameters that are known but not acted on yet: they
     are refused, never passed over. `seeded` ones get `Inputs.seed`. What is `handled` is run by the
-    engine's own code, because it is more than a function from items to items.
+    engine's own code, because it is more than a function from items to items. `mending` says how
+    its parameters change when recovery asks for another way to do the same.
 
     For documents: `example` are parameters that are valid, `errors` the types of errors that
     items (or runs) may fail with beside those of expressions.
@@ -249,6 +252,7 @@ class NodeSpecification:
     later: tuple[str, ...] = ()
     seeded: bool = False
     handled: bool = False
+    mending: Mending | None = None
     example: Parameters = field(default_factory=dict[str, Any])
     errors: tuple[str, ...] = ()
 

@@ -65,7 +65,7 @@ class Here:
         may_run_twice = task.effect in ("pure", "keyed")
         if task.length != "short" or not may_run_twice or _needs_secrets(task):
             return False
-        if datetime.fromisoformat(task.deadline) <= self._now():
+        if task.avoid == self._name or datetime.fromisoformat(task.deadline) <= self._now():
             return False
         tenant = (codec.header(message.headers, "ce_tenantid") or b"").decode()
         running = asyncio.create_task(self._run(task, tenant, answer))

@@ -7,6 +7,7 @@ that the engine could run itself are computed at once, without waiting (`at_once
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from perdure_common.settings import DEFAULT_TENANT
@@ -15,6 +16,7 @@ from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 from perdure_engine.nodes.registry import find
 from perdure_engine.runner import github, google_calendar, send_email, slack, sql
 from perdure_engine.runner.agents import agent as agents
+from perdure_engine.runner.agents.waiting import Suspended
 from perdure_engine.runner.code import running as code
 from perdure_engine.runner.dependencies import Called
 from perdure_engine.runner.depending import dependency_of
@@ -149,7 +151,7 @@ async def perform(
         )
     gate = asyncio.Semaphore(ITEMS_AT_ONCE)
 
-    async def one(index: int, parameters: Mapping[str, Any]) -> dict[str, Any] | Failed:
+    async def one(index: int, parameters: Mapping[str, Any]) -> dict[str, Any] | Failed | Suspended:
         async with gate:
             try:
                 if performer is None:
@@ -174,8 +176,10 @@ async def perform(
 
     answers = await asyncio.gather(*(one(i, p) for i, p in enumerate(task.parameters)))
     failed = tuple((i, each.error) for i, each in enumerate(answers) if isinstance(each, Failed))
-    items = [None if isinstance(answer, Failed) else {"json": answer} for answer in answers]
-    return _result(task, items, failed, began, runner)
+    items = [None if not isinstance(each, dict) else {"json": each} for each in answers]
+    waits = tuple((i, each.asks) for i, each in enumerate(answers) if isinstance(each, Suspended))
+    made = _result(task, items, failed, began, runner)
+    return replace(made, suspended=waits, outcome="completed") if waits else made
 
 
 async def _code(tools: Tools, task: NodeTask, began: float, runner: str) -> NodeResult:
@@ -189,7 +193,7 @@ async def _code(tools: Tools, task: NodeTask, began: float, runner: str) -> Node
 
 async def _agent(
     tools: Tools, task: NodeTask, place: int, runner: str, tenant_id: str
-) -> dict[str, Any] | Failed:
+) -> dict[str, Any] | Failed | Suspended:
     """Let an agent work on one item of a task."""
     agent = Agent(
         key=item_key(task, place),
@@ -201,7 +205,8 @@ async def _agent(
     )
     index = task.indexes[place] if task.indexes else place
     try:
-        return await agents.run(tools, agent, index, _listed(task.parameters)[place])
+        answers = cast("dict[str, dict[str, Any]]", task.answers or {}).get(str(index))
+        return await agents.run(tools, agent, index, _listed(task.parameters)[place], answers)
     except LeaseLost as error:
         text = f"{error}; its next attempt goes on behind what was done"
         lost = ErrorFacts(

@@ -25,6 +25,7 @@ from perdure_contracts.shell import DeadLettered
 
 from perdure_engine.runner.answers import answer_of
 from perdure_engine.runner.claims import HEARTBEAT_S, Claims, Lost, Owner
+from perdure_engine.runner.elsewhere import elsewhere, pass_on
 from perdure_engine.runner.prefix import Prefix
 
 TASKS = "perdure.engine.tasks.v1"
@@ -234,8 +235,20 @@ class Work:
             self.counts.late += 1  # the engine has its own clock for this attempt
             prefix.done(record.offset)
             return None
+        if task.avoid == self.name and self._passed_on(record):
+            return None
         claimed = task.length == "long" or task.effect not in ("pure", "keyed")
         return Run(task, tenant, record, claimed)
+
+    def _passed_on(self, record: Record) -> bool:
+        """Give a task that another runner is to have to one, if there is another."""
+        there = elsewhere(record.partition, self._ours, self.partitions)
+        if there is None:
+            return False
+        sending = asyncio.create_task(pass_on(self.bus, record, there, self._done))
+        self._tasks.add(sending)
+        sending.add_done_callback(self._tasks.discard)
+        return True
 
     async def _claim(self, runs: Sequence[Run]) -> None:
         """Claim what must not run twice; those that are not ours run elsewhere."""

@@ -150,9 +150,6 @@ def nobody() -> Refusal:
 
 
 def _too_large(most: int) -> Refusal:
-    return Refusal(
-        413,
-        "body_too_large",
-        f"the body has more than {most:,} bytes; send less",
-        {"connection": "close"},
-    )
+    # The connection stays: closed with bytes unread, it would take the answer with it. What still
+    # comes is thrown away by the server.
+    return Refusal(413, "body_too_large", f"the body has more than {most:,} bytes; send less")

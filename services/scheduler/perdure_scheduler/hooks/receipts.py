@@ -26,7 +26,7 @@ from .body import Kept
 from .store import HookStore
 
 BATCH_MAX = 500
-BATCHES_MAX = 4
+BATCHES_MAX = 2
 """Batches that are under way at once: while one is written, the next is already on its way."""
 
 QUEUE_MAX = 10_000
@@ -150,14 +150,16 @@ class Intake:
         self, batch: Sequence[Entry]
     ) -> tuple[list[Entry], list[tuple[Entry, Mapping[str, Any]]]]:
         """Write receipts; return who is first, and who is not with the receipt of the first."""
-        rows = [
-            (e.source, key, e.event_id, e.received_at, next(iter(e.started), None), e.token_sha256)
-            for e in batch
-            for key in e.keys
-        ]
+        rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+        for e in batch:
+            first = next(iter(e.started), None)
+            for key in e.keys:
+                # Of two with one id the first counts: PostgreSQL could choose either.
+                row = (e.source, key, e.event_id, e.received_at, first, e.token_sha256)
+                rows.setdefault((e.source, key), row)
         if not rows:
             return list(batch), []
-        columns = [list(column) for column in zip(*rows, strict=True)]
+        columns = [list(column) for column in zip(*rows.values(), strict=True)]
         written = await self._store.run("put_receipts", self._store.tenant_id, *columns)
         new = {(row["source"], row["id"]) for row in written}
         fresh: list[Entry] = []
@@ -237,7 +239,7 @@ async def keep_bodies(store: HookStore, entries: Iterable[Entry]) -> None:
     if bodies:
         rows = [(each.sha256, each.content_type, each.data) for each in bodies.values()]
         columns = [list(column) for column in zip(*rows, strict=True)]
-        await store.run("put_bodies", store.tenant_id, *columns)
+        await store.run_safely("put_bodies", store.tenant_id, *columns)
 
 
 def _settle(entry: Entry, outcome: Outcome) -> None:

@@ -101,4 +101,5 @@ WITH old AS (
 ), tests AS (
     DELETE FROM trigger_tests WHERE expires_at < $1
 )
-DELETE FROM trigger_receipts WHERE ctid IN (SELECT ctid FROM old);
+DELETE FROM trigger_receipts WHERE ctid IN (SELECT ctid FROM old)
+RETURNING 1;

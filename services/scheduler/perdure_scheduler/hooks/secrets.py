@@ -31,6 +31,8 @@ class Secrets:
         now = asyncio.get_running_loop().time()
         found = self._known.get(handle)
         if found is None or found[0] < now:
+            if found is not None:  # others need not ask as well
+                self._known[handle] = now + BELIEVED_S, found[1]
             found = self._known[handle] = now + BELIEVED_S, await self._read(handle)
         if found[1] is None:
             raise SecretMissing(f"credential {handle!r} is missing, or cannot be opened")

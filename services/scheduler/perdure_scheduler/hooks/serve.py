@@ -41,6 +41,7 @@ from .trials import Trials
 KEPT_FOR = timedelta(days=7)
 FORGET_EVERY_S = 600.0
 FORGET_MAX = 5_000
+FORGET_PAUSE_S = 0.2
 DELIVERY_S = 10.0
 """How long Kafka may take for an event before its sender is told to come again."""
 
@@ -129,7 +130,11 @@ class HookSide:
 
     async def _forget_now(self, store: HookStore) -> None:
         try:
-            await store.run("forget", datetime.now(UTC) - KEPT_FOR, FORGET_MAX)
+            before = datetime.now(UTC) - KEPT_FOR
+            count = FORGET_MAX
+            while count == FORGET_MAX:
+                count = len(await store.run("forget", before, FORGET_MAX))
+                await asyncio.sleep(FORGET_PAUSE_S)
         except Unreachable as error:
             log.warning("receipts_not_forgotten", error=str(error))
 

@@ -17,11 +17,17 @@ COMMAND_S = 10.0
 _SQL = queries(Path(__file__).with_name("receipts.sql"))
 
 
+async def _as_it_is(connection: Any) -> None:
+    """Leave a connection as it is: nobody here changes one, and a reset is a question more."""
+    del connection
+
+
 class HookStore:
     """Runs the statements of receipts.sql as the role that writes the service's tables.
 
-    Commits are not waited for on the disk: what must not be lost is in Kafka. A crash of the
-    server can lose receipts of the last moments; their events still count once, by their ids.
+    Commits of `run` are not waited for on the disk: what must not be lost is in Kafka. A crash of
+    the server can lose receipts of the last moments; their events still count once, by their ids.
+    What events only point at goes by `run_safely`.
     """
 
     def __init__(self, url: str, tenant_id: str) -> None:
@@ -42,6 +48,16 @@ class HookStore:
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Unreachable(f"PostgreSQL does not take {name} now: {error!r}") from error
 
+    async def run_safely(self, name: str, *arguments: object) -> None:
+        """Run a statement; when it returns, what it has written is on the disk. Raises as `run`."""
+        try:
+            pool = self._pool or await self._open()
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute("SET LOCAL synchronous_commit = on")
+                await connection.execute(_SQL[name], *arguments)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unreachable(f"PostgreSQL does not take {name} now: {error!r}") from error
+
     async def _open(self) -> Any:
         async with self._opening:
             if self._pool is None:
@@ -49,6 +65,8 @@ class HookStore:
                     self._url,
                     min_size=1,
                     max_size=CONNECTIONS,
+                    max_inactive_connection_lifetime=0,
+                    reset=_as_it_is,
                     timeout=CONNECT_S,
                     command_timeout=COMMAND_S,
                     server_settings={

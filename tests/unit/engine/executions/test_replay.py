@@ -42,7 +42,11 @@ ADMISSION = {
     f"engine.{name}.v1" for name in ("execution-queued", "gate-passed", "execution-refused")
 }
 KEPT = {"engine.static-data-asked.v1", "engine.static-data-kept.v1"}
-RARE = {*YIELDED, *RACES, *STEERED, *RERUNS, *FLOW, *ASKING, *ADMISSION, *KEPT}
+SUSPENDED = {f"engine.{name}.v1" for name in ("run-suspended", "ask-answered", "ask-dropped")}
+RARE = {
+    *(*YIELDED, *RACES, *STEERED, *RERUNS),
+    *(*FLOW, *ASKING, *ADMISSION, *KEPT, *SUSPENDED),
+}
 
 HAPPENED = (
     "answer good", "answer items", "answer whole", "verdict retry", "verdict hold",

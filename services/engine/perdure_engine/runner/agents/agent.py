@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from perdure_common.shell.ports import Unreachable
 from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.message import Json
 from perdure_contracts.progress import AgentProgressed
 
 from perdure_engine.nodes.ai_agent_agent import OUTPUT_RETRIES, REQUEST_TIMEOUT_S, TIMEOUT_S
+from perdure_engine.nodes.mending import shortened
 from perdure_engine.runner.dependencies import Called
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.secrets import hidden, lacking, opened
@@ -26,7 +28,9 @@ from .calls import Calls
 from .failures import Stop, limit, of_model, output_invalid, refusal
 from .journal import Journal
 from .limits import Limits
+from .memories import kept, recalled
 from .tools import tools_of_agent
+from .waiting import Suspended, write_answers
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
@@ -36,9 +40,15 @@ EMPTY = "The answer is empty. Answer again."
 
 
 async def run(
-    tools: Tools, agent: Agent, item: int, parameters: Mapping[str, Any]
-) -> dict[str, Any] | Failed:
-    """Let an agent work on one item; return its answer, or why there is none.
+    tools: Tools,
+    agent: Agent,
+    item: int,
+    parameters: Mapping[str, Any],
+    answers: Mapping[str, Json] | None = None,
+) -> dict[str, Any] | Failed | Suspended:
+    """Let an agent work on one item; return its answer, why there is none, or what it waits for.
+
+    `answers` are those to what it asked before, by the names of its sub-steps.
 
     Raises:
         LeaseLost: The attempt is not this runner's any more; nothing of it may be told.
@@ -53,8 +63,11 @@ async def run(
     try:
         await models.load_libraries()
         journal = await Journal.read(tools.substeps, agent)
+        await write_answers(journal, answers or {})
         work = Work(tools, journal, item, parameters, fields.get("api_key", ""))
         answer = await work.done()
+    except Suspended as waits:
+        return waits
     except Unreachable as error:
         return Failed(_journal_gone(error))
     return hidden(answer, fields)
@@ -89,6 +102,7 @@ class Work:
     rejected: list[str] = field(default_factory=list)
     steps: int = 0
     told: int = 0
+    remembered: str = ""
 
     def __post_init__(self) -> None:
         given = self.parameters
@@ -98,6 +112,7 @@ class Work:
             base_url=str(given.get("base_url") or ""),
             api_key=self.api_key,
         )
+        self.reduced_to: float | None = given.get("reduced_to")
         self.limits = Limits.of(given, self.tools.model_prices)
         self.schema: dict[str, Any] | None = given.get("output_schema")
         self.calls = Calls(self.tools, self.journal, tools_of_agent(given), self.limits, self.tell)
@@ -139,10 +154,13 @@ class Work:
 
         model = models.model_of(self.choice, self.tools.models.client())
         prompt = str(self.parameters.get("prompt") or "")
+        self.remembered = recalled(self.journal, self.parameters, prompt)
         self.messages = [
             ModelRequest(parts=[UserPromptPart(prompt)], instructions=self._instructions)
         ]
         self.transcript = [{"prompt": prompt}]
+        if self.remembered:
+            self.transcript[0]["remembered"] = self.remembered
         retries = int(self.parameters.get("output_retries", OUTPUT_RETRIES))
         while True:
             request, response = await self._ask(model)
@@ -154,6 +172,7 @@ class Work:
                 continue
             verdict = self._judge(response, final)
             if isinstance(verdict, outputs.Accepted):
+                kept(self.journal, self.parameters, prompt, verdict.value)
                 return self._answer(verdict.value, response)
             self.rejected.append(request)
             if len(self.rejected) > retries:
@@ -167,8 +186,10 @@ class Work:
 
     @property
     def _instructions(self) -> str | None:
-        text = self.parameters.get("instructions")
-        return str(text) if text else None
+        text = str(self.parameters.get("instructions") or "")
+        if self.remembered:
+            text = f"{text}\n\nWhat is remembered:\n{self.remembered}".strip()
+        return text or None
 
     # Asking the model -------------------------------------------------------------------
 
@@ -202,7 +223,8 @@ class Work:
         given = self.parameters
         names = ("provider", "model", "base_url", "instructions", "temperature", "output_schema")
         seen = [[t.name, t.description, t.schema] for t in self.calls.tools.values()]
-        return {**{name: given.get(name) for name in names}, "tools": seen}
+        reduced = {"reduced_to": self.reduced_to} if self.reduced_to is not None else {}
+        return {**{name: given.get(name) for name in names}, "tools": seen, **reduced}
 
     async def _really_ask(self, model: "Model[Any]", request: str) -> Any:
         """Write down that the model is asked, ask it, and write its answer down."""
@@ -344,7 +366,7 @@ class Work:
         parts = [
             ToolReturnPart(
                 part.tool_name,
-                content=each.content,
+                content=self._reduced(each.content),
                 tool_call_id=part.tool_call_id,
                 outcome="success" if each.ok else "failed",
             )
@@ -352,6 +374,12 @@ class Work:
         ]
         self.messages.append(ModelRequest(parts=parts, instructions=self._instructions))
         self.transcript.append({"tools": [[each.ok, each.content] for each in outcomes]})
+
+    def _reduced(self, content: Any) -> Any:
+        """Return what a tool said, shortened if the model could not read all of it."""
+        if self.reduced_to is None or not isinstance(content, str):
+            return content
+        return shortened(content, self.reduced_to)
 
     def _answer(self, value: Any, response: "ModelResponse") -> dict[str, Any]:
         used = self.journal.used

@@ -22,6 +22,7 @@ from .failures import Stop, limit
 from .journal import Journal
 from .limits import Limits
 from .tools import Tool, call, read_arguments, told
+from .waiting import APPROVAL, Suspended, approval_of, workflow_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Calls:
 
         Raises:
             Stop: The agent ends; what had begun is seen through first.
+            Suspended: It waits for what the engine asks; what had begun is seen through first.
             LeaseLost: The attempt is not ours any more.
         """
         prepared = [self._prepared(name, raw) for name, raw in asked]
@@ -56,9 +58,12 @@ class Calls:
             *(self._one(*each) for each in prepared if not isinstance(each, Outcome)),
             return_exceptions=True,
         )
+        waits = [ask for each in made if isinstance(each, Suspended) for ask in each.asks]
         for each in made:
-            if isinstance(each, BaseException):
+            if isinstance(each, BaseException) and not isinstance(each, Suspended):
                 raise each
+        if waits:
+            raise Suspended(waits)
         outcomes = iter([each for each in made if isinstance(each, Outcome)])
         return [each if isinstance(each, Outcome) else next(outcomes) for each in prepared]
 
@@ -89,6 +94,15 @@ class Calls:
         if known is not None:
             self.tell("tool_finished", name=tool.name, repeated=True)
             return self._outcome(tool, known)
+        if tool.approval is not None:
+            verdict = self.journal.answer(request + APPROVAL)
+            if verdict is None:
+                raise Suspended([approval_of(tool, arguments, request)])
+            if not verdict["ok"]:
+                content = f"the call was not allowed: {verdict['content']}"
+                return Outcome(ok=False, content=content)
+        if tool.asks:
+            raise Suspended([workflow_of(tool, arguments, request)])
         if self.journal.begun_before(request) and not tool.repeatable:
             raise Stop(_unknown(tool, "an earlier attempt ended while it was under way"))
         called = self._called(tool)

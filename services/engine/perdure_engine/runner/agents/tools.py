@@ -21,7 +21,7 @@ from perdure_engine.runner.tools import Tools
 ANSWER_CHARACTERS_MAX = 50_000
 """What a model is told of one answer: more would fill what it can hold."""
 
-KINDS = (("TOOL", "HTTP"),)
+KINDS = (("TOOL", "HTTP"), ("TOOL", "WORKFLOW"))
 """The tools that this runner can call."""
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -57,6 +57,19 @@ class Tool:
     def calls_max(self) -> int:
         """How often it may be called for one item."""
         return int(self.parameters.get("calls_max") or CALLS_MAX)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the engine makes its calls, because a runner cannot wait for them."""
+        return self.subtype == "WORKFLOW"
+
+    @property
+    def approval(self) -> Mapping[str, Any] | None:
+        """How a person is asked before each call, None where nobody is."""
+        given: Any = self.parameters.get("approval")
+        if not given:
+            return None
+        return cast("dict[str, Any]", given) if isinstance(given, dict) else {}
 
     @property
     def repeatable(self) -> bool:

@@ -1,0 +1,230 @@
+"""Circuit breakers: what a dependency's calls say about it, and who may call it meanwhile.
+
+A stream of its own for each dependency, and for each of its credentials. It opens when half of five
+calls or more in a minute have failed, or five in a row; after a while one call is let through, and
+what comes of that closes it or opens it for longer. Runners obey what it says (`BreakerTurned`).
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from perdure_common.decider import Due, Facts, Outgoing, Recorded, Upsert
+from perdure_contracts.breakers import BreakerState, BreakerTurned, DependencyCalls
+from perdure_contracts.deciding import BreakerEvent, CallsNoted, Gate, SetGate
+
+from .experience import line_of
+from .instants import parsed, written
+
+TABLE: Final = "recovery_breakers"
+TOPIC: Final = "perdure.recovery.breakers.v1"
+OWN: Final = "perdure.recovery.commands.v1"
+
+WINDOW_S: Final = 60.0
+CALLS_MIN: Final = 5
+SHARE: Final = 0.5
+"""Half of this many calls in this many seconds open a breaker …"""
+ROW: Final = 5
+ROW_S: Final = 600.0
+"""… and so do this many in a row within this time."""
+OPEN_S: Final = 30.0
+OPEN_MAX_S: Final = 600.0
+"""How long a breaker is open, times how often it opened; and the longest."""
+PROBE_S: Final = 60.0
+"""After which a call that was let through is taken for lost."""
+FORGIVEN_S: Final = 600.0
+"""How long a breaker must be closed until it begins to count anew how often it opened."""
+RUNNERS_MAX: Final = 50
+"""Runners whose last message is remembered, so that none counts twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """How a breaker stands. `calls` are (instant, ok, failed) of the last minute.
+
+    `row` counts failures in a row, since `row_at`; `heard` has the number of each runner's last
+    message. `closed_at` is when it closed last.
+    """
+
+    breaker_id: str = ""
+    dependency: str = ""
+    credential: str = ""
+    state: BreakerState = "closed"
+    until: datetime | None = None
+    times: int = 0
+    closed_at: datetime | None = None
+    calls: tuple[tuple[datetime, int, int], ...] = ()
+    row: int = 0
+    row_at: datetime | None = None
+    heard: dict[str, int] = field(default_factory=dict[str, int])
+
+
+def stream_of(command: DependencyCalls) -> str:
+    """Return the stream of a breaker."""
+    return f"{command.breaker_id}/breaker"
+
+
+def wake_at(state: Breaker) -> datetime | None:
+    """Return when a breaker that is not closed lets the next call through."""
+    return None if state.state == "closed" else state.until
+
+
+def decide(
+    state: Breaker, command: DependencyCalls | Due, facts: Facts, now: datetime
+) -> tuple[BreakerEvent, ...]:
+    """Return what is noted, and whether the breaker turns."""
+    del facts  # a breaker knows only its calls
+    if isinstance(command, Due):
+        if state.state == "closed" or state.until is None or state.until > now:
+            return ()
+        lost = state.state == "half_open"
+        reason = "the call that was let through was lost" if lost else "it was open long enough"
+        return (_half_open(state, reason, now),)
+    if command.n <= state.heard.get(command.runner, 0) or not _matters(state, command, now):
+        return ()
+    noted = CallsNoted(
+        breaker_id=command.breaker_id,
+        dependency=command.dependency,
+        runner=command.runner,
+        n=command.n,
+        ok=command.ok,
+        failed=command.failed,
+        in_a_row=command.in_a_row,
+        noted_at=written(now),
+        credential=command.credential,
+    )
+    return (noted, *_turns(evolve(state, noted), command, now))
+
+
+def evolve(state: Breaker, event: BreakerEvent) -> Breaker:
+    """Return the breaker as it stands after `event`."""
+    if isinstance(event, BreakerTurned):
+        closes = event.state == "closed"
+        return replace(
+            state,
+            state=event.state,
+            until=parsed(event.until) if event.until else None,
+            times=event.times,
+            closed_at=parsed(event.turned_at) if closes else state.closed_at,
+            calls=() if closes else state.calls,
+            row=0 if closes else state.row,
+            row_at=None if closes else state.row_at,
+        )
+    at = parsed(event.noted_at)
+    since = at - timedelta(seconds=WINDOW_S)
+    recent = tuple(each for each in state.calls if each[0] > since)
+    fresh = event.ok > 0 or state.row == 0
+    row = event.in_a_row if event.ok else state.row + event.failed
+    heard = {**state.heard, event.runner: event.n}
+    return replace(
+        state,
+        breaker_id=event.breaker_id,
+        dependency=event.dependency,
+        credential=event.credential,
+        calls=(*recent, (at, event.ok, event.failed)),
+        row=row,
+        row_at=at if fresh else state.row_at,
+        heard=dict(list(heard.items())[-RUNNERS_MAX:]),
+    )
+
+
+def project(state: Breaker, recorded: Recorded[BreakerEvent]) -> tuple[Upsert, ...]:
+    """Return the breaker's row, when it turns."""
+    del state  # the event says everything
+    event = recorded.event
+    if isinstance(event, CallsNoted):
+        return ()
+    key = {"tenant_id": recorded.tenant_id, "breaker_id": event.breaker_id}
+    row = {
+        "dependency": event.dependency,
+        "credential": event.credential,
+        "state": event.state,
+        "until": event.until,
+        "times": event.times,
+        "reason": event.reason,
+        "updated_at": recorded.recorded_at,
+    }
+    return (Upsert(TABLE, key, row),)
+
+
+GATES: Final[dict[BreakerState, Gate]] = {"closed": "open", "open": "shut", "half_open": "probe"}
+
+
+def route(state: Breaker, recorded: Recorded[BreakerEvent]) -> tuple[Outgoing, ...]:
+    """Return what tells the runners, and the line of those who wait."""
+    del state
+    event = recorded.event
+    if isinstance(event, CallsNoted):
+        return ()
+    line = line_of(event.breaker_id)
+    reason = f"the breaker of {event.dependency} is {event.state.replace('_', ' ')}"
+    gate = SetGate(line=line, gate=GATES[event.state], pace="doubling", reason=reason)
+    return Outgoing(TOPIC, event.breaker_id, event), Outgoing(OWN, line, gate)
+
+
+def _matters(state: Breaker, command: DependencyCalls, now: datetime) -> bool:
+    """Return whether calls can change anything: not those of a dependency without trouble."""
+    since = now - timedelta(seconds=WINDOW_S)
+    trouble = state.row > 0 or any(at > since and failed for at, _, failed in state.calls)
+    return command.failed > 0 or state.state != "closed" or trouble
+
+
+def _turns(state: Breaker, command: DependencyCalls, now: datetime) -> tuple[BreakerTurned, ...]:
+    if state.state == "half_open":
+        if command.failed:
+            return (_open(state, "the call that was let through failed", now),)
+        return (_closed(state, now),) if command.ok else ()
+    if state.state == "open":
+        return ()  # answers to what was sent before
+    since = now - timedelta(seconds=WINDOW_S)
+    calls = [(ok, failed) for at, ok, failed in state.calls if at > since]
+    failed = sum(each for _, each in calls)
+    total = failed + sum(each for each, _ in calls)
+    if total >= CALLS_MIN and failed >= SHARE * total:
+        return (_open(state, f"{failed} of {total} calls failed in {WINDOW_S:.0f} s", now),)
+    lately = state.row_at is not None and now - state.row_at <= timedelta(seconds=ROW_S)
+    if state.row >= ROW and lately:
+        return (_open(state, f"{state.row} calls failed in a row", now),)
+    return ()
+
+
+def _open(state: Breaker, reason: str, now: datetime) -> BreakerTurned:
+    closed = state.closed_at
+    forgiven = (
+        state.state == "closed"
+        and closed is not None
+        and now - closed >= timedelta(seconds=FORGIVEN_S)
+    )
+    times = 1 if forgiven else state.times + 1
+    until = now + timedelta(seconds=min(OPEN_MAX_S, OPEN_S * times))
+    return _turned(state, "open", reason, now, times=times, until=until)
+
+
+def _half_open(state: Breaker, reason: str, now: datetime) -> BreakerTurned:
+    until = now + timedelta(seconds=PROBE_S)
+    return _turned(state, "half_open", reason, now, times=state.times, until=until)
+
+
+def _closed(state: Breaker, now: datetime) -> BreakerTurned:
+    return _turned(state, "closed", "a call was answered", now, times=state.times)
+
+
+def _turned(
+    breaker: Breaker,
+    state: BreakerState,
+    reason: str,
+    now: datetime,
+    *,
+    times: int,
+    until: datetime | None = None,
+) -> BreakerTurned:
+    return BreakerTurned(
+        breaker_id=breaker.breaker_id,
+        dependency=breaker.dependency,
+        credential=breaker.credential,
+        state=state,
+        reason=reason,
+        turned_at=written(now),
+        until=None if until is None else written(until),
+        times=times,
+    )

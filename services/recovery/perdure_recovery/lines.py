@@ -1,0 +1,179 @@
+"""Lines in which held attempts wait until a breaker or an incident lets them go.
+
+A stream of its own for each. Its gate is shut, lets one go to see, or is open; then all go, those
+with the earliest deadline first, at a pace that what has just come back can bear.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from perdure_common.decider import Facts, Outgoing, Recorded, Upsert
+from perdure_contracts.deciding import (
+    Gate,
+    GateSet,
+    JoinLine,
+    LeaveLine,
+    LineCommand,
+    LineEvent,
+    LineJoined,
+    LineLeft,
+    ReleaseAttempt,
+    SetGate,
+    Waiter,
+    WaitersReleased,
+)
+
+from .instants import written
+from .waits import uniform
+
+OWN: Final = "perdure.recovery.commands.v1"
+PER_SECOND: Final = 20
+"""Most attempts that an incident lets go in a second."""
+LATE_S: Final = 1.0
+"""How long who joins a line that is open already waits: news of it may be on their way."""
+RELEASED_MAX: Final = 500
+"""Attempts in one event."""
+
+Pace = Literal["doubling", "even"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Who waits, and how the gate stands. `probing` is who went to see, empty: nobody yet."""
+
+    gate: Gate = "open"
+    pace: Pace = "even"
+    reason: str = ""
+    waiting: tuple[Waiter, ...] = ()
+    probing: str = ""
+
+
+def stream_of(command: LineCommand) -> str:
+    """Return the stream of a line."""
+    return command.line
+
+
+def decide(state: Line, command: LineCommand, facts: Facts, now: datetime) -> tuple[LineEvent, ...]:
+    """Return who may go."""
+    del facts  # a line knows only who waits in it
+    match command:
+        case SetGate():
+            if command.gate == state.gate and command.gate != "probe":
+                return ()
+            gate = GateSet(
+                line=command.line, gate=command.gate, pace=command.pace, reason=command.reason
+            )
+            return (gate, *_let_go(command.line, evolve(state, gate), now))
+        case JoinLine():
+            known = {waiter.attempt_id for waiter in state.waiting}
+            if command.waiter.attempt_id in known:
+                return ()
+            joined = LineJoined(line=command.line, waiter=command.waiter)
+            return (joined, *_let_go(command.line, evolve(state, joined), now))
+        case LeaveLine():
+            known = {waiter.attempt_id for waiter in state.waiting}
+            left = LineLeft(line=command.line, attempt_id=command.attempt_id)
+            return (left,) if command.attempt_id in known else ()
+
+
+def evolve(state: Line, event: LineEvent) -> Line:
+    """Return the line as it stands after `event`."""
+    match event:
+        case GateSet():
+            return replace(state, gate=event.gate, pace=event.pace, reason=event.reason, probing="")
+        case LineJoined():
+            return replace(state, waiting=(*state.waiting, event.waiter))
+        case LineLeft():
+            return _without(state, {event.attempt_id})
+        case WaitersReleased():
+            gone = {waiter.attempt_id for waiter, _ in event.released}
+            state = _without(state, gone)
+            return replace(state, probing=next(iter(gone))) if event.probe else state
+
+
+def project(state: Line, recorded: Recorded[LineEvent]) -> tuple[Upsert, ...]:
+    """Return nothing: an attempt's row says that it waits."""
+    del state, recorded
+    return ()
+
+
+def route(state: Line, recorded: Recorded[LineEvent]) -> tuple[Outgoing, ...]:
+    """Return what tells released attempts that it is their turn."""
+    del state
+    event = recorded.event
+    if not isinstance(event, WaitersReleased):
+        return ()
+    return tuple(
+        Outgoing(
+            OWN,
+            waiter.execution_id,
+            ReleaseAttempt(
+                execution_id=waiter.execution_id,
+                attempt_id=waiter.attempt_id,
+                line=event.line,
+                reason=event.reason,
+                not_before=not_before,
+                probe=event.probe,
+            ),
+        )
+        for waiter, not_before in event.released
+    )
+
+
+def offsets(count: int, pace: Pace) -> Iterator[float]:
+    """Yield the seconds after which each of `count` attempts may begin.
+
+    `doubling` lets 1, 2, 4 … begin in a second, `even` always as many.
+    """
+    for place in range(count):
+        if pace == "even":
+            yield place / PER_SECOND
+        else:
+            second = int(math.log2(place + 1))
+            yield second + (place + 1 - 2**second) / 2**second
+
+
+def _let_go(line: str, state: Line, now: datetime) -> tuple[LineEvent, ...]:
+    if state.gate == "shut" or not state.waiting:
+        return ()
+    waiting = sorted(state.waiting, key=_urgency)
+    if state.gate == "probe":
+        if state.probing:
+            return ()
+        first = ((waiting[0], written(now)),)
+        return (_released(line, first, "one is tried to see", now, probe=True),)
+    times = offsets(len(waiting), state.pace)
+    shift_s = 0.0 if len(waiting) > 1 else LATE_S
+    timed = [
+        (waiter, written(now + timedelta(seconds=shift_s + each)))
+        for waiter, each in zip(waiting, times, strict=True)
+    ]
+    return tuple(
+        _released(line, timed[at : at + RELEASED_MAX], state.reason or "nothing is in the way", now)
+        for at in range(0, len(timed), RELEASED_MAX)
+    )
+
+
+def _released(
+    line: str,
+    released: Sequence[tuple[Waiter, str]],
+    reason: str,
+    now: datetime,
+    *,
+    probe: bool = False,
+) -> WaitersReleased:
+    return WaitersReleased(
+        line=line, released=tuple(released), reason=reason, released_at=written(now), probe=probe
+    )
+
+
+def _urgency(waiter: Waiter) -> tuple[bool, str, float]:
+    """Order by deadline; who have none come last, in an order that follows from their ids."""
+    return (not waiter.deadline, waiter.deadline, uniform(waiter.attempt_id, 1, "line"))
+
+
+def _without(state: Line, gone: set[str]) -> Line:
+    return replace(state, waiting=tuple(w for w in state.waiting if w.attempt_id not in gone))

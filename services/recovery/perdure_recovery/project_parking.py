@@ -1,0 +1,46 @@
+"""Rows of attempts that wait: the same rows as `project` writes, from more events. Pure."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from perdure_contracts.deciding import AttemptParked, AttemptReleased, AttemptStopped
+
+WAITING = {"approval": "waiting_approval", "person": "waiting_approval"}
+
+
+def parked_row(event: AttemptParked) -> Mapping[str, object]:
+    """Return the columns of an attempt that waits."""
+    return {
+        "status": WAITING.get(event.cause, "parked"),
+        "recovery_strategy": event.strategy,
+        "recovery_reason": event.reason,
+        "triggered_by": "probe" if event.probe else None,
+        "recovery_context": {
+            "cause": event.cause,
+            "until": event.until,
+            "line": event.line,
+            "interaction_id": event.request.interaction_id if event.request is not None else None,
+            "changed": event.changed or {},
+            "refused_by": None,
+        },
+    }
+
+
+def released_row(event: AttemptReleased) -> Mapping[str, object]:
+    """Return the columns of an attempt that begins after it had waited."""
+    return {
+        "status": "running",
+        "estimated_resolution_time": timedelta(seconds=event.delay_s),
+    }
+
+
+def stopped_row(event: AttemptStopped) -> Mapping[str, object]:
+    """Return the columns of an attempt that is not made after all."""
+    return {
+        "status": event.status,
+        "success": None,
+        "recovery_outcome": "superseded"
+        if event.status == "superseded"
+        else f"refused:{event.rail}",
+        "completed_at": event.stopped_at,
+    }

@@ -1,0 +1,80 @@
+"""What is counted of triggers: how late clocks fire, what they miss, what rests and what fails.
+
+The figures are those of all schedulers together: they are read from the index when somebody
+asks, and the index is a projection, so a restart forgets none of them.
+"""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import structlog
+from perdure_common.adapters.postgres_queries import queries
+from perdure_common.settings import Settings
+from perdure_common.shell.owner import Owner
+from prometheus_client import CollectorRegistry, Gauge
+
+from .mail.mailboxes import open_pool
+
+EVERY_S = 10.0
+
+log = structlog.get_logger(__name__)
+
+_SQL = queries(Path(__file__).with_name("measuring.sql"))
+
+
+class TriggerMetrics:
+    """Gauges over the index; labels are subtypes, of which there are seven."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, about: str, *labels: str) -> Gauge:
+            return Gauge(name, about, labels, registry=registry)
+
+        self._serving = gauge("perdure_triggers_serving", "Triggers that serve.", "subtype")
+        self._resting = gauge("perdure_triggers_paused", "Of these, paused ones.", "subtype")
+        self._failing = gauge(
+            "perdure_trigger_filter_errors", "Events that filters could not judge.", "subtype"
+        )
+        self._fired = gauge("perdure_cron_fired", "Firings of the clocks that serve.")
+        self._missed = gauge("perdure_cron_missed", "Firings that came too late and were counted.")
+        self._late = gauge(
+            "perdure_cron_late_seconds", "The longest from due to started of the last firings."
+        )
+        self._overdue = gauge(
+            "perdure_cron_overdue_seconds", "How long the most overdue firing is due already."
+        )
+
+    async def look(self, pool: Any) -> None:
+        """Read the index.
+
+        Raises:
+            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not answer.
+        """
+        for row in await pool.fetch(_SQL["subtypes"]):
+            subtype = str(row["trigger_subtype"])
+            self._serving.labels(subtype).set(row["serving"])
+            self._resting.labels(subtype).set(row["paused"])
+            self._failing.labels(subtype).set(row["filter_errors"])
+        row = await pool.fetchrow(_SQL["clocks"])
+        self._fired.set(row["fired"])
+        self._missed.set(row["missed"])
+        self._late.set(row["late_s"])
+        self._overdue.set(row["overdue_s"])
+
+    async def keep(self, settings: Settings, owner: Owner, stop: asyncio.Event) -> None:
+        """Read the index every few seconds beside the owner of the first shard."""
+        pool = await open_pool(settings.database_url)
+        try:
+            while not stop.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), EVERY_S)
+                if stop.is_set() or "0" not in owner.shards:
+                    continue
+                try:
+                    await self.look(pool)
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    log.warning("triggers_not_measured", error=str(error), again_in_s=EVERY_S)
+        finally:
+            await pool.close()

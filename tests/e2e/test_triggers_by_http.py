@@ -1,0 +1,185 @@
+"""GITHUB and SLACK by HTTP, test URLs, the API, and the commands of the pages, on real servers."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from command_line import Said, perdure
+from hook_client import (
+    CREDENTIALS_KEY,
+    SECRET,
+    Hooks,
+    by_github,
+    by_slack,
+    ended,
+    environment,
+    hooked,
+    set_credential,
+    settled,
+    signed,
+    started,
+)
+from outside_world import World
+from perdure_common.embedded import Addresses
+from platform_stage import PATIENT, Stage
+from stage_ground import shared_ground
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROOT = Path(__file__).parents[2]
+ORDER = b'{"order": 7}'
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(servers: Addresses, world: World) -> AsyncGenerator[Stage]:
+    """A platform whose scheduler has the key of its credentials."""
+    settings = {**PATIENT, "PERDURE_CREDENTIALS_KEY": CREDENTIALS_KEY}
+    async with (
+        shared_ground(servers) as ground,
+        Stage(ground, (f"{world.host}:{world.port}",), settings) as made,
+    ):
+        await set_credential(made, "hooks", secret=SECRET)
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def hooks(stage: Stage) -> AsyncGenerator[Hooks]:
+    """A sender."""
+    async with Hooks(stage) as sender:
+        yield sender
+
+
+async def test_triggers_of_github_verify_each_for_itself(stage: Stage, hooks: Hooks) -> None:
+    for handle in ("gh-a", "gh-b"):
+        await set_credential(stage, handle, secret=f"{handle} secret")
+    fields = {"gh-a": ("secret",), "gh-b": ("secret",)}
+    settings: dict[str, Any] = {"kind": "GITHUB", "repository": "acme/*", "events": ["issues"]}
+    first = await stage.deploy(hooked("a", credential="gh-a", **settings), fields)
+    second = await stage.deploy(hooked("b", credential="gh-b", **settings), fields)
+    body = json.dumps({"action": "opened", "repository": {"full_name": "Acme/Shop"}}).encode()
+    sent = await hooks.post("/github", body, by_github(body, "issues", "gh-a secret"))
+    assert (sent.status_code, sent.json()["status"]) == (202, "accepted")
+    assert len(await settled(stage, first, 1)) == 1
+    assert await started(stage, second) == []
+    again = await hooks.post("/github", body, by_github(body, "issues", "gh-a secret"))
+    assert (again.status_code, again.json()["status"]) == (200, "duplicate")
+    assert again.json()["executions"] == await started(stage, first)
+    forged = await hooks.post("/github", body, by_github(body, "issues", "nobody's"))
+    assert forged.status_code == 401
+    pushed = await hooks.post("/github", body, by_github(body, "push", "gh-a secret"))
+    assert pushed.json()["status"] == "ignored"
+    assert len(await started(stage, first)) == 1
+
+
+async def test_slack_is_answered_at_once_and_its_own_messages_start_nothing(
+    stage: Stage, hooks: Hooks
+) -> None:
+    await set_credential(stage, "slack", secret="slack secret")
+    settings: dict[str, Any] = {"kind": "SLACK", "credential": "slack"}
+    workflow_id = await stage.deploy(hooked("s", **settings), {"slack": ("secret",)})
+    ask = json.dumps({"type": "url_verification", "challenge": "c1"}).encode()
+    assert (await hooks.post("/slack", ask, by_slack(ask, "wrong"))).status_code == 401
+    answer = await hooks.post("/slack", ask, by_slack(ask, "slack secret"))
+    assert (answer.status_code, answer.json()) == (200, {"challenge": "c1"})
+    event = {"type": "message", "channel": "C1", "user": "U1", "text": "hi"}
+    whole = {
+        "type": "event_callback",
+        "team_id": "T1",
+        "api_app_id": "A1",
+        "event_id": "Ev1",
+        "event": event,
+    }
+    own = {**whole, "event_id": "Ev2", "event": {**event, "app_id": "A1"}}
+    for said in (whole, whole, own):
+        body = json.dumps(said).encode()
+        answer = await hooks.post("/slack", body, by_slack(body, "slack secret"))
+        assert (answer.status_code, answer.content) == (200, b"")
+    command = b"command=%2Fdeploy&team_id=T1&channel_id=C1&user_id=U1&trigger_id=1.2.3"
+    form = "application/x-www-form-urlencoded"
+    answer = await hooks.post("/slack", command, by_slack(command, "slack secret", form))
+    assert answer.status_code == 200
+    assert len(await settled(stage, workflow_id, 2)) == 2
+
+
+async def typed(stage: Stage, *words: str) -> Said:
+    """Type a command, pointed at a stage."""
+    return await asyncio.to_thread(perdure, *words, env=environment(stage))
+
+
+async def test_a_test_url_starts_the_draft_once_by_hand(stage: Stage, hooks: Hooks) -> None:
+    definition = hooked("/draft", respond="last_node")
+    workflow_id = await stage.save(definition)
+    asking = asyncio.create_task(typed(stage, "triggers", "test", workflow_id, "--json"))
+
+    async def opened() -> bool:
+        return bool(await stage.rows("select 1 from scheduler.trigger_tests where path = '/draft'"))
+
+    await stage.until(opened, "the test URL")
+    assert (await hooks.post("/draft", ORDER, signed(ORDER))).status_code == 404
+    forged = signed(ORDER, key=b"x" * 24)
+    assert (await hooks.post("/draft", ORDER, forged, under="hooks-test")).status_code == 401
+    answer = await hooks.post("/draft", ORDER, signed(ORDER), under="hooks-test")
+    assert (answer.status_code, answer.json()) == (200, [{"order": 7, "seen": 7}])
+    said = await asking
+    assert said.code == 0, said
+    execution_id = answer.headers["x-perdure-execution"]
+    assert f'"execution_id": "{execution_id}"' in said.out
+    row = await ended(stage, execution_id)
+    assert (row["mode"], row["triggered_by"], row["workflow_version"]) == (
+        "MANUAL", "WEBHOOK:hook", 1,
+    )  # fmt: skip
+    again = await hooks.post("/draft", ORDER, signed(ORDER), under="hooks-test")
+    assert again.status_code == 404
+    assert await started(stage, workflow_id) == [execution_id]
+
+
+@pytest.mark.parametrize(
+    ("page", "says"),
+    [
+        ("trigger-webhook", '{"confirmed": 7}'),
+        ("trigger-github", '"status":"accepted"'),
+        ("trigger-slack", "200"),
+    ],
+)
+async def test_the_commands_at_the_end_of_a_page_work(stage: Stage, page: str, says: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    (*_, block) = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert text.rstrip().endswith("```")
+    port = stage.hooks_port()
+    script = block.replace("127.0.0.1:8745", f"127.0.0.1:{port}")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    made = await asyncio.to_thread(
+        subprocess.run,
+        ["sh", "-e", "-c", script],
+        cwd=ROOT,
+        env={**os.environ, **environment(stage), "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert made.returncode == 0, made
+    assert made.stdout.rstrip().endswith(says) or says in made.stdout.splitlines()[-1], made
+
+
+async def test_a_deployment_by_the_api_knows_which_secrets_are_there(
+    stage: Stage, hooks: Hooks
+) -> None:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as api:
+        for path, handle, status, sent in (
+            ("/api", "hooks", 200, 202),
+            ("/lost", "lost", 422, 404),
+        ):
+            workflow_id = await stage.save(hooked(path, credential=handle))
+            url = f"http://127.0.0.1:{stage.ports['engine']}/v1/workflows/{workflow_id}/deploy"
+            answer = await api.post(url, json={})
+            assert answer.status_code == status, answer.text
+            assert (await hooks.post(path, ORDER, signed(ORDER))).status_code == sent

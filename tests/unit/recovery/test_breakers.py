@@ -1,0 +1,112 @@
+"""Circuit breakers: when they open, for how long, and who may try."""
+
+from datetime import timedelta
+
+import pytest
+from one_stream import START, OneStream
+from perdure_contracts.breakers import BreakerTurned, DependencyCalls
+from perdure_contracts.deciding import SetGate
+from perdure_recovery.app import breaker_streams
+from perdure_recovery.breakers import Breaker
+from perdure_recovery.instants import parsed
+
+
+class Shop(OneStream[Breaker]):
+    def __init__(self) -> None:
+        super().__init__(breaker_streams)
+        self.n = 0
+
+    def told(self, ok: int, failed: int, *, in_a_row: int = 0, runner: str = "r1") -> list[str]:
+        """Let a runner tell; return how the breaker turned."""
+        self.n += 1
+        calls = DependencyCalls(
+            breaker_id="b",
+            dependency="http:shop",
+            runner=runner,
+            n=self.n,
+            ok=ok,
+            failed=failed,
+            in_a_row=in_a_row,
+            told_at="",
+        )
+        return [each.state for each in self.asked(calls) if isinstance(each, BreakerTurned)]
+
+
+def test_calls_of_a_dependency_without_trouble_are_not_written_down() -> None:
+    shop = Shop()
+    for _ in range(5):
+        assert shop.after(5).told(100, 0) == []
+    assert shop.version == 0
+
+
+@pytest.mark.parametrize(("ok", "failed", "opens"), [(2, 3, True), (3, 3, True), (4, 3, False),
+                                                     (0, 4, False), (0, 5, True)])  # fmt: skip
+def test_half_of_five_calls_in_a_minute_open_it(ok: int, failed: int, opens: bool) -> None:
+    assert Shop().told(ok, failed) == (["open"] if opens else [])
+
+
+def test_five_in_a_row_open_it_however_slowly_they_come() -> None:
+    shop = Shop()
+    for _ in range(4):
+        assert shop.after(61).told(0, 1, in_a_row=1) == []
+    assert shop.after(61).told(0, 1, in_a_row=1) == ["open"]
+
+
+def test_a_success_between_failures_ends_the_row() -> None:
+    shop = Shop()
+    for _ in range(4):
+        shop.after(61).told(0, 1, in_a_row=1)
+    assert shop.after(61).told(1, 0) == []
+    assert shop.after(61).told(0, 1, in_a_row=1) == []
+
+
+def test_what_a_runner_tells_twice_counts_once() -> None:
+    shop = Shop()
+    shop.told(0, 3)
+    shop.n -= 1
+    assert shop.told(0, 3) == []
+    assert shop.version == 1
+
+
+def test_it_opens_longer_each_time_and_one_call_decides() -> None:
+    shop = Shop()
+    shop.told(0, 5)
+    for times in range(2, 30):
+        (turned,) = shop.wakes()
+        assert turned.state == "half_open"
+        assert shop.told(0, 1) == ["open"]
+        assert shop.state.until is not None
+        assert (shop.state.until - shop.now).total_seconds() == min(600, 30 * times)
+    shop.wakes()
+    assert shop.told(1, 0) == ["closed"]
+    gates = [each.gate for each in shop.sent if isinstance(each, SetGate)]
+    assert gates[:3] == ["shut", "probe", "shut"]
+    assert gates[-1] == "open"
+
+
+def test_a_lost_probe_is_followed_by_another() -> None:
+    shop = Shop()
+    shop.told(0, 5)
+    (turned,) = shop.wakes()
+    assert parsed(turned.until) == shop.now + timedelta(seconds=60)
+    (again,) = shop.wakes()
+    assert (again.state, again.reason) == ("half_open", "the call that was let through was lost")
+
+
+def test_ten_quiet_minutes_are_forgiven() -> None:
+    shop = Shop()
+    for quiet_s, times in ((0, 1), (599, 2), (600, 1)):
+        shop.after(quiet_s).told(0, 5)
+        assert shop.state.times == times
+        shop.wakes()
+        assert shop.told(1, 0) == ["closed"]
+
+
+def test_runners_hear_how_it_stands_and_a_row_says_it() -> None:
+    shop = Shop()
+    shop.told(0, 5)
+    (told,) = [each for each in shop.sent if isinstance(each, BreakerTurned)]
+    assert (told.state, told.breaker_id) == ("open", "b")
+    assert parsed(told.until or "") == START + timedelta(seconds=30)
+    (row,) = shop.rows
+    assert row.set["state"] == "open"

@@ -1,0 +1,176 @@
+"""Waiting lines, incidents and allowances: who goes when, and what it takes."""
+
+from datetime import timedelta
+from typing import Literal
+
+import pytest
+from one_stream import START, OneStream
+from perdure_contracts.deciding import (
+    CountFailure,
+    Gate,
+    IncidentClosed,
+    IncidentOpened,
+    JoinLine,
+    LeaveLine,
+    NoteProbe,
+    NoteResult,
+    NoteSpending,
+    ReleaseAttempt,
+    SetGate,
+    Waiter,
+)
+from perdure_recovery.app import allowance_streams, incident_streams, line_streams
+from perdure_recovery.incidents import Incident
+from perdure_recovery.instants import parsed
+from perdure_recovery.lines import PER_SECOND, Line
+
+
+class Queue(OneStream[Line]):
+    def __init__(self) -> None:
+        super().__init__(line_streams)
+
+    def gate(self, gate: Gate, pace: Literal["doubling", "even"] = "even") -> list[object]:
+        return self.asked(SetGate(line="l", gate=gate, pace=pace, reason="so it is"))
+
+    def join(self, name: str, deadline: str = "") -> list[object]:
+        waiter = Waiter(execution_id=f"e-{name}", attempt_id=name, joined_at="", deadline=deadline)
+        return self.asked(JoinLine(line="l", waiter=waiter))
+
+    def gone(self) -> list[tuple[str, float]]:
+        """Who was released, and after how many seconds from the start."""
+        return [
+            (each.attempt_id, (parsed(each.not_before) - START).total_seconds())
+            for each in self.sent
+            if isinstance(each, ReleaseAttempt)
+        ]
+
+
+def test_nobody_goes_through_a_shut_gate_and_one_goes_to_see() -> None:
+    queue = Queue()
+    queue.gate("shut")
+    queue.join("a")
+    queue.join("b", deadline="2026-01-01T12:00:10Z")
+    assert queue.gone() == []
+    queue.gate("probe")
+    assert [name for name, _ in queue.gone()] == ["b"]  # its deadline is the first
+    queue.join("c")
+    assert len(queue.gone()) == 1
+    queue.gate("probe")  # the probe was lost: another one
+    assert len(queue.gone()) == 2
+
+
+def test_who_joins_when_a_probe_is_wanted_is_it() -> None:
+    queue = Queue()
+    queue.gate("probe")
+    queue.join("a")
+    queue.join("b")
+    (probe,) = [each for each in queue.sent if isinstance(each, ReleaseAttempt)]
+    assert (probe.attempt_id, probe.probe) == ("a", True)
+
+
+@pytest.mark.parametrize("pace", ["doubling", "even"])
+def test_released_ones_come_at_a_pace_that_can_be_borne(pace: Literal["doubling", "even"]) -> None:
+    queue = Queue()
+    queue.gate("shut")
+    for n in range(100):
+        queue.join(f"a{n}")
+    queue.gate("open", pace)
+    times = sorted(at for _, at in queue.gone())
+    assert len(times) == 100
+    for second in range(int(times[-1]) + 1):
+        most = 2**second if pace == "doubling" else PER_SECOND
+        assert sum(second <= at < second + 1 for at in times) <= most
+    assert times[-1] < 10
+
+
+def test_who_joins_an_open_line_goes_a_little_later_and_who_leaves_does_not() -> None:
+    queue = Queue()
+    queue.join("a")
+    assert queue.gone() == [("a", 1.0)]
+    queue.gate("shut")
+    queue.join("b")
+    queue.asked(LeaveLine(line="l", attempt_id="b"))
+    queue.gate("open")
+    assert [name for name, _ in queue.gone()] == ["a"]
+
+
+class Storm(OneStream[Incident]):
+    def __init__(self) -> None:
+        super().__init__(incident_streams)
+        self.n = 0
+
+    def fails(self) -> list[object]:
+        self.n += 1
+        return self.asked(
+            CountFailure(
+                line="p/incident", pattern_id="p", workspace_id="ws", failure_id=f"f{self.n}",
+                execution_id="e", signature="v1:x", dependency="http:shop",
+                failure_type="dependency_down", failed_at="",
+            )
+        )  # fmt: skip
+
+    def probed(self, *, succeeded: bool) -> None:
+        self.asked(NoteProbe(line="p/incident", attempt_id="a", succeeded=succeeded, noted_at=""))
+
+    def gates(self) -> list[str]:
+        return [each.gate for each in self.sent if isinstance(each, SetGate)]
+
+
+def test_ten_failures_in_a_minute_are_one_incident() -> None:
+    storm = Storm()
+    for _ in range(9):
+        assert len(storm.after(6).fails()) == 1
+    (_, opened) = storm.after(5).fails()
+    assert isinstance(opened, IncidentOpened)
+    assert opened.failures == 10
+    for _ in range(50):
+        assert len(storm.fails()) == 1  # it is open already
+    assert storm.gates() == ["probe"]
+
+
+def test_ten_failures_in_more_than_a_minute_are_none() -> None:
+    storm = Storm()
+    for _ in range(30):
+        assert len(storm.after(6.7).fails()) == 1
+
+
+def test_a_failed_probe_shuts_and_a_good_one_opens() -> None:
+    storm = Storm()
+    for _ in range(10):
+        storm.fails()
+    storm.probed(succeeded=False)
+    assert storm.state.next_at == START + timedelta(seconds=30)
+    storm.wakes()
+    storm.probed(succeeded=False)
+    assert storm.state.next_at == storm.now + timedelta(seconds=60)
+    storm.wakes()
+    storm.probed(succeeded=True)
+    assert storm.gates() == ["probe", "shut", "probe", "shut", "probe", "open"]
+
+
+def test_it_is_over_after_ten_quiet_minutes() -> None:
+    storm = Storm()
+    for _ in range(10):
+        storm.fails()
+    storm.probed(succeeded=True)
+    (closed,) = storm.wakes()
+    assert isinstance(closed, IncidentClosed)
+    assert storm.now == START + timedelta(minutes=10)
+    assert incident_streams.wake_at(storm.state) is None
+
+
+def test_tokens_are_taken_once_come_back_with_time_and_with_success() -> None:
+    purse = OneStream(allowance_streams)
+    for n in range(10):
+        spending = NoteSpending(line="l", workspace_id="ws", attempt_id=f"a{n}", cost=14, usd=0.5,
+                                spent_at="")  # fmt: skip
+        purse.asked(spending)
+        assert purse.asked(spending) == []
+    assert purse.state.tokens == 360.0
+    assert purse.state.month_usd == 5.0
+    result = NoteResult(line="l", workspace_id="ws", attempt_id="a0", failure_type="timeout",
+                        strategy="backoff", recovered=True, cost=14, noted_at="")  # fmt: skip
+    purse.after(72).asked(result)
+    assert purse.state.tokens == 384.0  # 10 by time, 14 by success
+    (record,) = [row for row in purse.rows if row.table == "recovery_records"]
+    assert record.add == {"tried": 1, "recovered": 1}

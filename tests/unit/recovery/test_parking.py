@@ -1,0 +1,247 @@
+"""Attempts that wait: for leave, for an answer, for their turn, for an instant."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from perdure_common.decider import Due, Facts
+from perdure_contracts.asking import CancelInteraction, RequestInteraction
+from perdure_contracts.deciding import (
+    AttemptParked,
+    AttemptReleased,
+    AttemptStopped,
+    JoinLine,
+    LeaveLine,
+    NoteAnswer,
+    ReleaseAttempt,
+)
+from perdure_contracts.engine import ErrorFacts, RecoveryVerdict
+from perdure_contracts.executions import AttemptDue
+from perdure_contracts.recovery import AttemptOrdered, AttemptRefused
+from recovery_story import DOWN, NOW, Story, at, cancelled, failed, kinds
+
+LATER = NOW + timedelta(seconds=30)
+LASTING = ErrorFacts(type="code_failed", message="no such name", effect_state="unknown")
+
+
+def facts(mode: str = "auto", people: str = "tell", **more: Any) -> Facts:
+    row = {"workspace_id": "ws", "mode": mode, "sampler": "rules", "people": people}
+    return {"modes": [row], "patterns": [], **more}
+
+
+def open_breaker(state: str = "open") -> Mapping[str, Any]:
+    return {
+        "breaker_id": "b", "dependency": "http:tickets.example", "credential": "",
+        "state": state, "until": at(LATER),
+    }  # fmt: skip
+
+
+def asked_of(story: Story) -> RequestInteraction:
+    return [each for each in story.sent if isinstance(each, RequestInteraction)][-1]
+
+
+def answer(story: Story, port: str) -> list[Any]:
+    return list(
+        story.does(
+            NoteAnswer(
+                execution_id="e", interaction_id=asked_of(story).interaction_id,
+                outcome="answered", port=port, by="ann",
+            )
+        )
+    )  # fmt: skip
+
+
+def test_in_mode_approve_people_see_the_explanation_before_anything_is_tried() -> None:
+    story = Story(facts("approve"))
+    _, parked = story.hears(failed())
+    assert isinstance(parked, AttemptParked)
+    assert (parked.cause, parked.strategy) == ("approval", "backoff")
+    request = asked_of(story)
+    assert request.kind == "approval"
+    assert request.asked_by == "recovery"
+    assert request.payload["explanation"]["root_cause"] == parked.explanation.root_cause
+    assert story.verdicts() == ["hold"]
+    (row,) = story.table("recovery_attempts")
+    assert row["status"] == "waiting_approval"
+    (ordered,) = answer(story, "approved")
+    assert isinstance(ordered, AttemptOrdered)
+    assert story.verdicts() == ["hold", "retry"]
+    (row,) = story.table("recovery_attempts")
+    assert row["status"] == "planned"
+
+
+def test_who_says_no_is_heeded() -> None:
+    story = Story(facts("approve"))
+    story.hears(failed())
+    refused, closed = answer(story, "rejected")
+    assert isinstance(refused, AttemptRefused)
+    assert (refused.rail, kinds([closed])) == ("person", ["EpisodeClosed"])
+    assert story.verdicts() == ["hold", "give_up"]
+
+
+def test_leave_that_comes_after_the_switch_was_thrown_is_too_late() -> None:
+    story = Story(facts("approve"))
+    story.hears(failed())
+    story.facts = facts("off")
+    refused, _ = answer(story, "approved")
+    assert isinstance(refused, AttemptRefused)
+    assert refused.rail == "mode"
+
+
+def test_an_unsafe_effect_in_doubt_is_not_even_asked_about() -> None:
+    story = Story(facts("approve"))
+    _, refused, _ = story.hears(failed(effect="unsafe"))
+    assert isinstance(refused, AttemptRefused)
+    assert refused.rail == "effect"
+
+
+def test_where_people_are_held_for_a_person_decides() -> None:
+    story = Story(facts(people="hold"))
+    _, parked = story.hears(failed(error=LASTING))
+    assert isinstance(parked, AttemptParked)
+    assert (parked.cause, parked.until) == ("person", "2026-01-02T12:00:00.000000Z")
+    (ordered,) = answer(story, "retry")
+    assert isinstance(ordered, AttemptOrdered)
+    assert ordered.by == "ann"
+    assert story.state.tried == {}  # a person's try counts against no limit
+    assert story.verdicts() == ["hold", "retry"]
+
+
+def test_a_cancelled_execution_takes_its_question_back() -> None:
+    story = Story(facts(people="hold"))
+    story.hears(failed(error=LASTING))
+    assert kinds(story.hears(cancelled())) == ["AttemptStopped", "EpisodeClosed"]
+    (cancel,) = [each for each in story.sent if isinstance(each, CancelInteraction)]
+    assert cancel.interaction_id == asked_of(story).interaction_id
+    assert answer(story, "retry") == []
+
+
+def test_an_open_breaker_lets_an_attempt_wait_in_line() -> None:
+    story = Story(facts(breakers=[open_breaker()]))
+    _, parked = story.hears(failed())
+    assert isinstance(parked, AttemptParked)
+    assert (parked.cause, parked.line) == ("breaker", "b/line")
+    (join,) = [each for each in story.sent if isinstance(each, JoinLine)]
+    assert join.waiter.attempt_id == parked.attempt_id
+    release = ReleaseAttempt(
+        execution_id="e", attempt_id=parked.attempt_id, line="b/line", reason="it is back",
+        not_before=at(NOW + timedelta(seconds=5)),
+    )  # fmt: skip
+    story.facts = facts(breakers=[open_breaker("closed")])
+    (ordered,) = story.does(release)
+    assert isinstance(ordered, AttemptOrdered)
+    assert (ordered.delay_s, ordered.ask_again) == (5.0, True)
+    assert story.does(release) == []  # it has had its turn
+
+
+def test_whose_turn_it_is_may_go_though_the_breaker_is_half_open() -> None:
+    story = Story(facts(breakers=[open_breaker()]))
+    (_, parked) = story.hears(failed())
+    assert isinstance(parked, AttemptParked)
+    story.facts = facts(breakers=[open_breaker("half_open")])
+    (ordered,) = story.does(
+        ReleaseAttempt(execution_id="e", attempt_id=parked.attempt_id, line="b/line",
+                       reason="to see", probe=True)
+    )  # fmt: skip
+    assert isinstance(ordered, AttemptOrdered)
+    assert (ordered.probe, ordered.probe_of) == (True, "b/line")
+
+
+def due_of(ordered: Any, story: Story) -> AttemptDue:
+    return AttemptDue(
+        execution_id="e", node_id="fetch", scope=(), run=1, failure_id="f1",
+        attempt_id=ordered.attempt_id, due_at=at(story.now),
+        verdict_until=at(story.now + timedelta(seconds=10)),
+    )  # fmt: skip
+
+
+def waiting() -> tuple[Story, AttemptOrdered]:
+    story = Story(facts())
+    _, ordered = story.hears(failed(error=ErrorFacts(type="rate_limit", message="slow down")))
+    assert isinstance(ordered, AttemptOrdered)
+    assert ordered.ask_again
+    return story.after(seconds=ordered.delay_s), ordered
+
+
+def test_when_the_wait_is_over_the_attempt_begins_if_nothing_changed() -> None:
+    story, ordered = waiting()
+    (begins,) = story.hears(due_of(ordered, story))
+    assert isinstance(begins, AttemptReleased)
+    verdict = story.sent[-1]
+    assert isinstance(verdict, RecoveryVerdict)
+    assert (verdict.verdict, verdict.delay_s, verdict.ask_again) == ("retry", 0.0, False)
+
+
+@pytest.mark.parametrize("mode", ["off", "observe"])
+def test_the_kill_switch_stops_what_waits(mode: str) -> None:
+    story, ordered = waiting()
+    story.facts = facts(mode)
+    stopped, _ = story.hears(due_of(ordered, story))
+    assert isinstance(stopped, AttemptStopped)
+    assert (stopped.rail, stopped.answered) == ("mode", True)
+    assert story.verdicts() == ["retry", "give_up"]
+
+
+def test_a_breaker_that_opened_meanwhile_lets_it_wait_on_and_it_counts_once() -> None:
+    story, ordered = waiting()
+    breaker = {**open_breaker(), "dependency": ""}
+    story.facts = facts(breakers=[breaker])
+    (begins,) = story.hears(due_of(ordered, story))  # nothing is called: no breaker is its own
+    assert isinstance(begins, AttemptReleased)
+    story = Story(facts())
+    _, ordered = story.hears(failed(error=DOWN))
+    assert isinstance(ordered, AttemptOrdered)
+    story.after(seconds=ordered.delay_s).facts = facts(breakers=[open_breaker()])
+    (parked,) = story.hears(due_of(ordered, story))
+    assert isinstance(parked, AttemptParked)
+    assert (parked.again, parked.counted) == (True, True)
+    assert story.state.tried == {"fetch": 1}
+    story.facts = facts(breakers=[open_breaker("closed")])
+    release = ReleaseAttempt(execution_id="e", attempt_id=parked.attempt_id, line="b/line",
+                             reason="it is back")  # fmt: skip
+    assert kinds(story.does(release)) == ["AttemptReleased"]
+    assert story.state.tried == {"fetch": 1}
+    assert len(story.table("recovery_attempts")) == 1
+
+
+def test_who_waits_in_line_leaves_it_when_the_execution_ends() -> None:
+    story = Story(facts(breakers=[open_breaker()]))
+    story.hears(failed())
+    story.hears(cancelled())
+    assert [each.line for each in story.sent if isinstance(each, LeaveLine)] == ["b/line"]
+
+
+def test_an_empty_bucket_is_looked_at_again_when_it_has_enough() -> None:
+    empty = {"tokens": 4.0, "tokens_at": at(NOW), "month": "2026-01", "month_usd": 0.0,
+             "recovery_usd": None}  # fmt: skip
+    story = Story(facts(allowance=[empty]))
+    _, parked = story.hears(failed())
+    assert isinstance(parked, AttemptParked)
+    assert parked.cause == "bucket"
+    assert parked.wake_at is not None
+    assert kinds(story.after(seconds=72).hears(Due("e"))) == ["AttemptOrdered"]
+
+
+def test_a_failure_that_is_told_again_while_its_attempt_waits_is_held_again() -> None:
+    story = Story(facts(breakers=[open_breaker()]))
+    story.hears(failed())
+    (again,) = story.hears(failed())
+    assert isinstance(again, AttemptParked)
+    assert again.again
+    assert story.verdicts() == ["hold", "hold"]
+    assert len(story.table("recovery_attempts")) == 1
+
+
+def test_what_a_breaker_holds_back_was_no_attempt() -> None:
+    story = Story(facts())
+    story.hears(failed())
+    held = ErrorFacts(
+        type="breaker_open", message="not sent", dependency="http:tickets.example",
+        retry_after_s=20.0,
+    )  # fmt: skip
+    events = story.after(seconds=5).hears(failed("f2", error=held, attempt=2))
+    assert kinds(events) == ["AttemptFailed", "FailureNoted", "AttemptOrdered"]
+    assert (story.state.tried, story.state.tried_today) == ({"fetch": 1}, 1)
+    assert story.state.episodes["fetch"].retried == 1
+    assert story.lessons() == []
