@@ -276,6 +276,8 @@ TABLE recovery_explanations
     kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
     complete boolean DEFAULT true NOT NULL
     faithfulness double precision DEFAULT 1 NOT NULL
+    prose text
+    prose_refused text
     CONSTRAINT about_something CHECK (((task_id IS NOT NULL) OR (execution_id IS NOT NULL)))
     CONSTRAINT no_empty_texts CHECK ((((((((''::text <> failure_summary) AND (''::text <> root_cause)) AND (''::text <> retry_decision)) AND (''::text <> confidence_explanation)) AND (''::text <> user_action_required)) AND (''::text <> estimated_resolution_time)) AND (''::text <> display_category)))
     CONSTRAINT valid_severity_level CHECK ((severity_level = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'critical'::text])))
@@ -284,6 +286,7 @@ TABLE recovery_explanations
     INDEX recovery_explanations_created_idx CREATE INDEX recovery_explanations_created_idx ON recovery_explanations USING btree (tenant_id, created_at, id)
     INDEX recovery_explanations_execution_idx CREATE INDEX recovery_explanations_execution_idx ON recovery_explanations USING btree (tenant_id, execution_id)
     INDEX recovery_explanations_kept_idx CREATE INDEX recovery_explanations_kept_idx ON recovery_explanations USING btree (kept_until)
+    INDEX recovery_explanations_prose_idx CREATE INDEX recovery_explanations_prose_idx ON recovery_explanations USING btree (explanation_generated_at) WHERE ((prose IS NULL) AND (prose_refused IS NULL) AND (kept_until < '9999-01-01 00:00:00+00'::timestamp with time zone))
     INDEX recovery_explanations_severity_idx CREATE INDEX recovery_explanations_severity_idx ON recovery_explanations USING btree (tenant_id, severity_level, failure_time)
     INDEX recovery_explanations_task_idx CREATE INDEX recovery_explanations_task_idx ON recovery_explanations USING btree (tenant_id, task_id) WHERE (task_id IS NOT NULL)
 

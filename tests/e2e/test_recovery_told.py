@@ -18,7 +18,7 @@ from perdure_common.embedded import Addresses
 from perdure_common.ids import partition_of
 from perdure_common.shell.ports import Outbound
 from perdure_recovery.app import service
-from platform_stage import MANUAL, PARTITIONS, SOURCE, Stage
+from platform_stage import MANUAL, PARTITIONS, PATIENT, SOURCE, Stage
 from stage_ground import shared_ground
 
 from bench.recovery_secrets import Sample, is_removed, samples
@@ -26,6 +26,8 @@ from bench.recovery_secrets import Sample, is_removed, samples
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TRIGGERS = "perdure.triggers.v1"
+WORDS = "The step failed and somebody else has to look at it now."
+"""What the model says of everything."""
 BAD_BODY = b'{"amount": 1'
 BYTES_KEPT = {("recovery", "dead_letters"), ("recovery", "journal"), ("scheduler", "journal")}
 """Tables that keep a record as it came, bytes and all, if it is a dead letter."""
@@ -37,8 +39,19 @@ SAMPLES = [sample for sample in samples(11, 1) if sample.keyed][::7]
 async def stage(servers: Addresses) -> AsyncGenerator[Stage]:
     async with (
         shared_ground(servers) as ground,
-        Stage(ground, allow=("127.0.0.1/32",)) as made,
+        answering_server() as (model, port),
+        Stage(
+            ground,
+            allow=("127.0.0.1/32",),
+            settings={
+                **PATIENT,
+                "PERDURE_PROSE_URL": f"http://127.0.0.1:{port}/v1",
+                "PERDURE_PROSE_MODEL": "small-1",
+                "PERDURE_PROSE_KEY": "none",
+            },
+        ) as made,
     ):
+        model.answer = lambda asked: as_json({"choices": [{"message": {"content": WORDS}}]})
         yield made
 
 
@@ -187,6 +200,20 @@ async def test_recovery_tells_how_well_it_does(stage: Stage, outside: tuple[Serv
     assert "503" in explained.out
 
 
+async def test_a_model_puts_explanations_into_words_beside_the_decisions(stage: Stage) -> None:
+    async def worded() -> Any:
+        return await stage.rows(
+            "select * from recovery.recovery_explanations where prose is not null"
+        )
+
+    rows = await stage.until(worded, "words")
+    assert {row["prose"] for row in rows} == {WORDS}
+    assert {row["generation_model"] for row in rows} == {"small-1"}
+    assert all(row["ai_analysis_used"] and row["failure_summary"] != WORDS for row in rows)
+    said = await typed(stage, "recovery", "explain", rows[0]["execution_id"])
+    assert WORDS in " ".join(said.out.split())
+
+
 async def _bad_events(stage: Stage, name: str, count: int) -> list[str]:
     """Publish trigger events whose body is cut off; return their ids."""
     ids = [str(uuid.uuid4()) for _ in range(count)]
@@ -283,6 +310,46 @@ async def test_a_letter_that_is_gone_or_settled_says_so(stage: Stage) -> None:
     assert "was settled" in twice.err
 
 
-async def test_the_tables_can_be_made_again_from_the_journal(stage: Stage) -> None:
+async def _made_again(stage: Stage) -> None:
     report = await replay.check(service, stage.ground.database_url)
     assert [str(each) for each in report.differences] == []
+
+
+async def test_what_was_forgotten_is_not_brought_back_by_a_replay(
+    stage: Stage, outside: tuple[Server, int]
+) -> None:
+    server, port = outside
+    await _made_again(stage)
+    before = await _counts(stage)
+    assert before["recovery_episodes"] == len(SAMPLES) + 1
+    (kept,) = await stage.rows("select recovery.cleanup_old_recovery_data(90) as gone")
+    assert kept["gone"] == 0
+    assert await _counts(stage) == before
+    await stage.rows("select recovery.cleanup_old_recovery_data(90, now() + interval '91 days')")
+    short = await _counts(stage)
+    assert short["recovery_explanations"] == 0  # none is of an attempt that failed
+    frequent = await stage.rows("select from recovery.failure_patterns where occurrence_count > 1")
+    assert short["failure_patterns"] == len(frequent) < before["failure_patterns"]
+    assert short["recovery_episodes"] == before["recovery_episodes"]
+    await _made_again(stage)
+    await stage.rows("select recovery.cleanup_old_recovery_data(90, now() + interval '181 days')")
+    assert (await _counts(stage))["recovery_episodes"] == 0
+    await _made_again(stage)
+
+    server.answer = lambda asked: as_json({"error": "again"}, status="403 Forbidden")
+    for name in ("again", "and-again"):
+        row = await run(stage, name, f"http://127.0.0.1:{port}/forbidden")
+        await told_of(stage, row["execution_id"])
+    patterns = await stage.rows("select * from recovery.failure_patterns")
+    assert [row["occurrence_count"] for row in patterns if row["failure_type"] == "permission"] == [
+        2
+    ]
+
+
+async def _counts(stage: Stage) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for table in ("failure_patterns", "recovery_attempts", "recovery_explanations",
+                  "recovery_episodes"):  # fmt: skip
+        (row,) = await stage.rows(f"select count(*) as n from recovery.{table}")
+        found[table] = row["n"]
+    return found

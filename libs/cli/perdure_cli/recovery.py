@@ -128,6 +128,8 @@ def explain(
         for name, text in TEXTS:
             if row[text] != "none":
                 console.print(f"  [dim]{name:<11}[/dim] {escape(row[text])}")
+        if row["prose"]:
+            console.print(f"  [dim]in short   [/dim] {escape(row['prose'])}")
 
 
 @app.command()

@@ -79,7 +79,8 @@ class Settings:
     `hand_over` is how many short tasks the engine runs in its own process at once.
     `result_bytes_max` is how large what a node gives may be, as JSON.
     `log_retention_days` is how long logs of executions are kept, 0 for ever;
-    `recovery_retention_days` the shortest kind of recovery's rows.
+    `recovery_retention_days` the shortest kind of recovery's rows. `prose_url`, `prose_model`
+    and `prose_key` name the model that puts explanations into other words, none by default.
     `stall_scan_s` is how often open executions are looked at that may be stuck, `stall_grace_s`
     how long something may be overdue before it counts as stuck.
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
@@ -113,6 +114,9 @@ class Settings:
     github_url: str = GITHUB_URL
     google_calendar_url: str = GOOGLE_CALENDAR_URL
     resume_url: str = ""
+    prose_url: str = ""
+    prose_model: str = ""
+    prose_key: str = field(default="", repr=False)
     hooks_host: str = "127.0.0.1"
     hooks_port: int = HOOKS_PORT
     hooks_url: str = ""
@@ -175,6 +179,9 @@ class Settings:
             github_url=_url(env, "PERDURE_GITHUB_URL", GITHUB_URL),
             google_calendar_url=_url(env, "PERDURE_GOOGLE_CALENDAR_URL", GOOGLE_CALENDAR_URL),
             resume_url=_maybe_url(env, "PERDURE_RESUME_URL"),
+            prose_url=_maybe_url(env, "PERDURE_PROSE_URL"),
+            prose_model=env.get("PERDURE_PROSE_MODEL", ""),
+            prose_key=env.get("PERDURE_PROSE_KEY", ""),
             hooks_host=env.get("PERDURE_HOOKS_HOST") or "127.0.0.1",
             hooks_port=_integer(env, "PERDURE_HOOKS_PORT", HOOKS_PORT, least=0),
             hooks_url=_maybe_url(env, "PERDURE_HOOKS_URL"),

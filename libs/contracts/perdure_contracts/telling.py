@@ -41,3 +41,27 @@ class DeadLetterEdited:
     edited_by: str
     reason: str
     edited_at: str
+
+
+@message("recovery.keep-prose.v1")
+class KeepProse:
+    """Keep what a language model made of an explanation whose decision is over.
+
+    `refused` says what it claimed that nobody had told it; `text` is empty then.
+    """
+
+    execution_id: str
+    attempt_id: str
+    text: str
+    model: str
+    refused: str = ""
+
+
+@message("recovery.prose-kept.v1")
+class ProseKept:
+    """An explanation has been put into other words, or a model's words were refused."""
+
+    attempt_id: str
+    text: str
+    model: str
+    refused: str = ""

@@ -78,6 +78,8 @@ TABLES = {
             "generation_confidence",
             "failure_time",
             "explanation_generated_at",
+            "prose",
+            "prose_refused",
             "complete",
             "faithfulness",
             "kept_until",

@@ -75,9 +75,15 @@ from perdure_contracts.recovery import (
     SetMode,
     VerdictRepeated,
 )
-from perdure_contracts.telling import DeadLetterEdited, EditDeadLetter, EpisodeFixed
+from perdure_contracts.telling import (
+    DeadLetterEdited,
+    EditDeadLetter,
+    EpisodeFixed,
+    KeepProse,
+    ProseKept,
+)
 
-from . import allowance, breakers, incidents, letters, lines, modes, patterns
+from . import allowance, breakers, incidents, letters, lines, modes, patterns, prose
 from .api import ROWS, TABLES
 from .cleaning import CLEANED, keep_cleaning
 from .decide import decide
@@ -88,6 +94,7 @@ from .hear import CALLS, DEAD_LETTERS, FAILURES, hear, stream_of
 from .outcomes import wake_at
 from .project import project
 from .promises import Judge
+from .prose_writing import keep_writing
 from .route import route
 from .state import Execution
 
@@ -219,6 +226,18 @@ allowance_streams: Decider[allowance.Purse, AllowanceCommand, AllowanceEvent] = 
     private=(TokensSpent, ResultNoted),
 )
 
+prose_streams: Decider[prose.Prose, KeepProse, ProseKept] = Decider(
+    name="prose",
+    initial=prose.Prose(),
+    commands=(KeepProse,),
+    events=(ProseKept,),
+    stream_of=prose.stream_of,
+    decide=prose.decide,
+    evolve=prose.evolve,
+    project=prose.project,
+    route=prose.route,
+)
+
 service = Service(
     name="recovery",
     deciders=(
@@ -230,6 +249,7 @@ service = Service(
         incident_streams,
         line_streams,
         allowance_streams,
+        prose_streams,
     ),
     hear=hear,
     hears=(FAILURES, CALLS, *DEAD_LETTERS),
@@ -250,7 +270,7 @@ def add_groups(app: FastAPI, settings: Settings, owner: Owner, reading: Reading)
 def main() -> None:
     """Run the service until it is told to stop."""
     cleaning = partial(keep_cleaning, service.name)
-    run.run(run.serve(service, beside(TABLES, ROWS, add_groups), cleaning))
+    run.run(run.serve(service, beside(TABLES, ROWS, add_groups), cleaning, keep_writing))
 
 
 if __name__ == "__main__":

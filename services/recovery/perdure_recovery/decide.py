@@ -380,6 +380,7 @@ def _decided(
         late=decision.late,
         delay_s=plan.delay_s,
         drawn_s=plan.drawn_s,
+        workspace_id=noted.pattern.workspace_id,
         compensate=plan.compensate,
         overrides=plan.overrides if decision.late else None,
         changed=plan.changed if decision.late else None,
@@ -394,6 +395,7 @@ def _decided(
         duration_s=seconds_between(noted.first_failed_at, now),
         place=place(noted.node_id, noted.scope) if noted.shown else "",
         shown=noted.shown,
+        workspace_id=noted.pattern.workspace_id,
     )
     return refused, closed
 
@@ -404,6 +406,7 @@ def _order(
     plan, number = decision.plan, decision.number
     return AttemptOrdered(
         failure_id=noted.failure_id,
+        workspace_id=noted.pattern.workspace_id,
         attempt_id=attempt_id,
         attempt_number=number,
         strategy=plan.strategy,

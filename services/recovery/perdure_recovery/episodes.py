@@ -7,7 +7,7 @@ attempts; each says what it knows, so a row is never read before it is written.
 from datetime import timedelta
 
 from perdure_common.decider import Recorded, Upsert
-from perdure_contracts.deciding import ExecutionEvent
+from perdure_contracts.deciding import AttemptParked, ExecutionEvent
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -21,7 +21,7 @@ from perdure_contracts.telling import EpisodeFixed
 from .experience import kind_of
 from .retention import FOREVER, LONG
 from .state import Execution, episode_of
-from .strategy import UNCHANGED
+from .strategy import AUTOMATIC, UNCHANGED
 
 EPISODES = "recovery_episodes"
 
@@ -34,6 +34,10 @@ def episode_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[
             return (_noted(recorded, event),)
         case AttemptOrdered():
             return (_ordered(state, recorded, event),)
+        case AttemptParked() if event.strategy in AUTOMATIC:
+            failure = episode_of(state, event.failure_id).failure
+            waits = {"eligible": True, "last_strategy": event.strategy, "updated_at": at}
+            return (Upsert(EPISODES, {"id": failure.episode_id}, waits),)
         case AttemptRefused() if event.shown:
             failure = episode_of(state, event.failure_id).failure
             row = {"last_strategy": event.strategy, "refused_by": event.rail, "updated_at": at}

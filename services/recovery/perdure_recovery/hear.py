@@ -46,7 +46,7 @@ from perdure_contracts.recovery import (
     SetMode,
 )
 from perdure_contracts.shell import DeadLettered
-from perdure_contracts.telling import EditDeadLetter
+from perdure_contracts.telling import EditDeadLetter, KeepProse
 from perdure_contracts.topology import TOPICS
 
 from .signature import signature
@@ -56,7 +56,7 @@ CALLS = "perdure.engine.calls.v1"
 OWN = (
     *(NoteOccurrence, NoteLesson, SetMode, SetBudget, RedriveDeadLetter, KeepDeadLetter),
     *(ReleaseAttempt, NoteAnswer, SetGate, JoinLine, LeaveLine, CountFailure, NoteProbe),
-    *(NoteSpending, NoteResult, DependencyCalls, EditDeadLetter),
+    *(NoteSpending, NoteResult, DependencyCalls, EditDeadLetter, KeepProse),
 )
 """What is a command as it is heard."""
 DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))
@@ -174,4 +174,10 @@ def _dead_letter(message: DeadLettered, envelope: Envelope) -> KeepDeadLetter:
 
 
 def _scrubbed(error: ErrorFacts) -> ErrorFacts:
-    return replace(error, message=scrub_text(error.message), detail=scrub_json(error.detail))
+    return replace(
+        error,
+        message=scrub_text(error.message),
+        codes=tuple(map(scrub_text, error.codes)),
+        dependency=scrub_text(error.dependency),
+        detail=scrub_json(error.detail),
+    )

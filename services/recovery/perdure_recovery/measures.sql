@@ -91,3 +91,15 @@ WHERE tenant_id = $1 AND status = 'waiting'
   AND ($7::timestamptz IS NULL OR created_at < $7)
 ORDER BY created_at, id
 LIMIT $8
+
+-- name: without_prose
+-- Explanations of decisions that are over and young enough to be still read.
+SELECT execution_id, recovery_attempt_id::text AS attempt_id, failure_summary, root_cause,
+       retry_decision, confidence_explanation, user_action_required, estimated_resolution_time,
+       severity_level, display_category
+FROM recovery_explanations
+WHERE tenant_id = $1 AND prose IS NULL AND prose_refused IS NULL AND execution_id IS NOT NULL
+  AND kept_until < '9999-01-01 00:00:00+00'
+  AND explanation_generated_at > now() - interval '1 day'
+ORDER BY explanation_generated_at
+LIMIT $2

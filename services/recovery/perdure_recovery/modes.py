@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from perdure_common.decider import Facts, Outgoing, Recorded, Rejected, Upsert
+from perdure_common.scrub import scrub_text
 from perdure_contracts.recovery import ModeSet, People, RecoveryMode, Sampler, SetMode
 
 TABLE = "recovery_modes"
@@ -42,7 +43,7 @@ def decide(
             workspace_id=command.workspace_id,
             mode=command.mode,
             set_by=command.set_by,
-            reason=command.reason,
+            reason=scrub_text(command.reason),
             sampler=sampler,
             people=people,
         ),

@@ -150,6 +150,7 @@ def revival(
             ordered_at=written(now),
             explanation=explain_decision(failure, plan, number, None, doubtful=False, now=now),
             revives=True,
+            workspace_id=failure.pattern.workspace_id,
             tried_as=tried_as(missed.strategy, missed.changed),
             overrides=missed.overrides,
             changed=missed.changed,
@@ -220,6 +221,7 @@ def _closed(
         duration_s=seconds_between(episode.failure.first_failed_at, now),
         place=place(failure.node_id, failure.scope) if to_people else "",
         shown=failure.shown,
+        workspace_id=failure.pattern.workspace_id,
     )
 
 
@@ -234,6 +236,7 @@ def _recovered(episode: Episode, attempt: Attempt) -> EpisodeClosed:
         outcome="recovered",
         attempts=episode.retried,
         shown=failure.shown,
+        workspace_id=failure.pattern.workspace_id,
         duration_s=duration_s,
         explanation=explain_outcome(
             failure, attempt.number, attempt.reason, "recovered", duration_s

@@ -252,6 +252,7 @@ def _ordered(
     plan = _plan_of(parked, reason, delay_s)
     return AttemptOrdered(
         failure_id=failure.failure_id,
+        workspace_id=failure.pattern.workspace_id,
         attempt_id=parked.attempt_id,
         attempt_number=parked.number,
         strategy=parked.strategy,
@@ -337,6 +338,7 @@ def _refused(
             failure, plan, parked.number, refusal.reason, doubtful=False, now=now
         ),
         parked=True,
+        workspace_id=failure.pattern.workspace_id,
     )
     return refused, _given_up(episode, parked.attempt_id, now)
 
@@ -375,6 +377,7 @@ def _given_up(episode: Episode, attempt_id: str, now: datetime) -> EpisodeClosed
         duration_s=seconds_between(episode.failure.first_failed_at, now),
         place=place(episode.failure.node_id, episode.failure.scope),
         shown=episode.failure.shown,
+        workspace_id=episode.failure.pattern.workspace_id,
     )
 
 

@@ -1,0 +1,144 @@
+"""The health summary of the database says what the measures in code say."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from perdure_common import migrate
+from perdure_common.api.reading import Reading
+from perdure_common.ids import derived
+from perdure_recovery.api_measures import SQL
+from perdure_recovery.measures import Counted, kpis, measured, wilson
+
+TENANT = "00000000-0000-7000-8000-000000000001"
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+OUTCOMES = ("recovered", "recovered", "recovered", "escalated", "superseded", "open", "handled")
+
+
+def drawn(chance: random.Random, number: int) -> dict[str, Any]:
+    outcome = chance.choice(OUTCOMES)
+    first = DAY + timedelta(seconds=chance.randrange(86_400))
+    fixed = chance.random() < 0.2
+    return {
+        "id": derived("episode", number),
+        "tenant_id": TENANT,
+        "workspace_id": "ws",
+        "execution_id": f"e{number}",
+        "pattern_signature": "v1:0",
+        "failure_type": chance.choice(("timeout", "auth")),
+        "dependency_class": chance.choice(("http", "llm")),
+        "first_failed_at": first,
+        "last_failed_at": first,
+        "eligible": chance.random() < 0.7,
+        "judged_transient": chance.random() < 0.5,
+        "cured_unchanged": chance.random() < 0.5,
+        "fallback": chance.random() < 0.3,
+        "obsolete": outcome == "superseded",
+        "outcome": outcome,
+        "duration_s": None if outcome == "open" else round(chance.uniform(0.1, 300), 1),
+        "missed": fixed,
+        "fixed_at": first + timedelta(hours=chance.choice((2, 30))) if fixed else None,
+    }
+
+
+def is_wrong(row: dict[str, Any]) -> bool:
+    """A false positive, from its definition."""
+    if row["outcome"] == "open":
+        return False
+    within = row["fixed_at"] is not None and row["fixed_at"] - row["first_failed_at"] <= timedelta(
+        days=1
+    )
+    return row["obsolete"] or (
+        row["judged_transient"] and not row["cured_unchanged"] and not within
+    )
+
+
+@pytest.fixture
+async def connection(database: str) -> Any:
+    await migrate.up(database, "recovery")
+    made: Any = await asyncpg.connect(database)
+    await made.execute("SET search_path = recovery")
+    yield made
+    await made.close()
+
+
+async def test_the_summary_of_a_day_equals_the_measures(connection: Any, database: str) -> None:
+    chance = random.Random(3)
+    rows = [drawn(chance, number) for number in range(400)]
+    names = list(rows[0])
+    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+    await connection.executemany(
+        f"INSERT INTO recovery_episodes ({', '.join(names)}) VALUES ({places})",
+        [tuple(row.values()) for row in rows],
+    )
+    made = measured(
+        [
+            Counted(
+                failure_type=row["failure_type"],
+                dependency_class=row["dependency_class"],
+                fallback=row["fallback"],
+                outcome=row["outcome"],
+                eligible=row["eligible"],
+                false_positive=is_wrong(row),
+                missed=row["missed"],
+                duration_s=row["duration_s"] or 1e9,
+            )
+            for row in rows
+        ]
+    )
+    (day,) = await connection.fetch("SELECT * FROM recovery_system_health_summary")
+    assert (day["episodes"], day["eligible"], day["recovered"]) == (
+        made.episodes,
+        made.eligible,
+        made.recovered,
+    )
+    assert (day["false_positives"], day["missed"], day["open"]) == (
+        made.false_positives,
+        made.missed,
+        made.open,
+    )
+    assert day["coverage"] == pytest.approx(made.coverage.value, abs=1e-6)
+    assert day["success_rate"] == pytest.approx(made.success.value, abs=1e-6)
+    assert day["success_low"] == pytest.approx(made.success.low, abs=1e-6)
+    assert day["success_high"] == pytest.approx(made.success.high, abs=1e-6)
+    times = made.time_to_recovery
+    assert (day["mttr_p50_s"], day["mttr_p90_s"]) == (times.p50_s, times.p90_s)
+    assert day["mttr_mean_s"] == pytest.approx(times.mean_s, abs=1e-3)
+
+    reading = Reading(database, "recovery")
+    try:
+        period = (TENANT, DAY, DAY + timedelta(days=1), None)
+        counted = [Counted(**row) for row in await reading.rows(SQL["episodes"], *period)]
+    finally:
+        await reading.close()
+    assert sum(each.count for each in counted) == len(rows)
+    told = kpis(counted)["all"]
+    assert told["success"]["value"] == made.success.value
+    assert told["false_positives"] == made.false_positives
+    assert told["time_to_recovery"]["censored_median_s"] == times.censored_median_s
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 7), (7, 7), (3, 11), (990, 1_000)])
+async def test_the_interval_of_the_database_is_wilsons(
+    connection: Any, successes: int, trials: int
+) -> None:
+    (row,) = await connection.fetch(
+        "SELECT wilson_low($1, $2) AS low, wilson_high($1, $2) AS high", successes, trials
+    )
+    share = wilson(successes, trials)
+    assert (row["low"], row["high"]) == (
+        pytest.approx(share.low, abs=1e-6),
+        pytest.approx(share.high, abs=1e-6),
+    )
+
+
+@pytest.mark.parametrize("days", [-1, 0, 6])
+async def test_what_is_young_is_not_cleaned(connection: Any, days: int) -> None:
+    with pytest.raises(asyncpg.PostgresError, match="from 7"):
+        await connection.fetchval("SELECT cleanup_old_recovery_data($1)", days)
+
+
+async def test_of_no_trials_there_is_no_interval(connection: Any) -> None:
+    assert await connection.fetchval("SELECT wilson_low(0, 0)") is None
