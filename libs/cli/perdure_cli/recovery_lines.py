@@ -2,7 +2,7 @@
 
 from perdure_cli.listing import Limit, Statuses, column, fetched, print_rows
 from perdure_cli.output import AsJson, ago, clock, short
-from perdure_cli.recovery_figures import app
+from perdure_cli.recovery_figures import figures_app as app
 
 __all__ = ["app"]
 
