@@ -198,6 +198,8 @@ async def test_recovery_tells_how_well_it_does(stage: Stage, outside: tuple[Serv
     assert sum(each["occurrences"] for each in alike) == len(SAMPLES) + 1
     explained = await typed(stage, "recovery", "explain", row["execution_id"])
     assert "503" in explained.out
+    assert (await typed(stage, "recovery", "incidents", "--json")).json == []
+    assert (await typed(stage, "recovery", "breakers", "--status", "open", "--json")).json == []
 
 
 async def test_a_model_puts_explanations_into_words_beside_the_decisions(stage: Stage) -> None:

@@ -126,3 +126,7 @@ def _share(share: Row) -> tuple[str, str, int]:
 
 def _seconds(value: float | None) -> str:
     return "none" if value is None else f"{value:.1f} s"
+
+
+figures_app = app
+"""The group, with these commands; the next file adds its own."""
