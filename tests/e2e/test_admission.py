@@ -117,7 +117,7 @@ async def test_who_waits_says_at_which_place_and_one_too_many_is_refused(
         assert refused["status"] == "ERROR"
         assert refused["error_details"]["type"] == "concurrency_limit"
         gates = (await client.get("/v1/admission_gates", kind="key"))["items"]
-        assert "'acme'" in gates[0]["about"]
+        assert [gate for gate in gates if "'acme'" in gate["about"]]
         for each in ids[:3]:
             await client.post(f"/v1/workflow_executions/{each}/cancel", {})
 

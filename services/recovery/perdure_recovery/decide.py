@@ -205,6 +205,7 @@ def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictR
     episode = state.episodes.get(place(command.node_id, command.scope))
     mine = episode is not None and episode.failure.failure_id == command.failure_id
     attempt = episode.attempt if episode is not None and mine else None
+    open_still = attempt is not None and attempt.succeeded_at is None
     return VerdictRepeated(
         failure_id=command.failure_id,
         execution_id=command.execution_id,
@@ -213,7 +214,8 @@ def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictR
         repeated_at=written(now),
         overrides=attempt.overrides if attempt is not None else None,
         delay_s=attempt.delay_s if attempt is not None else 0.0,
-        ask_again=attempt is not None and attempt.ask_again,
+        # About one that is over nobody can be asked: the engine would wait in vain.
+        ask_again=attempt is not None and open_still and attempt.ask_again,
     )
 
 

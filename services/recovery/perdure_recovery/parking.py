@@ -19,7 +19,13 @@ from perdure_contracts.deciding import (
     ReleaseAttempt,
 )
 from perdure_contracts.deciding import ExecutionEvent as Event
-from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, EpisodeClosed, FailureNoted
+from perdure_contracts.recovery import (
+    AttemptOrdered,
+    AttemptRefused,
+    EpisodeClosed,
+    FailureNoted,
+    VerdictRepeated,
+)
 
 from .cases import Plan, tried_as
 from .circumstances import Proposal, situation_of
@@ -155,7 +161,7 @@ def due(state: Execution, command: NoteDue, facts: Facts, now: datetime) -> tupl
         return (still(waiting, waiting.parked, now),)
     episode = begun_as(state, command.attempt_id)
     if episode is None or episode.attempt is None:
-        return ()
+        return _said_before(state, command, now)
     attempt = episode.attempt
     proposal = Proposal(attempt.strategy, attempt.changed)
     situation = situation_of(
@@ -179,6 +185,24 @@ def due(state: Execution, command: NoteDue, facts: Facts, now: datetime) -> tupl
     if late:
         return (stopped,)  # the episode ends with what the engine does
     return stopped, _given_up(episode, attempt.attempt_id, now)
+
+
+def _said_before(state: Execution, command: NoteDue, now: datetime) -> tuple[Event, ...]:
+    """Return the verdict of before for an attempt that is over here, and not for the engine.
+
+    It was restored from a backup and waits once more; without an answer it would give up.
+    """
+    verdict = state.told.get(command.failure_id)
+    if verdict != "retry":
+        return ()
+    again = VerdictRepeated(
+        failure_id=command.failure_id,
+        execution_id=command.execution_id,
+        node_id="",
+        verdict=verdict,
+        repeated_at=written(now),
+    )
+    return (again,)
 
 
 def withdrawn(episode: Episode, parked: Parked, now: datetime) -> AttemptStopped:

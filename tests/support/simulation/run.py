@@ -178,6 +178,7 @@ async def _come_to_rest(stage: Stage, load: Load) -> float:
     """Wait until nothing is left to do; return how long that took."""
     loop = asyncio.get_running_loop()
     began_s = let_go_s = loop.time()
+    await load.resume_all()
     while not stage.watch.broken:
         await asyncio.sleep(1.0)
         restless = judge.restless(stage, load)
