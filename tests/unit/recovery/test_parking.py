@@ -1,6 +1,7 @@
 """Attempts that wait: for leave, for an answer, for their turn, for an instant."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,8 +19,8 @@ from perdure_contracts.deciding import (
 )
 from perdure_contracts.engine import ErrorFacts, RecoveryVerdict
 from perdure_contracts.executions import AttemptDue
-from perdure_contracts.recovery import AttemptOrdered, AttemptRefused
-from recovery_story import DOWN, NOW, Story, at, cancelled, failed, kinds
+from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, VerdictRepeated
+from recovery_story import DOWN, NOW, Story, at, cancelled, completed, failed, kinds
 
 LATER = NOW + timedelta(seconds=30)
 LASTING = ErrorFacts(type="code_failed", message="no such name", effect_state="unknown")
@@ -171,6 +172,19 @@ def test_when_the_wait_is_over_the_attempt_begins_if_nothing_changed() -> None:
     verdict = story.sent[-1]
     assert isinstance(verdict, RecoveryVerdict)
     assert (verdict.verdict, verdict.delay_s, verdict.ask_again) == ("retry", 0.0, False)
+
+
+def test_an_engine_that_was_restored_and_waits_once_more_gets_its_answer_once_more() -> None:
+    story, ordered = waiting()
+    story.hears(due_of(ordered, story))
+    story.hears(completed())
+    (again,) = story.hears(due_of(ordered, story))  # its tables are those of before
+    assert isinstance(again, VerdictRepeated)
+    verdict = story.sent[-1]
+    assert isinstance(verdict, RecoveryVerdict)
+    assert (verdict.verdict, verdict.ask_again) == ("retry", False)
+    other = replace(due_of(ordered, story), failure_id="another")
+    assert not story.hears(other)
 
 
 @pytest.mark.parametrize("mode", ["off", "observe"])
