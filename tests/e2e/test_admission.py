@@ -116,8 +116,12 @@ async def test_who_waits_says_at_which_place_and_one_too_many_is_refused(
         (refused,) = (await client.get("/v1/workflow_executions", execution_id=ids[3]))["items"]
         assert refused["status"] == "ERROR"
         assert refused["error_details"]["type"] == "concurrency_limit"
-        gates = (await client.get("/v1/admission_gates", kind="key"))["items"]
-        assert [gate for gate in gates if "'acme'" in gate["about"]]
+
+        async def shown() -> bool:  # its row is written lazily
+            gates = (await client.get("/v1/admission_gates", kind="key"))["items"]
+            return any("'acme'" in gate["about"] for gate in gates)
+
+        await ready.until(shown, "the gate among the tables")
         for each in ids[:3]:
             await client.post(f"/v1/workflow_executions/{each}/cancel", {})
 

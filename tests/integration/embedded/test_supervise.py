@@ -17,7 +17,8 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLE
 POLITE = (
     "import signal, sys, time;"
     "signal.signal(signal.SIGTERM, lambda *_: (print('goodbye', flush=True), sys.exit(0)));"
-    "print('ready', flush=True); time.sleep(600)"
+    "print('ready', flush=True)\n"
+    "while True: time.sleep(0.05)  # a signal may come just before a sleep begins, and not end it"
 )
 CRASHER = "import sys; print('oh dear', flush=True); sys.exit(3)"
 ENDS = [signal.SIGTERM, signal.SIGINT]
