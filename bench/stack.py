@@ -16,8 +16,8 @@ QUICK = os.environ.get("QUICK") == "1"
 MEASURE_S = 3.0 if QUICK else 15.0
 WARM_S = 1.0 if QUICK else 5.0
 
-ENGINES = min(2, os.cpu_count() or 1)
-"""Processes of the engine: one for each core, as the platform is run where speed counts."""
+ENGINES = int(os.environ.get("ENGINES") or min(2, os.cpu_count() or 1))
+"""Processes of the engine: one for each core, two at most, unless `ENGINES` says otherwise."""
 
 _OF_ANOTHER = ("PERDURE_DATABASE_URL", "PERDURE_KAFKA_BOOTSTRAP", "PERDURE_TOPIC_PREFIX")
 

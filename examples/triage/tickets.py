@@ -1,7 +1,7 @@
 """The ticket service of the triage example: small, local, and unreliable on purpose.
 
 It is no part of perdure and stands for any service that fails now and then. `POST /tickets`
-answers 503 twice for each new Idempotency-Key and makes the ticket at the third request. A key
+answers 503 once for each new Idempotency-Key and makes the ticket at the second request. A key
 that has a ticket is answered with that ticket again, so a request that is repeated makes no
 second one. `GET /tickets` lists the tickets. They are kept in memory and end with the process.
 
@@ -15,8 +15,11 @@ from threading import Lock
 from typing import Any, cast
 
 PORT = 8099
-REFUSALS = 2
-"""How often a new key is answered with 503 before its ticket is made."""
+REFUSALS = 1
+"""How often a new key is answered with 503 before its ticket is made.
+
+Five failures in a row would open the breaker of this service, and all would wait for 30 s.
+"""
 
 BODY_BYTES_MAX = 64 * 1024
 

@@ -226,7 +226,7 @@ async def _show(folder: Path, running: platform.Running, port: int) -> Shown:
         version, _ = await deploying.apply_and_deploy(client, loaded)
         console.print(
             f"[dim]workflow {version['name']}, version {version['version']}, serves; the ticket "
-            "service answers 503 twice before it takes a ticket[/dim]\n"
+            "service answers 503 once before it takes a ticket[/dim]\n"
         )
         began = time.monotonic()
         titles = await _publish(client, events, version["workflow_id"])
