@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 import pytest_asyncio
+from api_client import Api, ApiProblem
 from definitions_for_tests import Definition, chain, edge, node, request
 from outside_world import World
 from perdure_common.embedded import Addresses
@@ -30,6 +31,8 @@ PYTHON = "return {'text': 'x' * 100_000_000}"
 NEIGHBOURS = 30
 BRANCHES = 1_000
 DEPTH_MAX = 16
+NODES = 5_000
+"""Nodes of the longest chain that runs: its definition has half a megabyte."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -102,6 +105,12 @@ def wide() -> Definition:
     return {"name": "wide", "nodes": nodes, "connections": links}
 
 
+def long_chain(count: int) -> Definition:
+    names = [f"n{n}" for n in range(count)]
+    return chain("long", *({"node_id": n, "node_type": "FLOW", "node_subtype": "NOOP"}
+                           for n in names))  # fmt: skip
+
+
 def endless_circle() -> Definition:
     """Return a sub-workflow that starts itself."""
     return chain("circle", node("again", "FLOW.SUB_WORKFLOW", workflow="circle", input={}))
@@ -152,11 +161,12 @@ async def test_hostile_workflows_end_with_typed_errors_and_neighbours_go_on(
         "circle": (endless_circle(), {"sub_workflow_failed"}),
     }
     await stage.deploy(wide())
+    await stage.deploy(long_chain(NODES))
     await stage.deploy(chain("small", node("sum", "ACTION.SET", values={"n": "{{ $json.n + 1 }}"})))
     for definition, _ in hostile.values():
         await stage.deploy(definition)
     async with watched(stage) as grown:
-        events = {name: await stage.trigger(name, {}) for name in (*hostile, "wide")}
+        events = {name: await stage.trigger(name, {}) for name in (*hostile, "wide", "long")}
         small = [await stage.trigger("small", {"n": n}) for n in range(NEIGHBOURS)]
         neighbours = await asyncio.gather(*(stage.ended(each) for each in small))
         ends = {name: await stage.ended(each) for name, each in events.items()}
@@ -166,7 +176,8 @@ async def test_hostile_workflows_end_with_typed_errors_and_neighbours_go_on(
         status, kind = await error_of(stage, ends[name]["execution_id"])
         found[name] = (status, kind, kind in expected)
     assert all(s == "ERROR" and right for s, _, right in found.values()), json.dumps(found)
-    assert ends["wide"]["status"] == "SUCCESS"
+    assert (ends["wide"]["status"], ends["long"]["status"]) == ("SUCCESS", "SUCCESS")
+    assert len(await stage.nodes_of(ends["long"]["execution_id"])) == NODES + 1
     nodes = await stage.nodes_of(ends["wide"]["execution_id"])
     assert len(nodes) == BRANCHES + 2
     assert len(json.loads(nodes["join"]["output_data"])["main"]) == BRANCHES
@@ -178,3 +189,14 @@ async def test_hostile_workflows_end_with_typed_errors_and_neighbours_go_on(
     # What was refused has not begun: no run stands for any of the items.
     assert "body" not in await stage.nodes_of(ends["many"]["execution_id"])
     assert await what_verify_finds(stage) == []
+
+
+async def test_ten_thousand_nodes_are_refused_with_a_typed_error(stage: Stage) -> None:
+    async with Api(f"http://127.0.0.1:{stage.ports['engine']}") as api:
+        with pytest.raises(ApiProblem) as problem:
+            await api.post("/v1/workflows", {"definition": long_chain(10_000)})
+        assert (problem.value.status, problem.value.code) == (413, "body_too_large")
+        few = {"name": "few", "nodes": [{"node_id": str(n)} for n in range(10_001)]}
+        with pytest.raises(ApiProblem, match="at most 10,000 are allowed") as problem:
+            await api.post("/v1/workflows", {"definition": few})
+        assert problem.value.code == "invalid_definition"
