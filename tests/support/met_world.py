@@ -3,7 +3,7 @@
 Of each run only the last word counts: a run that began again was told something again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from perdure_contracts.executions import NodeScheduled
 from perdure_contracts.flow import WaitBegun, WaitEnded
 from playing import Play
 from specification import At, Child, Said, Scope, World
+from specification.words import Answers
 
 
 @dataclass
@@ -48,7 +49,11 @@ def winners_of(play: Play) -> dict[At, int]:
 
 
 def world_of(
-    play: Play, plays: Mapping[str, Play], deeds: Deeds, answers: Any, upto: int | None = None
+    play: Play,
+    plays: Mapping[str, Play],
+    deeds: Deeds,
+    answers_of: Callable[[Play], Answers],
+    upto: int | None = None,
 ) -> World:
     """Return what an execution met, in its first events."""
     said, marks, children = dict[At, Said](), dict[At, Any](), dict[At, Child]()
@@ -64,13 +69,13 @@ def world_of(
             marks[at] = deeds.marked[(play.execution_id, *at, event.run)]
         elif event.by == "child":
             child = plays[event.child]
-            met = world_of(child, plays, deeds, answers)
+            met = world_of(child, plays, deeds, answers_of)
             children[at] = Child(met, canceled=bool(child.told(ExecutionCanceled)))
         elif (word := _word(play, event, deeds)) is not None:
             said[at] = word
     given = play.state.given
     return World(
-        answers,
+        answers_of(play),
         winners=winners_of(play),
         said=said,
         marks=marks,

@@ -34,6 +34,7 @@ from random_waits import EVENTS
 from specification import Said, Scope
 from specification.graph import read
 from specification.nodes import ports_of
+from specification.words import Answers
 
 STEPS_MAX = 900
 SOON = timedelta(seconds=1)
@@ -53,7 +54,6 @@ def goes_on(play: Play) -> bool:
 
 
 Action = Callable[[], object]
-Fails = Callable[[str, Scope, dict[str, Any]], str | None]
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Story:
 
     definition: Mapping[str, Any]
     workflows: Mapping[str, Mapping[str, Any]]
-    fails: Fails
+    fails: Answers
     random: Random
     seen: Counter[str] = field(default_factory=Counter)
     deeds: Deeds = field(default_factory=Deeds)
@@ -94,9 +94,16 @@ class Story:
             self._step()
         raise AssertionError("the executions do not end")
 
-    def answers(self, node_id: str, scope: Scope, json: dict[str, Any]) -> str | None:
-        """Return how a runner fails an item for good."""
-        return None if (node_id, scope) in self.deeds.healed else self.fails(node_id, scope, json)
+    def answers_of(self, play: Play) -> Answers:
+        """Return how a runner fails the items of an execution for good; children heal nowhere."""
+        if play.execution_id not in (EXECUTION_ID, AGAIN):
+            return self.fails
+
+        def healed(node_id: str, scope: Scope, json: dict[str, Any]) -> str | None:
+            known = (node_id, scope) in self.deeds.healed
+            return None if known else self.fails(node_id, scope, json)
+
+        return healed
 
     # One step ------------------------------------------------------------------------------
 
@@ -200,11 +207,11 @@ class Story:
 
     def _answer(self, play: Play, place: str) -> None:
         """Answer an attempt as its items say; what can pass fails once."""
-        task, run = play.task(place), play.state.runs[place]
+        task, run, answers = play.task(place), play.state.runs[place], self.answers_of(play)
         errors = {
             at: failed("lasting", retryable=task.attempt < 2)
             for at, json in enumerate(task.items)
-            if self.answers(task.node_id, run.scope, json)
+            if answers(task.node_id, run.scope, json)
         }
         result = play.result(place, errors=errors)
         play.give(result)

@@ -59,11 +59,11 @@ def compared(random: Random, seen: Counter[str] | None = None) -> str:
 
 def differing(story: Story, play: Play, items: Any) -> str:
     """Return how an execution of a story differs from what it means."""
-    world = world_of(play, story.plays, story.deeds, story.answers)
+    world = world_of(play, story.plays, story.deeds, story.answers_of)
     given = items
     if play.execution_id == AGAIN:
         first = story.plays[EXECUTION_ID]
-        old = world_of(first, story.plays, story.deeds, story.answers, story.deeds.before)
+        old = world_of(first, story.plays, story.deeds, story.answers_of, story.deeds.before)
         world = with_adopted(world, old, first, story.deeds)
     elif play.execution_id != EXECUTION_ID:
         accepted = play.told(ChildAccepted)
