@@ -132,9 +132,9 @@ def _failure(
     state = reduce(evolve, before, state)
     episode = state.episodes.get(key)  # gone if what happened before is over
     kind, near = recognised(command.error, facts)
-    noted, tried_at = _noted(command, kind, near, facts, now)
     off = stricter(*modes_in(facts, command.workspace_id)) == "off"
-    noted = replace(noted, shown=episode is not None or not off)
+    shown = episode is not None or not off
+    noted, tried_at = _noted(command, kind, near, facts, now, shown=shown)
     case = _case(episode, command, kind, noted, tried_at, facts, now)
     decision = _judged(state, command, noted, case, choose(case), facts)
     twice = (written(now),) if asked_again else ()
@@ -221,6 +221,8 @@ def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictR
 
 def _dated(command: NoteFailure, now: datetime) -> NoteFailure:
     """Let a failure of which nobody told the time have happened now."""
+    if command.failed_at and command.first_failed_at:
+        return command
     failed_at = command.failed_at or written(now)
     return replace(
         command, failed_at=failed_at, first_failed_at=command.first_failed_at or failed_at
@@ -233,6 +235,8 @@ def _noted(
     near: Mapping[str, Any],
     facts: Facts,
     now: datetime,
+    *,
+    shown: bool,
 ) -> tuple[FailureNoted, datetime | None]:
     """Return the failure as it was recognised, and when its pattern was last tried."""
     error, workspace_id = command.error, command.workspace_id
@@ -282,6 +286,7 @@ def _noted(
         deadline=command.deadline,
         credential=means_from(command.means).credential,
         frequent=seen_lately(facts, workspace_id, error.dependency, now),
+        shown=shown,
     )
     return noted, tried_at
 

@@ -60,7 +60,7 @@ def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mappin
             RECORD_COLUMNS,
         ),
         **_around(workspace_id, pattern_id, [dependency, *others]),
-        **neighbour_lookups(failure.workspace_id, failure.error),
+        **neighbour_lookups(failure.workspace_id, failure.error, kind),
     }
 
 

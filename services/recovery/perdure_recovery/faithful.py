@@ -67,18 +67,9 @@ class Sources:
     """What may be claimed: the words and numbers of texts."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._words: set[str] = set()
-        self._numbers: set[Decimal] = set()
-        for text in texts:
-            for address in _ADDRESS.findall(text):
-                self._words.add(address.rstrip(_ENDS).lower())
-            for token in _TOKEN.findall(text):
-                self._take(token)
-
-    def _take(self, token: str) -> None:
-        words, numbers = _said_by(token)
-        self._words.update(words)
-        self._numbers.update(numbers)
+        told = [_told_by(text) for text in texts]
+        self._words = frozenset[str]().union(*(words for words, _ in told))
+        self._numbers = frozenset[Decimal]().union(*(numbers for _, numbers in told))
 
     def knows_name(self, name: str) -> bool:
         """Return whether a name or address occurs."""
@@ -152,6 +143,18 @@ def _looks_named(word: str) -> bool:
     if any(char.isdigit() or char in "_:/@" for char in word) or "." in inside:
         return True
     return any(char.isupper() for char in inside)
+
+
+@lru_cache(2_000)  # most of what an explanation is made from are the words of a rule
+def _told_by(text: str) -> tuple[frozenset[str], frozenset[Decimal]]:
+    """Return the words and the numbers in a text."""
+    words = {address.rstrip(_ENDS).lower() for address in _ADDRESS.findall(text)}
+    numbers: set[Decimal] = set()
+    for token in _TOKEN.findall(text):
+        more_words, more_numbers = _said_by(token)
+        words.update(more_words)
+        numbers.update(more_numbers)
+    return frozenset(words), frozenset(numbers)
 
 
 @lru_cache(10_000)
