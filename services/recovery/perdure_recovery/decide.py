@@ -41,10 +41,10 @@ from .evolve import evolve
 from .experience import (
     breakers_in,
     experience_in,
+    incident_in,
     modes_in,
     policy_in,
     records_in,
-    seen_lately,
 )
 from .explain import explain_decision
 from .families import prior_type, recognised
@@ -216,6 +216,7 @@ def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictR
         delay_s=attempt.delay_s if attempt is not None else 0.0,
         # About one that is over nobody can be asked: the engine would wait in vain.
         ask_again=attempt is not None and open_still and attempt.ask_again,
+        attempt_id=attempt.attempt_id if attempt is not None and open_still else "",
     )
 
 
@@ -244,10 +245,11 @@ def _noted(
     prior = prior_type(kind.failure_type, kind.source)
     belief = believe(prior, own, others, now.timestamp())
     at = place(command.node_id, command.scope)
+    pattern_id = derived("pattern", workspace_id, command.signature, error.dependency)
     noted = FailureNoted(
         failure_id=command.failure_id,
         episode_id=derived("episode", command.execution_id, at, command.run),
-        pattern_id=derived("pattern", workspace_id, command.signature, error.dependency),
+        pattern_id=pattern_id,
         pattern=PatternFacts(
             workspace_id=workspace_id,
             signature=command.signature,
@@ -285,8 +287,8 @@ def _noted(
         },
         deadline=command.deadline,
         credential=means_from(command.means).credential,
-        frequent=seen_lately(facts, workspace_id, error.dependency, now),
         shown=shown,
+        incident=incident_in(facts, pattern_id)[0] is not None,
     )
     return noted, tried_at
 

@@ -20,7 +20,6 @@ PATTERN_COLUMNS = (
     "lesson_failures",
     "weighed_at",
     "last_tried_at",
-    "last_detected_at",
 )
 BREAKER_COLUMNS = ("breaker_id", "dependency", "credential", "state", "until")
 ALLOWANCE_COLUMNS = ("tokens", "tokens_at", "month", "month_usd", "recovery_usd")
