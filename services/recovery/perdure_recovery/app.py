@@ -146,6 +146,7 @@ pattern_streams: Decider[patterns.Pattern, PatternCommand, PatternEvent] = Decid
     evolve=patterns.evolve,
     project=patterns.project,
     route=patterns.route,
+    private=(PatternSeen,),  # the failure that was noted says as much, and is published
 )
 
 mode_streams: Decider[modes.Mode, SetMode, ModeSet] = Decider(
