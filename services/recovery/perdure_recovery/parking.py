@@ -155,7 +155,7 @@ def answered(
 
 
 def due(state: Execution, command: NoteDue, facts: Facts, now: datetime) -> tuple[Event, ...]:
-    """The wait before an attempt is over: rails 1, 2 and 7 are asked once more."""
+    """The wait before an attempt is over: rails 1, 2, 9 and 7 are asked once more."""
     waiting = parked_as(state, command.attempt_id)
     if waiting is not None and waiting.parked is not None:
         return (still(waiting, waiting.parked, now),)

@@ -8,6 +8,7 @@ minute it tells the stream of their incidents; of those it counts no more than i
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Facts, Outgoing, Recorded, Upsert
 from perdure_contracts.deciding import CountFailure
 from perdure_contracts.recovery import (
@@ -63,7 +64,8 @@ def decide(
         if command.failure_id in state.counted:
             return ()
         alike = _alike(state, parsed(command.seen_at).timestamp())
-        told = command.counts or alike >= FAILURES_MIN
+        sent = command.pattern.error_type != OPEN_CODE  # else a breaker held it: that is no storm
+        told = sent and (command.counts or alike >= FAILURES_MIN)
         seen = PatternSeen(
             pattern_id=command.pattern_id,
             failure_id=command.failure_id,
