@@ -180,6 +180,7 @@ breaker_streams: Decider[breakers.Breaker, DependencyCalls, BreakerEvent] = Deci
     initial=breakers.Breaker(),
     commands=(DependencyCalls,),
     events=(CallsNoted, BreakerTurned),
+    state_version=2,
     stream_of=breakers.stream_of,
     decide=breakers.decide,
     evolve=breakers.evolve,
