@@ -169,10 +169,10 @@ class Decider(Generic[S, C, E]):
     `commands` and `events` are the message types it takes and makes; each belongs to one
     decider of a service. `decide` is also given `Due` when `wake_at(state)` has come, if
     the decider has one. `creates` are commands that begin a stream: it is taken for new
-    without a look, if `first(command)` does not say otherwise. `private` events are journalled but not published, and neither is one
-    for which `told(event)` is false. `passes` are commands that reach even a parked stream.
-    A change of the state's type needs a new `state_version`; older snapshots are then
-    dropped and the journal is folded again.
+    without a look, if `first(command)` does not say otherwise. `private` events are
+    journalled but not published, and neither is one for which `told(event)` is false.
+    `passes` are commands that reach even a parked stream. A change of the state's type
+    needs a new `state_version`; older snapshots are then dropped and the journal is folded again.
 
     A stream of which `over(state)` is true leaves the memory at once: little is asked of it any
     more, and then it is loaded.

@@ -216,9 +216,7 @@ def _open(state: Breaker, reason: str, now: datetime) -> BreakerTurned:
 
 def _half_open(state: Breaker, reason: str, now: datetime, prober: str = "") -> BreakerTurned:
     until = now + timedelta(seconds=PROBE_S)
-    return _turned(
-        state, "half_open", reason, now, times=state.times, until=until, prober=prober
-    )
+    return _turned(state, "half_open", reason, now, times=state.times, until=until, prober=prober)
 
 
 def _closed(state: Breaker, now: datetime) -> BreakerTurned:

@@ -108,9 +108,8 @@ def released(
     probe_of = command.line if command.probe else ""
     if command.not_before:
         delay_s = max(0.0, round((parsed(command.not_before) - now).total_seconds(), 3))
-    parked = episode.parked
-    if not command.probe:  # one that went to see came through: what follows is no guess any more
-        parked = replace(parked, cost=0)
+    # Its line has paced it. An empty bucket would hold up the one that goes to see, and so all.
+    parked = replace(episode.parked, cost=0)
     return _goes(
         state, episode, parked, facts, now, turn=command.line, delay_s=delay_s,
         reason=command.reason, probe_of=probe_of,

@@ -103,9 +103,7 @@ _POSSIBLE: Final[dict[str, Callable[[str], object]]] = {
 }
 """What must be in a text for a mask to fit anywhere: most texts need not be searched for most."""
 
-_PATTERNS = tuple(
-    (name, _POSSIBLE.get(name, bool), _compiled(pattern)) for name, pattern in MASKS
-)
+_PATTERNS = tuple((name, _POSSIBLE.get(name, bool), _compiled(pattern)) for name, pattern in MASKS)
 _BEFORE_PROSE = re.compile(rf"(?i)[\"']{_PROSE_KEYS}[\"']\s*[:=]\s*$")
 
 

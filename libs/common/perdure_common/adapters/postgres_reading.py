@@ -98,7 +98,9 @@ def matching(
 
 def _known_as(value: Any) -> Any:
     """Return what a value can be found by: itself, or its JSON where it has parts."""
-    return orjson.dumps(value, repr, orjson.OPT_SORT_KEYS) if isinstance(value, list | dict) else value
+    if isinstance(value, list | dict):
+        return orjson.dumps(value, repr, orjson.OPT_SORT_KEYS)
+    return value
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
