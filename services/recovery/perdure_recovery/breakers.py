@@ -48,8 +48,8 @@ class Breaker:
     """How a breaker stands. `calls` are (instant, ok, failed) of the last minute.
 
     `row` counts failures in a row, since `row_at`; `heard` has the number of each runner's last
-    message. `closed_at` is when it closed last. `caller` is the runner that told last of calls,
-    `prober` who alone may call now.
+    message, who told last at the end. `closed_at` is when it closed last, `prober` who alone may
+    call now.
     """
 
     breaker_id: str = ""
@@ -63,7 +63,6 @@ class Breaker:
     row: int = 0
     row_at: datetime | None = None
     heard: dict[str, int] = field(default_factory=dict[str, int])
-    caller: str = ""
     prober: str = ""
 
 
@@ -89,7 +88,7 @@ def decide(
         if due is None or due > now:
             return ()
         if state.state == "open":
-            return (_half_open(state, "it was open long enough", now, prober=state.caller),)
+            return (_half_open(state, "it was open long enough", now, prober=_caller(state)),)
         lost = "the runner that was to call did not" if state.prober else "the call was lost"
         return (_half_open(state, lost, now),)
     if command.n <= state.heard.get(command.runner, 0) or not _matters(state, command, now):
@@ -128,7 +127,8 @@ def evolve(state: Breaker, event: BreakerEvent) -> Breaker:
     recent = tuple(each for each in state.calls if each[0] > since)
     fresh = event.ok > 0 or state.row == 0
     row = event.in_a_row if event.ok else state.row + event.failed
-    heard = {**state.heard, event.runner: event.n}
+    heard = {name: n for name, n in state.heard.items() if name != event.runner}
+    heard[event.runner] = event.n
     return replace(
         state,
         breaker_id=event.breaker_id,
@@ -138,7 +138,6 @@ def evolve(state: Breaker, event: BreakerEvent) -> Breaker:
         row=row,
         row_at=at if fresh else state.row_at,
         heard=dict(list(heard.items())[-RUNNERS_MAX:]),
-        caller=event.runner,
     )
 
 
@@ -221,6 +220,11 @@ def _half_open(state: Breaker, reason: str, now: datetime, prober: str = "") -> 
 
 def _closed(state: Breaker, now: datetime) -> BreakerTurned:
     return _turned(state, "closed", "a call was answered", now, times=state.times)
+
+
+def _caller(state: Breaker) -> str:
+    """Return the runner that told last of calls."""
+    return next(reversed(state.heard), "")
 
 
 def _turned(

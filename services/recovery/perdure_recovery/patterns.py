@@ -72,7 +72,7 @@ def decide(
             pattern=command.pattern,
             seen_at=command.seen_at,
             tried=command.tried,
-            alike=alike if told else 0,
+            alike=alike,
             execution_id=command.execution_id if told else "",
         )
         return (seen,)
@@ -95,7 +95,7 @@ def evolve(state: Pattern, event: PatternEvent) -> Pattern:
             last_tried=event.seen_at if event.tried else state.last_tried,
             occurrences=state.occurrences + 1,
             counted=_remembered(state, event.failure_id),
-            recent=(*state.recent, parsed(event.seen_at).timestamp())[-FAILURES_MIN:],
+            recent=_recent(state, event),
         )
     at = parsed(event.learnt_at).timestamp()
     return replace(
@@ -140,7 +140,7 @@ def route(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Outgoing, .
     """Return what tells the stream of incidents of a failure that is one of many."""
     del state  # the event says everything
     event = recorded.event
-    if not isinstance(event, PatternSeen) or not event.alike:
+    if not isinstance(event, PatternSeen) or not event.execution_id:
         return ()
     line, pattern = incident_of(event.pattern_id), event.pattern
     count = CountFailure(
@@ -156,6 +156,12 @@ def route(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Outgoing, .
         alike=event.alike,
     )
     return (Outgoing(OWN, line, count),)
+
+
+def _recent(state: Pattern, event: PatternSeen) -> tuple[float, ...]:
+    if not event.alike:  # of before this was counted
+        return state.recent
+    return (*state.recent, parsed(event.seen_at).timestamp())[-FAILURES_MIN:]
 
 
 def _alike(state: Pattern, at: float) -> int:
