@@ -151,11 +151,14 @@ def settle(course: Course, until: datetime, *, at_once: bool = False) -> None:
     if missed_until > since and (next_known is None or next_known <= missed_until):
         missed = len(schedule.between(since, missed_until, MISSED_MAX))
     firings = _made_up(course, since, missed_until) if missed else []
-    recent = schedule.between(max(since, missed_until), until, MISSED_MAX)
+    begin = max(since, missed_until)
+    known = next_known is not None and next_known > begin
+    first = next_known if known else schedule.after(begin)  # what is known need not be found
+    recent, following = schedule.walk(first, until, MISSED_MAX)
     settled = until
     for k, at in enumerate(recent):
         if not at_once and due_at(state, at) > course.now:
-            recent, settled = recent[:k], at - SECOND
+            recent, settled, following = recent[:k], at - SECOND, at
             break
     if state.settings.misfire == "fire_once" and recent:
         firings = []
@@ -163,12 +166,13 @@ def settle(course: Course, until: datetime, *, at_once: bool = False) -> None:
     for at in [*firings, *recent]:
         _fire_or_wait(course, at, max(0, left_out))
         left_out = 0
-    _settled(course, settled, missed)
+    _settled(course, settled, missed, following)
 
 
-def _settled(course: Course, until: datetime, missed: int) -> None:
+def _settled(course: Course, until: datetime, missed: int, following: datetime | None) -> None:
     state = course.state
-    following = course.schedule.after(until)
+    if following is not None and following <= until:  # there were more than anybody makes up for
+        following = course.schedule.after(until)
     course.happen(
         CronSettled(
             **_named(state),
