@@ -375,7 +375,7 @@ class Lane:
                 shard.streams.move_to_end(stream)
                 continue
             decider = item.taken.decider
-            new = decider is not None and isinstance(item.taken.command, decider.creates)
+            new = decider is not None and decider.begins(item.taken.command)
             if new and not (stream in self._known or stream in wanted or stream in awake):
                 shard.hold(stream, Held(None, None, 0, ""))
                 batch.part(shard).touched.add(stream)
