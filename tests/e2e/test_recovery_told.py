@@ -376,10 +376,12 @@ async def test_what_was_forgotten_is_not_brought_back_by_a_replay(
     for name in ("again", "and-again"):
         row = await run(stage, name, f"http://127.0.0.1:{port}/forbidden")
         await told_of(stage, row["execution_id"])
-    patterns = await stage.rows("select * from recovery.failure_patterns")
-    assert [row["occurrence_count"] for row in patterns if row["failure_type"] == "permission"] == [
-        2
-    ]
+    sql = "select occurrence_count as n from recovery.failure_patterns where failure_type = $1"
+
+    async def counted() -> bool:  # a pattern hears of a failure a moment after its decision
+        return [row["n"] for row in await stage.rows(sql, "permission")] == [2]
+
+    await stage.until(counted, "both to be counted by one pattern")
 
 
 async def _counts(stage: Stage) -> dict[str, int]:
