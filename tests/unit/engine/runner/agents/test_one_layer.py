@@ -1,4 +1,4 @@
-"""One layer of retries: the libraries that are installed ask once, and one that does not is found."""
+"""One layer of retries: the libraries ask once, and one that does not is found."""
 
 from typing import Any
 
