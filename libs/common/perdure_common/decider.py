@@ -256,6 +256,8 @@ class Service:
     topics in `handed` may be dealt with in the process instead (`HandOver`): their reader must
     not count numbers.
     `heavy` are the fields of messages that leave them when they are large (shell/payloads.py).
+    `tombstones` are the last events of streams: what was before them may be purged, as the table
+    `journal_purged` says.
     `judge` makes a fresh `Judge` for each stream that is verified.
     `groups` are those of other processes that work on its tables. `after_restore` mends what
     the service keeps beside the journal when its tables come from a backup, and says so.
@@ -275,6 +277,7 @@ class Service:
     expires: Mapping[str, str] = field(default_factory=dict[str, str])
     handed: tuple[str, ...] = ()
     heavy: Mapping[type, tuple[str, ...]] = field(default_factory=dict[type, tuple[str, ...]])
+    tombstones: tuple[type, ...] = ()
     judge: Callable[[], Judge] | None = None
     groups: tuple[str, ...] = ()
     after_restore: Callable[[Restored], Awaitable[str]] | None = None

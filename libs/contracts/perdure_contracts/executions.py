@@ -49,6 +49,7 @@ from .flow import (
 )
 from .kept import KeptEvent
 from .message import Json, message
+from .purging import ExecutionPurged, PurgeExecution
 from .suspending import SuspendingEvent
 
 
@@ -268,6 +269,7 @@ ExecutionCommand: TypeAlias = (
     | ControlCommand
     | ExamineExecution
     | NoteSlot
+    | PurgeExecution
 )
 ExecutionEvent: TypeAlias = (
     ExecutionStarted
@@ -307,4 +309,5 @@ ExecutionEvent: TypeAlias = (
     | AdmissionEvent
     | KeptEvent
     | SuspendingEvent
+    | ExecutionPurged
 )

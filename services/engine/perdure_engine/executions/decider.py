@@ -79,6 +79,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.purging import ExecutionPurged, PurgeExecution
 from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 
 from .decide import act, decide
@@ -110,6 +111,7 @@ COMMANDS = (
     AdoptRuns,
     StartErrorWorkflow,
     NoteSlot,
+    PurgeExecution,
 )
 """What an execution is asked."""
 
@@ -161,6 +163,7 @@ EVENTS = (
     RunSuspended,
     AskAnswered,
     AskDropped,
+    ExecutionPurged,
 )
 """What may happen to an execution."""
 
