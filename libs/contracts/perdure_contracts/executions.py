@@ -34,6 +34,7 @@ from .engine import (
 )
 from .flow import (
     ChildAccepted,
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -293,6 +294,7 @@ ExecutionEvent: TypeAlias = (
     | ChildRequested
     | ChildAccepted
     | ChildRefused
+    | ChildEndTold
     | ExecutionResponded
     | PeopleAsked
     | MemoryAsked

@@ -65,6 +65,7 @@ from perdure_contracts.executions import (
 )
 from perdure_contracts.flow import (
     ChildAccepted,
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -137,6 +138,7 @@ EVENTS = (
     ChildRequested,
     ChildAccepted,
     ChildRefused,
+    ChildEndTold,
     ExecutionResponded,
     PeopleAsked,
     MemoryAsked,
@@ -181,6 +183,7 @@ PRIVATE = (
     ChildRequested,
     ChildAccepted,
     ChildRefused,
+    ChildEndTold,
     PeopleAsked,
     MemoryAsked,
     AnswerTaken,
