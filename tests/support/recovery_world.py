@@ -86,6 +86,7 @@ class Node:
     overrides: Any = None
     by_person: bool = False
     unsafe_in_doubt: bool = False
+    under_way_s: float = 0.0
 
 
 class Broken(AssertionError):
@@ -255,7 +256,7 @@ class World:
         match message:
             case RecoveryVerdict() | RetryNode():
                 late = 12.0 if self.random.random() < 0.03 else self.random.expovariate(20)
-                self.at(late, lambda: self._engine(message))
+                self.at(late, lambda: self._engine(message, late))
             case RequestInteraction():
                 self.at(self.random.uniform(1, 60), lambda: self._answer(message))
             case CancelInteraction() | BreakerTurned():
@@ -348,8 +349,10 @@ class World:
 
         self.at((until - self.now).total_seconds(), give_up)
 
-    def _engine(self, message: RecoveryVerdict | RetryNode) -> None:
+    def _engine(self, message: RecoveryVerdict | RetryNode, under_way_s: float) -> None:
         node = self.nodes[message.execution_id]
+        if isinstance(message, RetryNode) or message.failure_id == node.failure_id:
+            node.under_way_s = under_way_s
         if isinstance(message, RetryNode):
             if node.ended != "ERROR":
                 return
@@ -450,7 +453,8 @@ class World:
             raise Broken(f"{node.execution_id} is tried after its deadline")
         if not by_person and state.tried.get("n", 0) > 3:
             raise Broken(f"{node.execution_id} is tried {state.tried['n']} times")
-        long_off = self.now - self.mode_at > timedelta(seconds=2.5)
+        since = self.now - timedelta(seconds=node.under_way_s)  # nobody calls a message back
+        long_off = since - self.mode_at > timedelta(seconds=2.5)
         if self.mode in ("off", "observe") and long_off and not by_person:
             raise Broken(f"{node.execution_id} is tried in mode {self.mode}")
 

@@ -238,7 +238,7 @@ class CallsNoted:
 
 @message("recovery.count-failure.v1")
 class CountFailure:
-    """A failure came that had come before within a minute: is it a storm?"""
+    """A failure came of which many came within a minute: `alike`, if its pattern counted them."""
 
     line: str
     pattern_id: str
@@ -249,6 +249,7 @@ class CountFailure:
     dependency: str
     failure_type: FailureType
     failed_at: str
+    alike: int = 0
 
 
 @message("recovery.note-probe.v1")

@@ -90,7 +90,8 @@ from .decide import decide
 from .document import add_all
 from .evolve import evolve
 from .facts import execution_facts
-from .hear import CALLS, DEAD_LETTERS, FAILURES, hear, stream_of
+from .figures import figures
+from .hear import CALLS, DEAD_LETTERS, FAILURES, hear, is_first, stream_of
 from .outcomes import wake_at
 from .project import project
 from .promises import Judge
@@ -123,6 +124,8 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         AttemptReleased,
         AttemptStopped,
     ),
+    creates=(NoteFailure,),
+    first=is_first,
     state_version=3,
     stream_of=stream_of,
     decide=decide,
@@ -138,12 +141,13 @@ pattern_streams: Decider[patterns.Pattern, PatternCommand, PatternEvent] = Decid
     initial=patterns.Pattern(),
     commands=(NoteOccurrence, NoteLesson),
     events=(PatternSeen, PatternTaught),
-    state_version=2,
+    state_version=3,
     stream_of=patterns.stream_of,
     decide=patterns.decide,
     evolve=patterns.evolve,
     project=patterns.project,
     route=patterns.route,
+    private=(PatternSeen,),  # the failure that was noted says as much, and is published
 )
 
 mode_streams: Decider[modes.Mode, SetMode, ModeSet] = Decider(
@@ -177,6 +181,7 @@ breaker_streams: Decider[breakers.Breaker, DependencyCalls, BreakerEvent] = Deci
     initial=breakers.Breaker(),
     commands=(DependencyCalls,),
     events=(CallsNoted, BreakerTurned),
+    state_version=2,
     stream_of=breakers.stream_of,
     decide=breakers.decide,
     evolve=breakers.evolve,
@@ -270,7 +275,7 @@ def add_groups(app: FastAPI, settings: Settings, owner: Owner, reading: Reading)
 def main() -> None:
     """Run the service until it is told to stop."""
     cleaning = partial(keep_cleaning, service.name)
-    run.run(run.serve(service, beside(TABLES, ROWS, add_groups), cleaning, keep_writing))
+    run.run(run.serve(service, beside(TABLES, ROWS, add_groups, figures), cleaning, keep_writing))
 
 
 if __name__ == "__main__":

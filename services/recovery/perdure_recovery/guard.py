@@ -3,9 +3,9 @@
 Each rail is a function from a `Situation` to the reason why it refuses, a `Hold`, or None. `RAILS`
 has them in their order: (1) kill switch and mode, (2) still wanted, (4) effects, (5) caps,
 (9) storms, (7) breakers, (6) tokens and money; (3) duplicates are turned away before anything
-else, and (8), one layer of retries, is checked when a runner starts. A storm, an open breaker and
-an empty bucket do not refuse: the attempt waits. Whoever refuses wins over whoever lets wait. A
-rail is added by writing a function and putting it in its place.
+else, and (8), one layer of retries, is checked before a runner's first agent runs. A storm, an
+open breaker and an empty bucket do not refuse: the attempt waits. Whoever refuses wins over whoever
+lets wait. A rail is added by writing a function and putting it in its place.
 """
 
 from collections.abc import Callable
@@ -228,8 +228,12 @@ RAILS: Final[tuple[Callable[[Situation], str | Hold | None], ...]] = (
     bucket,
 )
 """The rails after `duplicate`, in the order in which they are asked; each names itself."""
-WHEN_DUE: Final = (mode, wanted, breaker)
-"""The rails that are asked again when the wait before an attempt is over."""
+WHEN_DUE: Final = (mode, wanted, storm, breaker)
+"""The rails that are asked again when the wait before an attempt is over.
+
+With the storm among them: the first failures of one are each to be tried a second later, before
+anybody knows that they are many.
+"""
 
 
 def first_refusal(

@@ -106,6 +106,11 @@ def stream_of(command: ExecutionCommand) -> str:
     return command.execution_id
 
 
+def is_first(failure: NoteFailure) -> bool:
+    """Return whether a failure is most likely the first that is heard of its execution."""
+    return failure.attempt == 1 and failure.run == 1
+
+
 def _node_failed(message: NodeFailed) -> NoteFailure:
     error = _scrubbed(message.error)
     return NoteFailure(

@@ -73,6 +73,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
                 execution_id=event.execution_id,
                 node_id=event.node_id,
                 verdict=event.verdict,
+                attempt_id=event.attempt_id,
                 overrides=event.overrides,
                 delay_s=event.delay_s,
                 ask_again=event.ask_again,
@@ -127,6 +128,8 @@ def _occurrence(failure: FailureNoted, *, tried: bool) -> Outgoing:
         pattern=failure.pattern,
         seen_at=failure.failed_at,
         tried=tried,
+        execution_id=failure.execution_id,
+        counts=failure.incident,
     )
     return Outgoing(OWN, failure.pattern_id, message)
 

@@ -30,6 +30,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import ExamineExecution, ExecutionCommand, ExecutionEvent
 from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, StartChild
+from perdure_contracts.purging import PurgeExecution
 
 from perdure_engine.definition import Workflow
 
@@ -46,25 +47,23 @@ from .large import answer_in_full
 from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
-from .progress import OUTPUT_BYTES_MAX, Progress
-from .queueing import NO_LIMITS, Limits, never_began, stale_slot
+from .progress import Progress
+from .purging import purge, purged
+from .queueing import never_began, stale_slot
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
-from .resuming import ResumeUrls
 from .resumption import asks_late, go_on, go_on_after_pause, note_ask
 from .revival import bad_retry, chosen, retry
 from .signals import signal_refusal, take
 from .stalls import give_up_forgotten
 from .state import Execution, due, is_open
 from .suspending import asked_by
+from .terms import TERMS, Terms
 from .told_again import asked_for
 from .version_of import pinned
 from .waiting import time_up
 
 HOLD_S = 24 * 3600.0
 """How long a node is held where the verdict does not say, in seconds."""
-
-VERDICT_WAIT_S = 10.0
-"""How long recovery is waited for where nobody says otherwise, in seconds."""
 
 Decided: TypeAlias = tuple[ExecutionEvent, ...] | Rejected
 
@@ -74,10 +73,7 @@ def decide(
     command: ExecutionCommand | Due,
     facts: Facts,
     now: datetime,
-    verdict_wait_s: float = VERDICT_WAIT_S,
-    output_bytes_max: int = OUTPUT_BYTES_MAX,
-    urls: ResumeUrls | None = None,
-    limits: Limits = NO_LIMITS,
+    terms: Terms = TERMS,
 ) -> Decided:
     """Return what follows from `command`, or why nothing does."""
     events: list[ExecutionEvent] = []
@@ -89,8 +85,7 @@ def decide(
         tried = evolve(tried, event)
         return tried
 
-    more = (verdict_wait_s, output_bytes_max, urls, limits)
-    refused = act(tried, command, facts, now, happen, *more)
+    refused = act(tried, command, facts, now, happen, terms)
     return tuple(events) if refused is None else refused
 
 
@@ -100,37 +95,31 @@ def act(
     facts: Facts,
     now: datetime,
     happen: Happen,
-    verdict_wait_s: float = VERDICT_WAIT_S,
-    output_bytes_max: int = OUTPUT_BYTES_MAX,
-    urls: ResumeUrls | None = None,
-    limits: Limits = NO_LIMITS,
+    terms: Terms = TERMS,
 ) -> Rejected | None:
     """Let what follows from `command` happen, or return why nothing does.
 
     `happen` takes an event and returns the state after it; what comes next sees that state.
     """
+    if state.status == "PURGED":
+        return purged(state.execution_id)
     if isinstance(command, StartExecution):
-        more = (verdict_wait_s, output_bytes_max, urls, limits)
-        return start(state, command, facts, now, happen, *more)
+        return start(state, command, facts, now, happen, terms)
     if isinstance(command, StartChild):
         return asked_for(state, command, facts, text_of(now), happen)
     if not state.execution_id:
-        execution_id = "" if isinstance(command, Due) else command.execution_id
-        return Rejected(
-            f"there is no execution {execution_id!r}; `perdure executions list` shows those there "
-            "are",
-            "execution_not_found",
-        )
+        return _not_there("" if isinstance(command, Due) else command.execution_id)
+    if isinstance(command, PurgeExecution):
+        return purge(state, command, happen)
     if state.status == "NEW":
-        more = (verdict_wait_s, output_bytes_max, urls, limits)
-        return before_start(state, command, facts, now, happen, *more)
+        return before_start(state, command, facts, now, happen, terms)
     refused = _refusal(state, command)
     if refused is not None:
         return refused
     workflow = pinned(state, facts)
     if isinstance(workflow, Rejected):
         return workflow
-    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
+    progress = Progress(state, workflow, now, terms.verdict_wait_s, happen, terms.output_bytes_max)
     refused = _refusal_in(state, workflow, command, facts)
     if refused is not None:
         return refused
@@ -173,6 +162,13 @@ def act(
             pass
     carry_on(progress)
     return None
+
+
+def _not_there(execution_id: str) -> Rejected:
+    return Rejected(
+        f"there is no execution {execution_id!r}; `perdure executions list` shows those there are",
+        "execution_not_found",
+    )
 
 
 def _answered(progress: Progress, result: NodeResult) -> None:
