@@ -34,6 +34,7 @@ from .engine import (
 )
 from .flow import (
     ChildAccepted,
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -295,6 +296,7 @@ ExecutionEvent: TypeAlias = (
     | ChildRequested
     | ChildAccepted
     | ChildRefused
+    | ChildEndTold
     | ExecutionResponded
     | PeopleAsked
     | MemoryAsked

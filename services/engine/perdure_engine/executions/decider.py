@@ -64,6 +64,7 @@ from perdure_contracts.executions import (
 )
 from perdure_contracts.flow import (
     ChildAccepted,
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -139,6 +140,7 @@ EVENTS = (
     ChildRequested,
     ChildAccepted,
     ChildRefused,
+    ChildEndTold,
     ExecutionResponded,
     PeopleAsked,
     MemoryAsked,
@@ -184,6 +186,7 @@ PRIVATE = (
     ChildRequested,
     ChildAccepted,
     ChildRefused,
+    ChildEndTold,
     PeopleAsked,
     MemoryAsked,
     AnswerTaken,

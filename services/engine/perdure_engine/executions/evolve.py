@@ -46,6 +46,7 @@ from perdure_contracts.executions import (
 )
 from perdure_contracts.flow import (
     ChildAccepted,
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -116,7 +117,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             state.steps = event.step
         case NodeCanceled():
             _canceled(state, event)
-        case NodeRecovered() | ChildRequested():
+        case NodeRecovered() | ChildRequested() | ChildEndTold():
             pass  # it tells others; the state has it, or does not care
         case RegionEntered():
             entered(state, event)

@@ -48,6 +48,7 @@ from perdure_contracts.executions import (
 )
 from perdure_contracts.flow import (
     ChildAccepted,
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -111,7 +112,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return child_refused(state, recorded, event, error_row(event.error))
         case ExecutionResponded():
             return (responded(state, event), *logs)
-        case WaitEnded() | SignalReceived() | ResumeUrlMade() | ChildRequested():
+        case WaitEnded() | SignalReceived() | ResumeUrlMade() | ChildRequested() | ChildEndTold():
             return logs
         case ExecutionStarted():
             return (_started(recorded, event), *_latest(state, recorded), *logs)

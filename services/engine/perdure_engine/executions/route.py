@@ -23,6 +23,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import AttemptDue, ExecutionEvent, NodeScheduled
 from perdure_contracts.flow import (
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -78,7 +79,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return asked_of(event)
         case WaitEnded() if event.kind == "person":
             return asked_of(event)
-        case WaitBegun() | WaitEnded() | ChildRequested() | ChildRefused():
+        case WaitBegun() | WaitEnded() | ChildRequested() | ChildRefused() | ChildEndTold():
             return flow_told(state, recorded)
         case ExecutionQueued() | GatePassed():
             return asks(state, recorded.tenant_id)
