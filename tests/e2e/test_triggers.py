@@ -229,3 +229,31 @@ async def test_the_command_at_the_end_of_the_page_works(stage: Stage, page: str,
     assert deployed.code == 0 and "serves" in deployed.out, deployed
     shown = await typed(stage, *shlex.split(shows)[1:])
     assert shown.code == 0 and says in shown.out, shown
+
+
+async def test_what_runs_is_stopped_with_the_undeployment_if_that_is_asked(stage: Stage) -> None:
+    wait = node("wait", "FLOW.WAIT", seconds=3_000)
+    whole = {
+        "name": "stopped",
+        "nodes": [node("go", "TRIGGER.MANUAL"), wait],
+        "connections": [edge("go", "wait")],
+    }
+    workflow_id = await stage.deploy(whole)
+
+    async def with_status(status: str, count: int) -> None:
+        async def found() -> bool:
+            rows = await stage.rows(
+                "select 1 from engine.workflow_executions where workflow_id = $1 and status = $2",
+                workflow_id,
+                status,
+            )
+            return len(rows) == count
+
+        await stage.until(found, f"{count} with {status}")
+
+    for _ in range(3):
+        await stage.trigger(workflow_id, {})
+    await with_status("PAUSED", 3)
+    said = await typed(stage, "workflow", "undeploy", "stopped", "--cancel-running")
+    assert said.code == 0, said
+    await with_status("CANCELED", 3)
