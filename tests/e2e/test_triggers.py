@@ -240,20 +240,21 @@ async def test_what_runs_is_stopped_with_the_undeployment_if_that_is_asked(stage
     }
     workflow_id = await stage.deploy(whole)
 
-    async def with_status(status: str, count: int) -> None:
+    async def with_status(count: int, *status: str) -> None:
         async def found() -> bool:
             rows = await stage.rows(
-                "select 1 from engine.workflow_executions where workflow_id = $1 and status = $2",
+                "select 1 from engine.workflow_executions where workflow_id = $1 "
+                "and status = any ($2)",
                 workflow_id,
-                status,
+                list(status),
             )
             return len(rows) == count
 
-        await stage.until(found, f"{count} with {status}")
+        await stage.until(found, f"{count} of {status}")
 
     for _ in range(3):
         await stage.trigger(workflow_id, {})
-    await with_status("PAUSED", 3)
+    await with_status(3, "RUNNING", "PAUSED")
     said = await typed(stage, "workflow", "undeploy", "stopped", "--cancel-running")
     assert said.code == 0, said
-    await with_status("CANCELED", 3)
+    await with_status(3, "CANCELED")
