@@ -182,11 +182,15 @@ async def test_going_back_and_resting_by_the_command_line(stage: Stage, tmp_path
         assert f"version {version} serves now" in said.out
     back = await typed(stage, "workflow", "rollback", "orders")
     assert back.code == 0 and "version 3 serves now; it is version 1 again" in back.out, back
-    [row] = await stage.rows(
-        "select id, deployment_status, deployment_version, deployed_at, undeployed_at, "
-        "deployment_config, newest_version from engine.workflows where name = 'orders'"
-    )
-    assert (row["deployment_status"], row["deployment_version"]) == ("ACTIVE", 3)
+
+    async def noted() -> list[Any]:  # by the engine, a moment after the scheduler has said so
+        return await stage.rows(
+            "select id, deployment_status, deployment_version, deployed_at, undeployed_at, "
+            "deployment_config, newest_version from engine.workflows where name = 'orders' "
+            "and deployment_status = 'ACTIVE' and deployment_version = 3"
+        )
+
+    [row] = await stage.until(noted, "version 3 in the engine's table")
     assert row["newest_version"] == 3 and row["deployed_at"] and row["undeployed_at"] is None
     assert json.loads(row["deployment_config"]) == {"rollback_of": 1}
     served = await stage.rows(
