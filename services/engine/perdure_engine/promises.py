@@ -52,6 +52,7 @@ from perdure_contracts.kept import (
     VariableSet,
 )
 from perdure_contracts.purging import ExecutionPurged
+from perdure_contracts.stopping import ExecutionsStopped
 from perdure_contracts.suspending import RunSuspended
 from perdure_contracts.templates import TemplateRetired, TemplateSaved
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
@@ -63,7 +64,7 @@ Broken: TypeAlias = tuple[str, str, str]
 
 _ENDS = (ExecutionCompleted, ExecutionFailed, ExecutionCanceled, ExecutionRefused)
 _OTHERS = (
-    *(WorkflowSaved, DeploymentNoted, TemplateSaved, TemplateRetired),
+    *(WorkflowSaved, DeploymentNoted, TemplateSaved, TemplateRetired, ExecutionsStopped),
     *(VariableSet, VariableDeleted, StaticDataUpdated, StaticDataRefused),
 )
 _GATES = (SlotTaken, SlotAwaited, SlotRefused, SlotEvicted, SlotLeft)
