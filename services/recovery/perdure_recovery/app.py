@@ -261,7 +261,7 @@ service = Service(
     by_token=(DependencyCalls,),
     news=(DependencyCalls,),
     judge=Judge,
-    kept=("expired",),
+    kept=("expired", "table_sizes"),
     expires=dict.fromkeys(CLEANED, "kept_until"),
 )
 
