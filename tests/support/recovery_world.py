@@ -116,7 +116,7 @@ class World:
         if self.random.random() < 0.3:  # a storm
             self.bad["http:shop"].append((0.0, self.random.uniform(30, 300), "down"))
         self.sampler: Sampler = "bandit" if self.random.random() < 0.3 else "rules"
-        self.people: People = "hold" if self.random.random() < 0.5 else "tell"
+        self.people: People = self.random.choice(("ask", "ask", "hold", "tell"))
         self.calls: dict[str, list[int]] = {}
 
     def _trouble(self) -> tuple[float, float, str]:
@@ -446,7 +446,7 @@ class World:
         by_person = bool(attempts[0].by)
         if node.unsafe_in_doubt and not by_person:
             raise Broken(f"{node.execution_id} repeats an effect of class {node.effect} in doubt")
-        if self.now >= node.deadline:
+        if self.now >= node.deadline and not by_person:
             raise Broken(f"{node.execution_id} is tried after its deadline")
         if not by_person and state.tried.get("n", 0) > 3:
             raise Broken(f"{node.execution_id} is tried {state.tried['n']} times")

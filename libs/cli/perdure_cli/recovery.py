@@ -143,7 +143,8 @@ def mode(
     ] = DEFAULT_WORKSPACE,
     reason: Annotated[str, typer.Option(help="What is written down as the reason.")] = "",
     people: Annotated[
-        str, typer.Option(help="`hold` a node for a person's answer, or `tell` people of it.")
+        str,
+        typer.Option(help="`ask` about a node given up, `hold` it for the answer, or only `tell`."),
     ] = "",
     sampler: Annotated[
         str, typer.Option(help="Who chooses among strategies: the `rules`, or a `bandit`.")

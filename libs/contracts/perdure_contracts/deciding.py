@@ -12,6 +12,7 @@ from . import recovery
 from .asking import RequestInteraction
 from .breakers import BreakerTurned, DependencyCalls
 from .message import Json, message
+from .questions import QuestionEvent
 from .recovery import Explanation, FailureType, Strategy
 
 Cause: TypeAlias = Literal["approval", "person", "breaker", "storm", "bucket"]
@@ -70,7 +71,8 @@ class AttemptParked:
 
     `line` is the stream of the line that it stands in, `request` what people are asked, `wake_at`
     when recovery looks by itself. With `again` it had been parked or ordered before; with
-    `counted` it counts as an attempt already; with `approved` people have agreed to it.
+    `counted` it counts as an attempt already; with `approved` people have agreed to it. The attempt
+    itself is `planned` for that reason; `before` says what it has waited for so far.
     """
 
     failure_id: str
@@ -94,13 +96,16 @@ class AttemptParked:
     wake_at: str | None = None
     cost: int = 0
     usd: float = 0.0
+    planned: str = ""
+    before: str = ""
 
 
 @message("recovery.attempt-released.v1")
 class AttemptReleased:
     """An attempt that counts already begins after all: its wait is over and the rails agree.
 
-    `delay_s` and `probe_of` are as in `recovery.attempt-ordered.v1`.
+    `delay_s` and `probe_of` are as in `recovery.attempt-ordered.v1`. After a wait in a line or for
+    people, `reason` and `explanation` say for what it waited.
     """
 
     failure_id: str
@@ -108,6 +113,8 @@ class AttemptReleased:
     released_at: str
     delay_s: float = 0.0
     probe_of: str = ""
+    reason: str = ""
+    explanation: Explanation | None = None
 
 
 @message("recovery.attempt-stopped.v1")
@@ -394,5 +401,5 @@ AllowanceCommand: TypeAlias = SetBudget | NoteSpending | NoteResult
 AllowanceEvent: TypeAlias = BudgetSet | TokensSpent | ResultNoted
 ExecutionCommand: TypeAlias = recovery.ExecutionCommand | NoteDue | ReleaseAttempt | NoteAnswer
 ExecutionEvent: TypeAlias = (
-    recovery.ExecutionEvent | AttemptParked | AttemptReleased | AttemptStopped
+    recovery.ExecutionEvent | AttemptParked | AttemptReleased | AttemptStopped | QuestionEvent
 )

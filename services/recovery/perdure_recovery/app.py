@@ -48,6 +48,7 @@ from perdure_contracts.deciding import (
     TokensSpent,
     WaitersReleased,
 )
+from perdure_contracts.questions import QuestionAsked, QuestionSettled
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -122,8 +123,10 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         AttemptParked,
         AttemptReleased,
         AttemptStopped,
+        QuestionAsked,
+        QuestionSettled,
     ),
-    state_version=3,
+    state_version=4,
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,

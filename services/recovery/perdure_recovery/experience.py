@@ -68,11 +68,13 @@ def _counts(row: Row) -> Counts:
 
 
 def policy_in(facts: Facts, workspace_id: str) -> tuple[Sampler, People]:
-    """Return who chooses in a workspace, and what an escalation does; see `SetMode`."""
-    for row in facts.get("modes", ()):
-        if row["workspace_id"] == workspace_id:
-            return row["sampler"], row["people"]
-    return "rules", "tell"
+    """Return who chooses in a workspace, and what an escalation does; see `SetMode`.
+
+    What nobody has set for a workspace is as in the one that stands for all of them.
+    """
+    found = {row["workspace_id"]: row for row in facts.get("modes", ())}
+    row = found.get(workspace_id) or found.get(EVERYWHERE)
+    return ("rules", "ask") if row is None else (row["sampler"], row["people"])
 
 
 def seen_lately(facts: Facts, workspace_id: str, dependency: str, now: datetime) -> bool:

@@ -19,7 +19,7 @@ class Mode:
 
     mode: RecoveryMode = "auto"
     sampler: Sampler = "rules"
-    people: People = "tell"
+    people: People = "ask"
 
 
 def stream_of(command: SetMode) -> str:

@@ -20,6 +20,7 @@ from perdure_contracts.deciding import (
 )
 from perdure_contracts.engine import RecoveryVerdict, RetryNode
 from perdure_contracts.message import NAMES
+from perdure_contracts.questions import QuestionSettled
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -99,6 +100,14 @@ def stopped(episode: Episode, event: AttemptStopped) -> Iterator[Outgoing]:
             reason=event.reason,
         )
         yield Outgoing(HIL, event.interaction_id, cancel)
+
+
+def withdrawn(event: QuestionSettled, execution_id: str) -> Outgoing:
+    """Return what takes a question back."""
+    cancel = CancelInteraction(
+        interaction_id=event.interaction_id, execution_id=execution_id, reason=event.reason
+    )
+    return Outgoing(HIL, event.interaction_id, cancel)
 
 
 def counted(failure: FailureNoted) -> Outgoing:

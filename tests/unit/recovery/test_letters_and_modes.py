@@ -152,7 +152,9 @@ def test_people_set_modes_and_are_told_when_nothing_changes() -> None:
     decided = modes.decide(modes.Mode(), command, {}, NOW)
     assert not isinstance(decided, Rejected)
     (event,) = decided
-    assert event == ModeSet(workspace_id="ws", mode="off", set_by="ann", reason="night")
+    assert event == ModeSet(
+        workspace_id="ws", mode="off", set_by="ann", reason="night", people="ask"
+    )
     state = modes.evolve(modes.Mode(), event)
     assert isinstance(modes.decide(state, command, {}, NOW), Rejected)
     (row,) = modes.project(state, Recorded(event, "t", "ws/mode", 1, NOW))
