@@ -33,8 +33,9 @@ from perdure_contracts.engine import (
     RetryNode,
 )
 from perdure_contracts.executions import AttemptDue
+from perdure_contracts.failures import People, RecoveryMode, Sampler
 from perdure_contracts.message import NAMES, Envelope
-from perdure_contracts.recovery import People, RecoveryMode, Sampler, SetMode
+from perdure_contracts.recovery import SetMode
 from perdure_recovery.app import service
 from perdure_recovery.hear import hear
 

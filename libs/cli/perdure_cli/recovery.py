@@ -4,7 +4,8 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 from perdure_common.settings import DEFAULT_WORKSPACE
-from perdure_contracts.recovery import People, RecoveryMode, Sampler, SetMode
+from perdure_contracts.failures import People, RecoveryMode, Sampler
+from perdure_contracts.recovery import SetMode
 from rich.markup import escape
 
 from perdure_cli import platform

@@ -11,9 +11,9 @@ from typing import Literal, TypeAlias
 from . import recovery
 from .asking import RequestInteraction
 from .breakers import BreakerTurned, DependencyCalls
+from .failures import Explanation, FailureType, Strategy
 from .message import Json, message
 from .questions import QuestionEvent
-from .recovery import Explanation, FailureType, Strategy
 
 Cause: TypeAlias = Literal["approval", "person", "breaker", "storm", "bucket"]
 """What a held attempt waits for: leave to be made, an answer, its turn in a line, tokens."""

@@ -7,8 +7,8 @@ people is asked about with `recovery.attempt-parked.v1`.
 from typing import Literal, TypeAlias
 
 from .asking import RequestInteraction
+from .failures import Explanation
 from .message import message
-from .recovery import Explanation
 
 Said: TypeAlias = Literal["retry", "give_up", "nothing", "withdrawn"]
 """What came of a question: an answer, none in time, or nobody wants one any more."""

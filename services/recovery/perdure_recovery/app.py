@@ -11,6 +11,16 @@ from perdure_common.http import beside
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_contracts.breakers import BreakerTurned, DependencyCalls
+from perdure_contracts.dead_letters import (
+    DeadLetterEdited,
+    DeadLetterKept,
+    DeadLetterSettled,
+    EditDeadLetter,
+    KeepDeadLetter,
+    LetterCommand,
+    LetterEvent,
+    RedriveDeadLetter,
+)
 from perdure_contracts.deciding import (
     AllowanceCommand,
     AllowanceEvent,
@@ -54,13 +64,8 @@ from perdure_contracts.recovery import (
     AttemptOrdered,
     AttemptRefused,
     AttemptSucceeded,
-    DeadLetterKept,
-    DeadLetterSettled,
     EpisodeClosed,
     FailureNoted,
-    KeepDeadLetter,
-    LetterCommand,
-    LetterEvent,
     ModeSet,
     NoteCompletion,
     NoteEnd,
@@ -72,17 +77,10 @@ from perdure_contracts.recovery import (
     PatternEvent,
     PatternSeen,
     PatternTaught,
-    RedriveDeadLetter,
     SetMode,
     VerdictRepeated,
 )
-from perdure_contracts.telling import (
-    DeadLetterEdited,
-    EditDeadLetter,
-    EpisodeFixed,
-    KeepProse,
-    ProseKept,
-)
+from perdure_contracts.telling import EpisodeFixed, KeepProse, ProseKept
 
 from . import allowance, breakers, incidents, letters, lines, modes, patterns, prose
 from .api import ROWS, TABLES

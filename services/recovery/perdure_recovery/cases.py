@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from perdure_contracts.failures import Sampler, Strategy
 from perdure_contracts.message import Json
-from perdure_contracts.recovery import Sampler, Strategy
 
 from .classify import Classification
 from .means import Means

@@ -7,8 +7,9 @@ from typing import Final
 
 from perdure_common.decider import Facts
 from perdure_contracts.engine import EffectClass, EffectState
+from perdure_contracts.failures import Strategy
 from perdure_contracts.message import Json
-from perdure_contracts.recovery import FailureNoted, Strategy
+from perdure_contracts.recovery import FailureNoted
 
 from .experience import allowance_in, breakers_in, incident_in, modes_in
 from .guard import Situation

@@ -20,6 +20,7 @@ from perdure_contracts.deciding import (
     NoteDue,
     ReleaseAttempt,
 )
+from perdure_contracts.failures import PatternFacts, RecoveryMode
 from perdure_contracts.recovery import (
     AttemptOrdered,
     AttemptRefused,
@@ -29,8 +30,6 @@ from perdure_contracts.recovery import (
     NoteEnd,
     NoteFailure,
     NoteGivenUp,
-    PatternFacts,
-    RecoveryMode,
     VerdictRepeated,
 )
 

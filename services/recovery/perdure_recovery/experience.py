@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from perdure_common.decider import Facts, Row
 from perdure_contracts.deciding import Gate
-from perdure_contracts.recovery import FailureType, People, RecoveryMode, Sampler, Strategy
+from perdure_contracts.failures import FailureType, People, RecoveryMode, Sampler, Strategy
 
 from .cases import Record
 from .guard import BUCKET_MAX, Allowance, Breaker

@@ -12,7 +12,8 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, cast
 
-from perdure_contracts.recovery import Explanation, FailureNoted, FailureType
+from perdure_contracts.failures import Explanation, FailureType
+from perdure_contracts.recovery import FailureNoted
 
 from . import explain_templates as templates
 from .explain_templates import ACTION, CATEGORY, MEANING, Outcome

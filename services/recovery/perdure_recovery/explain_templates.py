@@ -6,7 +6,7 @@ again. `{…}` are slots; explain.py fills them from the decision's own data and
 
 from typing import Final, Literal
 
-from perdure_contracts.recovery import FailureType, Strategy
+from perdure_contracts.failures import FailureType, Strategy
 
 Outcome = Literal[
     "succeeded", "recovered", "same_failure", "other_failure", "superseded", "relapsed"

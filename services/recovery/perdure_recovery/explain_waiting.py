@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from perdure_contracts.deciding import Cause
-from perdure_contracts.recovery import Explanation, FailureNoted
+from perdure_contracts.failures import Explanation
+from perdure_contracts.recovery import FailureNoted
 
 from .cases import Plan
 from .explain import NO_ACTION, clock, explain_decision, measured

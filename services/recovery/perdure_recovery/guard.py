@@ -17,7 +17,7 @@ from typing import Final
 from perdure_contracts.breakers import BreakerState
 from perdure_contracts.deciding import Cause, Gate
 from perdure_contracts.engine import EffectClass, EffectState
-from perdure_contracts.recovery import RecoveryMode
+from perdure_contracts.failures import RecoveryMode
 
 NODE_ATTEMPTS_MAX: Final = 3
 """Most automatic attempts of one node of an execution in one scope, over all its runs."""

@@ -9,6 +9,7 @@ from perdure_common.ids import derived
 from perdure_common.scrub import scrub_json, scrub_text
 from perdure_contracts.breakers import DependencyCalls
 from perdure_contracts.control import NodeMarked
+from perdure_contracts.dead_letters import EditDeadLetter, KeepDeadLetter, RedriveDeadLetter
 from perdure_contracts.deciding import (
     CountFailure,
     ExecutionCommand,
@@ -35,18 +36,16 @@ from perdure_contracts.engine import (
 from perdure_contracts.executions import AttemptDue
 from perdure_contracts.message import Envelope
 from perdure_contracts.recovery import (
-    KeepDeadLetter,
     NoteCompletion,
     NoteEnd,
     NoteFailure,
     NoteGivenUp,
     NoteLesson,
     NoteOccurrence,
-    RedriveDeadLetter,
     SetMode,
 )
 from perdure_contracts.shell import DeadLettered
-from perdure_contracts.telling import EditDeadLetter, KeepProse
+from perdure_contracts.telling import KeepProse
 from perdure_contracts.topology import TOPICS
 
 from .signature import signature

@@ -19,11 +19,11 @@ from perdure_contracts.deciding import (
     ReleaseAttempt,
 )
 from perdure_contracts.deciding import ExecutionEvent as Event
+from perdure_contracts.failures import Explanation
 from perdure_contracts.recovery import (
     AttemptOrdered,
     AttemptRefused,
     EpisodeClosed,
-    Explanation,
     FailureNoted,
     VerdictRepeated,
 )

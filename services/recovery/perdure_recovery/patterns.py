@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from perdure_common.decider import Facts, Outgoing, Recorded, Upsert
+from perdure_contracts.failures import FailureType, PatternFacts
 from perdure_contracts.recovery import (
-    FailureType,
     NoteOccurrence,
     PatternCommand,
     PatternEvent,
-    PatternFacts,
     PatternSeen,
     PatternTaught,
 )

@@ -11,6 +11,7 @@ from perdure_contracts.deciding import (
     AttemptStopped,
     ExecutionEvent,
 )
+from perdure_contracts.failures import Explanation
 from perdure_contracts.questions import QuestionAsked, QuestionSettled
 from perdure_contracts.recovery import (
     AttemptFailed,
@@ -18,7 +19,6 @@ from perdure_contracts.recovery import (
     AttemptRefused,
     AttemptSucceeded,
     EpisodeClosed,
-    Explanation,
     FailureNoted,
 )
 

@@ -6,6 +6,7 @@ import msgspec
 from perdure_common.decider import Outgoing
 from perdure_common.ids import derived
 from perdure_contracts.asking import CancelInteraction
+from perdure_contracts.dead_letters import KeepDeadLetter
 from perdure_contracts.deciding import (
     AttemptParked,
     AttemptReleased,
@@ -19,6 +20,7 @@ from perdure_contracts.deciding import (
     Waiter,
 )
 from perdure_contracts.engine import RecoveryVerdict, RetryNode
+from perdure_contracts.failures import Settled
 from perdure_contracts.message import NAMES
 from perdure_contracts.questions import QuestionSettled
 from perdure_contracts.recovery import (
@@ -27,8 +29,6 @@ from perdure_contracts.recovery import (
     AttemptRefused,
     AttemptSucceeded,
     FailureNoted,
-    KeepDeadLetter,
-    Settled,
 )
 from perdure_contracts.shell import DeadLettered
 

@@ -7,8 +7,9 @@ from typing import Literal, TypeAlias
 
 from perdure_contracts.asking import RequestInteraction
 from perdure_contracts.deciding import Cause
+from perdure_contracts.failures import Explanation, Strategy
 from perdure_contracts.message import Json
-from perdure_contracts.recovery import Explanation, FailureNoted, Strategy
+from perdure_contracts.recovery import FailureNoted
 
 Verdict: TypeAlias = Literal["retry", "give_up"]
 

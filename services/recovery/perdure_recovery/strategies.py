@@ -8,7 +8,7 @@ The columns' checks of the tables name strategies as well, so it needs a migrati
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from perdure_contracts.recovery import Strategy
+from perdure_contracts.failures import Strategy
 
 from .cases import Case, Plan
 from .means import dependency_of

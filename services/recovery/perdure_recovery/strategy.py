@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from perdure_contracts.recovery import FailureType, Strategy
+from perdure_contracts.failures import FailureType, Strategy
 
 from .cases import AUTOMATIC, UNCHANGED, Case, Plan, Record
 from .sampler import sampled

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from perdure_contracts.recovery import FailureType
+from perdure_contracts.failures import FailureType
 
 PRIOR_MEAN: Final[dict[FailureType, float]] = {
     "rate_limit": 0.90,

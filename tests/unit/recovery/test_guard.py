@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from perdure_contracts.engine import EffectClass, EffectState
-from perdure_contracts.recovery import RecoveryMode
+from perdure_contracts.failures import RecoveryMode
 from perdure_recovery.guard import (
     EXECUTION_ATTEMPTS_MAX,
     NODE_ATTEMPTS_MAX,

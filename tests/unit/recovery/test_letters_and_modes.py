@@ -7,16 +7,15 @@ from typing import Any
 
 from perdure_common.decider import Outgoing, Recorded, Rejected, Upsert
 from perdure_common.ids import partition_of
-from perdure_contracts.message import Envelope
-from perdure_contracts.recovery import (
+from perdure_contracts.dead_letters import (
+    EditDeadLetter,
     KeepDeadLetter,
     LetterCommand,
-    ModeSet,
     RedriveDeadLetter,
-    SetMode,
 )
+from perdure_contracts.message import Envelope
+from perdure_contracts.recovery import ModeSet, SetMode
 from perdure_contracts.shell import DeadLettered, Unpark
-from perdure_contracts.telling import EditDeadLetter
 from perdure_recovery import letters, modes
 from perdure_recovery.hear import hear
 
