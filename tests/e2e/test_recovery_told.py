@@ -342,10 +342,13 @@ async def test_what_was_forgotten_is_not_brought_back_by_a_replay(
     for name in ("again", "and-again"):
         row = await run(stage, name, f"http://127.0.0.1:{port}/forbidden")
         await told_of(stage, row["execution_id"])
-    patterns = await stage.rows("select * from recovery.failure_patterns")
-    assert [row["occurrence_count"] for row in patterns if row["failure_type"] == "permission"] == [
-        2
-    ]
+
+    async def counted() -> bool:
+        patterns = await stage.rows("select * from recovery.failure_patterns")
+        seen = [row["occurrence_count"] for row in patterns if row["failure_type"] == "permission"]
+        return seen == [2]
+
+    await stage.until(counted, "one pattern, seen twice")
 
 
 async def _counts(stage: Stage) -> dict[str, int]:

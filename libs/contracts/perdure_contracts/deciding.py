@@ -62,6 +62,15 @@ class NoteAnswer:
     reason: str = ""
 
 
+@message("recovery.note-compensated.v1")
+class NoteCompensated:
+    """What a node did was undone, as recovery had said about `failure_id`."""
+
+    execution_id: str
+    failure_id: str
+    compensated_at: str
+
+
 # Attempts: events -----------------------------------------------------------------------
 
 
@@ -399,7 +408,9 @@ IncidentCommand: TypeAlias = CountFailure | NoteProbe
 IncidentEvent: TypeAlias = FailureCounted | IncidentOpened | ProbeNoted | IncidentClosed
 AllowanceCommand: TypeAlias = SetBudget | NoteSpending | NoteResult
 AllowanceEvent: TypeAlias = BudgetSet | TokensSpent | ResultNoted
-ExecutionCommand: TypeAlias = recovery.ExecutionCommand | NoteDue | ReleaseAttempt | NoteAnswer
+ExecutionCommand: TypeAlias = (
+    recovery.ExecutionCommand | NoteDue | ReleaseAttempt | NoteAnswer | NoteCompensated
+)
 ExecutionEvent: TypeAlias = (
     recovery.ExecutionEvent | AttemptParked | AttemptReleased | AttemptStopped | QuestionEvent
 )

@@ -50,6 +50,7 @@ from .flow import (
 from .kept import KeptEvent
 from .message import Json, message
 from .suspending import SuspendingEvent
+from .undoing import NodeCompensated
 
 
 @message("engine.node-scheduled.v1")
@@ -278,6 +279,7 @@ ExecutionEvent: TypeAlias = (
     | AttemptDue
     | NodeCompleted
     | NodeRecovered
+    | NodeCompensated
     | NodeErrored
     | NodeSkipped
     | NodeCanceled

@@ -46,6 +46,7 @@ from perdure_contracts.deciding import (
     LineJoined,
     LineLeft,
     NoteAnswer,
+    NoteCompensated,
     NoteDue,
     NoteProbe,
     NoteResult,
@@ -108,6 +109,7 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         NoteDue,
         ReleaseAttempt,
         NoteAnswer,
+        NoteCompensated,
     ),
     events=(
         FailureNoted,
@@ -149,7 +151,7 @@ pattern_streams: Decider[patterns.Pattern, PatternCommand, PatternEvent] = Decid
 
 mode_streams: Decider[modes.Mode, SetMode, ModeSet] = Decider(
     name="mode",
-    initial=modes.Mode(),
+    initial=modes.UNSET,
     commands=(SetMode,),
     events=(ModeSet,),
     state_version=2,

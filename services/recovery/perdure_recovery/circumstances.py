@@ -97,4 +97,5 @@ def situation_of(
         approved=approved,
         turn=turn,
         workspace_id=failure.pattern.workspace_id,
+        undoes=proposal.strategy == "skip_compensate",
     )

@@ -17,6 +17,7 @@ from perdure_contracts.deciding import (
     ExecutionCommand,
     ExecutionEvent,
     NoteAnswer,
+    NoteCompensated,
     NoteDue,
     ReleaseAttempt,
 )
@@ -58,14 +59,18 @@ from .guard import (
     wanted,
 )
 from .instants import parsed, seconds_between, written
-from .means import dependency_of, means_from, problems_of
+from .means import UNDO_STAGE, dependency_of, means_from, problems_of
 from .outcomes import completed, confirmed, ended, ended_by, given_up, revival
 from .parking import Held, answered, asks_again, due, park, released, still, woken
 from .questions import ASKED_ABOUT, ask, not_asked, overtaken, settle
 from .signature import MESSAGE_MAX, error_message, error_message_hash, error_type
 from .state import Episode, Execution, place
-from .strategy import Case, Plan, choose
+from .strategy import Case, Plan, choose, undone_instead
 from .transience import believe
+from .undoing import compensated
+
+IN_DOUBT = ("unknown", "done")
+"""How far an effect has got that may not be repeated as it is."""
 
 
 def decide(
@@ -81,6 +86,8 @@ def decide(
             return given_up(state, command, now)
         case NoteEnd():
             return _end(state, command, facts, now)
+        case NoteCompensated():
+            return compensated(state, command, now)
         case NoteDue():
             return due(state, command, facts, now)
         case ReleaseAttempt():
@@ -177,6 +184,8 @@ def _case(
         judged=error.stage == "output",
         sampler=sampler,
         records=records_in(facts, kind.failure_type),
+        compensating=error.stage == UNDO_STAGE,
+        looks_first=command.effect == "verify_first" and error.effect_state in IN_DOUBT,
     )
 
 
@@ -314,6 +323,9 @@ def _judged(
         effect_state=command.error.effect_state,
     )
     refusal = first_refusal(situation) if plan.automatic else Refusal("rules", plan.reason)
+    instead = undone_instead(case, plan, refusal)
+    if instead is not None:
+        return _judged(state, command, noted, case, instead, facts)
     refusal, ask = _with_people(plan, refusal, situation, facts)
     in_time = replace(situation, verdict_until=None)
     late = (
@@ -329,7 +341,7 @@ def _judged(
         refusal=refusal,
         mode=stricter(mode, switch),
         number=case.attempt,
-        doubtful=unsure,
+        doubtful=unsure or case.compensating,
         late=late,
         cost=cost,
         usd=usd,

@@ -89,14 +89,14 @@ def _ordered(state: Execution, recorded: Recorded[ExecutionEvent], event: Attemp
         "last_strategy": event.strategy,
         "updated_at": recorded.recorded_at,
     }
-    if not event.by:
+    tries = not event.by and event.strategy != "skip_compensate"
+    if tries:
         row["eligible"] = True
     if event.strategy in UNCHANGED and failure.transient is not False and not event.probe:
         row["judged_transient"] = True
     if event.strategy == "fallback_model":
         row["fallback"] = True
-    tries = {"attempts": 0 if event.by else 1}
-    return Upsert(EPISODES, {"id": failure.episode_id}, row, add=tries)
+    return Upsert(EPISODES, {"id": failure.episode_id}, row, add={"attempts": int(tries)})
 
 
 def _answered(

@@ -49,7 +49,9 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case AttemptFailed(attempt_id=attempt_id):
             key, episode, attempt = _holding(state, attempt_id)
             if event.held_back and not attempt.by:
-                return _with(uncounted(state, key), key, held_back(episode))
+                counts = attempt.strategy != "skip_compensate"
+                state = uncounted(state, key) if counts else state
+                return _with(state, key, held_back(episode))
             return _with(state, key, replace(episode, attempt=None))
         case AttemptParked():
             return parked(state, event)
@@ -129,7 +131,8 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         ask_again=event.ask_again,
     )
     state = replace(state, told={**state.told, event.failure_id: "retry"})
-    state = state if event.by else _counted(state, key, ordered_at)
+    free = event.by or event.strategy == "skip_compensate"
+    state = state if free else _counted(state, key, ordered_at)
     tried = replace(
         episode,
         retried=episode.retried + (not event.by),

@@ -88,7 +88,7 @@ def explain_outcome(
 
     `reason` is why it was made, `resolution_s` the seconds since the first failure.
     """
-    well = outcome in ("succeeded", "recovered")
+    well = outcome in ("succeeded", "recovered", "compensated")
     told = _pick(templates.OUTCOMES[outcome], noted).format(resolution_s=resolution_s)
     made = Explanation(
         failure_summary=_summary(noted),

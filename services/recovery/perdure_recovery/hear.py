@@ -16,6 +16,7 @@ from perdure_contracts.deciding import (
     JoinLine,
     LeaveLine,
     NoteAnswer,
+    NoteCompensated,
     NoteDue,
     NoteProbe,
     NoteResult,
@@ -47,6 +48,7 @@ from perdure_contracts.recovery import (
 from perdure_contracts.shell import DeadLettered
 from perdure_contracts.telling import KeepProse
 from perdure_contracts.topology import TOPICS
+from perdure_contracts.undoing import NodeCompensated
 
 from .signature import signature
 
@@ -83,6 +85,12 @@ def hear(message: object, envelope: Envelope) -> object | None:
                 run=message.run,
                 attempt=message.attempt,
                 completed_at=envelope.time,
+            )
+        case NodeCompensated():
+            return NoteCompensated(
+                execution_id=message.execution_id,
+                failure_id=message.failure_id,
+                compensated_at=message.compensated_at,
             )
         case NodeErrored():
             return NoteGivenUp(execution_id=message.execution_id, failure_id=message.failure_id)

@@ -20,7 +20,11 @@ class Mode:
 
     mode: RecoveryMode = "auto"
     sampler: Sampler = "rules"
-    people: People = "ask"
+    people: People = "tell"
+
+
+UNSET = Mode(people="ask")
+"""What holds where nobody has set anything."""
 
 
 def stream_of(command: SetMode) -> str:

@@ -85,10 +85,10 @@ def _decisions(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
                 "kept_until": at + LONG,
             }
             return _outcome(recorded, event.attempt_id, outcome, event.explanation, at + SHORT)
-        case EpisodeClosed(outcome="recovered", explanation=Explanation() as explanation):
+        case EpisodeClosed(explanation=Explanation() as explanation):
             outcome = {
                 "success": True,
-                "recovery_outcome": "recovered",
+                "recovery_outcome": event.outcome,
                 "kept_until": at + SHORT,
             }
             return _outcome(recorded, event.attempt_id, outcome, explanation, at + SHORT)

@@ -81,7 +81,7 @@ def test_a_failure_is_decided_once_and_a_node_has_one_open_attempt() -> None:
         ("unsafe", "refused", False),
         ("unsafe", "unknown", True),
         ("unsafe", "done", True),
-        ("verify_first", "unknown", True),
+        ("verify_first", "unknown", False),
         ("verify_first", "not_sent", False),
     ],
 )

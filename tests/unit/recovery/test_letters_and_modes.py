@@ -148,7 +148,7 @@ def test_bodies_that_are_no_json_are_shown_as_none() -> None:
 def test_people_set_modes_and_are_told_when_nothing_changes() -> None:
     command = SetMode(workspace_id="ws", mode="off", set_by="ann", reason="night")
     assert modes.stream_of(command) == "ws/mode"
-    decided = modes.decide(modes.Mode(), command, {}, NOW)
+    decided = modes.decide(modes.UNSET, command, {}, NOW)
     assert not isinstance(decided, Rejected)
     (event,) = decided
     assert event == ModeSet(

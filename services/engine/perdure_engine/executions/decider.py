@@ -80,6 +80,7 @@ from perdure_contracts.flow import (
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
+from perdure_contracts.undoing import NodeCompensated
 
 from .decide import act, decide
 from .evolve import evolve
@@ -122,6 +123,7 @@ EVENTS = (
     AttemptDue,
     NodeCompleted,
     NodeRecovered,
+    NodeCompensated,
     NodeErrored,
     NodeSkipped,
     NodeCanceled,
