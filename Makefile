@@ -15,7 +15,7 @@ SECONDS ?= 120
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo up down doctor test check fix simulate chaos bench schemas migrate lock
+.PHONY: help setup demo up down doctor test check fix simulate chaos bench native schemas migrate lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ chaos: $(READY) ## kill, stop and slow down real servers under load for SECONDS=
 bench: $(READY) ## run the benchmarks (NAME=engine for one, QUICK=1 for a short look)
 	@$(BIN)/python -m bench $(NAME)
 
+native: $(READY) ## compile the hot modules that were changed, if there is a C compiler
+	@$(BIN)/python -m perdure_common.native_build
+
 schemas: $(READY) ## generate schemas/ and docs/nodes.md from the contracts and the nodes
 	@$(BIN)/python -m perdure_contracts.schemas schemas
 	@$(BIN)/python -m perdure_engine.documents .
@@ -91,4 +94,6 @@ $(READY): requirements.lock $(PACKAGES)
 		$(foreach package,$(PACKAGES),--editable $(dir $(package)))
 	@echo "Fetching Apache Kafka (once per machine)"
 	@$(BIN)/python -m perdure_common.embedded fetch
+	@echo "Compiling the hot modules, if there is a C compiler (once per machine)"
+	@$(BIN)/python -m perdure_common.native_build
 	@touch $@

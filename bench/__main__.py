@@ -16,7 +16,7 @@ BENCHMARKS: dict[str, str] = {
     "core": "microseconds of the engine's core for a step, without shell and servers",
     "start": "how long `perdure up` takes, and what it costs",
     "journal": "events a second through the shell alone, against a bare COPY of the same rows",
-    "foreach": "large executions in the engine's core: many items, branches, runs and nodes",
+    "foreach": "large executions: many items, branches, node runs and nodes",
     "expressions": "how long expressions take, beside V8, and the worst of them",
     "recovery": "failures staged on a whole platform: what is mended, how soon, how decisions come",
     "scheduler": "triggers: lookups among many, topic to execution, many clocks in one minute",

@@ -32,7 +32,7 @@ from bench import journal, machine, stack
 from bench.load import Load, percentile
 from bench.stack import MEASURE_S, QUICK, WARM_S
 
-MOST = 1_000
+MOST = 2_000
 """Executions under way at saturation: enough that nobody waits for the load."""
 
 TEXT = "x" * 180

@@ -8,6 +8,7 @@ this process is the engine's; a sampler (py-spy) tells which functions it was sp
 
 import argparse
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import asyncpg
 import psutil
-from perdure_common import migrate, topics
+from perdure_common import migrate, native, topics
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.cycles import freeze, look_for_cycles
@@ -249,6 +250,9 @@ def main() -> None:
     parser.add_argument("--no-sampler", dest="sampler", action="store_false")
     parser.add_argument("--save", type=Path, help="where to keep the samples (flame graph text)")
     args = parser.parse_args()
+    if native.in_use():  # the sampler sees the stack of Python only
+        os.environ["PERDURE_NATIVE"] = "off"
+        os.execv(sys.executable, [sys.executable, "-m", "bench.profile", *sys.argv[1:]])
     folder = Path(tempfile.mkdtemp(prefix="perdure-profile-"))
     folder.chmod(0o711)
     try:

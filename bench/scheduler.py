@@ -47,6 +47,9 @@ CLOCKS = 5_000 if QUICK else 50_000
 CLOCKS_EACH = 25
 """CRON nodes of one workflow: they are streams of their own, as if of as many workflows."""
 
+DEPLOYING_S = 12 if QUICK else 300
+"""How long deploying all of them may take; then they are due."""
+
 AT_ONCE = 8
 """Workflows that are deployed side by side."""
 
@@ -273,7 +276,7 @@ async def lookups(url: str, count: int) -> list[float]:
 
 async def deploy_clocks(running: platform.Running, due: datetime) -> None:
     """Deploy `CLOCKS` clocks that are due at one instant."""
-    expression = f"{due.minute} {due.hour} {due.day} {due.month} *"
+    expression = f"{due.second} {due.minute} {due.hour} {due.day} {due.month} *"
     clocks = [
         {
             "node_id": f"c{n}", "node_type": "TRIGGER", "node_subtype": "CRON",
@@ -302,12 +305,11 @@ async def served(running: platform.Running) -> int:
 
 
 def burst(running: platform.Running, partitions: int) -> tuple[float, list[float]]:
-    """Return how long it takes until all clocks of one minute have started their executions.
+    """Return how long it takes until all clocks of one instant have started their executions.
 
     Beside it triggers are looked up; their sorted seconds come too.
     """
-    ahead = timedelta(seconds=60 if QUICK else 240)
-    due = (datetime.now(UTC) + ahead).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    due = (datetime.now(UTC) + timedelta(seconds=DEPLOYING_S)).replace(microsecond=0)
     asyncio.run(deploy_clocks(running, due))
     while asyncio.run(served(running)) < CLOCKS:
         if datetime.now(UTC) > due:

@@ -36,9 +36,9 @@ from bench import machine
 QUICK = os.environ.get("QUICK") == "1"
 CONNECTIONS = 64
 IDLE_PERCENT = 15.0
-WARM_S = 2.0 if QUICK else 5.0
-FULL_S = 5.0 if QUICK else 20.0
-HALF_S = 5.0 if QUICK else 20.0
+WARM_S = 1.0 if QUICK else 5.0
+FULL_S = 3.0 if QUICK else 20.0
+HALF_S = 3.0 if QUICK else 20.0
 KEY = os.urandom(32)
 PATH = "/orders"
 BODY = json.dumps(

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from perdure_common.embedded.jars import cache_dir
+from perdure_common.cache import cache_dir
 
 HERE = Path(__file__).parent
 LIMIT_S = 600.0

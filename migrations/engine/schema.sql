@@ -39,6 +39,16 @@ TABLE delivery
     CONSTRAINT delivery_pkey PRIMARY KEY (tenant_id, source, id)
     INDEX delivery_received_at_idx CREATE INDEX delivery_received_at_idx ON delivery USING brin (received_at) WITH (pages_per_range='16', autosummarize='on')
 
+TABLE execution_purges
+    execution_id character varying(255) NOT NULL
+    tenant_id text NOT NULL
+    version integer NOT NULL
+    purged_at timestamp with time zone NOT NULL
+    swept_at timestamp with time zone
+    CONSTRAINT execution_purges_pkey PRIMARY KEY (execution_id)
+    INDEX execution_purges_open_idx CREATE INDEX execution_purges_open_idx ON execution_purges USING btree (purged_at) WHERE (swept_at IS NULL)
+    INDEX execution_purges_swept_idx CREATE INDEX execution_purges_swept_idx ON execution_purges USING btree (swept_at) WHERE (swept_at IS NOT NULL)
+
 TABLE expired
     table_name text NOT NULL
     before timestamp with time zone NOT NULL
@@ -66,6 +76,12 @@ TABLE journal
     recorded_at timestamp with time zone NOT NULL
     CONSTRAINT journal_pkey PRIMARY KEY (shard, seq)
     CONSTRAINT journal_stream_version_key UNIQUE (stream, version)
+
+TABLE journal_purged
+    shard text NOT NULL
+    rows bigint NOT NULL
+    before timestamp with time zone NOT NULL
+    CONSTRAINT journal_purged_pkey PRIMARY KEY (shard)
 
 TABLE node_claims
     token text NOT NULL
@@ -623,6 +639,43 @@ BEGIN
 END
 $function$
 
+CREATE OR REPLACE FUNCTION drop_tombstones(swept_before timestamp with time zone, most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+DECLARE
+    gone text[];
+BEGIN
+    SELECT array_agg(execution_id) INTO gone FROM (
+        SELECT p.execution_id
+          FROM execution_purges p
+         WHERE p.swept_at < swept_before
+           AND NOT EXISTS (
+               SELECT FROM journal j JOIN shard s ON s.id = j.shard
+                WHERE j.stream = p.execution_id
+                  AND (j.recorded_at >= swept_before OR j.seq >= s.next_seq - 1))
+           AND NOT EXISTS (SELECT FROM parked_stream k WHERE k.stream = p.execution_id)
+         ORDER BY p.swept_at
+         LIMIT most
+           FOR UPDATE OF p SKIP LOCKED) AS each;
+    IF gone IS NULL THEN
+        RETURN 0;
+    END IF;
+    WITH deleted AS (
+        DELETE FROM journal WHERE stream = ANY (gone) RETURNING shard, recorded_at
+    )
+    INSERT INTO journal_purged AS g (shard, rows, before)
+    SELECT shard, count(*), max(recorded_at) FROM deleted GROUP BY shard ORDER BY shard
+    ON CONFLICT (shard) DO UPDATE
+       SET rows = g.rows + EXCLUDED.rows, before = greatest(g.before, EXCLUDED.before);
+    DELETE FROM snapshot WHERE stream = ANY (gone);
+    DELETE FROM execution_purges WHERE execution_id = ANY (gone);
+    RETURN cardinality(gone);
+END
+$function$
+
 CREATE OR REPLACE FUNCTION make_log_partition(day timestamp with time zone)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -661,6 +714,56 @@ CREATE OR REPLACE FUNCTION repeated(packed anyarray, n integer)
 AS $function$
     SELECT CASE WHEN cardinality(packed) = n THEN packed
         ELSE array_fill(packed[1], ARRAY[n]) END
+$function$
+
+CREATE OR REPLACE FUNCTION sweep_purged_executions(ended_before timestamp with time zone, most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+DECLARE
+    gone text[];
+BEGIN
+    SELECT array_agg(execution_id) INTO gone FROM (
+        SELECT p.execution_id
+          FROM execution_purges p
+          JOIN journal t ON t.stream = p.execution_id AND t.version = p.version
+          JOIN shard s ON s.id = t.shard
+         WHERE p.swept_at IS NULL
+           AND t.seq <= s.published_seq AND t.seq <= s.projected_seq
+           AND NOT EXISTS (
+               SELECT FROM journal j WHERE j.stream = p.execution_id
+                  AND j.version = p.version - 1 AND j.recorded_at >= ended_before)
+           AND NOT EXISTS (SELECT FROM parked_stream k WHERE k.stream = p.execution_id)
+         ORDER BY p.purged_at
+         LIMIT most
+           FOR UPDATE OF p SKIP LOCKED) AS each;
+    IF gone IS NULL THEN
+        RETURN 0;
+    END IF;
+    WITH deleted AS (
+        DELETE FROM journal j USING execution_purges p
+         WHERE p.execution_id = ANY (gone) AND j.stream = p.execution_id
+           AND j.version < p.version
+        RETURNING j.shard, j.recorded_at
+    )
+    INSERT INTO journal_purged AS g (shard, rows, before)
+    SELECT shard, count(*), max(recorded_at) FROM deleted GROUP BY shard ORDER BY shard
+    ON CONFLICT (shard) DO UPDATE
+       SET rows = g.rows + EXCLUDED.rows, before = greatest(g.before, EXCLUDED.before);
+    UPDATE journal j SET version = 1 FROM execution_purges p
+     WHERE p.execution_id = ANY (gone) AND j.stream = p.execution_id AND j.version = p.version;
+    DELETE FROM snapshot WHERE stream = ANY (gone);
+    DELETE FROM payload_uses WHERE stream = ANY (gone);
+    DELETE FROM substeps WHERE execution_id = ANY (gone);
+    DELETE FROM workflow_execution_logs WHERE execution_id = ANY (gone);
+    DELETE FROM workflow_execution_pauses WHERE execution_id = ANY (gone);
+    DELETE FROM node_executions WHERE execution_id = ANY (gone);
+    DELETE FROM workflow_executions WHERE execution_id = ANY (gone);
+    UPDATE execution_purges SET swept_at = now() WHERE execution_id = ANY (gone);
+    RETURN cardinality(gone);
+END
 $function$
 
 CREATE OR REPLACE FUNCTION texts(packed text[], n integer)

@@ -20,6 +20,14 @@ class Server:
         self.silent = asyncio.Event()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._serve(reader, writer)
+        except asyncio.IncompleteReadError:
+            pass  # whoever called has gone
+        finally:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         lines = head.lower().split(b"\r\n")
         length = next((int(x.split(b":")[1]) for x in lines if x.startswith(b"content-len")), 0)
@@ -31,7 +39,6 @@ class Server:
             await writer.drain()
         else:
             await self.silent.wait()
-        writer.close()
 
 
 def ok(

@@ -3,23 +3,43 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from perdure_contracts.engine import ExecutionCompleted, ExecutionFailed, Scope
-from perdure_contracts.executions import ExecutionEvent
+from perdure_contracts.engine import (
+    ExecutionCanceled,
+    ExecutionCompleted,
+    ExecutionFailed,
+    NodeCompleted,
+    NodeErrored,
+    Scope,
+)
+from perdure_contracts.executions import (
+    AttemptFailed,
+    ExecutionEvent,
+    IterationStarted,
+    NodeScheduled,
+)
 from perdure_engine.executions.state import Execution, Run
-from specification import Meaning
+from playing import Play
+from specification import At, Meaning
 
 NAMED = ("type", "node")
 """What is compared of errors in items: all but their text, which people read."""
+
+ANSWERED = ("outcome", "by")
+"""What is compared of the answers of people: all but ids and instants."""
 
 
 def plain(value: Any, named: Sequence[str] = NAMED) -> Any:
     """Return items with no more of their errors than what is `named`."""
     if isinstance(value, list):
         return [plain(each, named) for each in cast("list[Any]", value)]
-    if isinstance(value, dict) and "error" in value:
-        item = cast("dict[str, Any]", value)
-        return {**item, "error": {name: item["error"][name] for name in named}}
-    return cast("Any", value)
+    if not isinstance(value, dict):
+        return value
+    item = dict(cast("dict[str, Any]", value))
+    if "error" in item:
+        item["error"] = {name: item["error"][name] for name in named}
+    if "interaction" in item:
+        item["interaction"] = {name: item["interaction"][name] for name in ANSWERED}
+    return item
 
 
 def live_runs(
@@ -44,6 +64,10 @@ def difference(
     """
     if meaning.wrong:
         return f"{meaning.wrong}"
+    if found := difference_so_far(state, meaning, named):
+        return found
+    if isinstance(end, ExecutionCanceled):
+        return ""
     if meaning.stopped is not None:
         stopped = isinstance(end, ExecutionFailed) and end.error.type != "stalled"
         return "" if stopped else f"it should have stopped: {end}"
@@ -51,26 +75,58 @@ def difference(
         return f"it should have completed: {end}"
     if plain(end.result, named) != plain(meaning.result, named):
         return f"result {end.result} is not {meaning.result}"
-    live = live_runs(state, named)
-    runs = {at: ports for at, ports in live.items() if not meaning.undecided(at[1])}
+    runs = {at for at in live_runs(state, named) if not meaning.undecided(at[1])}
     expected = {
-        at: {port: plain(items, named) for port, items in ports.items()}
+        at
         for at, ports in meaning.runs.items()
         if ports is not None and not meaning.undecided(at[1])
     }
-    others = {at for at in set(runs) ^ set(expected) if not meaning.stoppable(*at)}
+    others = {at for at in runs ^ expected if not meaning.stoppable(*at)}
     if others:
         return f"other runs: {others}"
-    for at, ports in expected.items():
-        if at not in runs:
-            continue  # a race that was won stopped it in time
-        found = {port: items for port, items in runs[at].items() if port in ports}
-        if found != ports:
-            return f"{at} emitted {found}, not {ports}"
     skipped = {
         run.node_id for run in state.runs.values() if run.status == "SKIPPED" and not run.scope
     }
     expected_skips = {at[0] for at, ports in meaning.runs.items() if ports is None and not at[1]}
     if {name for name in skipped ^ expected_skips if not meaning.stoppable(name, ())}:
         return f"{skipped} were skipped"
+    return ""
+
+
+def difference_so_far(state: Execution, meaning: Meaning, named: Sequence[str] = NAMED) -> str:
+    """Return which run that succeeded emitted something else, wherever the execution ended.
+
+    What the specification does not know, because it stops at the first failure, is passed over.
+    """
+    for at, emitted in live_runs(state, named).items():
+        if at not in meaning.runs:
+            if meaning.stopped is None and not meaning.undecided(at[1]):
+                return f"{at} has run, which should not"
+            continue
+        ports = meaning.runs[at]
+        if meaning.undecided(at[1]):
+            continue
+        if ports is None:
+            return f"{at} has run, which should have been skipped"
+        found = {port: items for port, items in emitted.items() if port in ports}
+        expected = {port: plain(items, named) for port, items in ports.items()}
+        if found != expected:
+            return f"{at} emitted {found}, not {expected}"
+    return ""
+
+
+def still_running(play: Play, meaning: Meaning) -> str:
+    """Return what went on though it ran only for a race that had been won, empty if nothing."""
+    won: dict[At, int] = {}
+    for at, event in enumerate(play.events):
+        if isinstance(event, NodeCompleted):
+            won.setdefault((event.node_id, event.scope), at)
+        elif not isinstance(event, NodeScheduled | AttemptFailed | NodeErrored | IterationStarted):
+            continue
+        units = [(event.node_id, event.scope)]
+        units += [(region, event.scope[:depth]) for depth, (region, _) in enumerate(event.scope)]
+        for unit, scope in units:
+            for race in meaning.raced.get((unit, scope), ()):
+                if won.get((race, scope), at) < at:
+                    return f"{unit} in {scope} went on when {race} had been won: {event}"
     return ""

@@ -26,7 +26,8 @@ from perdure_engine.app import service
 from perdure_engine.definition import validate
 from platform_stage import Stage
 from random_workflows import data, definition
-from specification import Endless, Meaning, evaluate
+from specification import Endless, Meaning, Scope, evaluate
+from specification import World as Given
 
 TRICKLE_S = 0.1
 TOGETHER = 8
@@ -45,11 +46,11 @@ class Made:
     def meaning(self, items: list[dict[str, Any]]) -> Meaning:
         """Return what it means with these items. Raises `Endless` as `evaluate` does."""
 
-        def fails(node_id: str, item: dict[str, Any]) -> str | None:
-            del item
+        def fails(node_id: str, scope: Scope, item: dict[str, Any]) -> str | None:
+            del scope, item
             return "http_status" if node_id in self.failing else None
 
-        return evaluate(self.abstract, items, fails)
+        return evaluate(self.abstract, items, Given(fails))
 
 
 def made(seed: int, world: World) -> Made | None:

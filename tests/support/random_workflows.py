@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from playing import http, link, node, workflow
+from random_waits import ENDS, WAITS, waiting_node
 from specification import CONDITIONS
 
 STOP = "STOP_WORKFLOW_ON_ERROR"
@@ -26,6 +27,7 @@ SURE = [text for text in CONDITIONS if "yes" not in text]
 ENDING = ["{{ $json.n < 4 }}", "{{ $json.n < 9 }}"]
 """Conditions that fail at last where each round counts up."""
 
+PORTS = {"if": ("true", "false")}
 DEPTH_MAX = 3
 NODES_MAX = 16
 
@@ -33,9 +35,14 @@ Ends = list[tuple[str, str]]
 """What later blocks may go on from: nodes and ports."""
 
 
-def definition(random: Random, *, loops: bool = True, races: bool = False) -> dict[str, Any]:
-    """Return a definition; the engine may refuse it for a connection across."""
-    made = _Maker(random, loops, races)
+def definition(
+    random: Random, *, loops: bool = True, races: bool = False, calls: tuple[str, ...] | None = None
+) -> dict[str, Any]:
+    """Return a definition; the engine may refuse it for a connection across.
+
+    With `calls`, names of workflows, it has nodes that wait for others, and children of these.
+    """
+    made = _Maker(random, loops, races, calls)
     made.block([("t", "main")], 0, random.randint(1, 4))
     for _ in range(random.choice((0, 0, 0, 1, 1, 2))):
         made.across()
@@ -49,9 +56,13 @@ def data(random: Random) -> list[dict[str, Any]]:
 
 
 class _Maker:
-    def __init__(self, random: Random, loops: bool, races: bool) -> None:
-        self.random, self.races = random, races
+    def __init__(
+        self, random: Random, loops: bool, races: bool, calls: tuple[str, ...] | None
+    ) -> None:
+        self.random, self.races, self.calls = random, races, calls or ()
         self.blocks = (BLOCKS if loops else PLAIN) + (("race", "race", "race") if races else ())
+        if calls is not None:
+            self.blocks += WAITS + (("call", "call") if calls else ())
         self.nodes: list[dict[str, Any]] = []
         self.links: list[dict[str, Any]] = []
         self.kinds: dict[str, str] = {"t": "trigger"}
@@ -75,14 +86,14 @@ class _Maker:
             name = self.add("noop", join="each")
             self.join(ends, name)
             return [(name, "main")]
-        return self.plain(kind if kind in PLAIN else "noop", ends, depth)
+        return self.plain(kind if kind in PLAIN or kind in ENDS else "noop", ends, depth)
 
     def plain(self, kind: str, ends: Ends, depth: int) -> Ends:
         if kind == "stop" and (depth == 0 or self.random.random() < 0.5):
             kind = "noop"
         name = self.add(kind)
         self.join(ends, name)
-        out: Ends = [(name, "main")] if kind != "if" else [(name, "true"), (name, "false")]
+        out: Ends = [(name, port) for port in PORTS.get(kind) or ENDS.get(kind, ("main",))]
         if kind == "stop":
             return []
         if self.mode(name).startswith("CONTINUE_ERROR") and self.random.random() < 0.7:
@@ -166,8 +177,9 @@ class _Maker:
         source = names[first]
         if self.kinds[source] == "stop":
             return
-        ports = {"if": ("true", "false"), "loop": ("loop", "done"), "foreach": ("item", "done")}
-        port = self.random.choice(ports.get(self.kinds[source], ("main",)))
+        kind = self.kinds[source]
+        ports = {**PORTS, "loop": ("loop", "done"), "foreach": ("item", "done"), **ENDS}
+        port = self.random.choice(ports.get(kind, ("main",)))
         self.connect((source, port), names[second])
 
     def connect(self, end: tuple[str, str], target: str) -> None:
@@ -202,6 +214,9 @@ class _Maker:
             more["error_handling"] = random.choice(MODES)
         if kind != "stop" and "join" not in more and random.random() < 0.05:
             more["disabled"] = True
+        if kind == "people":  # it refuses to be disabled, and to go on as if it had been approved
+            more.pop("disabled", None)
+            more["error_handling"] = random.choice((STOP, MODES[-1]))
         match kind:
             case "if":
                 more.setdefault("parameters", {"condition": random.choice(list(CONDITIONS))})
@@ -230,6 +245,8 @@ class _Maker:
                     "max_concurrency": random.randint(1, 3),
                 }
                 made = node(name, "FLOW.FOREACH", parameters=parameters, **more)
+            case _ if kind in ENDS:
+                made = waiting_node(random, kind, name, self.calls, **more)
             case _:
                 made = node(name, "FLOW.NOOP", **more)
         self.nodes.append(made)

@@ -59,17 +59,6 @@ ERRORS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-LATE = timedelta(seconds=12)
-"""How late some messages come: what was said before a switch is thrown is heard after it."""
-
-LETS_GO = (
-    "recovery.attempt-ordered.v1",
-    "recovery.attempt-released.v1",
-    "recovery.verdict-repeated.v1",
-)
-"""The events by which an attempt may begin."""
-
-
 @dataclass
 class Stream:
     """A stream's journal as JSON, its state in memory, and what was decided about it."""
@@ -104,6 +93,8 @@ class Node:
     @property
     def undoes(self) -> bool:
         return self.overrides is not None and "compensate" in self.overrides
+
+    under_way_s: float = 0.0
 
 
 class Broken(AssertionError):
@@ -272,9 +263,8 @@ class World:
         message = outgoing.message
         match message:
             case RecoveryVerdict() | RetryNode():
-                late_s = LATE.total_seconds()
-                late = late_s if self.random.random() < 0.03 else self.random.expovariate(20)
-                self.at(late, lambda: self._engine(message))
+                late = 12.0 if self.random.random() < 0.03 else self.random.expovariate(20)
+                self.at(late, lambda: self._engine(message, late))
             case RequestInteraction():
                 self.at(self.random.uniform(1, 60), lambda: self._answer(message))
             case CancelInteraction() | BreakerTurned():
@@ -374,8 +364,10 @@ class World:
 
         self.at((until - self.now).total_seconds(), give_up)
 
-    def _engine(self, message: RecoveryVerdict | RetryNode) -> None:
+    def _engine(self, message: RecoveryVerdict | RetryNode, under_way_s: float) -> None:
         node = self.nodes[message.execution_id]
+        if isinstance(message, RetryNode) or message.failure_id == node.failure_id:
+            node.under_way_s = under_way_s
         if isinstance(message, RetryNode):
             if node.ended != "ERROR":
                 return
@@ -481,11 +473,9 @@ class World:
             raise Broken(f"{node.execution_id} is tried after its deadline")
         if not by_person and state.tried.get("n", 0) > 3:
             raise Broken(f"{node.execution_id} is tried {state.tried['n']} times")
-        journal = self.streams[node.execution_id].journal
-        let_go = max(at for kind, _, at in journal if kind in LETS_GO)
-        off = let_go > self.mode_at or self.now - let_go > timedelta(seconds=2.5) + LATE
-        long_off = self.now - self.mode_at > timedelta(seconds=2.5)
-        if self.mode in ("off", "observe") and off and long_off and not by_person:
+        since = self.now - timedelta(seconds=node.under_way_s)  # nobody calls a message back
+        long_off = since - self.mode_at > timedelta(seconds=2.5)
+        if self.mode in ("off", "observe") and long_off and not by_person:
             raise Broken(f"{node.execution_id} is tried in mode {self.mode}")
 
 

@@ -35,8 +35,9 @@ class Endings:
 async def endings(scheduler: Archive, engine: Archive, now: datetime, *, late_s: float) -> Endings:
     """Look at every execution that was promised; one may take `late_s` seconds to begin."""
     found = Endings()
+    purged = max((each.before for each in (await engine.purged()).values()), default=None)
     for mark in await scheduler.marks():
-        await _shard(scheduler, engine, mark, found, now, late_s)
+        await _shard(scheduler, engine, mark, found, now, late_s, purged)
     return found
 
 
@@ -47,6 +48,7 @@ async def _shard(
     found: Endings,
     now: datetime,
     late_s: float,
+    purged: datetime | None,
 ) -> None:
     after, name = 0, NAMES[TriggerAccepted]
     while rows := await scheduler.store.journal(mark.shard, after, PAGE):
@@ -60,6 +62,8 @@ async def _shard(
         refusals = await _refusals(engine, missing)
         for row, start in starts:
             status = statuses.get(start.execution_id)
+            if status is None and purged is not None and row.recorded_at <= purged:
+                continue  # it ended, and was purged since
             if status not in ENDED:
                 age_s = (now - row.recorded_at).total_seconds()
                 _open(found, start.execution_id, status, refusals, age_s, late_s)

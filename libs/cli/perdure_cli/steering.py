@@ -14,6 +14,7 @@ from perdure_contracts.engine import RetryNode
 
 from perdure_cli import bulk as bulk
 from perdure_cli import pictures, platform
+from perdure_cli import purging as purging
 from perdure_cli.client import Client, Row, user
 from perdure_cli.definitions import read_input
 from perdure_cli.errors import CommandError

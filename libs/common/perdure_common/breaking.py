@@ -4,7 +4,7 @@ Pure. Recovery decides how a breaker stands (`BreakerTurned`); whoever makes cal
 before each, and counts with `strikes` what came of it.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 from perdure_contracts.breakers import BreakerTurned
@@ -44,6 +44,9 @@ _DEPENDENCY: Final = frozenset(
 )
 _SQLSTATES: Final = ("08", "53300", "53400", "57P", "58")
 """Of a database that is not there, or has no place for us; by their beginnings."""
+LATE_S: Final = 10.0
+"""How much later than its instant the news of a breaker may come. Until then nobody calls: else all
+would, in the moment between the end of its time and the news that one may."""
 _CREDENTIAL: Final = frozenset({"rate_limit", "auth"})
 
 
@@ -71,12 +74,18 @@ def strikes(error: ErrorFacts) -> Strike | None:
 def passes(turned: BreakerTurned | None, now: datetime, runner: str) -> bool:
     """Return whether a call may be made now by `runner`.
 
-    Half open, one call may: whoever asks must see to it that it asks for one at a time. Once
-    `until` is over, an open breaker of which nothing more is heard holds nobody up.
+    Half open, one call may: whoever asks must see to it that it asks for one at a time. A breaker
+    of which nothing more is heard `LATE_S` after its `until` holds nobody up.
     """
     if turned is None or turned.state == "closed":
         return True
-    over = turned.until is not None and now >= datetime.fromisoformat(turned.until)
-    if turned.state == "open":
-        return over
-    return over or turned.prober in ("", runner)
+    if is_over(turned, now):
+        return True
+    return turned.state == "half_open" and turned.prober in ("", runner)
+
+
+def is_over(turned: BreakerTurned, now: datetime) -> bool:
+    """Return whether a breaker's time is over, and so much later nobody has said how it stands."""
+    if turned.until is None:
+        return False
+    return now >= datetime.fromisoformat(turned.until) + timedelta(seconds=LATE_S)

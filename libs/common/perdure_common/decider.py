@@ -169,10 +169,10 @@ class Decider(Generic[S, C, E]):
     `commands` and `events` are the message types it takes and makes; each belongs to one
     decider of a service. `decide` is also given `Due` when `wake_at(state)` has come, if
     the decider has one. `creates` are commands that begin a stream: it is taken for new
-    without a look. `private` events are journalled but not published, and neither is one
-    for which `told(event)` is false. `passes` are commands that reach even a parked stream.
-    A change of the state's type needs a new `state_version`; older snapshots are then
-    dropped and the journal is folded again.
+    without a look, if `first(command)` does not say otherwise. `private` events are
+    journalled but not published, and neither is one for which `told(event)` is false.
+    `passes` are commands that reach even a parked stream. A change of the state's type
+    needs a new `state_version`; older snapshots are then dropped and the journal is folded again.
 
     A stream of which `over(state)` is true leaves the memory at once: little is asked of it any
     more, and then it is loaded.
@@ -195,12 +195,17 @@ class Decider(Generic[S, C, E]):
     facts: Callable[[S, Any], Mapping[str, Lookup]] = no_facts
     wake_at: Callable[[S], datetime | None] = never
     creates: tuple[type, ...] = ()
+    first: Callable[[Any], bool] = always
     private: tuple[type, ...] = ()
     told: Callable[[Any], bool] = always
     passes: tuple[type, ...] = ()
     state_version: int = 1
     over: Callable[[S], bool] = open_ended
     act: Callable[[S, Any, Facts, datetime, Callable[[E], S]], Rejected | None] | None = None
+
+    def begins(self, command: object) -> bool:
+        """Return whether a command most likely begins a stream."""
+        return isinstance(command, self.creates) and self.first(command)
 
     def fold(self, events: Iterable[E]) -> S:
         """Return the state after `events`, oldest first."""
@@ -251,6 +256,8 @@ class Service:
     topics in `handed` may be dealt with in the process instead (`HandOver`): their reader must
     not count numbers.
     `heavy` are the fields of messages that leave them when they are large (shell/payloads.py).
+    `tombstones` are the last events of streams: what was before them may be purged, as the table
+    `journal_purged` says.
     `judge` makes a fresh `Judge` for each stream that is verified.
     `groups` are those of other processes that work on its tables. `after_restore` mends what
     the service keeps beside the journal when its tables come from a backup, and says so.
@@ -270,6 +277,7 @@ class Service:
     expires: Mapping[str, str] = field(default_factory=dict[str, str])
     handed: tuple[str, ...] = ()
     heavy: Mapping[type, tuple[str, ...]] = field(default_factory=dict[type, tuple[str, ...]])
+    tombstones: tuple[type, ...] = ()
     judge: Callable[[], Judge] | None = None
     groups: tuple[str, ...] = ()
     after_restore: Callable[[Restored], Awaitable[str]] | None = None

@@ -24,8 +24,10 @@ import psutil
 from aiokafka import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from perdure_common import native
+from perdure_common.cache import cache_dir
 from perdure_common.embedded import Embedded, EmbeddedError, Phase
-from perdure_common.embedded.jars import cache_dir, locked, missing
+from perdure_common.embedded.jars import locked, missing
 from perdure_common.embedded.postgres import RunAs, run_as, runnable
 from perdure_common.embedded.servers import DATABASE_VARIABLE, KAFKA_VARIABLE
 from perdure_common.scrub import scrub_text
@@ -70,7 +72,7 @@ async def examine(root: Path, environ: Mapping[str, str] | None = None) -> list[
         environ: the environment to look at; the process's own by default.
     """
     env = os.environ if environ is None else environ
-    local: list[Callable[[], Finding]] = [check_python, check_packages]
+    local: list[Callable[[], Finding]] = [check_python, check_packages, check_native]
     if not env.get(KAFKA_VARIABLE):
         local += [check_java, check_jars]
     if not env.get(DATABASE_VARIABLE):
@@ -126,6 +128,16 @@ def _differs(name: str, version: str) -> list[str]:
     except metadata.PackageNotFoundError:
         return [f"{name} is not installed"]
     return [] if installed == version else [f"{name} is {installed} instead of {version}"]
+
+
+def check_native() -> Finding:
+    """How many of the shell's hot modules run as machine code; all run without it too."""
+    hot = native.hot().values()
+    made = sum(native.library_of(source).exists() for source in hot)
+    message = f"{made} of {len(hot)} hot modules of the shell are compiled"
+    if made == len(hot):
+        return Finding("native", Outcome.OK, message)
+    return Finding("native", Outcome.WARN, message, "install a C compiler, then `make native`")
 
 
 def check_java() -> Finding:

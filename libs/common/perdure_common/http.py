@@ -104,8 +104,8 @@ def _add_health(
 def _add_table(app: FastAPI, reading: Reading, tenant_id: str, name: str, view: TableView) -> None:
     async def listed(request: Request) -> Response:
         query = read_query(view, request.query_params.multi_items())
-        rows, more = await reading.page(name, view, _tenant(request, tenant_id), query)
-        following = make_cursor(view, rows[-1]) if more else None
+        rows, last = await reading.page(name, view, _tenant(request, tenant_id), query)
+        following = None if last is None else make_cursor(view, last)
         body = b'{"items":[%b],"next":%b}' % (b",".join(rows), orjson.dumps(following))
         return Response(body, media_type="application/json")
 

@@ -63,6 +63,7 @@ async def serve(service: Service, *beside: Beside, hand_over: HandOver | None = 
             hand_over=hand_over,
         )
         owner = Owner(service, ground)
+        bus.let_wait(owner.is_busy)
         freeze()
         async with asyncio.TaskGroup() as group:
             for each in beside:

@@ -22,6 +22,9 @@ DEFAULT_WORKSPACE = "00000000-0000-7000-8000-000000000002"
 DELIVERY_RETENTION_S = 7 * 86_400.0
 """How long the answer to an outsider's message is kept for when it comes again."""
 
+EXECUTION_DAYS_MIN = 7
+"""Days for which an execution is kept after its end at least: as long as topics keep records."""
+
 SESSION_S = 10.0
 """After so long without a sign of life a process has left its groups."""
 
@@ -79,6 +82,8 @@ class Settings:
     `hand_over` is how many short tasks the engine runs in its own process at once.
     `result_bytes_max` is how large what a node gives may be, as JSON.
     `log_retention_days` is how long logs of executions are kept, 0 for ever;
+    `execution_retention_days` how long executions themselves are after their end, and
+    `workspace_retention_days` those of a workspace, by its id;
     `recovery_retention_days` the shortest kind of recovery's rows. `prose_url`, `prose_model`
     and `prose_key` name the model that puts explanations into other words, none by default.
     `stall_scan_s` is how often open executions are looked at that may be stuck, `stall_grace_s`
@@ -134,6 +139,8 @@ class Settings:
     smtp_port: int = 0
     session_s: float = SESSION_S
     log_retention_days: int = 30
+    execution_retention_days: int = 30
+    workspace_retention_days: Mapping[str, int] = field(default_factory=dict[str, int])
     recovery_retention_days: int = 90
     result_bytes_max: int = 8 * 1024 * 1024
     stall_scan_s: float = 10.0
@@ -202,6 +209,8 @@ class Settings:
                 env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000
             ),
             log_retention_days=_integer(env, "PERDURE_LOG_RETENTION_DAYS", 30, least=0),
+            execution_retention_days=_execution_days(env)[""],
+            workspace_retention_days={k: v for k, v in _execution_days(env).items() if k},
             recovery_retention_days=_integer(env, "PERDURE_RECOVERY_RETENTION_DAYS", 90, least=0),
             stall_scan_s=_seconds(env, "PERDURE_STALL_SCAN_S", 10.0) or 10.0,
             stall_grace_s=_seconds(env, "PERDURE_STALL_GRACE_S", 60.0),
@@ -305,6 +314,22 @@ def _chosen(env: Mapping[str, str], name: str, known: tuple[str, ...]) -> tuple[
         if word not in known:
             raise SettingError(f"{name} has {word!r}; it may have {', '.join(known)}")
     return words
+
+
+def _execution_days(env: Mapping[str, str]) -> dict[str, int]:
+    """Return how many days executions are kept, by workspace, and under "" all others."""
+    name = "PERDURE_EXECUTION_RETENTION_DAYS"
+    found = {"": 30}
+    for word in _words(env.get(name, "")):
+        workspace, _, text = word.rpartition("=")
+        days = int(text) if text.isdecimal() else -1
+        if days and days < EXECUTION_DAYS_MIN:
+            raise SettingError(
+                f"{name} has {word!r}; write days, and workspace=days where a workspace has its "
+                f"own: 0 for ever, or {EXECUTION_DAYS_MIN} and more, as long as topics keep records"
+            )
+        found[workspace] = days
+    return found
 
 
 def _url(env: Mapping[str, str], name: str, default: str) -> str:

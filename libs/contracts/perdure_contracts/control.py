@@ -72,7 +72,8 @@ class AdoptRuns:
     """Some of the finished node runs that a new execution adopts; made by the old one.
 
     `runs` has what they emitted, by place and port. `failed` has the iterations of FOREACHs that
-    had failed, by place and iteration: the node and its error.
+    had failed, by place and iteration: the node and its error. `skipped` are the places of runs
+    that a person had skipped, `regions` those of loops before a race that had come to their ends.
     """
 
     execution_id: str
@@ -82,6 +83,8 @@ class AdoptRuns:
     failed: dict[str, dict[str, tuple[str, ErrorFacts]]] = field(
         default_factory=dict[str, dict[str, tuple[str, ErrorFacts]]]
     )
+    skipped: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
 
 
 @message("engine.start-error-workflow.v1")
@@ -150,8 +153,9 @@ class RerunBegun:
     """A new execution was begun from this one, which stays as it is.
 
     `adopted` are the nodes whose runs it adopts, with all that is in their loops. Their places
-    are `runs`, `ends` (FOREACHs that had failed whole) and `failed` (FOREACHs with iterations
-    that had failed); what they emitted is sent in `parts`. `root_execution_id` is the root of its
+    are `runs`, `ends` (loops that had failed whole, or were passed by) and `failed` (FOREACHs with
+    iterations that had failed), `skipped` and `regions` as in `engine.adopt-runs.v1`; what they
+    emitted is sent in `parts`. `root_execution_id` is the root of its
     idempotency keys.
     """
 
@@ -169,6 +173,8 @@ class RerunBegun:
     parts: int = 0
     overrides: Json = None
     asked_by: str = ""
+    skipped: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
 
 
 @message("engine.runs-adopted.v1")
@@ -185,6 +191,8 @@ class RunsAdopted:
     failed: dict[str, dict[str, tuple[str, ErrorFacts]]] = field(
         default_factory=dict[str, dict[str, tuple[str, ErrorFacts]]]
     )
+    skipped: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
 
 
 @message("engine.error-workflow-started.v1")

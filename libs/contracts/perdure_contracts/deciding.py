@@ -11,8 +11,9 @@ from typing import Literal, TypeAlias
 from . import recovery
 from .asking import RequestInteraction
 from .breakers import BreakerTurned, DependencyCalls
-from .failures import Explanation, FailureType, Strategy
+from .failures import Explanation, Strategy
 from .message import Json, message
+from .patterns import FailureType
 from .questions import QuestionEvent
 
 Cause: TypeAlias = Literal["approval", "person", "breaker", "storm", "bucket"]
@@ -254,7 +255,7 @@ class CallsNoted:
 
 @message("recovery.count-failure.v1")
 class CountFailure:
-    """A failure came that had come before within a minute: is it a storm?"""
+    """A failure came of which many came within a minute: `alike`, if its pattern counted them."""
 
     line: str
     pattern_id: str
@@ -265,6 +266,7 @@ class CountFailure:
     dependency: str
     failure_type: FailureType
     failed_at: str
+    alike: int = 0
 
 
 @message("recovery.note-probe.v1")

@@ -49,6 +49,7 @@ from .flow import (
 )
 from .kept import KeptEvent
 from .message import Json, message
+from .purging import ExecutionPurged, PurgeExecution
 from .suspending import SuspendingEvent
 from .undoing import NodeCompensated
 
@@ -269,6 +270,7 @@ ExecutionCommand: TypeAlias = (
     | ControlCommand
     | ExamineExecution
     | NoteSlot
+    | PurgeExecution
 )
 ExecutionEvent: TypeAlias = (
     ExecutionStarted
@@ -309,4 +311,5 @@ ExecutionEvent: TypeAlias = (
     | AdmissionEvent
     | KeptEvent
     | SuspendingEvent
+    | ExecutionPurged
 )

@@ -1,4 +1,4 @@
-"""What failures are called, what can be done about them, and how they are told.
+"""What can be done about failures, by whose leave, and how it is told.
 
 Owner: services/recovery; its messages (recovery.py, deciding.py, questions.py) are made of these.
 """
@@ -6,30 +6,7 @@ Owner: services/recovery; its messages (recovery.py, deciding.py, questions.py) 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from .message import Json
-
-FailureType: TypeAlias = Literal[
-    "rate_limit",
-    "quota_exhausted",
-    "timeout",
-    "network",
-    "dependency_down",
-    "auth",
-    "permission",
-    "validation",
-    "context_length",
-    "model_refusal",
-    "output_invalid",
-    "tool_error",
-    "resource_exhausted",
-    "conflict",
-    "data_missing",
-    "worker_lost",
-    "code_bug",
-    "cancelled",
-    "unknown",
-]
-"""The kinds of failure; `recovery explain` prints them."""
+from .patterns import FailureType
 
 Strategy: TypeAlias = Literal[
     "retry_now",
@@ -45,9 +22,6 @@ Strategy: TypeAlias = Literal[
     "dead_letter",
 ]
 """What can be done about a failure. Which of them a type allows stands in strategy.py."""
-
-PatternSource: TypeAlias = Literal["rule", "neighbour", "override"]
-"""How the failure type of a pattern became known."""
 
 RecoveryMode: TypeAlias = Literal["off", "observe", "approve", "auto"]
 """What recovery may do in a workspace: record, decide and explain, ask first, act."""
@@ -77,27 +51,6 @@ class Explanation:
     severity_level: Literal["low", "medium", "high", "critical"]
     display_category: str
     faithfulness: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatternFacts:
-    """What makes a pattern; the columns of failure_patterns. Texts are scrubbed and masked.
-
-    `rule_id` says what recognised the type, `pattern_source` of which kind that was.
-    """
-
-    workspace_id: str
-    signature: str
-    dependency: str
-    failure_type: FailureType
-    rule_id: str
-    root_cause_category: str
-    pattern_source: PatternSource
-    error_type: str
-    error_message: str
-    error_message_hash: str
-    execution_stage: str
-    context: Json = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -196,6 +196,7 @@ COMMANDS = frozenset(
 VERBS = frozenset(
     {
         "cancel",
+        "purge",
         "copy",
         "rollback",
         "settle",

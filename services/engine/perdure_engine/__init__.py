@@ -19,3 +19,36 @@ Read next: definition/ (what a workflow is), nodes/ (what each kind of node does
 expressions/ (the language in parameters), executions/ (how a workflow runs), runner/ (the
 second process, where nodes touch the outside world).
 """
+
+from pathlib import Path
+
+from perdure_common import native
+
+native.use(
+    __name__,
+    Path(__file__).parent,
+    (
+        "definition.loading",
+        "definition.model",
+        "executions.attempts",
+        "executions.beginning",
+        "executions.decide",
+        "executions.decider",
+        "executions.ending",
+        "executions.evolve",
+        "executions.facts",
+        "executions.finishing",
+        "executions.logs",
+        "executions.progress",
+        "executions.project",
+        "executions.route",
+        "executions.running",
+        "executions.state",
+        "executions.views",
+        "nodes.action_set",
+        "nodes.base",
+        "runner.answers",
+        "runner.perform",
+        "runner.work",
+    ),
+)

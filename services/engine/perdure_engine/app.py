@@ -11,6 +11,7 @@ from perdure_common.run import process_name, run, serve, utc_now
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_contracts.engine import NodeResult
+from perdure_contracts.purging import ExecutionPurged
 
 from .api import ROWS, TABLES, add_groups
 from .executions.decider import decider_with
@@ -25,6 +26,7 @@ from .keeping.deciders import of_static_data, of_variables
 from .log_partitions import keep_partitions
 from .payloads import keep_sweeping
 from .promises import Judge
+from .retention import keep_purging
 from .runner.breakers import keep_watching
 from .runner.here import Here
 from .runner.large import lightening
@@ -43,7 +45,7 @@ VERDICT_WAIT_S = 10.0
 STARTS = "perdure.engine.starts.v1"
 KEPT = (
     *("node_claims", "node_specifications", "substeps", "credentials"),
-    *("expired", "payloads", "payload_uses"),
+    *("expired", "payloads", "payload_uses", "execution_purges", "journal_purged"),
 )
 """Tables that are written beside the journal."""
 
@@ -72,6 +74,7 @@ def service_with(
         expires={"workflow_execution_logs": "created_at"},
         handed=(TASKS,),
         heavy=HEAVY,
+        tombstones=(ExecutionPurged,),
         judge=Judge,
         groups=(GROUP,),
         after_restore=claims_again,
@@ -122,7 +125,8 @@ async def serve_engine() -> None:
             hand_over = here.take if settings.hand_over else None
             stalls = partial(keep_looking, ours)
             sweeping = partial(keep_sweeping, payloads)
-            beside = (api, fill_at_start, keep_partitions, stalls, sweeping, calls)
+            purging = partial(keep_purging, ours)
+            beside = (api, fill_at_start, keep_partitions, stalls, sweeping, purging, calls)
             await serve(ours, *beside, hand_over=hand_over)
         finally:
             await here.close()

@@ -1,8 +1,8 @@
 """What must hold of every execution's stream, whatever was asked of it; for `perdure verify`.
 
 I1: an attempt begins once and is answered once, a node run ends once, all attempts of a node
-have one idempotency key. I4: nothing follows the end but a revival. I7 is about
-gates (gates/promises.py).
+have one idempotency key. I4: nothing follows the end but a revival, and nothing
+a purge. I7 is about gates (gates/promises.py).
 """
 
 from collections.abc import Iterable
@@ -51,6 +51,7 @@ from perdure_contracts.kept import (
     VariableDeleted,
     VariableSet,
 )
+from perdure_contracts.purging import ExecutionPurged
 from perdure_contracts.suspending import RunSuspended
 from perdure_contracts.templates import TemplateRetired, TemplateSaved
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
@@ -96,6 +97,9 @@ class Judge:
         if isinstance(event, _GATES):
             yield from self._gate.see(event)
             return
+        if isinstance(event, ExecutionPurged):
+            yield from self._purged()
+            return
         yield from self._order(event)
         if isinstance(event, NodeScheduled):
             yield from self._scheduled(event)
@@ -112,8 +116,19 @@ class Judge:
         elif isinstance(event, ExecutionRevived):
             self._open.update(dict.fromkeys(self._loops, True))  # these were stopped only
 
+    def _purged(self) -> Iterable[Broken]:
+        """A purge comes once, after the end; what was before it may be gone already."""
+        if (self._begun or self._accepted) and not self._ended:
+            yield "I4", "its purge", "it was purged before it had ended"
+        if self._ended == ExecutionPurged.__name__:
+            yield "I4", "its purge", "it was purged more than once"
+        self._begun, self._ended = True, ExecutionPurged.__name__
+
     def _order(self, event: object) -> Iterable[Broken]:
         name = type(event).__name__
+        if self._ended == ExecutionPurged.__name__:
+            yield "I4", "its purge", f"{name} came after it"
+            return
         if isinstance(event, ChildAccepted | ChildRefused):
             again = self._accepted and isinstance(event, ChildAccepted)
             if self._begun or self._ended or again:

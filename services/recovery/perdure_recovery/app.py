@@ -59,6 +59,14 @@ from perdure_contracts.deciding import (
     TokensSpent,
     WaitersReleased,
 )
+from perdure_contracts.patterns import (
+    NoteLesson,
+    NoteOccurrence,
+    PatternCommand,
+    PatternEvent,
+    PatternSeen,
+    PatternTaught,
+)
 from perdure_contracts.questions import QuestionAsked, QuestionSettled
 from perdure_contracts.recovery import (
     AttemptFailed,
@@ -72,12 +80,6 @@ from perdure_contracts.recovery import (
     NoteEnd,
     NoteFailure,
     NoteGivenUp,
-    NoteLesson,
-    NoteOccurrence,
-    PatternCommand,
-    PatternEvent,
-    PatternSeen,
-    PatternTaught,
     SetMode,
     VerdictRepeated,
 )
@@ -90,7 +92,7 @@ from .decide import decide
 from .document import add_all
 from .evolve import evolve
 from .facts import execution_facts
-from .hear import CALLS, DEAD_LETTERS, FAILURES, hear, stream_of
+from .hear import CALLS, DEAD_LETTERS, FAILURES, hear, is_first, stream_of
 from .outcomes import wake_at
 from .project import project
 from .promises import Judge
@@ -126,6 +128,8 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         QuestionAsked,
         QuestionSettled,
     ),
+    creates=(NoteFailure,),
+    first=is_first,
     state_version=4,
     stream_of=stream_of,
     decide=decide,
@@ -141,12 +145,13 @@ pattern_streams: Decider[patterns.Pattern, PatternCommand, PatternEvent] = Decid
     initial=patterns.Pattern(),
     commands=(NoteOccurrence, NoteLesson),
     events=(PatternSeen, PatternTaught),
-    state_version=2,
+    state_version=3,
     stream_of=patterns.stream_of,
     decide=patterns.decide,
     evolve=patterns.evolve,
     project=patterns.project,
     route=patterns.route,
+    private=(PatternSeen,),  # the failure that was noted says as much, and is published
 )
 
 mode_streams: Decider[modes.Mode, SetMode, ModeSet] = Decider(
@@ -180,6 +185,7 @@ breaker_streams: Decider[breakers.Breaker, DependencyCalls, BreakerEvent] = Deci
     initial=breakers.Breaker(),
     commands=(DependencyCalls,),
     events=(CallsNoted, BreakerTurned),
+    state_version=2,
     stream_of=breakers.stream_of,
     decide=breakers.decide,
     evolve=breakers.evolve,

@@ -3,6 +3,9 @@
 A stream of its own for each dependency, and for each of its credentials. It opens when half of five
 calls or more in a minute have failed, or five in a row; after a while one call is let through, and
 what comes of that closes it or opens it for longer. Runners obey what it says (`BreakerTurned`).
+
+One call of all: it is the runner that called last which may make it. Only if that one has no call
+to make within `PROBER_S`, so that few are made anywhere, may each runner make one.
 """
 
 from dataclasses import dataclass, field, replace
@@ -30,6 +33,8 @@ ROW_S: Final = 600.0
 OPEN_S: Final = 30.0
 OPEN_MAX_S: Final = 600.0
 """How long a breaker is open, times how often it opened; and the longest."""
+PROBER_S: Final = 5.0
+"""How long only one runner may make the call."""
 PROBE_S: Final = 60.0
 """After which a call that was let through is taken for lost."""
 FORGIVEN_S: Final = 600.0
@@ -43,7 +48,8 @@ class Breaker:
     """How a breaker stands. `calls` are (instant, ok, failed) of the last minute.
 
     `row` counts failures in a row, since `row_at`; `heard` has the number of each runner's last
-    message. `closed_at` is when it closed last.
+    message, who told last at the end. `closed_at` is when it closed last, `prober` who alone may
+    call now.
     """
 
     breaker_id: str = ""
@@ -57,6 +63,7 @@ class Breaker:
     row: int = 0
     row_at: datetime | None = None
     heard: dict[str, int] = field(default_factory=dict[str, int])
+    prober: str = ""
 
 
 def stream_of(command: DependencyCalls) -> str:
@@ -66,7 +73,9 @@ def stream_of(command: DependencyCalls) -> str:
 
 def wake_at(state: Breaker) -> datetime | None:
     """Return when a breaker that is not closed lets the next call through."""
-    return None if state.state == "closed" else state.until
+    if state.state == "closed" or state.until is None:
+        return None
+    return state.until - timedelta(seconds=PROBE_S - PROBER_S) if state.prober else state.until
 
 
 def decide(
@@ -75,11 +84,13 @@ def decide(
     """Return what is noted, and whether the breaker turns."""
     del facts  # a breaker knows only its calls
     if isinstance(command, Due):
-        if state.state == "closed" or state.until is None or state.until > now:
+        due = wake_at(state)
+        if due is None or due > now:
             return ()
-        lost = state.state == "half_open"
-        reason = "the call that was let through was lost" if lost else "it was open long enough"
-        return (_half_open(state, reason, now),)
+        if state.state == "open":
+            return (_half_open(state, "it was open long enough", now, prober=_caller(state)),)
+        lost = "the runner that was to call did not" if state.prober else "the call was lost"
+        return (_half_open(state, lost, now),)
     if command.n <= state.heard.get(command.runner, 0) or not _matters(state, command, now):
         return ()
     noted = CallsNoted(
@@ -109,13 +120,15 @@ def evolve(state: Breaker, event: BreakerEvent) -> Breaker:
             calls=() if closes else state.calls,
             row=0 if closes else state.row,
             row_at=None if closes else state.row_at,
+            prober=event.prober,
         )
     at = parsed(event.noted_at)
     since = at - timedelta(seconds=WINDOW_S)
     recent = tuple(each for each in state.calls if each[0] > since)
     fresh = event.ok > 0 or state.row == 0
     row = event.in_a_row if event.ok else state.row + event.failed
-    heard = {**state.heard, event.runner: event.n}
+    heard = {name: n for name, n in state.heard.items() if name != event.runner}
+    heard[event.runner] = event.n
     return replace(
         state,
         breaker_id=event.breaker_id,
@@ -200,13 +213,18 @@ def _open(state: Breaker, reason: str, now: datetime) -> BreakerTurned:
     return _turned(state, "open", reason, now, times=times, until=until)
 
 
-def _half_open(state: Breaker, reason: str, now: datetime) -> BreakerTurned:
+def _half_open(state: Breaker, reason: str, now: datetime, prober: str = "") -> BreakerTurned:
     until = now + timedelta(seconds=PROBE_S)
-    return _turned(state, "half_open", reason, now, times=state.times, until=until)
+    return _turned(state, "half_open", reason, now, times=state.times, until=until, prober=prober)
 
 
 def _closed(state: Breaker, now: datetime) -> BreakerTurned:
     return _turned(state, "closed", "a call was answered", now, times=state.times)
+
+
+def _caller(state: Breaker) -> str:
+    """Return the runner that told last of calls."""
+    return next(reversed(state.heard), "")
 
 
 def _turned(
@@ -217,6 +235,7 @@ def _turned(
     *,
     times: int,
     until: datetime | None = None,
+    prober: str = "",
 ) -> BreakerTurned:
     return BreakerTurned(
         breaker_id=breaker.breaker_id,
@@ -227,4 +246,5 @@ def _turned(
         turned_at=written(now),
         until=None if until is None else written(until),
         times=times,
+        prober=prober,
     )

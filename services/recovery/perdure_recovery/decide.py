@@ -21,7 +21,8 @@ from perdure_contracts.deciding import (
     NoteDue,
     ReleaseAttempt,
 )
-from perdure_contracts.failures import PatternFacts, RecoveryMode
+from perdure_contracts.failures import RecoveryMode
+from perdure_contracts.patterns import PatternFacts
 from perdure_contracts.recovery import (
     AttemptOrdered,
     AttemptRefused,
@@ -41,10 +42,10 @@ from .evolve import evolve
 from .experience import (
     breakers_in,
     experience_in,
+    incident_in,
     modes_in,
     policy_in,
     records_in,
-    seen_lately,
 )
 from .explain import explain_decision
 from .families import prior_type, recognised
@@ -142,9 +143,9 @@ def _failure(
     state = reduce(evolve, before, state)
     episode = state.episodes.get(key)  # gone if what happened before is over
     kind, near = recognised(command.error, facts)
-    noted, tried_at = _noted(command, kind, near, facts, now)
     off = stricter(*modes_in(facts, command.workspace_id)) == "off"
-    noted = replace(noted, shown=episode is not None or not off)
+    shown = episode is not None or not off
+    noted, tried_at = _noted(command, kind, near, facts, now, shown=shown)
     case = _case(episode, command, kind, noted, tried_at, facts, now)
     decision = _judged(state, command, noted, case, choose(case), facts)
     twice = (written(now),) if asked_again else ()
@@ -228,12 +229,14 @@ def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictR
         delay_s=attempt.delay_s if attempt is not None else 0.0,
         # About one that is over nobody can be asked: the engine would wait in vain.
         ask_again=attempt is not None and open_still and attempt.ask_again,
-        attempt_id=attempt.attempt_id if attempt is not None else "",
+        attempt_id=attempt.attempt_id if attempt is not None and open_still else "",
     )
 
 
 def _dated(command: NoteFailure, now: datetime) -> NoteFailure:
     """Let a failure of which nobody told the time have happened now."""
+    if command.failed_at and command.first_failed_at:
+        return command
     failed_at = command.failed_at or written(now)
     return replace(
         command, failed_at=failed_at, first_failed_at=command.first_failed_at or failed_at
@@ -246,6 +249,8 @@ def _noted(
     near: Mapping[str, Any],
     facts: Facts,
     now: datetime,
+    *,
+    shown: bool,
 ) -> tuple[FailureNoted, datetime | None]:
     """Return the failure as it was recognised, and when its pattern was last tried."""
     error, workspace_id = command.error, command.workspace_id
@@ -253,10 +258,11 @@ def _noted(
     prior = prior_type(kind.failure_type, kind.source)
     belief = believe(prior, own, others, now.timestamp())
     at = place(command.node_id, command.scope)
+    pattern_id = derived("pattern", workspace_id, command.signature, error.dependency)
     noted = FailureNoted(
         failure_id=command.failure_id,
         episode_id=derived("episode", command.execution_id, at, command.run),
-        pattern_id=derived("pattern", workspace_id, command.signature, error.dependency),
+        pattern_id=pattern_id,
         pattern=PatternFacts(
             workspace_id=workspace_id,
             signature=command.signature,
@@ -294,7 +300,8 @@ def _noted(
         },
         deadline=command.deadline,
         credential=means_from(command.means).credential,
-        frequent=seen_lately(facts, workspace_id, error.dependency, now),
+        shown=shown,
+        incident=incident_in(facts, pattern_id)[0] is not None,
     )
     return noted, tried_at
 

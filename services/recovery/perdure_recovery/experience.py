@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from perdure_common.decider import Facts, Row
 from perdure_contracts.deciding import Gate
-from perdure_contracts.failures import FailureType, People, RecoveryMode, Sampler, Strategy
+from perdure_contracts.failures import People, RecoveryMode, Sampler, Strategy
+from perdure_contracts.patterns import FailureType
 
 from .cases import Record
 from .guard import BUCKET_MAX, Allowance, Breaker
 from .instants import parsed
 from .transience import Counts
 
-STORM_S = 60.0
-"""In which time so many failures must be alike that they are a storm, in seconds."""
+STORM_S: Final = 60.0
+FAILURES_MIN: Final = 10
+"""Failures of a pattern within so many seconds that are a storm."""
 
 EVERYWHERE = "*"
 """The workspace whose mode is above all others: the kill switch."""
@@ -77,15 +80,6 @@ def policy_in(facts: Facts, workspace_id: str) -> tuple[Sampler, People]:
     return ("rules", "ask") if row is None else (row["sampler"], row["people"])
 
 
-def seen_lately(facts: Facts, workspace_id: str, dependency: str, now: datetime) -> bool:
-    """Return whether the pattern occurred within the last minute: it may become a storm."""
-    for row in facts.get("patterns", ()):
-        if row["workspace_id"] == workspace_id and row["dependency"] == dependency:
-            last = row.get("last_detected_at")
-            return last is not None and (now - parsed(last)).total_seconds() < STORM_S
-    return False
-
-
 def incident_in(facts: Facts, pattern_id: str) -> tuple[Gate | None, str]:
     """Return the gate of a pattern's open incident and its line, None where there is none."""
     for row in facts.get("incidents", ()):
@@ -129,6 +123,11 @@ def records_in(facts: Facts, failure_type: FailureType) -> Mapping[Strategy, Rec
         for row in facts.get("records", ())
         if row["failure_type"] == failure_type
     }
+
+
+def incident_of(pattern_id: str) -> str:
+    """Return the stream of a pattern's incidents."""
+    return f"{pattern_id}/incident"
 
 
 def line_of(gate: str) -> str:

@@ -12,7 +12,8 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, cast
 
-from perdure_contracts.failures import Explanation, FailureType
+from perdure_contracts.failures import Explanation
+from perdure_contracts.patterns import FailureType
 from perdure_contracts.recovery import FailureNoted
 
 from . import explain_templates as templates
@@ -121,14 +122,15 @@ def sources_of(noted: FailureNoted, facts: Iterable[object] = ()) -> Sources:
     is theirs to say.
     """
     pattern = noted.pattern
+    likely = (noted.message, noted.node_name, noted.node_type, MEANING[pattern.failure_type])
     own = (
-        *(noted.message, noted.node_id, noted.node_name, noted.node_type, noted.success_mean),
-        *(noted.confidence, pattern.failure_type, pattern.rule_id, pattern.dependency),
-        *(pattern.error_type, pattern.error_message, CATEGORY[pattern.root_cause_category]),
-        *(MEANING[pattern.failure_type], ACTION[pattern.failure_type]),
-        *(rule_in_words(pattern.rule_id), *_leaves(pattern.context), *_leaves(noted.evidence)),
+        *(pattern.dependency, pattern.rule_id, pattern.failure_type, noted.node_id),
+        *(CATEGORY[pattern.root_cause_category], rule_in_words(pattern.rule_id)),
+        *(noted.success_mean, noted.confidence, *_leaves(noted.evidence)),
+        *(ACTION[pattern.failure_type], "10 minutes"),
+        *(*_leaves(pattern.context), pattern.error_type, pattern.error_message),
     )
-    return Sources([*map(str, own), *map(str, facts), "10 minutes"])
+    return Sources(map(str, (*facts, *likely, *own)))
 
 
 def measured(made: Explanation, noted: FailureNoted, facts: Sequence[object]) -> Explanation:

@@ -6,7 +6,8 @@ again. `{…}` are slots; explain.py fills them from the decision's own data and
 
 from typing import Final, Literal
 
-from perdure_contracts.failures import FailureType, Strategy
+from perdure_contracts.failures import Strategy
+from perdure_contracts.patterns import FailureType
 
 Outcome = Literal[
     "succeeded",

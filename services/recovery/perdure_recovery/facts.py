@@ -20,7 +20,6 @@ PATTERN_COLUMNS = (
     "lesson_failures",
     "weighed_at",
     "last_tried_at",
-    "last_detected_at",
 )
 BREAKER_COLUMNS = ("breaker_id", "dependency", "credential", "state", "until")
 ALLOWANCE_COLUMNS = ("tokens", "tokens_at", "month", "month_usd", "recovery_usd")
@@ -60,7 +59,7 @@ def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mappin
             RECORD_COLUMNS,
         ),
         **_around(workspace_id, pattern_id, [dependency, *others]),
-        **neighbour_lookups(failure.workspace_id, failure.error),
+        **neighbour_lookups(failure.workspace_id, failure.error, kind),
     }
 
 

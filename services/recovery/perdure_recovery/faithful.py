@@ -64,25 +64,33 @@ class Claims:
 
 
 class Sources:
-    """What may be claimed: the words and numbers of texts."""
+    """What may be claimed: the words and numbers of texts, looked into one after another.
+
+    Nearly all that a text claims stands in the first of its sources; the others are not opened.
+    """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._words: set[str] = set()
-        self._numbers: set[Decimal] = set()
-        for text in texts:
-            for address in _ADDRESS.findall(text):
-                self._words.add(address.rstrip(_ENDS).lower())
-            for token in _TOKEN.findall(text):
-                self._take(token)
+        self._closed = list(texts)[::-1]
+        self._words: list[frozenset[str]] = []
+        self._numbers: list[frozenset[Decimal]] = []
 
-    def _take(self, token: str) -> None:
-        words, numbers = _said_by(token)
-        self._words.update(words)
-        self._numbers.update(numbers)
+    def _open(self) -> bool:
+        """Look into one more text; False if there is none."""
+        if not self._closed:
+            return False
+        words, numbers = _told_by(self._closed.pop())
+        self._words.append(words)
+        self._numbers.append(numbers)
+        return True
 
     def knows_name(self, name: str) -> bool:
         """Return whether a name or address occurs."""
-        return name in self._words
+        if any(name in words for words in self._words):
+            return True
+        while self._open():
+            if name in self._words[-1]:
+                return True
+        return False
 
     def knows_number(self, number: str) -> bool:
         """Return whether a number occurs, in the accuracy in which it is written."""
@@ -91,9 +99,12 @@ class Sources:
             return False
         exponent = value.as_tuple().exponent
         places = -exponent if isinstance(exponent, int) and exponent < 0 else 0
-        if value in self._numbers:
+        if any(_is_among(value, numbers, places) for numbers in self._numbers):
             return True
-        return any(_rounded(known, places) == value for known in self._numbers)
+        while self._open():
+            if _is_among(value, self._numbers[-1], places):
+                return True
+        return False
 
 
 @lru_cache(1_000)  # most texts of an explanation are a template's, word for word
@@ -154,6 +165,18 @@ def _looks_named(word: str) -> bool:
     return any(char.isupper() for char in inside)
 
 
+@lru_cache(2_000)  # most of what an explanation is made from are the words of a rule
+def _told_by(text: str) -> tuple[frozenset[str], frozenset[Decimal]]:
+    """Return the words and the numbers in a text."""
+    words = {address.rstrip(_ENDS).lower() for address in _ADDRESS.findall(text)}
+    numbers: set[Decimal] = set()
+    for token in _TOKEN.findall(text):
+        more_words, more_numbers = _said_by(token)
+        words.update(more_words)
+        numbers.update(more_numbers)
+    return frozenset(words), frozenset(numbers)
+
+
 @lru_cache(10_000)
 def _said_by(token: str) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
     """Return the words and the numbers in a token: what may be claimed because of it."""
@@ -161,6 +184,11 @@ def _said_by(token: str) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
     values = (_value(number) for number in _NUMBER.findall(token))
     words = (word, *(part for part in _PARTS.split(word) if part))
     return words, tuple(value for value in values if value is not None)
+
+
+def _is_among(value: Decimal, numbers: frozenset[Decimal], places: int) -> bool:
+    """Return whether a number is one of some, as they are or rounded to its places."""
+    return value in numbers or any(_rounded(known, places) == value for known in numbers)
 
 
 def _rounded(number: Decimal, places: int) -> Decimal | None:

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from drain3.drain import Drain
 from perdure_common.decider import Facts, Lookup
 from perdure_contracts.engine import ErrorFacts
-from perdure_contracts.failures import FailureType
+from perdure_contracts.patterns import FailureType
 
 from .classification_classes import ROOT_CAUSE
 from .classify import Classification, classify
@@ -104,9 +104,11 @@ def neighbours_of(message: str, patterns: Iterable[Mapping[str, Any]]) -> Neighb
     )
 
 
-def neighbour_lookups(workspace_id: str, error: ErrorFacts) -> Mapping[str, Lookup]:
-    """Return what must be looked up for a failure: nothing, unless no rule knows it."""
-    if classify(error).failure_type != "unknown":
+def neighbour_lookups(
+    workspace_id: str, error: ErrorFacts, known: FailureType
+) -> Mapping[str, Lookup]:
+    """Return what must be looked up for a failure: nothing, if a rule has `known` its type."""
+    if known != "unknown":
         return {}
     where = {
         "workspace_id": workspace_id,

@@ -232,8 +232,12 @@ RAILS: Final[tuple[Callable[[Situation], str | Hold | None], ...]] = (
     bucket,
 )
 """The rails after `duplicate`, in the order in which they are asked; each names itself."""
-WHEN_DUE: Final = (mode, wanted, breaker)
-"""The rails that are asked again when the wait before an attempt is over."""
+WHEN_DUE: Final = (mode, wanted, storm, breaker)
+"""The rails that are asked again when the wait before an attempt is over.
+
+With the storm among them: the first failures of one are each to be tried a second later, before
+anybody knows that they are many.
+"""
 
 
 def first_refusal(

@@ -36,15 +36,8 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import AttemptDue
 from perdure_contracts.message import Envelope
-from perdure_contracts.recovery import (
-    NoteCompletion,
-    NoteEnd,
-    NoteFailure,
-    NoteGivenUp,
-    NoteLesson,
-    NoteOccurrence,
-    SetMode,
-)
+from perdure_contracts.patterns import NoteLesson, NoteOccurrence
+from perdure_contracts.recovery import NoteCompletion, NoteEnd, NoteFailure, NoteGivenUp, SetMode
 from perdure_contracts.shell import DeadLettered
 from perdure_contracts.telling import KeepProse
 from perdure_contracts.topology import TOPICS
@@ -111,6 +104,11 @@ def hear(message: object, envelope: Envelope) -> object | None:
 def stream_of(command: ExecutionCommand) -> str:
     """Return the stream of an execution: the caps hold across all of its nodes."""
     return command.execution_id
+
+
+def is_first(failure: NoteFailure) -> bool:
+    """Return whether a failure is most likely the first that is heard of its execution."""
+    return failure.attempt == 1 and failure.run == 1
 
 
 def _node_failed(message: NodeFailed) -> NoteFailure:

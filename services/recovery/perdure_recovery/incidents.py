@@ -1,6 +1,6 @@
 """Incidents: many failures of one pattern are one thing, of which one is tried.
 
-A stream of its own for each pattern, told of its failures once they come often. While an incident's
+A stream of its own for each pattern, told of its failures once they are many. While an incident's
 gate is not open, attempts wait in its line: the first goes to see, and the others follow when it
 succeeded, or one more goes after a while. It is over when nothing more was heard for ten minutes.
 """
@@ -24,14 +24,12 @@ from perdure_contracts.deciding import (
     SetGate,
 )
 
-from .experience import STORM_S, line_of
+from .experience import FAILURES_MIN, STORM_S, line_of
 from .instants import parsed, written
 
 TABLE: Final = "recovery_incidents"
 OWN: Final = "perdure.recovery.commands.v1"
 
-FAILURES_MIN: Final = 10
-"""Failures of a pattern within `STORM_S` that are an incident."""
 QUIET_S: Final = 600.0
 """How long nothing must be heard of an incident until it is over."""
 PROBE_S: Final = 120.0
@@ -191,7 +189,8 @@ def _count(state: Incident, command: CountFailure, now: datetime) -> tuple[Incid
         counted_at=written(now),
     )
     after = evolve(state, counted)
-    stormy = len(after.recent) >= FAILURES_MIN
+    alike = len(after.recent) if after.incident_id else max(len(after.recent), command.alike)
+    stormy = alike >= FAILURES_MIN
     if not stormy or (after.incident_id and after.gate != "open"):
         return (counted,)
     over = (_closed(after, command.line, now),) if after.incident_id else ()
@@ -203,7 +202,7 @@ def _count(state: Incident, command: CountFailure, now: datetime) -> tuple[Incid
         signature=command.signature,
         dependency=command.dependency,
         failure_type=command.failure_type,
-        failures=len(after.recent),
+        failures=alike,
         opened_at=written(now),
     )
     return (counted, *over, opened)

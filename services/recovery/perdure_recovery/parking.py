@@ -116,9 +116,8 @@ def released(
     probe_of = command.line if command.probe else ""
     if command.not_before:
         delay_s = max(0.0, round((parsed(command.not_before) - now).total_seconds(), 3))
-    parked = episode.parked
-    if not command.probe:  # one that went to see came through: what follows is no guess any more
-        parked = replace(parked, cost=0)
+    # Its line has paced it. An empty bucket would hold up the one that goes to see, and so all.
+    parked = replace(episode.parked, cost=0)
     return _goes(
         state, episode, parked, facts, now, turn=command.line, delay_s=delay_s,
         reason=command.reason, probe_of=probe_of,
@@ -163,7 +162,7 @@ def answered(
 
 
 def due(state: Execution, command: NoteDue, facts: Facts, now: datetime) -> tuple[Event, ...]:
-    """The wait before an attempt is over: rails 1, 2 and 7 are asked once more."""
+    """The wait before an attempt is over: rails 1, 2, 9 and 7 are asked once more."""
     waiting = parked_as(state, command.attempt_id)
     if waiting is not None and waiting.parked is not None:
         return (still(waiting, waiting.parked, now),)

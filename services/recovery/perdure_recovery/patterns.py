@@ -1,28 +1,34 @@
 """Patterns: which failures came how often, and what unchanged retries taught about them.
 
 A stream of its own for each (workspace, signature, dependency), told by commands of this
-same service. Small enough for one file: state, decide, evolve, project; it sends nothing.
+same service. Small enough for one file: state, decide, evolve, project. When many come within a
+minute it tells the stream of their incidents; of those it counts no more than it must.
 """
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Facts, Outgoing, Recorded, Upsert
-from perdure_contracts.failures import FailureType, PatternFacts
-from perdure_contracts.recovery import (
+from perdure_contracts.deciding import CountFailure
+from perdure_contracts.patterns import (
+    FailureType,
     NoteOccurrence,
     PatternCommand,
     PatternEvent,
+    PatternFacts,
     PatternSeen,
     PatternTaught,
 )
 
+from .experience import FAILURES_MIN, STORM_S, incident_of
 from .families import branch, prior_type
 from .instants import parsed
 from .retention import FOREVER, SHORT
 from .transience import Lessons, believe, taught, weights
 
 TABLE = "failure_patterns"
+OWN = "perdure.recovery.commands.v1"
 REMEMBERED_MAX = 50
 """How many of the latest failures and attempts are remembered, so that none counts twice."""
 
@@ -31,7 +37,8 @@ REMEMBERED_MAX = 50
 class Pattern:
     """How often a pattern occurred, since when, what it was taught, and by what lately.
 
-    `failure_type` is the one whose prior is believed.
+    `failure_type` is the one whose prior is believed, `recent` when the latest failures came (Unix
+    seconds), as many as make a storm.
     """
 
     failure_type: FailureType = "unknown"
@@ -40,6 +47,7 @@ class Pattern:
     counted: tuple[str, ...] = ()
     first_seen: str = ""
     last_tried: str = ""
+    recent: tuple[float, ...] = ()
 
 
 def stream_of(command: PatternCommand) -> str:
@@ -53,14 +61,21 @@ def decide(
     """Return that the pattern occurred or was taught; each failure and attempt counts once."""
     del facts, now  # a pattern knows only what it is told
     if isinstance(command, NoteOccurrence):
+        if command.failure_id in state.counted:
+            return ()
+        alike = _alike(state, parsed(command.seen_at).timestamp())
+        sent = command.pattern.error_type != OPEN_CODE  # else a breaker held it: that is no storm
+        told = sent and (command.counts or alike >= FAILURES_MIN)
         seen = PatternSeen(
             pattern_id=command.pattern_id,
             failure_id=command.failure_id,
             pattern=command.pattern,
             seen_at=command.seen_at,
             tried=command.tried,
+            alike=alike,
+            execution_id=command.execution_id if told else "",
         )
-        return () if command.failure_id in state.counted else (seen,)
+        return (seen,)
     lesson = PatternTaught(
         pattern_id=command.pattern_id,
         attempt_id=command.attempt_id,
@@ -80,6 +95,7 @@ def evolve(state: Pattern, event: PatternEvent) -> Pattern:
             last_tried=event.seen_at if event.tried else state.last_tried,
             occurrences=state.occurrences + 1,
             counted=_remembered(state, event.failure_id),
+            recent=_recent(state, event),
         )
     at = parsed(event.learnt_at).timestamp()
     return replace(
@@ -121,9 +137,36 @@ def project(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Upsert, .
 
 
 def route(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Outgoing, ...]:
-    """Return nothing: patterns are read as facts."""
-    del state, recorded
-    return ()
+    """Return what tells the stream of incidents of a failure that is one of many."""
+    del state  # the event says everything
+    event = recorded.event
+    if not isinstance(event, PatternSeen) or not event.execution_id:
+        return ()
+    line, pattern = incident_of(event.pattern_id), event.pattern
+    count = CountFailure(
+        line=line,
+        pattern_id=event.pattern_id,
+        workspace_id=pattern.workspace_id,
+        failure_id=event.failure_id,
+        execution_id=event.execution_id,
+        signature=pattern.signature,
+        dependency=pattern.dependency,
+        failure_type=pattern.failure_type,
+        failed_at=event.seen_at,
+        alike=event.alike,
+    )
+    return (Outgoing(OWN, line, count),)
+
+
+def _recent(state: Pattern, event: PatternSeen) -> tuple[float, ...]:
+    if not event.alike:  # of before this was counted
+        return state.recent
+    return (*state.recent, parsed(event.seen_at).timestamp())[-FAILURES_MIN:]
+
+
+def _alike(state: Pattern, at: float) -> int:
+    """Return how many failures came within a minute of an instant, the one at it with them."""
+    return 1 + sum(abs(at - each) < STORM_S for each in state.recent)
 
 
 def _columns(pattern: PatternFacts) -> dict[str, object]:

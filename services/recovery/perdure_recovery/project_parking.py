@@ -29,9 +29,11 @@ def parked_row(event: AttemptParked) -> Mapping[str, object]:
 
 def released_row(event: AttemptReleased) -> Mapping[str, object]:
     """Return the columns of an attempt that begins after it had waited."""
+    probe = {"triggered_by": "probe"} if event.probe_of else {}
     row: dict[str, object] = {
         "status": "running",
         "estimated_resolution_time": timedelta(seconds=event.delay_s),
+        **probe,
     }
     return {**row, "recovery_reason": event.reason} if event.reason else row
 

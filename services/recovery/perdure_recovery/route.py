@@ -8,6 +8,7 @@ from perdure_contracts.deciding import (
     ExecutionEvent,
 )
 from perdure_contracts.engine import RecoveryVerdict, RetryNode
+from perdure_contracts.patterns import NoteLesson, NoteOccurrence
 from perdure_contracts.questions import QuestionAsked, QuestionSettled
 from perdure_contracts.recovery import (
     AttemptFailed,
@@ -16,8 +17,6 @@ from perdure_contracts.recovery import (
     AttemptSucceeded,
     EpisodeClosed,
     FailureNoted,
-    NoteLesson,
-    NoteOccurrence,
     VerdictRepeated,
 )
 
@@ -133,6 +132,8 @@ def _occurrence(failure: FailureNoted, *, tried: bool) -> Outgoing:
         pattern=failure.pattern,
         seen_at=failure.failed_at,
         tried=tried,
+        execution_id=failure.execution_id,
+        counts=failure.incident,
     )
     return Outgoing(OWN, failure.pattern_id, message)
 

@@ -9,6 +9,8 @@ needs a new version in `VERSION`, because signatures are stored.
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from perdure_contracts.engine import ErrorFacts
@@ -21,6 +23,8 @@ MESSAGE_MAX: Final = 500
 INPUT_MAX: Final = 8_192
 """Longest text that is masked, in bytes of UTF-8; the rest says nothing new."""
 FRAMES_MAX: Final = 5
+REMEMBERED_MAX: Final = 2_000
+"""Masked texts that are remembered: a failure's is asked for when it is heard, and decided on."""
 
 _MODEL = (
     r"(?:gpt|chatgpt|claude|gemini|llama|mistral|mixtral|qwen|deepseek|command|grok|phi|gemma"
@@ -84,7 +88,22 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{_KEEP}|(?:{pattern.replace('(?i)', '')})", flags)
 
 
-_PATTERNS = tuple((name, _compiled(pattern)) for name, pattern in MASKS)
+_RUN_OF_8, _RUN_OF_16 = re.compile(r"[0-9A-Za-z]{8}"), re.compile(r"[0-9A-Za-z]{16}")
+_POSSIBLE: Final[dict[str, Callable[[str], object]]] = {
+    "uuid": lambda text: text.count("-") >= 4,
+    "url": lambda text: "://" in text,
+    "email": lambda text: "@" in text,
+    "timestamp": lambda text: text.count("-") >= 2 or text.count("/") >= 2 or text.count(":") >= 2,
+    "ip": lambda text: text.count(".") >= 3 or text.count(":") >= 2,
+    "path": lambda text: "/" in text or "\\" in text,
+    "quoted": lambda text: '"' in text or "'" in text or "`" in text,
+    "hex": lambda text: "0x" in text or "0X" in text or _RUN_OF_8.search(text),
+    "opaque": _RUN_OF_16.search,
+    "id": lambda text: "_" in text or "-" in text or "#" in text,
+}
+"""What must be in a text for a mask to fit anywhere: most texts need not be searched for most."""
+
+_PATTERNS = tuple((name, _POSSIBLE.get(name, bool), _compiled(pattern)) for name, pattern in MASKS)
 _BEFORE_PROSE = re.compile(rf"(?i)[\"']{_PROSE_KEYS}[\"']\s*[:=]\s*$")
 
 
@@ -94,9 +113,16 @@ def mask(text: str) -> str:
     At most `INPUT_MAX` bytes are looked at. Names of models and the scrubber's
     placeholders stay.
     """
-    text = text.encode("utf-8", "replace")[:INPUT_MAX].decode("utf-8", "ignore")
-    for name, pattern in _PATTERNS:
-        text = pattern.sub(lambda match, name=name: _masked(match, name), text)
+    if len(text) > INPUT_MAX or not text.isascii():
+        text = text.encode("utf-8", "replace")[:INPUT_MAX].decode("utf-8", "ignore")
+    return _laid_on(text)
+
+
+@lru_cache(REMEMBERED_MAX)
+def _laid_on(text: str) -> str:
+    for name, fits, pattern in _PATTERNS:
+        if fits(text):
+            text = pattern.sub(lambda match, name=name: _masked(match, name), text)
     return " ".join(text.split())
 
 

@@ -8,7 +8,8 @@ The columns' checks of the tables name strategies as well, so it needs a migrati
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from perdure_contracts.failures import FailureType, Strategy
+from perdure_contracts.failures import Strategy
+from perdure_contracts.patterns import FailureType
 
 from .cases import Case, Plan
 from .means import BY_REQUEST, UNDO_TRIES_MAX, dependency_of

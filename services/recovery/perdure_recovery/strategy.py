@@ -10,7 +10,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from perdure_contracts.failures import FailureType, Strategy
+from perdure_contracts.failures import Strategy
+from perdure_contracts.patterns import FailureType
 
 from .cases import AUTOMATIC, UNCHANGED, Case, Plan, Record
 from .guard import Refusal

@@ -9,9 +9,10 @@ trials of a pattern together are one observation, because an outage answers them
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
-from perdure_contracts.failures import FailureType
+from perdure_contracts.patterns import FailureType
 
 PRIOR_MEAN: Final[dict[FailureType, float]] = {
     "rate_limit": 0.90,
@@ -98,7 +99,7 @@ def believe(failure_type: FailureType, own: Counts, others: Sequence[Counts], no
     mean = PRIOR_MEAN[failure_type]
     alpha = PRIOR_WEIGHT * mean + share * successes + mine.successes
     beta = PRIOR_WEIGHT * (1.0 - mean) + share * failures + mine.failures
-    likely = round(1.0 - beta_cdf(0.5, alpha, beta), PLACES)
+    likely = _above_half(alpha, beta)
     confidence = max(likely, round(1.0 - likely, PLACES))
     return Belief(
         alpha=round(alpha, PLACES),
@@ -109,6 +110,12 @@ def believe(failure_type: FailureType, own: Counts, others: Sequence[Counts], no
         own=round(mine.successes + mine.failures, PLACES),
         shared=round(share * total, PLACES),
     )
+
+
+@lru_cache(1_000)  # most failures are believed by the prior alone
+def _above_half(alpha: float, beta: float) -> float:
+    """Return P(theta >= 1/2)."""
+    return round(1.0 - beta_cdf(0.5, alpha, beta), PLACES)
 
 
 def faded(counts: Counts, now: float) -> Counts:

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pytest_asyncio
 from perdure_common import migrate
+from perdure_common.api.reading import Reading
 from perdure_common.api.table import make_cursor, page_sql, read_query
 from perdure_engine.api.tables import TABLES
 
@@ -122,3 +123,35 @@ async def test_pages_of_executions_are_found_by_an_index(filled: Any) -> None:
     indexes, looked_at, found = await planned(filled, "workflow_executions", *rare)
     assert (indexes, found) == ({NEWEST}, 0)
     assert looked_at < EXECUTIONS / 20
+
+
+async def test_a_rare_text_is_found_page_by_page_each_by_an_index(
+    filled: Any, database: str
+) -> None:
+    view = TABLES["workflow_executions"]
+    assert view.walked is not None
+    rare = (("started_before", LATE), ("status", "ERROR"), ("q", "number 15000 refused"))
+    indexes, looked_at, found = await planned(filled, "workflow_executions", *rare)
+    assert (indexes, found) == ({NEWEST}, 0)
+    assert looked_at <= view.walked
+    reading = Reading(database, "engine")
+    seen: list[str] = []
+    pages, last = 0, b""
+    try:
+        while last is not None:
+            cursor = [("cursor", make_cursor(view, last))] if last else []
+            query = read_query(view, [*rare, *cursor])
+            rows, last = await reading.page("workflow_executions", view, "t", query)
+            seen += [json.loads(row)["execution_id"] for row in rows]
+            pages += 1
+    finally:
+        await reading.close()
+    assert seen == ["x15000"]
+    before = await filled.fetchval(
+        "select count(*) from workflow_executions where created_at < $1::text::timestamptz", LATE
+    )
+    assert pages == before // view.walked + 1
+    of_one = (*rare, ("workflow_id", WORKFLOW))
+    indexes, looked_at, found = await planned(filled, "workflow_executions", *of_one)
+    assert (indexes, found) == ({OF_WORKFLOW}, 0)
+    assert looked_at <= EXECUTIONS / WORKFLOWS

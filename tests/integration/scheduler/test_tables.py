@@ -247,8 +247,9 @@ async def test_a_lookup_is_one_scan_of_its_index(
     lookups = list(triggers.facts(Trigger(), trigger(kind, subject)).values())
     plan = ""
     for n, (shape, places) in enumerate(kinds(lookups).items()):
-        sql, arguments = shape.query(table, TENANT, [lookups[place] for place in places])
-        await connection.execute(f"PREPARE lookup{n} AS {sql}")
+        arguments: list[object] = [TENANT]
+        found = shape.query(table, [lookups[place] for place in places], arguments)
+        await connection.execute(f"PREPARE lookup{n} AS SELECT {found}")
         nulls = ", ".join("NULL" for _ in arguments)
         lines = await connection.fetch(f"EXPLAIN EXECUTE lookup{n} ({nulls})")
         plan += "\n".join(line[0] for line in lines)

@@ -22,6 +22,16 @@ MOST = 0.9
 """Of the executions, how many must have failed before the server comes back."""
 
 
+FOUND = """
+    select count(*) filter (where a.status = 'succeeded') as attempts,
+           count(*) filter (where a.triggered_by = 'probe') as probes,
+           (select count(*) from recovery.recovery_incidents where dependency = $1) as incidents
+      from recovery.recovery_attempts a
+      join recovery.failure_patterns p on p.id = a.failure_pattern_id
+     where p.dependency = $1
+"""
+
+
 @dataclass
 class Storm:
     """`count` executions post to one server, which is down until most of them have failed."""
@@ -34,6 +44,8 @@ class Storm:
     calls_after: int = 0
     took_s: float = 0.0
     attempts: int = 0
+    probes: int = 0
+    incidents: int = 0
     keys: int = 0
     workflow_id: str = ""
     dependency: str = f"http:{address(NUMBER)}"
@@ -58,13 +70,12 @@ class Storm:
             self.keys = len(set(server.keys))
         finally:
             await server.end()
-        rows = await self.stage.rows(
-            "select count(*) as n from recovery.recovery_attempts a join "
-            "recovery.failure_patterns p on p.id = a.failure_pattern_id "
-            "where p.dependency = $1 and a.status = 'succeeded'",
-            self.dependency,
+        [row] = await self.stage.rows(FOUND, self.dependency)
+        self.attempts, self.probes, self.incidents = (
+            row["attempts"],
+            row["probes"],
+            row["incidents"],
         )
-        self.attempts = int(rows[0]["n"])
         self.took_s = time.monotonic() - began
         return self
 
@@ -78,7 +89,8 @@ class Storm:
         return (
             f"storm                {self.recovered} of {self.count} executions recovered in "
             f"{self.took_s:.0f} s; the server was asked {self.calls_while_down} times while it was "
-            f"down and {self.calls_after} times after; {self.statuses}"
+            f"down and {self.calls_after} times after; {self.incidents} incident(s), "
+            f"{self.probes} probe(s); {self.statuses}"
         )
 
     async def _trigger(self) -> None:

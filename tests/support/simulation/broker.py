@@ -84,7 +84,11 @@ class SimBroker(MemoryBroker):
         self.context = copy_context()
         self.done_with: Callable[[Record], None] = lambda record: None
         self.groups: dict[str, Group] = {}
-        self.lossless = frozenset({"perdure.triggers.v1"})
+        # Nobody could send again what outsiders were told is safe; those who stand in for other
+        # services do not ask for what they miss.
+        self.lossless = frozenset(
+            {"perdure.triggers.v1", "perdure.hil.commands.v1", "perdure.memory.commands.v1"}
+        )
         self.cut: set[TopicPartition] = set()
         self.truncated: set[TopicPartition] = set()
         self._appended = watch.appended

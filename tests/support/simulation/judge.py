@@ -15,8 +15,10 @@ from perdure_contracts.engine import NodeCompleted, Scope
 from perdure_contracts.executions import NodeScheduled
 from perdure_contracts.message import NAMES
 
+from simulation import answers
 from simulation.load import PARTITIONS, SOURCE, TENANT, Load
 from simulation.loop import now
+from simulation.others import Others
 from simulation.stage import SERVICES, Stage
 
 LATE_S = 60.0
@@ -92,7 +94,7 @@ def _unheard(stage: Stage) -> Iterator[str]:
                     yield f"{source} said {number} on {topic}/{partition}, heard is {known}"
 
 
-async def judged(stage: Stage, load: Load, *, at_rest: bool) -> Counter[str]:
+async def judged(stage: Stage, load: Load, others: Others, *, at_rest: bool) -> Counter[str]:
     """Check every promise on what is there now, as `perdure verify` does."""
     stage.freeze()
     checked: Counter[str] = Counter()
@@ -123,6 +125,7 @@ async def judged(stage: Stage, load: Load, *, at_rest: bool) -> Counter[str]:
             stage.watch.breaks("I2", f"event {event} was acknowledged and forgotten")
         _unread_by_anybody(stage)
     _effects(stage)
+    checked["answers"] = answers.count(stage, others)
     checked["requests"] = stage.world.asked.total()
     return checked
 

@@ -120,6 +120,42 @@ def _limited() -> Definition:
     }
 
 
+def _asking() -> Definition:
+    """A question to memory, which may not answer, and then one to people."""
+    search = {"memory_type": "knowledge", "operation": "search", "query": "n", "timeout_s": 4}
+    recall = {
+        **node("recall", "MEMORY.STORE", **search),
+        "error_handling": "CONTINUE_REGULAR_OUTPUT_ON_ERROR",
+    }
+    asked = node("asked", "HUMAN_IN_THE_LOOP.APPROVAL", title="may it?")
+    made = chain("asking", recall, asked)
+    made["nodes"].append(_pick("granted"))
+    made["connections"].append(edge("asked", "granted", "approved"))
+    return made
+
+
+def _hurried() -> Definition:
+    """A question to people that is taken back when a wait is over first."""
+    return {
+        "name": "hurried",
+        "nodes": [
+            node("start", "TRIGGER.MANUAL"),
+            node("asked", "HUMAN_IN_THE_LOOP.APPROVAL", title="now?"),
+            node("wait", "FLOW.WAIT", seconds=2),
+            node("race", "FLOW.RACE"),
+            _pick("last"),
+        ],
+        "connections": [
+            edge("start", "asked"),
+            edge("start", "wait"),
+            edge("asked", "race", "approved"),
+            edge("asked", "race", "rejected"),
+            edge("wait", "race"),
+            edge("race", "last"),
+        ],
+    }
+
+
 WORKFLOWS: tuple[Definition, ...] = (
     chain("inline", node("set", "ACTION.SET", values={"a": 1}), node("noop", "FLOW.NOOP")),
     chain("keyed", _pick("one"), node("between", "FLOW.NOOP"), _pick("two")),
@@ -134,17 +170,24 @@ WORKFLOWS: tuple[Definition, ...] = (
     _racing(),
     _calling(),
     _limited(),
+    _asking(),
+    _hurried(),
 )
-"""What runs: steps inside the engine, short and long ones, ones that must not be repeated, and
-loops whose iterations a runner works on."""
+"""What runs: steps inside the engine, short and long ones, ones that must not be repeated, loops
+whose iterations a runner works on, children, questions to people and memory."""
 
-OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 10, 10)
+OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 10, 10, 11, 11, 12)
 """How often each of them is asked for."""
 
 
 def workflow_id(place: int) -> str:
     """Return the id of a workflow."""
     return derived("simulated workflow", place)
+
+
+def limited_id() -> str:
+    """Return the id of the workflow of which one execution may be open."""
+    return workflow_id([each["name"] for each in WORKFLOWS].index("limited"))
 
 
 @dataclass

@@ -11,6 +11,7 @@ from perdure_contracts.shell import Unpark
 from simulation import judge
 from simulation.load import OFTEN, WORKFLOWS, Load, data_for
 from simulation.loop import SimLoop, Stuck, run
+from simulation.others import Others
 from simulation.stage import KINDS, Stage, patches
 from simulation.trouble import Troublemaker
 from simulation.watch import Broken, Watch
@@ -63,18 +64,21 @@ async def _simulate(seed: int, watch: Watch) -> Result:
     kind = kind_of(seed)
     stage = Stage(seed, watch)
     load = Load(stage.broker.connect("users"), stage.load_chance)
+    others = Others(stage, load, chance=stage.others_chance)
     rested_s = 0.0
     with patches(stage):
         try:
             await _set_up(stage, load)
+            answering = asyncio.get_running_loop().create_task(others.work())
             trouble = Troublemaker(stage)
             await _misuse(stage, load, trouble)
             if kind == "liveness" and not watch.broken:
                 trouble.end()
-                rested_s = await _come_to_rest(stage, load)
+                rested_s = await _come_to_rest(stage, load, others)
+            answering.cancel()
         except Stuck:
             watch.breaks("liveness", "everything waits for something that will never come")
-        checked = await judge.judged(stage, load, at_rest=kind == "liveness")
+        checked = await judge.judged(stage, load, others, at_rest=kind == "liveness")
     kinds = len(watch.faults)
     if kinds < FAULT_KINDS_MIN or watch.faults.total() < FAULTS_MIN:
         watch.breaks("simulation", f"only {watch.faults.total()} faults of {kinds} kinds")
@@ -174,7 +178,7 @@ async def _let_go(stage: Stage, load: Load) -> None:
                 await load.command(name, stream, Unpark(stream=stream), "unpark")
 
 
-async def _come_to_rest(stage: Stage, load: Load) -> float:
+async def _come_to_rest(stage: Stage, load: Load, others: Others) -> float:
     """Wait until nothing is left to do; return how long that took."""
     loop = asyncio.get_running_loop()
     began_s = let_go_s = loop.time()
@@ -187,6 +191,7 @@ async def _come_to_rest(stage: Stage, load: Load) -> float:
         if loop.time() > let_go_s:
             let_go_s = loop.time() + LET_GO_S
             await _let_go(stage, load)
+            await others.answer_all()
         if loop.time() - began_s > REST_S:
             for each in restless[:5]:
                 stage.watch.breaks("liveness", f"{REST_S:g} s after the last fault: {each}")

@@ -22,7 +22,9 @@ from perdure_common.shell.upkeep import Ground
 from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_contracts.topology import TOPICS
 from perdure_engine.app import service as ENGINE
+from perdure_engine.app import service_with
 from perdure_engine.definition import Workflow, loading
+from perdure_engine.executions.queueing import Limits
 from perdure_engine.runner import claims as leasing
 from perdure_engine.runner import perform as performing
 from perdure_engine.runner import work as working
@@ -33,7 +35,7 @@ from perdure_recovery.app import service as RECOVERY
 from perdure_scheduler.app import service as SCHEDULER
 
 from simulation.broker import SimBroker
-from simulation.load import PARTITIONS, TENANT, TRIGGER_PARTITIONS, TRIGGERS
+from simulation.load import PARTITIONS, TENANT, TRIGGER_PARTITIONS, TRIGGERS, limited_id
 from simulation.loop import BEGIN, Clock, Killed, Process, SimLoop, State, current, now, spawn
 from simulation.outside import PERFORMERS, Tools, World, perform
 from simulation.stores import Database, SimClaims, SimStore
@@ -98,6 +100,8 @@ class Stage:
         )
         self.world = World(chance("world"), watch.fault, watch.breaks, changed=watch.effect)
         self.load_chance = chance("load")
+        self.others_chance = chance("others")
+        self.engine = _engine(chance("limits"), watch)
         self.processes: list[Process] = []
         self.buses: dict[str, list[str]] = {}
         self.owners: dict[str, Owner] = {}
@@ -221,11 +225,11 @@ class Stage:
             self.start_later(process.kind, 0.5)
 
     async def _own(self, process: Process, stop: asyncio.Event) -> None:
-        service = next(s for s in SERVICES if s.name == process.kind)
+        service = next(s for s in (self.engine, *SERVICES) if s.name == process.kind)
         bus = self.broker.connect(process.name, process)
         store = SimStore(self.databases[service.name], process)
         here = None
-        if service is ENGINE and self.hand_over:
+        if service is self.engine and self.hand_over:
             performer = self._performer(process, None)
             here = Here(
                 lambda task, tenant_id: performer(task),
@@ -282,6 +286,16 @@ class Stage:
         if self.chance.random() < probability:
             self.kill(process, f"killed at {place}")
             raise Killed
+
+
+def _engine(chance: random.Random, watch: Watch) -> Service:
+    """Return the engine; in some runs it lets few executions be open at once."""
+    watch.admission.open_max_of = {limited_id(): 1}
+    if chance.random() < 0.7:
+        return ENGINE
+    tenant, shard = chance.choice(((3, None), (5, None), (None, 3), (4, 3)))
+    watch.admission.open_max = tenant
+    return service_with(limits=Limits(tenant, shard, shards=PARTITIONS))
 
 
 def patches(stage: Stage) -> ExitStack:

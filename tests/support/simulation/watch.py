@@ -18,6 +18,7 @@ from perdure_common.shell.ports import Claim, Outbound, Record, ShardCommit, Top
 from perdure_contracts.executions import NodeScheduled
 from perdure_contracts.message import NAMES
 
+from simulation.admission import Admission
 from simulation.attempts import Attempts
 from simulation.wakes import Wakes
 
@@ -60,6 +61,7 @@ class Watch:
         self.log = log
         self.attempts = Attempts(self.breaks)
         self.wakes = Wakes(self.breaks)
+        self.admission = Admission(self.breaks)
         self._trace = hashlib.blake2b(digest_size=16)
         self._shards: dict[ShardOf, _Shard] = {}
         self._versions: dict[tuple[str, str], int] = {}
@@ -148,6 +150,7 @@ class Watch:
             token = ""
             if place[0] == "engine":
                 token = self.attempts.row(row)
+                self.admission.row(row)
             for k in range(meta.first, meta.first + len(meta.prev)):
                 handed = token if row.type == NAMES[NodeScheduled] else ""
                 shard.pending.append((codec.number(row.seq, k), handed))

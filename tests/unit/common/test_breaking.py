@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from perdure_common.breaking import breaker_of, passes, strikes
+from perdure_common.breaking import LATE_S, breaker_of, passes, strikes
 from perdure_contracts.breakers import BreakerState, BreakerTurned
 from perdure_contracts.engine import ErrorFacts
 
@@ -27,18 +27,20 @@ def error(code: str = "http_status", status: int | None = None) -> ErrorFacts:
     return ErrorFacts(type=code, message="", status_code=status)
 
 
-def test_an_open_breaker_lets_nobody_through_before_its_time_and_everybody_after() -> None:
+def test_an_open_breaker_lets_nobody_through_before_its_time_and_the_news_of_it() -> None:
     assert passes(None, NOW, "r1")
     assert passes(turned("closed"), NOW, "r1")
     assert not passes(turned("open", until_s=1), NOW, "r1")
-    assert passes(turned("open", until_s=0), NOW, "r1")
+    assert not passes(turned("open", until_s=0), NOW, "r1"), "who may call is told in a moment"
+    assert passes(turned("open", until_s=-LATE_S), NOW, "r1"), "nobody tells any more"
 
 
 def test_a_half_open_breaker_lets_one_runner_through_until_its_time_is_over() -> None:
     half_open = turned("half_open", until_s=60, prober="r1")
     assert passes(half_open, NOW, "r1")
     assert not passes(half_open, NOW, "r2")
-    assert passes(half_open, NOW + timedelta(seconds=60), "r2")
+    assert not passes(half_open, NOW + timedelta(seconds=60), "r2")
+    assert passes(half_open, NOW + timedelta(seconds=60 + LATE_S), "r2")
     assert passes(turned("half_open", until_s=60), NOW, "r2")
 
 

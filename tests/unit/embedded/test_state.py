@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from perdure_common.cache import cache_dir
 from perdure_common.embedded.errors import EmbeddedError, tail
-from perdure_common.embedded.jars import KAFKA_VERSION, cache_dir, locked
+from perdure_common.embedded.jars import KAFKA_VERSION, locked
 from perdure_common.embedded.ports import Ports
 from perdure_common.embedded.postgres import run_as
 from perdure_common.embedded.state import Lock, Phase, Process, Root, State

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 from one_stream import START, OneStream
+from perdure_common.breaking import passes
 from perdure_contracts.breakers import BreakerTurned, DependencyCalls
 from perdure_contracts.deciding import SetGate
 from perdure_recovery.app import breaker_streams
-from perdure_recovery.breakers import Breaker
+from perdure_recovery.breakers import PROBER_S, Breaker
 from perdure_recovery.instants import parsed
 
 
@@ -89,8 +90,33 @@ def test_a_lost_probe_is_followed_by_another() -> None:
     shop.told(0, 5)
     (turned,) = shop.wakes()
     assert parsed(turned.until) == shop.now + timedelta(seconds=60)
+    (any_of_them,) = shop.wakes()
     (again,) = shop.wakes()
-    assert (again.state, again.reason) == ("half_open", "the call that was let through was lost")
+    assert (again.state, again.reason) == ("half_open", "the call was lost")
+    assert shop.now == parsed(any_of_them.until)
+
+
+def test_half_open_one_call_of_all_runners_is_made_by_who_called_last() -> None:
+    shop = Shop()
+    shop.told(0, 2, runner="r1")
+    shop.told(0, 2, runner="r2")
+    shop.told(0, 2, runner="r1")
+    (turned,) = shop.wakes()
+    at = shop.now + timedelta(seconds=1)
+    may = [each for each in ("r1", "r2", "r3") if passes(turned, at, each)]
+    assert may == ["r1"]
+
+
+def test_if_the_runner_that_may_call_has_no_call_to_make_each_may_make_one() -> None:
+    shop = Shop()
+    shop.told(0, 5, runner="r1")
+    (turned,) = shop.wakes()
+    began = shop.now
+    (again,) = shop.wakes()
+    assert (shop.now - began).total_seconds() == PROBER_S
+    assert (again.prober, again.reason) == ("", "the runner that was to call did not")
+    assert parsed(turned.until) > shop.now, "no moment between the two in which all may call"
+    assert shop.told(1, 0, runner="r2") == ["closed"]
 
 
 def test_ten_quiet_minutes_are_forgiven() -> None:

@@ -103,15 +103,15 @@ def test_neighbours_that_nobody_knows_are_passed_over() -> None:
 def test_a_failure_that_a_rule_knows_asks_no_neighbour() -> None:
     known = ErrorFacts(type="http_status", message=STRANGE.message, status_code=503)
     rows = [row("The grip of frobnicator left on the shaft was lost", "auth")]
-    assert neighbour_lookups("ws", known) == {}
+    assert neighbour_lookups("ws", known, classify(known).failure_type) == {}
     assert recognised(known, {"neighbours": rows})[0].failure_type == "dependency_down"
-    assert set(neighbour_lookups("ws", STRANGE)) == {"neighbours"}
+    assert set(neighbour_lookups("ws", STRANGE, "unknown")) == {"neighbours"}
 
 
 def test_a_guess_changes_no_belief_and_begets_no_guess() -> None:
     assert prior_type("rate_limit", "neighbour") == "unknown"
     assert prior_type("rate_limit", "rule") == "rate_limit"
-    where = neighbour_lookups("ws", STRANGE)["neighbours"].where
+    where = neighbour_lookups("ws", STRANGE, "unknown")["neighbours"].where
     assert where["pattern_source"] == ("rule", "override")
 
 

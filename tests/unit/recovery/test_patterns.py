@@ -4,8 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from perdure_common.decider import Recorded, Upsert
-from perdure_contracts.failures import PatternFacts
-from perdure_contracts.recovery import NoteLesson, NoteOccurrence, PatternCommand, PatternEvent
+from perdure_contracts.patterns import (
+    NoteLesson,
+    NoteOccurrence,
+    PatternCommand,
+    PatternEvent,
+    PatternFacts,
+)
 from perdure_recovery.experience import experience_in, provider_of
 from perdure_recovery.patterns import Pattern, decide, evolve, project, route
 from perdure_recovery.retention import FOREVER

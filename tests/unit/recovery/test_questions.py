@@ -9,8 +9,9 @@ from perdure_contracts.asking import CancelInteraction, RequestInteraction
 from perdure_contracts.deciding import AttemptParked, NoteAnswer, ReleaseAttempt
 from perdure_contracts.engine import ErrorFacts, ExecutionFailed, RetryNode
 from perdure_contracts.executions import AttemptDue
+from perdure_contracts.patterns import NoteOccurrence
 from perdure_contracts.questions import QuestionAsked, QuestionSettled
-from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, NoteOccurrence
+from perdure_contracts.recovery import AttemptOrdered, AttemptRefused
 from perdure_recovery import explain_waiting
 from perdure_recovery.app import executions
 from perdure_recovery.state import Execution

@@ -4,7 +4,7 @@ Read next: kafka_reader.py, kafka_sender.py, kafka_group.py, one each.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
@@ -57,6 +57,10 @@ class KafkaBus:
     def unreadable(self) -> int:
         """How many records had bytes that could not be understood."""
         return self._reader.unreadable
+
+    def let_wait(self, busy: Callable[[], bool]) -> None:
+        """Ask for more records a little later while `busy` says that none could be taken."""
+        self._reader.busy = busy
 
     async def partitions(self, topic: str) -> int:
         """See `Bus.partitions`.

@@ -18,6 +18,7 @@ from aiokafka.consumer import fetcher  # pyright: ignore[reportMissingTypeStubs]
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from perdure_common.adapters.kafka_clients import RETRY_S, Client, Names, settings
+from perdure_common.adapters.kafka_pacing import pace
 from perdure_common.shell import ports
 from perdure_common.shell.ports import Record, Unreachable
 
@@ -99,12 +100,13 @@ class Reader:
     """The reading half of the bus.
 
     `out_of_range` counts positions that lay outside a log; `unreadable` records whose
-    bytes could not be understood.
+    bytes could not be understood. While `busy` says so, more records are not asked for at once.
     """
 
     def __init__(self, bootstrap: str, client_id: str, names: Names, bounds: Bounds) -> None:
         self.out_of_range = 0
         self.unreadable = 0
+        self.busy: Callable[[], bool] = lambda: False
         self._settings = settings(bootstrap, client_id)
         self._names = names
         self._bounds = bounds
@@ -239,6 +241,7 @@ class Reader:
             )
             try:
                 await consumer.start()
+                pace(consumer._fetcher, lambda: self.busy())
                 self._consumer = consumer
                 self._changed.set()
                 async with asyncio.TaskGroup() as tasks:

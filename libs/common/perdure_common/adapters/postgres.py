@@ -154,21 +154,33 @@ class PostgresStore:
         return await whole_rows(self.payloads, rows)
 
     async def look_up(self, tenant_id: str, lookups: Sequence[Lookup]) -> Sequence[Sequence[Row]]:
-        """See `Store`. Values come back as JSON has them; rows in a fixed order."""
+        """See `Store`. Values come back as JSON has them; rows in a fixed order.
+
+        One query in one round trip, whatever is looked for.
+        """
+        asked = kinds(lookups)
+        if not asked:
+            return []
+        tables = [await self._table(kind.table) for kind in asked]
+        wanted = [[lookups[place] for place in places] for places in asked.values()]
+        arguments: list[Any] = [tenant_id]
+        arrays = [
+            kind.query(table, mine, arguments)
+            for kind, table, mine in zip(asked, tables, wanted, strict=True)
+        ]
+        async with self._connection() as connection:
+            try:
+                found = await connection.fetchrow(f"SELECT {', '.join(arrays)}", *arguments)
+            except asyncpg.PostgresError as error:
+                if not _blames_what_was_asked(error):
+                    raise Unreachable(f"PostgreSQL does not look up now: {error}") from error
+                names = ", ".join(sorted({kind.table for kind in asked}))
+                raise Refused(f"a lookup in {names} failed: {error}") from error
         answers: list[Sequence[Row]] = [() for _ in lookups]
-        for kind, places in kinds(lookups).items():
-            table = await self._table(kind.table)
-            wanted = [lookups[place] for place in places]
-            sql, arguments = kind.query(table, tenant_id, wanted)
-            async with self._connection() as connection:
-                try:
-                    rows = await connection.fetch(sql, *arguments)
-                except asyncpg.PostgresError as error:
-                    if not _blames_what_was_asked(error):
-                        raise Unreachable(f"PostgreSQL does not look up now: {error}") from error
-                    raise Refused(f"a lookup in {kind.table} failed: {error}") from error
-            found = matching(kind, table, rows, wanted)
-            for place, answer in zip(places, found, strict=True):
+        for (kind, places), table, mine, rows in zip(
+            asked.items(), tables, wanted, found, strict=True
+        ):
+            for place, answer in zip(places, matching(kind, table, rows, mine), strict=True):
                 answers[place] = answer
         return answers
 

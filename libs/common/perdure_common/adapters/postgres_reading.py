@@ -1,7 +1,8 @@
-"""Lookups become queries: one for all lookups of one kind, sorted out afterwards."""
+"""Lookups become one query, whatever they look for; what it finds is sorted out afterwards."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, cast
 
 import orjson
@@ -25,10 +26,10 @@ class Kind:
         """The columns that the query returns."""
         return tuple(dict.fromkeys((*self.columns, *self.where)))
 
-    def query(
-        self, table: Table, tenant_id: str, lookups: Sequence[Lookup]
-    ) -> tuple[str, list[Any]]:
-        """Return a query for at least the rows of all `lookups`, and its arguments.
+    def query(self, table: Table, lookups: Sequence[Lookup], arguments: list[Any]) -> str:
+        """Return an array of at least the rows of all `lookups`; `arguments` become longer.
+
+        The first argument is the tenant.
 
         Raises:
             Refused: The table has no such column, or a value does not fit its type.
@@ -37,7 +38,6 @@ class Kind:
             if name not in table:
                 raise Refused(f"table {self.table} has no column {name!r}; correct `facts`")
         conditions = [f"tenant_id = $1::text::{table['tenant_id'].type}"]
-        arguments: list[Any] = [tenant_id]
         for name in self.where:
             column = table[name]
             values = [v for lookup in lookups for v in wanted(lookup.where[name])]
@@ -53,8 +53,8 @@ class Kind:
                 f"({condition} OR {quoted(name)} IS NULL)" if None in values else condition
             )
         names = ", ".join(quoted(name) for name in self.read)
-        sql = f"SELECT {names} FROM {quoted(self.table)} WHERE {' AND '.join(conditions)}"
-        return sql, arguments
+        where = " AND ".join(conditions)
+        return f"ARRAY(SELECT ROW({names}) FROM {quoted(self.table)} WHERE {where})"
 
 
 def kinds(lookups: Sequence[Lookup]) -> Mapping[Kind, Sequence[int]]:
@@ -74,26 +74,38 @@ def wanted(value: object) -> tuple[Any, ...]:
 
 
 def matching(
-    kind: Kind, table: Table, rows: Sequence[Any], lookups: Sequence[Lookup]
+    kind: Kind, table: Table, rows: Sequence[Sequence[Any]], lookups: Sequence[Lookup]
 ) -> list[list[Row]]:
     """Return the rows of each lookup out of those that the query found."""
-    found = [{name: readable(table[name], row[name]) for name in kind.read} for row in rows]
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for values in rows:
+        row = {
+            name: readable(table[name], value)
+            for name, value in zip(kind.read, values, strict=True)
+        }
+        place = tuple(_known_as(row[name]) for name in kind.where)
+        found.setdefault(place, []).append({name: row[name] for name in kind.columns})
     answers: list[list[Row]] = []
     for lookup in lookups:
-        allowed = {
-            name: [comparable(table[name], v) for v in wanted(lookup.where[name])]
+        allowed = [
+            {_known_as(comparable(table[name], value)) for value in wanted(lookup.where[name])}
             for name in kind.where
-        }
-        answers.append(
-            in_order(
-                {name: row[name] for name in kind.columns}
-                for row in found
-                if all(row[name] in values for name, values in allowed.items())
-            )
-        )
+        ]
+        places = product(*allowed)
+        answers.append(in_order(row for place in places for row in found.get(place, ())))
     return answers
+
+
+def _known_as(value: Any) -> Any:
+    """Return what a value can be found by: itself, or its JSON where it has parts."""
+    if isinstance(value, list | dict):
+        return orjson.dumps(value, repr, orjson.OPT_SORT_KEYS)
+    return value
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """Return rows in an order that depends on their content alone."""
-    return sorted(rows, key=lambda row: orjson.dumps(row, repr, orjson.OPT_SORT_KEYS))
+    found = list(rows)
+    if len(found) > 1:
+        found.sort(key=lambda row: orjson.dumps(row, repr, orjson.OPT_SORT_KEYS))
+    return found

@@ -12,7 +12,7 @@ from perdure_common.adapters.postgres_errors import LOST
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
-from perdure_common.api.table import Query, TableView, Types, page_sql, row_sql
+from perdure_common.api.table import Query, TableView, Types, page_sql, row_sql, walk_of, walked_sql
 
 _SQL = queries(Path(__file__).with_name("reading.sql"))
 
@@ -42,8 +42,10 @@ class Reading:
 
     async def page(
         self, table: str, view: TableView, tenant_id: str, query: Query
-    ) -> tuple[Sequence[bytes], bool]:
-        """Return the rows of a page as JSON, and whether more come after them.
+    ) -> tuple[Sequence[bytes], bytes | None]:
+        """Return the rows of a page as JSON, and the one after which there may be more.
+
+        That is the page's last row, or the last one that it has passed over; None at the end.
 
         Raises:
             Problem: `invalid_value`: a filter or the cursor does not fit its column;
@@ -52,7 +54,13 @@ class Reading:
         types = await self._types_of(table, (*view.columns, "tenant_id"))
         sql, arguments = page_sql(table, view, types, tenant_id, query)
         rows = [row[0].encode() for row in await self._fetch(sql, *arguments)]
-        return rows[: query.limit], len(rows) > query.limit
+        if len(rows) > query.limit:
+            return rows[: query.limit], rows[query.limit - 1]
+        if walk_of(view, query) is None:
+            return rows, None
+        sql, arguments = walked_sql(table, view, types, tenant_id, query)
+        last = await self._fetch(sql, *arguments)
+        return rows, last[0][0].encode() if last else None
 
     async def row(self, table: str, view: TableView, tenant_id: str, key: str) -> bytes | None:
         """Return a row as JSON, None if there is none. Raises as `page`."""

@@ -39,6 +39,10 @@ class TableView:
     equality, `search` are texts in which `q` looks for a part. `times` are columns of
     time-ordered ids by what happened then: `{"started": "id"}` gives `started_after` and
     `started_before`, which an index on the id answers.
+
+    A page with a `q` passes over `walked` rows at most, of those that match bounds and the filters
+    in `indexed`: what is rare is found page by page, each of which has something to go on from,
+    instead of in one that reads the whole table.
     """
 
     columns: tuple[str, ...]
@@ -49,6 +53,8 @@ class TableView:
     descending: bool = True
     about: str = ""
     times: Mapping[str, str] = field(default_factory=dict[str, str])
+    walked: int | None = None
+    indexed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         named = {*self.order, *self.filters, *self.search, *((self.key,) if self.key else ())}
@@ -169,15 +175,65 @@ def page_sql(
 ) -> tuple[str, list[Any]]:
     """Return the statement for one page and one row more, and its arguments."""
     arguments: list[Any] = [tenant_id]
-    conditions = [f"tenant_id = $1::text::{types['tenant_id']}"]
-    for name, values in query.equal.items():
-        arguments.append(list(values))
-        wanted = f"${len(arguments)}::text[]::{types[name]}[]"
-        conditions.append(f"{quoted(name)} = ANY ({wanted})")
+    walks = walk_of(view, query)
+    near = _bounds(view, types, query, arguments)
+    if walks is not None:
+        near += _equal(types, query, arguments, [n for n in query.equal if n in view.indexed])
+    far = _equal(
+        types, query, arguments, [n for n in query.equal if walks is None or n not in view.indexed]
+    )
     if query.text:
         arguments.append(f"%{_literally(query.text)}%")
         found = [f"{quoted(name)}::text ILIKE ${len(arguments)}" for name in view.search]
-        conditions.append(f"({' OR '.join(found)})")
+        far.append(f"({' OR '.join(found)})")
+    source, order = quoted(table), _order(view)
+    if walks is not None:
+        source = (
+            f"(SELECT * FROM {source} WHERE {' AND '.join(near)} ORDER BY {order} LIMIT {walks}) "
+            "AS walked"
+        )
+        near = []
+    arguments.append(query.limit + 1)
+    return (
+        f"SELECT row_to_json(t)::text FROM (SELECT {_columns(view)} FROM {source} "
+        f"WHERE {' AND '.join([*near, *far])} ORDER BY {order} LIMIT ${len(arguments)}::int) AS t",
+        arguments,
+    )
+
+
+def walk_of(view: TableView, query: Query) -> int | None:
+    """Return how many rows a page may pass over, None where it is not bound."""
+    return view.walked if query.text else None
+
+
+def walked_sql(
+    table: str, view: TableView, types: Types, tenant_id: str, query: Query
+) -> tuple[str, list[Any]]:
+    """Return the statement for the last row that a page has passed over, if there were so many."""
+    arguments: list[Any] = [tenant_id]
+    near = _bounds(view, types, query, arguments)
+    near += _equal(types, query, arguments, [n for n in query.equal if n in view.indexed])
+    marks = ", ".join(quoted(name) for name in view.order)
+    return (
+        f"SELECT row_to_json(t)::text FROM (SELECT {marks} FROM {quoted(table)} "
+        f"WHERE {' AND '.join(near)} ORDER BY {_order(view)} "
+        f"LIMIT 1 OFFSET {(walk_of(view, query) or 1) - 1}) AS t",
+        arguments,
+    )
+
+
+def _equal(types: Types, query: Query, arguments: list[Any], names: Sequence[str]) -> list[str]:
+    conditions: list[str] = []
+    for name in names:
+        arguments.append(list(query.equal[name]))
+        wanted = f"${len(arguments)}::text[]::{types[name]}[]"
+        conditions.append(f"{quoted(name)} = ANY ({wanted})")
+    return conditions
+
+
+def _bounds(view: TableView, types: Types, query: Query, arguments: list[Any]) -> list[str]:
+    """Return the conditions on the tenant, on times, and that of the cursor."""
+    conditions = [f"tenant_id = $1::text::{types['tenant_id']}"]
     for name, sign, value in query.bounds:
         arguments.append(value)
         conditions.append(f"{quoted(name)} {sign} ${len(arguments)}::text::{types[name]}")
@@ -189,14 +245,12 @@ def page_sql(
         names = ", ".join(quoted(name) for name in view.order)
         sign = "<" if view.descending else ">"
         conditions.append(f"({names}) {sign} ({', '.join(marks)})")
+    return conditions
+
+
+def _order(view: TableView) -> str:
     direction = "DESC" if view.descending else "ASC"
-    order = ", ".join(f"{quoted(name)} {direction}" for name in view.order)
-    arguments.append(query.limit + 1)
-    return (
-        f"SELECT row_to_json(t)::text FROM (SELECT {_columns(view)} FROM {quoted(table)} "
-        f"WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ${len(arguments)}::int) AS t",
-        arguments,
-    )
+    return ", ".join(f"{quoted(name)} {direction}" for name in view.order)
 
 
 def row_sql(table: str, view: TableView, types: Types) -> str:

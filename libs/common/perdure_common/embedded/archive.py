@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from perdure_contracts.topology import TOPICS, physical
 
+from perdure_common.cache import cache_dir
 from perdure_common.embedded.errors import EmbeddedError, tail
-from perdure_common.embedded.jars import cache_dir
 from perdure_common.embedded.kafka import Kafka, archive_file
 from perdure_common.embedded.ports import Ports
 from perdure_common.embedded.state import Lock

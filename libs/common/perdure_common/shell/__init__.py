@@ -13,7 +13,7 @@ parking.py    a stream that is poison waits for a person, its messages in order 
 remake.py     what was unsent before a crash is made again from the journal
 publisher.py  messages leave in order, after the commit
 due.py        when a wake may fire
-lane.py       the loop: gather, fold, commit, publish
+lane.py       the loop: gather, fold, commit, publish; pace.py says how soon again
 pressure.py   what a process may hold, and when new starts wait
 catching.py   what a restored shard reads first
 owner.py      who owns which shard: group, claims, shutdown

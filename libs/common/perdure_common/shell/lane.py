@@ -23,6 +23,7 @@ from perdure_common.shell.due import Dues
 from perdure_common.shell.fold import Batch
 from perdure_common.shell.gather import Item
 from perdure_common.shell.intake import Intake, Registry, Taken
+from perdure_common.shell.pace import Pace
 from perdure_common.shell.part import FactKey, NeedsFacts, Part, Poisoned, fact_key
 from perdure_common.shell.ports import (
     Fenced,
@@ -39,12 +40,6 @@ from perdure_common.shell.snapshots import write_snapshots
 
 BATCH_S = 0.05
 """How long one batch may fold; what is left comes with the next."""
-
-PACE_S = 0.004
-"""The least time between the starts of two batches that follow each other.
-
-One that had a single record is not waited for: nobody sends so much that batching would help.
-"""
 
 REMEMBERED_MAX = 5_000
 """Immutable rows that are remembered before they are looked up afresh."""
@@ -112,6 +107,7 @@ class Lane:
         self._known: set[str] = set()
         self._doubts = 0
         self._last = 0
+        self._pace = Pace()
         self._ahead: dict[int, Taken] = {}
         self._most = gather.RECORDS_MAX
 
@@ -122,13 +118,13 @@ class Lane:
 
     async def run(self) -> None:
         """Take turns until cancelled; a turn is never broken off in the middle."""
-        began, away_s = 0.0, BACK_OFF_S[0]
+        away_s = BACK_OFF_S[0]
         while True:
             await self._wait()
-            pause_s = PACE_S - (time.monotonic() - began)
-            if pause_s > 0 and self._last > 1:
-                await asyncio.sleep(pause_s)
-            began = time.monotonic()
+            rest_s = self._pace.rest_s(time.monotonic())
+            if rest_s > 0:
+                await asyncio.sleep(rest_s)
+            self._pace.begins(time.monotonic())
             try:
                 async with self.turn:
                     await self._take_turn()
@@ -139,6 +135,7 @@ class Lane:
                 self.poke.set()
             else:
                 away_s = BACK_OFF_S[0]
+            self._pace.ends(time.monotonic(), self._last)
 
     async def _wait(self) -> None:
         """Wait for records, or for the next wake."""
@@ -377,7 +374,7 @@ class Lane:
                 shard.streams.move_to_end(stream)
                 continue
             decider = item.taken.decider
-            new = decider is not None and isinstance(item.taken.command, decider.creates)
+            new = decider is not None and decider.begins(item.taken.command)
             if new and not (stream in self._known or stream in wanted or stream in awake):
                 shard.hold(stream, Held(None, None, 0, ""))
                 batch.part(shard).touched.add(stream)

@@ -111,6 +111,10 @@ class Owner:
         """The bus of this process: how far topics go, and whether Kafka answers."""
         return self._bus
 
+    def is_busy(self) -> bool:
+        """Return whether every lane writes a batch, so that none would take more records now."""
+        return all(lane.turn.locked() for lane in self.lanes)
+
     def _lane(self, context: Context) -> Lane:
         return Lane(replace(context, dues=Dues(self._bus, self._topics)))
 

@@ -48,7 +48,7 @@ def restore(registry: Registry, snapshot: Snapshot | None, rows: Sequence[Journa
             frame.state, type=cast(type[object], type(decider.initial))
         )
         held = Held(decider, state, snapshot.version, frame.tenant_id, snapshot.version)
-        held.weight = len(snapshot.state)
+        held.weight = held.snapshot_weight = held.snapshot_bytes = len(snapshot.state)
     for row in rows:
         replay(registry, held, row)
     return held

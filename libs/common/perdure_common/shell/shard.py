@@ -39,7 +39,8 @@ class Held:
 
     `broken` says why its state cannot be had: its messages must wait for a person. `weight` is
     what its events have brought, in bytes: about what its state holds. `cause` is the message
-    that took effect last.
+    that took effect last. The newest snapshot is of `snapshot_version`, had `snapshot_bytes`, and
+    was written when the weight was `snapshot_weight`.
     """
 
     decider: Decider[Any, Any, Any] | None
@@ -50,6 +51,8 @@ class Held:
     broken: Exception | None = None
     weight: int = 0
     cause: str = ""
+    snapshot_weight: int = 0
+    snapshot_bytes: int = 0
 
 
 class Sending(msgspec.Struct, eq=False, gc=False):

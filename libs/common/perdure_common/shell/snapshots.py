@@ -9,19 +9,25 @@ from perdure_common.shell.part import Part
 from perdure_common.shell.ports import Snapshot
 
 SNAPSHOT_EVERY = 200
-"""Events of one stream after which its state is written down again."""
+"""Events of one stream after which its state is written down again, at the earliest."""
 
 log = structlog.get_logger(__name__)
 
 
 def write_snapshots(parts: Iterable[Part]) -> None:
-    """Write down the states that have grown by `SNAPSHOT_EVERY` events."""
+    """Write down the states that have grown by `SNAPSHOT_EVERY` events and by their own size.
+
+    A large state is written when as many bytes of events have come as it had the last time: so all
+    its snapshots together are at most twice what the journal has of it, and folding it again reads
+    at most as much of the journal as of the snapshot.
+    """
     for part in parts:
         for stream in part.touched:
             held = part.shard.streams.get(stream)
             if held is None or held.decider is None:
                 continue
-            if held.version - held.snapshot_version >= SNAPSHOT_EVERY:
+            grown = held.weight - held.snapshot_weight >= held.snapshot_bytes
+            if grown and held.version - held.snapshot_version >= SNAPSHOT_EVERY:
                 try:
                     text = codec.encode_frame(held.decider.name, held.tenant_id, held.state)
                 except Exception:  # the journal has everything that the state is made of
@@ -30,3 +36,4 @@ def write_snapshots(parts: Iterable[Part]) -> None:
                 version = held.decider.state_version
                 part.commit.snapshots.append(Snapshot(stream, held.version, version, text))
                 held.snapshot_version = held.version
+                held.snapshot_weight, held.snapshot_bytes = held.weight, len(text)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from perdure_common.shell.ports import Bus, Heard, JournalRow, Record, Store, TopicPartition
@@ -30,6 +31,14 @@ class Marks:
     sent: Mapping[TopicPartition, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What was purged of a shard's journal: so many rows, all recorded up to `before`."""
+
+    rows: int
+    before: datetime
+
+
 class Archive(Protocol):
     """What a service has written."""
 
@@ -40,6 +49,10 @@ class Archive(Protocol):
 
     async def marks(self) -> Sequence[Marks]:
         """Return the marks of every shard, all of one instant."""
+        ...
+
+    async def purged(self) -> Mapping[str, Purged]:
+        """Return what was purged, by shard; a shard of which nothing was is not among them."""
         ...
 
     def streams(self) -> AsyncGenerator[JournalRow]:

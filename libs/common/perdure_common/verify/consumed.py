@@ -12,7 +12,7 @@ from perdure_common.decider import Service
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Intake, NewerType, Registry, Taken
 from perdure_common.shell.ports import JournalRow, Record, TopicPartition
-from perdure_common.verify.archive import Archive, Marks, Topics
+from perdure_common.verify.archive import Archive, Marks, Purged, Topics
 from perdure_common.verify.finding import Findings
 from perdure_common.verify.journal import Letters
 
@@ -29,9 +29,12 @@ async def consumed(
 ) -> Findings:
     """Check every place that the service reads, up to its mark."""
     found, registry = Findings(), Registry(service)
+    purged = await archive.purged()
     intake = Intake(registry, tenant_id=tenant_id, partitions=partitions)
     for mark in marks:
-        look = _Look(service, archive, mark, letters.get(mark.shard, set()), found)
+        look = _Look(
+            service, archive, mark, letters.get(mark.shard, set()), found, purged.get(mark.shard)
+        )
         for place, offset in sorted(mark.consumed.items()):
             begin, end = await topics.bounds(place)
             if begin > offset:
@@ -60,12 +63,14 @@ class _Look:
         mark: Marks,
         letters: set[tuple[str, int, int]],
         found: Findings,
+        purged: Purged | None,
     ) -> None:
         self._service = service
         self._archive = archive
         self._mark = mark
         self._letters = letters
         self._found = found
+        self._purged_ms = 0.0 if purged is None else purged.before.timestamp() * 1000
 
     def at(self, place: TopicPartition) -> str:
         """Return where a finding is."""
@@ -105,6 +110,8 @@ class _Look:
                 return None
             if record.topic.endswith(codec.DEAD_LETTERS):
                 return None
+            if record.timestamp_ms <= self._purged_ms:
+                return None  # the letter was purged with its stream
             return f"it is no dead letter although {taken.bad.code}"
         foreign = taken.record.topic in self._service.foreign
         if taken.outsider is not None and taken.outsider not in answers and not foreign:
@@ -116,6 +123,8 @@ class _Look:
         if taken.command is None or taken.bad is not None or taken.passed_over:
             return False
         record = taken.record
+        if record.timestamp_ms <= self._purged_ms:
+            return False  # its stream may be purged
         if (record.topic, record.partition, record.offset) in self._letters:
             return False  # it was refused for good, bytes and all
         if isinstance(taken.command, self._service.by_token):

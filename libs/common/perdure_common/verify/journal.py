@@ -5,12 +5,12 @@ decisions, of which the last `CAUSES_MAX` are compared.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import msgspec
 from perdure_contracts.message import NAMES
-from perdure_contracts.shell import ShardRestored
+from perdure_contracts.shell import CommandRejected, ShardRestored
 
 from perdure_common.decider import Judge, Recorded, Service
 from perdure_common.shell import codec, remake
@@ -18,7 +18,7 @@ from perdure_common.shell.effects import SHELL_EVENTS
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.ports import JournalRow
 from perdure_common.shell.shard import Held
-from perdure_common.verify.archive import PAGE, Archive, Marks
+from perdure_common.verify.archive import PAGE, Archive, Marks, Purged
 from perdure_common.verify.finding import Findings
 
 CAUSES_MAX = 100_000
@@ -28,10 +28,11 @@ CAUSES_MAX = 100_000
 async def streams(service: Service, archive: Archive) -> Findings:
     """Check every stream: versions, order, folding, and what the service promises of it."""
     found, registry = Findings(), Registry(service)
+    purged = await archive.purged()
     stream: _Stream | None = None
     async for row in archive.streams():
         if stream is None or row.stream != stream.name:
-            stream = _Stream(service, registry, found, row)
+            stream = _Stream(service, registry, found, row, purged)
             found.checked["streams"] += 1
         stream.see(row)
         found.checked["events"] += 1
@@ -42,13 +43,21 @@ class _Stream:
     """One stream as it is walked along."""
 
     def __init__(
-        self, service: Service, registry: Registry, found: Findings, row: JournalRow
+        self,
+        service: Service,
+        registry: Registry,
+        found: Findings,
+        row: JournalRow,
+        purged: Mapping[str, Purged],
     ) -> None:
         self.name = row.stream
         self._service = service
         self._registry = registry
         self._found = found
         self._shard = row.shard
+        self._purged = purged
+        self._tombstones = {NAMES[each] for each in service.tombstones}
+        self._buried = False
         self._version = 0
         self._held = Held(None, None, 0, "")
         self._broken = False
@@ -59,11 +68,12 @@ class _Stream:
 
     def see(self, row: JournalRow) -> None:
         """Look at the next row."""
-        if row.version != self._version + 1:
+        if row.version != self._version + 1 and not self._follows_a_purge(row):
             self._says("I4", f"version {row.version} ({row.type}) follows {self._version}")
         if row.shard != self._shard:
             self._says("I4", f"version {row.version} is in shard {row.shard}, not {self._shard}")
         self._version = row.version
+        self._buried = row.type in self._tombstones
         self._see_cause(row)
         if self._broken:
             return
@@ -79,6 +89,17 @@ class _Stream:
             recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
             for promise, place, text in self._judge.see(recorded):
                 self._says(promise, text, place)
+
+    def _follows_a_purge(self, row: JournalRow) -> bool:
+        """Return whether a version may be left out before this row.
+
+        A tombstone moves to version 1 when what was before it goes; what was refused since has
+        kept its version, and may be all there is once the tombstone is gone as well.
+        """
+        if self._version == 1:
+            return self._buried and row.version > 1
+        gone = not self._version and self._shard in self._purged
+        return gone and row.type == NAMES[CommandRejected]
 
     def _see_cause(self, row: JournalRow) -> None:
         """Check that a message decided once (I6), and that sources kept their order (I5)."""
@@ -116,6 +137,9 @@ class _Stream:
         self._found.add(promise, f"{where}, {place}" if place else where, text)
 
 
+GAPS_MAX = 1_000
+"""Gaps of one shard that are told of one by one."""
+
 Letters = dict[str, set[tuple[str, int, int]]]
 """The records that each shard has as dead letters, by topic, partition and offset."""
 
@@ -136,7 +160,7 @@ async def shards(
             for row in rows:
                 shard.see(row)
             after = rows[-1].seq
-        shard.ends(mark)
+        shard.ends(mark, (await archive.purged()).get(mark.shard))
         found.checked["shards"] += 1
     return found, letters, unused
 
@@ -149,6 +173,8 @@ class _Shard:
         self.unused: list[range] = []
         self._where = where
         self._found = found
+        self._gaps: list[str] = []
+        self._missing = 0
         self._seq = 0
         self._epoch = 0
         self._at: datetime | None = None
@@ -162,7 +188,9 @@ class _Shard:
             if event.first == self._seq + 1:
                 self._seq = event.last
         if row.seq != self._seq + 1:
-            add("I4", self._where, f"number {row.seq} ({row.type}) follows {self._seq}")
+            self._missing += row.seq - self._seq - 1
+            if len(self._gaps) < GAPS_MAX:
+                self._gaps.append(f"number {row.seq} ({row.type}) follows {self._seq}")
         if self._at is not None and row.recorded_at < self._at:
             add("I4", self._where, f"number {row.seq} was recorded before number {self._seq}")
         self._seq, self._at = row.seq, row.recorded_at
@@ -175,8 +203,17 @@ class _Shard:
             letter = codec.event_of(row)
             self.letters.add((letter.topic, letter.partition, letter.offset))
 
-    def ends(self, mark: Marks) -> None:
-        """Compare the end of the journal with the shard's row, which was read before."""
+    def ends(self, mark: Marks, purged: Purged | None) -> None:
+        """Compare the end of the journal with the shard's row, which was read before.
+
+        What was purged meanwhile is not missed: there may be fewer numbers missing than purged.
+        """
+        if purged is None:
+            for gap in self._gaps:
+                self._found.add("I4", self._where, gap)
+        elif self._missing > purged.rows:
+            text = f"{self._missing} numbers are missing, of which {purged.rows} were purged"
+            self._found.add("I4", self._where, text)
         if self._seq < mark.next_seq - 1:
             text = f"number {mark.next_seq - 1} was given out, the journal ends at {self._seq}"
             self._found.add("I4", self._where, text)

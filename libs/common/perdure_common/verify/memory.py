@@ -1,11 +1,11 @@
 """The archive of a service whose store is in memory, and its tables made anew (I3)."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.shell.ports import JournalRow, Store
 from perdure_common.shell.whole_rows import whole_row
-from perdure_common.verify.archive import Marks
+from perdure_common.verify.archive import Marks, Purged
 
 
 class MemoryArchive:
@@ -34,6 +34,10 @@ class MemoryArchive:
             )
             for claim in self._store.shards()
         ]
+
+    async def purged(self) -> Mapping[str, Purged]:
+        """See `Archive.purged`: in memory nothing is purged."""
+        return {}
 
     async def streams(self) -> AsyncGenerator[JournalRow]:
         """See `Archive.streams`."""

@@ -1,6 +1,6 @@
 """The archive of a service in PostgreSQL: pages and server-side cursors, whatever its size."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.shell.ports import Heard, JournalRow, Store
 from perdure_common.shell.whole_rows import whole_row
-from perdure_common.verify.archive import PAGE, Marks
+from perdure_common.verify.archive import PAGE, Marks, Purged
 
 _SQL = queries(Path(__file__).with_name("postgres.sql"))
 
@@ -72,6 +72,15 @@ class PostgresArchive:
             )
             for row in shards
         ]
+
+    async def purged(self) -> Mapping[str, Purged]:
+        """See `Archive.purged`."""
+        async with connected(self._url) as connection:
+            await connection.execute(f"SET search_path TO {self._schema}")
+            if not await connection.fetchval(_SQL["purges"]):
+                return {}
+            rows = await connection.fetch(_SQL["purged"])
+        return {row["shard"]: Purged(row["rows"], row["before"]) for row in rows}
 
     async def streams(self) -> AsyncGenerator[JournalRow]:
         """See `Archive.streams`."""

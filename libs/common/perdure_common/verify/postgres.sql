@@ -20,3 +20,11 @@ SELECT shard, topic, partition, seq FROM sent;
 -- The whole journal, stream by stream; read with a cursor, along the index.
 SELECT shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
   FROM journal ORDER BY stream, version;
+
+-- name: purges --
+-- Whether the service purges streams at all.
+SELECT to_regclass('journal_purged') IS NOT NULL;
+
+-- name: purged --
+-- How much of every shard's journal was purged.
+SELECT shard, rows, before FROM journal_purged;

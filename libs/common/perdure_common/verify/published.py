@@ -7,13 +7,14 @@ committed, is. Where retention has deleted the beginning, the walk begins with w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 
 from perdure_common.decider import Service
 from perdure_common.shell import codec, remake
 from perdure_common.shell.intake import Link, Registry, hearing
 from perdure_common.shell.ports import Heard, JournalRow, Outbound, Record, TopicPartition
-from perdure_common.verify.archive import Archive, Marks, Topics
+from perdure_common.verify.archive import Archive, Marks, Purged, Topics
 from perdure_common.verify.finding import Findings
 
 SPAN_MAX = 20_000
@@ -62,6 +63,7 @@ async def published(
     nothing is missed: what Kafka has lost may not be sent again yet.
     """
     found = Findings()
+    purged = await archive.purged()
     places = sorted({place for mark in marks for place in mark.sent})
     for place in places:
         begin, end = await topics.bounds(place)
@@ -71,7 +73,7 @@ async def published(
             found.checked["messages"] += len(said)
             said = [s for s in said if not any(s.seq in each for each in unused.get(s.shard, ()))]
             _hear(walk, said, began=begin > 0)
-            await _compare(service, archive, place, said, walk, found)
+            await _compare(service, archive, place, said, walk, found, purged)
         if place[0] in service.handed or not complete:
             continue  # some never come, for they are dealt with in the process
         for mark in marks:
@@ -107,11 +109,14 @@ async def _compare(
     page: Sequence[_Said],
     walk: _Walk,
     found: Findings,
+    purged: Mapping[str, Purged],
 ) -> None:
     """Check that each message is one that the journal has, as the journal has it."""
     rows = await _rows(archive, page)
     for said in page:
         row = rows.get((said.shard, said.seq))
+        if row is None and _was_purged(said, purged.get(said.shard)):
+            continue
         wrong = _wrong(said, row)
         if wrong and (said.shard, said.number) not in walk.strange:
             walk.strange.add((said.shard, said.number))
@@ -140,6 +145,17 @@ async def _rows(archive: Archive, page: Sequence[_Said]) -> dict[tuple[str, int]
                     rows[shard, row.seq] = row
             first = i
     return rows
+
+
+def _was_purged(said: _Said, purged: Purged | None) -> bool:
+    """Return whether a message is so old that its event may have been purged."""
+    at = codec.header(said.record.headers, "ce_time")
+    if purged is None or at is None:
+        return False
+    try:
+        return datetime.fromisoformat(at.decode(errors="replace")) <= purged.before
+    except (ValueError, TypeError):
+        return False
 
 
 def _wrong(said: _Said, row: JournalRow | None) -> str:

@@ -55,6 +55,8 @@ class Ground:
         held = (await remake.load(self.registry, self.store, {key: -1}))[key]
         if not isinstance(held.state, Execution) or held.tenant_id != self.tenant(request):
             raise no_execution(key)
+        if held.state.status == "PURGED":
+            raise no_execution(key)
         return held.state, held.version
 
     async def workflow_of(self, tenant_id: str, state: Execution) -> Workflow:

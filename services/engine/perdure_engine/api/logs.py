@@ -25,10 +25,10 @@ def add(ground: Ground) -> None:
         if any(name == "execution_id" for name, _ in given):
             raise Problem(400, "unknown_parameter", "the execution is named by the path already")
         asked = [("execution_id", key), *((n, v.upper() if n in UPPER else v) for n, v in given)]
-        rows, more = await ground.reading.page(
+        rows, last = await ground.reading.page(
             TABLE, view, ground.tenant(request), read_query(view, asked)
         )
-        following = make_cursor(view, rows[-1]) if more else None
+        following = None if last is None else make_cursor(view, last)
         body = b'{"items":[%b],"next":%b}' % (b",".join(rows), orjson.dumps(following))
         return Response(body, media_type="application/json")
 

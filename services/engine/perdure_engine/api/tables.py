@@ -119,6 +119,8 @@ TABLES = {
         filters=("execution_id", "workflow_id", "workflow_version", "status", "mode"),
         search=("error_message", "metadata"),
         times={"started": "id"},
+        walked=20_000,
+        indexed=("execution_id", "workflow_id"),
         about="Executions, the newest first; `q` looks into errors, names and what triggered them.",
     ),
     "node_executions": TableView(

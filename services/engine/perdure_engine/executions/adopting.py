@@ -20,6 +20,7 @@ from perdure_engine.definition.region import BODY_PORTS, TOP
 from .ending import in_failed_iteration
 from .finishing import encoded_bytes
 from .state import Execution, place_of, raced
+from .views import gather
 
 PART_BYTES_MAX = 500_000
 """What one message with several adopted runs may have, as JSON."""
@@ -150,36 +151,48 @@ def _finished(state: Execution, workflow: Workflow, unit: str, nodes: list[Node]
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Which runs travel: all ports of `runs`, of `ends` those on which a FOREACH ends.
+    """Which runs travel: all ports of `runs`, of `ends` those on which a LOOP or FOREACH ends.
 
-    `failed` are FOREACHs of which single iterations had failed.
+    `failed` are FOREACHs of which single iterations had failed. Of `skipped` runs and of the
+    `regions` before races is told only that they were.
     """
 
     runs: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
 
 
 def places_of(state: Execution, workflow: Workflow, adopted: Iterable[str]) -> Places:
     """Return the places of the runs of adopted units."""
     wanted = set(adopted)
     runs, ends, failed = list[str](), list[str](), list[str]()
+    skipped, regions = list[str](), list[str]()
     for place, run in state.runs.items():
         node = workflow.by_id[run.node_id]
-        if run.status != "SUCCESS" or node.is_trigger or unit_of(workflow, node) not in wanted:
+        if node.is_trigger or unit_of(workflow, node) not in wanted:
             continue
         if in_failed_iteration(state, run):
             continue
-        if not node.body_ports:
+        if run.status == "SKIPPED" and gather(state, workflow, node, run.scope)[1]:
+            skipped.append(place)  # by a person: something had arrived
+        elif run.status != "SUCCESS":
+            continue
+        elif not node.body_ports:
             runs.append(place)
-        elif _failed_whole(state, place):
+        elif _ends_only(state, place):
             ends.append(place)
     for place, over in state.over.items():
         inside = unit_of(workflow, workflow.by_id[over.node_id]) in wanted
         stopped = raced(state, place)
-        if inside and over.failed and not stopped and not _failed_whole(state, place):
+        if not inside or stopped or place in ends:
+            continue
+        if over.failed:
             failed.append(place)
-    return Places(tuple(runs), tuple(ends), tuple(failed))
+        if workflow.by_id[over.node_id].position in workflow.races.guards:
+            regions.append(place)
+    return Places(tuple(runs), tuple(ends), tuple(failed), tuple(skipped), tuple(regions))
 
 
 def parts_of(state: Execution, places: Places, to: str) -> list[AdoptRuns]:
@@ -193,7 +206,8 @@ def parts_of(state: Execution, places: Places, to: str) -> list[AdoptRuns]:
             size = 0
         parts[-1][kind][place] = value
         size += more
-    if not parts[0]["runs"] and not parts[0]["failed"]:
+    parts[0] |= {"skipped": places.skipped, "regions": places.regions}
+    if not any(parts[0].values()):
         return []
     return [
         AdoptRuns(execution_id=to, of=state.execution_id, part=n, **part)
@@ -232,10 +246,13 @@ def _failures(state: Execution, place: str) -> dict[str, tuple[str, ErrorFacts]]
     return found
 
 
-def _failed_whole(state: Execution, place: str) -> bool:
-    """Return whether a FOREACH failed as a whole: then its run is adopted, not its iterations."""
+def _ends_only(state: Execution, place: str) -> bool:
+    """Return whether of a LOOP or FOREACH its run is adopted, not its iterations.
+
+    It had none, because it was pinned, disabled or settled by hand; or all of them failed.
+    """
     over = state.over.get(place)
-    return over is not None and over.iterations > 0 and len(over.failed) == over.iterations
+    return over is not None and len(over.failed) == over.iterations
 
 
 def trigger_data(state: Execution) -> Json:

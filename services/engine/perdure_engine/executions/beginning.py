@@ -206,6 +206,8 @@ def before_start(
                     part=command.part,
                     runs=command.runs,
                     failed=command.failed,
+                    skipped=command.skipped,
+                    regions=command.regions,
                 )
             )
         case NoteSlot() if stale_slot(state, command) is not None:

@@ -31,6 +31,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import ExamineExecution, ExecutionCommand, ExecutionEvent
 from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, StartChild
+from perdure_contracts.purging import PurgeExecution
 
 from perdure_engine.definition import Workflow, kept, load
 
@@ -48,6 +49,7 @@ from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
 from .progress import OUTPUT_BYTES_MAX, Progress
+from .purging import purge, purged
 from .queueing import NO_LIMITS, Limits, never_began, stale_slot
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
 from .resuming import ResumeUrls
@@ -108,18 +110,17 @@ def act(
 
     `happen` takes an event and returns the state after it; what comes next sees that state.
     """
+    if state.status == "PURGED":
+        return purged(state.execution_id)
     if isinstance(command, StartExecution):
         more = (verdict_wait_s, output_bytes_max, urls, limits)
         return start(state, command, facts, now, happen, *more)
     if isinstance(command, StartChild):
         return accept(state, command, facts, text_of(now), happen)
     if not state.execution_id:
-        execution_id = "" if isinstance(command, Due) else command.execution_id
-        return Rejected(
-            f"there is no execution {execution_id!r}; `perdure executions list` shows those there "
-            "are",
-            "execution_not_found",
-        )
+        return _not_there("" if isinstance(command, Due) else command.execution_id)
+    if isinstance(command, PurgeExecution):
+        return purge(state, command, happen)
     if state.status == "NEW":
         more = (verdict_wait_s, output_bytes_max, urls, limits)
         return before_start(state, command, facts, now, happen, *more)
@@ -172,6 +173,13 @@ def act(
             pass
     carry_on(progress)
     return None
+
+
+def _not_there(execution_id: str) -> Rejected:
+    return Rejected(
+        f"there is no execution {execution_id!r}; `perdure executions list` shows those there are",
+        "execution_not_found",
+    )
 
 
 def _answered(progress: Progress, result: NodeResult) -> None:

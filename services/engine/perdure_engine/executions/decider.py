@@ -79,6 +79,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.purging import ExecutionPurged, PurgeExecution
 from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 from perdure_contracts.undoing import NodeCompensated
 
@@ -111,6 +112,7 @@ COMMANDS = (
     AdoptRuns,
     StartErrorWorkflow,
     NoteSlot,
+    PurgeExecution,
 )
 """What an execution is asked."""
 
@@ -163,6 +165,7 @@ EVENTS = (
     RunSuspended,
     AskAnswered,
     AskDropped,
+    ExecutionPurged,
 )
 """What may happen to an execution."""
 

@@ -56,6 +56,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.purging import ExecutionPurged
 from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 from perdure_contracts.undoing import NodeCompensated
 
@@ -78,6 +79,7 @@ from .evolve_queueing import admitted, static_data
 from .evolve_regions import entered, exited, iteration_failed, iteration_started, settle
 from .evolve_suspending import suspending
 from .instants import instant
+from .purging import tombstone
 from .retries import held_back
 from .state import (
     Dispatch,
@@ -117,9 +119,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _ended(state, event, "ERROR", attempt=event.attempt, inputs=event.inputs)
             state.steps = event.step
         case NodeCanceled():
-            _ended(state, event, "CANCELED")
-            if event.raced:
-                raced(state, event)
+            _canceled(state, event)
         case NodeCompensated():
             compensated(state, event)
         case NodeRecovered() | ChildRequested():
@@ -172,9 +172,17 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             static_data(state, event)
         case RunSuspended() | AskAnswered() | AskDropped():
             suspending(state, event)
+        case ExecutionPurged():
+            return tombstone(event)
         case _:
             assert_never(event)
     return state
+
+
+def _canceled(state: Execution, event: NodeCanceled) -> None:
+    _ended(state, event, "CANCELED")
+    if event.raced:
+        raced(state, event)
 
 
 def _started(event: ExecutionStarted) -> Execution:

@@ -38,6 +38,8 @@ def steered(state: Execution, event: ControlEvent) -> None:
             assert given is not None
             given.runs.update(event.runs)
             given.failed.update(event.failed)
+            given.skipped.update(dict.fromkeys(event.skipped))
+            given.regions.update(dict.fromkeys(event.regions))
             given.parts -= 1
 
 

@@ -84,6 +84,8 @@ def let_in(before: Execution, state: Execution, event: ExecutionStarted) -> None
     if before.given is not None and state.given is not None:
         state.given.runs.update(before.given.runs)
         state.given.failed.update(before.given.failed)
+        state.given.skipped.update(before.given.skipped)
+        state.given.regions.update(before.given.regions)
         state.given.parts = before.given.parts
 
 

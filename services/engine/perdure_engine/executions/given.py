@@ -29,10 +29,16 @@ def is_given(state: Execution, node: Node, scope: Scope) -> bool:
     given = state.given
     if given is None:
         return False
-    if place_of(node.node_id, scope) in given.runs:
+    place = place_of(node.node_id, scope)
+    if place in given.runs or place in given.skipped:
         return True
     pin = given.pins.get(node.node_id)
     return pin is not None and ("fail" not in pin or not _by_attempts(node))
+
+
+def was_skipped(state: Execution, place: str) -> bool:
+    """Return whether a person had skipped the run in the execution that it is adopted from."""
+    return state.given is not None and place in state.given.skipped
 
 
 def mocked(state: Execution, node: Node) -> Json:
@@ -74,7 +80,7 @@ def take(
 
 def _by_attempts(node: Node) -> bool:
     """Return whether a node's run has attempts: those of a runner."""
-    return node.specification.run is None and not node.disabled
+    return node.specification.place == "runner" and not node.disabled
 
 
 # Adopted ----------------------------------------------------------------------------------

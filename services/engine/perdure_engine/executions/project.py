@@ -58,6 +58,7 @@ from perdure_contracts.flow import (
     WaitEnded,
 )
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
+from perdure_contracts.purging import ExecutionPurged
 from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
 from perdure_contracts.undoing import NodeCompensated
 
@@ -71,6 +72,7 @@ from .project_asking import left
 from .project_control import pause_over, rows_of
 from .project_flow import child_accepted, child_refused, responded, run_data
 from .project_queueing import queued, refused
+from .purging import purge_row
 from .state import Execution, Items, Run, edge_key, marked_at, place_of
 
 TEXT_MAX = 255
@@ -135,6 +137,8 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (refused(recorded, event, error_row(event.error)), *logs)
         case RunSuspended():
             return (*_open(state, recorded, event), *logs)
+        case ExecutionPurged():
+            return purge_row(recorded)
         case GatePassed() | StaticDataAsked() | StaticDataKept() | AskAnswered() | AskDropped():
             return logs
 

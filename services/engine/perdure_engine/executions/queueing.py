@@ -78,7 +78,8 @@ def held_back(
         )
         if concurrency.queue_timeout_s is not None:
             until = progress.now + timedelta(seconds=concurrency.queue_timeout_s)
-    gates.extend(_gates_of(limits, command.execution_id))
+    if not _in_a_slot(progress.state):
+        gates.extend(_gates_of(limits, command.execution_id))
     if not gates and not reads:
         return None
     return ExecutionQueued(
@@ -97,6 +98,15 @@ def held_back(
         pin_data=command.pin_data,
         rerun=command.rerun,
     )
+
+
+def _in_a_slot(state: Execution) -> bool:
+    """Tell whether an execution runs in the slots of its parent, which waits for it.
+
+    Parents that hold all slots would wait for children that wait for a slot, for ever.
+    """
+    parent = None if state.flow is None else state.flow.parent
+    return parent is not None and parent.wait
 
 
 def _gates_of(limits: Limits, execution_id: str) -> list[Gate]:

@@ -113,7 +113,8 @@ def _adopted(state: Execution, node: Node, scope: Scope) -> bool:
 
     A race that was won there is won here: what it stopped is not run once more.
     """
-    return state.given is not None and place_of(node.node_id, scope) in state.given.runs
+    given, place = state.given, place_of(node.node_id, scope)
+    return given is not None and (place in given.runs or place in given.regions)
 
 
 def _arrived(state: Execution, edges: Iterable[Edge], scope: Scope) -> list[Edge]:

@@ -101,6 +101,8 @@ def rerun(progress: Progress, workflow: Workflow, command: RerunExecution, facts
             runs=places.runs,
             ends=places.ends,
             failed=places.failed,
+            skipped=places.skipped,
+            regions=places.regions,
             parts=len(parts_of(state, places, command.new_execution_id)),
             overrides=command.overrides,
             asked_by=command.asked_by,
@@ -136,7 +138,7 @@ def messages(state: Execution, event: RerunBegun) -> list[object]:
         handles=state.handles,
         overrides=None if overrides is None else {event.node_id: overrides},
     )
-    places = Places(event.runs, event.ends, event.failed)
+    places = Places(event.runs, event.ends, event.failed, event.skipped, event.regions)
     return [start, *parts_of(state, places, event.new_execution_id)]
 
 
@@ -195,5 +197,7 @@ def adopt(progress: Progress, command: AdoptRuns) -> None:
             part=command.part,
             runs=command.runs,
             failed=command.failed,
+            skipped=command.skipped,
+            regions=command.regions,
         )
     )

@@ -12,7 +12,7 @@ from .attempts import dispatch
 from .bounds import too_many_items
 from .children import begin_child
 from .finishing import Ended, finish, scrubbed
-from .given import is_given, take
+from .given import is_given, take, was_skipped
 from .progress import Progress
 from .racing import decide_race, note_late, raced_or_waits
 from .responding import respond
@@ -87,7 +87,10 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
             pass_by(progress, node, region, scope)
         return
     if known:
-        take(progress, node, scope, run, inputs, edges)
+        if was_skipped(state, place):
+            skip(progress, node, scope, run)
+        else:
+            take(progress, node, scope, run, inputs, edges)
         if region is not None and passes:
             pass_by(progress, node, region, scope)
         return

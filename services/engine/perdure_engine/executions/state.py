@@ -26,8 +26,10 @@ from .state_given import Given
 WAITS_SLACK = 100
 """Instants that nobody waits for any more and that may be kept beside those of open runs."""
 
-Status: TypeAlias = Literal["NEW", "RUNNING", "PAUSED", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
-"""Where an execution stands; those of people come with them."""
+Status: TypeAlias = Literal[
+    "NEW", "RUNNING", "PAUSED", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED", "PURGED"
+]
+"""Where an execution stands; those of people come with them. No row of a table says PURGED."""
 
 RunStatus: TypeAlias = Literal[
     "RUNNING", "RETRYING", "WAITING_INPUT", "SUCCESS", "ERROR", "SKIPPED", "CANCELED"
@@ -314,7 +316,7 @@ def raced(state: Execution, place: str) -> bool:
 
 def over(state: Execution) -> bool:
     """Return whether nothing is expected of an execution: one that failed may be revived soon."""
-    return state.status in ("SUCCESS", "CANCELED")
+    return state.status in ("SUCCESS", "CANCELED", "PURGED")
 
 
 def awaited(state: Execution, place: str) -> datetime | None:

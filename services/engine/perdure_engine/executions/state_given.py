@@ -16,8 +16,9 @@ class Given(Struct, gc=False):
 
     `pins` are what nodes emit, by node id. `runs` are the ports of adopted runs by place, until
     these have ended here too; `failed` the adopted failures of iterations, by the place of their
-    FOREACH and number. `parts` is how many messages with adopted runs are still to come, `data`
-    what the trigger emits when they have. `vars` is what `$vars` is in this execution,
+    FOREACH and number. `skipped` are places of adopted runs that a person had skipped, `regions` of
+    adopted loops before races. `parts` is how many messages with adopted runs are still to come,
+    `data` what the trigger emits when they have. `vars` is what `$vars` is in this execution,
     `static_data` what it sees of its workflow's, which had been changed `static_number` times then.
     """
 
@@ -30,8 +31,11 @@ class Given(Struct, gc=False):
     vars: Mapping[str, Json] | None = None
     static_data: Mapping[str, Json] | None = None
     static_number: int = 0
+    skipped: dict[str, None] = field(default_factory=dict)
+    regions: dict[str, None] = field(default_factory=dict)
 
     def scratch(self) -> "Given":
         """Return a copy that can be changed without changing this one."""
         return Given(self.pins, self.runs.copy(), self.failed.copy(), self.parts, self.data,
-                     self.begun, self.vars, self.static_data, self.static_number)  # fmt: skip
+                     self.begun, self.vars, self.static_data, self.static_number,
+                     self.skipped.copy(), self.regions.copy())  # fmt: skip

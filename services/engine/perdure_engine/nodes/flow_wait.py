@@ -114,7 +114,8 @@ def _event(value: Any, timeout: datetime | None) -> WaitPlan | ErrorFacts:
 
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
-    given = [name for name in WAYS if parameters.get(name) not in (None, False)]
+    values = {name: parameters.get(name) for name in WAYS}
+    given = [name for name, value in values.items() if value is not None and value is not False]
     if len(given) != 1:
         found = "it has none" if not given else f"it has {' and '.join(given)}"
         yield Fault(

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from perdure_common.breaking import OPEN_CODE, breaker_of, passes, strikes
+from perdure_common.breaking import OPEN_CODE, breaker_of, is_over, passes, strikes
 from perdure_common.run import utc_now
 from perdure_contracts.breakers import BreakerTurned
 from perdure_contracts.engine import ErrorFacts
@@ -102,10 +102,9 @@ class Dependencies:
             turned = self._turned.get(each.breaker_id)
             if turned is None or turned.state == "closed":
                 continue
-            over = turned.until is not None and now >= datetime.fromisoformat(turned.until)
             if not passes(turned, now, self.runner):
                 return Failed(_held(turned, now))
-            if turned.state == "half_open" and not over:
+            if turned.state == "half_open" and not is_over(turned, now):
                 if now < self._probing.get(each.breaker_id, now):
                     return Failed(_held(turned, now))  # one is under way, or was answered
                 probes.append(each.breaker_id)
@@ -159,7 +158,8 @@ def _held(turned: BreakerTurned, now: datetime) -> ErrorFacts:
     whose = f" with credential {turned.credential!r}" if turned.credential else ""
     left_s, until = UNKNOWN_WAIT_S, "its next answer"
     if turned.state == "open" and turned.until is not None:
-        left_s = max(0.0, (datetime.fromisoformat(turned.until) - now).total_seconds())
+        left_s = (datetime.fromisoformat(turned.until) - now).total_seconds()
+        left_s = max(UNKNOWN_WAIT_S, left_s)  # it was due already: the news is on its way
         until = turned.until
     return ErrorFacts(
         type=OPEN_CODE,

@@ -14,11 +14,12 @@ from perdure_contracts.engine import (
     SaveWorkflow,
     StartExecution,
 )
+from perdure_contracts.flow import ChildRequested
 from perdure_engine.definition import validate
 from perdure_engine.executions.queueing import Limits
 from perdure_engine.executions.why import why
 from perdure_engine.gates.state import place_in_queue
-from playing import WORKFLOW_ID, http, node, workflow
+from playing import WORKFLOW_ID, http, node, workflow, workflow_id
 from streams import Streams
 
 KEY = "{{ $json.customer }}"
@@ -264,6 +265,24 @@ def test_an_execution_asks_the_wide_gate_only_when_the_narrow_one_has_let_it_in(
     start(streams, "b")
     start(streams, "c", {"customer": "other"})
     assert statuses(streams, *"abc") == ["RUNNING", "NEW", "RUNNING"]
+    streams.check()
+
+
+def test_a_child_for_which_its_parent_waits_runs_in_the_slot_of_its_parent() -> None:
+    limits = Limits(tenant_open_max=1, shard_open_max=1)
+    streams = Streams(limits=limits)
+    child = {**workflow([http("n")], ["t>n"]), "name": "child"}
+    streams.send(SaveWorkflow(workflow_id=workflow_id("child"), definition=child))
+    call = node("call", "FLOW.SUB_WORKFLOW", parameters={"workflow": "child"})
+    parent = workflow([call], ["t>call"])
+    streams.send(SaveWorkflow(workflow_id=WORKFLOW_ID, definition=parent))
+    start(streams, "a")
+    start(streams, "b")
+    streams.pass_time(1)
+    (asked,) = streams.told("a", ChildRequested)
+    assert statuses(streams, "a", "b", asked.child_execution_id) == ["RUNNING", "NEW", "RUNNING"]
+    streams.answer(asked.child_execution_id)
+    assert statuses(streams, "a", "b") == ["SUCCESS", "RUNNING"]
     streams.check()
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from perdure_contracts.engine import StartExecution
+from perdure_contracts.engine import NodeErrored, StartExecution
 from perdure_contracts.executions import AttemptFailed
 from perdure_engine.definition import validate
 from playing import BEGAN, EXECUTION_ID, WORKFLOW_ID, Play, http, node, workflow
@@ -47,6 +47,27 @@ def test_a_mocked_node_may_fail_and_is_tried_again_as_any_other() -> None:
     assert [each.error.type for each in played.told(AttemptFailed)] == ["rate_limit"] * 2
     assert (played.state.status, played.emitted("b")) == ("SUCCESS", [{"n": 9}])
     assert played.tasks == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("HUMAN_IN_THE_LOOP.APPROVAL", {"title": "may it?"}),
+        ("MEMORY.STORE", {"memory_type": "knowledge", "operation": "search", "query": "all"}),
+        ("FLOW.SUB_WORKFLOW", {"workflow": "other"}),
+        ("FLOW.WAIT", {"event": {"name": "paid"}}),
+        ("FLOW.FOREACH", {}),
+    ],
+)
+def test_a_node_that_has_no_attempts_fails_as_it_is_mocked_and_nobody_is_asked(
+    kind: str, parameters: dict[str, Any]
+) -> None:
+    made = workflow([node("a", kind, parameters=parameters), http("b")], ["t>a"], recovery="off")
+    asked = begun({**made, "pin_data": {"a": {"fail": {"type": "rate_limit"}}}}, {"n": 1})
+    assert (asked.state.status, asked.run("a").status) == ("ERROR", "ERROR")
+    assert [each.error.type for each in asked.told(NodeErrored)] == ["rate_limit"]
+    assert [each for each in asked.outgoing if "hil" in each.topic or "memory" in each.topic] == []
+    assert asked.sent == []
 
 
 def test_a_mocked_node_may_fail_for_good_and_for_some_items() -> None:

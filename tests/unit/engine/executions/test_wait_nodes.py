@@ -45,6 +45,11 @@ def status_of(played: Play, node_id: str) -> str:
 # Time -----------------------------------------------------------------------------------
 
 
+def test_a_wait_of_no_seconds_goes_on_at_once() -> None:
+    played = play(waiting(seconds=0), {"n": 1})
+    assert result(played) == [{"n": 1}]
+
+
 def test_a_wait_goes_on_when_its_seconds_are_over() -> None:
     played = play(waiting(seconds="{{ $json.s }}"), {"s": 90})
     assert wake_at(played.state) == BEGAN + timedelta(seconds=90)

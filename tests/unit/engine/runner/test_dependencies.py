@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from answering_server import Server, answering_server, as_json
 from perdure_common.adapters.memory_bus import MemoryBroker
-from perdure_common.breaking import TOPIC_BREAKERS, TOPIC_CALLS
+from perdure_common.breaking import LATE_S, TOPIC_BREAKERS, TOPIC_CALLS
 from perdure_common.ids import partition_of
 from perdure_common.outbound import AllowList
 from perdure_common.shell import codec
@@ -116,6 +116,10 @@ async def test_a_breaker_lets_calls_through_when_its_time_is_over_or_it_was_clos
     dependencies = Dependencies("r", clock)
     dependencies.turn(turned("open", 30))
     clock.now += timedelta(seconds=30)
+    held = (await ran(dependencies, f"http://127.0.0.1:{port}/")).error
+    assert held is not None, "that one may call is on its way: until then nobody does"
+    assert held.retry_after_s == 1.0
+    clock.now += timedelta(seconds=LATE_S)
     assert (await ran(dependencies, f"http://127.0.0.1:{port}/")).error is None
     dependencies.turn(turned("open", 90))
     assert dependencies.refusal(CALLED) is not None

@@ -1,4 +1,4 @@
-"""The shape of a workflow, read from its definition for `specification`, by brute force.
+"""The shape of a workflow, read from its definition by brute force.
 
 Which nodes run in which iterations follows from one question: does every way to the node
 lead through the body of the region?

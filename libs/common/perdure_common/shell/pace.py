@@ -1,0 +1,45 @@
+"""How soon a lane takes its next turn: at once for a lone record, later for small batches.
+
+A turn costs a query or two, a flush and requests to Kafka, however few records it has. Where
+the cores have time to spare a turn is short, and so is the rest. Where they have not, turns grow
+long by waiting for each other; a rest as long lets records gather, and each is cheaper.
+"""
+
+from dataclasses import dataclass
+
+PACE_S = 0.004
+"""The least time between the starts of two turns that follow each other."""
+
+REST_MAX_S = 0.03
+"""The longest time between the starts of two turns that had records."""
+
+SMALL = 32
+"""Records in a turn below which it is worth waiting for more."""
+
+
+@dataclass
+class Pace:
+    """What is remembered of a lane's last turn: when it began, how long it took, what it had."""
+
+    _began: float = 0.0
+    _took: float = 0.0
+    _records: int = 0
+
+    def rest_s(self, now: float) -> float:
+        """Return how long to wait before the next turn; 0 or less is not at all.
+
+        One that had a single record is not waited for: nobody sends so much that batching would
+        help. One that had few gives the others as much time as it took itself.
+        """
+        if self._records <= 1:
+            return 0.0
+        rest_s = min(2 * self._took, REST_MAX_S) if self._records < SMALL else 0.0
+        return max(PACE_S, rest_s) - (now - self._began)
+
+    def begins(self, now: float) -> None:
+        """Note that a turn begins."""
+        self._began = now
+
+    def ends(self, now: float, records: int) -> None:
+        """Note that it has ended, and how many records it had."""
+        self._took, self._records = now - self._began, records

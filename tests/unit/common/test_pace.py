@@ -1,0 +1,86 @@
+"""When a lane takes its next turn, and when a reader asks for more records."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from perdure_common.adapters.kafka_pacing import HOLD_S, pace
+from perdure_common.shell.pace import PACE_S, REST_MAX_S, SMALL, Pace
+
+
+def after(records: int, took_s: float) -> Pace:
+    found = Pace()
+    found.begins(100.0)
+    found.ends(100.0 + took_s, records)
+    return found
+
+
+@pytest.mark.parametrize("records", [0, 1])
+def test_after_a_lone_record_the_next_turn_comes_at_once(records: int) -> None:
+    assert after(records, 0.01).rest_s(100.01) <= 0
+
+
+def test_small_turns_that_take_long_are_followed_by_a_rest_as_long_as_themselves() -> None:
+    assert after(2, 0.001).rest_s(100.001) == pytest.approx(PACE_S - 0.001)
+    assert after(2, 0.010).rest_s(100.010) == pytest.approx(0.010)
+    assert after(SMALL - 1, 5.0).rest_s(100.010) == pytest.approx(REST_MAX_S - 0.010)
+    assert after(SMALL - 1, 5.0).rest_s(105.0) < 0
+
+
+def test_after_a_large_turn_there_is_no_rest() -> None:
+    assert after(SMALL, 0.010).rest_s(100.010) < 0
+
+
+class Fetcher:
+    """As much of aiokafka's as is paced: each request is answered at once, and noted."""
+
+    def __init__(self) -> None:
+        self.asked_at: list[float] = []
+
+    async def _proc_fetch_request(self, *request: Any) -> bool:
+        self.asked_at.append(asyncio.get_running_loop().time())
+        return bool(request)
+
+
+async def test_records_are_asked_for_at_once_where_nothing_is_being_written() -> None:
+    fetcher: Any = Fetcher()
+    pace(fetcher, lambda: False)
+    assert [await fetcher._proc_fetch_request("a"), await fetcher._proc_fetch_request("b")]
+    assert len(fetcher.asked_at) == 2
+
+
+async def test_records_are_asked_for_again_as_soon_as_the_batch_is_written() -> None:
+    fetcher: Any = Fetcher()
+    looked = 0
+
+    def busy() -> bool:
+        nonlocal looked
+        looked += 1
+        return looked < 3
+
+    pace(fetcher, busy)
+    await fetcher._proc_fetch_request("first")
+    assert looked == 0, "nothing was asked for before: it is due"
+    await fetcher._proc_fetch_request("second")
+    assert looked > 0
+    assert len(fetcher.asked_at) == 2
+
+
+async def test_a_batch_that_takes_too_long_keeps_nobody_from_asking() -> None:
+    fetcher: Any = Fetcher()
+    pace(fetcher, lambda: True)
+    async with asyncio.timeout(10 + HOLD_S):
+        for _ in range(3):
+            await fetcher._proc_fetch_request("again")
+    assert len(fetcher.asked_at) == 3
+
+
+async def test_a_request_that_is_given_up_while_it_waits_says_that_nothing_came() -> None:
+    fetcher: Any = Fetcher()
+    pace(fetcher, lambda: True)
+    await fetcher._proc_fetch_request("first")
+    waiting = asyncio.create_task(fetcher._proc_fetch_request("second"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert await waiting is False
+    assert len(fetcher.asked_at) == 1
