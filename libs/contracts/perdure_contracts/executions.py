@@ -52,6 +52,7 @@ from .kept import KeptEvent
 from .message import Json, message
 from .purging import ExecutionPurged, PurgeExecution
 from .suspending import SuspendingEvent
+from .undoing import NodeCompensated
 
 
 @message("engine.node-scheduled.v1")
@@ -281,6 +282,7 @@ ExecutionEvent: TypeAlias = (
     | AttemptDue
     | NodeCompleted
     | NodeRecovered
+    | NodeCompensated
     | NodeErrored
     | NodeSkipped
     | NodeCanceled

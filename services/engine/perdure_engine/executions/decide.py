@@ -278,6 +278,9 @@ def _refusal_in(
             return bad_mark(state, workflow, command)
         case NoteAnswer():
             return bad_answer(state, workflow, command)
+        case RecoveryVerdict():
+            asked_about = state.runs[_asked_about(state, command.failure_id) or ""]
+            return unfit_overrides(workflow.by_id[asked_about.node_id], command.overrides)
         case RetryNode():
             node_id, _ = chosen(state, command)
             return unfit_overrides(workflow.by_id[node_id], command.overrides)

@@ -81,6 +81,7 @@ from perdure_contracts.flow import (
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 from perdure_contracts.purging import ExecutionPurged, PurgeExecution
 from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
+from perdure_contracts.undoing import NodeCompensated
 
 from .decide import act, decide
 from .evolve import evolve
@@ -125,6 +126,7 @@ EVENTS = (
     AttemptDue,
     NodeCompleted,
     NodeRecovered,
+    NodeCompensated,
     NodeErrored,
     NodeSkipped,
     NodeCanceled,
