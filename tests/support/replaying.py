@@ -15,11 +15,14 @@ from typing import Any, Literal
 import msgspec
 from perdure_common.decider import Recorded
 from perdure_common.shell.codec import decode_body
+from perdure_contracts.asking import NoteAnswer
 from perdure_contracts.control import MarkNode, PauseExecution, ResumeExecution
 from perdure_contracts.engine import NodeResult, RecoveryVerdict
 from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
+from perdure_contracts.flow import ResumeWait, SignalExecution
 from perdure_contracts.message import NAMES
 from perdure_engine.executions.state import Execution, Run, is_open, wake_at
+from perdure_engine.executions.state_flow import Waiting
 from playing import EXECUTION_ID, Play, Rows, decider, failed, write
 
 REVIVALS_MAX = 2
@@ -70,6 +73,11 @@ class Replayed:
         if self.steered and self.random.random() < 0.2:
             self._steer()
             return
+        waits = self._waits()
+        alone = not self.play.state.tokens and wake_at(self.play.state) is None
+        if waits and (alone or self.random.random() < 0.3):
+            self._tell(*self.random.choice(waits))
+            return
         chance = self.random.random()
         places = sorted(self.play.state.tokens.values())
         asked = [
@@ -90,6 +98,44 @@ class Replayed:
             self.play.wake()
         elif places:
             self._answer(places[0])
+
+    def _waits(self) -> list[tuple[str, Waiting]]:
+        """Return the runs that somebody has to tell something: people, memory, whoever signals."""
+        flow = self.play.state.flow
+        waits = {} if flow is None else flow.waits
+        kinds = ("person", "memory", "event", "webhook")
+        return [(place, each) for place, each in sorted(waits.items()) if each.kind in kinds]
+
+    def _tell(self, place: str, waiting: Waiting) -> None:
+        """Tell a run what it waits for: its question is taken, answered, or fails."""
+        state, random = self.play.state, self.random
+        payload: Any = [{"n": random.randint(0, 6)} for _ in range(random.randint(0, 2))]
+        id = f"said-{sum(self.seen.values())}"
+        if waiting.kind == "event":
+            signal = SignalExecution(
+                execution_id=EXECUTION_ID, name=waiting.name, signal_id=id, payload=payload
+            )
+            self._give("signal", signal)
+            return
+        if waiting.kind == "webhook":
+            assert state.flow is not None
+            token = state.flow.resume_token
+            call = ResumeWait(execution_id=EXECUTION_ID, token=token, signal_id=id, payload=payload)
+            self._give("called", call)
+            return
+        service: Literal["hil", "memory"] = "hil" if waiting.kind == "person" else "memory"
+        ports = self.play.workflow.by_id[state.runs[place].node_id].outputs
+        outcome = random.choice(("taken", "answered", "answered", "answered", "failed"))
+        answer = NoteAnswer(
+            execution_id=EXECUTION_ID,
+            wait_id=waiting.wait_id,
+            service=service,
+            outcome=outcome,
+            port=random.choice(ports) if outcome == "answered" else "",
+            items=random.choice((None, payload)),
+            by="ann",
+        )
+        self._give(f"{service} {outcome}", answer)
 
     def _steer(self) -> None:
         """Do what people do to an execution: pause it, let it go on, settle a node."""

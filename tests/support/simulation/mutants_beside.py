@@ -14,6 +14,7 @@ from perdure_common.shell.shard import Shard
 from perdure_engine.executions import queueing, route, route_asking
 from perdure_engine.executions.state import Execution
 from perdure_engine.gates import decide as gate
+from perdure_engine.runner.agents.journal import Journal
 
 from simulation import restoring, run
 from simulation.mutants import mutant, put
@@ -87,6 +88,17 @@ def _child_waits_for_its_parent(stack: ExitStack) -> None:
         return False
 
     put(stack, queueing, "_in_a_slot", never)
+
+
+# Agents ----------------------------------------------------------------------------------
+
+
+@mutant("an agent that is resumed does what it had done before", "agent", "I1")
+def _agents_forget(stack: ExitStack) -> None:
+    def nothing(self: Journal, request: str) -> None:
+        del self, request
+
+    put(stack, Journal, "answer", nothing)
 
 
 # Questions -------------------------------------------------------------------------------

@@ -56,11 +56,12 @@ HAPPENED = (
 
 
 def replayed(
-    seed: int, *, loops: bool, races: bool = False, steered: bool = False
+    seed: int, *, loops: bool, races: bool = False, steered: bool = False, waits: bool = False
 ) -> Replayed | None:
     """Play one random execution, None where its definition is refused."""
     random = Random(seed)
-    made, items = definition(random, loops=loops, races=races), data(random)
+    calls: tuple[str, ...] | None = () if waits else None
+    made, items = definition(random, loops=loops, races=races, calls=calls), data(random)
     if validate(made).workflow is None:
         return None
     done = Replayed(Play(made, snapshots=False), random, steered=steered)
@@ -104,6 +105,22 @@ def test_an_execution_that_people_steer_goes_on_from_its_journal(loops: bool, ra
         end = done.play.events[-1]
         assert not (isinstance(end, ExecutionFailed) and end.error.type == "stalled")
     expected = STEERED | {"paused", "resumed", "marked done", "marked skipped"}
+    assert expected - seen.keys() == set(), seen
+
+
+def test_an_execution_that_waits_for_people_memory_and_signals_goes_on_from_its_journal() -> None:
+    seen: Counter[str] = Counter()
+    seeds = count(20_000)
+    for n in range(EXECUTIONS):
+        more = {"steered": n % 2 == 0, "waits": True}
+        while (done := replayed(next(seeds), loops=True, races=True, **more)) is None:
+            continue
+        seen.update(done.seen)
+        assert broken(done.play.events) == []
+    told = {"signal", "called", "hil taken", "hil answered", "hil failed", "memory taken"}
+    told |= {"memory answered", "memory failed"}
+    happened = {"resume-url-made", "wait-begun", "wait-ended", "signal-received"}
+    expected = ASKING | told | STEERED | {f"engine.{name}.v1" for name in happened}
     assert expected - seen.keys() == set(), seen
 
 
