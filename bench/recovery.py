@@ -6,11 +6,13 @@ was tried in vain and what was missed is told with intervals, by type. Then reco
 of failures as the engine tells them, and its verdicts are waited for.
 
     QUICK=1 python -m bench.recovery
+    RECOVERIES=1 python -m bench.recovery
 """
 
 import asyncio
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +35,11 @@ STORM = 100 if QUICK else 1_000
 RATE_PER_S = 200.0
 RATE_S = 3.0 if QUICK else 10.0
 SUSTAINED = 2_000 if QUICK else 10_000
+PROCESSES = int(os.environ.get("RECOVERIES") or min(2, os.cpu_count() or 1))
+"""Processes of recovery that share the failures whose verdicts are timed: one for each core."""
+
+SHARED_OUT_S = 8.0
+"""What the group takes to share the shards out anew; who loses some goes on with the others."""
 
 MEANING = {
     "scenarios": "failures that are staged, each with what must become of it",
@@ -87,6 +94,10 @@ async def measure() -> Mapping[str, float]:
         print((await Storm(stage, STORM).run()).told(), flush=True)
         found = measures.measured(seen)
         print("\n".join(measures.lines(found)))
+        for n in range(2, PROCESSES + 1):
+            stage.begin("recovery", beside=f"recovery-{n}")
+            await stage.until_ready([f"recovery-{n}"])
+        await asyncio.sleep(SHARED_OUT_S)
         speed = await asyncio.to_thread(decisions, ground.kafka_bootstrap)
     result = {
         "scenarios": float(found.scenarios),

@@ -316,9 +316,9 @@ TABLE recovery_modes
     reason text DEFAULT ''::text NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     sampler text DEFAULT 'rules'::text NOT NULL
-    people text DEFAULT 'tell'::text NOT NULL
+    people text DEFAULT 'ask'::text NOT NULL
     CONSTRAINT valid_mode CHECK ((mode = ANY (ARRAY['off'::text, 'observe'::text, 'approve'::text, 'auto'::text])))
-    CONSTRAINT valid_people CHECK ((people = ANY (ARRAY['tell'::text, 'hold'::text])))
+    CONSTRAINT valid_people CHECK ((people = ANY (ARRAY['ask'::text, 'hold'::text, 'tell'::text])))
     CONSTRAINT valid_sampler CHECK ((sampler = ANY (ARRAY['rules'::text, 'bandit'::text])))
     CONSTRAINT recovery_modes_pkey PRIMARY KEY (tenant_id, workspace_id)
 
@@ -421,6 +421,12 @@ TABLE snapshot
     state_version integer NOT NULL
     state text NOT NULL
     CONSTRAINT snapshot_pkey PRIMARY KEY (stream, version)
+
+TABLE table_sizes
+    table_name text NOT NULL
+    day date NOT NULL
+    bytes bigint NOT NULL
+    CONSTRAINT table_sizes_pkey PRIMARY KEY (table_name, day)
 
 TABLE wake
     shard text NOT NULL
@@ -577,6 +583,26 @@ AS $function$
             AND NOT coalesce(episode.fixed_at <= episode.first_failed_at + interval '24 hours', false)
         )
     )
+$function$
+
+CREATE OR REPLACE FUNCTION note_table_sizes(today date DEFAULT CURRENT_DATE)
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'recovery', 'pg_temp'
+AS $function$
+    DELETE FROM table_sizes WHERE day < today - 90;
+    WITH noted AS (
+        INSERT INTO table_sizes
+        SELECT relname, today, pg_total_relation_size(oid)
+        FROM pg_class
+        WHERE relnamespace = 'recovery'::regnamespace AND relkind IN ('r', 'p')
+          AND NOT relispartition
+          AND relname LIKE ANY (ARRAY['failure_%', 'recovery_%', 'dead_letters'])
+        ON CONFLICT DO NOTHING
+        RETURNING 1
+    )
+    SELECT count(*) FROM noted;
 $function$
 
 CREATE OR REPLACE FUNCTION repeated(packed anyarray, n integer)

@@ -33,6 +33,8 @@ FAILED_SHARE_OF = 10
 """Fewest attempts of which that says anything."""
 TABLE_BYTES_MAX = 1_000_000_000
 """Size of a table from which there is an alert."""
+TABLE_GROWTH_MAX = 100_000_000
+"""Bytes by which a table may grow in a day until there is one."""
 
 _PERIOD_PARAMETERS: Sequence[Mapping[str, Any]] = (
     {"name": "X-Perdure-Tenant", "in": "header", "schema": {"type": "string"}},
@@ -148,6 +150,12 @@ def alerts(succeeded: int, failed: int, sizes: Sequence[Mapping[str, Any]]) -> l
         "cleanup_old_recovery_data"
         for row in sizes
         if row["bytes"] > TABLE_BYTES_MAX
+    ]
+    found += [
+        f"recovery.{row['table']} grows by {row['grown_daily']:,} bytes a day: see what fails so "
+        "often (`perdure recovery patterns`), or shorten the retention"
+        for row in sizes
+        if (row["grown_daily"] or 0) > TABLE_GROWTH_MAX
     ]
     return found
 

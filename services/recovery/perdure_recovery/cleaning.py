@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 async def clean(url: str, service: str, retention_days: int) -> int:
-    """Drop what is past its time; return how many rows are gone.
+    """Drop what is past its time, note how large tables are; return how many rows are gone.
 
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not take it.
@@ -29,7 +29,9 @@ async def clean(url: str, service: str, retention_days: int) -> int:
     connection: Any = await asyncpg.connect(url, timeout=CONNECT_S)  # pyright: ignore
     try:
         statement = f"SELECT {quoted(service)}.cleanup_old_recovery_data($1)"
-        return int(await connection.fetchval(statement, retention_days))
+        gone = int(await connection.fetchval(statement, retention_days))
+        await connection.fetchval(f"SELECT {quoted(service)}.note_table_sizes()")
+        return gone
     finally:
         await connection.close()
 

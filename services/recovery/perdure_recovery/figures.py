@@ -71,6 +71,8 @@ def metrics_of(
                 told["faithfulness"]),
         _family("table_bytes", "Size of a table with its indexes.", ("table",),
                 [((row["table"],), row["bytes"]) for row in sizes]),
+        _family("table_growth_bytes", "By how much it has grown in a day.", ("table",),
+                [((row["table"],), row["grown_daily"]) for row in sizes]),
     )  # fmt: skip
 
 

@@ -35,8 +35,15 @@ WHERE tenant_id = $1 AND started_at >= $2 AND started_at < $3
   AND ($4::text IS NULL OR workspace_id = $4)
 
 -- name: sizes
-SELECT relname AS "table", pg_total_relation_size(oid) AS bytes
+-- How large each table is, and by how much it has grown in a day, since it was last looked at.
+SELECT relname AS "table", pg_total_relation_size(oid) AS bytes,
+       (pg_total_relation_size(oid) - before.bytes) / (current_date - before.day) AS grown_daily
 FROM pg_class
+LEFT JOIN LATERAL (
+    SELECT s.bytes, s.day FROM recovery.table_sizes s
+    WHERE s.table_name = relname AND s.day < current_date
+    ORDER BY s.day DESC LIMIT 1
+) before ON true
 WHERE relnamespace = 'recovery'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
   AND relname LIKE ANY (ARRAY['failure_%', 'recovery_%', 'dead_letters'])
 ORDER BY relname

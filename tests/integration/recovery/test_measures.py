@@ -9,7 +9,7 @@ import pytest
 from perdure_common import migrate
 from perdure_common.api.reading import Reading
 from perdure_common.ids import derived
-from perdure_recovery.api_measures import SQL
+from perdure_recovery.api_measures import SQL, alerts
 from perdure_recovery.measures import Counted, kpis, measured, wilson
 
 TENANT = "00000000-0000-7000-8000-000000000001"
@@ -142,3 +142,24 @@ async def test_what_is_young_is_not_cleaned(connection: Any, days: int) -> None:
 
 async def test_of_no_trials_there_is_no_interval(connection: Any) -> None:
     assert await connection.fetchval("SELECT wilson_low(0, 0)") is None
+
+
+async def test_a_table_that_grows_too_fast_is_told(connection: Any, database: str) -> None:
+    day = "SELECT recovery.note_table_sizes(current_date - $1::integer)"
+    assert await connection.fetchval(day, 91) > 5
+    tables = await connection.fetchval(day, 0)
+    assert await connection.fetchval(day, 0) == 0, "once a day"
+    assert await connection.fetchval("SELECT count(*) FROM table_sizes") == tables
+    await connection.execute(
+        "INSERT INTO table_sizes VALUES ('recovery_attempts', current_date - 2, -300000000)"
+    )
+    reading = Reading(database, "recovery")
+    try:
+        sizes = await reading.rows(SQL["sizes"])
+    finally:
+        await reading.close()
+    grown = {row["table"]: row["grown_daily"] for row in sizes}
+    assert grown["recovery_attempts"] >= 150_000_000
+    assert grown["recovery_modes"] is None, "nothing is known of before"
+    (alert,) = alerts(0, 0, sizes)
+    assert alert.startswith("recovery.recovery_attempts grows by 150,")

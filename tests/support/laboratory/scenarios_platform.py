@@ -27,7 +27,8 @@ def _agent(case: Case) -> Definition:
 
 
 def _unkeyed(case: Case) -> Definition:
-    given = {"method": "POST", "url": case.url(SHOP), "json": {"n": 1}}
+    # Longer than it takes until the worker is killed, however busy the machine is.
+    given = {"method": "POST", "url": case.url(SHOP), "json": {"n": 1}, "timeout_s": 120}
     return chain(case.mark, node("post", "EXTERNAL_ACTION.HTTP_REQUEST", **given))
 
 

@@ -43,7 +43,7 @@ def test_shares_come_with_their_intervals_and_times_with_their_quantiles() -> No
         metrics_of(
             [episode(duration_s=1.0, count=8), episode(duration_s=40.0), episode("escalated")],
             TOLD,
-            [{"table": "recovery_attempts", "bytes": 8192}],
+            [{"table": "recovery_attempts", "bytes": 8192, "grown_daily": None}],
         )
     )
     share = wilson(9, 10)

@@ -23,6 +23,7 @@ from perdure_recovery.app import allowance_streams, incident_streams, line_strea
 from perdure_recovery.incidents import Incident
 from perdure_recovery.instants import parsed
 from perdure_recovery.lines import PER_SECOND, Line
+from recovery_story import kinds
 
 
 class Queue(OneStream[Line]):
@@ -99,13 +100,13 @@ class Storm(OneStream[Incident]):
         super().__init__(incident_streams)
         self.n = 0
 
-    def fails(self) -> list[object]:
+    def fails(self, alike: int = 0) -> list[object]:
         self.n += 1
         return self.asked(
             CountFailure(
                 line="p/incident", pattern_id="p", workspace_id="ws", failure_id=f"f{self.n}",
                 execution_id="e", signature="v1:x", dependency="http:shop",
-                failure_type="dependency_down", failed_at="",
+                failure_type="dependency_down", failed_at="", alike=alike,
             )
         )  # fmt: skip
 
@@ -126,6 +127,17 @@ def test_ten_failures_in_a_minute_are_one_incident() -> None:
     for _ in range(50):
         assert len(storm.fails()) == 1  # it is open already
     assert storm.gates() == ["probe"]
+
+
+def test_what_the_pattern_counted_opens_an_incident_and_not_another_one_at_once() -> None:
+    storm = Storm()
+    (_, opened) = storm.fails(alike=10)
+    assert isinstance(opened, IncidentOpened)
+    assert opened.failures == 10
+    storm.probed(succeeded=True)
+    for _ in range(9):  # of those that failed before, and of a few that fail still
+        assert len(storm.fails(alike=20)) == 1
+    assert kinds(storm.fails(alike=20)) == ["FailureCounted", "IncidentClosed", "IncidentOpened"]
 
 
 def test_ten_failures_in_more_than_a_minute_are_none() -> None:

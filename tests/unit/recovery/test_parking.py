@@ -259,3 +259,48 @@ def test_what_a_breaker_holds_back_was_no_attempt() -> None:
     assert (story.state.tried, story.state.tried_today) == ({"fetch": 1}, 1)
     assert story.state.episodes["fetch"].retried == 1
     assert story.lessons() == []
+
+
+def test_what_was_ordered_before_a_storm_was_known_to_be_one_waits_in_its_line() -> None:
+    story, ordered = waiting()
+    (noted,) = [each.failure for each in story.state.episodes.values()]
+    incident = {"pattern_id": noted.pattern_id, "gate": "probe", "closed_at": None}
+    story.facts = facts(incidents=[incident])
+    (parked,) = story.hears(due_of(ordered, story))
+    assert isinstance(parked, AttemptParked)
+    assert (parked.cause, parked.line) == ("storm", f"{noted.pattern_id}/line")
+    (begins,) = story.does(
+        ReleaseAttempt(execution_id="e", attempt_id=ordered.attempt_id, line=parked.line,
+                       reason="to see", probe=True)
+    )  # fmt: skip
+    assert isinstance(begins, AttemptReleased)
+    assert begins.probe_of == parked.line
+    (row,) = story.table("recovery_attempts")
+    assert row["triggered_by"] == "probe"
+
+
+def test_the_kill_switch_stops_an_attempt_of_which_the_engine_was_told_twice() -> None:
+    story, ordered = waiting()
+    (again,) = story.hears(failed(error=ErrorFacts(type="rate_limit", message="slow down")))
+    assert isinstance(again, VerdictRepeated)
+    verdict = story.sent[-1]
+    assert isinstance(verdict, RecoveryVerdict)
+    assert verdict.attempt_id == ordered.attempt_id, "the engine asks about it when it is due"
+    story.facts = facts("off")
+    stopped, _ = story.hears(due_of(verdict, story))
+    assert isinstance(stopped, AttemptStopped)
+
+
+def test_whom_a_line_lets_go_needs_no_tokens() -> None:
+    story = Story(facts(breakers=[open_breaker()]))
+    (_, parked) = story.hears(failed())
+    assert isinstance(parked, AttemptParked)
+    empty = {"tokens": 0.0, "tokens_at": at(NOW), "month": "", "month_usd": 0.0,
+             "recovery_usd": None}  # fmt: skip
+    story.facts = facts(breakers=[open_breaker("half_open")], allowance=[empty])
+    (ordered,) = story.does(
+        ReleaseAttempt(execution_id="e", attempt_id=parked.attempt_id, line="b/line",
+                       reason="to see", probe=True)
+    )  # fmt: skip
+    assert isinstance(ordered, AttemptOrdered)
+    assert ordered.cost == 0

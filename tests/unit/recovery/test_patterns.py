@@ -1,10 +1,14 @@
 """Patterns count what happens and believe what they were taught."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Recorded, Upsert
-from perdure_contracts.recovery import (
+from perdure_contracts.deciding import CountFailure
+from perdure_contracts.patterns import (
     NoteLesson,
     NoteOccurrence,
     PatternCommand,
@@ -127,3 +131,41 @@ def test_other_workspaces_count_by_provider_never_by_host() -> None:
     assert own.successes == 0.0
     assert [counts.successes for counts in others] == [1.0, 2.0]
     assert experience_in({"patterns": rows}, "ws", "llm:anthropic:x")[1] == []
+
+
+def counts(failures: list[NoteOccurrence]) -> list[int]:
+    """Return how many were alike, for each time that the stream of incidents was told."""
+    state, found = Pattern(), list[int]()
+    for command in failures:
+        for event in decide(state, command, {}, NOW):
+            state = evolve(state, event)
+            for outgoing in route(state, Recorded(event, "t", "p", 1, NOW)):
+                assert isinstance(outgoing.message, CountFailure)
+                assert outgoing.stream == outgoing.message.line == "p/incident"
+                assert outgoing.message.execution_id == command.execution_id
+                found.append(outgoing.message.alike)
+    return found
+
+
+def came(n: int, after_s: float, **more: Any) -> NoteOccurrence:
+    at = NOW + timedelta(seconds=after_s)
+    return replace(seen(f"f{n}"), seen_at=at.isoformat(), execution_id=f"e{n}", **more)
+
+
+def test_ten_within_a_minute_are_told_to_the_stream_of_incidents() -> None:
+    assert counts([came(n, 6 * n) for n in range(11)]) == [10, 10]
+    assert counts([came(n, 6.7 * n) for n in range(30)]) == []
+
+
+def test_while_there_is_an_incident_every_failure_counts() -> None:
+    assert counts([came(1, 0), came(2, 200, counts=True)]) == [1]
+
+
+def test_calls_that_a_breaker_held_are_no_storm() -> None:
+    held = replace(FACTS, error_type=OPEN_CODE)
+    assert counts([came(n, n, pattern=held, counts=True) for n in range(30)]) == []
+
+
+def test_what_was_noted_before_patterns_counted_tells_nobody() -> None:
+    old = [replace(came(n, n), execution_id="") for n in range(30)]
+    assert counts(old) == []
