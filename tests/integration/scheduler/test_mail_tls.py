@@ -1,7 +1,7 @@
 """Mailboxes behind TLS: a real server's certificate is checked, whichever way the seal is made."""
 
-import asyncio
 import contextlib
+import socket
 import ssl
 import threading
 from collections.abc import Generator
@@ -51,38 +51,43 @@ def account(port: int, tls: str, host: str = "localhost") -> Account:
 @contextlib.contextmanager
 def sealed(port: int, certificate: Path) -> Generator[int]:
     """Stand before a server that is not sealed from its first byte on, and give the port."""
-    loop = asyncio.new_event_loop()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=_serve, args=(listening, context, port))
+        thread.start()
+        try:
+            yield int(listening.getsockname()[1])
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
-    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while came := await reader.read(65_536):
-                writer.write(came)
-                await writer.drain()
-        writer.close()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind, before = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(hand_on(reader, before), hand_on(behind, writer))
+def _serve(listening: socket.socket, context: ssl.SSLContext, port: int) -> None:
+    """Seal one connection after the other until nobody listens any more."""
+    while True:
+        try:
+            raw, _ = listening.accept()
+        except OSError:
+            return
+        with (
+            raw,
+            contextlib.suppress(OSError),
+            context.wrap_socket(raw, server_side=True) as client,
+            socket.create_connection(("127.0.0.1", port)) as server,
+        ):
+            answers = threading.Thread(target=_hand_on, args=(server, client))
+            answers.start()
+            _hand_on(client, server)
+            answers.join()
 
-    async def listen() -> asyncio.Server:
-        return await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
 
-    server = loop.run_until_complete(listen())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield int(server.sockets[0].getsockname()[1])
-    finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+def _hand_on(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while came := source.recv(65_536):
+            target.sendall(came)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 def read(where: Account) -> bytes:
