@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, str] = {
 
 TOOLS: dict[str, str] = {
     "profile": "where the engine's time goes, function by function",
+    "gates": "what a limit for a whole tenant costs an execution",
     "scheduler_webhooks": "requests that are taken, and how soon; `scheduler` has its figures",
     "recovery_text": "what recovery understands of texts, style by style; `recovery` has its sums",
 }

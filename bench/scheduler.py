@@ -69,7 +69,8 @@ FILL = """
         trigger_type, trigger_subtype, index_key, deployment_status, is_active
     ) SELECT gen_random_uuid(), $1, gen_random_uuid(), 'workflow ' || n, 1, 'start', 0, 'TRIGGER',
         (ARRAY['WEBHOOK', 'GITHUB', 'KAFKA', 'EMAIL', 'MANUAL'])[1 + n % 5],
-        'key/' || n, CASE WHEN n % 4 = 0 THEN 'inactive' ELSE 'active' END, n % 7 <> 0
+        CASE WHEN n % 5 = 2 THEN 'perdure.triggers.v1/' ELSE 'key/' END || n,
+        CASE WHEN n % 4 = 0 THEN 'inactive' ELSE 'active' END, n % 7 <> 0
     FROM generate_series(1, $2) AS n
 """
 

@@ -316,9 +316,9 @@ TABLE recovery_modes
     reason text DEFAULT ''::text NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     sampler text DEFAULT 'rules'::text NOT NULL
-    people text DEFAULT 'tell'::text NOT NULL
+    people text DEFAULT 'ask'::text NOT NULL
     CONSTRAINT valid_mode CHECK ((mode = ANY (ARRAY['off'::text, 'observe'::text, 'approve'::text, 'auto'::text])))
-    CONSTRAINT valid_people CHECK ((people = ANY (ARRAY['tell'::text, 'hold'::text])))
+    CONSTRAINT valid_people CHECK ((people = ANY (ARRAY['ask'::text, 'hold'::text, 'tell'::text])))
     CONSTRAINT valid_sampler CHECK ((sampler = ANY (ARRAY['rules'::text, 'bandit'::text])))
     CONSTRAINT recovery_modes_pkey PRIMARY KEY (tenant_id, workspace_id)
 

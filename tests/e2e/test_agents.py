@@ -240,7 +240,7 @@ async def test_an_agent_remembers_across_executions_and_a_kill_in_between(
     async with StandIn(stage, remembers=remembers) as memory:
         outside.begin("note")
         event = await stage.trigger("remembers", {"text": "Where is order 7?"})
-        await asyncio.wait_for(outside.reached.wait(), 90)
+        await asyncio.wait_for(outside.reached.wait(), 180)
         assert [each.operation for each in memory.memory.values()] == ["read"]
         await kill_and_begin_again(stage, outside)
         row = await stage.ended(event)

@@ -391,3 +391,37 @@ async def _counts(stage: Stage) -> dict[str, int]:
         (row,) = await stage.rows(f"select count(*) as n from recovery.{table}")
         found[table] = row["n"]
     return found
+
+
+async def test_people_are_asked_about_what_nothing_mends_and_their_answer_is_done(
+    stage: Stage, outside: tuple[Server, int]
+) -> None:
+    server, port = outside
+    granted = asyncio.Event()
+    server.answer = lambda request: (
+        as_json({"ok": True}) if granted.is_set() else as_json({}, "403 Forbidden")
+    )
+    await stage.deploy(chain("granted", request("ask", f"http://127.0.0.1:{port}/")))
+    event = await stage.trigger("granted", {})
+    row = await stage.ended(event)
+    assert row["status"] == "ERROR"  # nobody waits for people
+
+    async def asked() -> Any:
+        lines = (await typed(stage, "recovery", "questions", "--json")).json
+        return [each for each in lines if each["execution_id"] == row["execution_id"]]
+
+    (question,) = await stage.until(asked, "a question")
+    wrong = await typed(stage, "recovery", "answer", question["id"], "approve", "--json")
+    assert (wrong.code, wrong.json["error"]["code"]) == (2, "unknown_answer")
+    granted.set()
+    said = await typed(stage, "recovery", "answer", question["id"], "retry", "--json")
+    assert said.code == 0, said
+    status = "select status from engine.workflow_executions where execution_id = $1"
+
+    async def well() -> bool:
+        (found,) = await stage.rows(status, row["execution_id"])
+        return found["status"] == "SUCCESS"
+
+    await stage.until(well, "an execution that went on")
+    again = await typed(stage, "recovery", "answer", question["id"], "retry", "--json")
+    assert again.json["error"]["code"] == "not_asked"

@@ -182,11 +182,15 @@ async def test_going_back_and_resting_by_the_command_line(stage: Stage, tmp_path
         assert f"version {version} serves now" in said.out
     back = await typed(stage, "workflow", "rollback", "orders")
     assert back.code == 0 and "version 3 serves now; it is version 1 again" in back.out, back
-    [row] = await stage.rows(
-        "select id, deployment_status, deployment_version, deployed_at, undeployed_at, "
-        "deployment_config, newest_version from engine.workflows where name = 'orders'"
-    )
-    assert (row["deployment_status"], row["deployment_version"]) == ("ACTIVE", 3)
+
+    async def noted() -> list[Any]:  # by the engine, a moment after the scheduler has said so
+        return await stage.rows(
+            "select id, deployment_status, deployment_version, deployed_at, undeployed_at, "
+            "deployment_config, newest_version from engine.workflows where name = 'orders' "
+            "and deployment_status = 'ACTIVE' and deployment_version = 3"
+        )
+
+    [row] = await stage.until(noted, "version 3 in the engine's table")
     assert row["newest_version"] == 3 and row["deployed_at"] and row["undeployed_at"] is None
     assert json.loads(row["deployment_config"]) == {"rollback_of": 1}
     served = await stage.rows(
@@ -229,3 +233,32 @@ async def test_the_command_at_the_end_of_the_page_works(stage: Stage, page: str,
     assert deployed.code == 0 and "serves" in deployed.out, deployed
     shown = await typed(stage, *shlex.split(shows)[1:])
     assert shown.code == 0 and says in shown.out, shown
+
+
+async def test_what_runs_is_stopped_with_the_undeployment_if_that_is_asked(stage: Stage) -> None:
+    wait = node("wait", "FLOW.WAIT", seconds=3_000)
+    whole = {
+        "name": "stopped",
+        "nodes": [node("go", "TRIGGER.MANUAL"), wait],
+        "connections": [edge("go", "wait")],
+    }
+    workflow_id = await stage.deploy(whole)
+
+    async def with_status(count: int, *status: str) -> None:
+        async def found() -> bool:
+            rows = await stage.rows(
+                "select 1 from engine.workflow_executions where workflow_id = $1 "
+                "and status = any ($2)",
+                workflow_id,
+                list(status),
+            )
+            return len(rows) == count
+
+        await stage.until(found, f"{count} of {status}")
+
+    for _ in range(3):
+        await stage.trigger(workflow_id, {})
+    await with_status(3, "RUNNING", "PAUSED")
+    said = await typed(stage, "workflow", "undeploy", "stopped", "--cancel-running")
+    assert said.code == 0, said
+    await with_status(3, "CANCELED")

@@ -1,6 +1,7 @@
 """The simulation is proven by defects: each of them must be found, by the check that it breaks."""
 
 import pytest
+from simulation import mutants_beside
 from simulation.mutants import MUTANTS, Mutant, applied
 from simulation.run import simulate
 from simulation.stage import quiet
@@ -25,11 +26,14 @@ def test_a_mutant_is_found(mutant: Mutant) -> None:
 
 
 def test_every_mutant_of_the_protocol_is_there() -> None:
+    assert mutants_beside.__doc__, "its defects are in the list, too"
     named = {
         "ignore_heard", "accept_gaps", "publish_before_commit", "acknowledge_before_commit",
         "no_epoch_check", "go_on_without_answer", "numbers_from_a_sequence",
         "mark_before_acknowledgement", "wake_before_backlog", "renew_lost_leases",
         "handed_over_is_done", "remake_skips_lazy_rows", "forget_deliveries",
-        "apply_twice",
+        "apply_twice", "no_numbers_skipped", "nobody_hears_of_the_restore", "claims_forgotten",
+        "commands_before_starts", "open_gate", "slots_are_kept", "child_waits_for_its_parent",
+        "questions_stay",
     }  # fmt: skip
     assert named <= {mutant.name for mutant in MUTANTS}

@@ -31,6 +31,8 @@ def test_nothing_that_must_not_happen_does_and_decisions_can_be_made_again(group
         "recovery.attempt-succeeded.v1",
         "recovery.breaker-turned.v1",
         "recovery.incident-opened.v1",
+        "recovery.question-asked.v1",
+        "recovery.question-settled.v1",
         "recovery.waiters-released.v1",
     }
     assert [name for name in sorted(rarest) if seen[name] < SEEN_AT_LEAST] == []

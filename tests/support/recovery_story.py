@@ -15,7 +15,7 @@ from perdure_contracts.engine import (
     RecoveryVerdict,
 )
 from perdure_contracts.message import Envelope
-from perdure_contracts.recovery import NoteLesson
+from perdure_contracts.patterns import NoteLesson
 from perdure_recovery.app import executions
 from perdure_recovery.hear import hear
 from perdure_recovery.state import Execution

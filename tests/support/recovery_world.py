@@ -33,8 +33,10 @@ from perdure_contracts.engine import (
     RetryNode,
 )
 from perdure_contracts.executions import AttemptDue
+from perdure_contracts.failures import People, RecoveryMode, Sampler
 from perdure_contracts.message import NAMES, Envelope
-from perdure_contracts.recovery import People, RecoveryMode, Sampler, SetMode
+from perdure_contracts.recovery import SetMode
+from perdure_contracts.undoing import NodeCompensated
 from perdure_recovery.app import service
 from perdure_recovery.hear import hear
 
@@ -86,6 +88,12 @@ class Node:
     overrides: Any = None
     by_person: bool = False
     unsafe_in_doubt: bool = False
+    undone: bool = False
+
+    @property
+    def undoes(self) -> bool:
+        return self.overrides is not None and "compensate" in self.overrides
+
     under_way_s: float = 0.0
 
 
@@ -117,7 +125,7 @@ class World:
         if self.random.random() < 0.3:  # a storm
             self.bad["http:shop"].append((0.0, self.random.uniform(30, 300), "down"))
         self.sampler: Sampler = "bandit" if self.random.random() < 0.3 else "rules"
-        self.people: People = "hold" if self.random.random() < 0.5 else "tell"
+        self.people: People = self.random.choice(("ask", "ask", "hold", "tell"))
         self.calls: dict[str, list[int]] = {}
 
     def _trouble(self) -> tuple[float, float, str]:
@@ -275,7 +283,7 @@ class World:
             if self.random.random() < 0.7:
                 means["fallback_model"] = [other]
         if self.random.random() < 0.2:
-            means["skip_compensate"] = "error_port"
+            means["skip_compensate"] = self.random.choice(("error_port", "request", "request"))
         life_s = 60.0 if self.random.random() < 0.3 else 3_600.0
         node = Node(
             execution_id=f"e{n}",
@@ -309,6 +317,14 @@ class World:
     def _done(self, node: Node, dependency: str, kind: str) -> None:
         if node.ended:
             return
+        if node.undoes and not kind:
+            node.undone = True
+            self._say(NodeCompensated(execution_id=node.execution_id, node_id="n", scope=(), run=1,
+                                      attempt=node.attempt, token="t", indexes=(0,),
+                                      failure_id=node.failure_id,
+                                      compensated_at=self.now.isoformat()))  # fmt: skip
+            self._end(node, "ERROR")
+            return
         if not kind:
             node.ended = "SUCCESS"
             if node.attempt > 1:
@@ -317,12 +333,11 @@ class World:
             return
         node.failure_id = derived("failure", node.execution_id, node.attempt, node.begun)
         node.waiting, node.until = True, self.now + timedelta(seconds=10)
-        error = ErrorFacts(message=f"{kind} happened", dependency=dependency, stage="call",
+        stage = "compensate" if node.undoes else "call"
+        error = ErrorFacts(message=f"{kind} happened", dependency=dependency, stage=stage,
                            **ERRORS[kind])  # fmt: skip
-        node.unsafe_in_doubt = node.effect not in ("pure", "keyed") and error.effect_state in (
-            "unknown",
-            "done",
-        )
+        in_doubt = node.effect == "unsafe" and error.effect_state in ("unknown", "done")
+        node.unsafe_in_doubt = in_doubt or (node.undoes and node.unsafe_in_doubt)
         failed = NodeFailed(
             failure_id=node.failure_id, root_failure_id=node.failure_id,
             execution_id=node.execution_id, workflow_id="w", workflow_version=1,
@@ -356,7 +371,7 @@ class World:
         if isinstance(message, RetryNode):
             if node.ended != "ERROR":
                 return
-            node.ended, node.overrides = "", message.overrides
+            node.ended, node.overrides, node.undone = "", message.overrides, False
             node.attempt += 1
             self.at(message.delay_s, lambda: self._run(node))
             return
@@ -368,7 +383,8 @@ class World:
             node.until = datetime.fromisoformat(message.until or "")
             self._watch(node)
         else:
-            node.waiting, node.overrides = False, message.overrides or node.overrides
+            kept = None if node.undoes else node.overrides
+            node.waiting, node.overrides = False, message.overrides or kept
             self.at(message.delay_s, lambda: self._due(node, message))
 
     def _due(self, node: Node, verdict: RecoveryVerdict) -> None:
@@ -447,9 +463,13 @@ class World:
         if len(attempts) != 1:
             raise Broken(f"{node.execution_id} has {len(attempts)} open attempts when one begins")
         by_person = bool(attempts[0].by)
-        if node.unsafe_in_doubt and not by_person:
+        if node.undoes != (attempts[0].strategy == "skip_compensate"):
+            raise Broken(f"{node.execution_id} is undone though nobody decided so, or not")
+        if node.undoes and (node.undone or "skip_compensate" not in (node.means or {})):
+            raise Broken(f"{node.execution_id} is undone twice, or cannot be")
+        if node.unsafe_in_doubt and not by_person and not node.undoes:
             raise Broken(f"{node.execution_id} repeats an effect of class {node.effect} in doubt")
-        if self.now >= node.deadline:
+        if self.now >= node.deadline and not by_person:
             raise Broken(f"{node.execution_id} is tried after its deadline")
         if not by_person and state.tried.get("n", 0) > 3:
             raise Broken(f"{node.execution_id} is tried {state.tried['n']} times")

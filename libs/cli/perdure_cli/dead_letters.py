@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from perdure_contracts.recovery import RedriveDeadLetter
-from perdure_contracts.telling import EditDeadLetter
+from perdure_contracts.dead_letters import EditDeadLetter, RedriveDeadLetter
 from rich.markup import escape
 
 from perdure_cli import platform

@@ -34,7 +34,7 @@ COMMANDS = {
     "triggers": ("trying", "app"),
     "nodes": ("nodes", "app"),
     "credentials": ("credentials", "app"),
-    "recovery": ("recovery_budget", "app"),
+    "recovery": ("recovery_people", "app"),
     "dead-letters": ("dead_letters", "app"),
     "verify": ("checks", "verify"),
     "replay": ("checks", "replay"),

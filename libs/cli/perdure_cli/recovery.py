@@ -4,7 +4,8 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 from perdure_common.settings import DEFAULT_WORKSPACE
-from perdure_contracts.recovery import People, RecoveryMode, Sampler, SetMode
+from perdure_contracts.failures import People, RecoveryMode, Sampler
+from perdure_contracts.recovery import SetMode
 from rich.markup import escape
 
 from perdure_cli import platform
@@ -143,7 +144,8 @@ def mode(
     ] = DEFAULT_WORKSPACE,
     reason: Annotated[str, typer.Option(help="What is written down as the reason.")] = "",
     people: Annotated[
-        str, typer.Option(help="`hold` a node for a person's answer, or `tell` people of it.")
+        str,
+        typer.Option(help="`ask` about a node given up, `hold` it for the answer, or only `tell`."),
     ] = "",
     sampler: Annotated[
         str, typer.Option(help="Who chooses among strategies: the `rules`, or a `bandit`.")

@@ -94,8 +94,14 @@ def deploy_(targets: Targets, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def undeploy(targets: Targets, as_json: AsJson = False) -> None:
-    """Let workflows' triggers serve no more; running executions finish."""
+def undeploy(
+    targets: Targets,
+    cancel_running: Annotated[
+        bool, typer.Option("--cancel-running", help="Stop what runs of the version that served.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let workflows' triggers serve no more; running executions finish unless told otherwise."""
 
     async def work() -> list[Row]:
         async with Client(platform.require()) as client:
@@ -105,7 +111,9 @@ def undeploy(targets: Targets, as_json: AsJson = False) -> None:
                     workflow_id = deploying.load(Path(target)).id_for(client.settings.tenant_id)
                 else:
                     workflow_id = str((await deploying.find(client, target))["id"])
-                message = UndeployWorkflow(workflow_id=workflow_id, undeployed_by=user())
+                message = UndeployWorkflow(
+                    workflow_id=workflow_id, undeployed_by=user(), cancel_running=cancel_running
+                )
                 await client.command("scheduler", workflow_id, message)
                 done.append({"workflow_id": workflow_id, "target": target})
             return done

@@ -5,15 +5,16 @@ under a key from the settings that is not in the database. Tenant, handle and ke
 sealed text, so a row that is copied to another place cannot be opened there.
 """
 
+import asyncio
 import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -51,6 +52,20 @@ class Credentials(Protocol):
             Unreachable: The store does not answer.
         """
         ...
+
+    async def renew(
+        self, tenant_id: str, handle: str, refused: str, ask: "Ask"
+    ) -> Mapping[str, str]:
+        """Return what is in a credential once its token is another than `refused`.
+
+        `ask` is called with what it has, by one caller at a time, and gives what takes its place;
+        not if somebody has renewed it meanwhile. Raises as `fields_of`, and what `ask` raises.
+        """
+        ...
+
+
+Ask: TypeAlias = Callable[[Mapping[str, str]], Awaitable[Mapping[str, str]]]
+"""Asks the issuer of a credential for another one: fields to fields."""
 
 
 def named_by_triggers(definition: Any) -> tuple[str, ...]:
@@ -162,6 +177,8 @@ class PostgresCredentials:
         self._seal = seal
         file = Path(__file__).with_name("credentials.sql")
         self._database = Statements(dsn, file)
+        self._renewals = Statements(dsn, file)  # who waits for an issuer holds nobody else up
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def fields_of(self, tenant_id: str, handle: str) -> Mapping[str, str]:
         """See `Credentials.fields_of`."""
@@ -173,6 +190,24 @@ class PostgresCredentials:
             )
         row = rows[0]
         return self._seal.open(tenant_id, handle, row["key_id"], row["nonce"], row["secret"])
+
+    async def renew(self, tenant_id: str, handle: str, refused: str, ask: Ask) -> Mapping[str, str]:
+        """See `Credentials.renew`. The row is locked until the new fields are kept."""
+        turn = self._turns.setdefault((tenant_id, handle), asyncio.Lock())
+        async with turn, self._renewals.transaction() as run:
+            rows = await run("credential_locked", tenant_id, handle)
+            if not rows:
+                raise CredentialError(
+                    "credential_not_found", f"there is no credential {handle[:80]!r} any more"
+                )
+            row = rows[0]
+            known = self._seal.open(tenant_id, handle, row["key_id"], row["nonce"], row["secret"])
+            if known.get("token") != refused:
+                return known
+            fields = await ask(known)
+            key_id, nonce, sealed = self._seal.close(tenant_id, handle, fields)
+            await run("set_credential", tenant_id, handle, sorted(fields), key_id, nonce, sealed)
+            return fields
 
     async def set(self, tenant_id: str, handle: str, fields: Mapping[str, str]) -> None:
         """Make a credential, or put other fields in its place.
@@ -200,13 +235,24 @@ class PostgresCredentials:
     async def close(self) -> None:
         """Give the connections back."""
         await self._database.close()
+        await self._renewals.close()
 
 
 @dataclass
 class MemoryCredentials:
     """Credentials in memory, by (tenant, handle)."""
 
-    kept: Mapping[tuple[str, str], Mapping[str, str]]
+    kept: MutableMapping[tuple[str, str], Mapping[str, str]]
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def renew(self, tenant_id: str, handle: str, refused: str, ask: Ask) -> Mapping[str, str]:
+        """See `Credentials.renew`."""
+        async with self._turn:
+            known = await self.fields_of(tenant_id, handle)
+            if known.get("token") == refused:
+                known = await ask(known)
+                self.kept[tenant_id, handle] = known
+            return known
 
     async def fields_of(self, tenant_id: str, handle: str) -> Mapping[str, str]:
         """See `Credentials.fields_of`."""

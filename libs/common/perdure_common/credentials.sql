@@ -5,6 +5,14 @@ SELECT key_id, nonce, secret
  WHERE tenant_id = $1
    AND handle = $2;
 
+-- name: credential_locked --
+-- One credential of a tenant, sealed; whoever else would renew it waits.
+SELECT key_id, nonce, secret
+  FROM engine.credentials
+ WHERE tenant_id = $1
+   AND handle = $2
+   FOR UPDATE;
+
 -- name: credentials --
 -- What credentials a tenant has: never what is in them.
 SELECT handle, fields, created_at, updated_at

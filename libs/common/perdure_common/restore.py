@@ -12,35 +12,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
-from perdure_contracts.message import NAMES
-from perdure_contracts.shell import ShardRestored
 
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.decider import Restored, Service
-from perdure_common.shell import codec
+from perdure_common.fencing import NAME, Fence, Standing, fenced, mark_in, stream_of
 from perdure_common.shell.owner import foreign_shard
 from perdure_common.shell.ports import TopicPartition
-
-PLACES_MAX = 1_000
-"""Places that one event tells; a shard that has spoken to more has several events."""
-
-NAME = "perdure fence"
-"""Who owns the shards until a service claims them."""
 
 
 class StillRunning(RuntimeError):
     """Somebody works on the tables that are to be fenced; the text says who."""
-
-
-@dataclass(frozen=True)
-class Fence:
-    """A fenced shard: numbers from `first` to `last` are not used (again)."""
-
-    shard: str
-    epoch: int
-    first: int
-    last: int
 
 
 @dataclass
@@ -102,8 +84,8 @@ async def fence(
         async with connection.transaction():
             for shard in shards:
                 until = tuple((*p, end) for p, (_, end) in starts.items() if str(p[1]) == shard)
-                fenced = await _fence(connection, service.name, shard, tenant_id, moment, until)
-                report.shards.append(fenced)
+                fence = await _fence(connection, service.name, shard, tenant_id, moment, until)
+                report.shards.append(fence)
             report.marks = await _marks(connection, service.name, bounds)
     finally:
         await connection.close()
@@ -130,102 +112,74 @@ async def _fence(
 ) -> Fence:
     """Fence one shard, in the caller's transaction. `until` is what is to be read first."""
     schema = quoted(schema)
-    clock = int(moment.timestamp() * 1_000_000)
     await connection.execute(
         f"INSERT INTO {schema}.shard (id, epoch, owner) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING",
         shard,
         NAME,
     )
-    stands = await connection.fetchrow(
-        f"SELECT epoch, next_seq FROM {schema}.shard WHERE id = $1 FOR UPDATE", shard
-    )
-    first = int(stands["next_seq"])
-    epoch, seq = max(int(stands["epoch"]) + 1, clock), max(first, clock)
-    sent = await connection.fetch(
-        f"SELECT topic, partition, seq FROM {schema}.sent WHERE shard = $1 "
-        "ORDER BY topic, partition",
-        shard,
-    )
-    prev = {(str(row["topic"]), int(row["partition"])): int(row["seq"]) for row in sent}
-    following = await _journal(
-        connection, schema, shard, tenant_id, moment, first, seq, prev, until
-    )
+    plan = fenced(await _standing(connection, schema, shard), tenant_id, moment, until)
+    for row in plan.rows:
+        await connection.execute(
+            f"INSERT INTO {schema}.journal (shard, seq, stream, version, tenant_id, type, data, "
+            "meta, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            row.shard,
+            row.seq,
+            row.stream,
+            row.version,
+            row.tenant_id,
+            row.type,
+            row.data,
+            row.meta,
+            row.recorded_at,
+        )
+    for (topic, partition), number in plan.sent.items():
+        await connection.execute(
+            f"UPDATE {schema}.sent SET seq = $4 WHERE shard = $1 AND topic = $2 AND partition = $3",
+            shard,
+            topic,
+            partition,
+            number,
+        )
     await connection.execute(
         f"UPDATE {schema}.shard SET epoch = $2, owner = $3, next_seq = $4 WHERE id = $1",
         shard,
-        epoch,
+        plan.fence.epoch,
         NAME,
-        following,
+        plan.next_seq,
     )
-    return Fence(shard, epoch, first, seq - 1)
+    return plan.fence
 
 
-async def _journal(
-    connection: Any,
-    schema: str,
-    shard: str,
-    tenant_id: str,
-    moment: datetime,
-    first: int,
-    seq: int,
-    prev: Mapping[TopicPartition, int],
-    until: tuple[tuple[str, int, int], ...],
-) -> int:
-    """Write down what is skipped, in events that go to every place; return the next number.
-
-    They leave like all messages, when the shard is claimed. Whoever waits for a number that was
-    given out after the backup hears with them that it is not to come.
-    """
-    stream = f"restore/{shard}"
+async def _standing(connection: Any, schema: str, shard: str) -> Standing:
+    """Return how the backup has left a shard, and keep others from changing it."""
+    stands = await connection.fetchrow(
+        f"SELECT epoch, next_seq FROM {schema}.shard WHERE id = $1 FOR UPDATE", shard
+    )
+    sent = await connection.fetch(
+        f"SELECT topic, partition, seq FROM {schema}.sent WHERE shard = $1", shard
+    )
     version = await connection.fetchval(
-        f"SELECT coalesce(max(version), 0) FROM {schema}.journal WHERE stream = $1", stream
+        f"SELECT coalesce(max(version), 0) FROM {schema}.journal WHERE stream = $1",
+        stream_of(shard),
     )
     newest = await connection.fetchval(
         f"SELECT recorded_at FROM {schema}.journal WHERE shard = $1 ORDER BY seq DESC LIMIT 1",
         shard,
     )
-    at = max(moment, newest) if newest is not None else moment
-    places = list(prev)
-    for start in range(0, max(1, len(places)), PLACES_MAX):
-        told = tuple(places[start : start + PLACES_MAX])
-        last = seq - 1 if start == 0 else first - 1
-        event = ShardRestored(shard=shard, first=first, last=last, places=told, until=until)
-        meta = codec.Meta(cause=NAME, first=1, prev=tuple(prev[place] for place in told))
-        version += 1
-        await connection.execute(
-            f"INSERT INTO {schema}.journal (shard, seq, stream, version, tenant_id, type, data, "
-            "meta, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            shard,
-            seq,
-            stream,
-            version,
-            tenant_id,
-            NAMES[ShardRestored],
-            codec.encode_body(event).decode(),
-            codec.encode_meta(meta),
-            at,
-        )
-        for k, (topic, partition) in enumerate(told, 1):
-            await connection.execute(
-                f"UPDATE {schema}.sent SET seq = $4 "
-                "WHERE shard = $1 AND topic = $2 AND partition = $3",
-                shard,
-                topic,
-                partition,
-                codec.number(seq, k),
-            )
-        seq += 1
-    return seq
+    return Standing(
+        shard=shard,
+        epoch=int(stands["epoch"]),
+        next_seq=int(stands["next_seq"]),
+        sent={(str(row["topic"]), int(row["partition"])): int(row["seq"]) for row in sent},
+        version=version,
+        newest=newest,
+    )
 
 
 async def _marks(
     connection: Any, schema: str, bounds: Mapping[TopicPartition, tuple[int, int]]
 ) -> list[str]:
-    """Return which marks lie outside their topics; one behind the end goes to the beginning.
-
-    A topic that ends before the mark was made anew: everything in it is to be read, and what
-    was had before is known by its number, its token or its delivery.
-    """
+    """Return which marks lie outside their topics; those that `mark_in` moves are set right."""
     said: list[str] = []
     rows = await connection.fetch(
         f"SELECT DISTINCT topic, partition, next_offset FROM {quoted(schema)}.consumed"
@@ -234,12 +188,12 @@ async def _marks(
     for row in rows:
         place, mark = (str(row["topic"]), int(row["partition"])), int(row["next_offset"])
         begin, end = bounds[place]
-        if mark > end:
+        if (right := mark_in((begin, end), mark)) != mark:
             await connection.execute(
                 f"UPDATE {quoted(schema)}.consumed SET next_offset = $3 "
                 "WHERE topic = $1 AND partition = $2",
                 *place,
-                begin,
+                right,
             )
             said.append(
                 f"{place[0]}/{place[1]} ends at {end}, before the mark {mark}: it was made anew, "

@@ -69,7 +69,10 @@ class ReleaseSlot:
 
 @message("engine.slot-taken.v1")
 class SlotTaken:
-    """An execution has a slot; `gate` is there where it has not waited."""
+    """An execution has a slot; `gate` is there where it has not waited.
+
+    With `again` it had it already, and has forgotten so in a restore.
+    """
 
     gate_id: str
     execution_id: str
@@ -77,6 +80,7 @@ class SlotTaken:
     gate: Gate | None = None
     lane: str = ""
     forced: bool = False
+    again: bool = False
 
 
 @message("engine.slot-awaited.v1")

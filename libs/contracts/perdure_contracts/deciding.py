@@ -11,8 +11,10 @@ from typing import Literal, TypeAlias
 from . import recovery
 from .asking import RequestInteraction
 from .breakers import BreakerTurned, DependencyCalls
+from .failures import Explanation, Strategy
 from .message import Json, message
-from .recovery import Explanation, FailureType, Strategy
+from .patterns import FailureType
+from .questions import QuestionEvent
 
 Cause: TypeAlias = Literal["approval", "person", "breaker", "storm", "bucket"]
 """What a held attempt waits for: leave to be made, an answer, its turn in a line, tokens."""
@@ -61,6 +63,15 @@ class NoteAnswer:
     reason: str = ""
 
 
+@message("recovery.note-compensated.v1")
+class NoteCompensated:
+    """What a node did was undone, as recovery had said about `failure_id`."""
+
+    execution_id: str
+    failure_id: str
+    compensated_at: str
+
+
 # Attempts: events -----------------------------------------------------------------------
 
 
@@ -70,7 +81,8 @@ class AttemptParked:
 
     `line` is the stream of the line that it stands in, `request` what people are asked, `wake_at`
     when recovery looks by itself. With `again` it had been parked or ordered before; with
-    `counted` it counts as an attempt already; with `approved` people have agreed to it.
+    `counted` it counts as an attempt already; with `approved` people have agreed to it. The attempt
+    itself is `planned` for that reason; `before` says what it has waited for so far.
     """
 
     failure_id: str
@@ -94,13 +106,16 @@ class AttemptParked:
     wake_at: str | None = None
     cost: int = 0
     usd: float = 0.0
+    planned: str = ""
+    before: str = ""
 
 
 @message("recovery.attempt-released.v1")
 class AttemptReleased:
     """An attempt that counts already begins after all: its wait is over and the rails agree.
 
-    `delay_s` and `probe_of` are as in `recovery.attempt-ordered.v1`.
+    `delay_s` and `probe_of` are as in `recovery.attempt-ordered.v1`. After a wait in a line or for
+    people, `reason` and `explanation` say for what it waited.
     """
 
     failure_id: str
@@ -108,6 +123,8 @@ class AttemptReleased:
     released_at: str
     delay_s: float = 0.0
     probe_of: str = ""
+    reason: str = ""
+    explanation: Explanation | None = None
 
 
 @message("recovery.attempt-stopped.v1")
@@ -393,7 +410,9 @@ IncidentCommand: TypeAlias = CountFailure | NoteProbe
 IncidentEvent: TypeAlias = FailureCounted | IncidentOpened | ProbeNoted | IncidentClosed
 AllowanceCommand: TypeAlias = SetBudget | NoteSpending | NoteResult
 AllowanceEvent: TypeAlias = BudgetSet | TokensSpent | ResultNoted
-ExecutionCommand: TypeAlias = recovery.ExecutionCommand | NoteDue | ReleaseAttempt | NoteAnswer
+ExecutionCommand: TypeAlias = (
+    recovery.ExecutionCommand | NoteDue | ReleaseAttempt | NoteAnswer | NoteCompensated
+)
 ExecutionEvent: TypeAlias = (
-    recovery.ExecutionEvent | AttemptParked | AttemptReleased | AttemptStopped
+    recovery.ExecutionEvent | AttemptParked | AttemptReleased | AttemptStopped | QuestionEvent
 )

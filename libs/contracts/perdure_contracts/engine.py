@@ -183,7 +183,8 @@ class NodeTask:
     `indexes` are the items' places among the inputs of the node run: an item's idempotency
     key follows from `idempotency_key` and its index, however few items an attempt has. `answers`
     are those to what an agent has asked, by the index of the item and the name of its sub-step.
-    `avoid` is a runner that is not to have it if there is another one.
+    `avoid` is a runner that is not to have it if there is another one. `again` is since when its
+    effect may have happened, if it is one to look for first (`verify_first`); else it is empty.
     """
 
     token: str
@@ -202,6 +203,7 @@ class NodeTask:
     indexes: tuple[int, ...] = ()
     answers: Json = None
     avoid: str = ""
+    again: str = ""
 
 
 # Events that others listen to ---------------------------------------------------------

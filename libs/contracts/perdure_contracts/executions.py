@@ -34,6 +34,7 @@ from .engine import (
 )
 from .flow import (
     ChildAccepted,
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -51,6 +52,7 @@ from .kept import KeptEvent
 from .message import Json, message
 from .purging import ExecutionPurged, PurgeExecution
 from .suspending import SuspendingEvent
+from .undoing import NodeCompensated
 
 
 @message("engine.node-scheduled.v1")
@@ -280,6 +282,7 @@ ExecutionEvent: TypeAlias = (
     | AttemptDue
     | NodeCompleted
     | NodeRecovered
+    | NodeCompensated
     | NodeErrored
     | NodeSkipped
     | NodeCanceled
@@ -295,6 +298,7 @@ ExecutionEvent: TypeAlias = (
     | ChildRequested
     | ChildAccepted
     | ChildRefused
+    | ChildEndTold
     | ExecutionResponded
     | PeopleAsked
     | MemoryAsked

@@ -231,6 +231,20 @@ class ChildRefused:
     error: ErrorFacts
 
 
+@message("engine.child-end-told.v1")
+class ChildEndTold:
+    """A child execution that has ended was asked for again, and tells its end again.
+
+    Its parent has forgotten it: its tables were restored from a backup. The fields are as in
+    `engine.note-child-end.v1`.
+    """
+
+    execution_id: str
+    status: Literal["SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
+    result: Json = None
+    result_cut: bool = False
+
+
 # Answers ----------------------------------------------------------------------------
 
 

@@ -86,7 +86,11 @@ class UpdateStaticData:
 
 @message("engine.static-data-updated.v1")
 class StaticDataUpdated:
-    """The static data of a workflow is `data` now; `number` counts the changes."""
+    """The static data of a workflow is `data` now; `number` counts the changes.
+
+    With `again` nothing was changed: the request was carried out before, and whoever made it has
+    forgotten the answer in a restore.
+    """
 
     static_data_id: str
     workflow_id: str
@@ -95,11 +99,15 @@ class StaticDataUpdated:
     request_id: str = ""
     execution_id: str = ""
     updated_by: str = ""
+    again: bool = False
 
 
 @message("engine.static-data-refused.v1")
 class StaticDataRefused:
-    """A node's change of the static data was not made, because of a newer one or its size."""
+    """A node's change of the static data was not made, because of a newer one or its size.
+
+    One that is `remembered` is told again to whoever asks again.
+    """
 
     static_data_id: str
     workflow_id: str
@@ -107,6 +115,7 @@ class StaticDataRefused:
     reason: str
     request_id: str
     execution_id: str
+    remembered: bool = False
 
 
 # Events of an execution --------------------------------------------------------------

@@ -87,10 +87,14 @@ class DeployWorkflow:
 
 @message("scheduler.undeploy-workflow.v1")
 class UndeployWorkflow:
-    """Let a workflow's triggers serve no more; running executions finish."""
+    """Let a workflow's triggers serve no more.
+
+    Running executions finish, or are stopped with `cancel_running`.
+    """
 
     workflow_id: str
     undeployed_by: str = ""
+    cancel_running: bool = False
 
 
 @message("scheduler.receive-trigger.v1")
@@ -255,7 +259,10 @@ class UndeploymentStarted:
 
 @message("scheduler.workflow-undeployed.v1")
 class WorkflowUndeployed:
-    """The version's trigger nodes, `retired`, serve no more."""
+    """The version's trigger nodes, `retired`, serve no more.
+
+    With `cancel_running` its open executions are stopped too.
+    """
 
     workflow_id: str
     version: int
@@ -263,6 +270,7 @@ class WorkflowUndeployed:
     retired: tuple[str, ...] = ()
     logs: tuple[LogEntry, ...] = ()
     retired_crons: tuple[str, ...] = ()
+    cancel_running: bool = False
 
 
 @message("scheduler.trigger-accepted.v1")

@@ -1,4 +1,4 @@
-"""What recovery says beyond its decisions: what people mended, prose, edited letters.
+"""What recovery says beyond its decisions: what people mended, and prose.
 
 Owner: services/recovery, like recovery.py.
 """
@@ -17,30 +17,6 @@ class EpisodeFixed:
     node_id: str
     fixed_at: str
     after_s: float
-
-
-@message("recovery.edit-dead-letter.v1")
-class EditDeadLetter:
-    """Let a dead letter be sent again with another body; what it was stays written down.
-
-    `letter` is the column `stream` of its row.
-    """
-
-    letter: str
-    value: bytes
-    edited_by: str
-    reason: str = ""
-
-
-@message("recovery.dead-letter-edited.v1")
-class DeadLetterEdited:
-    """A person has mended what a dead letter will be sent again with."""
-
-    letter_id: str
-    value: bytes
-    edited_by: str
-    reason: str
-    edited_at: str
 
 
 @message("recovery.keep-prose.v1")

@@ -218,6 +218,7 @@ VERBS = frozenset(
         "retry",
         "save",
         "start",
+        "stop",
         "undeploy",
         "keep",
         "teach",

@@ -36,6 +36,7 @@ from .runner.tools import tools_of
 from .runner.work import GROUP
 from .specifications import fill_at_start
 from .stalls import keep_looking
+from .stopping import decider as stopping
 from .templates.decider import decider as templates
 from .workflows.decider import decider as definitions
 
@@ -64,7 +65,7 @@ def service_with(
     execution = decider_with(verdict_wait_s, output_bytes_max, urls, limits)
     return Service(
         name="engine",
-        deciders=(definitions, templates, execution, gates, of_variables, of_static_data),
+        deciders=(definitions, templates, stopping, execution, gates, of_variables, of_static_data),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
         pausable=(STARTS,),

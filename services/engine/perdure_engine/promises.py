@@ -44,7 +44,7 @@ from perdure_contracts.executions import (
     RegionEntered,
     RegionExited,
 )
-from perdure_contracts.flow import ChildAccepted, ChildRefused, WaitBegun
+from perdure_contracts.flow import ChildAccepted, ChildEndTold, ChildRefused, WaitBegun
 from perdure_contracts.kept import (
     StaticDataRefused,
     StaticDataUpdated,
@@ -52,6 +52,7 @@ from perdure_contracts.kept import (
     VariableSet,
 )
 from perdure_contracts.purging import ExecutionPurged
+from perdure_contracts.stopping import ExecutionsStopped
 from perdure_contracts.suspending import RunSuspended
 from perdure_contracts.templates import TemplateRetired, TemplateSaved
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
@@ -63,7 +64,7 @@ Broken: TypeAlias = tuple[str, str, str]
 
 _ENDS = (ExecutionCompleted, ExecutionFailed, ExecutionCanceled, ExecutionRefused)
 _OTHERS = (
-    *(WorkflowSaved, DeploymentNoted, TemplateSaved, TemplateRetired),
+    *(WorkflowSaved, DeploymentNoted, TemplateSaved, TemplateRetired, ExecutionsStopped),
     *(VariableSet, VariableDeleted, StaticDataUpdated, StaticDataRefused),
 )
 _GATES = (SlotTaken, SlotAwaited, SlotRefused, SlotEvicted, SlotLeft)
@@ -152,8 +153,8 @@ class Judge:
             if not self._ended:
                 yield "I4", "a revival", "it was revived before it had ended"
             self._ended = ""
-        elif isinstance(event, RerunBegun | ErrorWorkflowStarted):
-            return  # another execution begins; this one stays as it is
+        elif isinstance(event, RerunBegun | ErrorWorkflowStarted | ChildEndTold):
+            return  # something is told to another execution; this one stays as it is
         elif self._ended:
             yield "I4", "its end", f"{name} came after {self._ended}"
         if isinstance(event, _ENDS):

@@ -19,8 +19,7 @@ from perdure_common.api.bodies import body_schema, read_body, responses
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
 from perdure_common.ids import derived
-from perdure_contracts.recovery import RedriveDeadLetter
-from perdure_contracts.telling import EditDeadLetter
+from perdure_contracts.dead_letters import EditDeadLetter, RedriveDeadLetter
 
 from .api import TABLES
 from .api_measures import SQL

@@ -11,6 +11,16 @@ from perdure_common.http import beside
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_contracts.breakers import BreakerTurned, DependencyCalls
+from perdure_contracts.dead_letters import (
+    DeadLetterEdited,
+    DeadLetterKept,
+    DeadLetterSettled,
+    EditDeadLetter,
+    KeepDeadLetter,
+    LetterCommand,
+    LetterEvent,
+    RedriveDeadLetter,
+)
 from perdure_contracts.deciding import (
     AllowanceCommand,
     AllowanceEvent,
@@ -36,6 +46,7 @@ from perdure_contracts.deciding import (
     LineJoined,
     LineLeft,
     NoteAnswer,
+    NoteCompensated,
     NoteDue,
     NoteProbe,
     NoteResult,
@@ -48,40 +59,31 @@ from perdure_contracts.deciding import (
     TokensSpent,
     WaitersReleased,
 )
-from perdure_contracts.recovery import (
-    AttemptFailed,
-    AttemptOrdered,
-    AttemptRefused,
-    AttemptSucceeded,
-    DeadLetterKept,
-    DeadLetterSettled,
-    EpisodeClosed,
-    FailureNoted,
-    KeepDeadLetter,
-    LetterCommand,
-    LetterEvent,
-    ModeSet,
-    NoteCompletion,
-    NoteEnd,
-    NoteFailure,
-    NoteGivenUp,
+from perdure_contracts.patterns import (
     NoteLesson,
     NoteOccurrence,
     PatternCommand,
     PatternEvent,
     PatternSeen,
     PatternTaught,
-    RedriveDeadLetter,
+)
+from perdure_contracts.questions import QuestionAsked, QuestionSettled
+from perdure_contracts.recovery import (
+    AttemptFailed,
+    AttemptOrdered,
+    AttemptRefused,
+    AttemptSucceeded,
+    EpisodeClosed,
+    FailureNoted,
+    ModeSet,
+    NoteCompletion,
+    NoteEnd,
+    NoteFailure,
+    NoteGivenUp,
     SetMode,
     VerdictRepeated,
 )
-from perdure_contracts.telling import (
-    DeadLetterEdited,
-    EditDeadLetter,
-    EpisodeFixed,
-    KeepProse,
-    ProseKept,
-)
+from perdure_contracts.telling import EpisodeFixed, KeepProse, ProseKept
 
 from . import allowance, breakers, incidents, letters, lines, modes, patterns, prose
 from .api import ROWS, TABLES
@@ -110,6 +112,7 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         NoteDue,
         ReleaseAttempt,
         NoteAnswer,
+        NoteCompensated,
     ),
     events=(
         FailureNoted,
@@ -123,10 +126,12 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
         AttemptParked,
         AttemptReleased,
         AttemptStopped,
+        QuestionAsked,
+        QuestionSettled,
     ),
     creates=(NoteFailure,),
     first=is_first,
-    state_version=3,
+    state_version=4,
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,
@@ -152,7 +157,7 @@ pattern_streams: Decider[patterns.Pattern, PatternCommand, PatternEvent] = Decid
 
 mode_streams: Decider[modes.Mode, SetMode, ModeSet] = Decider(
     name="mode",
-    initial=modes.Mode(),
+    initial=modes.UNSET,
     commands=(SetMode,),
     events=(ModeSet,),
     state_version=2,

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from perdure_contracts.failures import Sampler, Strategy
 from perdure_contracts.message import Json
-from perdure_contracts.recovery import Sampler, Strategy
 
 from .classify import Classification
 from .means import Means
@@ -48,7 +48,8 @@ class Case:
     `tried` are the episode's strategies, `fallback_model:<dependency>` with the model that
     answered; `down` the dependencies whose breakers are open. `runner` is the one that failed,
     `problems` what was wrong with an answer, which was `judged` if it could be read. `records` are
-    those of the type, for the sampler.
+    those of the type, for the sampler. What failed was `compensating` for what the node did before;
+    or the node `looks_first` whether its effect has happened, before it is done again.
     """
 
     failure_id: str
@@ -69,6 +70,8 @@ class Case:
     judged: bool = False
     sampler: Sampler = "rules"
     records: Mapping[Strategy, Record] = field(default_factory=dict[Strategy, Record])
+    compensating: bool = False
+    looks_first: bool = False
 
     @property
     def attempt(self) -> int:
@@ -117,7 +120,12 @@ class Plan:
     @property
     def automatic(self) -> bool:
         """Whether the plan makes an attempt without a person."""
-        return self.strategy in AUTOMATIC
+        return self.strategy in AUTOMATIC or self.undoes
+
+    @property
+    def undoes(self) -> bool:
+        """Whether the attempt undoes what the others did."""
+        return bool(self.overrides) and "compensate" in self.overrides
 
     @property
     def unchanged(self) -> bool:

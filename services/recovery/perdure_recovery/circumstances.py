@@ -7,8 +7,9 @@ from typing import Final
 
 from perdure_common.decider import Facts
 from perdure_contracts.engine import EffectClass, EffectState
+from perdure_contracts.failures import Strategy
 from perdure_contracts.message import Json
-from perdure_contracts.recovery import FailureNoted, Strategy
+from perdure_contracts.recovery import FailureNoted
 
 from .experience import allowance_in, breakers_in, incident_in, modes_in
 from .guard import Situation
@@ -96,4 +97,5 @@ def situation_of(
         approved=approved,
         turn=turn,
         workspace_id=failure.pattern.workspace_id,
+        undoes=proposal.strategy == "skip_compensate",
     )

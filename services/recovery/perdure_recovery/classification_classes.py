@@ -8,7 +8,7 @@ A class that says nothing about the cause is listed as generic, on purpose.
 
 from typing import Final
 
-from perdure_contracts.recovery import FailureType
+from perdure_contracts.patterns import FailureType
 
 GENERIC: Final = "generic"
 """The class says nothing: codes, statuses, causes and texts must."""

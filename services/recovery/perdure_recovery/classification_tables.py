@@ -8,7 +8,7 @@ SQLSTATEs are in the PostgreSQL manual, appendix A; statuses in RFC 9110 and RFC
 import re
 from typing import Final, get_args
 
-from perdure_contracts.recovery import FailureType
+from perdure_contracts.patterns import FailureType
 
 
 def _by_word(rows: dict[FailureType, str]) -> dict[str, FailureType]:

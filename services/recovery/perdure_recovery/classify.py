@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from perdure_contracts.engine import ErrorFacts
-from perdure_contracts.recovery import FailureType, PatternSource
+from perdure_contracts.patterns import FailureType, PatternSource
 
 from . import classification_tables as tables
 from .classification_classes import CLASSES, CLASSES_WEAK, GENERIC, NO_ERROR, ROOT_CAUSE

@@ -17,9 +17,12 @@ from perdure_contracts.deciding import (
     ExecutionCommand,
     ExecutionEvent,
     NoteAnswer,
+    NoteCompensated,
     NoteDue,
     ReleaseAttempt,
 )
+from perdure_contracts.failures import RecoveryMode
+from perdure_contracts.patterns import PatternFacts
 from perdure_contracts.recovery import (
     AttemptOrdered,
     AttemptRefused,
@@ -29,8 +32,6 @@ from perdure_contracts.recovery import (
     NoteEnd,
     NoteFailure,
     NoteGivenUp,
-    PatternFacts,
-    RecoveryMode,
     VerdictRepeated,
 )
 
@@ -59,13 +60,18 @@ from .guard import (
     wanted,
 )
 from .instants import parsed, seconds_between, written
-from .means import dependency_of, means_from, problems_of
+from .means import UNDO_STAGE, dependency_of, means_from, problems_of
 from .outcomes import completed, confirmed, ended, ended_by, given_up, revival
 from .parking import Held, answered, asks_again, due, park, released, still, woken
+from .questions import ASKED_ABOUT, ask, not_asked, overtaken, settle
 from .signature import MESSAGE_MAX, error_message, error_message_hash, error_type
 from .state import Episode, Execution, place
-from .strategy import Case, Plan, choose
+from .strategy import Case, Plan, choose, undone_instead
 from .transience import believe
+from .undoing import compensated
+
+IN_DOUBT = ("unknown", "done")
+"""How far an effect has got that may not be repeated as it is."""
 
 
 def decide(
@@ -76,17 +82,20 @@ def decide(
         case NoteFailure():
             return _failure(state, command, facts, now)
         case NoteCompletion():
-            return completed(state, command, now)
+            return *overtaken(state, command, now), *completed(state, command, now)
         case NoteGivenUp():
             return given_up(state, command, now)
         case NoteEnd():
             return _end(state, command, facts, now)
+        case NoteCompensated():
+            return compensated(state, command, now)
         case NoteDue():
             return due(state, command, facts, now)
         case ReleaseAttempt():
             return released(state, command, facts, now)
         case NoteAnswer():
-            return answered(state, command, facts, now)
+            heard = answered(state, command, facts, now) or settle(state, command, now)
+            return heard or not_asked(command)
         case Due():
             return confirmed(state, now) or woken(state, facts, now)
         case _:
@@ -98,8 +107,8 @@ class _Decision:
     """A plan and what the guard rails said: without a `refusal` it is carried out.
 
     The `rail` is `rules` when the plan itself is not to try. `number` counts the episode's tries.
-    `late` says that nothing but the time stood against the plan. With `held_for_people` it is a
-    person who decides what to do. `cost` and `usd` are what it would take from the allowance.
+    `late` says that nothing but the time stood against the plan. With `ask` people are asked what
+    to do. `cost` and `usd` are what it would take from the allowance.
     """
 
     plan: Plan
@@ -110,6 +119,7 @@ class _Decision:
     late: bool
     cost: int = 0
     usd: float = 0.0
+    ask: bool = False
 
 
 def _failure(
@@ -120,15 +130,16 @@ def _failure(
     open_attempt = known.failure.attempt if known and known.failure.run == command.run else None
     again = duplicate(command.failure_id, state.decided, command.attempt, open_attempt)
     asked_again = _asked_again(state, command, key, now)
-    if asked_again and command.failure_id in state.told:
-        return (_repeated(state, command, now),)
     held = known if known and known.failure.failure_id == command.failure_id else None
     if asked_again and held is not None and held.parked is not None:
         return (still(held, held.parked, now),)
+    if asked_again and command.failure_id in state.told:
+        return (_repeated(state, command, now),)
     if again is not None and not asked_again:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
     command = _dated(command, now)
     before = ended_by(known, command, now) if known else ()
+    before = (*overtaken(state, command, now), *before)
     state = reduce(evolve, before, state)
     episode = state.episodes.get(key)  # gone if what happened before is over
     kind, near = recognised(command.error, facts)
@@ -174,6 +185,8 @@ def _case(
         judged=error.stage == "output",
         sampler=sampler,
         records=records_in(facts, kind.failure_type),
+        compensating=error.stage == UNDO_STAGE,
+        looks_first=command.effect == "verify_first" and error.effect_state in IN_DOUBT,
     )
 
 
@@ -316,7 +329,11 @@ def _judged(
         effect=command.effect,
         effect_state=command.error.effect_state,
     )
-    refusal = first_refusal(situation) if plan.automatic else _by_rules(plan, situation, facts)
+    refusal = first_refusal(situation) if plan.automatic else Refusal("rules", plan.reason)
+    instead = undone_instead(case, plan, refusal)
+    if instead is not None:
+        return _judged(state, command, noted, case, instead, facts)
+    refusal, ask = _with_people(plan, refusal, situation, facts)
     in_time = replace(situation, verdict_until=None)
     late = (
         plan.automatic
@@ -331,26 +348,33 @@ def _judged(
         refusal=refusal,
         mode=stricter(mode, switch),
         number=case.attempt,
-        doubtful=unsure,
+        doubtful=unsure or case.compensating,
         late=late,
         cost=cost,
         usd=usd,
+        ask=ask,
     )
 
 
-def _by_rules(plan: Plan, situation: Situation, facts: Facts) -> Refusal:
-    """Return why a plan is not an attempt: it asks a person, or does something else instead.
+def _with_people(
+    plan: Plan, refusal: Refusal | None, situation: Situation, facts: Facts
+) -> tuple[Refusal | None, bool]:
+    """Return a refusal as it stands where people have a word, and whether they are asked later.
 
-    Where people are held for (`People`), the node waits for the answer of one.
+    It is theirs to say what becomes of what nothing automatic helps, of an effect in doubt and of
+    what was tried as often as it may be. Where people are held for, the node waits for the answer.
     """
-    rules = Refusal("rules", plan.reason)
+    if refusal is None or refusal.hold is not None or refusal.rail not in ASKED_ABOUT:
+        return refusal, False
     _, people = policy_in(facts, situation.workspace_id)
     acts = stricter(situation.mode, situation.switch) in ("auto", "approve")
-    if plan.strategy != "escalate_human" or people == "tell" or not acts:
-        return rules
-    if wanted(situation) is not None:
-        return rules
-    return Refusal("rules", plan.reason, Hold("person", plan.reason, situation.within(PERSON_S)))
+    by_author = refusal.rail == "rules" and plan.strategy != "escalate_human"
+    if people == "tell" or by_author or not acts or wanted(situation) is not None:
+        return refusal, False
+    if people == "ask":
+        return refusal, bool(situation.asked)
+    hold = Hold("person", refusal.reason, situation.within(PERSON_S))
+    return Refusal(refusal.rail, refusal.reason, hold), False
 
 
 def _decided(
@@ -366,8 +390,16 @@ def _decided(
     if refusal is None:
         return (_order(noted, decision, attempt_id, now),)
     if refusal.hold is not None:
+        free = refusal.hold.cause == "person"  # a try of theirs is none of the allowance's
         held = Held(
-            noted, attempt_id, number, plan, refusal.hold, cost=decision.cost, usd=decision.usd
+            noted,
+            attempt_id,
+            number,
+            plan,
+            refusal.hold,
+            cost=0 if free else decision.cost,
+            usd=0.0 if free else decision.usd,
+            doubtful=decision.doubtful,
         )
         return (park(held, now),)
     by_rail = None if refusal.rail == "rules" else refusal.reason
@@ -393,6 +425,7 @@ def _decided(
         compensate=plan.compensate,
         overrides=plan.overrides if decision.late else None,
         changed=plan.changed if decision.late else None,
+        ask=decision.ask,
     )
     if decision.late:
         return (refused,)  # the episode goes on until it is known what the engine did
@@ -450,6 +483,7 @@ def _end(
         for _, episode in sorted(state.episodes.items())
         for event in (revival(state, episode, command, facts, now) or ended(episode, now))
     )
+    closed = (*closed, *ask(state, command, now))
     if command.failure is None or state.decided:
         return closed  # a node failed before: its episode is the execution's
     own = _failure(state, command.failure, facts, now)

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from perdure_common.decider import Recorded, Upsert
 from perdure_contracts.deciding import AttemptParked, ExecutionEvent
+from perdure_contracts.questions import QuestionSettled
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -20,7 +21,7 @@ from perdure_contracts.telling import EpisodeFixed
 
 from .experience import kind_of
 from .retention import FOREVER, LONG
-from .state import Execution, episode_of
+from .state import Execution, by_person, episode_of
 from .strategy import AUTOMATIC, UNCHANGED
 
 EPISODES = "recovery_episodes"
@@ -34,7 +35,7 @@ def episode_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[
             return (_noted(recorded, event),)
         case AttemptOrdered():
             return (_ordered(state, recorded, event),)
-        case AttemptParked() if event.strategy in AUTOMATIC:
+        case AttemptParked() if event.strategy in AUTOMATIC and event.cause != "person":
             failure = episode_of(state, event.failure_id).failure
             waits = {"eligible": True, "last_strategy": event.strategy, "updated_at": at}
             return (Upsert(EPISODES, {"id": failure.episode_id}, waits),)
@@ -43,7 +44,10 @@ def episode_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[
             row = {"last_strategy": event.strategy, "refused_by": event.rail, "updated_at": at}
             return (Upsert(EPISODES, {"id": failure.episode_id}, row),)
         case AttemptSucceeded() | AttemptFailed():
-            return (_answered(recorded, event),) if event.episode_id else ()
+            return (_answered(state, recorded, event),) if event.episode_id else ()
+        case QuestionSettled() if event.reopens:
+            again = {"outcome": "open", "closed_at": None, "kept_until": FOREVER, "updated_at": at}
+            return (Upsert(EPISODES, {"id": event.reopens}, again),)
         case EpisodeClosed() if event.shown:
             return (_closed(recorded, event),)
         case EpisodeFixed():
@@ -85,22 +89,25 @@ def _ordered(state: Execution, recorded: Recorded[ExecutionEvent], event: Attemp
         "last_strategy": event.strategy,
         "updated_at": recorded.recorded_at,
     }
-    if not event.by:
+    tries = not event.by and event.strategy != "skip_compensate"
+    if tries:
         row["eligible"] = True
     if event.strategy in UNCHANGED and failure.transient is not False and not event.probe:
         row["judged_transient"] = True
     if event.strategy == "fallback_model":
         row["fallback"] = True
-    tries = {"attempts": 0 if event.by else 1}
-    return Upsert(EPISODES, {"id": failure.episode_id}, row, add=tries)
+    return Upsert(EPISODES, {"id": failure.episode_id}, row, add={"attempts": int(tries)})
 
 
 def _answered(
-    recorded: Recorded[ExecutionEvent], event: AttemptSucceeded | AttemptFailed
+    state: Execution, recorded: Recorded[ExecutionEvent], event: AttemptSucceeded | AttemptFailed
 ) -> Upsert:
+    """Return what came of an attempt; what a person's own try mended was missed by recovery."""
     row: dict[str, object] = {"updated_at": recorded.recorded_at}
     if isinstance(event, AttemptSucceeded):
         row |= {"completed_at": event.succeeded_at, "cured_unchanged": event.teaches}
+        if by_person(state, event.attempt_id):
+            row |= {"missed": True, "fixed_at": event.succeeded_at}
     elif event.outcome == "relapsed":
         row |= {"completed_at": None, "cured_unchanged": False}
     elif event.outcome == "superseded":

@@ -11,6 +11,7 @@ from perdure_contracts.deciding import (
     AttemptStopped,
     ExecutionEvent,
 )
+from perdure_contracts.questions import QuestionAsked, QuestionSettled
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -23,6 +24,7 @@ from perdure_contracts.recovery import (
 from perdure_contracts.telling import EpisodeFixed
 
 from .evolve_parking import held_back, parked, released, stopped, uncounted
+from .evolve_questions import asked, put_by, settled
 from .instants import parsed
 from .state import Attempt, Episode, Execution, Lost, Missed, day_of, episode_of, place
 
@@ -37,6 +39,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case AttemptRefused():
             if event.answered:
                 state = replace(state, told={**state.told, event.failure_id: "give_up"})
+            if event.ask:
+                state = put_by(state, event)
             return _missed(state, event) if event.late else state  # its episode is closed next
         case AttemptSucceeded(attempt_id=attempt_id, succeeded_at=at):
             key, episode, attempt = _holding(state, attempt_id)
@@ -45,7 +49,9 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case AttemptFailed(attempt_id=attempt_id):
             key, episode, attempt = _holding(state, attempt_id)
             if event.held_back and not attempt.by:
-                return _with(uncounted(state, key), key, held_back(episode))
+                counts = attempt.strategy != "skip_compensate"
+                state = uncounted(state, key) if counts else state
+                return _with(state, key, held_back(episode))
             return _with(state, key, replace(episode, attempt=None))
         case AttemptParked():
             return parked(state, event)
@@ -61,6 +67,10 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return replace(state, lost=left)
         case VerdictRepeated():
             return state
+        case QuestionAsked():
+            return asked(state, event)
+        case QuestionSettled():
+            return settled(state, event)
         case _:
             assert_never(event)
 
@@ -71,6 +81,9 @@ def _noted(state: Execution, event: FailureNoted) -> Execution:
     goes_on = known is not None and known.failure.episode_id == event.episode_id
     episode = replace(known, failure=event) if known and goes_on else Episode(event)
     state = replace(state, decided=state.decided | {event.failure_id})
+    if key in state.questions and event.run > state.questions[key].failure.run:
+        left = {k: asked for k, asked in state.questions.items() if k != key}
+        state = replace(state, questions=left)
     if key in state.lost:  # whoever ran it again, it failed again
         state = replace(state, lost={k: lost for k, lost in state.lost.items() if k != key})
     return _with(state, key, episode)
@@ -118,7 +131,8 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         ask_again=event.ask_again,
     )
     state = replace(state, told={**state.told, event.failure_id: "retry"})
-    state = state if event.by else _counted(state, key, ordered_at)
+    free = event.by or event.strategy == "skip_compensate"
+    state = state if free else _counted(state, key, ordered_at)
     tried = replace(
         episode,
         retried=episode.retried + (not event.by),

@@ -30,6 +30,9 @@ def parked(state: Execution, event: AttemptParked) -> Execution:
         cost=event.cost,
         usd=event.usd,
         request=event.request,
+        planned=event.planned,
+        before=event.before,
+        since=parsed(event.parked_at),
     )
     return _with(state, replace(episode, parked=waiting, attempt=None))
 
@@ -51,7 +54,7 @@ def released(state: Execution, event: AttemptReleased) -> Execution:
         attempt_id=waiting.attempt_id,
         number=waiting.number,
         strategy=waiting.strategy,
-        reason=waiting.reason,
+        reason=event.reason or waiting.reason,
         run=episode.failure.run,
         ordered_at=parsed(event.released_at),
         overrides=waiting.overrides,

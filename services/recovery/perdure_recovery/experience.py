@@ -6,7 +6,8 @@ from typing import Final
 
 from perdure_common.decider import Facts, Row
 from perdure_contracts.deciding import Gate
-from perdure_contracts.recovery import FailureType, People, RecoveryMode, Sampler, Strategy
+from perdure_contracts.failures import People, RecoveryMode, Sampler, Strategy
+from perdure_contracts.patterns import FailureType
 
 from .cases import Record
 from .guard import BUCKET_MAX, Allowance, Breaker
@@ -70,11 +71,13 @@ def _counts(row: Row) -> Counts:
 
 
 def policy_in(facts: Facts, workspace_id: str) -> tuple[Sampler, People]:
-    """Return who chooses in a workspace, and what an escalation does; see `SetMode`."""
-    for row in facts.get("modes", ()):
-        if row["workspace_id"] == workspace_id:
-            return row["sampler"], row["people"]
-    return "rules", "tell"
+    """Return who chooses in a workspace, and what an escalation does; see `SetMode`.
+
+    What nobody has set for a workspace is as in the one that stands for all of them.
+    """
+    found = {row["workspace_id"]: row for row in facts.get("modes", ())}
+    row = found.get(workspace_id) or found.get(EVERYWHERE)
+    return ("rules", "ask") if row is None else (row["sampler"], row["people"])
 
 
 def incident_in(facts: Facts, pattern_id: str) -> tuple[Gate | None, str]:

@@ -12,7 +12,9 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, cast
 
-from perdure_contracts.recovery import Explanation, FailureNoted, FailureType
+from perdure_contracts.failures import Explanation
+from perdure_contracts.patterns import FailureType
+from perdure_contracts.recovery import FailureNoted
 
 from . import explain_templates as templates
 from .explain_templates import ACTION, CATEGORY, MEANING, Outcome
@@ -25,8 +27,10 @@ __all__ = [
     "CATEGORY",
     "MEANING",
     "Outcome",
+    "clock",
     "explain_decision",
     "explain_outcome",
+    "measured",
     "rule_in_words",
     "sources_of",
     "texts_of",
@@ -60,7 +64,7 @@ def explain_decision(
     acts = plan.automatic and refused is None
     kind = noted.pattern.failure_type
     due = (now or parsed(noted.failed_at)) + timedelta(seconds=plan.delay_s)
-    waiting = _pick(templates.WAITING, noted).format(delay_s=plan.delay_s, due=_clock(due))
+    waiting = _pick(templates.WAITING, noted).format(delay_s=plan.delay_s, due=clock(due))
     action = NO_ACTION if acts else ACTION[kind]
     if doubtful and action != NO_ACTION:
         action = templates.DOUBTFUL + action
@@ -74,8 +78,8 @@ def explain_decision(
         severity_level=_severity(kind, acts=acts, critical=doubtful or incident),
         display_category=CATEGORY[noted.pattern.root_cause_category],
     )
-    facts = (plan.reason, refused or "", attempt_number, plan.delay_s, plan.strategy, _clock(due))
-    return _measured(made, noted, facts)
+    facts = (plan.reason, refused or "", attempt_number, plan.delay_s, plan.strategy, clock(due))
+    return measured(made, noted, facts)
 
 
 def explain_outcome(
@@ -85,7 +89,7 @@ def explain_outcome(
 
     `reason` is why it was made, `resolution_s` the seconds since the first failure.
     """
-    well = outcome in ("succeeded", "recovered")
+    well = outcome in ("succeeded", "recovered", "compensated")
     told = _pick(templates.OUTCOMES[outcome], noted).format(resolution_s=resolution_s)
     made = Explanation(
         failure_summary=_summary(noted),
@@ -97,7 +101,7 @@ def explain_outcome(
         severity_level="low" if well or outcome == "superseded" else "medium",
         display_category=CATEGORY[noted.pattern.root_cause_category],
     )
-    return _measured(made, noted, (reason, attempt_number, resolution_s))
+    return measured(made, noted, (reason, attempt_number, resolution_s))
 
 
 def rule_in_words(rule_id: str) -> str:
@@ -129,7 +133,8 @@ def sources_of(noted: FailureNoted, facts: Iterable[object] = ()) -> Sources:
     return Sources(map(str, (*facts, *likely, *own)))
 
 
-def _measured(made: Explanation, noted: FailureNoted, facts: Sequence[object]) -> Explanation:
+def measured(made: Explanation, noted: FailureNoted, facts: Sequence[object]) -> Explanation:
+    """Return an explanation with how faithful it is to a failure and the decision's facts."""
     return replace(made, faithfulness=faithfulness(texts_of(made), sources_of(noted, facts)))
 
 
@@ -207,5 +212,6 @@ def _severity(
     return "low" if ACTION[kind] == NO_ACTION else "high"
 
 
-def _clock(moment: datetime) -> str:
+def clock(moment: datetime) -> str:
+    """Return an instant as explanations name it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -6,10 +6,17 @@ again. `{…}` are slots; explain.py fills them from the decision's own data and
 
 from typing import Final, Literal
 
-from perdure_contracts.recovery import FailureType, Strategy
+from perdure_contracts.failures import Strategy
+from perdure_contracts.patterns import FailureType
 
 Outcome = Literal[
-    "succeeded", "recovered", "same_failure", "other_failure", "superseded", "relapsed"
+    "succeeded",
+    "recovered",
+    "compensated",
+    "same_failure",
+    "other_failure",
+    "superseded",
+    "relapsed",
 ]
 
 MEANING: Final[dict[FailureType, str]] = {
@@ -193,6 +200,10 @@ OUTCOMES: Final[dict[Outcome, tuple[str, ...]]] = {
         "The node completed {resolution_s:.1f} s after it first failed.",
         "It worked and stayed so: completed {resolution_s:.1f} s after the first failure.",
     ),
+    "compensated": (
+        "What the node had done was undone, {resolution_s:.1f} s after it first failed.",
+        "The compensation worked, {resolution_s:.1f} s after the first failure.",
+    ),
     "same_failure": (
         "The try ended with the same failure.",
         "It did not help: the same failure came again.",
@@ -214,6 +225,7 @@ OUTCOMES: Final[dict[Outcome, tuple[str, ...]]] = {
 NEXT: Final[dict[Outcome, str]] = {
     "succeeded": "took {resolution_s:.1f} s",
     "recovered": "took {resolution_s:.1f} s",
+    "compensated": "took {resolution_s:.1f} s",
     "same_failure": "see the next decision",
     "other_failure": "see the next decision",
     "superseded": "none: nothing is to be done",

@@ -43,7 +43,7 @@ _BEGINNINGS = """
     a about after again all also although an and another any as at because before but by can
     check correct create either every first for free from further grant however i if in
     instead it its later limits lower look mend no node not nothing now of on once one only
-    or other otherwise please raise read recovered recovery recognised renew rephrase
+    or other otherwise people please raise read recovered recovery recognised renew rephrase
     retried retry see short shorten since so some something soon still that the their then
     there therefore these they this those to try unless until what when where which while
     with without workers workflow execution yes you your we wait waiting

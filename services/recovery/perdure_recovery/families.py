@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from drain3.drain import Drain
 from perdure_common.decider import Facts, Lookup
 from perdure_contracts.engine import ErrorFacts
-from perdure_contracts.recovery import FailureType
+from perdure_contracts.patterns import FailureType
 
 from .classification_classes import ROOT_CAUSE
 from .classify import Classification, classify

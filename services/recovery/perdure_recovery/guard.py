@@ -17,7 +17,7 @@ from typing import Final
 from perdure_contracts.breakers import BreakerState
 from perdure_contracts.deciding import Cause, Gate
 from perdure_contracts.engine import EffectClass, EffectState
-from perdure_contracts.recovery import RecoveryMode
+from perdure_contracts.failures import RecoveryMode
 
 NODE_ATTEMPTS_MAX: Final = 3
 """Most automatic attempts of one node of an execution in one scope, over all its runs."""
@@ -70,7 +70,8 @@ class Situation:
     `node_attempts` and `execution_attempts` count the automatic attempts made so far.
     `incident` is the gate of the pattern's open incident, in whose `incident_line` attempts wait;
     `breakers` are those of what the attempt would call. It would cost `cost` tokens and `usd`.
-    With `approved` people have agreed, and `turn` is the line in which its turn has come.
+    With `approved` people have agreed, and `turn` is the line in which its turn has come. One that
+    `undoes` what was done repeats nothing, and has its own limit.
     """
 
     mode: RecoveryMode
@@ -92,6 +93,7 @@ class Situation:
     approved: bool = False
     turn: str = ""
     workspace_id: str = ""
+    undoes: bool = False
 
     def within(self, seconds: float) -> datetime:
         """Return the instant in so many seconds, or the deadline if that is before."""
@@ -154,8 +156,8 @@ def duplicate(
 
 def effect(situation: Situation) -> str | None:
     """Rail 4: nothing is repeated that may have happened and cannot be told apart."""
-    if situation.effect in ("pure", "keyed"):
-        return None
+    if situation.effect != "unsafe" or situation.undoes:
+        return None  # what is to be looked for first is not repeated where it has happened
     if situation.effect_state in ("not_sent", "refused"):
         return None
     happened = "has happened" if situation.effect_state == "done" else "may have happened"
@@ -164,6 +166,8 @@ def effect(situation: Situation) -> str | None:
 
 def caps(situation: Situation) -> str | None:
     """Rail 5: how often at all."""
+    if situation.undoes:
+        return None
     return capped(situation.node_attempts, situation.execution_attempts)
 
 

@@ -9,12 +9,14 @@ from perdure_common.ids import derived
 from perdure_common.scrub import scrub_json, scrub_text
 from perdure_contracts.breakers import DependencyCalls
 from perdure_contracts.control import NodeMarked
+from perdure_contracts.dead_letters import EditDeadLetter, KeepDeadLetter, RedriveDeadLetter
 from perdure_contracts.deciding import (
     CountFailure,
     ExecutionCommand,
     JoinLine,
     LeaveLine,
     NoteAnswer,
+    NoteCompensated,
     NoteDue,
     NoteProbe,
     NoteResult,
@@ -34,20 +36,12 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import AttemptDue
 from perdure_contracts.message import Envelope
-from perdure_contracts.recovery import (
-    KeepDeadLetter,
-    NoteCompletion,
-    NoteEnd,
-    NoteFailure,
-    NoteGivenUp,
-    NoteLesson,
-    NoteOccurrence,
-    RedriveDeadLetter,
-    SetMode,
-)
+from perdure_contracts.patterns import NoteLesson, NoteOccurrence
+from perdure_contracts.recovery import NoteCompletion, NoteEnd, NoteFailure, NoteGivenUp, SetMode
 from perdure_contracts.shell import DeadLettered
-from perdure_contracts.telling import EditDeadLetter, KeepProse
+from perdure_contracts.telling import KeepProse
 from perdure_contracts.topology import TOPICS
+from perdure_contracts.undoing import NodeCompensated
 
 from .signature import signature
 
@@ -84,6 +78,12 @@ def hear(message: object, envelope: Envelope) -> object | None:
                 run=message.run,
                 attempt=message.attempt,
                 completed_at=envelope.time,
+            )
+        case NodeCompensated():
+            return NoteCompensated(
+                execution_id=message.execution_id,
+                failure_id=message.failure_id,
+                compensated_at=message.compensated_at,
             )
         case NodeErrored():
             return NoteGivenUp(execution_id=message.execution_id, failure_id=message.failure_id)

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from perdure_common.ids import derived
 from perdure_contracts.asking import RequestInteraction
+from perdure_contracts.failures import Explanation
 from perdure_contracts.message import Json
-from perdure_contracts.recovery import Explanation, FailureNoted
+from perdure_contracts.recovery import FailureNoted
 
 from .cases import Plan
 from .instants import written

@@ -14,15 +14,16 @@ from typing import Any
 from perdure_common.decider import Facts, Outgoing, Recorded, Rejected, Upsert
 from perdure_common.ids import routing_key
 from perdure_common.scrub import scrub_json, scrub_text
-from perdure_contracts.recovery import (
+from perdure_contracts.dead_letters import (
+    DeadLetterEdited,
     DeadLetterKept,
     DeadLetterSettled,
+    EditDeadLetter,
     KeepDeadLetter,
     LetterCommand,
     LetterEvent,
 )
 from perdure_contracts.shell import DeadLettered, Unpark
-from perdure_contracts.telling import DeadLetterEdited, EditDeadLetter
 
 from .instants import written
 

@@ -11,12 +11,23 @@ PROBLEMS_MAX: Final = 5
 PROBLEM_LENGTH_MAX: Final = 300
 
 
+BY_REQUEST: Final = "request"
+"""Of a node's means: that what it did can be undone before it is given up."""
+
+UNDO_STAGE: Final = "compensate"
+"""At which stage the failure of a compensation happens."""
+
+UNDO_TRIES_MAX: Final = 3
+"""How often a compensation is tried; nobody but people can help then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """The ways of one node: sets of parameters of other models, what its subtype can change.
 
-    `credential` is the handle that an attempt opens anew, `compensate` what giving up does, `usd`
-    the most that an attempt costs if its author has said so.
+    `credential` is the handle that an attempt opens anew, `compensate` what giving up does, or that
+    what was done can be undone (`BY_REQUEST`); `usd` is the most that an attempt costs, if its
+    author has said so.
     """
 
     fallbacks: Sequence[Mapping[str, Any]] = ()

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from perdure_common.decider import Facts, Outgoing, Recorded, Rejected, Upsert
 from perdure_common.scrub import scrub_text
-from perdure_contracts.recovery import ModeSet, People, RecoveryMode, Sampler, SetMode
+from perdure_contracts.failures import People, RecoveryMode, Sampler
+from perdure_contracts.recovery import ModeSet, SetMode
 
 TABLE = "recovery_modes"
 
@@ -20,6 +21,10 @@ class Mode:
     mode: RecoveryMode = "auto"
     sampler: Sampler = "rules"
     people: People = "tell"
+
+
+UNSET = Mode(people="ask")
+"""What holds where nobody has set anything."""
 
 
 def stream_of(command: SetMode) -> str:

@@ -12,6 +12,7 @@ from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Facts
 from perdure_common.ids import derived
 from perdure_contracts.deciding import ExecutionEvent
+from perdure_contracts.failures import Settled
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -21,7 +22,6 @@ from perdure_contracts.recovery import (
     NoteEnd,
     NoteFailure,
     NoteGivenUp,
-    Settled,
 )
 from perdure_contracts.telling import EpisodeFixed
 

@@ -19,6 +19,7 @@ from perdure_contracts.deciding import (
     ReleaseAttempt,
 )
 from perdure_contracts.deciding import ExecutionEvent as Event
+from perdure_contracts.failures import Explanation
 from perdure_contracts.recovery import (
     AttemptOrdered,
     AttemptRefused,
@@ -30,6 +31,7 @@ from perdure_contracts.recovery import (
 from .cases import Plan, tried_as
 from .circumstances import Proposal, situation_of
 from .explain import explain_decision
+from .explain_waiting import explain_waiting, explain_wanted, went_on
 from .guard import RAILS, WHEN_DUE, Hold, Refusal, first_refusal, wanted
 from .instants import parsed, seconds_between, written
 from .interactions import interaction_for
@@ -53,12 +55,16 @@ class Held:
     again: bool = False
     counted: bool = False
     approved: bool = False
+    before: str = ""
+    doubtful: bool = False
 
 
 def park(held: Held, now: datetime) -> AttemptParked:
     """Return that an attempt waits; people are asked where it waits for them."""
     plan, hold, failure = held.plan, held.hold, held.failure
-    explanation = explain_decision(failure, plan, held.number, None, doubtful=False, now=now)
+    explanation = explain_waiting(
+        failure, plan, held.number, hold, now, held.before, doubtful=held.doubtful
+    )
     request: RequestInteraction | None = None
     if hold.cause in ("approval", "person"):
         request = interaction_for(
@@ -86,6 +92,8 @@ def park(held: Held, now: datetime) -> AttemptParked:
         wake_at=written(hold.wake_at) if hold.wake_at is not None else None,
         cost=held.cost,
         usd=held.usd,
+        planned=plan.reason,
+        before=held.before,
     )
 
 
@@ -142,7 +150,7 @@ def answered(
         reason = f"{by} was asked and said: {said}"
         return _refused(episode, parked, Refusal("person", reason), now)
     if parked.cause == "approval":
-        reason = f"{by} agreed: {parked.reason}"
+        reason = f"{by} agreed"
         return _goes(state, episode, parked, facts, now, reason=reason, approved=True)
     proposal = Proposal("escalate_human")
     refusal = first_refusal(
@@ -250,13 +258,15 @@ def _goes(
     refusal = first_refusal(situation, RAILS)
     if refusal is None:
         if parked.counted:
-            return (_begins(episode, parked.attempt_id, now, delay_s, probe_of),)
+            why = _waited(parked, now, reason)
+            return (_begins(episode, parked.attempt_id, now, delay_s, probe_of, parked, why),)
         return (_ordered(episode, parked, now, reason=reason, delay_s=delay_s, probe_of=probe_of),)
     if refusal.hold is None:
         return _refused(episode, parked, refusal, now)
     held = Held(
         episode.failure, parked.attempt_id, parked.number, _plan_of(parked), refusal.hold,
         parked.cost, parked.usd, again=True, counted=parked.counted, approved=leave,
+        before=_spent(parked, now),
     )  # fmt: skip
     return (park(held, now),)
 
@@ -272,7 +282,13 @@ def _ordered(
     by: str = "",
 ) -> AttemptOrdered:
     failure = episode.failure
+    reason = reason if by else _waited(parked, now, reason)
     plan = _plan_of(parked, reason, delay_s)
+    explanation = (
+        explain_wanted(failure, plan, parked.number)
+        if by
+        else explain_decision(failure, plan, parked.number, None, doubtful=False, now=now)
+    )
     return AttemptOrdered(
         failure_id=failure.failure_id,
         workspace_id=failure.pattern.workspace_id,
@@ -284,7 +300,7 @@ def _ordered(
         probe=parked.probe or bool(probe_of),
         reason=reason,
         ordered_at=written(now),
-        explanation=explain_decision(failure, plan, parked.number, None, doubtful=False, now=now),
+        explanation=explanation,
         overrides=parked.overrides,
         changed=parked.changed,
         ask_again=asks_again(delay_s),
@@ -299,6 +315,7 @@ def _ordered(
 
 def still(episode: Episode, parked: Parked, now: datetime) -> AttemptParked:
     """Return that an attempt goes on waiting: the engine had not heard of it, and asks."""
+    before, hold = _spent(parked, now), Hold(parked.cause, parked.reason, parked.until)
     return AttemptParked(
         failure_id=episode.failure.failure_id,
         attempt_id=parked.attempt_id,
@@ -308,8 +325,8 @@ def still(episode: Episode, parked: Parked, now: datetime) -> AttemptParked:
         until=written(parked.until),
         reason=parked.reason,
         parked_at=written(now),
-        explanation=explain_decision(
-            episode.failure, _plan_of(parked), parked.number, None, doubtful=False, now=now
+        explanation=explain_waiting(
+            episode.failure, _plan_of(parked), parked.number, hold, now, before
         ),
         line=parked.line,
         request=parked.request,
@@ -323,19 +340,48 @@ def still(episode: Episode, parked: Parked, now: datetime) -> AttemptParked:
         wake_at=written(parked.wake_at) if parked.wake_at is not None else None,
         cost=parked.cost,
         usd=parked.usd,
+        planned=parked.planned,
+        before=before,
     )
 
 
 def _begins(
-    episode: Episode, attempt_id: str, now: datetime, delay_s: float = 0.0, probe_of: str = ""
+    episode: Episode,
+    attempt_id: str,
+    now: datetime,
+    delay_s: float = 0.0,
+    probe_of: str = "",
+    parked: Parked | None = None,
+    reason: str = "",
 ) -> AttemptReleased:
+    """Return that an attempt begins; one that was `parked` says for what it waited."""
+    explanation: Explanation | None = None
+    if parked is not None:
+        plan = _plan_of(parked, reason, delay_s)
+        explanation = explain_decision(
+            episode.failure, plan, parked.number, None, doubtful=False, now=now
+        )
     return AttemptReleased(
         failure_id=episode.failure.failure_id,
         attempt_id=attempt_id,
         released_at=written(now),
         delay_s=delay_s,
         probe_of=probe_of,
+        reason=reason,
+        explanation=explanation,
     )
+
+
+def _spent(parked: Parked, now: datetime) -> str:
+    """Return for what an attempt has waited, in words; nothing is known of long before."""
+    if parked.since is None:
+        return parked.before
+    return went_on(parked.before, parked.since, now, parked.reason)
+
+
+def _waited(parked: Parked, now: datetime, why: str) -> str:
+    """Return why an attempt is made that has waited: its own reason, the wait, and its end."""
+    return "; ".join(filter(None, (parked.planned, _spent(parked, now), why)))
 
 
 def _refused(
@@ -406,9 +452,10 @@ def _given_up(episode: Episode, attempt_id: str, now: datetime) -> EpisodeClosed
 
 def _plan_of(waiting: Attempt | Parked, reason: str = "", delay_s: float = 0.0) -> Plan:
     """Return the plan of an attempt that was made before."""
+    own = waiting.planned if isinstance(waiting, Parked) else ""
     return Plan(
         waiting.strategy,
-        reason or waiting.reason,
+        reason or own or waiting.reason,
         delay_s,
         overrides=waiting.overrides,
         changed=waiting.changed,

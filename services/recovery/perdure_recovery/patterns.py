@@ -11,7 +11,7 @@ from datetime import datetime
 from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Facts, Outgoing, Recorded, Upsert
 from perdure_contracts.deciding import CountFailure
-from perdure_contracts.recovery import (
+from perdure_contracts.patterns import (
     FailureType,
     NoteOccurrence,
     PatternCommand,

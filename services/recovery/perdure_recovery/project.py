@@ -11,20 +11,21 @@ from perdure_contracts.deciding import (
     AttemptStopped,
     ExecutionEvent,
 )
+from perdure_contracts.failures import Explanation
+from perdure_contracts.questions import QuestionAsked, QuestionSettled
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
     AttemptRefused,
     AttemptSucceeded,
     EpisodeClosed,
-    Explanation,
     FailureNoted,
 )
 
 from .episodes import episode_rows
 from .explain import texts_of
 from .faithful import is_complete
-from .project_parking import parked_row, released_row, stopped_row
+from .project_parking import asked_context, parked_row, released_row, said_context, stopped_row
 from .retention import FOREVER, LONG, SHORT
 from .state import Execution, episode_of
 
@@ -49,8 +50,16 @@ def _decisions(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
             failure = episode_of(state, event.failure_id).failure
             return _decision(recorded, event, failure, parked_row(event), again=event.again)
         case AttemptReleased():
-            row = {**released_row(event), "updated_at": recorded.recorded_at}
-            return (Upsert(ATTEMPTS, {"id": event.attempt_id}, row),)
+            row = released_row(event)
+            if event.explanation is not None:
+                return _outcome(recorded, event.attempt_id, row, event.explanation)
+            return (Upsert(ATTEMPTS, {"id": event.attempt_id}, {**row, "updated_at": at}),)
+        case QuestionAsked():
+            asked = {"recovery_context": asked_context(event)}
+            return _outcome(recorded, event.attempt_id, asked, event.explanation, at + SHORT)
+        case QuestionSettled():
+            said = {"recovery_context": said_context(event)}
+            return _outcome(recorded, event.attempt_id, said, event.explanation, at + SHORT)
         case AttemptStopped():
             return _outcome(
                 recorded, event.attempt_id, stopped_row(event), event.explanation, at + SHORT
@@ -75,11 +84,11 @@ def _decisions(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
                 "actual_resolution_time": timedelta(seconds=event.resolution_s),
                 "kept_until": at + LONG,
             }
-            return _outcome(recorded, event.attempt_id, outcome, event.explanation, at + LONG)
-        case EpisodeClosed(outcome="recovered", explanation=Explanation() as explanation):
+            return _outcome(recorded, event.attempt_id, outcome, event.explanation, at + SHORT)
+        case EpisodeClosed(explanation=Explanation() as explanation):
             outcome = {
                 "success": True,
-                "recovery_outcome": "recovered",
+                "recovery_outcome": event.outcome,
                 "kept_until": at + SHORT,
             }
             return _outcome(recorded, event.attempt_id, outcome, explanation, at + SHORT)
@@ -90,7 +99,7 @@ def _decisions(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
 def _ordered(event: AttemptOrdered) -> Mapping[str, object]:
     return {
         "status": "planned",
-        "triggered_by": "probe" if event.probe else None,
+        "triggered_by": "probe" if event.probe else "person" if event.by else None,
         "estimated_resolution_time": timedelta(seconds=event.delay_s),
         "recovery_context": {
             "delay_s": event.delay_s,

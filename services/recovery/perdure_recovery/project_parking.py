@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from perdure_contracts.deciding import AttemptParked, AttemptReleased, AttemptStopped
+from perdure_contracts.questions import QuestionAsked, QuestionSettled
 
 WAITING = {"approval": "waiting_approval", "person": "waiting_approval"}
 
@@ -29,11 +30,12 @@ def parked_row(event: AttemptParked) -> Mapping[str, object]:
 def released_row(event: AttemptReleased) -> Mapping[str, object]:
     """Return the columns of an attempt that begins after it had waited."""
     probe = {"triggered_by": "probe"} if event.probe_of else {}
-    return {
+    row: dict[str, object] = {
         "status": "running",
         "estimated_resolution_time": timedelta(seconds=event.delay_s),
         **probe,
     }
+    return {**row, "recovery_reason": event.reason} if event.reason else row
 
 
 def stopped_row(event: AttemptStopped) -> Mapping[str, object]:
@@ -45,4 +47,27 @@ def stopped_row(event: AttemptStopped) -> Mapping[str, object]:
         if event.status == "superseded"
         else f"refused:{event.rail}",
         "completed_at": event.stopped_at,
+    }
+
+
+def asked_context(event: QuestionAsked) -> Mapping[str, object]:
+    """Return what an attempt's row has as its context while people are asked about it."""
+    return {
+        "cause": "person",
+        "until": event.until,
+        "interaction_id": event.request.interaction_id,
+        "changed": {},
+        "refused_by": None,
+    }
+
+
+def said_context(event: QuestionSettled) -> Mapping[str, object]:
+    """Return what an attempt's row has as its context once the question is settled."""
+    return {
+        "cause": "person",
+        "said": event.said,
+        "asked_by": event.by or None,
+        "interaction_id": event.interaction_id,
+        "changed": {},
+        "refused_by": None,
     }

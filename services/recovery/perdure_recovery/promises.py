@@ -36,6 +36,8 @@ class Judge:
             self._places[event.failure_id] = place(event.node_id, event.scope)
         elif isinstance(event, AttemptFailed) and event.held_back:
             failure_id = self._attempts.get(event.attempt_id, "")
+            if not failure_id:
+                return
             self._tried[self._places.get(failure_id, "")] -= 1
             self._days[day_of(recorded.recorded_at)] -= 1
         elif isinstance(event, AttemptStopped):
@@ -46,8 +48,8 @@ class Judge:
         elif isinstance(event, AttemptOrdered):
             yield from self._decided(event)
             self._ordered.add(event.failure_id)
-            self._attempts[event.attempt_id] = event.failure_id
-            if not event.by:
+            if not event.by and event.strategy != "skip_compensate":
+                self._attempts[event.attempt_id] = event.failure_id
                 yield from self._counted(event, day_of(recorded.recorded_at))
 
     def _decided(self, event: AttemptOrdered | AttemptRefused) -> Iterable[tuple[str, str, str]]:

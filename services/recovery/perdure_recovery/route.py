@@ -8,6 +8,8 @@ from perdure_contracts.deciding import (
     ExecutionEvent,
 )
 from perdure_contracts.engine import RecoveryVerdict, RetryNode
+from perdure_contracts.patterns import NoteLesson, NoteOccurrence
+from perdure_contracts.questions import QuestionAsked, QuestionSettled
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -15,8 +17,6 @@ from perdure_contracts.recovery import (
     AttemptSucceeded,
     EpisodeClosed,
     FailureNoted,
-    NoteLesson,
-    NoteOccurrence,
     VerdictRepeated,
 )
 
@@ -38,7 +38,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case AttemptOrdered():
             failure = episode_of(state, event.failure_id).failure
             told = [Outgoing(ENGINE, failure.execution_id, _order(event, failure))]
-            if not event.parked:
+            if not event.parked and not event.by:
                 told.append(_occurrence(failure, tried=event.strategy in UNCHANGED))
             if event.cost:
                 told.append(parking.spent(event, failure))
@@ -49,6 +49,10 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return (*parking.parked(episode, event), *seen)
         case AttemptReleased():
             return (parking.released(episode_of(state, event.failure_id), event),)
+        case QuestionAsked(request=request):
+            return (Outgoing(parking.HIL, request.interaction_id, request),)
+        case QuestionSettled(said="withdrawn"):
+            return (parking.withdrawn(event, recorded.stream),)
         case AttemptStopped():
             return tuple(parking.stopped(episode_of(state, event.failure_id), event))
         case AttemptRefused():

@@ -6,6 +6,7 @@ import msgspec
 from perdure_common.decider import Outgoing
 from perdure_common.ids import derived
 from perdure_contracts.asking import CancelInteraction
+from perdure_contracts.dead_letters import KeepDeadLetter
 from perdure_contracts.deciding import (
     AttemptParked,
     AttemptReleased,
@@ -19,15 +20,15 @@ from perdure_contracts.deciding import (
     Waiter,
 )
 from perdure_contracts.engine import RecoveryVerdict, RetryNode
+from perdure_contracts.failures import Settled
 from perdure_contracts.message import NAMES
+from perdure_contracts.questions import QuestionSettled
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
     AttemptRefused,
     AttemptSucceeded,
     FailureNoted,
-    KeepDeadLetter,
-    Settled,
 )
 from perdure_contracts.shell import DeadLettered
 
@@ -99,6 +100,14 @@ def stopped(episode: Episode, event: AttemptStopped) -> Iterator[Outgoing]:
             reason=event.reason,
         )
         yield Outgoing(HIL, event.interaction_id, cancel)
+
+
+def withdrawn(event: QuestionSettled, execution_id: str) -> Outgoing:
+    """Return what takes a question back."""
+    cancel = CancelInteraction(
+        interaction_id=event.interaction_id, execution_id=execution_id, reason=event.reason
+    )
+    return Outgoing(HIL, event.interaction_id, cancel)
 
 
 def counted(failure: FailureNoted) -> Outgoing:

@@ -7,8 +7,9 @@ from typing import Literal, TypeAlias
 
 from perdure_contracts.asking import RequestInteraction
 from perdure_contracts.deciding import Cause
+from perdure_contracts.failures import Explanation, Strategy
 from perdure_contracts.message import Json
-from perdure_contracts.recovery import FailureNoted, Strategy
+from perdure_contracts.recovery import FailureNoted
 
 Verdict: TypeAlias = Literal["retry", "give_up"]
 
@@ -42,7 +43,8 @@ class Attempt:
 class Parked:
     """An attempt that waits to be made; fields are as in `recovery.attempt-parked.v1`.
 
-    `wake_at` is when recovery looks by itself; the lines and people say when else.
+    `wake_at` is when recovery looks by itself; the lines and people say when else. It waits `since`
+    then, and `before` says what it had waited for until then; the attempt itself is `planned` so.
     """
 
     attempt_id: str
@@ -63,6 +65,9 @@ class Parked:
     cost: int = 0
     usd: float = 0.0
     request: RequestInteraction | None = None
+    planned: str = ""
+    before: str = ""
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +111,31 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A decision that gave a node up, and about which people are asked once the execution ends.
+
+    Until then `interaction_id` is empty. `until` is when an answer comes too late.
+    """
+
+    failure: FailureNoted
+    attempt_id: str
+    number: int
+    strategy: Strategy
+    reason: str
+    explanation: Explanation
+    interaction_id: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """The open episodes of an execution, and what the guard rails count.
 
     `episodes` are keyed by node and scope; `decided` has the failures that were decided, and
     `told` the verdicts that the engine was given about them;
     `tried` counts automatic attempts by node and scope over all runs, `tried_today` those
-    of the whole execution on the UTC day `day`. `lost` has what was left to people, by node and
-    scope.
+    of the whole execution on the UTC day `day`. `lost` has what was left to people,
+    `questions` what they are asked about it, by node and scope.
     """
 
     episodes: Mapping[str, Episode] = field(default_factory=dict[str, Episode])
@@ -123,6 +145,7 @@ class Execution:
     day: str = ""
     tried_today: int = 0
     lost: Mapping[str, Lost] = field(default_factory=dict[str, Lost])
+    questions: Mapping[str, Question] = field(default_factory=dict[str, Question])
 
 
 def place(node_id: str, scope: tuple[tuple[str, int], ...]) -> str:
@@ -167,6 +190,24 @@ def asking(state: Execution, interaction_id: str) -> Episode | None:
         if episode.parked is not None and episode.parked.interaction_id == interaction_id:
             return episode
     return None
+
+
+def question_of(state: Execution, attempt_id: str) -> Question:
+    """Return the question about a decision.
+
+    Raises:
+        LookupError: There is none, which is a bug: only what was asked is answered.
+    """
+    for question in state.questions.values():
+        if question.attempt_id == attempt_id:
+            return question
+    raise LookupError(f"nobody is asked about the attempt {attempt_id!r}")
+
+
+def by_person(state: Execution, attempt_id: str) -> bool:
+    """Tell whether a person asked for an attempt that is open, or not confirmed yet."""
+    attempts = (episode.attempt for episode in state.episodes.values())
+    return any(each is not None and each.attempt_id == attempt_id and each.by for each in attempts)
 
 
 def begun_as(state: Execution, attempt_id: str) -> Episode | None:

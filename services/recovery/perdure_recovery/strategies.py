@@ -8,11 +8,12 @@ The columns' checks of the tables name strategies as well, so it needs a migrati
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from perdure_contracts.recovery import Strategy
+from perdure_contracts.failures import Strategy
+from perdure_contracts.patterns import FailureType
 
 from .cases import Case, Plan
-from .means import dependency_of
-from .waits import CAP_S, LONG_S
+from .means import BY_REQUEST, UNDO_TRIES_MAX, dependency_of
+from .waits import CAP_S, LONG_S, NO_WAIT
 
 REDUCE_SHARES: Final = (0.5, 0.25)
 """The share of the input that is kept, at the first and the second try."""
@@ -132,12 +133,32 @@ def refresh_credentials(case: Case) -> Plan | None:
 
 
 def skip_compensate(case: Case) -> Plan | None:
-    """By the way that the author made for failures: the node's items go there."""
+    """By the way that the author made for failures: the items go there, or the effect is undone."""
     if not case.means.compensate:
         return None
     kind = case.classification.failure_type
+    if case.means.compensate == BY_REQUEST:
+        return _undone(case, kind)
     why = f"{kind} does not pass by itself; the node has a way for what fails, which goes on"
     return Plan("skip_compensate", why, compensate=case.means.compensate)
+
+
+def _undone(case: Case, kind: FailureType) -> Plan | None:
+    """Undo what the node may have done, before it is given up."""
+    times = case.times("skip_compensate")
+    if times >= UNDO_TRIES_MAX:
+        return None
+    wait = case.pause() if case.compensating else NO_WAIT
+    again = f"the compensation failed ({kind}): wait {wait.delay_s:.1f} s, then try it again"
+    why = f"{kind} does not pass by itself; what the node may have done is undone"
+    return Plan(
+        "skip_compensate",
+        again if case.compensating else why,
+        wait.delay_s,
+        wait.drawn_s,
+        overrides={"compensate": True},
+        changed={"undone": True},
+    )
 
 
 def escalate_human(case: Case) -> Plan:

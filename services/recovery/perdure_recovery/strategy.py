@@ -10,9 +10,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from perdure_contracts.recovery import FailureType, Strategy
+from perdure_contracts.failures import Strategy
+from perdure_contracts.patterns import FailureType
 
 from .cases import AUTOMATIC, UNCHANGED, Case, Plan, Record
+from .guard import Refusal
 from .sampler import sampled
 from .strategies import STRATEGIES
 from .waits import BASE_S, BASE_THROTTLED_S, CAP_S, NOW_MAX_S, RETRY_AFTER_SLACK, uniform
@@ -75,17 +77,37 @@ def choose(case: Case) -> Plan:
     kind = case.classification
     if kind.own_limit:
         return _without_trying(case, "the workflow reached a limit that its people set")
+    if case.compensating:
+        text = f"the compensation failed ({kind.failure_type}): what the node did may stand"
+        return STRATEGIES["skip_compensate"](case) or Plan("escalate_human", text)
     if kind.rule_id == EFFECT_UNKNOWN:
-        return Plan("escalate_human", "nobody knows whether an effect happened: look there first")
+        return _without_trying(case, "nobody knows whether an effect happened: look there first")
     plans = list(_plans(case))
-    automatic = [plan for plan in plans if plan.automatic]
+    automatic = [plan for plan in plans if plan.automatic and not plan.undoes]
     if not automatic:
         return plans[0]
     in_time = [plan for plan in automatic if not _too_late(case, plan)]
     if not in_time:
         text = f"the next try is due in {automatic[0].delay_s:.1f} s, after the deadline"
         return _without_trying(case, text)
-    return _believed(case, sampled(case, in_time))
+    plan = _believed(case, sampled(case, in_time))
+    if case.looks_first and plan.automatic:
+        looks = "the node looks first whether its effect has happened"
+        return replace(plan, reason=f"{plan.reason}; {looks}")
+    return plan
+
+
+def undone_instead(case: Case, plan: Plan, refusal: Refusal | None) -> Plan | None:
+    """Return the compensation that takes the place of what a rail refuses for good.
+
+    What may not be tried any more is undone where its author has said how.
+    """
+    if refusal is None or refusal.hold is not None or refusal.rail not in ("effect", "caps"):
+        return None
+    undo = STRATEGIES["skip_compensate"](case)
+    if undo is None or not undo.undoes or plan.undoes:
+        return None
+    return replace(undo, reason=_undone_too(refusal.reason))
 
 
 def order(case: Case) -> Sequence[Strategy]:
@@ -128,7 +150,11 @@ def _believed(case: Case, ranked: Sequence[Plan]) -> Plan:
 def _without_trying(case: Case, reason: str) -> Plan:
     """Return what is left where nothing is tried: the node's own way, or a person."""
     plan = STRATEGIES["skip_compensate"](case) or Plan("escalate_human", reason)
-    return replace(plan, reason=reason)
+    return replace(plan, reason=_undone_too(reason) if plan.undoes else reason)
+
+
+def _undone_too(reason: str) -> str:
+    return f"{reason}; what the node may have done is undone"
 
 
 def _too_late(case: Case, plan: Plan) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from perdure_contracts.recovery import FailureType
+from perdure_contracts.patterns import FailureType
 
 PRIOR_MEAN: Final[dict[FailureType, float]] = {
     "rate_limit": 0.90,

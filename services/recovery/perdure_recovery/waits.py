@@ -25,6 +25,9 @@ class Wait:
     drawn_s: float
 
 
+NO_WAIT: Final = Wait(0.0, 0.0)
+
+
 def uniform(failure_id: str, attempt: int, name: str) -> float:
     """Return a number in [0, 1) that follows from the failure, the attempt and a name."""
     digest = hashlib.sha256(f"{failure_id}/{attempt}/{name}".encode()).digest()

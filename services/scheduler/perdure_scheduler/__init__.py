@@ -8,7 +8,8 @@ Hears  scheduler.deploy-workflow.v1, scheduler.undeploy-workflow.v1;
 Says   scheduler.deployment-started.v1, .workflow-deployed.v1, .deployment-failed.v1,
        .undeployment-started.v1, .workflow-undeployed.v1, .trigger-accepted.v1,
        .cron-fired.v1, .cron-skipped.v1, .trigger-paused.v1, .trigger-resumed.v1;
-       engine.start-execution.v1, engine.cancel-execution.v1, engine.signal-execution.v1
+       engine.start-execution.v1, engine.cancel-execution.v1, engine.signal-execution.v1,
+       engine.stop-executions.v1
 Keeps  trigger_index, workflow_deployment_history, trigger_deliveries, trigger_answers;
        beside the journal trigger_receipts, trigger_bodies, trigger_tests
 

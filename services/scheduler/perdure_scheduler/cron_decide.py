@@ -166,8 +166,8 @@ def settle(course: Course, until: datetime, *, at_once: bool = False) -> None:
         firings = []
     left_out = missed - len(firings)
     for at in [*firings, *recent]:
-        _fire_or_wait(course, at, max(0, left_out))
-        left_out = 0
+        if _fire_or_wait(course, at, max(0, left_out)):
+            left_out = 0
     _settled(course, settled, missed, following)
 
 
@@ -200,13 +200,16 @@ def _made_up(course: Course, since: datetime, until: datetime) -> list[datetime]
             return course.schedule.newest(oldest, until, MADE_UP_MAX)
 
 
-def _fire_or_wait(course: Course, at: datetime, missed: int) -> None:
-    """Let a firing happen, unless an execution before it is open and that matters."""
+def _fire_or_wait(course: Course, at: datetime, missed: int) -> bool:
+    """Let a firing happen, unless an execution before it is open and that matters.
+
+    Return False where the filter leaves it out: then the next one tells what was missed.
+    """
     state, settings = course.state, course.state.settings
     assert settings is not None
     fired = _fired(course, at, missed)
     if _is_left_out(course, fired):
-        return
+        return False
     if settings.overlap == "allow" or not state.open:
         course.happen(fired)
     elif settings.overlap == "skip":
@@ -225,6 +228,7 @@ def _fire_or_wait(course: Course, at: datetime, missed: int) -> None:
                 cancel=settings.overlap == "cancel_previous",
             )
         )
+    return True
 
 
 def _fired(

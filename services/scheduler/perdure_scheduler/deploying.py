@@ -457,7 +457,8 @@ def _undeploy(state: Deployment, command: UndeployWorkflow, now: datetime) -> De
             f"workflow {command.workflow_id} is not deployed, so there is nothing to undeploy",
             "not_deployed",
         )
-    message = f"version {serving.version} serves no more; running executions finish"
+    then = "are stopped" if command.cancel_running else "finish"
+    message = f"version {serving.version} serves no more; running executions {then}"
     return (
         UndeploymentStarted(
             workflow_id=command.workflow_id,
@@ -470,6 +471,7 @@ def _undeploy(state: Deployment, command: UndeployWorkflow, now: datetime) -> De
             undeployed_by=command.undeployed_by,
             retired=serving.node_ids,
             retired_crons=serving.crons,
+            cancel_running=command.cancel_running,
             logs=(LogEntry(at=now.isoformat(), step="swap", ok=True, message=message),),
         ),
     )

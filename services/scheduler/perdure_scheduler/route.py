@@ -9,7 +9,9 @@ from perdure_contracts.scheduler import (
     DeploymentStarted,
     FilterFailed,
     TriggerEvent,
+    WorkflowUndeployed,
 )
+from perdure_contracts.stopping import StopExecutions
 from perdure_contracts.workflows import CopyVersion
 
 from .cron_route import ENGINE, STARTS, crons_of
@@ -35,6 +37,14 @@ def route_deployment(
             asked_by=event.deployed_by,
         )
         return (Outgoing(ENGINE, event.workflow_id, copy),)
+    if isinstance(event, WorkflowUndeployed) and event.cancel_running:
+        stop = StopExecutions(
+            stream=f"{event.workflow_id}/stop",
+            workflow_id=event.workflow_id,
+            version=event.version,
+            asked_by=event.undeployed_by,
+        )
+        return (*crons_of(recorded), Outgoing(ENGINE, stop.stream, stop))
     return crons_of(recorded)
 
 

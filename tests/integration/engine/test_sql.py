@@ -6,10 +6,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+from perdure_common.outbound import AllowList
 from perdure_engine.nodes.external_action_sql import effect
+from perdure_engine.runner.clients import Clients
 from perdure_engine.runner.databases import Databases
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.sql import query
+from perdure_engine.runner.tools import Tools
+from perdure_engine.runner.verifying import happened
 
 
 @pytest.fixture
@@ -114,6 +118,25 @@ async def test_a_key_makes_a_second_attempt_harmless(databases: Databases) -> No
         answer = await ask(databases, text, 7, mode="write", idempotency_parameter=True)
         assert answer["count"] == count
     assert await rows(databases) == [{"key": "key-1", "n": 7}]
+
+
+async def test_what_was_written_is_found_and_not_written_again(databases: Databases) -> None:
+    parameters: dict[str, Any] = {
+        "database": "shop", "mode": "write", "query": "INSERT INTO notes (key) VALUES ($1)",
+        "values": ["once"], "verify": "SELECT key FROM notes WHERE key = $1",
+        "verify_values": ["once"],
+    }  # fmt: skip
+    assert effect(parameters) == "verify_first"
+    tools = Tools(Clients(0), AllowList.parse([]), databases=databases)
+    kind = ("EXTERNAL_ACTION", "SQL")
+    assert await happened(tools, kind, parameters, "key", "x") is None
+    await query(databases, parameters, "key")
+    found = await happened(tools, kind, parameters, "key", "x")
+    assert found == {"rows": [{"key": "once"}], "count": 1, "verified": True}
+    writes = {**parameters, "verify": "DELETE FROM notes WHERE key = $1 RETURNING key"}
+    refused = await happened(tools, kind, writes, "key", "x")
+    assert isinstance(refused, Failed), "to look changes nothing"
+    assert (refused.error.effect_state, refused.error.stage) == ("unknown", "verify")
 
 
 async def test_what_is_refused_leaves_nothing(databases: Databases) -> None:

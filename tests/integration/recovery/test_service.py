@@ -16,9 +16,10 @@ from perdure_common.shell import codec
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Outbound, Record
 from perdure_common.shell.upkeep import Ground
+from perdure_contracts.dead_letters import RedriveDeadLetter
 from perdure_contracts.engine import ErrorFacts, ExecutionCompleted, NodeFailed, NodeRecovered
 from perdure_contracts.message import NAMES
-from perdure_contracts.recovery import RedriveDeadLetter, SetMode
+from perdure_contracts.recovery import SetMode
 from perdure_contracts.shell import DeadLettered
 from perdure_contracts.topology import TOPICS
 from perdure_recovery.api import TABLES

@@ -9,8 +9,11 @@ from simulation.others import Others
 from simulation.stage import Stage
 
 
-def count(stage: Stage, others: Others) -> int:
-    """Check the answers that the journal has; return how many there are."""
+def count(stage: Stage, others: Others, *, at_rest: bool) -> int:
+    """Check the answers that the journal has; return how many there are.
+
+    At rest people have heard of every question that nobody wants an answer to any more.
+    """
     found = 0
     for stream, rows in stage.databases["engine"].store.streams.items():
         answered: dict[tuple[str, Scope], str] = {}
@@ -20,6 +23,10 @@ def count(stage: Stage, others: Others) -> int:
                 if ended.by == "answer" and ended.kind in ("person", "memory"):
                     answered[ended.node_id, ended.scope] = ended.wait_id
                     found += 1
+                unwanted = ended.kind == "person" and ended.by != "answer"
+                if at_rest and unwanted and ended.wait_id not in others.withdrawn:
+                    text = f"{stream} {ended.node_id} waits no more, and people do not know"
+                    stage.watch.breaks("answer", text)
             elif row.type in (NAMES[NodeCompleted], NAMES[NodeErrored]):
                 event: NodeCompleted | NodeErrored = codec.event_of(row)
                 wait_id = answered.pop((event.node_id, event.scope), None)

@@ -50,7 +50,14 @@ class Attempts:
         self._attempts: dict[str, _Attempt] = {}
         self._under_way: dict[tuple[str, str, Scope], _Attempt] = {}
         self._parked: set[str] = set()
+        self._answers: dict[str, tuple[datetime, TopicPartition]] = {}
         self.unreliable: Callable[[TopicPartition], bool] = lambda place: False
+
+    def forget(self) -> None:
+        """Begin anew, as the tables do that a backup sets back."""
+        self._attempts.clear()
+        self._under_way.clear()
+        self._parked.clear()
 
     def settled(self, token: str) -> bool:
         """Return whether the store has what became of an attempt, or its answer in a queue."""
@@ -61,6 +68,9 @@ class Attempts:
         if row.type == NAMES[NodeScheduled]:
             event: NodeScheduled = codec.event_of(row)
             attempt = _Attempt(event.token, datetime.fromisoformat(event.deadline))
+            if event.token in self._answers:  # in the time that a restore has forgotten
+                attempt.answered_at, attempt.answered_on = self._answers[event.token]
+                attempt.lost = True
             self._attempts[event.token] = attempt
             self._under_way[row.stream, event.node_id, event.scope] = attempt
             return event.token
@@ -89,6 +99,7 @@ class Attempts:
         if codec.header(record.headers, "ce_type") == _RESULT:
             result: NodeResult = codec.decode_body(_RESULT.decode(), record.value)
             attempt = self._attempts.get(result.token)
+            self._answers.setdefault(result.token, (now(), (record.topic, record.partition)))
             if attempt is not None and attempt.answered_at is None:
                 attempt.answered_at = now()
                 attempt.answered_on = (record.topic, record.partition)
@@ -118,6 +129,6 @@ class Attempts:
         attempt = self._attempts.get(task.token)
         if attempt is None or attempt.settled or attempt.answered_at is not None:
             return
-        late_s = (now() - attempt.deadline).total_seconds()
+        late_s = (now() - datetime.fromisoformat(task.deadline)).total_seconds()
         if not claimed(task.token) and late_s < -SKEW_S:
             self._breaks("runner", f"task {task.token} is done with before it has an answer")

@@ -112,7 +112,7 @@ async def judged(stage: Stage, load: Load, others: Others, *, at_rest: bool) -> 
         found.extend(await rebuilt(service, stage.databases[service.name].store))
         checked.update(found.checked)
         for each in found.violations:
-            if not _was_cut(stage, each):
+            if not _was_cut(stage, each) and not _was_forgotten(stage, each):
                 stage.watch.breaks(each.promise, f"{each.where}: {each.found}")
     ends = await endings(archives["scheduler"], archives["engine"], now(), late_s=LATE_S)
     checked.update(ends.findings.checked)
@@ -125,7 +125,8 @@ async def judged(stage: Stage, load: Load, others: Others, *, at_rest: bool) -> 
             stage.watch.breaks("I2", f"event {event} was acknowledged and forgotten")
         _unread_by_anybody(stage)
     _effects(stage)
-    checked["answers"] = answers.count(stage, others)
+    checked["answers"] = answers.count(stage, others, at_rest=at_rest)
+    checked["calls of agents"] = stage.agents.asked.total()
     checked["requests"] = stage.world.asked.total()
     return checked
 
@@ -138,6 +139,14 @@ def _was_cut(stage: Stage, found: Violation) -> bool:
     lost = any(f"{topic}/{partition}" in found.where for topic, partition in stage.broker.cut)
     missing = found.promise == "I5" and "not there" in found.found
     return lost and (missing or found.promise == "I10")
+
+
+def _was_forgotten(stage: Stage, found: Violation) -> bool:
+    """Return whether recovery was asked once more about a failure, by an engine set back.
+
+    Where it gave no verdict before, it decides anew (docs/adr/0008).
+    """
+    return stage.restored and found.promise == "I13" and "more than once" in found.found
 
 
 def _unread_by_anybody(stage: Stage) -> None:
@@ -178,9 +187,11 @@ def _effects(stage: Stage) -> None:
                 if sent is None or sent.effect == "pure" or completed.inline:
                     continue
                 for index in sent.indexes:
-                    if not done[f"{sent.idempotency_key}-{index}"]:
+                    key = f"{sent.idempotency_key}-{index}"
+                    worked = stage.agents.worked(key) or stage.restored
+                    if not done[key] and not (completed.node_type == "AI_AGENT" and worked):
                         text = f"{stream} {sent.node_id} item {index} is recorded, never done"
                         stage.watch.breaks("I1", text)
     for key in sorted(done):
-        if key.rpartition("-")[0] not in keys:
+        if key.rpartition("-")[0] not in keys.keys() | stage.effects_before:
             stage.watch.breaks("I1", f"effect {key} was done for nobody")

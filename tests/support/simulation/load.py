@@ -105,7 +105,7 @@ def _calling() -> Definition:
     """A child execution, and a wait for an event that nobody sends."""
     call = node("call", "FLOW.SUB_WORKFLOW", workflow="keyed")
     wait = node("wait", "FLOW.WAIT", event={"name": "paid"}, timeout_seconds=3)
-    return chain("calling", {**call, "timeout_s": 200}, wait)
+    return chain("calling", {**call, "timeout_s": 2_000}, wait)
 
 
 def _limited() -> Definition:
@@ -156,6 +156,27 @@ def _hurried() -> Definition:
     }
 
 
+def _agent() -> Definition:
+    """An agent with tools: one that can be called again, one that cannot, and one to be allowed."""
+
+    def tool(name: str, **more: Any) -> Definition:
+        arguments = {"type": "object", "properties": {"n": {"type": "integer"}}}
+        given = {"name": name, "description": f"Does {name}.", "url": URL, "arguments": arguments}
+        return node(name, "TOOL.HTTP", **given, **more)
+
+    agent = node(
+        "agent", "AI_AGENT.AGENT", model="sim", prompt="{{ $json.n }}", request_timeout_s=8
+    )
+    made = chain(
+        "agent", {**agent, "max_retries": 2, "retry_wait_time": 1}, node("end", "FLOW.NOOP")
+    )
+    made["nodes"] += [tool("look"), tool("note", method="POST"), tool("ask", approval=True)]
+    made["connections"] += [
+        {**edge(name, "agent"), "connection_type": "AI_TOOL"} for name in ("look", "note", "ask")
+    ]
+    return made
+
+
 WORKFLOWS: tuple[Definition, ...] = (
     chain("inline", node("set", "ACTION.SET", values={"a": 1}), node("noop", "FLOW.NOOP")),
     chain("keyed", _pick("one"), node("between", "FLOW.NOOP"), _pick("two")),
@@ -172,11 +193,12 @@ WORKFLOWS: tuple[Definition, ...] = (
     _limited(),
     _asking(),
     _hurried(),
+    _agent(),
 )
 """What runs: steps inside the engine, short and long ones, ones that must not be repeated, loops
 whose iterations a runner works on, children, questions to people and memory."""
 
-OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 10, 10, 11, 11, 12)
+OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 10, 10, 11, 11, 12, 13, 13, 13)
 """How often each of them is asked for."""
 
 

@@ -42,7 +42,9 @@ class Mutant:
 MUTANTS: list[Mutant] = []
 
 
-def _mutant(about: str, *found_by: str) -> Callable[[Callable[[ExitStack], None]], None]:
+def mutant(about: str, *found_by: str) -> Callable[[Callable[[ExitStack], None]], None]:
+    """Register what a function makes as a defect that one of these checks must find."""
+
     def register(make: Callable[[ExitStack], None]) -> None:
         name = make.__name__.strip("_")
         MUTANTS.append(Mutant(name, about, frozenset(found_by), make))
@@ -50,7 +52,7 @@ def _mutant(about: str, *found_by: str) -> Callable[[Callable[[ExitStack], None]
     return register
 
 
-def _put(stack: ExitStack, target: Any, name: str, value: Any) -> None:
+def put(stack: ExitStack, target: Any, name: str, value: Any) -> None:
     """Replace a function, which must be there: a mutant of what is gone would test nothing."""
     stack.enter_context(patch.object(target, name, value))
 
@@ -58,7 +60,7 @@ def _put(stack: ExitStack, target: Any, name: str, value: Any) -> None:
 # Hearing ---------------------------------------------------------------------------------
 
 
-@_mutant("a message that was heard before is taken again", "I5", "I6")
+@mutant("a message that was heard before is taken again", "I5", "I6")
 def _ignore_heard(stack: ExitStack) -> None:
     def hearing(heard: Heard | None, link: Link) -> tuple[bool, Heard]:
         known = heard or Heard()
@@ -67,40 +69,40 @@ def _ignore_heard(stack: ExitStack) -> None:
         gap = known.gap if known.gap > link.number else 0
         return True, Heard(max(link.number, known.seq), gap)
 
-    _put(stack, fold, "hearing", hearing)
+    put(stack, fold, "hearing", hearing)
 
 
-@_mutant("a message is taken though one before it is missing", "I10", "I2", "liveness")
+@mutant("a message is taken though one before it is missing", "I10", "I2", "liveness")
 def _accept_gaps(stack: ExitStack) -> None:
     def hearing(heard: Heard | None, link: Link) -> tuple[bool, Heard]:
         known = heard or Heard()
         return (False, known) if link.number <= known.seq else (True, Heard(link.number))
 
-    _put(stack, fold, "hearing", hearing)
+    put(stack, fold, "hearing", hearing)
 
 
-@_mutant("nobody asks for what is missing", "liveness")
+@mutant("nobody asks for what is missing", "liveness")
 def _never_ask_for_gaps(stack: ExitStack) -> None:
     async def nothing(self: object) -> None:
         del self
 
-    _put(stack, upkeep.Upkeep, "_ask_for_gaps", nothing)
+    put(stack, upkeep.Upkeep, "_ask_for_gaps", nothing)
 
 
-@_mutant("an idle source does not say how far it has come", "liveness")
+@mutant("an idle source does not say how far it has come", "liveness")
 def _no_tails(stack: ExitStack) -> None:
-    _put(stack, upkeep.Upkeep, "_say_tails", lambda self: None)  # pyright: ignore[reportUnknownLambdaType]
+    put(stack, upkeep.Upkeep, "_say_tails", lambda self: None)  # pyright: ignore[reportUnknownLambdaType]
 
 
-@_mutant("outsiders' messages are forgotten", "I10", "I2", "I6", "liveness")
+@mutant("outsiders' messages are forgotten", "I10", "I2", "I6", "liveness")
 def _forget_deliveries(stack: ExitStack) -> None:
     def nothing(self: object, part: object, outsider: object, fields: object) -> None:
         del self, part, outsider, fields
 
-    _put(stack, Batch, "deliver", nothing)
+    put(stack, Batch, "deliver", nothing)
 
 
-@_mutant("a message of another service is applied twice within one batch", "I6")
+@mutant("a message of another service is applied twice within one batch", "I6")
 def _apply_twice(stack: ExitStack) -> None:
     apply = Batch.apply
 
@@ -109,13 +111,13 @@ def _apply_twice(stack: ExitStack) -> None:
         if taken.link is not None:
             apply(self, part, taken, held)
 
-    _put(stack, Batch, "apply", twice)
+    put(stack, Batch, "apply", twice)
 
 
 # Committing ------------------------------------------------------------------------------
 
 
-@_mutant("messages leave before their batch is committed", "I5")
+@mutant("messages leave before their batch is committed", "I5")
 def _publish_before_commit(stack: ExitStack) -> None:
     commit = Lane._commit
 
@@ -126,10 +128,10 @@ def _publish_before_commit(stack: ExitStack) -> None:
         self._context.publisher.nudge()
         await commit(self, batch)
 
-    _put(stack, Lane, "_commit", early)
+    put(stack, Lane, "_commit", early)
 
 
-@_mutant("what was read is acknowledged before it is committed", "I10", "I2", "liveness")
+@mutant("what was read is acknowledged before it is committed", "I10", "I2", "liveness")
 def _acknowledge_before_commit(stack: ExitStack) -> None:
     commit = Lane._commit
 
@@ -144,10 +146,10 @@ def _acknowledge_before_commit(stack: ExitStack) -> None:
             await self._context.store.commit(marks)
         await commit(self, batch)
 
-    _put(stack, Lane, "_commit", early)
+    put(stack, Lane, "_commit", early)
 
 
-@_mutant("an owner that lost its shard may write", "I7")
+@mutant("an owner that lost its shard may write", "I7")
 def _no_epoch_check(stack: ExitStack) -> None:
     def numbers_only(self: MemoryStore, batch: Sequence[ShardCommit]) -> None:
         known = {claim.shard: claim.next_seq for claim in self.shards()}
@@ -155,10 +157,10 @@ def _no_epoch_check(stack: ExitStack) -> None:
         if fenced:
             raise Fenced(fenced)
 
-    _put(stack, MemoryStore, "_check_fences", numbers_only)
+    put(stack, MemoryStore, "_check_fences", numbers_only)
 
 
-@_mutant("an owner goes on after a commit whose answer is lost", "I5", "I4", "I7")
+@mutant("an owner goes on after a commit whose answer is lost", "I5", "I4", "I7")
 def _go_on_without_answer(stack: ExitStack) -> None:
     commit = Lane._commit
 
@@ -168,10 +170,10 @@ def _go_on_without_answer(stack: ExitStack) -> None:
         except Unanswered:
             return
 
-    _put(stack, Lane, "_commit", hopeful)
+    put(stack, Lane, "_commit", hopeful)
 
 
-@_mutant("numbers come from a sequence, which failed batches use up", "I4")
+@mutant("numbers come from a sequence, which failed batches use up", "I4")
 def _numbers_from_a_sequence(stack: ExitStack) -> None:
     part, drawn = Batch.part, dict[tuple[str, str], int]()
     commit = Lane._commit
@@ -197,12 +199,12 @@ def _numbers_from_a_sequence(stack: ExitStack) -> None:
         for each in batch:
             self._shards[each.shard].next_seq = each.next_seq
 
-    _put(stack, Batch, "part", numbered)
-    _put(stack, Lane, "_commit", draw)
-    _put(stack, MemoryStore, "_check_fences", epochs_only)
+    put(stack, Batch, "part", numbered)
+    put(stack, Lane, "_commit", draw)
+    put(stack, MemoryStore, "_check_fences", epochs_only)
 
 
-@_mutant("the instant of a batch may precede what is recorded", "I4")
+@mutant("the instant of a batch may precede what is recorded", "I4")
 def _time_goes_back(stack: ExitStack) -> None:
     part = Batch.part
 
@@ -211,21 +213,21 @@ def _time_goes_back(stack: ExitStack) -> None:
         made.now = self._clock_now
         return made
 
-    _put(stack, Batch, "part", unchecked)
+    put(stack, Batch, "part", unchecked)
 
 
 # Publishing ------------------------------------------------------------------------------
 
 
-@_mutant("messages are marked as published before Kafka has acknowledged them", "I5")
+@mutant("messages are marked as published before Kafka has acknowledged them", "I5")
 def _mark_before_acknowledgement(stack: ExitStack) -> None:
     def everything(self: Shard) -> int:
         return self.next_seq - 1
 
-    _put(stack, Shard, "acknowledged", everything)
+    put(stack, Shard, "acknowledged", everything)
 
 
-@_mutant("a message that could not be sent is passed over", "I5", "liveness")
+@mutant("a message that could not be sent is passed over", "I5", "liveness")
 def _skip_what_failed(stack: ExitStack) -> None:
     round_of = Publisher._round
 
@@ -238,10 +240,10 @@ def _skip_what_failed(stack: ExitStack) -> None:
             shard.sent_on()
         return clean
 
-    _put(stack, Publisher, "_round", hasty)
+    put(stack, Publisher, "_round", hasty)
 
 
-@_mutant("what is handed over counts as done before its answer is committed", "I5")
+@mutant("what is handed over counts as done before its answer is committed", "I5")
 def _handed_over_is_done(stack: ExitStack) -> None:
     say = Shard.say
 
@@ -255,10 +257,10 @@ def _handed_over_is_done(stack: ExitStack) -> None:
 
         say(self, messages, done)
 
-    _put(stack, Shard, "say", trusting)
+    put(stack, Shard, "say", trusting)
 
 
-@_mutant("lazy rows that were not written before a crash are not made again", "I3")
+@mutant("lazy rows that were not written before a crash are not made again", "I3")
 def _remake_skips_lazy_rows(stack: ExitStack) -> None:
     made_again = remake.remake
 
@@ -267,10 +269,10 @@ def _remake_skips_lazy_rows(stack: ExitStack) -> None:
         made.upserts.clear()
         return made, streams
 
-    _put(stack, remake, "remake", forgetful)
+    put(stack, remake, "remake", forgetful)
 
 
-@_mutant("what was unsent before a crash is not made again", "I5", "liveness", "I2")
+@mutant("what was unsent before a crash is not made again", "I5", "liveness", "I2")
 def _remake_sends_nothing(stack: ExitStack) -> None:
     made_again = remake.remake
 
@@ -279,18 +281,18 @@ def _remake_sends_nothing(stack: ExitStack) -> None:
         made.sent.clear()
         return made, streams
 
-    _put(stack, remake, "remake", forgetful)
+    put(stack, remake, "remake", forgetful)
 
 
 # Time ------------------------------------------------------------------------------------
 
 
-@_mutant("a time-out fires before the backlog is read", "wake")
+@mutant("a time-out fires before the backlog is read", "wake")
 def _wake_before_backlog(stack: ExitStack) -> None:
-    _put(stack, Dues, "_reached", lambda self, waiting, now: True)  # pyright: ignore[reportUnknownLambdaType]
+    put(stack, Dues, "_reached", lambda self, waiting, now: True)  # pyright: ignore[reportUnknownLambdaType]
 
 
-@_mutant("a wake of the last owner is forgotten", "liveness", "I2")
+@mutant("a wake of the last owner is forgotten", "liveness", "I2")
 def _forget_wakes(stack: ExitStack) -> None:
     of = Shard.of
 
@@ -299,13 +301,13 @@ def _forget_wakes(stack: ExitStack) -> None:
         shard.heap.clear()
         return shard
 
-    _put(stack, Shard, "of", staticmethod(asleep))
+    put(stack, Shard, "of", staticmethod(asleep))
 
 
 # The runner ------------------------------------------------------------------------------
 
 
-@_mutant("a lease is renewed by a runner that lost it", "lease")
+@mutant("a lease is renewed by a runner that lost it", "lease")
 def _renew_lost_leases(stack: ExitStack) -> None:
     async def renew(self: MemoryClaims, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
         for token in tokens:
@@ -313,20 +315,20 @@ def _renew_lost_leases(stack: ExitStack) -> None:
             lease.runner, lease.until = runner, self.now_s + claims.LEASE_S
         return {token: self.leases[token].canceled for token in tokens}
 
-    _put(stack, MemoryClaims, "renew", renew)
+    put(stack, MemoryClaims, "renew", renew)
 
 
-@_mutant("a runner goes on though its lease is lost", "lease")
+@mutant("a runner goes on though its lease is lost", "lease")
 def _work_on_without_lease(stack: ExitStack) -> None:
     async def renew(self: Work) -> None:
         held = [run for run in self.runs.values() if run.claimed]
         if held:
             await self.claims.renew(self.name, [run.task.token for run in held])
 
-    _put(stack, Work, "_renew", renew)
+    put(stack, Work, "_renew", renew)
 
 
-@_mutant("a task is claimed though it was claimed before", "lease", "I1")
+@mutant("a task is claimed though it was claimed before", "lease", "I1")
 def _claim_twice(stack: ExitStack) -> None:
     claim = MemoryClaims.claim
 
@@ -336,10 +338,10 @@ def _claim_twice(stack: ExitStack) -> None:
         await claim(self, runner, tasks)
         return frozenset(tasks)
 
-    _put(stack, MemoryClaims, "claim", generous)
+    put(stack, MemoryClaims, "claim", generous)
 
 
-@_mutant("an unsafe task runs without a claim", "I1", "lease")
+@mutant("an unsafe task runs without a claim", "I1", "lease")
 def _unsafe_without_claim(stack: ExitStack) -> None:
     begin = Work._begin
 
@@ -349,10 +351,10 @@ def _unsafe_without_claim(stack: ExitStack) -> None:
             run.claimed = False
         return run
 
-    _put(stack, Work, "_begin", careless)
+    put(stack, Work, "_begin", careless)
 
 
-@_mutant("a task is done with as soon as it is begun", "runner")
+@mutant("a task is done with as soon as it is begun", "runner")
 def _task_done_when_begun(stack: ExitStack) -> None:
     begin = Prefix.begin
 
@@ -361,7 +363,7 @@ def _task_done_when_begun(stack: ExitStack) -> None:
         self.done(offset)
         return begun
 
-    _put(stack, Prefix, "begin", hasty)
+    put(stack, Prefix, "begin", hasty)
 
 
 def applied(mutant: Mutant) -> ExitStack:

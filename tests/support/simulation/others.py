@@ -5,6 +5,7 @@ questions from the topics, know one that comes again by its id, and answer like 
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -42,27 +43,28 @@ class Others:
 
     async def work(self) -> None:
         """Read questions and answer them, for ever."""
-        loop = asyncio.get_running_loop()
         while True:
             for record in self._new():
                 question = self._take(record)
                 if question is not None:
                     way = self.chance.choice(WAYS)
                     self.stage.watch.fault(f"{type(question).__name__} is answered: {way}")
-                    task = loop.create_task(self._answer(question, way))
-                    self._answering.add(task)
-                    task.add_done_callback(self._answering.discard)
+                    self._spawn(self._answer(question, way))
             await asyncio.sleep(LOOK_S)
 
     async def answer_all(self) -> None:
-        """Answer, at last, what was never answered and is still wanted."""
+        """Answer, at last, what is still wanted: nothing was said, or Kafka has lost it."""
         for record in self._new():
             self._take(record)
+        rows = self.stage.databases["engine"].store.tables.get("workflow_executions", ())
+        left = {row["execution_id"] for row in rows if row["status"] == "WAITING_FOR_HUMAN"}
         for id, question in list(self.questions.items()):
-            if id not in self.withdrawn and not any(
-                each.outcome != "taken" for each in self.given.get(id, ())
-            ):
-                await self._say(question, "answered")
+            if question.execution_id in left and id not in self.withdrawn:
+                final = [each for each in self.given.get(id, ()) if each.outcome != "taken"]
+                if final:
+                    await self._tell(final[-1], 0.0)
+                else:
+                    await self._say(question, "answered")
 
     def _new(self) -> list[Record]:
         """Return the records that came since the last look; the ends of these topics stay."""
@@ -88,9 +90,26 @@ class Others:
             return None
         id = id_of(message)
         known = self.questions.setdefault(id, message)
+        if known is message:
+            return message
         if known != message:
             self.stage.watch.breaks("I6", f"question {id} was asked in two ways")
-        return message if known is message else None
+        final = [each for each in self.given.get(id, ()) if each.outcome != "taken"]
+        if final:  # whoever asks again has forgotten the answer
+            self._spawn(self._tell(final[-1], self.chance.uniform(0.0, 2.0)))
+        return None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _tell(self, answer: NoteAnswer, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        said = self.given.setdefault(answer.wait_id, [])
+        said.append(answer)
+        id = f"answer-{answer.wait_id}-{len(said)}"
+        await self.load.command("engine", answer.execution_id, answer, id)
 
     async def _answer(self, question: Question, way: str) -> None:
         chance = self.chance
@@ -123,10 +142,7 @@ class Others:
             items=items,
             by="somebody",
         )
-        said = self.given.setdefault(answer.wait_id, [])
-        said.append(answer)
-        id = f"answer-{answer.wait_id}-{len(said)}"
-        await self.load.command("engine", question.execution_id, answer, id)
+        await self._tell(answer, 0.0)
 
 
 def id_of(question: Question) -> str:

@@ -15,8 +15,10 @@ from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 from perdure_engine.runner import perform as performing
 from perdure_engine.runner.dependencies import Dependencies
 from perdure_engine.runner.http_request import Failed
+from perdure_engine.runner.progress import Silent
 from perdure_engine.runner.secrets import NoCredentials
 
+from simulation.agents import NO_MODELS
 from simulation.stores import SimClaims
 
 _TASK: ContextVar[NodeTask | None] = ContextVar("the task that is performed", default=None)
@@ -103,6 +105,12 @@ class Tools:
     claims: SimClaims | None = None
     credentials: NoCredentials = field(default_factory=NoCredentials)
     dependencies: Dependencies = field(default_factory=Dependencies)
+    substeps: Any = None
+    progress: Silent = field(default_factory=Silent)
+    models: Any = field(default_factory=lambda: NO_MODELS)
+    model_prices: Mapping[str, tuple[float, float]] = field(
+        default_factory=dict[str, tuple[float, float]]
+    )
 
 
 async def _http_request(

@@ -12,6 +12,7 @@ from simulation import judge
 from simulation.load import OFTEN, WORKFLOWS, Load, data_for
 from simulation.loop import SimLoop, Stuck, run
 from simulation.others import Others
+from simulation.restoring import restore_sometimes
 from simulation.stage import KINDS, Stage, patches
 from simulation.trouble import Troublemaker
 from simulation.watch import Broken, Watch
@@ -23,6 +24,9 @@ FAULTS_S = (15.0, 35.0)
 
 REST_S = 500.0
 """How long everything may take to come to rest after the last fault, in virtual seconds."""
+
+RESTORED = 0.25
+"""How many runs go back to a backup."""
 
 LET_GO_S = 5.0
 """How often parked streams are let go while everything comes to rest."""
@@ -123,11 +127,17 @@ async def _misuse(stage: Stage, load: Load, trouble: Troublemaker) -> None:
     loop, chance = asyncio.get_running_loop(), stage.chance
     until_s = loop.time() + chance.uniform(*FAULTS_S)
     trouble.begin()
+    restores = stage.restoring.random() < RESTORED
+    if restores:
+        trouble.keep_what_was_acknowledged()
     works = [
         loop.create_task(trouble.run(until_s)),
         loop.create_task(_use(load, chance.randint(*TRIGGERS), until_s - loop.time())),
         loop.create_task(_mend(stage, load, until_s)),
     ]
+    if restores:
+        work = restore_sometimes(stage, stage.restoring, until_s - loop.time())
+        works.append(loop.create_task(work))
     while not all(work.done() for work in works) and not stage.watch.broken:
         await asyncio.wait(works, timeout=1.0)
         if loop.time() > until_s + 60:

@@ -6,7 +6,7 @@ Every service is the real one with its real wiring; only `main()` is left out.
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import ExitStack
 from unittest.mock import patch
 
@@ -34,6 +34,7 @@ from perdure_engine.runner.work import Work
 from perdure_recovery.app import service as RECOVERY
 from perdure_scheduler.app import service as SCHEDULER
 
+from simulation.agents import Agents, SimSubsteps
 from simulation.broker import SimBroker
 from simulation.load import PARTITIONS, TENANT, TRIGGER_PARTITIONS, TRIGGERS, limited_id
 from simulation.loop import BEGIN, Clock, Killed, Process, SimLoop, State, current, now, spawn
@@ -99,6 +100,9 @@ class Stage:
             record, lambda token: token in leases.leases
         )
         self.world = World(chance("world"), watch.fault, watch.breaks, changed=watch.effect)
+        self.agents = Agents(
+            chance("agents"), self.world.happens, lambda: self.world.moods, watch.breaks
+        )
         self.load_chance = chance("load")
         self.others_chance = chance("others")
         self.engine = _engine(chance("limits"), watch)
@@ -113,11 +117,30 @@ class Stage:
         self.definitions: OrderedDict[str, Workflow] = OrderedDict()
         self._stops: dict[str, asyncio.Event] = {}
         self._names = 0
+        self._down: set[str] = set()
+        self.restoring = chance("restore")
+        self.restored = False
+        self.effects_before: set[str] = set()
+        """Keys of effects of before a restore: it may be that nobody knows of them any more."""
 
     # Starting and ending ----------------------------------------------------------------
 
-    def start(self, kind: str) -> Process:
-        """Start a process."""
+    def keep_down(self, kinds: Collection[str]) -> None:
+        """Kill all processes of some kinds, and start none until they are let up again."""
+        self._down |= set(kinds)
+        for process in [each for each in self.processes if each.kind in kinds]:
+            self.kill(process, "stopped for a restore")
+
+    def let_up(self, kinds: Collection[str]) -> None:
+        """Let processes of some kinds be again."""
+        self._down -= set(kinds)
+        for kind in sorted(kinds):
+            self.start(kind)
+
+    def start(self, kind: str) -> Process | None:
+        """Start a process, unless its kind is kept down."""
+        if kind in self._down:
+            return None
         self._names += 1
         process = Process(f"{kind}-{self._names}", kind)
         process.skew_s = self.chance.choice(SKEWS_S)
@@ -264,7 +287,8 @@ class Stage:
     def _performer(
         self, process: Process, claims: SimClaims | None
     ) -> "Callable[[NodeTask], asyncio.Future[NodeResult]]":
-        tools = Tools(self.world, claims)
+        substeps = SimSubsteps(self.agents, self.leases, self.databases["engine"])
+        tools = Tools(self.world, claims, substeps=substeps)
 
         def perform_here(task: NodeTask) -> "asyncio.Future[NodeResult]":
             return asyncio.ensure_future(perform(tools, task, process.name))
@@ -306,6 +330,7 @@ def patches(stage: Stage) -> ExitStack:
     stack.enter_context(patch.object(performing, "PERFORMERS", PERFORMERS))
     stack.enter_context(patch.object(fault, "point", stage.point))
     stack.enter_context(patch.object(loading, "_kept", stage.definitions))
+    stack.enter_context(stage.agents.patches())
     for module, name, value in SMALL:
         stack.enter_context(patch.object(module, name, value))
     return stack

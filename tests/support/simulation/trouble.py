@@ -44,6 +44,7 @@ class Troublemaker:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._chance = stage.chance
+        self._lossless = False
         self._temper = self._chance.choice((0.3, 1.0, 1.0, 2.0))
 
     def begin(self) -> None:
@@ -72,6 +73,11 @@ class Troublemaker:
         stage.kill_at = {place: 0.006 * much for place in POINTS}
         stage.mistakes = self._chance.choice((0.0, 0.005, 0.02))
 
+    def keep_what_was_acknowledged(self) -> None:
+        """Let Kafka lose nothing: what a backup has forgotten is nowhere else."""
+        self._lossless = True
+        self._stage.broker.weather.lost = 0.0
+
     def end(self) -> None:
         """Mend everything: from now on nothing goes wrong any more."""
         stage = self._stage
@@ -96,7 +102,7 @@ class Troublemaker:
     async def run(self, until_s: float) -> None:
         """Let one thing after another go wrong."""
         loop = asyncio.get_running_loop()
-        if self._chance.random() < 0.5:
+        if self._chance.random() < 0.5 and not self._lossless:
             loop.call_at(until_s - LAST_S, self._lose_much)
         while loop.time() < until_s:
             await asyncio.sleep(self._chance.uniform(0.05, 1.2) / self._temper)
@@ -193,6 +199,8 @@ class Troublemaker:
         asyncio.get_running_loop().call_later(self._chance.uniform(0.1, 4.0), back)
 
     def _lose(self) -> None:
+        if self._lossless:
+            return
         place = (self._chance.choice(LOSABLE), self._chance.randrange(2))
         if self._stage.broker.lose(place, self._chance.randint(1, 3)):
             self._stage.watch.fault("end of a topic lost")

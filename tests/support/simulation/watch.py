@@ -13,8 +13,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from perdure_common.adapters.memory_store import MemoryStore
+from perdure_common.fencing import Plan
 from perdure_common.shell import codec
-from perdure_common.shell.ports import Claim, Outbound, Record, ShardCommit, TopicPartition
+from perdure_common.shell.ports import (
+    Claim,
+    JournalRow,
+    Outbound,
+    Record,
+    ShardCommit,
+    TopicPartition,
+)
 from perdure_contracts.executions import NodeScheduled
 from perdure_contracts.message import NAMES
 
@@ -146,15 +154,19 @@ class Watch:
             shard.last, shard.latest = row.seq, row.recorded_at
             self._versions[stream] = row.version
             self.note(f"row {place} {row.seq} {row.stream} {row.version} {row.type}")
-            meta = codec.decode_meta(row.meta)
             token = ""
             if place[0] == "engine":
                 token = self.attempts.row(row)
                 self.admission.row(row)
-            for k in range(meta.first, meta.first + len(meta.prev)):
-                handed = token if row.type == NAMES[NodeScheduled] else ""
-                shard.pending.append((codec.number(row.seq, k), handed))
+            self._expect(place, row, token)
         self.events += len(commit.rows)
+
+    def _expect(self, place: ShardOf, row: JournalRow, token: str) -> None:
+        """Know the messages of a row, which are to be published before it is marked so."""
+        meta = codec.decode_meta(row.meta)
+        for k in range(meta.first, meta.first + len(meta.prev)):
+            handed = token if row.type == NAMES[NodeScheduled] else ""
+            self._shard(place).pending.append((codec.number(row.seq, k), handed))
 
     def _see_mark(self, place: ShardOf, shard: _Shard, published: int) -> None:
         """Check that what is marked as published was, or was dealt with in the process."""
@@ -165,6 +177,35 @@ class Watch:
                 continue
             name = f"{number >> codec.FAN_OUT_BITS}.{number & (codec.FAN_OUT_MAX - 1)}"
             self.breaks("I5", f"{place}: {name} is marked as published and never was")
+
+    def restored(self, store: MemoryStore, plans: Sequence[Plan]) -> None:
+        """See tables go back to a backup: what they say now counts, and numbers go on above."""
+        for plan in plans:
+            place = (store.service, plan.fence.shard)
+            self._shards[place] = shard = _Shard(plan.fence.epoch, plan.next_seq - 1)
+            shard.latest = plan.rows[-1].recorded_at
+            source = codec.source_of(*place)
+            for (_, who), numbers in self._sent.items():
+                if who == source:
+                    numbers -= {n for n in numbers if n >> codec.FAN_OUT_BITS >= plan.fence.first}
+            for to, number in plan.sent.items():
+                self._sent.setdefault((to, source), set()).add(number)
+        rows = [row for stream in store.streams.values() for row in stream]
+        known = [key for key in self._versions if key[0] == store.service]
+        for key in known:
+            del self._versions[key]
+        if store.service == "engine":
+            self.attempts.forget()
+            self.admission.forget()
+        marks = {claim.shard: claim.published_seq for claim in store.shards()}
+        for row in sorted(rows, key=lambda each: (each.shard, each.seq)):
+            self._versions[store.service, row.stream] = row.version
+            token = ""
+            if store.service == "engine":
+                token = self.attempts.row(row)
+                self.admission.row(row, check=False)
+            if row.seq > marks[row.shard]:
+                self._expect((store.service, row.shard), row, token)
 
     # Kafka --------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ import pytest
 import slack_sdk.errors
 from openai.types.beta.session_turn_error import SessionTurnError
 from perdure_contracts.engine import ErrorFacts
-from perdure_contracts.recovery import FailureType
+from perdure_contracts.patterns import FailureType
 from perdure_recovery.classification_classes import CLASSES, CLASSES_WEAK, ROOT_CAUSE
 from perdure_recovery.classification_tables import (
     CODES,

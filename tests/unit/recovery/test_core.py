@@ -12,6 +12,7 @@ from perdure_contracts.engine import (
     NodeErrored,
     RecoveryVerdict,
 )
+from perdure_contracts.patterns import NoteOccurrence
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -19,7 +20,6 @@ from perdure_contracts.recovery import (
     AttemptSucceeded,
     EpisodeClosed,
     FailureNoted,
-    NoteOccurrence,
 )
 from perdure_recovery.app import executions
 from perdure_recovery.guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX

@@ -16,13 +16,8 @@ from perdure_contracts.engine import (
     NodeFailed,
     RetryNode,
 )
-from perdure_contracts.recovery import (
-    AttemptOrdered,
-    AttemptRefused,
-    Explanation,
-    FailureNoted,
-    NoteFailure,
-)
+from perdure_contracts.failures import Explanation
+from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, FailureNoted, NoteFailure
 from perdure_recovery.guard import EXECUTION_ATTEMPTS_MAX
 from perdure_recovery.hear import hear
 from perdure_recovery.state import Execution

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from typing import get_args
 
 import pytest
-from perdure_contracts.recovery import Explanation, FailureNoted, FailureType, PatternFacts
+from perdure_contracts.failures import Explanation
+from perdure_contracts.patterns import FailureType, PatternFacts
+from perdure_contracts.recovery import FailureNoted
 from perdure_recovery.classification_classes import ROOT_CAUSE
 from perdure_recovery.classification_tables import ENGINE_CODES, PATTERNS
 from perdure_recovery.explain import (

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from perdure_contracts.engine import EffectClass, EffectState
-from perdure_contracts.recovery import RecoveryMode
+from perdure_contracts.failures import RecoveryMode
 from perdure_recovery.guard import (
     EXECUTION_ATTEMPTS_MAX,
     NODE_ATTEMPTS_MAX,
@@ -81,7 +81,7 @@ def test_a_failure_is_decided_once_and_a_node_has_one_open_attempt() -> None:
         ("unsafe", "refused", False),
         ("unsafe", "unknown", True),
         ("unsafe", "done", True),
-        ("verify_first", "unknown", True),
+        ("verify_first", "unknown", False),
         ("verify_first", "not_sent", False),
     ],
 )

@@ -7,16 +7,15 @@ from typing import Any
 
 from perdure_common.decider import Outgoing, Recorded, Rejected, Upsert
 from perdure_common.ids import partition_of
-from perdure_contracts.message import Envelope
-from perdure_contracts.recovery import (
+from perdure_contracts.dead_letters import (
+    EditDeadLetter,
     KeepDeadLetter,
     LetterCommand,
-    ModeSet,
     RedriveDeadLetter,
-    SetMode,
 )
+from perdure_contracts.message import Envelope
+from perdure_contracts.recovery import ModeSet, SetMode
 from perdure_contracts.shell import DeadLettered, Unpark
-from perdure_contracts.telling import EditDeadLetter
 from perdure_recovery import letters, modes
 from perdure_recovery.hear import hear
 
@@ -149,10 +148,12 @@ def test_bodies_that_are_no_json_are_shown_as_none() -> None:
 def test_people_set_modes_and_are_told_when_nothing_changes() -> None:
     command = SetMode(workspace_id="ws", mode="off", set_by="ann", reason="night")
     assert modes.stream_of(command) == "ws/mode"
-    decided = modes.decide(modes.Mode(), command, {}, NOW)
+    decided = modes.decide(modes.UNSET, command, {}, NOW)
     assert not isinstance(decided, Rejected)
     (event,) = decided
-    assert event == ModeSet(workspace_id="ws", mode="off", set_by="ann", reason="night")
+    assert event == ModeSet(
+        workspace_id="ws", mode="off", set_by="ann", reason="night", people="ask"
+    )
     state = modes.evolve(modes.Mode(), event)
     assert isinstance(modes.decide(state, command, {}, NOW), Rejected)
     (row,) = modes.project(state, Recorded(event, "t", "ws/mode", 1, NOW))

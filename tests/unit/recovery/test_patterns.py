@@ -8,7 +8,7 @@ import pytest
 from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Recorded, Upsert
 from perdure_contracts.deciding import CountFailure
-from perdure_contracts.recovery import (
+from perdure_contracts.patterns import (
     NoteLesson,
     NoteOccurrence,
     PatternCommand,

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from perdure_common.decider import Recorded
-from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, Explanation, FailureNoted
-from perdure_contracts.recovery import PatternFacts as Facts
+from perdure_contracts.failures import Explanation
+from perdure_contracts.patterns import PatternFacts as Facts
+from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, FailureNoted
 from perdure_recovery.guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX
 from perdure_recovery.promises import Judge
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from perdure_contracts.engine import ErrorFacts
-from perdure_contracts.recovery import FailureType, Strategy
+from perdure_contracts.failures import Strategy
+from perdure_contracts.patterns import FailureType
 from perdure_recovery.cases import Case, Plan, Record, tried_as
 from perdure_recovery.classify import classify
 from perdure_recovery.means import means_from, problems_of

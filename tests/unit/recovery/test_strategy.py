@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from perdure_contracts.engine import ErrorFacts
-from perdure_contracts.recovery import FailureType, Strategy
+from perdure_contracts.failures import Strategy
+from perdure_contracts.patterns import FailureType
 from perdure_recovery.classify import classify
 from perdure_recovery.means import Means
 from perdure_recovery.strategy import (

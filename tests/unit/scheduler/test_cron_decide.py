@@ -424,3 +424,15 @@ def test_a_filter_is_read_with_the_node_and_kept_with_its_settings() -> None:
         assert one is not None
         assert from_config(as_config(one)) == one
     assert "filter" not in as_config(without)
+
+
+def test_what_was_missed_is_told_by_the_first_firing_that_the_filter_lets_pass() -> None:
+    stage = Stage("2026-01-01T04:30:30Z")
+    whole_hours = "{{ $json.scheduled_at.slice(14, 16) === '00' }}"
+    stage.serves("* * * * *", filter=whole_hours, misfire="skip", overlap="allow")
+    stage.sleeps_until("2026-01-01T05:00:00Z")  # 04:31 to 04:58 were missed, two are on time
+    stage.wakes()
+    assert [(each.scheduled_at[11:16], each.missed_count) for each in stage.fired] == [
+        ("05:00", 28)
+    ]
+    assert skipped(stage) == [("04:59", "filter", None)]

@@ -1,13 +1,33 @@
 """Named statements of a file, run by a few connections that are opened when they are needed."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.shell.ports import Unreachable
+
+
+class Run(Protocol):
+    """Runs a statement by its name, and returns its rows."""
+
+    async def __call__(self, name: str, *values: object) -> Sequence[Any]:
+        """Run it."""
+        ...
+
+
+@contextmanager
+def _reached() -> Generator[None]:
+    """Tell that the database does not answer in the words of the ports."""
+    try:
+        yield
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        raise Unreachable(f"the database does not answer: {error}") from error
+    except asyncpg.OperatorInterventionError as error:
+        raise Unreachable(f"the database is going down: {error}") from error
 
 
 class Statements:
@@ -31,15 +51,30 @@ class Statements:
         Raises:
             Unreachable: The database does not answer.
         """
-        try:
-            if self._pool is None:
-                least, most = self._sizes
-                self._pool = await asyncpg.create_pool(self._dsn, min_size=least, max_size=most)
-            return await self._pool.fetch(self._sql[name], *values)
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-            raise Unreachable(f"the database does not answer: {error}") from error
-        except asyncpg.OperatorInterventionError as error:
-            raise Unreachable(f"the database is going down: {error}") from error
+        with _reached():
+            return await (await self._opened()).fetch(self._sql[name], *values)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Run]:
+        """Give what runs statements as `fetch` does, all of them in one transaction.
+
+        Raises:
+            Unreachable: The database does not answer.
+        """
+        with _reached():
+            pool = await self._opened()
+            async with pool.acquire() as connection, connection.transaction():
+
+                async def run(name: str, *values: object) -> Sequence[Any]:
+                    return await connection.fetch(self._sql[name], *values)
+
+                yield run
+
+    async def _opened(self) -> asyncpg.Pool:
+        if self._pool is None:
+            least, most = self._sizes
+            self._pool = await asyncpg.create_pool(self._dsn, min_size=least, max_size=most)
+        return self._pool
 
     async def close(self) -> None:
         """Give the connections back."""

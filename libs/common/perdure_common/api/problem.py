@@ -18,6 +18,22 @@ CODES = {404: "no_such_path", 405: "method_not_allowed"}
 log = structlog.get_logger(__name__)
 
 
+def problem_body(
+    status: int, code: str, detail: str, *, more: Mapping[str, Any] | None = None
+) -> bytes:
+    """Return problem details as JSON; what is too much now, or not there now, may be retried."""
+    body = {
+        "type": f"urn:perdure:problem:{code}",
+        "title": code.replace("_", " "),
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "retryable": status in (429, 503),
+        **(more or {}),
+    }
+    return orjson.dumps(body)
+
+
 class Problem(Exception):
     """An answer that is no success. `code` is for programs, `detail` for people.
 
@@ -35,17 +51,9 @@ class Problem(Exception):
         self.more = more or {}
 
     def response(self) -> Response:
-        """Return the problem as an HTTP response; 503 may be tried again."""
-        body = {
-            "type": f"urn:perdure:problem:{self.code}",
-            "title": self.code.replace("_", " "),
-            "status": self.status,
-            "code": self.code,
-            "detail": self.detail,
-            "retryable": self.status == 503,
-            **self.more,
-        }
-        return Response(orjson.dumps(body), self.status, media_type=MEDIA_TYPE)
+        """Return the problem as an HTTP response."""
+        body = problem_body(self.status, self.code, self.detail, more=self.more)
+        return Response(body, self.status, media_type=MEDIA_TYPE)
 
 
 def answer_with_problems(app: FastAPI) -> None:

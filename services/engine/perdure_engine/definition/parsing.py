@@ -37,9 +37,9 @@ from .regions import CycleFault, find_regions
 
 NODES_MAX = 10_000
 CONNECTIONS_MAX = 50_000
-DEFINITION_BYTES_MAX = 1_000_000
-"""The most of each that a definition may have; bytes are those of its canonical JSON. A
-message that carries a definition must fit into a record of 1 MiB, with what is around it."""
+DEFINITION_BYTES_MAX = 840_000
+"""The most of each that a definition may have; bytes are those of its canonical JSON. The event
+that freezes it must fit into a message of 900,000, with the warnings that are kept beside it."""
 
 DEPTH_MAX = 110
 """Levels of objects and lists: what parameters may have, and what is around them."""

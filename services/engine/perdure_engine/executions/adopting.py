@@ -92,7 +92,9 @@ def adoptable(
     while changed:
         changed = False
         for unit in list(kept):
-            if any(each not in kept for each in _units_before(new, unit, after[unit])):
+            before_it = _units_before(new, unit, after[unit])
+            lost = raced(state, unit) and not _race_of(state, new, unit) & kept.keys()
+            if lost or any(each not in kept for each in before_it):
                 del kept[unit]
                 changed = True
     return tuple(kept)
@@ -114,6 +116,19 @@ def fingerprints(definition: Json) -> Prints:
 def _same(old: Iterable[Node], new: Iterable[Node], prints: tuple[Prints, Prints]) -> bool:
     before = {node.node_id: prints[0][node.node_id] for node in old}
     return before == {node.node_id: prints[1][node.node_id] for node in new}
+
+
+def _race_of(state: Execution, workflow: Workflow, unit: str) -> set[str]:
+    """Return the races that were won without a unit: if none is adopted, it is run once more."""
+    found = set[str]()
+    guard = workflow.races.guards.get(workflow.by_id[unit].position)
+    while guard is not None:
+        race = workflow.nodes[guard].node_id
+        run = state.runs.get(race)
+        if run is not None and run.status == "SUCCESS":
+            found.add(race)
+        guard = workflow.races.guards.get(guard)
+    return found
 
 
 def _units_before(workflow: Workflow, unit: str, nodes: Iterable[Node]) -> Iterable[str]:

@@ -26,8 +26,9 @@ from .means import means_of
 from .overriding import avoided, overridden
 from .progress import Progress
 from .retries import REPEATABLE, backoff_s, held_back, retry_after_s, tries_again
-from .state import Dispatch, Run, place_of
+from .state import Dispatch, Execution, Run, place_of
 from .suspending import suspended
+from .undoing import asks_to_undo, note_undone, told_as, undoable
 from .views import RunView, gather, gathered_by
 
 TASK_BYTES_MAX = 700_000
@@ -47,6 +48,8 @@ SENT_ITEM_BYTES = 16
 
 ATTEMPT_S_MAX = 3_600.0
 """The limit of an attempt where neither its node nor its subtype has one."""
+
+NONE_FAILED: Mapping[int, ErrorFacts] = {}
 
 FARTHEST: tuple[EffectState, ...] = ("not_sent", "refused", "done", "unknown")
 """How far an effect has got, from what may be repeated to what nobody knows."""
@@ -110,7 +113,7 @@ def dispatch(
             node_name=node.name,
             effect=node.specification.effect(node.parameters),
             length="short" if local else node.specification.length(node.parameters, node.timeout_s),
-            idempotency_key=_idempotency_key(state.root_execution_id, node, scope),
+            idempotency_key=_idempotency_key(state, node, scope),
             max_retries=node.max_retries,
             avoid=avoided(overrides),
             run_until=run_until(progress, node),
@@ -138,6 +141,9 @@ def _answer_mocked(progress: Progress, node: Node, place: str) -> None:
 def answered(progress: Progress, place: str, result: NodeResult) -> None:
     """Take the answer to the attempt under way at `place`."""
     run, known = open_run(progress, place)
+    if known.undoes:
+        _undone(progress, run, known, result)
+        return
     items = _all_done(known, result)
     if items is not None:
         _end(progress, run, Outcome(ports={MAIN: items}))
@@ -152,6 +158,16 @@ def answered(progress: Progress, place: str, result: NodeResult) -> None:
         _attempt_failed(progress, run, known, done, failed, result)
         return
     _finish(progress, run, {**known.done, **done}, known.failed)
+
+
+def _undone(progress: Progress, run: Run, known: Dispatch, result: NodeResult) -> None:
+    """Take the answer to an attempt that undoes what others did: the node is given up."""
+    _, failed = _read(known, result)
+    if failed:
+        _attempt_failed(progress, run, known, {}, failed, result)
+        return
+    note_undone(progress, run, known)
+    _finish(progress, run, known.done, known.failed)
 
 
 def lost(progress: Progress, place: str) -> None:
@@ -171,6 +187,13 @@ def lost(progress: Progress, place: str) -> None:
 def try_again(progress: Progress, place: str) -> None:
     """Send the next attempt of a run that waited, about the items that failed."""
     run, known = open_run(progress, place)
+    if asks_to_undo(known):
+        left = undoable(progress.workflow, progress.workflow.by_id[run.node_id], known)
+        if left:
+            send_again(progress, run, known, left)
+        else:
+            _finish(progress, run, known.done, known.failed)
+        return
     indexes = tuple(
         int(index)
         for index in sorted(known.failed, key=int)
@@ -274,9 +297,11 @@ def _attempt_failed(
     """Record a failed attempt, and what follows: another one, a question, or the end."""
     workflow, state = progress.workflow, progress.state
     node = workflow.by_id[run.node_id]
-    first = failed[min(failed)]
+    first, kept = failed[min(failed)], failed
     retry_at: str | None = None
-    if held_back(failed):
+    if known.undoes:  # the items keep the errors that they have
+        first, kept, again = told_as(first), NONE_FAILED, False
+    elif held_back(failed):
         again = not workflow.settings.recovery
     else:
         again = tries_again(
@@ -295,7 +320,7 @@ def _attempt_failed(
             attempt=run.attempt,
             token=known.token,
             error=first,
-            failed=tuple(sorted(failed.items(), key=lambda each: each[0])),
+            failed=tuple(sorted(kept.items(), key=lambda each: each[0])),
             failed_at=progress.at,
             done=done,
             retry_at=retry_at,
@@ -451,13 +476,15 @@ def _token(progress: Progress, node_id: str, scope: Scope, run: int, attempt: in
     return derived("attempt", progress.state.execution_id, node_id, scope, run, attempt)
 
 
-def _idempotency_key(root_execution_id: str, node: Node, scope: Scope) -> str:
+def _idempotency_key(state: Execution, node: Node, scope: Scope) -> str:
     """Return the key of a node's effects, the same for every attempt and every run of it.
 
     A run that a revival makes again has the same key, so that what was done before is not
-    done twice. The runner adds the item's index.
+    done twice; but not if it was undone. The runner adds the item's index.
     """
-    text = f"{root_execution_id}\x1f{node.node_id}\x1f{scope}\x1f{node.node_subtype}"
+    text = f"{state.root_execution_id}\x1f{node.node_id}\x1f{scope}\x1f{node.node_subtype}"
+    if state.undone is not None and (times := state.undone.get(place_of(node.node_id, scope))):
+        text += f"\x1f{times}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

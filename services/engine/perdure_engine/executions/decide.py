@@ -7,9 +7,8 @@ Everything that can run inline runs to its end within one call, as far as the fu
 What waits (for a runner, an instant, a verdict) is in the state, which says when to wake.
 """
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from perdure_common.decider import Due, Facts, Rejected
 from perdure_contracts.admission import NoteSlot
@@ -33,13 +32,13 @@ from perdure_contracts.executions import ExamineExecution, ExecutionCommand, Exe
 from perdure_contracts.flow import NoteChildEnd, ResumeWait, SignalExecution, StartChild
 from perdure_contracts.purging import PurgeExecution
 
-from perdure_engine.definition import Workflow, kept, load
+from perdure_engine.definition import Workflow
 
 from .asking import bad_answer, note_answer
 from .asking_again import ask_again
 from .attempts import answered, apply_verdict, lost, time_over, try_again
 from .beginning import Happen, before_start, carry_on, start
-from .children import accept, child_place, note_end
+from .children import child_place, note_end
 from .ending import cancel, timed_out
 from .error_workflow import bad_error_workflow, start_error_workflow
 from .evolve import evolve
@@ -59,6 +58,8 @@ from .stalls import give_up_forgotten
 from .state import Execution, due, is_open
 from .suspending import asked_by
 from .terms import TERMS, Terms
+from .told_again import asked_for
+from .version_of import pinned
 from .waiting import time_up
 
 HOLD_S = 24 * 3600.0
@@ -105,7 +106,7 @@ def act(
     if isinstance(command, StartExecution):
         return start(state, command, facts, now, happen, terms)
     if isinstance(command, StartChild):
-        return accept(state, command, facts, text_of(now), happen)
+        return asked_for(state, command, facts, text_of(now), happen)
     if not state.execution_id:
         return _not_there("" if isinstance(command, Due) else command.execution_id)
     if isinstance(command, PurgeExecution):
@@ -115,7 +116,7 @@ def act(
     refused = _refusal(state, command)
     if refused is not None:
         return refused
-    workflow = _pinned(state, facts)
+    workflow = pinned(state, facts)
     if isinstance(workflow, Rejected):
         return workflow
     progress = Progress(state, workflow, now, terms.verdict_wait_s, happen, terms.output_bytes_max)
@@ -277,6 +278,9 @@ def _refusal_in(
             return bad_mark(state, workflow, command)
         case NoteAnswer():
             return bad_answer(state, workflow, command)
+        case RecoveryVerdict():
+            asked_about = state.runs[_asked_about(state, command.failure_id) or ""]
+            return unfit_overrides(workflow.by_id[asked_about.node_id], command.overrides)
         case RetryNode():
             node_id, _ = chosen(state, command)
             return unfit_overrides(workflow.by_id[node_id], command.overrides)
@@ -306,22 +310,6 @@ def _bad_verdict(command: RecoveryVerdict) -> Rejected | None:
             "invalid_instant",
         )
     return bad_overrides(command.overrides, FOR_ATTEMPTS)
-
-
-def _pinned(state: Execution, facts: Facts) -> Workflow | Rejected:
-    """Return the version that the execution pinned."""
-    workflow = kept(state.sha256)
-    if workflow is not None:
-        return workflow
-    rows: tuple[Mapping[str, Any], ...] = tuple(facts.get("version", ()))
-    if not rows:
-        return Rejected(
-            f"version {state.workflow_version} of workflow {state.workflow_id!r} is gone; "
-            "restore it from a backup",
-            "workflow_not_found",
-            dead_letter=True,
-        )
-    return load(rows[0]["definition"], state.sha256)
 
 
 def _verdict(progress: Progress, command: RecoveryVerdict) -> None:

@@ -64,6 +64,7 @@ from perdure_contracts.executions import (
 )
 from perdure_contracts.flow import (
     ChildAccepted,
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -80,6 +81,7 @@ from perdure_contracts.flow import (
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 from perdure_contracts.purging import ExecutionPurged, PurgeExecution
 from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
+from perdure_contracts.undoing import NodeCompensated
 
 from .decide import act, decide
 from .evolve import evolve
@@ -124,6 +126,7 @@ EVENTS = (
     AttemptDue,
     NodeCompleted,
     NodeRecovered,
+    NodeCompensated,
     NodeErrored,
     NodeSkipped,
     NodeCanceled,
@@ -139,6 +142,7 @@ EVENTS = (
     ChildRequested,
     ChildAccepted,
     ChildRefused,
+    ChildEndTold,
     ExecutionResponded,
     PeopleAsked,
     MemoryAsked,
@@ -184,6 +188,7 @@ PRIVATE = (
     ChildRequested,
     ChildAccepted,
     ChildRefused,
+    ChildEndTold,
     PeopleAsked,
     MemoryAsked,
     AnswerTaken,

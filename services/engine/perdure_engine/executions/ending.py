@@ -203,13 +203,12 @@ def end_if_done(progress: Progress) -> None:
         failure_id = derived("failure", state.execution_id, "stalled", len(state.runs))
         stop(progress, "ERROR", error, failure_id=failure_id)
         return
-    result = list(_result(progress))
-    cut = len(_encode(result)) > RESULT_BYTES_MAX
+    result, cut = result_of(state, progress.workflow)
     progress.record(
         ExecutionCompleted(
             execution_id=state.execution_id,
             workflow_id=state.workflow_id,
-            result=None if cut else result,
+            result=result,
             duration_ms=progress.since_ms(state.started_at),
             result_cut=cut,
             untroubled=not state.troubled,
@@ -256,9 +255,15 @@ def _stuck(progress: Progress) -> list[Node]:
     return stuck
 
 
-def _result(progress: Progress) -> Iterable[Json]:
+def result_of(state: Execution, workflow: Workflow) -> tuple[Json, bool]:
+    """Return what an execution came to, None where it was cut, and whether it was."""
+    result = list(_result(state, workflow))
+    cut = len(_encode(result)) > RESULT_BYTES_MAX
+    return None if cut else result, cut
+
+
+def _result(state: Execution, workflow: Workflow) -> Iterable[Json]:
     """Return the data of LIVE runs without out-edges, in node order (rule 9)."""
-    workflow, state = progress.workflow, progress.state
     last = _last_nodes(workflow)
     runs: dict[str, list[Run]] = {}
     for run in state.runs.values():

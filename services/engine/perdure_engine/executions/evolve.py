@@ -46,6 +46,7 @@ from perdure_contracts.executions import (
 )
 from perdure_contracts.flow import (
     ChildAccepted,
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -58,6 +59,9 @@ from perdure_contracts.flow import (
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 from perdure_contracts.purging import ExecutionPurged
 from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
+from perdure_contracts.undoing import NodeCompensated
+
+from perdure_engine.nodes.mending import UNDOES
 
 from .evolve_asking import asked
 from .evolve_control import frozen, given_at_start, steered
@@ -91,6 +95,7 @@ from .state import (
     place_of,
     wait,
 )
+from .undoing import compensated
 
 
 def evolve(state: Execution, event: ExecutionEvent) -> Execution:
@@ -116,7 +121,9 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             state.steps = event.step
         case NodeCanceled():
             _canceled(state, event)
-        case NodeRecovered() | ChildRequested():
+        case NodeCompensated():
+            compensated(state, event)
+        case NodeRecovered() | ChildRequested() | ChildEndTold():
             pass  # it tells others; the state has it, or does not care
         case RegionEntered():
             entered(state, event)
@@ -133,7 +140,6 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _end(state, "SUCCESS" if isinstance(event, ExecutionCompleted) else "CANCELED")
         case ExecutionFailed():
             _end(state, event.status)
-            state.troubled = True
         case ExecutionRevived():
             _revived(state, event)
         case (
@@ -268,6 +274,7 @@ def _scheduled(state: Execution, event: NodeScheduled) -> None:
             verdict_until=None,
             held=False,
             overrides=None,
+            undoes=bool(event.parameters) and UNDOES in event.parameters[0],
         )
         state.runs[place] = replace(
             known, status="RUNNING", attempt=event.attempt, dispatch=dispatch
@@ -426,6 +433,7 @@ def _leave(state: Execution, place: str) -> Run | None:
 
 def _end(state: Execution, status: Status) -> None:
     state.status = status
+    state.troubled = state.troubled or status in ("ERROR", "TIMEOUT")
     state.ready = {}
 
 

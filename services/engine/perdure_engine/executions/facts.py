@@ -26,7 +26,10 @@ WORKFLOW_COLUMNS = (
 def facts(state: Execution, command: ExecutionCommand | Due) -> Mapping[str, Lookup]:
     """Return the lookup of the frozen version, `version`, unless it is known or cannot be."""
     if isinstance(command, StartChild):
-        return {} if state.execution_id else _workflow(command)
+        if not state.execution_id:
+            return _workflow(command)
+        known = state.status != "SUCCESS" or kept(state.sha256) is not None
+        return {} if known else _version(state.workflow_id, state.workflow_version)
     if isinstance(command, StartExecution):
         if state.execution_id:
             return {}

@@ -28,6 +28,7 @@ from perdure_contracts.executions import (
     VerdictApplied,
 )
 from perdure_contracts.flow import ExecutionResponded, RaceLost, SignalReceived, WaitBegun
+from perdure_contracts.undoing import NodeCompensated
 
 from .instants import milliseconds
 from .logs_control import said_of
@@ -68,6 +69,8 @@ def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upse
             log.attempt_failed(event)
         case VerdictApplied():
             log.verdict(event)
+        case NodeCompensated():
+            log.compensated(event)
         case RaceLost():
             log.race_lost(event)
         case WaitBegun():
@@ -238,6 +241,18 @@ class _Log:
         data = {"failure_id": event.failure_id, "attempt_id": event.attempt_id}
         self._add("TECHNICAL", "workflow_progress", "INFO", text, node=node, data=data)
 
+    def compensated(self, event: NodeCompensated) -> None:
+        node = self._node(event)
+        self._add(
+            "BUSINESS",
+            "workflow_progress",
+            "WARNING",
+            f"what {node['name']} had done was undone; it is given up",
+            friendly=f"What {node['name']} had done was undone",
+            node=node,
+            data={"failure_id": event.failure_id, "items": list(event.indexes)},
+        )
+
     def race_lost(self, event: RaceLost) -> None:
         name = event.node_name
         self._add(
@@ -299,7 +314,9 @@ class _Log:
                 step=self._state.steps,
             )
 
-    def _node(self, event: NodeScheduled | AttemptFailed | VerdictApplied) -> dict[str, str]:
+    def _node(
+        self, event: NodeScheduled | AttemptFailed | VerdictApplied | NodeCompensated
+    ) -> dict[str, str]:
         known = self._state.runs[place_of(event.node_id, event.scope)].dispatch
         assert known is not None
         return {"id": event.node_id, "name": known.node_name, "type": known.node_type}

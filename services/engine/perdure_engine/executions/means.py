@@ -7,6 +7,7 @@ from perdure_contracts.message import Json
 from perdure_engine.definition import Node, Workflow
 
 from .state import Dispatch
+from .undoing import BY_REQUEST, undoable
 
 ERROR_PORT = "error_port"
 """The way that a node has for failures: its ERROR port is connected, or its error mode goes on."""
@@ -16,7 +17,8 @@ def means_of(workflow: Workflow, node: Node, known: Dispatch) -> Json:
     """Return what can be changed for another attempt, by strategy; None if nothing can.
 
     `fallback_model` has sets of parameters, of which one takes the place of the node's own;
-    `refresh_credentials` the handle that is opened anew; `skip_compensate` what giving up does;
+    `refresh_credentials` the handle that is opened anew; `skip_compensate` what giving up does, or
+    that what the node did can be undone before;
     `usd` is the most that an attempt may cost, where the author has said so.
     """
     found: dict[str, Any] = {}
@@ -34,6 +36,8 @@ def means_of(workflow: Workflow, node: Node, known: Dispatch) -> Json:
         node.error_handling == "CONTINUE_ERROR_OUTPUT_ON_ERROR" and workflow.has_error_edge(node)
     ):
         found["skip_compensate"] = ERROR_PORT
+    if undoable(workflow, node, known):
+        found["skip_compensate"] = BY_REQUEST
     if parameters.get("cost_max_usd") is not None:
         found["usd"] = float(parameters["cost_max_usd"])
     return found or None

@@ -4,7 +4,8 @@
 `credentials` take the place of the node's. `input` is the data of items that the node takes
 instead of those that arrived; they come from no other node. Recovery's verdicts may also say
 `reduce` (the share of the input to keep), `reprompt` (what was wrong with the answer), which the
-node's subtype does by itself, and `avoid` (the runner that is not to have the attempt).
+node's subtype does by itself, `compensate` (the attempt undoes what the others did), and `avoid`
+(the runner that is not to have the attempt).
 """
 
 from collections.abc import Sequence
@@ -16,10 +17,10 @@ from perdure_contracts.message import Json
 from perdure_engine.definition import Node
 from perdure_engine.nodes.mending import Mending
 
-FOR_ATTEMPTS = ("parameters", "reduce", "reprompt", "avoid")
+FOR_ATTEMPTS = ("parameters", "reduce", "reprompt", "avoid", "compensate")
 """What can be changed for one more attempt of a run: its items stay."""
 
-KEYS = (*FOR_ATTEMPTS, "model", "credentials", "input")
+KEYS = ("parameters", "reduce", "reprompt", "avoid", "model", "credentials", "input")
 
 
 def bad_overrides(overrides: Json, keys: tuple[str, ...] = KEYS) -> Rejected | None:
@@ -30,7 +31,7 @@ def bad_overrides(overrides: Json, keys: tuple[str, ...] = KEYS) -> Rejected | N
         f"overrides must be an object with some of {', '.join(keys)}: `parameters` is "
         '{"name": value}, `model` a text, `credentials` an object, `input` a list of data with '
         "one entry or more, `reduce` a share from 0 to 1, `reprompt` a list of texts, `avoid` a "
-        "text; leave overrides out to change nothing",
+        "text, `compensate` true; leave overrides out to change nothing",
         "invalid_overrides",
     )
 
@@ -40,7 +41,8 @@ def unfit_overrides(node: Node, overrides: Json) -> Rejected | None:
     if overrides is None:
         return None
     mending = node.specification.mending or Mending()
-    for key, way in (("reduce", mending.reduce), ("reprompt", mending.reprompt)):
+    ways = {"reduce": mending.reduce, "reprompt": mending.reprompt, "compensate": mending.undo}
+    for key, way in ways.items():
         if key in overrides and way is None:
             return Rejected(
                 f"node {node.node_id!r} is {node.node_type} {node.node_subtype}, which cannot "
@@ -69,6 +71,8 @@ def overridden(node: Node, parameters: Json, overrides: Json) -> Json:
     if "model" in overrides:
         changed["model"] = overrides["model"]
     mending = node.specification.mending or Mending()
+    if mending.undo is not None and "compensate" in overrides:
+        return mending.undo(parameters) or parameters
     if mending.reduce is not None and "reduce" in overrides:
         changed = dict(mending.reduce(changed, float(overrides["reduce"])))
     if mending.reprompt is not None and "reprompt" in overrides:
@@ -100,6 +104,7 @@ def _sound(overrides: Json, keys: tuple[str, ...]) -> bool:
         and 0 < share < 1
         and isinstance(fields.get("reprompt", []), list)
         and isinstance(fields.get("avoid", ""), str)
+        and fields.get("compensate", True) is True
         and isinstance(fields.get("parameters", {}), dict)
         and isinstance(fields.get("model", ""), str)
         and isinstance(fields.get("credentials", {}), dict)

@@ -48,6 +48,7 @@ from perdure_contracts.executions import (
 )
 from perdure_contracts.flow import (
     ChildAccepted,
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -60,6 +61,7 @@ from perdure_contracts.flow import (
 from perdure_contracts.kept import StaticDataAsked, StaticDataKept
 from perdure_contracts.purging import ExecutionPurged
 from perdure_contracts.suspending import AskAnswered, AskDropped, RunSuspended
+from perdure_contracts.undoing import NodeCompensated
 
 from perdure_engine.nodes.base import MAIN
 
@@ -111,7 +113,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return child_refused(state, recorded, event, error_row(event.error))
         case ExecutionResponded():
             return (responded(state, event), *logs)
-        case WaitEnded() | SignalReceived() | ResumeUrlMade() | ChildRequested():
+        case WaitEnded() | SignalReceived() | ResumeUrlMade() | ChildRequested() | ChildEndTold():
             return logs
         case ExecutionStarted():
             return (_started(recorded, event), *_latest(state, recorded), *logs)
@@ -126,7 +128,9 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (_revived(recorded), *_latest(state, recorded), *logs)
         case ExecutionLeft():
             return (left(state, event), *_latest(state, recorded), *logs)
-        case ExecutionYielded() | NodeRecovered() | PeopleAsked() | MemoryAsked() | AnswerTaken():
+        case ExecutionYielded() | NodeRecovered() | NodeCompensated():
+            return logs
+        case PeopleAsked() | MemoryAsked() | AnswerTaken():
             return logs
         case ExecutionQueued():
             return (queued(recorded, event), *logs)

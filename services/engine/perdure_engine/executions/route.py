@@ -23,6 +23,7 @@ from perdure_contracts.engine import (
 )
 from perdure_contracts.executions import AttemptDue, ExecutionEvent, NodeScheduled
 from perdure_contracts.flow import (
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     ExecutionResponded,
@@ -31,6 +32,7 @@ from perdure_contracts.flow import (
 )
 from perdure_contracts.kept import StaticDataAsked
 from perdure_contracts.suspending import AskDropped
+from perdure_contracts.undoing import NodeCompensated
 
 from .error_workflow import asked_for, handler_start
 from .overriding import given_items
@@ -40,11 +42,12 @@ from .route_asking import asked_of
 from .route_flow import end_told, flow_told, refusal_told
 from .route_queueing import asks, asks_after_start, releases
 from .route_suspending import dropped_told
-from .state import Execution, edge_key, place_of
+from .state import Execution, Run, edge_key, place_of
 
 TASKS = "perdure.engine.tasks.v1"
 FAILURES = "perdure.engine.failures.v1"
 COMMANDS = "perdure.engine.commands.v1"
+LONG_AGO = "1970-01-01T00:00:00+00:00"
 
 
 def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoing, ...]:
@@ -58,7 +61,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case RerunBegun():
             to = event.new_execution_id
             return tuple(Outgoing(COMMANDS, to, each) for each in messages(state, event))
-        case NodeFailed() | NodeRecovered() | NodeErrored() | AttemptDue():
+        case NodeFailed() | NodeRecovered() | NodeErrored() | AttemptDue() | NodeCompensated():
             return (Outgoing(FAILURES, event.execution_id, event),)
         case ExecutionFailed():
             return (*_failed(state, event), *releases(state, recorded))
@@ -78,7 +81,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return asked_of(event)
         case WaitEnded() if event.kind == "person":
             return asked_of(event)
-        case WaitBegun() | WaitEnded() | ChildRequested() | ChildRefused():
+        case WaitBegun() | WaitEnded() | ChildRequested() | ChildRefused() | ChildEndTold():
             return flow_told(state, recorded)
         case ExecutionQueued() | GatePassed():
             return asks(state, recorded.tenant_id)
@@ -107,6 +110,17 @@ def _failed(state: Execution, event: ExecutionFailed) -> Iterator[Outgoing]:
 def _is_mocked(state: Execution, event: NodeScheduled) -> bool:
     """Return whether an attempt is answered on the spot: no runner is to hear of it."""
     return state.given is not None and event.node_id in state.given.pins
+
+
+def _since(state: Execution, run: Run) -> str:
+    """Return since when the effect of an attempt may have happened, empty if it is the first one.
+
+    What a rerun is of may have begun at any time.
+    """
+    if state.root_execution_id != state.execution_id:
+        return LONG_AGO
+    again = run.attempt > 1 or run.run > 1
+    return state.started_at.isoformat() if again and state.started_at is not None else ""
 
 
 def _task(state: Execution, event: NodeScheduled) -> Outgoing:
@@ -138,5 +152,6 @@ def _task(state: Execution, event: NodeScheduled) -> Outgoing:
         indexes=event.indexes,
         answers=known.answers or None,
         avoid=event.avoid,
+        again=_since(state, run) if known.effect == "verify_first" else "",
     )
     return Outgoing(TASKS, event.execution_id, task)

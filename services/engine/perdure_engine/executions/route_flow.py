@@ -13,6 +13,7 @@ from perdure_contracts.engine import (
     ExecutionFailed,
 )
 from perdure_contracts.flow import (
+    ChildEndTold,
     ChildRefused,
     ChildRequested,
     NoteChildEnd,
@@ -56,6 +57,9 @@ def flow_told(state: Execution, recorded: Recorded[Any]) -> tuple[Outgoing, ...]
             return (Outgoing(OURS, event.child, stop),)
         case ChildRequested():
             return (Outgoing(OURS, event.child_execution_id, _start(state, event)),)
+        case ChildEndTold():
+            cut = event.result_cut
+            return (_noted(state, event.execution_id, event.status, result=event.result, cut=cut),)
         case ChildRefused() if event.wait:
             return (_noted(state, event.execution_id, "ERROR", error=event.error),)
         case _:

@@ -69,7 +69,8 @@ class Dispatch(Struct, frozen=True, gc=False):
     engine does not retry by itself. With `ask_again` it asks once more at `retry_at` whether the
     attempt `attempt_id` is still to be made. At `run_until` all attempts together have taken too
     long. A suspended run waits for its `asks`, by their ids; `answers` has those that came, by
-    item and sub-step, `suspensions` counts the attempts that ended so.
+    item and sub-step, `suspensions` counts the attempts that ended so. An attempt that `undoes`
+    what others did completes nothing.
     """
 
     node_type: str
@@ -99,6 +100,7 @@ class Dispatch(Struct, frozen=True, gc=False):
     asks: dict[str, Ask] = field(default_factory=dict)
     answers: dict[str, dict[str, Json]] = field(default_factory=dict)
     suspensions: int = 0
+    undoes: bool = False
 
     @property
     def claimed(self) -> bool:
@@ -180,7 +182,8 @@ class Execution(Struct, gc=False):
     paused last, `delayed_until` when a revival that was to wait begins, `marked` the run that a
     person settled last. `error_workflow` is started if it fails, unless it `handles` the failure
     of another one. `watched_by` is a stream of the scheduler that hears of the end.
-    `suspended` counts how often agents have waited for an answer.
+    `suspended` counts how often agents have waited for an answer, `undone` how often the effects of
+    a node were undone, by place.
     """
 
     execution_id: str = ""
@@ -221,6 +224,7 @@ class Execution(Struct, gc=False):
     flow: Flow | None = None
     suspended: int = 0
     watched_by: str = ""
+    undone: dict[str, int] | None = None
 
     def scratch(self) -> "Execution":
         """Return a copy that can be changed without changing this one."""

@@ -48,6 +48,16 @@ def act(
     there = command.execution_id in state.holders or command.execution_id in state.waiting
     match command:
         case RequestSlot():
+            if command.execution_id in state.holders and not command.forced:
+                has = SlotTaken(
+                    gate_id=command.gate_id,
+                    execution_id=command.execution_id,
+                    kind=command.gate.kind,
+                    lane=command.lane,
+                    again=True,
+                )
+                happen(has)
+                return None
             if there:
                 return Rejected(
                     f"execution {command.execution_id!r} holds a slot, or waits for one, already",

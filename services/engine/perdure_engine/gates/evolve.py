@@ -24,6 +24,8 @@ def evolve(state: Gate, event: GateEvent) -> Gate:
     if not state.gate_id:
         state = Gate(gate_id=event.gate_id)
     match event:
+        case SlotTaken(again=True):
+            pass
         case SlotTaken():
             _known(state, event.gate)
             _leave(state, event.execution_id)

@@ -19,7 +19,10 @@ class GateJudge:
     def see(self, event: GateEvent) -> Iterable[Broken]:
         """Return what the next event breaks."""
         who = event.execution_id
-        if isinstance(event, SlotTaken):
+        if isinstance(event, SlotTaken) and event.again:
+            if who not in self._running:
+                yield "I7", who, "it was told of a slot that it has not"
+        elif isinstance(event, SlotTaken):
             yield from self._taken(event)
         elif isinstance(event, SlotAwaited):
             self._limit = event.gate.limit

@@ -25,11 +25,21 @@ REQUESTS_MAX = 1_000
 
 @dataclass(frozen=True)
 class StaticData:
-    """What is kept (None: nothing yet), how often it was changed, and which requests were heard."""
+    """What is kept (None: nothing yet), how often it was changed, and which requests were heard.
+
+    Behind one that was refused stand the code and the reason, in lines of their own.
+    """
 
     data: Mapping[str, Json] | None = None
     number: int = 0
     heard: tuple[str, ...] = field(default=())
+
+    def said_to(self, request_id: str) -> str | None:
+        """Return what stands of a request that was heard, None if it was not."""
+        if not request_id:
+            return None
+        known = (each for each in self.heard if each.partition("\n")[0] == request_id)
+        return next(known, None)
 
 
 def decide(
@@ -37,8 +47,9 @@ def decide(
 ) -> tuple[StaticDataEvent, ...] | Rejected:
     """Return what happened, or why nothing did; a node that asks is told by an event."""
     del facts, now
-    if command.request_id and command.request_id in state.heard:
-        return Rejected(f"request {command.request_id!r} was heard before", "duplicate")
+    said = state.said_to(command.request_id)
+    if said is not None:
+        return _answered_again(state, command, said)
     code, reason = "", ""
     data = _changed(state, command)
     size = bytes_of(data)
@@ -74,8 +85,40 @@ def decide(
         reason=reason,
         request_id=command.request_id,
         execution_id=command.execution_id,
+        remembered=True,
     )
     return (refused,)
+
+
+def _answered_again(
+    state: StaticData, command: UpdateStaticData, said: str
+) -> tuple[StaticDataEvent, ...] | Rejected:
+    """Return the answer of before: a node asks once, if it was not set back by a restore."""
+    if not command.execution_id:
+        return Rejected(f"request {command.request_id!r} was heard before", "duplicate")
+    _, _, why = said.partition("\n")
+    if why:
+        code, _, reason = why.partition("\n")
+        refused = StaticDataRefused(
+            static_data_id=command.static_data_id,
+            workflow_id=command.workflow_id,
+            code=code,
+            reason=reason,
+            request_id=command.request_id,
+            execution_id=command.execution_id,
+            remembered=True,
+        )
+        return (refused,)
+    told = StaticDataUpdated(
+        static_data_id=command.static_data_id,
+        workflow_id=command.workflow_id,
+        data=dict(state.data or {}),
+        number=state.number,
+        request_id=command.request_id,
+        execution_id=command.execution_id,
+        again=True,
+    )
+    return (told,)
 
 
 def _changed(state: StaticData, command: UpdateStaticData) -> dict[str, Json]:
@@ -92,7 +135,12 @@ def _changed(state: StaticData, command: UpdateStaticData) -> dict[str, Json]:
 
 def evolve(state: StaticData, event: StaticDataEvent) -> StaticData:
     """Return `state` as it stands after `event`."""
-    heard = (*state.heard, event.request_id)[-REQUESTS_MAX:] if event.request_id else state.heard
+    if state.said_to(event.request_id) is not None:
+        return state
+    said = event.request_id
+    if isinstance(event, StaticDataRefused) and event.remembered:
+        said = f"{said}\n{event.code}\n{event.reason}"
+    heard = (*state.heard, said)[-REQUESTS_MAX:] if said else state.heard
     if isinstance(event, StaticDataUpdated):
         return StaticData(event.data, event.number, heard)
     return StaticData(state.data, state.number, heard)
@@ -102,7 +150,7 @@ def project(state: StaticData, recorded: Recorded[StaticDataEvent]) -> tuple[Ups
     """Return the row of the workflow's static data."""
     del state
     event = recorded.event
-    if not isinstance(event, StaticDataUpdated):
+    if not isinstance(event, StaticDataUpdated) or event.again:
         return ()
     row: dict[str, object] = {
         "tenant_id": recorded.tenant_id,

@@ -3,13 +3,16 @@
 `create_issue` and `update_issue` answer `{id, number, url, state, title}`, `comment` answers
 `{id, url}`. A pull request is an issue here too.
 
-GitHub has no key against doubles: an issue or a comment that may have been made is not made
-again by itself. An update may be repeated. When GitHub's limit is reached, the instant at
+GitHub has no key against doubles. So a new issue or comment ends with a mark that people do not
+see, and before one that may have been made is made again, it is looked for by its mark. An update
+may be repeated. When GitHub's limit is reached, the instant at
 which it is lifted is waited for.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from perdure_contracts.engine import EffectClass
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
 from .credential import secret_faults
@@ -17,6 +20,13 @@ from .each import needs
 from .services import BY_CREDENTIAL, ERRORS, TIMEOUT, TOKEN, attempt_timeout_s, effect_of, length
 
 OPERATIONS = ("create_issue", "update_issue", "comment")
+
+EFFECTS: Mapping[str, EffectClass] = {
+    "create_issue": "verify_first",
+    "update_issue": "keyed",
+    "comment": "verify_first",
+}
+"""What it costs to do an operation again."""
 
 REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 """`owner/name`."""
@@ -55,7 +65,7 @@ SPECIFICATION = NodeSpecification(
         Parameter("state", "text", "Whether the issue is open.", choices=("open", "closed")),
         TIMEOUT,
     ),
-    effect=effect_of({"create_issue": "unsafe", "update_issue": "keyed", "comment": "unsafe"}),
+    effect=effect_of(EFFECTS),
     attempt_timeout_s=attempt_timeout_s,
     length=length,
     check=_check,
@@ -67,5 +77,5 @@ SPECIFICATION = NodeSpecification(
         "body": "{{ $json.report }}",
         "labels": ["bug"],
     },
-    errors=ERRORS,
+    errors=(*ERRORS, "effect_unknown"),
 )

@@ -12,6 +12,12 @@ allowed by the operator (`PERDURE_HTTP_ALLOW`).
 A `credential` gives what `auth` leaves out, and stands in no journal: `token` for `bearer` (which
 is meant without `auth`), `username` and `password` for `basic`, `name` and `value` for the others.
 
+A request that may have had its effect is not sent again by itself. With `verify` it may be: a GET
+looks first. 404 or 410 says that nothing happened, and so does nothing at `found` (none, false or
+empty); otherwise its answer is the item's, with `verified: true`. With `compensate` recovery has
+the effect undone before it gives the node up, which then fails as it would have: `DELETE` or `PUT`,
+or a key of its own in `idempotency_header`. Both see the item, not the answer.
+
 With `pagination` all pages are asked for, and `body` is the list of their entries, beside
 `pages` and `complete` (false where more than `pages_max` would come). `link` follows the
 header Link, or the address that `next` leads to, on the same server; `page` counts up until a
@@ -23,6 +29,7 @@ from typing import Any, Literal, cast
 
 from perdure_contracts.engine import EffectClass
 
+from . import requests_beside
 from .base import SHORT_S_MAX, Fault, NodeSpecification, Parameter, Parameters
 from .credential import credential, handle_faults
 
@@ -65,7 +72,9 @@ def effect(parameters: Parameters) -> EffectClass:
     """Return what a repetition costs (rule 29): the method and an idempotency header decide."""
     if str(parameters.get("method", "GET")).upper() in PURE_METHODS:
         return "pure"
-    return "keyed" if parameters.get("idempotency_header") else "unsafe"
+    if parameters.get("idempotency_header"):
+        return "keyed"
+    return "verify_first" if parameters.get("verify") else "unsafe"
 
 
 def attempt_timeout_s(parameters: Parameters) -> float:
@@ -105,6 +114,7 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
             f"a request has one body, but {' and '.join(given)} are set; keep one of them",
         )
     yield from handle_faults(parameters)
+    yield from requests_beside.faults(parameters)
     if parameters.get("credential") is None:
         yield from _check_auth(parameters.get("auth"))
     pagination: Any = parameters.get("pagination")
@@ -188,6 +198,8 @@ SPECIFICATION = NodeSpecification(
             "text",
             "The header that carries the idempotency key; with it a repetition is harmless.",
         ),
+        requests_beside.VERIFY,
+        requests_beside.COMPENSATE,
         Parameter(
             "timeout_s",
             "number",
@@ -202,18 +214,23 @@ SPECIFICATION = NodeSpecification(
     length=length,
     attempt_timeout_s=attempt_timeout_s,
     check=_check,
+    mending=requests_beside.MENDING,
     example={
         "method": "POST",
         "url": "https://api.example.com/orders/{{ $json.id }}/notes",
         "json": {"text": "{{ $json.note }}"},
         "credential": "shop",
         "idempotency_header": "Idempotency-Key",
+        "compensate": {
+            "method": "DELETE",
+            "url": "https://api.example.com/orders/{{ $json.id }}/notes/{{ $json.note_id }}",
+        },
     },
     errors=(
         *("http_status", "read_timeout", "connect_failed", "connection_reset", "tls_failed"),
         *("name_not_found", "dns_failed", "address_refused", "response_too_large"),
         *("output_invalid", "invalid_url", "invalid_parameters", "network"),
         *("credential_not_found", "credential_unreadable", "credential_incomplete"),
-        "credentials_off",
+        *("credentials_off", "effect_unknown"),
     ),
 )

@@ -11,7 +11,9 @@ credential has the address as `url`, such as `postgresql://user:password@host/da
 statement is a transaction of its own with a time-out. `mode: read` is read only, so it may be
 repeated. What `mode: write` does is never repeated by itself when it may have happened,
 unless `idempotency_parameter` is set: then the idempotency key, the same in every attempt, is
-bound as one more value at the end, for an `ON CONFLICT DO NOTHING` on a unique column.
+bound as one more value at the end, for an `ON CONFLICT DO NOTHING` on a unique column. With
+`verify`, a statement that finds what was written, it is asked first whether it has happened: if
+that gives rows they are the answer, with `verified: true`.
 """
 
 from perdure_contracts.engine import EffectClass
@@ -32,7 +34,9 @@ def effect(parameters: Parameters) -> EffectClass:
     """Return what a repetition costs: reading nothing, writing with a key nothing either."""
     if parameters.get("mode", "read") == "read":
         return "pure"
-    return "keyed" if parameters.get("idempotency_parameter") is True else "unsafe"
+    if parameters.get("idempotency_parameter") is True:
+        return "keyed"
+    return "verify_first" if parameters.get("verify") else "unsafe"
 
 
 SPECIFICATION = NodeSpecification(
@@ -57,6 +61,10 @@ SPECIFICATION = NodeSpecification(
             "boolean",
             "Whether the idempotency key is bound as one more value.",
             default=False,
+        ),
+        Parameter("verify", "text", "A statement that finds what was written, if it was."),
+        Parameter(
+            "verify_values", "list", "What $1, $2, … stand for there.", expressions=True, most=100
         ),
         Parameter(
             "rows_max",

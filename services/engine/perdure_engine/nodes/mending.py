@@ -12,6 +12,9 @@ from perdure_contracts.message import Json
 
 Resolved: TypeAlias = Mapping[str, Any]
 
+UNDOES: Final = "undoes"
+"""In parameters that undo what others did: their effects have idempotency keys of their own."""
+
 KEPT_MIN: Final = 200
 """Characters of a prompt that are always kept, at each end together."""
 
@@ -34,12 +37,14 @@ class Mending:
 
     `fallbacks(parameters)` are sets of parameters that make another provider do the work.
     `reduce(parameters, share)` keeps about that share of the input, `reprompt(parameters,
-    problems)` says what was wrong with the answer before.
+    problems)` says what was wrong with the answer before. `undo(parameters)` are the parameters
+    (with `UNDOES`) that undo what those did, None where the author has not said how.
     """
 
     fallbacks: Callable[[Resolved], Sequence[Json]] = no_others
     reduce: Callable[[Resolved, float], Resolved] | None = None
     reprompt: Callable[[Resolved, Sequence[str]], Resolved] | None = None
+    undo: Callable[[Resolved], Resolved | None] | None = None
 
 
 def shortened(text: str, share: float) -> str:

@@ -6,17 +6,13 @@ list; an event must fit all filters that are there. docs/trigger-github.md tells
 
 import re
 from collections.abc import Iterable
-from typing import Any, cast
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
 from .credential import credential, handle_faults
+from .word_filters import filter_faults
 
 REPOSITORY = re.compile(r"\*|[A-Za-z0-9_.-]+(/([A-Za-z0-9_.-]+|\*))?")
 """What is listened to: `owner/name`, `owner/*`, `owner`, or `*` for all."""
-
-WORDS_MAX = 50
-WORD_LENGTH_MAX = 255
-"""How many entries a filter may list, and the characters of each."""
 
 FILTERS = {"events": "issues", "actions": "opened", "branches": "main", "paths": "docs/*"}
 """The filters, each with an example."""
@@ -30,21 +26,8 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
             "repository",
             f"`repository` is {repository[:80]!r}; write 'owner/name', 'owner/*', 'owner' or '*'",
         )
-    for name, example in FILTERS.items():
-        if name in parameters and not _words(parameters[name]):
-            yield Fault(
-                "invalid_parameter",
-                name,
-                f"`{name}` must be a list of 1 to {WORDS_MAX} texts, such as [{example}]",
-            )
+    yield from filter_faults(parameters, FILTERS)
     yield from handle_faults(parameters)
-
-
-def _words(value: Any) -> bool:
-    words = cast("list[Any]", value) if isinstance(value, list) else [value]
-    return 0 < len(words) <= WORDS_MAX and all(
-        isinstance(word, str) and 0 < len(word) <= WORD_LENGTH_MAX for word in words
-    )
 
 
 SPECIFICATION = NodeSpecification(

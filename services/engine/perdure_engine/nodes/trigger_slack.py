@@ -6,14 +6,10 @@ there. What the app itself says starts nothing. docs/trigger-slack.md tells the 
 """
 
 from collections.abc import Iterable
-from typing import Any, cast
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
 from .credential import credential, handle_faults
-
-WORDS_MAX = 50
-WORD_LENGTH_MAX = 255
-"""How many entries a filter may list, and the characters of each."""
+from .word_filters import filter_faults
 
 FILTERS = {
     "events": "message",
@@ -25,21 +21,8 @@ FILTERS = {
 
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
-    for name, example in FILTERS.items():
-        if name in parameters and not _words(parameters[name]):
-            yield Fault(
-                "invalid_parameter",
-                name,
-                f"`{name}` must be a list of 1 to {WORDS_MAX} texts, such as [{example}]",
-            )
+    yield from filter_faults(parameters, FILTERS)
     yield from handle_faults(parameters)
-
-
-def _words(value: Any) -> bool:
-    words = cast("list[Any]", value) if isinstance(value, list) else [value]
-    return 0 < len(words) <= WORDS_MAX and all(
-        isinstance(word, str) and 0 < len(word) <= WORD_LENGTH_MAX for word in words
-    )
 
 
 SPECIFICATION = NodeSpecification(

@@ -13,6 +13,7 @@ from perdure_common.outbound import AllowList
 from perdure_contracts.engine import ErrorFacts
 
 from perdure_engine.nodes.external_action_http_request import TIMEOUT_S
+from perdure_engine.nodes.mending import UNDOES
 from perdure_engine.runner.exchange import BODY_BYTES_MAX, Answer, Call, exchange
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.pages import all_pages
@@ -52,7 +53,7 @@ def _call(parameters: Mapping[str, Any], idempotency_key: str) -> Call:
     lower = {name.lower() for name in headers}
     key_header = parameters.get("idempotency_header")
     if key_header and str(key_header).lower() not in lower:
-        headers[str(key_header)] = idempotency_key
+        headers[str(key_header)] = idempotency_key + ("-undo" if UNDOES in parameters else "")
     query: list[tuple[str, str]] = []
     for name, value in dict(parameters.get("query") or {}).items():
         values = cast("list[Any]", value) if isinstance(value, list) else [value]

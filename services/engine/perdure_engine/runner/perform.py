@@ -22,11 +22,13 @@ from perdure_engine.runner.dependencies import Called
 from perdure_engine.runner.depending import dependency_of
 from perdure_engine.runner.failures import Failed, bug_of, told
 from perdure_engine.runner.http_request import request
+from perdure_engine.runner.renewing import after_refusal, expired, renewable, renewed
 from perdure_engine.runner.secrets import hidden, opened
 from perdure_engine.runner.secrets_of_nodes import with_secrets
-from perdure_engine.runner.services import Service
+from perdure_engine.runner.services import service_at
 from perdure_engine.runner.substeps import Agent, LeaseLost
 from perdure_engine.runner.tools import Tools
+from perdure_engine.runner.verifying import happened
 
 ITEMS_AT_ONCE = 10
 """Items of one node run whose effects may be under way at the same time."""
@@ -53,28 +55,18 @@ async def _send_email(
 
 async def _slack(tools: Tools, parameters: Mapping[str, Any], key: str) -> dict[str, Any] | Failed:
     del key  # Slack takes none
-    return await slack.message(_service(tools, tools.slack_url, parameters))
+    return await slack.message(service_at(tools, tools.slack_url, parameters))
 
 
 async def _github(tools: Tools, parameters: Mapping[str, Any], key: str) -> dict[str, Any] | Failed:
-    del key  # GitHub takes none
-    return await github.issue(_service(tools, tools.github_url, parameters, github.HEADERS))
+    return await github.issue(service_at(tools, tools.github_url, parameters, github.HEADERS), key)
 
 
 async def _google_calendar(
     tools: Tools, parameters: Mapping[str, Any], key: str
 ) -> dict[str, Any] | Failed:
-    calendar = _service(tools, tools.google_calendar_url, parameters)
+    calendar = service_at(tools, tools.google_calendar_url, parameters)
     return await google_calendar.event(calendar, key)
-
-
-def _service(
-    tools: Tools,
-    url: str,
-    parameters: Mapping[str, Any],
-    headers: Mapping[str, str] | None = None,
-) -> Service:
-    return Service(tools.http.next(), tools.allowed, url, parameters, headers or {})
 
 
 PERFORMERS: Mapping[tuple[str, str], Perform] = {
@@ -157,19 +149,29 @@ async def perform(
                 if performer is None:
                     return await _agent(tools, task, index, runner, tenant_id)
                 fields = await opened(tools.credentials, tenant_id, parameters)
+                handle = str(parameters.get("credential") or "")
+                renews = not isinstance(fields, Failed) and renewable(fields)
+                if not isinstance(fields, Failed) and renews and expired(fields):
+                    fields = await renewed(tools, tenant_id, handle, fields)
                 if isinstance(fields, Failed):
                     return fields
                 given = with_secrets(kind, parameters, fields) if fields else parameters
                 if isinstance(given, Failed):
                     return given
                 dependency = dependency_of(tools, task.node_subtype, given)
-                called = Called(tenant_id, dependency, str(parameters.get("credential") or ""))
+                called = Called(tenant_id, dependency, handle)
                 refusal = tools.dependencies.refusal(called)
                 if refusal is not None:
                     return refusal
-                answer = await performer(tools, given, item_key(task, index))
+                key = item_key(task, index)
+                before = None
+                if task.again:
+                    before = await happened(tools, kind, given, key, task.again)
+                answer = await performer(tools, given, key) if before is None else before
                 error = answer.error if isinstance(answer, Failed) else None
                 tools.dependencies.heard(called, error)
+                if renews:
+                    answer = await after_refusal(tools, tenant_id, handle, fields, answer)
                 return hidden(answer, fields)
             except Exception as error:  # a defect of a node must not end the runner
                 return Failed(bug_of(error))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from perdure_common.credentials import CredentialError, Credentials
+from perdure_common.credentials import Ask, CredentialError, Credentials
 from perdure_common.shell.ports import Unreachable
 from perdure_contracts.engine import ErrorFacts
 
@@ -19,7 +19,9 @@ from perdure_engine.runner.failures import Failed
 SECRET_LENGTH_MIN = 6
 """Shorter texts are not looked for: they stand in everything."""
 
-PLAIN = frozenset({"username", "name", "host", "port"})
+PLAIN = frozenset(
+    {"username", "name", "host", "port", "token_url", "client_id", "scope", "expires_at"}
+)
 """Fields that are no secrets by themselves."""
 
 
@@ -31,6 +33,10 @@ class NoCredentials:
         raise CredentialError(
             "credentials_off", f"credential {handle!r} cannot be opened in this process"
         )
+
+    async def renew(self, tenant_id: str, handle: str, refused: str, ask: Ask) -> Mapping[str, str]:
+        """See `Credentials.renew`."""
+        return await self.fields_of(tenant_id, handle)
 
 
 async def opened(

@@ -11,6 +11,7 @@ from perdure_contracts.engine import EffectState, ErrorFacts
 from perdure_engine.nodes.services import TIMEOUT_S
 from perdure_engine.runner.exchange import RATE_CODES, Answer, Call, exchange
 from perdure_engine.runner.failures import Failed
+from perdure_engine.runner.tools import Tools
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,37 @@ class Service:
         self, method: str, path: str, body: Any = None, query: tuple[tuple[str, str], ...] = ()
     ) -> tuple[Answer, dict[str, Any]] | Failed:
         """Return the answer and its JSON object (empty where there is none), or a failure."""
+        answer = await self._exchanged(method, path, body, query)
+        if isinstance(answer, Failed):
+            return answer
+        if not answer.raw:
+            return answer, {}
+        made = answer.json()
+        if isinstance(made, Failed):
+            return made
+        if not isinstance(made, dict):
+            return refused(answer, "output_invalid", "the answer is no JSON object", "done")
+        return answer, cast("dict[str, Any]", made)
+
+    async def listed(
+        self, path: str, query: tuple[tuple[str, str], ...]
+    ) -> list[dict[str, Any]] | Failed:
+        """Return a JSON list of objects that the API gives, or a failure."""
+        answer = await self._exchanged("GET", path, None, query)
+        if isinstance(answer, Failed):
+            return answer
+        made = answer.json()
+        if isinstance(made, Failed):
+            return made
+        if not isinstance(made, list):
+            return refused(answer, "output_invalid", "the answer is no JSON list", "done")
+        return [each for each in cast("list[Any]", made) if isinstance(each, dict)]
+
+    async def _exchanged(
+        self, method: str, path: str, body: Any, query: tuple[tuple[str, str], ...]
+    ) -> Answer | Failed:
         headers = {**self.headers, "Authorization": f"Bearer {self.parameters.get('token')}"}
-        answer = await exchange(
+        return await exchange(
             self.client,
             self.allowed,
             Call(
@@ -40,16 +70,13 @@ class Service:
                 timeout_s=float(self.parameters.get("timeout_s") or TIMEOUT_S),
             ),
         )
-        if isinstance(answer, Failed):
-            return answer
-        if not answer.raw:
-            return answer, {}
-        made = answer.json()
-        if isinstance(made, Failed):
-            return made
-        if not isinstance(made, dict):
-            return refused(answer, "output_invalid", "the answer is no JSON object", "done")
-        return answer, cast("dict[str, Any]", made)
+
+
+def service_at(
+    tools: Tools, url: str, parameters: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Service:
+    """Return the API at an address, called with the token in the parameters."""
+    return Service(tools.http.next(), tools.allowed, url, parameters, headers or {})
 
 
 def refused(

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from perdure_common.api.problem import MEDIA_TYPE, problem_body
 
 from .answers import Answer
 
 JSON_TYPE = (b"content-type", b"application/json")
-PROBLEM_TYPE = (b"content-type", b"application/problem+json")
+PROBLEM_TYPE = (b"content-type", MEDIA_TYPE.encode())
 
 FRAMING = frozenset(
     ("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
@@ -47,16 +48,9 @@ class Refusal(Exception):
 
     def reply(self) -> Reply:
         """Return the problem as a response (RFC 9457)."""
-        body = {
-            "type": f"urn:perdure:problem:{self.code}",
-            "title": self.code.replace("_", " "),
-            "status": self.status,
-            "code": self.code,
-            "detail": self.detail,
-            "retryable": self.status in (429, 503),
-        }
+        body = problem_body(self.status, self.code, self.detail)
         more = tuple((n.lower().encode(), v.encode()) for n, v in self.headers.items())
-        return Reply(self.status, (PROBLEM_TYPE, *more), orjson.dumps(body))
+        return Reply(self.status, (PROBLEM_TYPE, *more), body)
 
 
 def told(code: int, /, **members: Any) -> Reply:

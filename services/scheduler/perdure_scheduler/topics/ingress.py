@@ -184,7 +184,7 @@ def _wanted(rows: Sequence[Any]) -> Wanted:
     active: set[str] = set()
     pending: dict[str, list[Waiting]] = {}
     for row in rows:
-        topic = str(row["index_key"]).partition("/")[0]
+        topic = str(row["topic"])
         if row["deployment_status"] == "active":
             active.add(topic)
         else:

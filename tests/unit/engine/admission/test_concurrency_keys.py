@@ -4,7 +4,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from perdure_contracts.admission import ExecutionRefused, SlotEvicted
+from perdure_contracts.admission import ExecutionRefused, RequestSlot, SlotEvicted, SlotTaken
 from perdure_contracts.control import RerunExecution
 from perdure_contracts.engine import (
     CancelExecution,
@@ -265,6 +265,23 @@ def test_an_execution_asks_the_wide_gate_only_when_the_narrow_one_has_let_it_in(
     start(streams, "b")
     start(streams, "c", {"customer": "other"})
     assert statuses(streams, *"abc") == ["RUNNING", "NEW", "RUNNING"]
+    streams.check()
+
+
+def test_who_asks_again_for_a_slot_that_it_has_is_told_so() -> None:
+    streams = played(concurrency={"key": KEY})
+    start(streams, "a")
+    (gate,) = streams.gates()
+    (taken,) = streams.told(gate.gate_id, SlotTaken)
+    assert taken.gate is not None
+    again = RequestSlot(gate_id=gate.gate_id, execution_id="a", gate=taken.gate)
+    assert streams.send(again) is None
+    (_, told) = streams.told(gate.gate_id, SlotTaken)
+    assert told.again
+    (gate,) = streams.gates()
+    assert list(gate.holders) == ["a"]
+    streams.answer("a")
+    assert [list(each.holders) for each in streams.gates()] == [[]]
     streams.check()
 
 

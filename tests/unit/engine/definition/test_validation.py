@@ -352,8 +352,8 @@ def test_too_many_nodes_and_connections_are_refused_by_number() -> None:
     assert problem.code == "too_many_connections"
 
 
-def test_a_definition_above_a_megabyte_is_refused_at_once() -> None:
-    assert the_only(definition(description="x" * 1_000_001)).code == "definition_too_large"
+def test_a_definition_that_no_message_could_carry_is_refused_at_once() -> None:
+    assert the_only(definition(description="x" * 840_001)).code == "definition_too_large"
 
 
 def test_a_definition_nested_without_end_is_refused_at_once() -> None:

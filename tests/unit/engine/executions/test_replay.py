@@ -31,7 +31,7 @@ FLOW = {
     f"engine.{name}.v1"
     for name in (
         "resume-url-made", "wait-begun", "wait-ended", "signal-received", "child-requested",
-        "child-accepted", "child-refused", "execution-responded",
+        "child-accepted", "child-refused", "child-end-told", "execution-responded",
     )
 }  # fmt: skip
 ASKING = {

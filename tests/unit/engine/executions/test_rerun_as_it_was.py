@@ -10,9 +10,11 @@ NEW = "0190f3c0-0000-7000-8000-0000000000ff"
 UP = {"values": {"n": "{{ $json.n + 1 }}"}}
 
 
-def rerun(old: Play) -> Play:
-    """Run an execution again from where it failed."""
-    command = RerunExecution(execution_id=EXECUTION_ID, new_execution_id=NEW, origin="failed")
+FAILED = RerunExecution(execution_id=EXECUTION_ID, new_execution_id=NEW, origin="failed")
+
+
+def rerun(old: Play, command: RerunExecution = FAILED) -> Play:
+    """Run an execution again, by default from where it failed."""
     old.sent.clear()
     old.give(command)
     new = Play(old.definition)
@@ -77,3 +79,19 @@ def test_a_loop_that_was_pinned_emits_what_it_emitted_and_does_not_go_round() ->
     new = rerun(old)
     assert new.task("last").items == [{"n": 9}]
     assert {each.node_id for each in new.tasks.values()} == {"last"}
+
+
+def test_what_lost_a_race_that_is_run_again_is_run_again_with_what_follows_it() -> None:
+    nodes = [http("a"), http("b"), node("c"), http("d"), node("race", "FLOW.RACE"), http("last")]
+    links = ["t>a", "t>b", "a>c", "b>c", "c>race", "t>d", "d>race", "race>last"]
+    old = play(workflow(nodes, links, recovery="off"), {"n": 1})
+    old.answer("b", {"n": 2})
+    old.answer("d", {"n": 3})
+    old.answer("last", error=failed())
+    command = RerunExecution(
+        execution_id=EXECUTION_ID, new_execution_id=NEW, origin="node", node_id="d"
+    )
+    new = rerun(old, command)
+    assert {each.node_id for each in new.tasks.values()} == {"a", "d"}
+    new.answer("a", {"n": 4})
+    assert new.task("last").items == [{"n": 4}, {"n": 2}]

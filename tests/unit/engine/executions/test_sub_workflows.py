@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from families import Family
+from perdure_common.decider import Recorded
 from perdure_contracts.engine import (
     CancelExecution,
     ExecutionCompleted,
@@ -19,6 +20,7 @@ from perdure_contracts.flow import (
     StartChild,
 )
 from perdure_engine.executions.why import why
+from perdure_engine.promises import Judge
 from playing import EXECUTION_ID, Play, failed, http, node, play, workflow, workflow_id
 
 SUB, SET, RESPOND = "FLOW.SUB_WORKFLOW", "ACTION.SET", "FLOW.RESPOND"
@@ -108,6 +110,67 @@ def test_a_child_is_begun_once_however_often_it_is_asked_for() -> None:
     )
     assert child.refused(again) == "duplicate"
     assert len(child.told(ExecutionStarted)) == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_child_that_has_ended_tells_its_end_again_to_a_parent_that_asks_again(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = family(asking())
+    made.start("parent", {"n": 1})
+    (asked,) = made.first.told(ChildRequested)
+    [child] = made.children
+    again = StartChild(
+        execution_id=asked.child_execution_id, workflow="child", version=None, data={"n": 1},
+        parent_execution_id=EXECUTION_ID, root_execution_id=asked.child_root_execution_id,
+        wait_id=asked.wait_id, wait=True, depth=1, mode="MANUAL", triggered_by="",
+    )  # fmt: skip
+    assert child.refused(again) == "duplicate"
+    child.answer("ask", {"n": 9})
+    (first,) = [each for each in child.sent if isinstance(each, NoteChildEnd)]
+    if not known:
+        for module in ("version_of", "facts"):
+            name = f"perdure_engine.executions.{module}.kept"
+            monkeypatch.setattr(name, nothing_kept)
+    child.sent.clear()
+    child.give(again)
+    assert child.sent == [first]
+    assert child.state.status == "SUCCESS"
+    assert broken(child) == []
+
+
+def test_a_child_that_was_cancelled_tells_so_again() -> None:
+    made = family(asking())
+    made.start("parent", {"n": 1})
+    (asked,) = made.first.told(ChildRequested)
+    [child] = made.children
+    child.give(CancelExecution(execution_id=child.execution_id, reason="no", asked_by="me"))
+    child.sent.clear()
+    child.give(
+        StartChild(
+            execution_id=asked.child_execution_id, workflow="child", version=None, data={"n": 1},
+            parent_execution_id=EXECUTION_ID, root_execution_id=asked.child_root_execution_id,
+            wait_id=asked.wait_id, wait=True, depth=1, mode="MANUAL", triggered_by="",
+        )
+    )  # fmt: skip
+    (told,) = child.sent
+    assert (told.status, told.wait_id) == ("CANCELED", asked.wait_id)
+
+
+def nothing_kept(sha256: str) -> None:
+    """Return what a process knows that has just begun."""
+    del sha256
+
+
+def broken(played: Play) -> list[Any]:
+    """Return the promises that `perdure verify` finds broken in an execution."""
+    judge = Judge()
+    times = zip(played.events, played.times, strict=True)
+    return [
+        found
+        for version, (event, at) in enumerate(times, 1)
+        for found in judge.see(Recorded(event, "tenant", played.execution_id, version, at))
+    ]
 
 
 def test_a_child_that_fails_fails_its_node_by_that_node_s_error_mode() -> None:

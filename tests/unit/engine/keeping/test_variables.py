@@ -1,5 +1,6 @@
 """Variables and static data: kept from one execution to the next, frozen for each."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -213,6 +214,23 @@ def test_a_request_that_comes_twice_is_carried_out_once() -> None:
         static_data_id=stream, workflow_id=WORKFLOW_ID, values={"last": 99},
         request_id=updated.request_id, execution_id="a",
     )  # fmt: skip
-    refused = streams.send(again)
-    assert refused is not None and refused.code == "duplicate"
+    assert streams.send(again) is None
+    (_, told) = streams.told(stream, StaticDataUpdated)
+    assert (told.again, told.data, told.number) == (True, updated.data, updated.number)
     assert streams.states[stream].data["last"] == 11
+    refused = streams.send(replace(again, execution_id=""))
+    assert refused is not None and refused.code == "duplicate"
+
+
+def test_a_request_that_was_refused_and_comes_again_is_refused_again() -> None:
+    streams = overtaken("error")
+    stream = static_data_stream(WORKFLOW_ID)
+    (refused,) = streams.told(stream, StaticDataRefused)
+    number = streams.states[stream].number
+    again = UpdateStaticData(
+        static_data_id=stream, workflow_id=WORKFLOW_ID, values={"mine": 7},
+        request_id=refused.request_id, execution_id=refused.execution_id,
+    )  # fmt: skip
+    assert streams.send(again) is None
+    assert streams.told(stream, StaticDataRefused) == [refused, refused]
+    assert streams.states[stream].number == number

@@ -72,7 +72,7 @@ async def stage() -> AsyncGenerator[Stage]:
         server.answer = lambda asked: as_json({"ok": True, "echo": asked.decode()})
         url = f"http://127.0.0.1:{port}"
         allowed = AllowList.parse(["127.0.0.0/8"])
-        tools = Tools(http, allowed, credentials=MemoryCredentials(KEPT))
+        tools = Tools(http, allowed, credentials=MemoryCredentials(dict(KEPT)))
         services = {"slack_url": url, "github_url": url, "google_calendar_url": url}
         yield Stage(server, url, replace(tools, **services))
 

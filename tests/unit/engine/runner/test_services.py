@@ -142,6 +142,7 @@ ISSUE = {
     "id": 11, "number": 7, "html_url": "https://github.com/acme/shop/issues/7", "state": "open",
     "title": "T", "user": {"login": "x"},
 }  # fmt: skip
+MARKED = "B\n\n<!-- perdure: key-0 -->"
 TOLD = {"id": 11, "number": 7, "url": ISSUE["html_url"], "state": "open", "title": "T"}
 
 
@@ -154,7 +155,7 @@ async def test_github_files_an_issue_with_the_headers_that_it_asks_for(stage: St
     assert made == TOLD
     (asked,) = stage.asked
     assert (asked.method, asked.path) == ("POST", "/repos/acme/shop/issues")
-    assert asked.json == {"title": "T", "body": "B", "labels": ["bug"], "assignees": ["ada"]}
+    assert asked.json == {"title": "T", "body": MARKED, "labels": ["bug"], "assignees": ["ada"]}
     expected = {
         "authorization": "Bearer tok",
         "accept": "application/vnd.github+json",
@@ -174,9 +175,9 @@ async def test_github_changes_and_comments_an_issue(stage: Stage) -> None:
     assert (change.method, change.path) == ("PATCH", "/repos/acme/shop/issues/7")
     assert change.json == {"state": "closed"}
     assert (comment.method, comment.path) == ("POST", "/repos/acme/shop/issues/7/comments")
-    assert comment.json == {"body": "B"}
+    assert comment.json == {"body": MARKED}
     effects = [effect("GITHUB", each) for each in ("create_issue", "update_issue", "comment")]
-    assert effects == ["unsafe", "keyed", "unsafe"]
+    assert effects == ["verify_first", "keyed", "verify_first"]
 
 
 @pytest.mark.parametrize(

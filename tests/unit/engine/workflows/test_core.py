@@ -7,6 +7,7 @@ import pytest
 from perdure_common.decider import Recorded, Rejected, Upsert
 from perdure_common.ids import sha256_of_json
 from perdure_common.settings import DEFAULT_WORKSPACE
+from perdure_common.shell import codec
 from perdure_contracts.engine import SaveWorkflow, StartExecution
 from perdure_contracts.message import Envelope
 from perdure_contracts.scheduler import (
@@ -19,6 +20,7 @@ from perdure_contracts.scheduler import (
 )
 from perdure_contracts.workflows import DeploymentNoted, Event, NoteDeployment, WorkflowSaved
 from perdure_engine.hear import hear
+from perdure_engine.workflows.decide import WARNINGS_MAX
 from perdure_engine.workflows.decider import decider
 
 ID = "0198c0de-0000-7000-8000-000000000001"
@@ -220,3 +222,18 @@ def test_saving_sends_no_messages() -> None:
     assert decider.route(decider.fold([event]), recorded) == ()
     noted = DeploymentNoted(workflow_id=ID, status="ACTIVE", version=1)
     assert decider.fold([event, noted]).deployment_version == 1
+
+
+def test_the_largest_definition_fits_into_the_message_that_freezes_it() -> None:
+    def of(count: int) -> dict[str, Any]:
+        notes = {"notes": "x" * 19_000}  # nothing leads to these nodes, which is warned of
+        return {**definition(), "nodes": [START, *({**SET, **notes, "node_id": f"n{at}"}
+                                                   for at in range(count))]}  # fmt: skip
+
+    large = saved(of(43))
+    assert len(large.warnings) == WARNINGS_MAX
+    assert len(codec.encode_body(large)) > 0.9 * codec.MESSAGE_BYTES_MAX
+    assert len(codec.encode_body(large)) < codec.MESSAGE_BYTES_MAX
+    refused = decided(of(45))
+    assert isinstance(refused, Rejected)
+    assert "at most 840,000 are allowed" in refused.reason

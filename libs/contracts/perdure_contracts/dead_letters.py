@@ -1,0 +1,77 @@
+"""Records that no service could apply: kept, edited, and sent again once.
+
+Owner: services/recovery; a stream for each letter.
+"""
+
+from typing import Literal, TypeAlias
+
+from .message import message
+from .shell import DeadLettered
+
+
+@message("recovery.keep-dead-letter.v1")
+class KeepDeadLetter:
+    """A record that `service` could not apply is to be kept until a person decides."""
+
+    letter_id: str
+    service: str
+    letter: DeadLettered
+
+
+@message("recovery.redrive-dead-letter.v1")
+class RedriveDeadLetter:
+    """Send a dead letter to where it came from once more, or drop it.
+
+    `letter` is the column `stream` of its row.
+    """
+
+    letter: str
+    asked_by: str
+    action: Literal["retry", "drop"] = "retry"
+
+
+@message("recovery.edit-dead-letter.v1")
+class EditDeadLetter:
+    """Let a dead letter be sent again with another body; what it was stays written down.
+
+    `letter` is the column `stream` of its row.
+    """
+
+    letter: str
+    value: bytes
+    edited_by: str
+    reason: str = ""
+
+
+@message("recovery.dead-letter-kept.v1")
+class DeadLetterKept:
+    """A dead letter is kept, bytes and all."""
+
+    letter_id: str
+    service: str
+    letter: DeadLettered
+
+
+@message("recovery.dead-letter-settled.v1")
+class DeadLetterSettled:
+    """A person has sent a dead letter to where it came from, or dropped it."""
+
+    letter_id: str
+    action: Literal["retry", "drop"]
+    asked_by: str
+    settled_at: str
+
+
+@message("recovery.dead-letter-edited.v1")
+class DeadLetterEdited:
+    """A person has mended what a dead letter will be sent again with."""
+
+    letter_id: str
+    value: bytes
+    edited_by: str
+    reason: str
+    edited_at: str
+
+
+LetterCommand: TypeAlias = KeepDeadLetter | RedriveDeadLetter | EditDeadLetter
+LetterEvent: TypeAlias = DeadLetterKept | DeadLetterSettled | DeadLetterEdited

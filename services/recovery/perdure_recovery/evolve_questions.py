@@ -1,0 +1,53 @@
+"""State from the events of questions to people. Like `evolve`, whose arms these are."""
+
+from dataclasses import replace
+
+from perdure_contracts.questions import QuestionAsked, QuestionSettled
+from perdure_contracts.recovery import AttemptRefused
+
+from .instants import parsed
+from .state import Episode, Execution, Question, episode_of, place, question_of
+
+
+def put_by(state: Execution, event: AttemptRefused) -> Execution:
+    """Remember what people are to be asked about, should the execution end by it."""
+    failure = episode_of(state, event.failure_id).failure
+    question = Question(
+        failure=failure,
+        attempt_id=event.attempt_id,
+        number=event.attempt_number,
+        strategy=event.strategy,
+        reason=event.reason,
+        explanation=event.explanation,
+    )
+    key = place(failure.node_id, failure.scope)
+    return replace(state, questions={**state.questions, key: question})
+
+
+def asked(state: Execution, event: QuestionAsked) -> Execution:
+    """Remember that people are asked."""
+    question = question_of(state, event.attempt_id)
+    waiting = replace(
+        question,
+        interaction_id=event.request.interaction_id,
+        until=parsed(event.until),
+        explanation=event.explanation,
+    )
+    key = place(question.failure.node_id, question.failure.scope)
+    return replace(state, questions={**state.questions, key: waiting})
+
+
+def settled(state: Execution, event: QuestionSettled) -> Execution:
+    """Forget the question; the episode goes on where people want that."""
+    question = question_of(state, event.attempt_id)
+    failure = question.failure
+    key = place(failure.node_id, failure.scope)
+    state = replace(state, questions={k: q for k, q in state.questions.items() if k != key})
+    if not event.reopens:
+        return state
+    again = Episode(failure, retried=question.number - 1)
+    return replace(
+        state,
+        episodes={**state.episodes, key: again},
+        lost={k: lost for k, lost in state.lost.items() if k != key},
+    )
