@@ -9,7 +9,8 @@ from typing import Any
 from definitions_for_tests import Definition, chain, request
 from perdure_common.ids import derived
 from perdure_contracts.deciding import NoteAnswer
-from perdure_contracts.recovery import RecoveryMode, SetMode
+from perdure_contracts.failures import RecoveryMode
+from perdure_contracts.recovery import SetMode
 
 from laboratory.outside import fine, status
 from laboratory.scenario import Case, Expected, Scenario
