@@ -24,11 +24,13 @@ from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.credentials import PostgresCredentials, Seal
 from perdure_common.embedded import Addresses
 from perdure_common.settings import DEFAULT_TENANT
+from perdure_contracts.asking import AskMemory
 from perdure_engine.app import service
 from perdure_engine.runner.progress import TOPIC
 from platform_stage import PARTITIONS, PATIENT, Stage
 from promises import broken_promises, until_settled
 from stage_ground import shared_ground
+from standing_in import StandIn
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -217,6 +219,45 @@ async def test_a_call_that_must_not_be_repeated_is_left_to_a_person(
     assert details["type"] == "effect_unknown"
     assert "'note'" in details["message"]
     assert outside.seen["note"] == 1
+
+
+async def test_an_agent_remembers_across_executions_and_a_kill_in_between(
+    stage: Stage, outside: Outside
+) -> None:
+    written: list[Any] = []
+
+    def remembers(request: AskMemory) -> list[Any]:
+        if request.operation == "write":
+            written.append(request.content)
+            return [{"written": True}]
+        return [{"before": each} for each in written]
+
+    definition = workflow("remembers", outside)
+    given = {"memory_type": "conversation_buffer", "operation": "read", "user": "ann"}
+    definition["nodes"].append(node("memory", "MEMORY.STORE", **given))
+    definition["connections"].append({**edge("memory", "agent"), "connection_type": "AI_MEMORY"})
+    await stage.deploy(definition)
+    async with StandIn(stage, remembers=remembers) as memory:
+        outside.begin("note")
+        event = await stage.trigger("remembers", {"text": "Where is order 7?"})
+        await asyncio.wait_for(outside.reached.wait(), 90)
+        assert [each.operation for each in memory.memory.values()] == ["read"]
+        await kill_and_begin_again(stage, outside)
+        row = await stage.ended(event)
+        assert row["status"] == "SUCCESS", row["error_message"]
+        assert dict(outside.seen) == {each: 2 if each == "note" else 1 for each in PLACES}
+        assert [each.operation for each in memory.memory.values()] == ["read", "write"]
+        assert memory.heard == 2, "a memory is asked once for each, whoever was killed"
+        assert written == [{"prompt": "Where is order 7?", "output": {"done": True}}]
+        outside.begin("")
+        asked_before = len(outside.models.asked)
+        row = await stage.ended(await stage.trigger("remembers", {"text": "And order 8?"}))
+        assert row["status"] == "SUCCESS", row["error_message"]
+    first = outside.models.asked[asked_before].json["messages"][0]
+    assert (first["role"], "Where is order 7?" in first["content"]) == ("system", True)
+    assert [each["prompt"] for each in written] == ["Where is order 7?", "And order 8?"]
+    nodes = await stage.nodes_of(row["execution_id"])
+    assert "memory" not in nodes, "a memory that is attached has no run of its own"
 
 
 async def test_those_who_watch_see_what_an_agent_does(stage: Stage, outside: Outside) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from perdure_contracts.cron import BackfillCron, PauseTrigger, ResumeTrigger
 from perdure_contracts.scheduler import UndeployWorkflow
 from platform_stage import ENDED, PARTITIONS, Stage
 from promises import broken_promises
+from turned_clock import TurnedClock
 
 ROOT = Path(__file__).parents[2]
 
@@ -189,6 +190,63 @@ async def test_a_clock_that_was_set_back_is_told_by_the_status_page(stage: Stage
     said = await typed(stage, "status")
     assert "the clock was set back by" in " ".join(said.out.split()), said
     await undeploy(stage, workflow_id)
+
+
+async def test_a_clock_that_jumps_forward_and_back_starts_every_hour_once(
+    stage: Stage, world: World, tmp_path: Path
+) -> None:
+    clock, settings, zygote = TurnedClock(tmp_path / "clock"), stage.settings, stage.zygote
+    assert await stage.end("scheduler") == 0
+    stage.settings, stage.zygote = {**settings, **clock.environment}, None
+    try:
+        stage.begin("scheduler")
+        await stage.until_ready(["scheduler"])
+        begun = clock.now()
+        definition = clocked("hourly", "0 * * * *", misfire="fire_all", overlap="allow")
+        workflow_id = await stage.deploy(definition)
+
+        async def every_hour_up_to_now() -> bool:
+            first, last = _hour(begun), _hour(clock.now())
+            return await seconds_of(stage, workflow_id) == list(range(first + 3600, last + 1, 3600))
+
+        for hours in (3, 5):  # forward, and what lies between is made up for
+            clock.turn(timedelta(hours=hours))
+            await stage.until(every_hour_up_to_now, f"{hours} hours")
+        furthest = await seconds_of(stage, workflow_id)
+        for hours in (2, 4):  # back, and through hours that were
+            clock.turn(timedelta(hours=hours))
+            await stage.kill("scheduler")
+            stage.begin("scheduler")
+            await stage.until_ready(["scheduler"])
+            await _works(stage)
+            assert await seconds_of(stage, workflow_id) == furthest
+        clock.turn(timedelta(hours=8))
+        await stage.until(every_hour_up_to_now, "the clock has caught up")
+        await undeploy(stage, workflow_id)
+        await all_ended(stage, workflow_id)
+        assert await broken_promises(stage, [], world) == []
+    finally:
+        await stage.end("scheduler")
+        stage.settings, stage.zygote = settings, zygote
+        stage.begin("scheduler")
+        await stage.until_ready(["scheduler"])
+
+
+def _hour(at: datetime) -> int:
+    return int(at.timestamp()) // 3600 * 3600
+
+
+async def _works(stage: Stage) -> None:
+    """Wait until the scheduler has done something after its start, its clocks among it."""
+    name = f"by hand {uuid.uuid4().hex[:6]}"
+    workflow_id = await stage.deploy(chain(name, node("step", "FLOW.NOOP")))
+    await stage.trigger(workflow_id, {})
+
+    async def started() -> list[Any]:
+        sql = "select 1 from engine.workflow_executions where workflow_id = $1"
+        return await stage.rows(sql, workflow_id)
+
+    await stage.until(started, "an execution")
 
 
 async def test_a_slow_execution_is_waited_for_and_its_end_starts_the_next(

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 from answering_server import Server, answering_server, as_json
@@ -200,6 +201,39 @@ async def test_recovery_tells_how_well_it_does(stage: Stage, outside: tuple[Serv
     assert "503" in explained.out
     assert (await typed(stage, "recovery", "incidents", "--json")).json == []
     assert (await typed(stage, "recovery", "breakers", "--status", "open", "--json")).json == []
+    metrics = await scraped(stage)
+    assert metrics['perdure_recovery_episodes{failure_type="all",service="recovery"}'] > 0
+    shares = 'perdure_recovery_success_ratio{bound="%s",failure_type="all",service="recovery"}'
+    low, value, high = (metrics[shares % bound] for bound in ("low", "value", "high"))
+    assert low <= value <= high
+    assert value == pytest.approx(as_data["all"]["success"]["value"])
+    assert metrics['perdure_recovery_explanations_complete_ratio{service="recovery"}'] == 1.0
+
+
+async def test_a_workspace_s_budget_is_set_shown_and_lifted(stage: Stage) -> None:
+    said = await typed(stage, "recovery", "budget", "12.5", "--workspace", "thrifty")
+    assert said.code == 0, said.err
+    assert "12.50 USD a month in workspace thrifty" in said.out
+    rows = {each["workspace_id"]: each for each in await budgets(stage)}
+    assert rows["thrifty"]["recovery_usd"] == 12.5
+    assert (await typed(stage, "recovery", "budget", "none", "--workspace", "thrifty")).code == 0
+    rows = {each["workspace_id"]: each for each in await budgets(stage)}
+    assert rows["thrifty"]["recovery_usd"] is None
+    for word in ("-1", "much", "inf", "nan"):
+        assert (await typed(stage, "recovery", "budget", "--", word)).code == 2
+
+
+async def budgets(stage: Stage) -> list[dict[str, Any]]:
+    """Return what `perdure recovery budget` shows, as data."""
+    return (await typed(stage, "recovery", "budget", "--json")).json
+
+
+async def scraped(stage: Stage) -> dict[str, float]:
+    """Return recovery's metrics as Prometheus gets them."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"http://127.0.0.1:{stage.ports['recovery']}/metrics")
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
 async def test_a_model_puts_explanations_into_words_beside_the_decisions(stage: Stage) -> None:
@@ -342,13 +376,12 @@ async def test_what_was_forgotten_is_not_brought_back_by_a_replay(
     for name in ("again", "and-again"):
         row = await run(stage, name, f"http://127.0.0.1:{port}/forbidden")
         await told_of(stage, row["execution_id"])
+    sql = "select occurrence_count as n from recovery.failure_patterns where failure_type = $1"
 
-    async def counted() -> bool:
-        patterns = await stage.rows("select * from recovery.failure_patterns")
-        seen = [row["occurrence_count"] for row in patterns if row["failure_type"] == "permission"]
-        return seen == [2]
+    async def counted() -> bool:  # a pattern hears of a failure a moment after its decision
+        return [row["n"] for row in await stage.rows(sql, "permission")] == [2]
 
-    await stage.until(counted, "one pattern, seen twice")
+    await stage.until(counted, "both to be counted by one pattern")
 
 
 async def _counts(stage: Stage) -> dict[str, int]:

@@ -54,7 +54,7 @@ async def test_every_table_has_a_key_and_a_tenant(service: str, database: str) -
     """The shell's own tables about shards and streams belong to no tenant."""
     await migrate.up(database, service)
     shell = {"shard", "consumed", "heard", "sent", "wake", "snapshot"}
-    shell |= {"parked_stream", "parked_message", "schema_migrations", "expired"}
+    shell |= {"parked_stream", "parked_message", "schema_migrations", "expired", "journal_purged"}
     connection = await asyncpg.connect(database)
     try:
         rows = await connection.fetch(

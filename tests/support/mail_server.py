@@ -2,11 +2,13 @@
 
 import contextlib
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 from imapclient import IMAPClient
 
@@ -21,6 +23,7 @@ class MailServer:
     host: str
     port: int
     process: "subprocess.Popen[bytes]"
+    certificate: Path | None = None
 
     def append(self, *mails: bytes) -> None:
         """Put mails into the mailbox."""
@@ -30,6 +33,8 @@ class MailServer:
 
     def _client(self) -> IMAPClient:
         client = IMAPClient(self.host, port=self.port, ssl=False, timeout=10.0)
+        if self.certificate is not None:
+            client.starttls(ssl.create_default_context(cafile=self.certificate))
         client.login(USER, PASSWORD)
         return client
 
@@ -51,13 +56,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def mail_server() -> Generator[MailServer]:
-    """Run a mail server with one user."""
+def mail_server(certificate: Path | None = None) -> Generator[MailServer]:
+    """Run a mail server with one user; with a certificate (and its key) it knows STARTTLS."""
     port = free_port()
+    tls = ["--cert", str(certificate), "--key", str(certificate)] if certificate else ["--no-tls"]
     process = subprocess.Popen(
         [
             sys.executable, "-c", "from pymap.main import main; main()",
-            "--host", "127.0.0.1", "--port", str(port), "--no-tls",
+            "--host", "127.0.0.1", "--port", str(port), *tls,
             "--no-service", "admin", "--no-service", "managesieve",
             "dict", "--demo-user", USER, "--demo-password", PASSWORD,
         ],
@@ -65,7 +71,7 @@ def mail_server() -> Generator[MailServer]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )  # fmt: skip
-    server = MailServer("127.0.0.1", port, process)
+    server = MailServer("localhost" if certificate else "127.0.0.1", port, process, certificate)
     try:
         deadline = time.monotonic() + START_S
         while not server.answers():

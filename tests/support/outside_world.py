@@ -2,7 +2,7 @@
 
 The path says how it behaves: `/ok`, `/flaky/2` (503 twice for each idempotency key, then 200),
 `/slow/300` (milliseconds), `/gate` (not before `World.gate` is open), `/status/500`, `/big` and
-`/endless` (30 MB with and without a declared length).
+`/endless` (30 MB with and without a declared length), `/flood/100` (so many MB).
 """
 
 import json
@@ -91,7 +91,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/gate"):
             self.world.gate.wait(GATE_S)
         if self.path in ("/big", "/endless"):
-            self._flood(declared=self.path == "/big")
+            self._flood(BIG_BYTES, declared=self.path == "/big")
+            return
+        if self.path.startswith("/flood/"):
+            self._flood(int(rest) * 1024 * 1024, declared=False)
             return
         answer = json.dumps({"status": status, "path": self.path}).encode()
         self.send_response(status)
@@ -100,18 +103,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    def _flood(self, *, declared: bool) -> None:
-        """Send 30 MB, for as long as the other side takes it."""
+    def _flood(self, count: int, *, declared: bool) -> None:
+        """Send so many bytes, for as long as the other side takes them."""
         self.close_connection = True
         self.send_response(200)
         self.send_header("content-type", "text/plain")
         if declared:
-            self.send_header("content-length", str(BIG_BYTES))
+            self.send_header("content-length", str(count))
         else:
             self.send_header("connection", "close")
         self.end_headers()
         try:
-            for _ in range(BIG_BYTES // len(CHUNK)):
+            for _ in range(count // len(CHUNK)):
                 self.wfile.write(CHUNK)
         except ConnectionError:
             return  # the other side has had enough, which is what it should say

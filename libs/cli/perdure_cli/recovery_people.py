@@ -11,7 +11,7 @@ from perdure_cli.client import Client, Row, user
 from perdure_cli.errors import CommandError
 from perdure_cli.listing import Limit, fetched, print_rows
 from perdure_cli.output import AsJson, clock, say, short, show, wait_for
-from perdure_cli.recovery_lines import app
+from perdure_cli.recovery_budget import app
 
 __all__ = ["app"]
 

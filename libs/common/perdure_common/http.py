@@ -28,7 +28,7 @@ from perdure_common.api.table import (
     make_cursor,
     read_query,
 )
-from perdure_common.observe import CONTENT_TYPE, Metrics, RowCount
+from perdure_common.observe import CONTENT_TYPE, Figures, Metrics, RowCount
 from perdure_common.run import Beside
 from perdure_common.settings import SettingError, Settings
 from perdure_common.shell.owner import Owner
@@ -274,10 +274,11 @@ def beside(
     tables: Mapping[str, TableView],
     rows: Sequence[RowCount] = (),
     more: Callable[[FastAPI, Settings, Owner, Reading], None] | None = None,
+    figures: Callable[[Settings, Reading], Figures] | None = None,
 ) -> Beside:
     """Return what `perdure_common.run.serve` runs beside the owner: the service's API.
 
-    `more` adds what only this service answers.
+    `more` adds what only this service answers, `figures` what only its metrics say.
     """
 
     async def api(settings: Settings, owner: Owner, stop: asyncio.Event) -> None:
@@ -296,7 +297,12 @@ def beside(
 
         reading = Reading(settings.database_url, service)
         metrics = Metrics(
-            service, owner=owner, bounds=owner.bus.bounds, rows=rows, counts=reading.counts
+            service,
+            owner=owner,
+            bounds=owner.bus.bounds,
+            rows=rows,
+            counts=reading.counts,
+            figures=figures(settings, reading) if figures is not None else None,
         )
         app = make_app(
             service,

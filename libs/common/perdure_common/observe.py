@@ -123,6 +123,7 @@ COUNTERS: tuple[tuple[str, str, Callable[[Stats], float]], ...] = (
 Bounds: TypeAlias = Callable[
     [Sequence[TopicPartition]], Awaitable[Mapping[TopicPartition, tuple[int, int]]]
 ]
+Figures: TypeAlias = Callable[[], Awaitable[Sequence[Metric]]]
 Counts: TypeAlias = Callable[[str, str, Iterable[str]], Awaitable[Mapping[str, int]]]
 
 
@@ -159,6 +160,7 @@ class Metrics:
         owner: the shards of this process, None where there are none (a runner).
         bounds: asks Kafka how far topics go, for the lag (`Bus.bounds`).
         rows: what is counted in tables, by `counts` (`Reading.counts`).
+        figures: what else the service finds out when it is asked.
     """
 
     def __init__(
@@ -169,12 +171,16 @@ class Metrics:
         bounds: Bounds | None = None,
         rows: Sequence[RowCount] = (),
         counts: Counts | None = None,
+        figures: Figures | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._service = service
         self._owner = owner
         self._bounds = bounds
         self._counts = counts
+        self._figures = figures
+        self._found = FoundCollector()
+        self.registry.register(self._found)
         self._rows = [
             (row, Gauge(row.metric, row.about, ["service", row.column], registry=self.registry))
             for row in rows
@@ -198,7 +204,17 @@ class Metrics:
         await self._measure_lag()
         for row, gauge in self._rows:
             await self._count(row, gauge)
+        await self._find()
         return generate_latest(self.registry)
+
+    async def _find(self) -> None:
+        self._found.metrics = ()
+        if self._figures is None:
+            return
+        try:
+            self._found.metrics = await self._figures()
+        except Exception as error:  # as with rows
+            structlog.get_logger(__name__).warning("figures_not_found", error=repr(error))
 
     async def _measure_lag(self) -> None:
         self._lag.clear()
@@ -229,6 +245,17 @@ class Metrics:
             return
         for value in row.values:
             gauge.labels(self._service, value).set(found.get(value, 0))
+
+
+class FoundCollector(Collector):
+    """Gives the metrics that were found last."""
+
+    def __init__(self) -> None:
+        self.metrics: Sequence[Metric] = ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics as they were found."""
+        return self.metrics
 
 
 class ShellCollector(Collector):

@@ -107,6 +107,9 @@ async def _create(admin: Any, topics: Sequence[Topic], prefix: str, partitions: 
                 "cleanup.policy": "delete",
                 "retention.ms": str(topic.retention_s * 1000),
                 "max.message.bytes": str(topic.bytes_max),
+                # Kafka refuses records of a clock that is an hour fast, and forgets those of one
+                # that is slow too early: its own clock counts.
+                "message.timestamp.type": "LogAppendTime",
             },
         )
         for topic in topics

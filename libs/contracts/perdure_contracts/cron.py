@@ -12,7 +12,7 @@ from .message import message
 Gap: TypeAlias = Literal["shift", "skip"]
 Misfire: TypeAlias = Literal["fire_once", "skip", "fire_all"]
 Overlap: TypeAlias = Literal["skip", "queue", "allow", "cancel_previous"]
-SkipReason: TypeAlias = Literal["overlap", "replaced", "paused", "retired"]
+SkipReason: TypeAlias = Literal["overlap", "replaced", "paused", "retired", "filter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class CronSettings:
     misfire: Misfire = "fire_once"
     overlap: Overlap = "skip"
     jitter_s: int = 0
+    filter: str = ""
 
 
 # Commands ---------------------------------------------------------------------------
@@ -154,7 +155,7 @@ class CronSkipped:
     """The firing due at `scheduled_at` does not happen.
 
     For `overlap` and `replaced` (it waited, and a newer one came) `open_execution_id` is the
-    execution that was still open.
+    execution that was still open; for `filter` the `message` says what went wrong, if anything.
     """
 
     workflow_id: str
@@ -164,6 +165,7 @@ class CronSkipped:
     scheduled_at: str
     reason: SkipReason
     open_execution_id: str | None = None
+    message: str = ""
 
 
 @message("scheduler.cron-queued.v1")

@@ -92,6 +92,7 @@ from .decide import decide
 from .document import add_all
 from .evolve import evolve
 from .facts import execution_facts
+from .figures import figures
 from .hear import CALLS, DEAD_LETTERS, FAILURES, hear, is_first, stream_of
 from .outcomes import wake_at
 from .project import project
@@ -279,7 +280,7 @@ def add_groups(app: FastAPI, settings: Settings, owner: Owner, reading: Reading)
 def main() -> None:
     """Run the service until it is told to stop."""
     cleaning = partial(keep_cleaning, service.name)
-    run.run(run.serve(service, beside(TABLES, ROWS, add_groups), cleaning, keep_writing))
+    run.run(run.serve(service, beside(TABLES, ROWS, add_groups, figures), cleaning, keep_writing))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 Each rail is a function from a `Situation` to the reason why it refuses, a `Hold`, or None. `RAILS`
 has them in their order: (1) kill switch and mode, (2) still wanted, (4) effects, (5) caps,
 (9) storms, (7) breakers, (6) tokens and money; (3) duplicates are turned away before anything
-else, and (8), one layer of retries, is checked when a runner starts. A storm, an open breaker and
-an empty bucket do not refuse: the attempt waits. Whoever refuses wins over whoever lets wait. A
-rail is added by writing a function and putting it in its place.
+else, and (8), one layer of retries, is checked before a runner's first agent runs. A storm, an
+open breaker and an empty bucket do not refuse: the attempt waits. Whoever refuses wins over whoever
+lets wait. A rail is added by writing a function and putting it in its place.
 """
 
 from collections.abc import Callable

@@ -248,7 +248,7 @@ service = Service(
     hear=hear,
     foreign=(TRIGGERS,),
     kept=KEPT,
-    expires={"trigger_deliveries": "received_at"},
+    expires={"trigger_deliveries": "received_at", "trigger_answers": "answered_at"},
     judge=Judge,
 )
 

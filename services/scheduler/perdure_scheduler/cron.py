@@ -9,7 +9,7 @@ gap (`gap: skip` leaves it out too). All instants are whole seconds in UTC.
 
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, pairwise
@@ -24,6 +24,9 @@ from .zones import SECOND, end_of_gap, instants_of, set_back, wall_of, zone
 Gap: TypeAlias = Literal["shift", "skip"]
 """What becomes of a firing that the clocks leave out."""
 
+KNOWN_MAX = 4
+"""Answers that an expression remembers."""
+
 _ORIGIN = datetime(2000, 1, 1)  # noqa: DTZ001 - a wall clock without a zone
 _LAST = datetime(9900, 1, 1, tzinfo=UTC)  # from here on years run out
 
@@ -36,6 +39,10 @@ class Cron:
     where: ZoneInfo
     gap: Gap
     walls: CronSim
+    known: dict[datetime, datetime | None] = field(
+        default_factory=dict[datetime, datetime | None], compare=False, repr=False
+    )
+    """What `after` has found lately: many triggers share an expression, and an instant."""
 
     @property
     def text(self) -> str:
@@ -44,11 +51,16 @@ class Cron:
 
     def after(self, at: datetime) -> datetime | None:
         """Return the first firing after an instant, None if there is none any more."""
-        at = at.astimezone(UTC)
-        at = at.replace(microsecond=0)
+        at = at.astimezone(UTC).replace(microsecond=0)
         if at > _LAST:
             return None
-        return self._elapsed(at) if self.written.every_hour else self._once(at)
+        if at in self.known:
+            return self.known[at]
+        if len(self.known) >= KNOWN_MAX:
+            self.known.clear()
+        found = self._elapsed(at) if self.written.every_hour else self._once(at)
+        self.known[at] = found
+        return found
 
     def firings(self, after: datetime) -> Iterator[datetime]:
         """Yield the firings after an instant."""
@@ -65,6 +77,17 @@ class Cron:
                 break
             found.append(at)
         return found
+
+    def walk(
+        self, first: datetime | None, until: datetime, most: int
+    ) -> tuple[list[datetime], datetime | None]:
+        """Return firings from one on up to `until`, at most `most`, and the one that follows."""
+        found: list[datetime] = []
+        at = first
+        while at is not None and at <= until and len(found) < most:
+            found.append(at)
+            at = self.after(at)
+        return found, at
 
     def newest(self, after: datetime, until: datetime, most: int) -> list[datetime]:
         """Return the last firings in (after, until], at most `most`, oldest first.

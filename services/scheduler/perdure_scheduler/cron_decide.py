@@ -33,8 +33,10 @@ from perdure_contracts.cron import (
 )
 
 from .cron import Cron, cron
+from .cron_event import left_out
 from .cron_ids import SOURCE, execution_id, fire_id, written
 from .cron_state import CronTrigger, due_at, evolve_cron, instant
+from .filters import FAULT_LENGTH_MAX
 from .zones import SECOND, VERSION
 
 LATE = timedelta(seconds=60)
@@ -151,11 +153,14 @@ def settle(course: Course, until: datetime, *, at_once: bool = False) -> None:
     if missed_until > since and (next_known is None or next_known <= missed_until):
         missed = len(schedule.between(since, missed_until, MISSED_MAX))
     firings = _made_up(course, since, missed_until) if missed else []
-    recent = schedule.between(max(since, missed_until), until, MISSED_MAX)
+    begin = max(since, missed_until)
+    known = next_known is not None and next_known > begin
+    first = next_known if known else schedule.after(begin)  # what is known need not be found
+    recent, following = schedule.walk(first, until, MISSED_MAX)
     settled = until
     for k, at in enumerate(recent):
         if not at_once and due_at(state, at) > course.now:
-            recent, settled = recent[:k], at - SECOND
+            recent, settled, following = recent[:k], at - SECOND, at
             break
     if state.settings.misfire == "fire_once" and recent:
         firings = []
@@ -163,12 +168,13 @@ def settle(course: Course, until: datetime, *, at_once: bool = False) -> None:
     for at in [*firings, *recent]:
         _fire_or_wait(course, at, max(0, left_out))
         left_out = 0
-    _settled(course, settled, missed)
+    _settled(course, settled, missed, following)
 
 
-def _settled(course: Course, until: datetime, missed: int) -> None:
+def _settled(course: Course, until: datetime, missed: int, following: datetime | None) -> None:
     state = course.state
-    following = course.schedule.after(until)
+    if following is not None and following <= until:  # there were more than anybody makes up for
+        following = course.schedule.after(until)
     course.happen(
         CronSettled(
             **_named(state),
@@ -198,8 +204,11 @@ def _fire_or_wait(course: Course, at: datetime, missed: int) -> None:
     """Let a firing happen, unless an execution before it is open and that matters."""
     state, settings = course.state, course.state.settings
     assert settings is not None
+    fired = _fired(course, at, missed)
+    if _is_left_out(course, fired):
+        return
     if settings.overlap == "allow" or not state.open:
-        _fire(course, at, missed)
+        course.happen(fired)
     elif settings.overlap == "skip":
         _skip(course, at, "overlap", state.open[-1])
     else:
@@ -218,32 +227,43 @@ def _fire_or_wait(course: Course, at: datetime, missed: int) -> None:
         )
 
 
-def _fire(
+def _fired(
     course: Course, at: datetime, missed: int, *, backfill: bool = False, force_id: str = ""
-) -> None:
+) -> CronFired:
     state, settings = course.state, course.state.settings
     assert settings is not None
     identity = _id(state, at, force_id)
-    course.happen(
-        CronFired(
-            **_named(state),
-            fire_id=identity,
-            execution_id=execution_id(
-                state.tenant_id, state.workflow_id, state.node_id, at, identity
-            ),
-            scheduled_at=written(at),
-            scheduled_local=course.schedule.local(at).isoformat(),
-            timezone=settings.timezone,
-            fired_at=_text(course.now),
-            missed_count=missed,
-            backfill=backfill,
-            watched=not backfill and settings.overlap != "allow",
-        )
+    return CronFired(
+        **_named(state),
+        fire_id=identity,
+        execution_id=execution_id(state.tenant_id, state.workflow_id, state.node_id, at, identity),
+        scheduled_at=written(at),
+        scheduled_local=course.schedule.local(at).isoformat(),
+        timezone=settings.timezone,
+        fired_at=_text(course.now),
+        missed_count=missed,
+        backfill=backfill,
+        watched=not backfill and settings.overlap != "allow",
     )
 
 
+def _is_left_out(course: Course, fired: CronFired) -> bool:
+    """Tell whether the trigger's filter keeps a firing from happening, and say so."""
+    settings = course.state.settings
+    assert settings is not None
+    fault = left_out(fired, settings.filter) if settings.filter else None
+    if fault is not None:
+        message = fault[:FAULT_LENGTH_MAX]
+        _skip(course, instant(fired.scheduled_at), "filter", message=message)
+    return fault is not None
+
+
 def _skip(
-    course: Course, at: datetime, reason: SkipReason, open_execution_id: str | None = None
+    course: Course,
+    at: datetime,
+    reason: SkipReason,
+    open_execution_id: str | None = None,
+    message: str = "",
 ) -> None:
     course.happen(
         CronSkipped(
@@ -252,6 +272,7 @@ def _skip(
             scheduled_at=written(at),
             reason=reason,
             open_execution_id=open_execution_id,
+            message=message,
         )
     )
 
@@ -347,7 +368,9 @@ def _backfill(course: Course, command: BackfillCron, facts: Facts) -> Rejected |
     for at in firings:
         waits = queued is not None and queued.scheduled_at == at and not command.force_id
         if _id(course.state, at, command.force_id) not in happened and not waits:
-            _fire(course, at, 0, backfill=True, force_id=command.force_id)
+            fired = _fired(course, at, 0, backfill=True, force_id=command.force_id)
+            if not _is_left_out(course, fired):
+                course.happen(fired)
     return None
 
 
@@ -388,7 +411,7 @@ def _ended(course: Course, command: NoteExecutionEnd) -> None:
 def _fire_queued(course: Course) -> None:
     state = course.state
     if state.queued is not None and not state.open and state.version:
-        _fire(course, state.queued.scheduled_at, state.queued.missed_count)
+        course.happen(_fired(course, state.queued.scheduled_at, state.queued.missed_count))
 
 
 # Small things -----------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from perdure_contracts.cron import (
     TriggerPaused,
     TriggerResumed,
 )
-from perdure_contracts.message import Json
 
+from .cron_event import payload, subject
 from .cron_ids import SOURCE
 from .cron_state import CronTrigger, instant
 
@@ -44,6 +44,13 @@ def project_cron(state: CronTrigger, recorded: Recorded[CronEvent]) -> tuple[Ups
             shown = {**_times(state), "is_active": True, "error_message": None}
         case CronRetired():
             shown = {"next_fire_at": None}
+        case CronSkipped(reason="filter"):
+            if not event.message:
+                return ()  # nothing is wrong with it
+            failed: dict[str, object] = {
+                "filter_error": f"{event.message} (firing of {event.scheduled_at})"
+            }
+            return (_row(recorded, event.version, failed, {"filter_errors": 1}),)
         case CronSkipped():
             shown = {"error_message": _why_skipped(event)}
         case CronFired():
@@ -59,23 +66,6 @@ def project_cron(state: CronTrigger, recorded: Recorded[CronEvent]) -> tuple[Ups
         case _:
             return ()
     return (_row(recorded, event.version, shown),)
-
-
-def payload(event: CronFired) -> Json:
-    """Return the data of a firing, as its execution sees it."""
-    return {
-        "scheduled_at": event.scheduled_at,
-        "scheduled_local": event.scheduled_local,
-        "timezone": event.timezone,
-        "fired_at": event.fired_at,
-        "missed_count": event.missed_count,
-        "backfill": event.backfill,
-    }
-
-
-def subject(event: CronFired) -> str:
-    """Return what a firing is about: its workflow and node."""
-    return f"{event.workflow_id}/{event.node_id}"
 
 
 def _times(state: CronTrigger) -> dict[str, object]:
@@ -118,5 +108,5 @@ def _why_skipped(event: CronSkipped) -> str:
             return f"{at} was skipped: execution {event.open_execution_id} was still open"
         case "replaced":
             return f"{at} was skipped: a newer firing waits for {event.open_execution_id}"
-        case "paused" | "retired":
+        case _:
             return f"{at} was skipped: the trigger was {event.reason} while it waited"

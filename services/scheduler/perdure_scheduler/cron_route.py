@@ -8,8 +8,7 @@ from perdure_contracts.engine import CancelExecution, StartExecution
 from perdure_contracts.scheduler import DeploymentEvent, WorkflowDeployed, WorkflowUndeployed
 
 from .cron_decide import stream_of
-from .cron_ids import SOURCE
-from .cron_project import payload, subject
+from .cron_event import attributes, payload
 from .cron_settings import from_config
 from .cron_state import CronTrigger
 
@@ -47,13 +46,7 @@ def _start(event: CronFired) -> StartExecution:
         node_id=event.node_id,
         mode="TRIGGER",
         triggered_by=f"CRON:{event.node_id}",
-        trigger={
-            "id": event.fire_id,
-            "source": SOURCE,
-            "type": "perdure.trigger.cron",
-            "subject": subject(event),
-            "time": event.scheduled_at,
-        },
+        trigger=dict(attributes(event)),
         data=payload(event),
         watched_by=stream_of(event.workflow_id, event.node_id) if event.watched else "",
     )

@@ -9,8 +9,9 @@ from perdure_contracts.cron import CronSettings, Gap, Misfire, Overlap
 
 from .cron import Cron, cron, shortest
 from .cron_text import CronError
+from .filters import read_filter
 
-NAMES = ("expression", "timezone", "gap", "misfire", "overlap", "jitter_s")
+NAMES = ("expression", "timezone", "gap", "misfire", "overlap", "jitter_s", "filter")
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "gap": get_args(Gap),
     "misfire": get_args(Misfire),
@@ -39,20 +40,24 @@ def read_settings(values: Mapping[str, Any]) -> tuple[CronSettings | None, Fault
     except CronError as error:
         return None, [(error.code, f"`expression`: {error}")]
     faults.extend(_wrong_together(values, schedule))
+    kept, fault = read_filter(values.get("filter"))
+    if fault:
+        faults.append(("invalid_filter", fault))
     if faults:
         return None, faults
-    read: dict[str, Any] = {**values, "expression": schedule.text}
+    read: dict[str, Any] = {**values, "expression": schedule.text, "filter": kept or ""}
     return CronSettings(**read), []
 
 
 def as_config(settings: CronSettings) -> dict[str, Any]:
     """Return settings as the trigger's row keeps them."""
-    return {name: getattr(settings, name) for name in NAMES}
+    kept = {name: getattr(settings, name) for name in NAMES}
+    return kept if settings.filter else {n: value for n, value in kept.items() if n != "filter"}
 
 
 def from_config(config: Mapping[str, Any]) -> CronSettings:
     """Return the settings that `as_config` wrote down."""
-    return CronSettings(**{name: config[name] for name in NAMES})
+    return CronSettings(**{name: config[name] for name in NAMES if name in config})
 
 
 def _unknown(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

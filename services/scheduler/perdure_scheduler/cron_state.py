@@ -67,6 +67,8 @@ def maybe(text: str | None) -> datetime | None:
 def due_at(state: CronTrigger, scheduled_at: datetime) -> datetime:
     """Return when a firing is to happen: when it is scheduled, and its jitter later."""
     assert state.settings is not None
+    if not state.settings.jitter_s:
+        return scheduled_at
     identity = fire_id(state.workflow_id, state.node_id, scheduled_at)
     return scheduled_at + jitter(identity, state.settings.jitter_s)
 

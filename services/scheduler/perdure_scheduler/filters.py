@@ -72,7 +72,7 @@ def sift(rows: Sequence[Row], command: ReceiveTrigger) -> Sifted:
             passed.append(row)
             continue
         scope = scope or Scope(json=command.data, event=attributes(command))
-        fault = _verdict(text, scope)
+        fault = verdict(text, scope)
         if fault is None:
             passed.append(row)
         elif fault:
@@ -99,8 +99,8 @@ def attributes(command: ReceiveTrigger) -> Mapping[str, Json]:
     }
 
 
-def _verdict(text: str, scope: Scope) -> str | None:
-    """Return None for a match, "" for none, and otherwise what went wrong."""
+def verdict(text: str, scope: Scope) -> str | None:
+    """Return None for a match of a filter, "" for none, and otherwise what went wrong."""
     try:
         value = compiled(text).evaluate(scope)
     except ExpressionError as error:

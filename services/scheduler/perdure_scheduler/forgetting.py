@@ -1,4 +1,7 @@
-"""Forgets trigger events after their retention, and what came with mails: a few rows at a time."""
+"""Forgets trigger events and answers after their retention, and what came with mails.
+
+A few rows at a time, so that nobody waits for long.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -21,8 +24,8 @@ ATTACHMENTS_KEPT = timedelta(days=30)
 log = structlog.get_logger(__name__)
 
 
-async def forget(url: str, now: datetime, keep_s: float) -> tuple[int, int]:
-    """Forget what is old enough; return how many trigger events and attachments that were.
+async def forget(url: str, now: datetime, keep_s: float) -> tuple[int, int, int]:
+    """Forget what is old enough; return how many trigger events, answers and attachments.
 
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not take it.
@@ -35,8 +38,9 @@ async def forget(url: str, now: datetime, keep_s: float) -> tuple[int, int]:
         # First: a replay that runs meanwhile must not look for what is being deleted.
         await connection.execute(sql["note"], before)
         events = await _all(connection, sql["forget_deliveries"], before)
+        answers = await _all(connection, sql["forget_answers"], before)
         files = await _all(connection, sql["forget_attachments"], now - ATTACHMENTS_KEPT)
-        return events, files
+        return events, answers, files
     finally:
         await connection.close()
 
@@ -58,11 +62,11 @@ async def keep_forgetting(settings: Settings, owner: Owner, stop: asyncio.Event)
         if stop.is_set() or "0" not in owner.shards:
             continue
         try:
-            events, files = await forget(
+            events, answers, files = await forget(
                 settings.database_url, utc_now(), settings.delivery_retention_s
             )
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("not_forgotten", error=str(error), again_in_s=EVERY_S)
         else:
-            if events or files:
-                log.info("forgotten", trigger_events=events, attachments=files)
+            if events or answers or files:
+                log.info("forgotten", trigger_events=events, answers=answers, attachments=files)

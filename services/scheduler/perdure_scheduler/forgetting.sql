@@ -10,9 +10,17 @@ WITH old AS (
 DELETE FROM trigger_deliveries t USING old
  WHERE t.tenant_id = old.tenant_id AND t.source = old.source AND t.id = old.id;
 
+-- name: forget_answers --
+-- Delete some answers of executions; the tokens of their status URLs go as early.
+DELETE FROM trigger_answers WHERE (tenant_id, execution_id) IN (
+    SELECT tenant_id, execution_id FROM trigger_answers WHERE answered_at < $1
+     LIMIT $2 FOR UPDATE SKIP LOCKED
+);
+
 -- name: note --
--- Remember up to when trigger events are gone, so that a replay does not miss them.
-INSERT INTO expired (table_name, before) VALUES ('trigger_deliveries', $1)
+-- Remember up to when trigger events and answers are gone, so that a replay does not miss them.
+INSERT INTO expired (table_name, before)
+    VALUES ('trigger_deliveries', $1), ('trigger_answers', $1)
     ON CONFLICT (table_name) DO UPDATE SET before = greatest(expired.before, excluded.before);
 
 -- name: forget_attachments --

@@ -1,4 +1,4 @@
-"""What is old is forgotten: trigger events after their retention, attachments after a month."""
+"""What is old is forgotten: trigger events and answers after a week, attachments after a month."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +25,13 @@ async def test_trigger_events_go_after_a_week_and_firings_of_clocks_stay(databas
                     str(days),
                     NOW - timedelta(days=days),
                 )
+        for days in (6, 8):
+            await connection.execute(
+                "INSERT INTO trigger_answers (tenant_id, execution_id, status, answered_at) "
+                "VALUES ('t', $1, 200, $2)",
+                str(days),
+                NOW - timedelta(days=days),
+            )
         for days in (1, ATTACHMENTS_KEPT.days + 1):
             await connection.execute(
                 "INSERT INTO attachments (tenant_id, sha256, content_type, content, created_at) "
@@ -32,10 +39,13 @@ async def test_trigger_events_go_after_a_week_and_firings_of_clocks_stay(databas
                 str(days),
                 NOW - timedelta(days=days),
             )
-        assert await forget(database, NOW, WEEK_S) == (1, 1)
+        assert await forget(database, NOW, WEEK_S) == (1, 1, 1)
         rows = await connection.fetch("SELECT subtype, id FROM trigger_deliveries ORDER BY 1, 2")
         assert [tuple(row) for row in rows] == [("CRON", "6"), ("CRON", "8"), ("KAFKA", "6")]
-        assert await connection.fetchval("SELECT before FROM expired") == NOW - timedelta(days=7)
-        assert await forget(database, NOW, WEEK_S) == (0, 0)
+        assert await connection.fetch("SELECT execution_id FROM trigger_answers") == [("6",)]
+        gone = await connection.fetch("SELECT table_name, before FROM expired ORDER BY 1")
+        week = NOW - timedelta(days=7)
+        assert gone == [("trigger_answers", week), ("trigger_deliveries", week)]
+        assert await forget(database, NOW, WEEK_S) == (0, 0, 0)
     finally:
         await connection.close()

@@ -5,6 +5,7 @@ from laboratory import (
     scenarios_databases,
     scenarios_http,
     scenarios_models,
+    scenarios_modes,
     scenarios_platform,
     scenarios_work,
 )
@@ -20,4 +21,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     *scenarios_databases.SCENARIOS,
     *scenarios_work.SCENARIOS,
     *scenarios_platform.SCENARIOS,
+    *scenarios_modes.SCENARIOS,
 )

@@ -6,7 +6,7 @@ that was seen after it fell due, and has no open gap.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,9 +17,6 @@ from perdure_common.shell.shard import Shard
 
 GAP_WAIT = timedelta(seconds=60)
 """How long an open gap may hold back the wakes of a shard."""
-
-DUES_MAX = 500
-"""Wakes of one shard that fire in one turn; after an outage there may be any number."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,17 +47,21 @@ class Dues:
         """Drop what is known of a shard that was lost."""
         self._waiting.pop(shard, None)
 
-    def ready(self, shards: Iterable[Shard], now: datetime) -> list[tuple[Shard, str]]:
-        """Return the wakes that may fire now, and find out what the others wait for."""
+    def ready(self, shards: Collection[Shard], now: datetime, most: int) -> list[tuple[Shard, str]]:
+        """Return the wakes that may fire now, and find out what the others wait for.
+
+        At most `most` at once, fair between the shards: after an outage there may be any number.
+        """
         found: list[tuple[Shard, str]] = []
+        share = max(1, most // max(1, len(shards)))
         for shard in shards:
             waiting = self._waiting.get(shard.id)
             if waiting is None or waiting.shard is not shard:
                 waiting = self._waiting[shard.id] = Waiting(shard)
             waiting.fresh.extend(shard.due(now))
             if waiting.asked and self._reached(waiting, now):
-                found.extend((shard, stream) for stream in waiting.asked[:DUES_MAX])
-                del waiting.asked[:DUES_MAX]
+                found.extend((shard, stream) for stream in waiting.asked[:share])
+                del waiting.asked[:share]
         self._ask(now)
         return found
 

@@ -109,7 +109,7 @@ class Lane:
         self._last = 0
         self._pace = Pace()
         self._ahead: dict[int, Taken] = {}
-        self._most = gather.RECORDS_MAX
+        self._most = self._most_dues = gather.RECORDS_MAX
 
     def forget(self, shard: str) -> None:
         """Drop what is remembered of a shard's wakes: it is ours no more."""
@@ -153,7 +153,7 @@ class Lane:
         context = self._context
         shards = self.shards.values()
         items = gather.waiting(shards, context.intake, context.stopped, self._ahead, self._most)
-        dues = gather.wakes(context.dues.ready(shards, context.now()))
+        dues = gather.wakes(context.dues.ready(shards, context.now(), self._most_dues))
         parked = await gather.unparking(shards, context.intake, context.store, context.stopped)
         taken = [*parked, *items, *dues]
         self._last = len(taken)
@@ -164,6 +164,7 @@ class Lane:
                 self._put_back(dues)
                 self._ahead = gather.read_ahead(items)
                 self._most = gather.most_next(items, self._most)
+                self._most_dues = gather.most_next(dues, self._most_dues)
             self.stats.wakes += len(dues)
             left = any(s.answers or s.inbox or s.waiting or s.draining or s.early for s in shards)
             if left or context.dues.pending():

@@ -70,7 +70,7 @@ class _Look:
         self._mark = mark
         self._letters = letters
         self._found = found
-        self._purged_ms = 0.0 if purged is None else purged.before.timestamp() * 1000
+        self._purged_ms = -1.0 if purged is None else purged.before.timestamp() * 1000
 
     def at(self, place: TopicPartition) -> str:
         """Return where a finding is."""

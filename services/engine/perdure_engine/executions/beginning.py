@@ -27,8 +27,6 @@ from .items import as_items
 from .pausing import keep_ready
 from .progress import Progress
 from .queueing import (
-    NO_LIMITS,
-    Limits,
     admission_of,
     begun_error,
     code_of,
@@ -40,9 +38,10 @@ from .queueing import (
     waited_too_long,
 )
 from .racing import note_late
-from .resuming import ResumeUrls, make_url
+from .resuming import make_url
 from .running import advance
 from .state import Execution, place_of
+from .terms import Terms
 
 ID_LENGTH_MAX = 255
 """Characters of an execution's id; it is a key of tables."""
@@ -75,10 +74,7 @@ def start(
     facts: Facts,
     now: datetime,
     happen: Happen,
-    verdict_wait_s: float,
-    output_bytes_max: int,
-    urls: ResumeUrls | None = None,
-    limits: Limits = NO_LIMITS,
+    terms: Terms,
     *,
     accepted: bool = False,
 ) -> Rejected | None:
@@ -107,10 +103,10 @@ def start(
         return refused
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
-    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
+    progress = Progress(state, workflow, now, terms.verdict_wait_s, happen, terms.output_bytes_max)
     admission = admission_of(state)
     if admission is None:
-        held = held_back(progress, command, data, workspace_id, limits)
+        held = held_back(progress, command, data, workspace_id, terms.limits)
         if isinstance(held, Rejected):
             return held
         if held is not None:
@@ -122,8 +118,8 @@ def start(
     if admission is not None and admission.reads:
         begun = replace(begun, **frozen_values(workflow, facts, admission.reads))
     progress.record(begun)
-    if urls is not None:
-        make_url(progress, urls)
+    if terms.urls is not None:
+        make_url(progress, terms.urls)
     if not command.parts:
         _fire(progress, data)
     carry_on(progress)
@@ -187,14 +183,11 @@ def before_start(
     facts: Facts,
     now: datetime,
     happen: Happen,
-    verdict_wait_s: float,
-    output_bytes_max: int,
-    urls: ResumeUrls | None,
-    limits: Limits = NO_LIMITS,
+    terms: Terms,
 ) -> Rejected | None:
     """Let what was accepted or queued begin, or be stopped before it does."""
     admission = admission_of(state)
-    given = (facts, now, happen, verdict_wait_s, output_bytes_max, urls, limits)
+    given = (facts, now, happen, terms)
     match command:
         case CancelExecution():
             happen(canceled_before(state, command))
@@ -238,27 +231,13 @@ def _begin_if_let_in(
     facts: Facts,
     now: datetime,
     happen: Happen,
-    verdict_wait_s: float,
-    output_bytes_max: int,
-    urls: ResumeUrls | None,
-    limits: Limits,
+    terms: Terms,
 ) -> None:
     """Let an execution begin of which all gates are passed; what it lacks then refuses it."""
     admission = admission_of(state)
     if admission is None or admission.start is None or gate_asked(admission) is not None:
         return
-    refused = start(
-        state,
-        admission.start,
-        facts,
-        now,
-        happen,
-        verdict_wait_s,
-        output_bytes_max,
-        urls,
-        limits,
-        accepted=True,
-    )
+    refused = start(state, admission.start, facts, now, happen, terms, accepted=True)
     if refused is not None:
         happen(
             ExecutionRefused(
@@ -286,9 +265,7 @@ def _fire(progress: Progress, data: Json) -> None:
     items = items_of_trigger(data)
     ended = Ended(trigger, (), 1, Inputs({}, ()), ())
     complete(progress, ended, Arranged({trigger.outputs[0]: items} if items else {}), None)
-    for node in workflow.all_triggers:
-        if node is not trigger:
-            progress.resolved(node, ())
+    progress.all_resolved((node for node in workflow.all_triggers if node is not trigger), ())
     enqueue_unreachable(progress)
 
 

@@ -48,24 +48,21 @@ from .large import answer_in_full
 from .marking import bad_mark, mark
 from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
 from .pausing import bad_pause, pause, resume
-from .progress import OUTPUT_BYTES_MAX, Progress
+from .progress import Progress
 from .purging import purge, purged
-from .queueing import NO_LIMITS, Limits, never_began, stale_slot
+from .queueing import never_began, stale_slot
 from .rerun import adopt, bad_adoption, bad_rerun, rerun
-from .resuming import ResumeUrls
 from .resumption import asks_late, go_on, go_on_after_pause, note_ask
 from .revival import bad_retry, chosen, retry
 from .signals import signal_refusal, take
 from .stalls import give_up_forgotten
 from .state import Execution, due, is_open
 from .suspending import asked_by
+from .terms import TERMS, Terms
 from .waiting import time_up
 
 HOLD_S = 24 * 3600.0
 """How long a node is held where the verdict does not say, in seconds."""
-
-VERDICT_WAIT_S = 10.0
-"""How long recovery is waited for where nobody says otherwise, in seconds."""
 
 Decided: TypeAlias = tuple[ExecutionEvent, ...] | Rejected
 
@@ -75,10 +72,7 @@ def decide(
     command: ExecutionCommand | Due,
     facts: Facts,
     now: datetime,
-    verdict_wait_s: float = VERDICT_WAIT_S,
-    output_bytes_max: int = OUTPUT_BYTES_MAX,
-    urls: ResumeUrls | None = None,
-    limits: Limits = NO_LIMITS,
+    terms: Terms = TERMS,
 ) -> Decided:
     """Return what follows from `command`, or why nothing does."""
     events: list[ExecutionEvent] = []
@@ -90,8 +84,7 @@ def decide(
         tried = evolve(tried, event)
         return tried
 
-    more = (verdict_wait_s, output_bytes_max, urls, limits)
-    refused = act(tried, command, facts, now, happen, *more)
+    refused = act(tried, command, facts, now, happen, terms)
     return tuple(events) if refused is None else refused
 
 
@@ -101,10 +94,7 @@ def act(
     facts: Facts,
     now: datetime,
     happen: Happen,
-    verdict_wait_s: float = VERDICT_WAIT_S,
-    output_bytes_max: int = OUTPUT_BYTES_MAX,
-    urls: ResumeUrls | None = None,
-    limits: Limits = NO_LIMITS,
+    terms: Terms = TERMS,
 ) -> Rejected | None:
     """Let what follows from `command` happen, or return why nothing does.
 
@@ -113,8 +103,7 @@ def act(
     if state.status == "PURGED":
         return purged(state.execution_id)
     if isinstance(command, StartExecution):
-        more = (verdict_wait_s, output_bytes_max, urls, limits)
-        return start(state, command, facts, now, happen, *more)
+        return start(state, command, facts, now, happen, terms)
     if isinstance(command, StartChild):
         return accept(state, command, facts, text_of(now), happen)
     if not state.execution_id:
@@ -122,15 +111,14 @@ def act(
     if isinstance(command, PurgeExecution):
         return purge(state, command, happen)
     if state.status == "NEW":
-        more = (verdict_wait_s, output_bytes_max, urls, limits)
-        return before_start(state, command, facts, now, happen, *more)
+        return before_start(state, command, facts, now, happen, terms)
     refused = _refusal(state, command)
     if refused is not None:
         return refused
     workflow = _pinned(state, facts)
     if isinstance(workflow, Rejected):
         return workflow
-    progress = Progress(state, workflow, now, verdict_wait_s, happen, output_bytes_max)
+    progress = Progress(state, workflow, now, terms.verdict_wait_s, happen, terms.output_bytes_max)
     refused = _refusal_in(state, workflow, command, facts)
     if refused is not None:
         return refused

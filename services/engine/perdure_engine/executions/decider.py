@@ -1,7 +1,6 @@
 """The decider of executions, put together for the shell."""
 
 from functools import partial
-from typing import Any
 
 from perdure_common.decider import Decider
 from perdure_contracts.admission import (
@@ -92,6 +91,7 @@ from .queueing import NO_LIMITS, Limits
 from .resuming import ResumeUrls
 from .route import route
 from .state import Execution, over, wake_at
+from .terms import Terms
 
 COMMANDS = (
     StartExecution,
@@ -226,21 +226,16 @@ def decider_with(
     `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
     URLs of executions that wait for calls; `limits` say how many executions may be open.
     """
-    given: dict[str, Any] = {
-        "verdict_wait_s": verdict_wait_s,
-        "output_bytes_max": output_bytes_max,
-        "urls": urls,
-        "limits": limits,
-    }
+    terms = Terms(verdict_wait_s, output_bytes_max, urls, limits)
     return Decider(
         name="execution",
         initial=Execution(),
         commands=COMMANDS,
         events=EVENTS,
         stream_of=stream_of,
-        decide=partial(decide, **given),
+        decide=partial(decide, terms=terms),
         state_version=4,
-        act=partial(act, **given),
+        act=partial(act, terms=terms),
         evolve=evolve,
         project=project,
         route=route,

@@ -5,7 +5,7 @@ cannot disagree.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -86,6 +86,17 @@ class Progress:
             self.reach(edge, scope)
         self.check(scope)
 
+    def all_resolved(self, nodes: Iterable[Node], scope: Scope) -> None:
+        """Enqueue what is behind several nodes; a target of many of them is looked at once."""
+        seen: set[int] = set()
+        for node in nodes:
+            for edge in self.workflow.leaving_edges(node):
+                if edge.target not in seen:
+                    self.reach(edge, scope)
+                if edge.target not in self.workflow.eager:
+                    seen.add(edge.target)
+        self.check(scope)
+
     def reach(self, edge: Edge, scope: Scope) -> None:
         """Enqueue the target of an edge that was resolved in `scope`, if nothing else is awaited.
 
@@ -100,6 +111,8 @@ class Progress:
             self._reach_eager(edge, target, scope, place)
             return
         if place in state.runs or place in state.rounds or place in state.over:
+            return
+        if place in self.queued:
             return
         edges = state.edges
         # From the last one on: where many lead to one node, they are mostly resolved in order.

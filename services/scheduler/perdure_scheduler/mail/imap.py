@@ -8,6 +8,7 @@ in our own table.
 import ssl
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -218,14 +219,20 @@ def session(account: Account) -> Any:
             client.starttls(context)
         client.login(account.user, account.password)
     except LoginError as error:
-        client.shutdown()
+        _hang_up(client)
         text = f"{account.host} refuses the login of {account.user!r}; look at its credential"
         raise MailboxError("mailbox_refused", text) from error
     except (OSError, IMAPClientError) as error:
-        client.shutdown()
+        _hang_up(client)
         text = f"{account.host}:{account.port} does not let us in: {error}"
         raise MailboxError("mailbox_unreachable", text) from error
     return client
+
+
+def _hang_up(client: Any) -> None:
+    """Close a connection that may be broken already: why it is must be told, not that it is."""
+    with suppress(OSError, IMAPClientError):
+        client.shutdown()
 
 
 def _fetched(client: Any, uids: Sequence[int]) -> list[Fetched]:

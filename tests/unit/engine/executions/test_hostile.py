@@ -5,11 +5,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from perdure_contracts.engine import NodeErrored
+from perdure_contracts.engine import NodeErrored, Scope
 from perdure_contracts.executions import NodeScheduled
 from perdure_engine.definition import validate
-from perdure_engine.executions import bounds
+from perdure_engine.executions import bounds, progress
 from perdure_engine.executions.progress import FUEL
+from perdure_engine.executions.state import edge_key
 from perdure_engine.runner.perform import at_once
 from playing import Play, node, play, workflow
 
@@ -114,3 +115,23 @@ def test_a_result_of_a_hundred_megabytes_is_a_typed_error_and_the_execution_ends
     played.answer("a", {"text": "x" * 100_000_000})
     assert played.state.status == "ERROR"
     assert played.told(NodeErrored)[-1].error.type == "output_too_large"
+
+
+def test_a_start_looks_at_each_node_once_however_many_triggers_lead_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    count = 400
+    others = [node(f"t{n}", "TRIGGER.MANUAL") for n in range(count)]
+    links = ["t>join", *(f"t{n}>join" for n in range(count))]
+    looked = 0
+    key = edge_key
+
+    def counted(index: int, scope: Scope) -> str:
+        nonlocal looked
+        looked += 1
+        return key(index, scope)
+
+    monkeypatch.setattr(progress, "edge_key", counted)
+    played = Play(workflow([*others, node("join")], links), snapshots=False).start({"n": 1})
+    assert (played.state.status, played.emitted("join")) == ("SUCCESS", [{"n": 1}])
+    assert looked < 8 * count

@@ -46,6 +46,7 @@ SUSPENDED = {f"engine.{name}.v1" for name in ("run-suspended", "ask-answered", "
 RARE = {
     *(*YIELDED, *RACES, *STEERED, *RERUNS),
     *(*FLOW, *ASKING, *ADMISSION, *KEPT, *SUSPENDED),
+    "engine.execution-purged.v1",
 }
 
 HAPPENED = (

@@ -34,9 +34,16 @@ LIBRARIES = (
 
 
 async def load_libraries() -> None:
-    """Load what agents need, beside the event loop."""
+    """Load what agents need, beside the event loop, and see that it tries nothing again.
+
+    Raises:
+        RetriesBelow: It does: see one_layer.py.
+    """
     for name in LIBRARIES:
         await asyncio.to_thread(importlib.import_module, name)
+    from perdure_engine.runner.agents.one_layer import assure_one_layer
+
+    await assure_one_layer()
 
 
 @dataclass(frozen=True)
