@@ -37,7 +37,7 @@ from .regions import CycleFault, find_regions
 
 NODES_MAX = 10_000
 CONNECTIONS_MAX = 50_000
-DEFINITION_BYTES_MAX = 840_000
+DEFINITION_BYTES_MAX = 880_000
 """The most of each that a definition may have; bytes are those of its canonical JSON. The event
 that freezes it must fit into a message of 900,000, with the warnings that are kept beside it."""
 

@@ -353,7 +353,7 @@ def test_too_many_nodes_and_connections_are_refused_by_number() -> None:
 
 
 def test_a_definition_that_no_message_could_carry_is_refused_at_once() -> None:
-    assert the_only(definition(description="x" * 840_001)).code == "definition_too_large"
+    assert the_only(definition(description="x" * 880_001)).code == "definition_too_large"
 
 
 def test_a_definition_nested_without_end_is_refused_at_once() -> None:

@@ -43,10 +43,10 @@ def chain_of(count: int) -> dict[str, Any]:
     return workflow([node(name) for name in names], ["t>n0", *map(">".join, pairwise(names))])
 
 
-def test_five_thousand_nodes_run_in_turns() -> None:
-    played = Play(chain_of(5_000), snapshots=False).start({"n": 1})
-    assert to_its_end(played) >= 5_000 // FUEL - 1
-    assert (played.state.status, len(played.state.runs)) == ("SUCCESS", 5_000)
+def test_thousands_of_nodes_run_in_turns() -> None:
+    played = Play(chain_of(4_500), snapshots=False).start({"n": 1})
+    assert to_its_end(played) >= 4_500 // FUEL - 1
+    assert (played.state.status, len(played.state.runs)) == ("SUCCESS", 4_500)
 
 
 def test_more_than_ten_thousand_nodes_are_refused_with_the_limit() -> None:

@@ -230,10 +230,10 @@ def test_the_largest_definition_fits_into_the_message_that_freezes_it() -> None:
         return {**definition(), "nodes": [START, *({**SET, **notes, "node_id": f"n{at}"}
                                                    for at in range(count))]}  # fmt: skip
 
-    large = saved(of(43))
+    large = saved(of(45))
     assert len(large.warnings) == WARNINGS_MAX
     assert len(codec.encode_body(large)) > 0.9 * codec.MESSAGE_BYTES_MAX
     assert len(codec.encode_body(large)) < codec.MESSAGE_BYTES_MAX
-    refused = decided(of(45))
+    refused = decided(of(47))
     assert isinstance(refused, Rejected)
-    assert "at most 840,000 are allowed" in refused.reason
+    assert "at most 880,000 are allowed" in refused.reason
