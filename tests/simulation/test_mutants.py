@@ -33,7 +33,7 @@ def test_every_mutant_of_the_protocol_is_there() -> None:
         "mark_before_acknowledgement", "wake_before_backlog", "renew_lost_leases",
         "handed_over_is_done", "remake_skips_lazy_rows", "forget_deliveries",
         "apply_twice", "no_numbers_skipped", "nobody_hears_of_the_restore", "claims_forgotten",
-        "commands_before_starts", "open_gate", "slots_are_kept", "child_waits_for_its_parent",
+        "open_gate", "slots_are_kept",
         "questions_stay", "agents_forget",
     }  # fmt: skip
     assert named <= {mutant.name for mutant in MUTANTS}

@@ -1,7 +1,6 @@
 """Defects of restores, gates and questions; like those in mutants.py, and in the same list."""
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,10 +8,7 @@ from typing import Any
 
 from perdure_common import fencing
 from perdure_common.fencing import Plan, Standing
-from perdure_common.shell.catching import Behind, Catching
-from perdure_common.shell.shard import Shard
-from perdure_engine.executions import queueing, route, route_asking
-from perdure_engine.executions.state import Execution
+from perdure_engine.executions import route, route_asking
 from perdure_engine.gates import decide as gate
 from perdure_engine.runner.agents.journal import Journal
 
@@ -48,16 +44,6 @@ def _nobody_hears_of_the_restore(stack: ExitStack) -> None:
     put(stack, restoring, "fenced", silent)
 
 
-@mutant("what began after a backup is read after what was said about it", "I1", "I2", "liveness")
-def _commands_before_starts(stack: ExitStack) -> None:
-    async def nobody(self: Catching, shards: Iterable[Shard]) -> dict[str, Behind]:
-        del self, shards
-        return {}
-
-    _always_restore(stack)
-    put(stack, Catching, "look", nobody)
-
-
 @mutant("a restore forgets who had claimed what must not run twice", "I1")
 def _claims_forgotten(stack: ExitStack) -> None:
     _always_restore(stack)
@@ -79,15 +65,6 @@ def _open_gate(stack: ExitStack) -> None:
 @mutant("an execution that has ended keeps its slots", "liveness")
 def _slots_are_kept(stack: ExitStack) -> None:
     put(stack, route, "releases", lambda state, recorded: ())  # pyright: ignore[reportUnknownLambdaType]
-
-
-@mutant("a child waits for a slot that its parent holds", "liveness")
-def _child_waits_for_its_parent(stack: ExitStack) -> None:
-    def never(state: Execution) -> bool:
-        del state
-        return False
-
-    put(stack, queueing, "_in_a_slot", never)
 
 
 # Agents ----------------------------------------------------------------------------------
