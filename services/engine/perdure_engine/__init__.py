@@ -47,8 +47,5 @@ native.use(
         "executions.views",
         "nodes.action_set",
         "nodes.base",
-        "runner.answers",
-        "runner.perform",
-        "runner.work",
     ),
 )

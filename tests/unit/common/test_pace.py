@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from perdure_common.adapters.kafka_pacing import HOLD_S, pace
-from perdure_common.shell.pace import PACE_S, REST_MAX_S, SMALL, Pace
+from perdure_common.shell.pace import MANY, PACE_S, REST_MAX_S, Pace
 
 
 def after(records: int, took_s: float) -> Pace:
@@ -20,15 +20,17 @@ def test_after_a_lone_record_the_next_turn_comes_at_once(records: int) -> None:
     assert after(records, 0.01).rest_s(100.01) <= 0
 
 
-def test_small_turns_that_take_long_are_followed_by_a_rest_as_long_as_themselves() -> None:
-    assert after(2, 0.001).rest_s(100.001) == pytest.approx(PACE_S - 0.001)
-    assert after(2, 0.010).rest_s(100.010) == pytest.approx(0.010)
-    assert after(SMALL - 1, 5.0).rest_s(100.010) == pytest.approx(REST_MAX_S - 0.010)
-    assert after(SMALL - 1, 5.0).rest_s(105.0) < 0
+def test_turns_of_a_rush_are_followed_by_a_rest_as_long_as_themselves() -> None:
+    assert after(MANY.start, 0.001).rest_s(100.001) == pytest.approx(PACE_S - 0.001)
+    assert after(MANY.start, 0.010).rest_s(100.010) == pytest.approx(0.010)
+    assert after(MANY.stop - 1, 5.0).rest_s(100.010) == pytest.approx(REST_MAX_S - 0.010)
+    assert after(MANY.stop - 1, 5.0).rest_s(105.0) < 0
 
 
-def test_after_a_large_turn_there_is_no_rest() -> None:
-    assert after(SMALL, 0.010).rest_s(100.010) < 0
+@pytest.mark.parametrize("records", [2, MANY.start - 1, MANY.stop])
+def test_after_other_turns_there_is_the_pace_alone(records: int) -> None:
+    assert after(records, 0.001).rest_s(100.001) == pytest.approx(PACE_S - 0.001)
+    assert after(records, 0.010).rest_s(100.010) < 0
 
 
 class Fetcher:

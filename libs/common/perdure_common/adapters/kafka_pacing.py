@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from perdure_common.adapters.kafka_clients import Client
 
-HOLD_S = 0.006
+HOLD_S = 0.003
 """How long a request waits at most, counted from the one before it."""
 
 LOOKS = 6

@@ -1,8 +1,8 @@
-"""How soon a lane takes its next turn: at once for a lone record, later for small batches.
+"""How soon a lane takes its next turn: at once for a lone record, later where many come.
 
 A turn costs a query or two, a flush and requests to Kafka, however few records it has. Where
-the cores have time to spare a turn is short, and so is the rest. Where they have not, turns grow
-long by waiting for each other; a rest as long lets records gather, and each is cheaper.
+records come faster than that pays, the cores are busy, turns wait for each other, and a rest lets
+records gather: each is cheaper then. Where few come nothing is gained by waiting.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ PACE_S = 0.004
 REST_MAX_S = 0.03
 """The longest time between the starts of two turns that had records."""
 
-SMALL = 32
-"""Records in a turn below which it is worth waiting for more."""
+MANY = range(32, 250)
+"""Records in a turn that tell of a rush that larger turns would serve better.
+
+Fewer are somebody's few; more are as cheap as they get (docs/performance.md)."""
 
 
 @dataclass
@@ -29,11 +31,11 @@ class Pace:
         """Return how long to wait before the next turn; 0 or less is not at all.
 
         One that had a single record is not waited for: nobody sends so much that batching would
-        help. One that had few gives the others as much time as it took itself.
+        help. One that had many gives the others as much time as it took itself.
         """
         if self._records <= 1:
             return 0.0
-        rest_s = min(2 * self._took, REST_MAX_S) if self._records < SMALL else 0.0
+        rest_s = min(2 * self._took, REST_MAX_S) if self._records in MANY else 0.0
         return max(PACE_S, rest_s) - (now - self._began)
 
     def begins(self, now: float) -> None:
