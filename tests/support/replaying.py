@@ -7,7 +7,7 @@ snapshot and the rest, and every row of the projections.
 
 from collections import Counter
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from perdure_common.decider import Recorded
 from perdure_common.shell.codec import decode_body
 from perdure_contracts.asking import NoteAnswer
 from perdure_contracts.control import MarkNode, PauseExecution, ResumeExecution
-from perdure_contracts.engine import NodeResult, RecoveryVerdict
+from perdure_contracts.engine import EffectState, NodeFailed, NodeResult, RecoveryVerdict
 from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
 from perdure_contracts.flow import ResumeWait, SignalExecution
 from perdure_contracts.message import NAMES
@@ -169,12 +169,14 @@ class Replayed:
         task, random = self.play.task(place), self.random
         kind = random.choices(("good", "items", "whole"), (4, 2, 3))[0]
         retryable = random.random() < 0.6
+        # What may have happened can be undone; of what was refused nothing has.
+        state: EffectState = "unknown" if "compensate" in task.parameters[0] else "not_sent"
         if kind == "whole":
-            error = failed("upstream", retryable=retryable)
+            error = replace(failed("upstream", retryable=retryable), effect_state=state)
             result = self.play.result(place, error=error)
         else:
             errors = {
-                at: failed("picky", retryable=retryable)
+                at: replace(failed("picky", retryable=retryable), effect_state=state)
                 for at in range(len(task.items))
                 if kind == "items" and random.random() < 0.5
             }
@@ -189,6 +191,8 @@ class Replayed:
         verdict = self.random.choice(("retry", "retry", "hold", "give_up"))
         self.seen[f"verdict {verdict}"] += 1
         delay_s = self.random.choice((0.0, 30.0))
+        undone = verdict == "retry" and self._can_be_undone(run) and self.random.random() < 0.5
+        self.seen["verdict undo"] += undone
         self.play.ask(
             RecoveryVerdict(
                 failure_id=run.dispatch.failure_id,
@@ -197,8 +201,13 @@ class Replayed:
                 verdict=verdict,
                 delay_s=delay_s,
                 ask_again=verdict == "retry" and delay_s > 0 and run.attempt % 2 == 1,
+                overrides={"compensate": True} if undone else None,
             )
         )
+
+    def _can_be_undone(self, run: Run) -> bool:
+        told = [each for each in self.play.told(NodeFailed) if each.node_id == run.node_id]
+        return bool(told) and (told[-1].means or {}).get("skip_compensate") == "request"
 
     def _revive(self) -> bool:
         """Revive it at a run that failed; return False when it stays as it is."""

@@ -55,6 +55,7 @@ from perdure_contracts.purging import ExecutionPurged
 from perdure_contracts.stopping import ExecutionsStopped
 from perdure_contracts.suspending import RunSuspended
 from perdure_contracts.templates import TemplateRetired, TemplateSaved
+from perdure_contracts.undoing import NodeCompensated
 from perdure_contracts.workflows import DeploymentNoted, WorkflowSaved
 
 from .executions.state import place_of
@@ -114,6 +115,8 @@ class Judge:
             yield from self._entered(event)
         elif isinstance(event, RegionExited):
             self._loops.discard(place_of(event.node_id, event.scope))
+        elif isinstance(event, NodeCompensated):
+            self._keys.pop(place_of(event.node_id, event.scope), None)  # what comes is no repetition
         elif isinstance(event, ExecutionRevived):
             self._open.update(dict.fromkeys(self._loops, True))  # these were stopped only
 

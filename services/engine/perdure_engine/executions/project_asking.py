@@ -6,8 +6,13 @@ from perdure_contracts.asking import ExecutionLeft
 from .state import Execution
 
 
+def shown_status(state: Execution) -> str:
+    """Return the status that an open execution's row has: whom it waits for, if it runs at all."""
+    to_people = state.flow is not None and state.flow.to_people
+    return "WAITING_FOR_HUMAN" if to_people and state.status == "RUNNING" else state.status
+
+
 def left(state: Execution, event: ExecutionLeft) -> Upsert:
     """Return the row of an execution that is left to people, or runs again."""
-    status = "WAITING_FOR_HUMAN" if event.to_people else state.status
     key = {"execution_id": event.execution_id}
-    return Upsert("workflow_executions", key, set={"status": status})
+    return Upsert("workflow_executions", key, set={"status": shown_status(state)})

@@ -16,6 +16,7 @@ from perdure_contracts.control import (
 )
 
 from .instants import instant, milliseconds, text_of
+from .project_asking import shown_status
 from .state import Execution
 
 PAUSES = "workflow_execution_pauses"
@@ -50,7 +51,7 @@ def rows_of(state: Execution, recorded: Recorded[Any], event: ControlEvent) -> I
                 },
             )
         case ExecutionResumed():
-            yield Upsert("workflow_executions", execution, set={"status": state.status})
+            yield Upsert("workflow_executions", execution, set={"status": shown_status(state)})
             yield _closed(recorded, event.paused_at, "operator")
         case RerunBegun() | RunsAdopted() | ErrorWorkflowStarted():
             return  # the new execution's own rows tell it

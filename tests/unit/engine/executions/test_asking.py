@@ -10,6 +10,7 @@ from perdure_contracts.asking import (
     NoteAnswer,
     RequestInteraction,
 )
+from perdure_contracts.control import PauseExecution, ResumeExecution
 from perdure_contracts.engine import CancelExecution, ErrorFacts, ExecutionCompleted, NodeErrored
 from perdure_engine.executions.state import wake_at
 from perdure_engine.executions.why import stalled, why
@@ -257,3 +258,13 @@ def test_memory_that_fails_fails_the_node_with_its_error() -> None:
     played.give(answer(asked(played).request_id, "failed", "memory", error=error))
     (failed,) = played.told(NodeErrored)
     assert (failed.error.type, failed.error.message) == ("memory_failed", error.message)
+
+
+def test_after_a_pause_an_execution_waits_for_people_again() -> None:
+    played = play(asking(), {"id": 7})
+    played.give(PauseExecution(execution_id=EXECUTION_ID))
+    assert row_status(played) == "PAUSED"
+    played.give(ResumeExecution(execution_id=EXECUTION_ID))
+    assert row_status(played) == "WAITING_FOR_HUMAN"
+    played.give(answer(asked(played).interaction_id, port="approved"))
+    assert row_status(played) == "SUCCESS"

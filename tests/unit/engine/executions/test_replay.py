@@ -49,9 +49,11 @@ RARE = {
     "engine.execution-purged.v1",
 }
 
+UNDO = {"method": "DELETE", "url": "https://shop.example/orders"}
+
 HAPPENED = (
     "answer good", "answer items", "answer whole", "verdict retry", "verdict hold",
-    "verdict give_up", "duplicate", "canceled", "woken", "revived",
+    "verdict give_up", "verdict undo", "duplicate", "canceled", "woken", "revived",
 )  # fmt: skip
 
 
@@ -62,6 +64,9 @@ def replayed(
     random = Random(seed)
     calls: tuple[str, ...] | None = () if waits else None
     made, items = definition(random, loops=loops, races=races, calls=calls), data(random)
+    for each in made["nodes"]:
+        if each["node_subtype"] == "HTTP_REQUEST" and seed % 3 == 0 and not steered:
+            each["parameters"] |= {"method": "POST", "compensate": UNDO}
     if validate(made).workflow is None:
         return None
     done = Replayed(Play(made, snapshots=False), random, steered=steered)
