@@ -116,7 +116,7 @@ class Judge:
         elif isinstance(event, RegionExited):
             self._loops.discard(place_of(event.node_id, event.scope))
         elif isinstance(event, NodeCompensated):
-            self._keys.pop(place_of(event.node_id, event.scope), None)  # what comes is no repetition
+            self._keys.pop(place_of(event.node_id, event.scope), None)  # nothing is repeated
         elif isinstance(event, ExecutionRevived):
             self._open.update(dict.fromkeys(self._loops, True))  # these were stopped only
 
