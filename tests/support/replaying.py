@@ -6,6 +6,7 @@ snapshot and the rest, and every row of the projections.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -207,7 +208,8 @@ class Replayed:
 
     def _can_be_undone(self, run: Run) -> bool:
         told = [each for each in self.play.told(NodeFailed) if each.node_id == run.node_id]
-        return bool(told) and (told[-1].means or {}).get("skip_compensate") == "request"
+        means: Mapping[str, Any] = told[-1].means or {} if told else {}
+        return means.get("skip_compensate") == "request"
 
     def _revive(self) -> bool:
         """Revive it at a run that failed; return False when it stays as it is."""
