@@ -16,6 +16,7 @@ from perdure_contracts.executions import (
     ExecutionEvent,
     IterationStarted,
     NodeScheduled,
+    RegionEntered,
 )
 from perdure_engine.executions.state import Execution, Run
 from playing import Play
@@ -119,6 +120,15 @@ def still_running(play: Play, meaning: Meaning) -> str:
     """Return what went on though it ran only for a race that had been won, empty if nothing."""
     won: dict[At, int] = {}
     for at, event in enumerate(play.events):
+        if isinstance(event, RegionEntered):  # once more, after a revival: with races of its own
+            depth = len(event.scope)
+            won = {
+                (node_id, scope): when
+                for (node_id, scope), when in won.items()
+                if scope[:depth] != event.scope or scope[depth : depth + 1] == ()
+                or scope[depth][0] != event.node_id
+            }  # fmt: skip
+            continue
         if isinstance(event, NodeCompleted):
             won.setdefault((event.node_id, event.scope), at)
         elif not isinstance(event, NodeScheduled | AttemptFailed | NodeErrored | IterationStarted):
