@@ -109,7 +109,7 @@ def main() -> int:
     try:
         made, every = build()
     except NativeError as error:
-        print(f"perdure runs from its sources, a third slower: {error}.", file=sys.stderr)
+        print(f"perdure runs from its sources, somewhat slower: {error}.", file=sys.stderr)
         return 0
     if made:
         print(f"Compiled {made} of {every} hot modules")
