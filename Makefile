@@ -40,7 +40,7 @@ doctor: $(READY) ## say what is missing or wrong on this machine
 	@$(BIN)/perdure doctor
 
 test: $(READY) ## run the tests against real servers (TESTS=tests/unit for some)
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
 
 check: $(READY) ## check style, types, imports, generated files and house rules
 	@$(BIN)/ruff check

@@ -94,11 +94,3 @@ async def topic_prefix(servers: Addresses, monkeypatch: pytest.MonkeyPatch) -> A
     monkeypatch.setenv("PERDURE_TOPIC_PREFIX", prefix)
     yield prefix
     await _delete_topics(servers.kafka_bootstrap, prefix)
-
-
-LONG = ("test_meaning", "test_mutants", "test_safety", "test_liveness")
-"""Files that take minutes of CPU: begun first, while others wait for servers."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.path.stem.startswith(LONG))
