@@ -60,7 +60,7 @@ def _lives(pid: int) -> bool:
 async def test_services_start_in_their_order_and_stop_when_asked(tmp_path: Path) -> None:
     seen: list[ServiceStatus] = []
     services = [_service("first", POLITE), _service("second", POLITE)]
-    supervisor = Supervisor(services, tmp_path, on_change=seen.append)
+    supervisor = Supervisor(services, tmp_path, on_change=seen.append, stop_limit_s=60.0)
     run = asyncio.create_task(supervisor.run())
     await _until(lambda: all("ready" in _read(s.log) for s in supervisor.status()))
     pids = [status.pid for status in supervisor.status()]
