@@ -1,9 +1,9 @@
 """Hot modules as machine code, where they were compiled ahead of time (ADR 0035).
 
 A package names its hot modules once (`use`). `python -m perdure_common.native_build` compiles them
-where a C compiler is, into the user's cache, each under a hash of its source and of the
-interpreter. What is not there, or was changed since, runs from its source: the two do the same, and
-a compiled module that is out of date is never taken.
+where a C compiler is, into the user's cache, each under a hash of its source, of the interpreter
+and of how it is compiled. What is not there, or was changed since, runs from its source: the two do
+the same, and a compiled module that is out of date is never taken.
 """
 
 import hashlib
@@ -20,6 +20,14 @@ from perdure_common.cache import cache_dir
 COMPILER = "Cython 3.3.1"
 """What compiles; another version makes other files."""
 
+OPTIONS = ("-3", "-X", "annotation_typing=False", "-X", "emit_code_comments=False")
+"""As Python means it: an annotation is no C type."""
+
+C_FLAGS = ("-O1", "-fPIC", "-shared", "-fno-strict-aliasing", "-w")
+"""Most of the time goes into calls of the interpreter's functions: -O2 would take nearly twice as
+long to compile."""
+
+_MADE_BY = "\0".join((COMPILER, *OPTIONS, *C_FLAGS, sys.version, ""))
 _SUFFIX = EXTENSION_SUFFIXES[0]
 
 
@@ -93,7 +101,7 @@ def hot() -> dict[str, Path]:
 
 def library_of(source: Path) -> Path:
     """Return where the compiled module of a source lies, if it was made."""
-    key = hashlib.sha256(f"{COMPILER}\0{sys.version}\0".encode() + source.read_bytes())
+    key = hashlib.sha256(_MADE_BY.encode() + source.read_bytes())
     return cache_dir() / "native" / key.hexdigest()[:32] / (source.stem + _SUFFIX)
 
 

@@ -24,13 +24,6 @@ from perdure_common.cache import cache_dir
 PACKAGES = ("perdure_common", "perdure_engine")
 """Those that have hot modules, by name: a library knows nothing of the services."""
 
-OPTIONS = ("-3", "-X", "annotation_typing=False", "-X", "emit_code_comments=False")
-"""As Python means it: an annotation is no C type."""
-
-C_FLAGS = ("-O1", "-fPIC", "-shared", "-fno-strict-aliasing", "-w")
-"""Most of the time goes into calls of the interpreter's functions: -O2 would take nearly twice as
-long to compile."""
-
 KEPT_S = 30 * 24 * 3600.0
 """How long the cache keeps what was made; other checkouts have other sources."""
 
@@ -83,10 +76,10 @@ def _compile(command: Sequence[str], name: str, source: Path, library: Path) -> 
     library.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         text, made = Path(folder, f"{source.stem}.c"), Path(folder, library.name)
-        cython = [sys.executable, "-m", "cython", *OPTIONS, "--module-name", name]
+        cython = [sys.executable, "-m", "cython", *native.OPTIONS, "--module-name", name]
         _run(name, [*cython, str(source), "-o", str(text)])
         include = f"-I{sysconfig.get_paths()['include']}"
-        _run(name, [*command, *C_FLAGS, include, str(text), "-o", str(made)])
+        _run(name, [*command, *native.C_FLAGS, include, str(text), "-o", str(made)])
         made.rename(library)
 
 

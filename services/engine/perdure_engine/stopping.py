@@ -12,8 +12,9 @@ from perdure_common.decider import Decider, Due, Facts, Lookup, Outgoing, Record
 from perdure_contracts.engine import CancelExecution
 from perdure_contracts.stopping import ExecutionsStopped, StopExecutions
 
+from .executions.state import OPEN
+
 COMMANDS = "perdure.engine.commands.v1"
-OPEN = ("NEW", "RUNNING", "PAUSED", "WAITING_FOR_HUMAN")
 AGAIN = (timedelta(seconds=5), timedelta(seconds=55))
 """How long after a look the next one comes."""
 

@@ -4,32 +4,24 @@ Each letter is settled by a command of its own, once: a second one is refused, w
 and however often. A dry run tells which letters match, and sends nothing.
 """
 
-import asyncio
 import base64
 import binascii
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import orjson
 from fastapi import FastAPI, Request
-from perdure_common.api.asking import KEY_HEADER, Asking
+from perdure_common.api import many
+from perdure_common.api.asking import Asking
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.many import Limit, Many, Row, Text
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
-from perdure_common.ids import derived
 from perdure_contracts.dead_letters import EditDeadLetter, RedriveDeadLetter
 
 from .api import TABLES
 from .api_measures import SQL
-
-MOST = 1_000
-"""Letters that one request may be about; those that are left match the next one."""
-AT_ONCE = 32
-"""Commands whose answers are waited for at the same time."""
-
-Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 
 class Bulk(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,32 +37,27 @@ class Bulk(msgspec.Struct, forbid_unknown_fields=True):
     code: Text | None = None
     since: datetime | None = None
     before: datetime | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = 100
+    limit: Limit = 100
     dry_run: bool = False
     asked_by: Text = ""
 
 
-class Came(msgspec.Struct):
-    """What came of one letter; `code` and `detail` say why it was refused."""
+class Came(many.Came, kw_only=True):
+    """What came of one letter."""
 
     id: str
     service: str
     event_type: str
     error: str
-    sent: bool
-    accepted: bool
-    code: str = ""
-    detail: str = ""
 
 
-class Done(msgspec.Struct):
-    """What came of all of them; `more` says that others match as well."""
+SHOWN = ("id", "service", "event_type", "error")
+
+
+class Done(many.Done, kw_only=True):
+    """What came of all of them."""
 
     action: str
-    dry_run: bool
-    matched: int
-    accepted: int
-    more: bool
     letters: list[Came]
 
 
@@ -148,43 +135,15 @@ class Letters:
             body.code, _instant("since", body.since), _instant("before", body.before),
             body.limit + 1,
         )  # fmt: skip
-        more, rows = len(rows) > body.limit, rows[: body.limit]
-        found: list[dict[str, Any]] = []
-        for first in range(0, len(rows), AT_ONCE):
-            part = rows[first : first + AT_ONCE]
-            found += await asyncio.gather(*(self._one(request, body, row) for row in part))
-        return {
-            "action": body.action,
-            "dry_run": body.dry_run,
-            "matched": len(rows),
-            "accepted": sum(each["accepted"] for each in found),
-            "more": more,
-            "letters": found,
-        }
 
-    async def _one(self, request: Request, body: Bulk, row: Mapping[str, Any]) -> dict[str, Any]:
-        came: dict[str, Any] = {
-            **{name: row[name] for name in ("id", "service", "event_type", "error")},
-            "sent": not body.dry_run,
-            "accepted": False,
-            "code": "",
-            "detail": "",
-        }
-        if body.dry_run:
-            return came
-        stream = str(row["stream"])
-        message = RedriveDeadLetter(letter=stream, asked_by=body.asked_by, action=body.action)
-        key = request.headers.get(KEY_HEADER)
-        id = None if key is None else derived("bulk", key, came["id"])
-        try:
-            asked = await self._asking.ask(request, stream, message, id=id)
-        except Problem as problem:
-            return {**came, "code": problem.code, "detail": problem.detail}
-        return {
-            **came,
-            "accepted": asked.answer is not None,
-            "code": "" if asked.answer else "late",
-        }
+        def command(row: Row) -> tuple[str, RedriveDeadLetter]:
+            stream = str(row["stream"])
+            return stream, RedriveDeadLetter(
+                letter=stream, asked_by=body.asked_by, action=body.action
+            )
+
+        sending = Many(self._asking, request, "bulk", SHOWN, command, body.dry_run)
+        return {"action": body.action, **await sending.send(rows, body.limit, "letters")}
 
     async def _stream(self, key: str) -> str:
         view = TABLES["dead_letters"]

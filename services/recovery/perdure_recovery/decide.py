@@ -63,7 +63,7 @@ from .instants import parsed, seconds_between, written
 from .means import UNDO_STAGE, dependency_of, means_from, problems_of
 from .outcomes import completed, confirmed, ended, ended_by, given_up, revival
 from .parking import Held, answered, asks_again, due, park, released, still, woken
-from .questions import ASKED_ABOUT, ask, not_asked, overtaken, settle
+from .questions import ASKED_ABOUT, ask, not_asked, overdue, overtaken, settle
 from .signature import MESSAGE_MAX, error_message, error_message_hash, error_type
 from .state import Episode, Execution, place
 from .strategy import Case, Plan, choose, undone_instead
@@ -97,7 +97,7 @@ def decide(
             heard = answered(state, command, facts, now) or settle(state, command, now)
             return heard or not_asked(command)
         case Due():
-            return confirmed(state, now) or woken(state, facts, now)
+            return confirmed(state, now) or overdue(state, now) or woken(state, facts, now)
         case _:
             assert_never(command)
 

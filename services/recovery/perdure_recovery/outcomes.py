@@ -43,9 +43,10 @@ REVIVED_WITHIN = timedelta(minutes=15)
 
 
 def wake_at(state: Execution) -> datetime | None:
-    """Return when the next completed node counts as recovered, or a held attempt is looked at."""
+    """Return when the next completed node counts as recovered, or something held is looked at."""
     completed = [e.attempt.succeeded_at for e in state.episodes.values() if e.attempt]
     instants = [at + CONFIRMED_AFTER for at in completed if at]
+    instants.extend(q.until for q in state.questions.values() if q.until is not None)
     held = waking(state)
     if held is not None and held.parked is not None and held.parked.wake_at is not None:
         instants.append(held.parked.wake_at)

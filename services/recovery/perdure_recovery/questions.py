@@ -73,6 +73,15 @@ def settle(
     return _settled(question, "retry", by, why, now), _again(question, by, why, now)
 
 
+def overdue(state: Execution, now: datetime) -> tuple[QuestionEvent, ...]:
+    """Close what nobody answered in time, whoever else may remember it."""
+    return tuple(
+        _settled(question, "nothing", "", "nobody answered in time", now)
+        for _, question in sorted(state.questions.items())
+        if question.until is not None and question.until <= now
+    )
+
+
 def not_asked(command: NoteAnswer) -> tuple[()] | Rejected:
     """Return why an answer changes nothing; that a question was taken needs no more."""
     if command.outcome == "taken":

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from perdure_common.decider import Facts, Rejected
+from perdure_common.decider import Due, Facts, Rejected
 from perdure_contracts.asking import CancelInteraction, RequestInteraction
 from perdure_contracts.deciding import AttemptParked, NoteAnswer, ReleaseAttempt
 from perdure_contracts.engine import ErrorFacts, ExecutionFailed, RetryNode
@@ -121,6 +121,16 @@ def test_an_answer_that_comes_too_late_does_nothing_and_one_of_another_question_
     (settled,) = answer(story.after(hours=24))
     assert isinstance(settled, QuestionSettled)
     assert settled.said == "nothing"
+
+
+def test_a_question_that_nobody_answers_closes_by_itself_when_its_time_is_over() -> None:
+    story = given_up()
+    assert executions.wake_at(story.state) == NOW + timedelta(hours=24)
+    assert story.hears(Due(stream="e")) == [], "not before"
+    (settled,) = story.after(hours=24).hears(Due(stream="e"))
+    assert isinstance(settled, QuestionSettled)
+    assert (settled.said, settled.reason) == ("nothing", "nobody answered in time")
+    assert executions.wake_at(story.state) is None
 
 
 def test_an_answer_to_what_nobody_asked_is_refused_with_a_reason() -> None:

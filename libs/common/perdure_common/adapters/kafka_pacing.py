@@ -14,7 +14,7 @@ from perdure_common.adapters.kafka_clients import Client
 HOLD_S = 0.003
 """How long a request waits at most, counted from the one before it."""
 
-LOOKS = 6
+LOOKS = 3
 """How often a request that waits looks whether it still has to."""
 
 

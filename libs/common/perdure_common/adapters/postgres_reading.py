@@ -63,7 +63,8 @@ def kinds(lookups: Sequence[Lookup]) -> Mapping[Kind, Sequence[int]]:
     for place, lookup in enumerate(lookups):
         kind = Kind(lookup.table, tuple(sorted(lookup.where)), lookup.columns)
         found.setdefault(kind, []).append(place)
-    return found
+    # In one order, whatever was asked first: the same statement is prepared once.
+    return dict(sorted(found.items(), key=lambda each: (each[0].table, each[0].where)))
 
 
 def wanted(value: object) -> tuple[Any, ...]:

@@ -110,8 +110,6 @@ class _Look:
                 return None
             if record.topic.endswith(codec.DEAD_LETTERS):
                 return None
-            if record.timestamp_ms <= self._purged_ms:
-                return None  # the letter was purged with its stream
             return f"it is no dead letter although {taken.bad.code}"
         foreign = taken.record.topic in self._service.foreign
         if taken.outsider is not None and taken.outsider not in answers and not foreign:

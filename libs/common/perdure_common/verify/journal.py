@@ -185,12 +185,10 @@ class _Shard:
         if row.type == NAMES[ShardRestored]:
             event: ShardRestored = codec.event_of(row)
             self.unused.append(range(event.first, event.last + 1))
-            if event.first == self._seq + 1:
+            if event.first > self._seq:  # what was skipped on purpose is not missing
+                self._lacks(event.first, row.type)
                 self._seq = event.last
-        if row.seq != self._seq + 1:
-            self._missing += row.seq - self._seq - 1
-            if len(self._gaps) < GAPS_MAX:
-                self._gaps.append(f"number {row.seq} ({row.type}) follows {self._seq}")
+        self._lacks(row.seq, row.type)
         if self._at is not None and row.recorded_at < self._at:
             add("I4", self._where, f"number {row.seq} was recorded before number {self._seq}")
         self._seq, self._at = row.seq, row.recorded_at
@@ -202,6 +200,14 @@ class _Shard:
         if row.type.startswith("shell.dead-lettered."):
             letter = codec.event_of(row)
             self.letters.add((letter.topic, letter.partition, letter.offset))
+
+    def _lacks(self, seq: int, kind: str) -> None:
+        """Note the numbers that are missing before `seq`."""
+        if seq == self._seq + 1:
+            return
+        self._missing += seq - self._seq - 1
+        if len(self._gaps) < GAPS_MAX:
+            self._gaps.append(f"number {seq} ({kind}) follows {self._seq}")
 
     def ends(self, mark: Marks, purged: Purged | None) -> None:
         """Compare the end of the journal with the shard's row, which was read before.

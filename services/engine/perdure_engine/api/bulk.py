@@ -4,7 +4,6 @@ Each execution is sent a command of its own, which it takes or refuses as any ot
 each is told. A dry run tells what would be sent, and sends nothing.
 """
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,28 +12,23 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import Request
 from perdure_common.adapters.postgres_queries import queries
-from perdure_common.api.asking import KEY_HEADER
+from perdure_common.api import many
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.many import Limit, Many, Row, Text
 from perdure_common.api.problem import Problem
-from perdure_common.ids import derived
 from perdure_contracts.engine import CancelExecution, RetryNode
+
+from perdure_engine.executions.state import OPEN
 
 from .ground import Ground, tags, writes
 
 SQL: Mapping[str, str] = queries(Path(__file__).with_name("bulk.sql"))
-MOST = 1_000
-"""Executions that one request may be about; those that are left match the next one."""
-
-AT_ONCE = 32
-"""Commands whose answers are waited for at the same time."""
-
 UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 Open = Literal["NEW", "RUNNING", "PAUSED", "WAITING_FOR_HUMAN"]
 Failed = Literal["ERROR", "TIMEOUT", "CANCELED"]
 
 DEFAULTS: Mapping[str, tuple[str, ...]] = {
-    "cancel": ("NEW", "RUNNING", "PAUSED", "WAITING_FOR_HUMAN"),
+    "cancel": OPEN,
     "retry": ("ERROR", "TIMEOUT"),
 }
 ALLOWED: Mapping[str, tuple[str, ...]] = {
@@ -57,33 +51,28 @@ class Bulk(msgspec.Struct, forbid_unknown_fields=True):
     error_type: Text | None = None
     since: datetime | None = None
     before: datetime | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = 100
+    limit: Limit = 100
     dry_run: bool = False
     reason: Text = ""
     asked_by: Text = ""
 
 
-class Came(msgspec.Struct):
-    """What came of one execution; `code` and `detail` say why it refused."""
+class Came(many.Came, kw_only=True):
+    """What came of one execution."""
 
     execution_id: str
     workflow_id: str
     workflow_name: str | None
     status: str
-    sent: bool
-    accepted: bool
-    code: str = ""
-    detail: str = ""
 
 
-class Done(msgspec.Struct):
-    """What came of all of them; `more` says that others match as well."""
+SHOWN = ("execution_id", "workflow_id", "workflow_name", "status")
+
+
+class Done(many.Done, kw_only=True):
+    """What came of all of them."""
 
     action: str
-    dry_run: bool
-    matched: int
-    accepted: int
-    more: bool
     executions: list[Came]
 
 
@@ -98,19 +87,16 @@ def add(ground: Ground) -> None:
             body.error_type, _instant("since", body.since), _instant("before", body.before),
             body.limit + 1,
         )  # fmt: skip
-        more, rows = len(rows) > body.limit, rows[: body.limit]
-        found: list[dict[str, Any]] = []
-        for first in range(0, len(rows), AT_ONCE):
-            part = rows[first : first + AT_ONCE]
-            found += await asyncio.gather(*(_one(ground, request, body, row) for row in part))
-        return {
-            "action": body.action,
-            "dry_run": body.dry_run,
-            "matched": len(rows),
-            "accepted": sum(each["accepted"] for each in found),
-            "more": more,
-            "executions": found,
-        }
+
+        def command(row: Row) -> tuple[str, CancelExecution | RetryNode]:
+            id = str(row["execution_id"])
+            if body.action == "retry":
+                return id, RetryNode(execution_id=id, asked_by=body.asked_by)
+            return id, CancelExecution(execution_id=id, reason=body.reason, asked_by=body.asked_by)
+
+        sending = Many(ground.asking, request, "bulk", SHOWN, command, body.dry_run)
+        done = await sending.send(rows, body.limit, "executions")
+        return {"action": body.action, **done}
 
     ground.app.add_api_route(
         "/v1/bulk/workflow_executions",
@@ -141,35 +127,3 @@ def _instant(name: str, at: datetime | None) -> datetime | None:
     if at is not None and at.tzinfo is None:
         raise Problem(422, "invalid_instant", f"`{name}` needs a time zone, such as Z at its end")
     return at
-
-
-async def _one(
-    ground: Ground, request: Request, body: Bulk, row: Mapping[str, Any]
-) -> dict[str, Any]:
-    execution_id = str(row["execution_id"])
-    came = {
-        "execution_id": execution_id,
-        "workflow_id": row["workflow_id"],
-        "workflow_name": row["workflow_name"],
-        "status": row["status"],
-        "sent": not body.dry_run,
-        "accepted": False,
-        "code": "",
-        "detail": "",
-    }
-    if body.dry_run:
-        return came
-    message: CancelExecution | RetryNode
-    if body.action == "cancel":
-        message = CancelExecution(
-            execution_id=execution_id, reason=body.reason, asked_by=body.asked_by
-        )
-    else:
-        message = RetryNode(execution_id=execution_id, asked_by=body.asked_by)
-    key = request.headers.get(KEY_HEADER)
-    id = None if key is None else derived("bulk", key, execution_id)
-    try:
-        asked = await ground.asking.ask(request, execution_id, message, id=id)
-    except Problem as problem:
-        return {**came, "code": problem.code, "detail": problem.detail}
-    return {**came, "accepted": asked.answer is not None, "code": "" if asked.answer else "late"}

@@ -15,6 +15,8 @@ from fastapi import Request
 from perdure_common.api.problem import Problem
 from starlette.responses import Response, StreamingResponse
 
+from perdure_engine.executions.state import ENDED
+
 from .ground import PREFIX, SQL, Ground, number, only, query, reads, tags
 from .history import VERSION_MAX, events_after, shown
 
@@ -97,7 +99,7 @@ def add(ground: Ground) -> None:
         only(request, ("after",))
         after = _after(request)
         state, version = await ground.execution(request, key)
-        ended = state.status in ("SUCCESS", "ERROR", "TIMEOUT", "CANCELED")
+        ended = state.status in ENDED
         if ended and after >= version:
             return Response(status_code=204)  # which tells a client not to come again
         if watching.count >= WATCHERS_MAX:

@@ -4,24 +4,23 @@ Each is sent a command of its own, which it takes or refuses as any other. Rows 
 (perdure_engine/retention.py).
 """
 
-import asyncio
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Request
-from perdure_common.api.asking import KEY_HEADER
+from perdure_common.api import many
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.many import Limit, Many, Row, Text
 from perdure_common.api.problem import Problem
-from perdure_common.ids import derived
 from perdure_common.run import utc_now
 from perdure_common.settings import EXECUTION_DAYS_MIN
 from perdure_contracts.purging import PurgeExecution
 
-from perdure_engine.executions.purging import ENDED
+from perdure_engine.executions.state import ENDED
 from perdure_engine.retention import SQL
 
-from .bulk import AT_ONCE, MOST, UUID, Came, Text
+from .bulk import SHOWN, UUID, Came
 from .ground import Ground, tags, writes
 
 
@@ -35,18 +34,14 @@ class Purge(msgspec.Struct, forbid_unknown_fields=True):
     status: list[Literal["SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]] = []
     workflow_id: Annotated[str, msgspec.Meta(pattern=UUID)] | None = None
     execution_id: Text | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = 100
+    limit: Limit = 100
     dry_run: bool = False
     asked_by: Text = ""
 
 
-class Purged(msgspec.Struct):
-    """What came of all of them; `more` says that others match as well."""
+class Purged(many.Done, kw_only=True):
+    """What came of all of them."""
 
-    dry_run: bool
-    matched: int
-    accepted: int
-    more: bool
     executions: list[Came]
 
 
@@ -68,18 +63,13 @@ def add(ground: Ground) -> None:
             SQL["matching"], ground.tenant(request), list(body.status or ENDED),
             int(before.timestamp() * 1000), body.workflow_id, body.execution_id, body.limit + 1,
         )  # fmt: skip
-        more, rows = len(rows) > body.limit, rows[: body.limit]
-        found: list[dict[str, Any]] = []
-        for first in range(0, len(rows), AT_ONCE):
-            part = rows[first : first + AT_ONCE]
-            found += await asyncio.gather(*(one(ground, request, body, row) for row in part))
-        return {
-            "dry_run": body.dry_run,
-            "matched": len(rows),
-            "accepted": sum(each["accepted"] for each in found),
-            "more": more,
-            "executions": found,
-        }
+
+        def command(row: Row) -> tuple[str, PurgeExecution]:
+            id = str(row["execution_id"])
+            return id, PurgeExecution(execution_id=id, asked_by=body.asked_by)
+
+        sending = Many(ground.asking, request, "purge", SHOWN, command, body.dry_run)
+        return await sending.send(rows, body.limit, "executions")
 
     ground.app.add_api_route(
         "/v1/bulk/purges",
@@ -91,18 +81,3 @@ def add(ground: Ground) -> None:
         openapi_extra=writes(body_schema(Purge)),
         responses=responses(200, Purged, "What came of each."),
     )
-
-
-async def one(ground: Ground, request: Request, body: Purge, row: Any) -> dict[str, Any]:
-    """Send the command to one execution, and return what came of it."""
-    came = {**row, "sent": not body.dry_run, "accepted": False, "code": "", "detail": ""}
-    if body.dry_run:
-        return came
-    key = request.headers.get(KEY_HEADER)
-    id = None if key is None else derived("purge", key, row["execution_id"])
-    message = PurgeExecution(execution_id=row["execution_id"], asked_by=body.asked_by)
-    try:
-        asked = await ground.asking.ask(request, row["execution_id"], message, id=id)
-    except Problem as problem:
-        return {**came, "code": problem.code, "detail": problem.detail}
-    return {**came, "accepted": asked.answer is not None, "code": "" if asked.answer else "late"}

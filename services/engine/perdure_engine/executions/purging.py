@@ -10,10 +10,7 @@ from typing import Any
 from perdure_common.decider import Recorded, Rejected, Upsert
 from perdure_contracts.purging import ExecutionPurged, PurgeExecution
 
-from .state import Execution
-
-ENDED = ("SUCCESS", "ERROR", "TIMEOUT", "CANCELED")
-"""How an execution stands that may be purged."""
+from .state import ENDED, Execution
 
 
 def purge(

@@ -31,6 +31,10 @@ Status: TypeAlias = Literal[
 ]
 """Where an execution stands; those of people come with them. No row of a table says PURGED."""
 
+OPEN = ("NEW", "RUNNING", "PAUSED", "WAITING_FOR_HUMAN")
+ENDED = ("SUCCESS", "ERROR", "TIMEOUT", "CANCELED")
+"""The statuses of rows, of executions that go on and of those that have ended."""
+
 RunStatus: TypeAlias = Literal[
     "RUNNING", "RETRYING", "WAITING_INPUT", "SUCCESS", "ERROR", "SKIPPED", "CANCELED"
 ]

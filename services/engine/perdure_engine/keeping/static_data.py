@@ -78,6 +78,10 @@ def decide(
         return (updated,)
     if not command.execution_id:
         return Rejected(reason, code)
+    return _refused(command, code, reason)
+
+
+def _refused(command: UpdateStaticData, code: str, reason: str) -> tuple[StaticDataRefused]:
     refused = StaticDataRefused(
         static_data_id=command.static_data_id,
         workflow_id=command.workflow_id,
@@ -99,16 +103,7 @@ def _answered_again(
     _, _, why = said.partition("\n")
     if why:
         code, _, reason = why.partition("\n")
-        refused = StaticDataRefused(
-            static_data_id=command.static_data_id,
-            workflow_id=command.workflow_id,
-            code=code,
-            reason=reason,
-            request_id=command.request_id,
-            execution_id=command.execution_id,
-            remembered=True,
-        )
-        return (refused,)
+        return _refused(command, code, reason)
     told = StaticDataUpdated(
         static_data_id=command.static_data_id,
         workflow_id=command.workflow_id,

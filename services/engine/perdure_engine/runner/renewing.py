@@ -21,7 +21,7 @@ from perdure_contracts.engine import ErrorFacts
 
 from perdure_engine.runner.exchange import Call, exchange
 from perdure_engine.runner.failures import Failed
-from perdure_engine.runner.secrets import hidden
+from perdure_engine.runner.secrets import closed, hidden
 from perdure_engine.runner.tools import Tools
 
 NEEDED: Final = ("token", "refresh_token", "token_url", "client_id")
@@ -65,18 +65,8 @@ async def renewed(
         return await tools.credentials.renew(tenant_id, handle, fields["token"], ask)
     except Refused as refused:
         return Failed(refused.error)
-    except CredentialError as error:
-        return Failed(ErrorFacts(type=error.code, message=str(error), stage="credential"))
-    except Unreachable as error:
-        return Failed(
-            ErrorFacts(
-                type="dependency_down",
-                message=f"the credential cannot be renewed: {error}",
-                retryable=True,
-                stage="credential",
-                dependency="credentials",
-            )
-        )
+    except (CredentialError, Unreachable) as error:
+        return closed(error, "renewed")
 
 
 async def after_refusal(

@@ -48,18 +48,23 @@ async def opened(
         return {}
     try:
         return await store.fields_of(tenant_id, str(handle))
-    except CredentialError as error:
+    except (CredentialError, Unreachable) as error:
+        return closed(error, "read")
+
+
+def closed(error: CredentialError | Unreachable, what: str) -> Failed:
+    """Return the failure that a credential cannot be read or renewed (`what`)."""
+    if isinstance(error, CredentialError):
         return Failed(ErrorFacts(type=error.code, message=str(error), stage="credential"))
-    except Unreachable as error:
-        return Failed(
-            ErrorFacts(
-                type="dependency_down",
-                message=f"the credential cannot be read: {error}",
-                retryable=True,
-                stage="credential",
-                dependency="credentials",
-            )
+    return Failed(
+        ErrorFacts(
+            type="dependency_down",
+            message=f"the credential cannot be {what}: {error}",
+            retryable=True,
+            stage="credential",
+            dependency="credentials",
         )
+    )
 
 
 def lacking(handle: object, fields: Mapping[str, str], *names: str) -> Failed | None:
