@@ -35,7 +35,7 @@ from perdure_contracts.recovery import (
     VerdictRepeated,
 )
 
-from .cases import tried_as
+from .cases import UNDO, tried_as
 from .circumstances import Proposal, price_of, situation_of, tokens_for
 from .classify import Classification
 from .evolve import evolve
@@ -54,6 +54,7 @@ from .guard import (
     Hold,
     Refusal,
     Situation,
+    doubled,
     duplicate,
     first_refusal,
     stricter,
@@ -61,14 +62,13 @@ from .guard import (
 )
 from .instants import parsed, seconds_between, written
 from .means import UNDO_STAGE, dependency_of, means_from, problems_of
-from .outcomes import completed, confirmed, ended, ended_by, given_up, revival
+from .outcomes import compensated, completed, confirmed, ended, ended_by, given_up, revival
 from .parking import Held, answered, asks_again, due, park, released, still, woken
 from .questions import ASKED_ABOUT, ask, not_asked, overdue, overtaken, settle
 from .signature import MESSAGE_MAX, error_message, error_message_hash, error_type
 from .state import Episode, Execution, place
 from .strategy import Case, Plan, choose, undone_instead
 from .transience import believe
-from .undoing import compensated
 
 IN_DOUBT = ("unknown", "done")
 """How far an effect has got that may not be repeated as it is."""
@@ -134,7 +134,7 @@ def _failure(
     if asked_again and held is not None and held.parked is not None:
         return (still(held, held.parked, now),)
     if asked_again and command.failure_id in state.told:
-        return (_repeated(state, command, now),)
+        return (_repeated(state, command, facts, now),)
     if again is not None and not asked_again:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
     command = _dated(command, now)
@@ -209,21 +209,34 @@ def _still_asked(command: NoteFailure, now: datetime) -> bool:
     return command.asked and (until is None or now < parsed(until))
 
 
-def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictRepeated:
+def _repeated(
+    state: Execution, command: NoteFailure, facts: Facts, now: datetime
+) -> VerdictRepeated:
     """Return the verdict of before for a failure that the engine tells again.
 
     A message is heard once, so this is a failure that happened again: to an engine that was
-    restored from a backup and makes the same attempts under the same ids.
+    restored from a backup and makes the same attempts under the same ids. It may have got further
+    this time, and recovery may be switched off meanwhile: a retry is not told in spite of that.
     """
     episode = state.episodes.get(place(command.node_id, command.scope))
     mine = episode is not None and episode.failure.failure_id == command.failure_id
     attempt = episode.attempt if episode is not None and mine else None
     open_still = attempt is not None and attempt.succeeded_at is None
+    verdict = state.told[command.failure_id]
+    undoes = attempt is not None and attempt.strategy == UNDO
+    if verdict == "give_up" or not _may_go_on(command, facts, undoes=undoes):
+        return VerdictRepeated(
+            failure_id=command.failure_id,
+            execution_id=command.execution_id,
+            node_id=command.node_id,
+            verdict="give_up",
+            repeated_at=written(now),
+        )
     return VerdictRepeated(
         failure_id=command.failure_id,
         execution_id=command.execution_id,
         node_id=command.node_id,
-        verdict=state.told[command.failure_id],
+        verdict=verdict,
         repeated_at=written(now),
         overrides=attempt.overrides if attempt is not None else None,
         delay_s=attempt.delay_s if attempt is not None else 0.0,
@@ -231,6 +244,12 @@ def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictR
         ask_again=attempt is not None and open_still and attempt.ask_again,
         attempt_id=attempt.attempt_id if attempt is not None and open_still else "",
     )
+
+
+def _may_go_on(command: NoteFailure, facts: Facts, *, undoes: bool) -> bool:
+    """Return whether what was ordered once may be made once more: rails 1 and 4."""
+    acts = stricter(*modes_in(facts, command.workspace_id)) in ("auto", "approve")
+    return acts and (undoes or doubled(command.effect, command.error.effect_state) is None)
 
 
 def _dated(command: NoteFailure, now: datetime) -> NoteFailure:
@@ -468,6 +487,7 @@ def _order(
         propensity=plan.propensity,
         cost=decision.cost,
         usd=decision.usd,
+        doubtful=decision.doubtful,
     )
 
 
