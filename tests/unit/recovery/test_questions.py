@@ -102,8 +102,8 @@ def test_who_wants_another_try_gets_one_and_it_counts_against_nothing() -> None:
     ("said", "more"),
     [
         ("give_up", {"port": "give_up"}),
-        ("nothing", {"outcome": "failed", "reason": "nobody was there"}),
-        ("nothing", {"port": "timeout", "outcome": "failed"}),
+        ("nothing", {"outcome": "failed", "reason": "nobody was there", "by": ""}),
+        ("nothing", {"port": "timeout", "outcome": "failed", "by": ""}),
     ],
 )
 def test_who_does_not_want_another_try_gets_none(said: str, more: dict[str, Any]) -> None:
@@ -111,6 +111,7 @@ def test_who_does_not_want_another_try_gets_none(said: str, more: dict[str, Any]
     (settled,) = answer(story, **more)
     assert isinstance(settled, QuestionSettled)
     assert settled.said == said
+    assert settled.by == more.get("by", "ann"), "nobody is named who said nothing"
     assert not [each for each in story.sent if isinstance(each, RetryNode)]
     (row,) = story.table("recovery_attempts")
     assert row["recovery_outcome"] == "escalated"
