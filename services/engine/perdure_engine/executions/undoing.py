@@ -8,6 +8,7 @@ attempt's answer completes nothing: the node is given up with the errors that it
 from dataclasses import replace
 
 from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.message import Json
 from perdure_contracts.undoing import COMPENSATE, IN_DOUBT, UNDO_STAGE, NodeCompensated
 
 from perdure_engine.definition import Node, Workflow
@@ -33,8 +34,17 @@ def undoable(workflow: Workflow, node: Node, known: Dispatch) -> tuple[int, ...]
 
 
 def asks_to_undo(known: Dispatch) -> bool:
-    """Tell whether the next attempt of a run is to undo what the others did."""
-    return known.overrides is not None and COMPENSATE in known.overrides
+    """Tell whether the next attempt of a run is to undo what the others did.
+
+    Once that has begun it goes on, whatever else is said: what the run holds to be sent by then is
+    the compensation, and its answer is nobody's output.
+    """
+    return known.undoes or (known.overrides is not None and COMPENSATE in known.overrides)
+
+
+def overrides_of(known: Dispatch) -> Json:
+    """Return what the next attempt of a run changes."""
+    return {**(known.overrides or {}), COMPENSATE: True} if asks_to_undo(known) else known.overrides
 
 
 def note_undone(progress: Progress, run: Run, known: Dispatch) -> None:
