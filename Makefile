@@ -1,7 +1,7 @@
 # The only door: everything a person or a machine does with this repository is a target here.
 
 # The system's own Python first: distributions build it with a profile, pyenv does not unless asked,
-# and everything takes an eighth longer. It must be able to make environments, and have its headers.
+# and everything takes longer. It must be able to make environments, and have its headers.
 PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import ensurepip, os, sys, sysconfig as s; sys.exit(sys.version_info < (3, 11) or not \
 	os.path.exists(s.get_paths()["include"] + "/Python.h"))' 2>/dev/null && echo $$p && exit; done; \

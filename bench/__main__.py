@@ -19,7 +19,7 @@ BENCHMARKS: dict[str, str] = {
     "foreach": "large executions: many items, branches, node runs and nodes",
     "expressions": "how long expressions take, beside V8, and the worst of them",
     "recovery": "failures staged on a whole platform: what is mended, how soon, how decisions come",
-    "scheduler": "triggers: lookups among many, topic to execution, many clocks in one minute",
+    "scheduler": "triggers: lookups among many, topic to execution, many clocks in one second",
     "million": "what a million finished executions in the database cost",
     "peers": "the same workflows on DBOS and Restate, installed on demand, in the same run",
 }
@@ -53,7 +53,8 @@ def usage() -> str:
     named = BENCHMARKS | TOOLS
     width = max(map(len, named))
     lines = [f"  make bench NAME={name:<{width}}  {what}" for name, what in named.items()]
-    return "\n".join(["  make bench" + " " * (width + 6) + "  all but the last", *lines])
+    every = f"{'  make bench':<{width + 18}}  all but the last {len(TOOLS)}"
+    return "\n".join([every, *lines])
 
 
 def run(name: str) -> tuple[int, dict[str, float]]:

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from bench import machine, stack
-from bench.engine import CHAINS, lengths, save
+from bench.engine import CHAINS, Marks, lengths, save
 from bench.load import Load
 from bench.stack import MEASURE_S, WARM_S
 
@@ -50,17 +50,11 @@ def measured(limit: int) -> Measured:
             ids = {"inline3": asyncio.run(save(running, CHAINS["inline3"]))}
             load = Load(running.kafka_bootstrap, 8, {ids["inline3"]: lengths(ids)[ids["inline3"]]})
             load.begin()
-            groups = machine.processes(running)
-            marks: list[tuple[float, float]] = []
-
-            def mark() -> None:
-                marks.append((sum(machine.cpu_s(groups).values()), time.perf_counter()))
-
-            steps = load.saturate(ids["inline3"], WARM_S, MEASURE_S, MOST, mark)
+            marks = Marks(machine.processes(running))
+            steps = load.saturate(ids["inline3"], WARM_S, MEASURE_S, MOST, marks.mark)
             load.end()
-            (cpu, at), (cpu_after, after) = marks[-2:]
             per_s = steps / load.lengths[ids["inline3"]]
-            return Measured(per_s, (cpu_after - cpu) / (per_s * (after - at)) * 1e6, load.failed)
+            return Measured(per_s, sum(marks.per_step_us(per_s).values()), load.failed)
     finally:
         del os.environ["PERDURE_OPEN_EXECUTIONS_MAX"]
 

@@ -20,6 +20,7 @@ from perdure_common.shell.codec import decode_body, encode_body
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.ports import JournalRow, Snapshot
 from perdure_common.shell.remake import restore
+from perdure_common.shell.snapshots import is_due
 from perdure_contracts.engine import NodeTask, SaveWorkflow, StartExecution
 from perdure_contracts.message import NAMES
 from perdure_engine.app import service
@@ -34,8 +35,6 @@ ITEMS = 10_000
 BRANCHES = 1_000
 RUNS = 10_000
 NODES = 1_000
-SNAPSHOT_EVERY = 200
-"""As the shell writes them: what is folded again after a crash is less than that."""
 
 ID = "00000000-0000-7000-8000-000000000abc"
 decider = decider_with(10.0)
@@ -112,13 +111,17 @@ def long(nodes: int) -> dict[str, Any]:
 
 @dataclass
 class Played:
-    """An execution as the shell plays it; `bodies` are its events if they are `kept`."""
+    """An execution as the shell plays it.
+
+    `bodies` are its events if they are `kept`, `grown` the bytes of those since the snapshot.
+    """
 
     definition: dict[str, Any]
     kept: bool = False
     state: Execution = field(default_factory=lambda: decider.initial)
     bodies: list[tuple[str, bytes]] = field(default_factory=list)
     snapshot: Snapshot | None = None
+    grown: int = 0
     count: int = 0
     _waiting: deque[Any] = field(default_factory=deque)
     _now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -145,18 +148,19 @@ class Played:
         refused = act(self.state, command, facts, self._now, self._happen)
         assert refused is None, refused
         decider.wake_at(self.state)
-        if self.kept and self.count // SNAPSHOT_EVERY > self._written():
+        known = self.snapshot
+        version, size = (0, 0) if known is None else (known.version, len(known.state))
+        if self.kept and is_due(self.count - version, self.grown, size):
             text = codec.encode_frame(decider.name, "tenant", self.state)
             self.snapshot = Snapshot(ID, self.count, decider.state_version, text)
-
-    def _written(self) -> int:
-        return 0 if self.snapshot is None else self.snapshot.version // SNAPSHOT_EVERY
+            self.grown = 0
 
     def _happen(self, event: Any) -> Execution:
         self.count += 1
         body = encode_body(event)
         if self.kept:
             self.bodies.append((NAMES[type(event)], body))
+            self.grown += len(body)
         self.state = decider.evolve(self.state, event)
         recorded = Recorded(event, "tenant", ID, self.count, self._now)
         for outgoing in decider.route(self.state, recorded):

@@ -7,7 +7,7 @@ runs one inline step. The load shares the machine.
 
     QUICK=1 python -m bench.scheduler
 
-A short look lets 5,000 clocks fire in one minute, the whole one 50,000.
+A short look lets 5,000 clocks fire in one second, the whole one 50,000.
 """
 
 import asyncio
@@ -374,7 +374,7 @@ MEANING = {
     "trigger_events_per_s": "at saturation: an event on the trigger topic to its execution's start",
     "trigger_p50_ms": "the same at half that rate, from sending to the start",
     "trigger_p99_ms": "the same, 99th percentile",
-    "cron_burst_s": f"until {CLOCKS:,} clocks of one minute have started their executions",
+    "cron_burst_s": f"until {CLOCKS:,} clocks of one second have started their executions",
     "lookup_in_burst_p99_ms": "a trigger found meanwhile",
     "webhook_requests_per_s": "signed requests verified, kept and answered (scheduler_webhooks)",
     "webhook_p50_ms": "the same at half that rate",

@@ -90,7 +90,10 @@ def _run(name: str, command: Sequence[str]) -> None:
 
 
 def sweep() -> None:
-    """Remove what was made long ago."""
+    """Remove what was made long ago and is not used here."""
+    for source in native.hot().values():
+        if (folder := native.library_of(source).parent).exists():
+            os.utime(folder)
     for folder in (cache_dir() / "native").glob("*"):
         if time.time() - folder.stat().st_mtime > KEPT_S:
             shutil.rmtree(folder, ignore_errors=True)

@@ -164,6 +164,7 @@ class Settings:
                     f"{name} is not set; `perdure up` sets it, or give the server's address"
                 )
         port = f"PERDURE_{process.upper()}_PORT"
+        retention = _execution_days(env)
         return cls(
             database_url=env["PERDURE_DATABASE_URL"],
             kafka_bootstrap=env["PERDURE_KAFKA_BOOTSTRAP"],
@@ -209,8 +210,8 @@ class Settings:
                 env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000
             ),
             log_retention_days=_integer(env, "PERDURE_LOG_RETENTION_DAYS", 30, least=0),
-            execution_retention_days=_execution_days(env)[""],
-            workspace_retention_days={k: v for k, v in _execution_days(env).items() if k},
+            execution_retention_days=retention.pop(""),
+            workspace_retention_days=retention,
             recovery_retention_days=_integer(env, "PERDURE_RECOVERY_RETENTION_DAYS", 90, least=0),
             stall_scan_s=_seconds(env, "PERDURE_STALL_SCAN_S", 10.0) or 10.0,
             stall_grace_s=_seconds(env, "PERDURE_STALL_GRACE_S", 60.0),

@@ -61,11 +61,19 @@ class Evaluation:
                 if unit == "t":
                     self.meaning.runs[unit, scope] = ports
                 values.update(nodes.carried(graph, unit, ports, [], handled=False))
-            elif won := [r for r in graph.guards(unit, region) if (r, scope) in self.world.winners]:
+                continue
+            won = [r for r in graph.guards(unit, region) if (r, scope) in self.world.winners]
+            if won:
                 self.meaning.raced[unit, scope] = won
-                self._unneeded(unit, region, scope, given, values)
-            else:
+            try:
                 self._unit(unit, region, scope, given, values)
+            except Stopped:
+                # What a race that was won stops came as far as usual. An error in it came too late,
+                # and what would have followed it is not known.
+                if not won:
+                    raise
+                leaving = [link.number for link in graph.out(unit)]
+                values.update(dict.fromkeys([*leaving, *graph.outwards(unit)]))
         return values
 
     def _unit(
@@ -114,21 +122,3 @@ class Evaluation:
         if (race, scope) in winners and not won:
             self.meaning.wrong.append(f"{race} in {scope} was won by what is DEAD")
         return won or live[:1] or into
-
-    def _unneeded(
-        self,
-        unit: str,
-        region: str,
-        scope: Scope,
-        given: Mapping[int, Value],
-        values: dict[int, Value],
-    ) -> None:
-        """Evaluate what a race that was won stops: as far as it came, it came as usual.
-
-        An error in it came too late, and what would have followed it is not known.
-        """
-        try:
-            self._unit(unit, region, scope, given, values)
-        except Stopped:
-            leaving = [link.number for link in self.graph.out(unit)]
-            values.update(dict.fromkeys([*leaving, *self.graph.outwards(unit)]))

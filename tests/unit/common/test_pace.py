@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+import uvloop
 from perdure_common.adapters.kafka_pacing import HOLD_S, pace
 from perdure_common.shell.pace import MANY, PACE_S, REST_MAX_S, Pace
 
@@ -75,6 +76,20 @@ async def test_a_batch_that_takes_too_long_keeps_nobody_from_asking() -> None:
         for _ in range(3):
             await fetcher._proc_fetch_request("again")
     assert len(fetcher.asked_at) == 3
+
+
+def test_a_batch_is_waited_for_by_the_event_loop_of_services_too() -> None:
+    """Its timers have whole milliseconds: shorter waits would be none."""
+
+    async def asked() -> list[float]:
+        fetcher: Any = Fetcher()
+        pace(fetcher, lambda: True)
+        for _ in range(4):
+            await fetcher._proc_fetch_request("again")
+        return fetcher.asked_at
+
+    times = uvloop.run(asked())
+    assert times[-1] - times[0] >= HOLD_S, "three waits, of which none was as long as one"
 
 
 async def test_a_request_that_is_given_up_while_it_waits_says_that_nothing_came() -> None:

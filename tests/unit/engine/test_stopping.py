@@ -6,7 +6,8 @@ from typing import Any
 from perdure_common.decider import Due, Recorded
 from perdure_contracts.engine import CancelExecution
 from perdure_contracts.stopping import ExecutionsStopped, StopExecutions
-from perdure_engine.stopping import AT_ONCE, OPEN, Stopping, decider
+from perdure_engine.executions.state import OPEN
+from perdure_engine.stopping import AT_ONCE, Stopping, decider
 
 WORKFLOW = "0198c0de-0000-7000-8000-000000000001"
 STREAM = f"{WORKFLOW}/stop"

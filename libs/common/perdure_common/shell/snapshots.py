@@ -14,6 +14,11 @@ SNAPSHOT_EVERY = 200
 log = structlog.get_logger(__name__)
 
 
+def is_due(events: int, grown: int, size: int) -> bool:
+    """Return whether a state is written again: so many events and bytes after one of `size`."""
+    return events >= SNAPSHOT_EVERY and grown >= size
+
+
 def write_snapshots(parts: Iterable[Part]) -> None:
     """Write down the states that have grown by `SNAPSHOT_EVERY` events and by their own size.
 
@@ -26,8 +31,8 @@ def write_snapshots(parts: Iterable[Part]) -> None:
             held = part.shard.streams.get(stream)
             if held is None or held.decider is None:
                 continue
-            grown = held.weight - held.snapshot_weight >= held.snapshot_bytes
-            if grown and held.version - held.snapshot_version >= SNAPSHOT_EVERY:
+            events, grown = held.version - held.snapshot_version, held.weight - held.snapshot_weight
+            if is_due(events, grown, held.snapshot_bytes):
                 try:
                     text = codec.encode_frame(held.decider.name, held.tenant_id, held.state)
                 except Exception:  # the journal has everything that the state is made of

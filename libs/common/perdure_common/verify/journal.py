@@ -152,6 +152,7 @@ async def shards(
 ) -> tuple[Findings, Letters, Unused]:
     """Check every shard: numbers without gaps, time and epochs that never go back."""
     found, letters, unused = Findings(), Letters(), Unused()
+    walked: list[tuple[_Shard, Marks]] = []
     for mark in marks:
         shard = _Shard(f"{service.name} shard {mark.shard}", found)
         letters[mark.shard], unused[mark.shard] = shard.letters, shard.unused
@@ -160,7 +161,10 @@ async def shards(
             for row in rows:
                 shard.see(row)
             after = rows[-1].seq
-        shard.ends(mark, (await archive.purged()).get(mark.shard))
+        walked.append((shard, mark))
+    purged = await archive.purged()  # after all of them: what goes meanwhile is not missed
+    for shard, mark in walked:
+        shard.ends(mark, purged.get(mark.shard))
         found.checked["shards"] += 1
     return found, letters, unused
 
