@@ -51,8 +51,6 @@ def told_again(
             return workflow
         result, cut = result_of(state, workflow)
     happen(
-        ChildEndTold(
-            execution_id=state.execution_id, status=status, result=result, result_cut=cut
-        )
+        ChildEndTold(execution_id=state.execution_id, status=status, result=result, result_cut=cut)
     )
     return None
