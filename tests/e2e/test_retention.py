@@ -48,16 +48,8 @@ async def stage(servers: Addresses) -> AsyncGenerator[Stage]:
 
 
 async def purge(stage: Stage, *words: str) -> Said:
-    environment = {
-        "PERDURE_HOME": str(stage.ground.folder / "home"),
-        "PERDURE_DATABASE_URL": stage.ground.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
-        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
-        "PERDURE_PARTITIONS": str(PARTITIONS),
-        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
-    }
     words = ("executions", "purge", *words, "--json")
-    return await asyncio.to_thread(perdure, *words, env=environment)
+    return await asyncio.to_thread(perdure, *words, env=stage.environment)
 
 
 async def ended(stage: Stage, name: str, data: Any) -> str:
