@@ -24,13 +24,15 @@ CREATE TABLE journal_purged (
 -- Delete everything of up to `most` purged executions of which the last event but the tombstone
 -- is older than an instant: rows of the journal and of tables, in one transaction. What is not
 -- published and projected is left for later, and what is parked until somebody has seen to it.
+-- The lock is that of a batch: while a table is rebuilt from the journal nothing of that may go.
 CREATE FUNCTION sweep_purged_executions(ended_before timestamptz, most integer)
     RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = engine, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = engine, pg_temp SET lock_timeout = '2s'
 AS $$
 DECLARE
     gone text[];
 BEGIN
+    LOCK TABLE shard IN ROW EXCLUSIVE MODE;
     SELECT array_agg(execution_id) INTO gone FROM (
         SELECT p.execution_id
           FROM execution_purges p
@@ -80,11 +82,12 @@ $$;
 -- Delete the tombstones of up to `most` executions that were swept before an instant, with what
 -- was refused since; not what was refused after it, nor the last row of a shard.
 CREATE FUNCTION drop_tombstones(swept_before timestamptz, most integer) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = engine, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = engine, pg_temp SET lock_timeout = '2s'
 AS $$
 DECLARE
     gone text[];
 BEGIN
+    LOCK TABLE shard IN ROW EXCLUSIVE MODE;
     SELECT array_agg(execution_id) INTO gone FROM (
         SELECT p.execution_id
           FROM execution_purges p
