@@ -96,6 +96,14 @@ TABLE failure_patterns
     INDEX failure_patterns_message_idx CREATE INDEX failure_patterns_message_idx ON failure_patterns USING btree (tenant_id, error_message_hash)
     INDEX failure_patterns_signature_idx CREATE INDEX failure_patterns_signature_idx ON failure_patterns USING btree (tenant_id, pattern_signature)
 
+VIEW growing_tables
+    table_name text
+    bytes bigint
+ SELECT (relname)::text AS table_name,
+    pg_total_relation_size((oid)::regclass) AS bytes
+   FROM pg_class
+  WHERE ((relnamespace = ('recovery'::regnamespace)::oid) AND (relkind = ANY (ARRAY['r'::"char", 'p'::"char"])) AND (NOT relispartition) AND (relname ~~ ANY (ARRAY['failure_%'::text, 'recovery_%'::text, 'dead_letters'::text])));
+
 TABLE heard
     shard text NOT NULL
     topic text NOT NULL
@@ -452,6 +460,7 @@ TABLE table_sizes
     table_name text NOT NULL
     day date NOT NULL
     bytes bigint NOT NULL
+    noted_at timestamp with time zone DEFAULT now() NOT NULL
     CONSTRAINT table_sizes_pkey PRIMARY KEY (table_name, day)
 
 TABLE wake
@@ -752,12 +761,8 @@ CREATE OR REPLACE FUNCTION note_table_sizes(today date DEFAULT CURRENT_DATE)
 AS $function$
     DELETE FROM table_sizes WHERE day < today - 90;
     WITH noted AS (
-        INSERT INTO table_sizes
-        SELECT relname, today, pg_total_relation_size(oid)
-        FROM pg_class
-        WHERE relnamespace = 'recovery'::regnamespace AND relkind IN ('r', 'p')
-          AND NOT relispartition
-          AND relname LIKE ANY (ARRAY['failure_%', 'recovery_%', 'dead_letters'])
+        INSERT INTO table_sizes (table_name, day, bytes)
+        SELECT table_name, today, bytes FROM growing_tables
         ON CONFLICT DO NOTHING
         RETURNING 1
     )
