@@ -85,12 +85,11 @@ async def test_a_signed_request_starts_an_execution_once_that_sees_all_of_it(
     assert again.json()["status"] == "duplicate"
     assert again.json()["execution_id"] == execution_id
     other = b'{"order": 8}'
-    id = headers["webhook-id"]
-    reused = await hooks.post("/seen", other, signed(other, id=id))
+    reused = await hooks.post("/seen", other, signed(other, id=headers["webhook-id"]))
     assert (reused.status_code, reused.json()["execution_id"]) == (200, execution_id)
     lines = stage.log_of("scheduler").read_text(encoding="utf-8").splitlines()
     told = [json.loads(line) for line in lines if '"hook_id_reused"' in line]
-    assert [(each["source"], each["event"]) for each in told] == [("/hooks/seen", id)]
+    assert [(each["source"], each["started"]) for each in told] == [("/hooks/seen", [execution_id])]
     assert await settled(stage, workflow_id, 1) == [execution_id]
 
 

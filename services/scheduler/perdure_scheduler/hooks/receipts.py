@@ -138,8 +138,8 @@ class Intake:
         for entry, row in known:
             entry.event_id, entry.received_at = row["event_id"], row["received_at"]
             if row["executions"] is not None:
-                _note_another(entry, row["body_sha256"])
                 executions = tuple(orjson.loads(row["executions"]))
+                _note_another(entry, row["body_sha256"], executions)
                 outcomes.append((entry, Outcome(True, executions, entry.event_id)))
                 continue
             first = (row["execution_id"],) if row["execution_id"] is not None else ()
@@ -211,7 +211,7 @@ class Intake:
             if error is None:
                 _settle(entry, outcome)
             else:
-                log.warning("hook_not_published", event=entry.event_id, error=repr(error))
+                log.warning("hook_not_published", id=entry.event_id, error=repr(error))
                 _fail(entry, "Kafka did not take the event")
 
     def _record(self, entry: Entry) -> Outbound:
@@ -244,13 +244,13 @@ async def keep_bodies(store: HookStore, entries: Iterable[Entry]) -> None:
         await store.run_safely("put_bodies", store.tenant_id, *columns)
 
 
-def _note_another(entry: Entry, first_sha256: str) -> None:
+def _note_another(entry: Entry, first_sha256: str, executions: Sequence[str]) -> None:
     """Leave a line in the log of a request that has the id of another, but not its body.
 
     It starts nothing all the same: whoever sends gives each thing an id of its own.
     """
     if hashlib.sha256(entry.data).hexdigest() != first_sha256:
-        log.warning("hook_id_reused", source=entry.source, event=entry.event_id)
+        log.warning("hook_id_reused", source=entry.source, started=list(executions))
 
 
 def _settle(entry: Entry, outcome: Outcome) -> None:
