@@ -644,10 +644,12 @@ CREATE OR REPLACE FUNCTION drop_tombstones(swept_before timestamp with time zone
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'engine', 'pg_temp'
+ SET lock_timeout TO '2s'
 AS $function$
 DECLARE
     gone text[];
 BEGIN
+    LOCK TABLE shard IN ROW EXCLUSIVE MODE;
     SELECT array_agg(execution_id) INTO gone FROM (
         SELECT p.execution_id
           FROM execution_purges p
@@ -721,10 +723,12 @@ CREATE OR REPLACE FUNCTION sweep_purged_executions(ended_before timestamp with t
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'engine', 'pg_temp'
+ SET lock_timeout TO '2s'
 AS $function$
 DECLARE
     gone text[];
 BEGIN
+    LOCK TABLE shard IN ROW EXCLUSIVE MODE;
     SELECT array_agg(execution_id) INTO gone FROM (
         SELECT p.execution_id
           FROM execution_purges p

@@ -22,7 +22,7 @@ from perdure_engine.runner.dependencies import Called
 from perdure_engine.runner.depending import dependency_of
 from perdure_engine.runner.failures import Failed, bug_of, told
 from perdure_engine.runner.http_request import request
-from perdure_engine.runner.renewing import after_refusal, expired, renewable, renewed
+from perdure_engine.runner.renewing import after_refusal, fresh
 from perdure_engine.runner.secrets import hidden, opened
 from perdure_engine.runner.secrets_of_nodes import with_secrets
 from perdure_engine.runner.services import service_at
@@ -148,11 +148,10 @@ async def perform(
             try:
                 if performer is None:
                     return await _agent(tools, task, index, runner, tenant_id)
-                fields = await opened(tools.credentials, tenant_id, parameters)
                 handle = str(parameters.get("credential") or "")
-                renews = not isinstance(fields, Failed) and renewable(fields)
-                if not isinstance(fields, Failed) and renews and expired(fields):
-                    fields = await renewed(tools, tenant_id, handle, fields)
+                fields = await opened(tools.credentials, tenant_id, parameters)
+                if not isinstance(fields, Failed):
+                    fields = await fresh(tools, tenant_id, handle, fields)
                 if isinstance(fields, Failed):
                     return fields
                 given = with_secrets(kind, parameters, fields) if fields else parameters
@@ -164,14 +163,14 @@ async def perform(
                 if refusal is not None:
                     return refusal
                 key = item_key(task, index)
-                before = None
+                answer = None
                 if task.again:
-                    before = await happened(tools, kind, given, key, task.again)
-                answer = await performer(tools, given, key) if before is None else before
+                    answer = await happened(tools, kind, given, key, task.again)
+                if answer is None:
+                    answer = await performer(tools, given, key)
                 error = answer.error if isinstance(answer, Failed) else None
                 tools.dependencies.heard(called, error)
-                if renews:
-                    answer = await after_refusal(tools, tenant_id, handle, fields, answer)
+                answer = await after_refusal(tools, tenant_id, handle, fields, answer)
                 return hidden(answer, fields)
             except Exception as error:  # a defect of a node must not end the runner
                 return Failed(bug_of(error))
