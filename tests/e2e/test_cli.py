@@ -13,27 +13,15 @@ import pytest
 from command_line import Said, perdure
 from definitions_for_tests import chain, edge, node, request
 from outside_world import World
-from platform_stage import PARTITIONS, Stage
+from platform_stage import Stage
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def environment(stage: Stage) -> dict[str, str]:
-    """Return what points the command line at a stage."""
-    return {
-        "PERDURE_HOME": str(stage.ground.folder / "home"),
-        "PERDURE_DATABASE_URL": stage.ground.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
-        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
-        "PERDURE_PARTITIONS": str(PARTITIONS),
-        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
-    }
-
-
 async def typed(stage: Stage, *words: object) -> Said:
-    return await asyncio.to_thread(perdure, *words, env=environment(stage))
+    return await asyncio.to_thread(perdure, *words, env=stage.environment)
 
 
 def written(folder: Path, definition: Mapping[str, Any]) -> Path:
@@ -349,7 +337,7 @@ async def test_a_completion_that_stands_twice_is_found(stage: Stage, tmp_path: P
     try:
         said = await typed(stage, "verify", "--json")
     finally:
-        await stage.rows("DELETE FROM engine.journal WHERE seq = 1000000")
+        await stage.rows("DELETE FROM engine.journal_entry WHERE seq = 1000000")
     assert said.code == 1
     found = [each for each in said.json["violations"] if each["promise"] == "I1"]
     assert any(execution in each["where"] and "double" in each["where"] for each in found)

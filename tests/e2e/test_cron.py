@@ -20,7 +20,7 @@ from definitions_for_tests import chain, edge, node
 from outside_world import World
 from perdure_contracts.cron import BackfillCron, PauseTrigger, ResumeTrigger
 from perdure_contracts.scheduler import UndeployWorkflow
-from platform_stage import ENDED, PARTITIONS, Stage
+from platform_stage import ENDED, Stage
 from promises import broken_promises
 from turned_clock import TurnedClock
 
@@ -40,15 +40,7 @@ PLACES = (
 
 async def typed(stage: Stage, *words: str) -> Said:
     """Type a command, pointed at a stage."""
-    environment = {
-        "PERDURE_HOME": str(stage.ground.folder / "home"),
-        "PERDURE_DATABASE_URL": stage.ground.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
-        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
-        "PERDURE_PARTITIONS": str(PARTITIONS),
-        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
-    }
-    return await asyncio.to_thread(perdure, *words, env=environment)
+    return await asyncio.to_thread(perdure, *words, env=stage.environment)
 
 
 def clocked(name: str, expression: str, *nodes: Mapping[str, Any], **more: Any) -> dict[str, Any]:

@@ -67,15 +67,7 @@ def api(stage: Stage) -> Api:
 
 
 async def typed(stage: Stage, *words: object) -> Said:
-    env = {
-        "PERDURE_HOME": str(stage.ground.folder / "home"),
-        "PERDURE_DATABASE_URL": stage.ground.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
-        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
-        "PERDURE_PARTITIONS": str(PARTITIONS),
-        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
-    }
-    return await asyncio.to_thread(perdure, *words, env=env)
+    return await asyncio.to_thread(perdure, *words, env=stage.environment)
 
 
 async def run(stage: Stage, name: str, url: str) -> Any:

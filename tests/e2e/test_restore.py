@@ -28,7 +28,7 @@ from perdure_common import migrate
 from perdure_common.embedded import Phase
 from perdure_common.embedded.postgres import program_dir
 from perdure_contracts.engine import CancelExecution
-from platform_stage import ENDED, PARTITIONS, Stage
+from platform_stage import ENDED, Stage
 from promises import broken_promises
 from stage_ground import own_ground
 
@@ -68,13 +68,7 @@ async def program(*words: str | Path) -> None:
 async def fence(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
     """Run `perdure fence`."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("PERDURE_")}
-    env |= {
-        "PERDURE_DATABASE_URL": stage.ground.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
-        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
-        "PERDURE_PARTITIONS": str(PARTITIONS),
-        "PERDURE_HOME": str(stage.ground.folder / "home"),
-    }
+    env |= stage.environment
     command = [sys.executable, "-m", "perdure_cli.main", "fence", *words]
     return await asyncio.to_thread(
         subprocess.run, command, env=env, capture_output=True, text=True, check=False

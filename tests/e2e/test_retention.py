@@ -26,8 +26,16 @@ TABLES = (
     "workflow_executions", "node_executions", "workflow_execution_logs",
     "workflow_execution_pauses", "substeps",
 )  # fmt: skip
-OLD = "update engine.workflow_executions set end_time = end_time - 864000000 where status <> $1"
-"""Ten days are let pass: those are rows that a purge takes away."""
+TEN_DAYS = 864_000_000
+AGED = """
+update engine.workflow_executions
+   set end_time = end_time - $1,
+       id = (lpad(to_hex(
+               ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint - $1), 12, '0')
+             || right(replace(id::text, '-', ''), 20))::uuid
+ where end_time is not null
+"""
+"""Lets time pass for the rows that a purge takes away."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,16 +48,8 @@ async def stage(servers: Addresses) -> AsyncGenerator[Stage]:
 
 
 async def purge(stage: Stage, *words: str) -> Said:
-    environment = {
-        "PERDURE_HOME": str(stage.ground.folder / "home"),
-        "PERDURE_DATABASE_URL": stage.ground.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
-        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
-        "PERDURE_PARTITIONS": str(PARTITIONS),
-        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
-    }
     words = ("executions", "purge", *words, "--json")
-    return await asyncio.to_thread(perdure, *words, env=environment)
+    return await asyncio.to_thread(perdure, *words, env=stage.environment)
 
 
 async def ended(stage: Stage, name: str, data: Any) -> str:
@@ -107,7 +107,7 @@ async def test_what_is_purged_goes_and_nothing_else_does(stage: Stage) -> None:
     assert await stage.rows("select 1 from engine.payloads")
     shown = "select 1 from engine.workflows where latest_execution_id = $1"
     await stage.until(lambda: stage.rows(shown, latest), "the latest one to be shown")
-    await stage.rows(OLD, "RUNNING")
+    await stage.rows(AGED, TEN_DAYS)
 
     young = await purge(stage, "--older-than", "6")
     assert (young.code, young.json["error"]["code"]) != (0, "")
@@ -128,8 +128,7 @@ async def test_what_is_purged_goes_and_nothing_else_does(stage: Stage) -> None:
     for key in (first, second):
         assert await rows_of(stage, key) == {**dict.fromkeys(TABLES, 0), "journal": 1}
     assert before == [await steady(stage, key) for key in untouched]
-    await stage.rows("update engine.workflow_executions set end_time = end_time + 864000000"
-                     " where end_time is not null")  # fmt: skip
+    await stage.rows(AGED, -TEN_DAYS)
     await nothing_differs(stage)
 
 
@@ -187,8 +186,9 @@ async def test_payloads_of_what_was_purged_are_forgotten_and_tombstones_go_last(
 
 async def test_verify_still_misses_a_row_that_nobody_purged(stage: Stage) -> None:
     (row,) = await stage.rows(
-        "delete from engine.journal j where seq = (select min(seq) + 1 from engine.journal k"
-        " where k.shard = j.shard) and shard in (select shard from engine.journal_purged limit 1)"
+        "delete from engine.journal_entry j where seq = (select k.seq from engine.journal_entry k"
+        "   where k.shard = j.shard order by k.seq offset 1 limit 1)"
+        " and shard in (select shard from engine.journal_purged limit 1)"
         " returning shard, seq"
     )
     found = await what_verify_finds(stage)

@@ -17,7 +17,7 @@ from perdure_common.shell import codec, remake
 from perdure_common.shell.intake import Registry
 from perdure_engine.app import service
 from perdure_engine.executions.state import Execution
-from platform_stage import PARTITIONS, PATIENT, Stage
+from platform_stage import PATIENT, Stage
 from stage_ground import shared_ground
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -36,15 +36,7 @@ async def stage(servers: Addresses, world: World) -> AsyncGenerator[Stage]:
 
 
 async def typed(stage: Stage, *words: object) -> Said:
-    env = {
-        "PERDURE_HOME": str(stage.ground.folder / "home"),
-        "PERDURE_DATABASE_URL": stage.ground.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
-        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
-        "PERDURE_PARTITIONS": str(PARTITIONS),
-        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
-    }
-    return await asyncio.to_thread(perdure, *words, env=env)
+    return await asyncio.to_thread(perdure, *words, env=stage.environment)
 
 
 async def journal(stage: Stage, execution_id: str) -> list[tuple[str, str]]:

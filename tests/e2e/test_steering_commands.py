@@ -11,7 +11,7 @@ import pytest
 from command_line import Said, perdure
 from definitions_for_tests import Definition, chain, node, request
 from outside_world import World
-from platform_stage import PARTITIONS, Stage
+from platform_stage import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,15 +32,7 @@ async def typed(stage: Stage, begins: str, **words: str) -> Said:
     TYPED.append(line)
     for word, value in words.items():
         line = line.replace(word, value)
-    environment = {
-        "PERDURE_HOME": str(stage.ground.folder / "home"),
-        "PERDURE_DATABASE_URL": stage.ground.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
-        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
-        "PERDURE_PARTITIONS": str(PARTITIONS),
-        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
-    }
-    return await asyncio.to_thread(perdure, *shlex.split(line)[1:], env=environment)
+    return await asyncio.to_thread(perdure, *shlex.split(line)[1:], env=stage.environment)
 
 
 async def ended(stage: Stage, definition: Definition) -> str:

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from command_line import Said, perdure
 from definitions_for_tests import edge, node
 from perdure_contracts.cloudevents import CloudEvent, encode
-from platform_stage import PARTITIONS, Stage
+from platform_stage import Stage
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -31,15 +31,7 @@ def workflow(name: str, *triggers: Mapping[str, Any]) -> dict[str, Any]:
 
 async def typed(stage: Stage, *words: str) -> Said:
     """Type a command, pointed at the stage."""
-    environment = {
-        "PERDURE_HOME": str(stage.ground.folder / "home"),
-        "PERDURE_DATABASE_URL": stage.ground.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
-        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
-        "PERDURE_PARTITIONS": str(PARTITIONS),
-        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
-    }
-    return await asyncio.to_thread(perdure, *words, env=environment)
+    return await asyncio.to_thread(perdure, *words, env=stage.environment)
 
 
 async def ended(stage: Stage, workflow_id: str) -> tuple[str, str]:

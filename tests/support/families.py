@@ -25,10 +25,10 @@ class Family:
 
     kept: deque[Outgoing] = field(default_factory=deque)
 
-    def start(self, name: str, data: Any = None) -> Play:
+    def start(self, name: str, data: Any = None, **more: Any) -> Play:
         """Start an execution of a workflow, and let the others follow."""
         play = Play(self.workflows[name], snapshots=False, others=self.workflows)
-        self.plays[EXECUTION_ID] = play.start(data)
+        self.plays[EXECUTION_ID] = play.start(data, **more)
         self.settle()
         return play
 

@@ -15,7 +15,7 @@ import httpx
 from definitions_for_tests import edge, node
 from perdure_common.credentials import PostgresCredentials, Seal
 from perdure_common.settings import DEFAULT_TENANT, credentials_keys
-from platform_stage import PARTITIONS, Stage
+from platform_stage import Stage
 
 CREDENTIALS_KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 KEY = b"s" * 24
@@ -196,12 +196,4 @@ async def settled(stage: Stage, workflow_id: str, count: int) -> list[str]:
 
 def environment(stage: Stage) -> dict[str, str]:
     """Return the settings by which commands find a stage."""
-    return {
-        "PERDURE_HOME": str(stage.ground.folder / "home"),
-        "PERDURE_DATABASE_URL": stage.ground.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": stage.ground.kafka_bootstrap,
-        "PERDURE_TOPIC_PREFIX": stage.ground.prefix,
-        "PERDURE_PARTITIONS": str(PARTITIONS),
-        "PERDURE_CREDENTIALS_KEY": CREDENTIALS_KEY,
-        **{f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in stage.ports.items()},
-    }
+    return {**stage.environment, "PERDURE_CREDENTIALS_KEY": CREDENTIALS_KEY}

@@ -152,6 +152,22 @@ class Stage:
             self._connection = None
         self._claims.release()
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings by which the command line finds the servers and the services."""
+        home = {"PERDURE_HOME": str(self.ground.folder / "home")}
+        urls = {f"PERDURE_{n.upper()}_URL": f"http://127.0.0.1:{p}" for n, p in self.ports.items()}
+        return {**home, **self._servers, **urls}
+
+    @property
+    def _servers(self) -> dict[str, str]:
+        return {
+            "PERDURE_DATABASE_URL": self.ground.database_url,
+            "PERDURE_KAFKA_BOOTSTRAP": self.ground.kafka_bootstrap,
+            "PERDURE_TOPIC_PREFIX": self.ground.prefix,
+            "PERDURE_PARTITIONS": str(PARTITIONS),
+        }
+
     # Processes ------------------------------------------------------------------------
 
     def begin(self, name: str, fault: str = "", *, beside: str = "") -> None:
@@ -164,10 +180,7 @@ class Stage:
             self.ports[key] = self._claims.claim()
         env = {key: value for key, value in os.environ.items() if not key.startswith("PERDURE_")}
         env |= {
-            "PERDURE_DATABASE_URL": self.ground.database_url,
-            "PERDURE_KAFKA_BOOTSTRAP": self.ground.kafka_bootstrap,
-            "PERDURE_TOPIC_PREFIX": self.ground.prefix,
-            "PERDURE_PARTITIONS": str(PARTITIONS),
+            **self._servers,
             "PERDURE_HTTP_ALLOW": ",".join(self.allow),
             f"PERDURE_{name.upper()}_PORT": str(self.ports[key]),
             "PERDURE_FAULT": fault,

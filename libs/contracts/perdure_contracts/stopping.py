@@ -1,6 +1,6 @@
 """Stopping what runs of a version that serves no more. Owner: services/engine.
 
-Stream: `<workflow id>/stop`, in the shard of its workflow's definition.
+Stream: `<workflow id>/stop/<version>`, in the shard of its workflow's definition.
 """
 
 from typing import TypeAlias

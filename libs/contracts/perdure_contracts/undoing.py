@@ -1,7 +1,21 @@
 """That what a node did was undone. Owner: services/engine; stream: the execution id."""
 
-from .engine import Scope
+from typing import Final
+
+from .engine import EffectState, Scope
 from .message import message
+
+BY_REQUEST: Final = "request"
+"""Among a node's means: that what it did can be undone before it is given up."""
+
+COMPENSATE: Final = "compensate"
+"""The override by which recovery asks for that: `{"compensate": true}`."""
+
+UNDO_STAGE: Final = "compensate"
+"""At which stage a failure happened that is one of the compensation itself."""
+
+IN_DOUBT: Final[tuple[EffectState, ...]] = ("unknown", "done")
+"""How far an effect must have got to need undoing, or a look before it is repeated."""
 
 
 @message("engine.node-compensated.v1")

@@ -1,6 +1,6 @@
 """Deletes executions some time after their end: first a tombstone, then everything before it.
 
-1. The owner of shard 0 walks through the executions once an hour, a slice at a time, and sends
+1. The owner of shard 0 walks through the old executions once an hour, a slice at a time, and sends
    `engine.purge-execution.v1` to those past the retention of their workspace. Each decides for
    itself, in the order of its stream, so nobody deletes what is just being revived.
 2. Once a minute what was purged is swept, some hundred executions in one transaction: rows of the
@@ -9,12 +9,12 @@
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import structlog
@@ -22,23 +22,29 @@ from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
 from perdure_common.decider import Service
-from perdure_common.ids import partition_of
 from perdure_common.run import utc_now
 from perdure_common.settings import EXECUTION_DAYS_MIN, Settings
-from perdure_common.shell import codec
+from perdure_common.shell.commanding import commanded
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Bus, Outbound, Unreachable
-from perdure_contracts.cloudevents import CloudEvent, encode
-from perdure_contracts.message import NAMES
 from perdure_contracts.purging import PurgeExecution
+
+from .executions.state import ENDED
 
 LOOK_EVERY_S = 3_600.0
 SWEEP_EVERY_S = 60.0
+LOOK_PAUSE_S = 1.0
 ROWS_MAX = 2_000
 """Executions that one look passes over; a second lies between two looks."""
 
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
+"""What comes before every id."""
+
 SWEPT_AT_ONCE = 200
 """Executions that go in one transaction."""
+
+PAUSE_S = 0.5
+"""Between two of them, so that the database has time for others."""
 
 TOMBSTONE_DAYS = 30
 """How long the tombstone of an execution stays after its rows are gone, in days: Kafka deletes
@@ -72,22 +78,64 @@ class Keep:
         own = [until(now, days) for days in self.workspaces.values()]
         return until(now, self.days), list(self.workspaces), own
 
+    def newest(self, now: datetime) -> int:
+        """Return before which milliseconds everything began that is past its retention."""
+        days = [each for each in (self.days, *self.workspaces.values()) if each]
+        return until(now, min(days, default=0)) or 0
+
 
 def until(now: datetime, days: int) -> int | None:
     """Return the instant `days` days ago in milliseconds, None for no days at all."""
     return int((now - timedelta(days=days)).timestamp() * 1000) if days else None
 
 
+def last_id(milliseconds: int) -> str:
+    """Return the highest id that an execution can have that began before an instant."""
+    return f"{milliseconds:012x}{'f' * 20}"
+
+
+async def past(
+    reading: Reading,
+    tenant_id: str,
+    keep: Keep,
+    now: datetime,
+    *,
+    after: str = FIRST_ID,
+    end: str = "",
+    status: Sequence[str] = ENDED,
+    workflow_id: str | None = None,
+    execution_id: str | None = None,
+    most: int | None = None,
+) -> list[dict[str, Any]]:
+    """Return the executions of a tenant that are past their retention and match, the oldest first.
+
+    `after` and `end` bound their ids.
+
+    Raises:
+        Problem: The database does not answer.
+    """
+    return await reading.rows(
+        SQL["past"], tenant_id, after, end or last_id(keep.newest(now)), *keep.bounds(now),
+        list(status), workflow_id, execution_id, most,
+    )  # fmt: skip
+
+
 @dataclass
 class Purger:
-    """Walks through the executions; `after` is where the next look begins."""
+    """Walks through the old executions; behind `tenant_id` and `after` the next look begins."""
 
     service: Service
     reading: Reading
     bus: Bus
     partitions: int
     keep: Keep
+    tenant_id: str = ""
     after: str = ""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the walk has not come to its end."""
+        return bool(self.tenant_id)
 
     async def look(self, now: datetime) -> int:
         """Send a command to what is past its retention in one slice; return how many these were.
@@ -95,29 +143,32 @@ class Purger:
         Raises:
             Problem, Unreachable: The database or the bus does not answer.
         """
-        (slice_,) = await self.reading.rows(
-            SQL["slice"], self.after, ROWS_MAX, *self.keep.bounds(now)
+        if not self.after:
+            (found,) = await self.reading.rows(SQL["next_tenant"], self.tenant_id)
+            self.tenant_id, self.after = found["tenant_id"] or "", FIRST_ID
+            if not self.tenant_id:
+                self.after = ""
+                return 0
+        last = last_id(self.keep.newest(now))
+        ends = await self.reading.rows(SQL["slice_end"], self.tenant_id, self.after, last, ROWS_MAX)
+        end = str(ends[0]["id"]) if ends else ""
+        rows = await past(
+            self.reading, self.tenant_id, self.keep, now, after=self.after, end=end or last
         )
-        past = cast("list[str]", slice_["past"] or [])
-        records = [self._command(key, now) for key in past]
+        records = [self._command(str(row["execution_id"]), now) for row in rows]
         for error in await self.bus.send(records) if records else ():
             if error is not None:
                 raise Unreachable(f"commands to purge executions are not taken: {error}")
-        self.after = slice_["last"] if slice_["rows"] == ROWS_MAX else ""
-        return len(past)
+        self.after = end
+        return len(rows)
 
     def _command(self, key: str, now: datetime) -> Outbound:
-        event = CloudEvent(
+        return commanded(
+            PurgeExecution(execution_id=key, asked_by="retention"),
+            self.service.commands_topic, key, self.partitions,
             id=f"{key}/{now.date()}",  # a refusal is not asked again on the same day
             source=SOURCE,
-            type=NAMES[PurgeExecution],
-            subject=key,
-            datacontenttype="application/json",
-            data=codec.encode_body(PurgeExecution(execution_id=key, asked_by="retention")),
-        )
-        headers, value = encode(event)
-        place = partition_of(key, self.partitions)
-        return Outbound(self.service.commands_topic, place, value, key.encode(), headers)
+        )  # fmt: skip
 
 
 async def sweep(
@@ -125,8 +176,9 @@ async def sweep(
     now: datetime,
     ended_days: float = EXECUTION_DAYS_MIN,
     tombstone_days: float = TOMBSTONE_DAYS,
+    stop: asyncio.Event | None = None,
 ) -> tuple[int, int]:
-    """Delete what was purged, and old tombstones; return how many executions these were.
+    """Delete what was purged, and old tombstones, until `stop`; return how many executions.
 
     An execution goes when its last event is `ended_days` old: as long as topics keep records, so
     that whatever a reader may have missed can be made again.
@@ -141,9 +193,21 @@ async def sweep(
             before = now - timedelta(days=days)
             while gone := await connection.fetchval(SQL[name], before, SWEPT_AT_ONCE):
                 counts[at] += int(gone)
+                if gone < SWEPT_AT_ONCE or await _stopped(stop, PAUSE_S):
+                    break
     finally:
         await connection.close()
     return counts[0], counts[1]
+
+
+async def _stopped(stop: asyncio.Event | None, wait_s: float) -> bool:
+    """Wait, and tell whether it was told to stop meanwhile."""
+    if stop is None:
+        await asyncio.sleep(wait_s)
+        return False
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), wait_s)
+    return stop.is_set()
 
 
 async def keep_purging(
@@ -157,19 +221,17 @@ async def keep_purging(
     look_at = loop.time() + SWEEP_EVERY_S  # a start has other things to do
     try:
         while not stop.is_set():
-            under_way = bool(purger.after)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 1.0 if under_way else SWEEP_EVERY_S)
-            if stop.is_set() or "0" not in owner.shards:
+            wait_s = LOOK_PAUSE_S if purger.under_way else SWEEP_EVERY_S
+            if await _stopped(stop, wait_s) or "0" not in owner.shards:
                 continue
             try:
                 if not keep.for_ever and loop.time() >= look_at:
                     count = await purger.look(utc_now())
-                    look_at = loop.time() + (0.0 if purger.after else LOOK_EVERY_S)
+                    look_at = loop.time() + (0.0 if purger.under_way else LOOK_EVERY_S)
                     if count:
                         log.info("executions_past_retention", count=count)
-                if not purger.after:
-                    swept, dropped = await sweep(settings.database_url, utc_now())
+                if not purger.under_way:
+                    swept, dropped = await sweep(settings.database_url, utc_now(), stop=stop)
                     if swept or dropped:
                         log.info("executions_purged", swept=swept, tombstones_dropped=dropped)
             except _UNREACHABLE as error:

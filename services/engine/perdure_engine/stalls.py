@@ -19,17 +19,15 @@ from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
 from perdure_common.decider import Lookup, Service
-from perdure_common.ids import partition_of
 from perdure_common.run import utc_now
 from perdure_common.settings import Settings
-from perdure_common.shell import codec, remake
+from perdure_common.shell import remake
+from perdure_common.shell.commanding import commanded
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.owner import Owner
-from perdure_common.shell.ports import Bus, Outbound, Store, Unreachable
+from perdure_common.shell.ports import Bus, Store, Unreachable
 from perdure_common.shell.shard import Held
-from perdure_contracts.cloudevents import CloudEvent, encode
 from perdure_contracts.executions import ExamineExecution
-from perdure_contracts.message import NAMES
 
 from .definition import Workflow, kept, load
 from .executions.stalls import stall
@@ -111,17 +109,10 @@ class Detector:
 
     async def _hand_on(self, key: str, version: int, reason: str) -> None:
         message = ExamineExecution(execution_id=key, version=version, found=reason)
-        event = CloudEvent(
-            id=f"{key}/{version}",
-            source=SOURCE,
-            type=NAMES[ExamineExecution],
-            subject=key,
-            datacontenttype="application/json",
-            data=codec.encode_body(message),
-        )
-        headers, value = encode(event)
-        place = partition_of(key, self.partitions)
-        record = Outbound(self.service.commands_topic, place, value, key.encode(), headers)
+        record = commanded(
+            message, self.service.commands_topic, key, self.partitions,
+            id=f"{key}/{version}", source=SOURCE,
+        )  # fmt: skip
         (error,) = await self.bus.send([record])
         if error is None:
             self._handed[key] = version

@@ -1,7 +1,8 @@
 """Stops what runs of a version that serves no more, where that was asked for. Pure.
 
 Rows of executions are looked at three times within a minute: when the command comes, an event that
-the scheduler had accepted before may still be on its way.
+the scheduler had accepted before may still be on its way. A version that serves again by then keeps
+what it began.
 """
 
 from collections.abc import Mapping
@@ -19,9 +20,10 @@ AGAIN = (timedelta(seconds=5), timedelta(seconds=55))
 """How long after a look the next one comes."""
 
 AT_ONCE = 1_000
-"""Executions that one event stops; the others come with the next look, a second later."""
+"""Executions that one event stops; the others come with the next look."""
 
-MORE = timedelta(seconds=1)
+MORE = timedelta(seconds=5)
+"""When that is: what was told to stop has a row that says so by then, on a busy machine too."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,29 @@ def stream_of(command: StopExecutions) -> str:
 
 
 def running(state: Stopping, command: StopExecutions | Due) -> Mapping[str, Lookup]:
-    """Return the lookup of the executions that are open."""
+    """Return the lookups of the executions that are open, and of what serves now."""
     asked = command if isinstance(command, StopExecutions) else state
     if not asked.workflow_id:
         return {}
     where = {
         "workflow_id": asked.workflow_id, "workflow_version": asked.version, "status": OPEN,
     }  # fmt: skip
-    return {"open": Lookup("workflow_executions", where, ("execution_id",))}
+    found = {"open": Lookup("workflow_executions", where, ("execution_id",))}
+    if isinstance(command, Due):
+        row = {"id": state.workflow_id}
+        found["workflow"] = Lookup("workflows", row, ("deployment_status", "deployment_version"))
+    return found
+
+
+def _serves(state: Stopping, facts: Facts) -> bool:
+    """Tell whether the version serves again.
+
+    Nobody asks with the command itself: it may be quicker than the news that nothing serves.
+    """
+    return any(
+        row["deployment_status"] == "ACTIVE" and row["deployment_version"] == state.version
+        for row in facts.get("workflow", ())
+    )
 
 
 def decide(
@@ -60,8 +77,11 @@ def decide(
     asked = command if isinstance(command, StopExecutions) else state
     looks = 0 if isinstance(command, StopExecutions) else state.looks
     found = sorted(str(row["execution_id"]) for row in facts.get("open", ()))
-    if len(found) > AT_ONCE:
-        wait: timedelta | None = MORE
+    wait: timedelta | None = None
+    if _serves(state, facts):
+        found = []
+    elif len(found) > AT_ONCE:
+        wait = MORE
     else:
         looks, wait = looks + 1, AGAIN[looks] if looks < len(AGAIN) else None
     return (

@@ -7,6 +7,7 @@ from typing import Final
 
 from perdure_contracts.failures import Sampler, Strategy
 from perdure_contracts.message import Json
+from perdure_contracts.undoing import COMPENSATE
 
 from .classify import Classification
 from .means import Means
@@ -127,7 +128,7 @@ class Plan:
     @property
     def undoes(self) -> bool:
         """Whether the attempt undoes what the others did."""
-        return bool(self.overrides) and "compensate" in self.overrides
+        return bool(self.overrides) and COMPENSATE in self.overrides
 
     @property
     def unchanged(self) -> bool:

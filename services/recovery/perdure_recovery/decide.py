@@ -33,6 +33,7 @@ from perdure_contracts.recovery import (
     NoteFailure,
     NoteGivenUp,
 )
+from perdure_contracts.undoing import IN_DOUBT, UNDO_STAGE
 
 from .cases import tried_as
 from .circumstances import Proposal, price_of, situation_of, tokens_for
@@ -59,7 +60,7 @@ from .guard import (
     wanted,
 )
 from .instants import parsed, seconds_between, written
-from .means import UNDO_STAGE, dependency_of, means_from, problems_of
+from .means import dependency_of, means_from, problems_of
 from .outcomes import compensated, completed, confirmed, ended, ended_by, given_up, revival
 from .parking import Held, answered, asks_again, due, park, released, still, woken
 from .questions import ASKED_ABOUT, ask, not_asked, overdue, overtaken, settle
@@ -68,9 +69,6 @@ from .signature import MESSAGE_MAX, error_message, error_message_hash, error_typ
 from .state import Episode, Execution, place
 from .strategy import Case, Plan, choose, undone_instead
 from .transience import believe
-
-IN_DOUBT = ("unknown", "done")
-"""How far an effect has got that may not be repeated as it is."""
 
 
 def decide(

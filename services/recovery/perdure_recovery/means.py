@@ -10,13 +10,6 @@ from perdure_contracts.message import Json
 PROBLEMS_MAX: Final = 5
 PROBLEM_LENGTH_MAX: Final = 300
 
-
-BY_REQUEST: Final = "request"
-"""Of a node's means: that what it did can be undone before it is given up."""
-
-UNDO_STAGE: Final = "compensate"
-"""At which stage the failure of a compensation happens."""
-
 UNDO_TRIES_MAX: Final = 3
 """How often a compensation is tried; nobody but people can help then."""
 

@@ -10,9 +10,10 @@ from typing import Final
 
 from perdure_contracts.failures import Strategy
 from perdure_contracts.patterns import FailureType
+from perdure_contracts.undoing import BY_REQUEST, COMPENSATE
 
 from .cases import Case, Plan
-from .means import BY_REQUEST, UNDO_TRIES_MAX, dependency_of
+from .means import UNDO_TRIES_MAX, dependency_of
 from .waits import CAP_S, LONG_S, NO_WAIT
 
 REDUCE_SHARES: Final = (0.5, 0.25)
@@ -156,7 +157,7 @@ def _undone(case: Case, kind: FailureType) -> Plan | None:
         again if case.compensating else why,
         wait.delay_s,
         wait.drawn_s,
-        overrides={"compensate": True},
+        overrides={COMPENSATE: True},
         changed={"undone": True},
     )
 

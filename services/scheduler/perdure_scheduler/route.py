@@ -39,7 +39,7 @@ def route_deployment(
         return (Outgoing(ENGINE, event.workflow_id, copy),)
     if isinstance(event, WorkflowUndeployed) and event.cancel_running:
         stop = StopExecutions(
-            stream=f"{event.workflow_id}/stop",
+            stream=f"{event.workflow_id}/stop/{event.version}",
             workflow_id=event.workflow_id,
             version=event.version,
             asked_by=event.undeployed_by,

@@ -10,7 +10,7 @@ from perdure_engine.executions.state import OPEN
 from perdure_engine.stopping import AT_ONCE, Stopping, decider
 
 WORKFLOW = "0198c0de-0000-7000-8000-000000000001"
-STREAM = f"{WORKFLOW}/stop"
+STREAM = f"{WORKFLOW}/stop/3"
 STOP = StopExecutions(stream=STREAM, workflow_id=WORKFLOW, version=3, asked_by="ann")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -21,10 +21,12 @@ class Stage:
     def __init__(self) -> None:
         self.state, self.now, self.events = Stopping(), NOW, list[ExecutionsStopped]()
         self.canceled: list[str] = []
+        self.workflow: dict[str, Any] = {"deployment_status": "IDLE", "deployment_version": 3}
 
     def does(self, command: StopExecutions | Due, *found: str) -> None:
         asked = decider.facts(self.state, command)
-        facts: Any = {name: [{"execution_id": each} for each in found] for name in asked}
+        rows = {"open": [{"execution_id": each} for each in found], "workflow": [self.workflow]}
+        facts: Any = {name: rows[name] for name in asked}
         events: Any = decider.decide(self.state, command, facts, self.now)
         for event in events:
             self.state = decider.evolve(self.state, event)
@@ -67,6 +69,36 @@ def test_very_many_are_stopped_in_turns() -> None:
     stage.wakes()
     stage.wakes()
     assert decider.wake_at(stage.state) is None
+
+
+def serving(version: int, status: str = "ACTIVE") -> dict[str, Any]:
+    return {"deployment_status": status, "deployment_version": version}
+
+
+def test_a_version_that_serves_again_keeps_what_it_began() -> None:
+    stage = Stage()
+    stage.does(STOP, "a")
+    stage.workflow = serving(3)
+    stage.wakes("new")
+    assert stage.canceled == ["a"]
+    assert decider.wake_at(stage.state) is None
+
+
+def test_that_another_version_serves_or_none_stops_nothing_of_the_looks() -> None:
+    stage = Stage()
+    stage.does(STOP, "a")
+    stage.workflow = serving(4)
+    stage.wakes("late")
+    stage.workflow = serving(3, "UNDEPLOYING")
+    stage.wakes("later")
+    assert stage.canceled == ["a", "late", "later"]
+
+
+def test_the_first_look_does_not_ask_what_serves_as_the_news_may_be_late() -> None:
+    stage = Stage()
+    stage.workflow = serving(3)
+    stage.does(STOP, "a")
+    assert stage.canceled == ["a"]
 
 
 def test_a_wake_too_early_looks_at_nothing() -> None:

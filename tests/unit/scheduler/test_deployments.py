@@ -19,6 +19,7 @@ from perdure_contracts.scheduler import (
     WorkflowDeployed,
     WorkflowUndeployed,
 )
+from perdure_contracts.stopping import StopExecutions
 from perdure_scheduler.app import deployments, service
 from perdure_scheduler.state import Deployment
 
@@ -162,6 +163,15 @@ def test_an_undeployed_workflow_serves_nothing() -> None:
     ]
     undeployed = after(deploy(), UNDEPLOY)
     assert (undeployed.status, undeployed.serving) == ("IDLE", None)
+
+
+def test_what_runs_of_each_undeployed_version_is_stopped_by_a_stream_of_its_own() -> None:
+    state = after(deploy(version=2))
+    command = UndeployWorkflow(workflow_id=WORKFLOW, undeployed_by="ada", cancel_running=True)
+    undeployed = events(command, state)[-1]
+    sent = deployments.route(state, Recorded(undeployed, "tenant", WORKFLOW, 3, NOW))
+    [stop] = [each.message for each in sent if isinstance(each.message, StopExecutions)]
+    assert (stop.stream, stop.version) == (f"{WORKFLOW}/stop/2", 2)
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,17 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import structlog
 from fastapi import Request
-from perdure_contracts.cloudevents import CloudEvent, encode
 from perdure_contracts.message import NAMES
 
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
-from perdure_common.ids import partition_of
 from perdure_common.shell import codec
+from perdure_common.shell.commanding import commanded
 from perdure_common.shell.ports import Bus, Outbound, Unreachable
 
 ANSWER_S = 10.0
@@ -159,40 +157,30 @@ class Asking:
             Problem: It is too large, or cannot be sent.
         """
         self.check_tenant(request)
-        name = NAMES[type(message)]
-        body = codec.encode_body(message)
-        if len(body) > codec.MESSAGE_BYTES_MAX:
+        topic = topic or f"perdure.{service}.commands.v1"
+        id = id or _key(request) or str(uuid.uuid4())
+        try:
+            record = commanded(message, topic, stream, self.partitions, id=id, source=self._source)
+        except ValueError as error:
+            raise Problem(422, "invalid_stream", f"{stream[:100]!r}: {error}") from None
+        size = len(record.value)
+        if size > codec.MESSAGE_BYTES_MAX:
             raise Problem(
                 413,
                 "body_too_large",
-                f"{name} would have {len(body):,} bytes, at most {codec.MESSAGE_BYTES_MAX:,} can "
-                "be sent; make it smaller, or pass a reference",
+                f"{NAMES[type(message)]} would have {size:,} bytes, at most "
+                f"{codec.MESSAGE_BYTES_MAX:,} can be sent; make it smaller, or pass a reference",
             )
-        event = CloudEvent(
-            id=id or _key(request) or str(uuid.uuid4()),
-            source=self._source,
-            type=name,
-            subject=stream,
-            time=datetime.now(UTC).isoformat(),
-            datacontenttype="application/json",
-            data=body,
-        )
-        await self._send(topic or f"perdure.{service}.commands.v1", stream, event)
-        return {"source": event.source, "id": event.id}
+        await self._send(record)
+        return {"source": self._source, "id": id}
 
-    async def _send(self, topic: str, stream: str, event: CloudEvent) -> None:
-        try:
-            headers, value = encode(event)
-        except ValueError as error:
-            raise Problem(422, "invalid_stream", f"{stream[:100]!r}: {error}") from None
-        place = partition_of(stream, self.partitions)
-        record = Outbound(topic, place, value, stream.encode(), headers)
+    async def _send(self, record: Outbound) -> None:
         try:
             (error,) = await self.bus.send([record])
         except Unreachable as unreachable:
             error = unreachable
         if error is not None:
-            log.warning("command_not_sent", topic=topic, error=repr(error))
+            log.warning("command_not_sent", topic=record.topic, error=repr(error))
             raise Problem(
                 503,
                 "bus_unreachable",

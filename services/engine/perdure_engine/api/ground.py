@@ -53,11 +53,14 @@ class Ground:
             Problem: `execution_not_found`.
         """
         held = (await remake.load(self.registry, self.store, {key: -1}))[key]
-        if not isinstance(held.state, Execution) or held.tenant_id != self.tenant(request):
+        state = held.state
+        if (
+            not isinstance(state, Execution)
+            or state.status == "PURGED"
+            or held.tenant_id != self.tenant(request)
+        ):
             raise no_execution(key)
-        if held.state.status == "PURGED":
-            raise no_execution(key)
-        return held.state, held.version
+        return state, held.version
 
     async def workflow_of(self, tenant_id: str, state: Execution) -> Workflow:
         """Return the version that an execution runs.

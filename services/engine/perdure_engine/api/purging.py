@@ -4,7 +4,6 @@ Each is sent a command of its own, which it takes or refuses as any other. Rows 
 (perdure_engine/retention.py).
 """
 
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,7 +17,7 @@ from perdure_common.settings import EXECUTION_DAYS_MIN
 from perdure_contracts.purging import PurgeExecution
 
 from perdure_engine.executions.state import ENDED
-from perdure_engine.retention import SQL
+from perdure_engine.retention import Keep, past
 
 from .bulk import SHOWN, UUID, Came
 from .ground import Ground, tags, writes
@@ -58,10 +57,10 @@ def add(ground: Ground) -> None:
                 f"executions are kept for {EXECUTION_DAYS_MIN} days at least, as long as topics "
                 f"keep records: older_than_days must be {EXECUTION_DAYS_MIN} or more",
             )
-        before = utc_now() - timedelta(days=body.older_than_days)
-        rows = await ground.reading.rows(
-            SQL["matching"], ground.tenant(request), list(body.status or ENDED),
-            int(before.timestamp() * 1000), body.workflow_id, body.execution_id, body.limit + 1,
+        rows = await past(
+            ground.reading, ground.tenant(request), Keep(body.older_than_days), utc_now(),
+            status=body.status or ENDED, workflow_id=body.workflow_id,
+            execution_id=body.execution_id, most=body.limit + 1,
         )  # fmt: skip
 
         def command(row: Row) -> tuple[str, PurgeExecution]:

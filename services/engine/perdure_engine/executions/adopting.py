@@ -198,10 +198,11 @@ def places_of(state: Execution, workflow: Workflow, adopted: Iterable[str]) -> P
             runs.append(place)
         elif _ends_only(state, place):
             ends.append(place)
+    ending = frozenset(ends)
     for place, over in state.over.items():
         inside = unit_of(workflow, workflow.by_id[over.node_id]) in wanted
         stopped = raced(state, place)
-        if not inside or stopped or place in ends:
+        if not inside or stopped or place in ending:
             continue
         if over.failed:
             failed.append(place)

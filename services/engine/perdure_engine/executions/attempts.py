@@ -28,7 +28,7 @@ from .progress import Progress
 from .retries import REPEATABLE, backoff_s, held_back, retry_after_s, tries_again
 from .state import Dispatch, Execution, Run, place_of
 from .suspending import suspended
-from .undoing import asks_to_undo, note_undone, told_as, undoable
+from .undoing import asks_to_undo, note_undone, overrides_of, told_as, undoable
 from .views import RunView, gather, gathered_by
 
 TASK_BYTES_MAX = 700_000
@@ -205,11 +205,11 @@ def try_again(progress: Progress, place: str) -> None:
 def send_again(progress: Progress, run: Run, known: Dispatch, indexes: tuple[int, ...]) -> None:
     """Send the next attempt of a run, about these items."""
     node = progress.workflow.by_id[run.node_id]
-    place = place_of(run.node_id, run.scope)
     parameters: Json = None
-    if known.overrides is not None:
-        found = known.parameters
-        parameters = [overridden(node, found[str(i)], known.overrides) for i in indexes]
+    overrides = overrides_of(known)
+    if overrides is not None:
+        sent = known.parameters
+        parameters = [overridden(node, sent[str(index)], overrides) for index in indexes]
     attempt = run.attempt + 1
     progress.record(
         NodeScheduled(
@@ -223,11 +223,11 @@ def send_again(progress: Progress, run: Run, known: Dispatch, indexes: tuple[int
             deadline=sooner(_deadline(progress, node, len(indexes)), known.run_until),
             scheduled_at=progress.at,
             parameters=parameters,
-            avoid=avoided(known.overrides),
+            avoid=avoided(overrides),
         )
     )
     if progress.state.given is not None:
-        _answer_mocked(progress, node, place)
+        _answer_mocked(progress, node, place_of(run.node_id, run.scope))
 
 
 def time_over(progress: Progress, place: str) -> None:

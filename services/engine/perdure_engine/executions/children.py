@@ -62,7 +62,7 @@ def begin_child(
         finish(progress, ended, whole_run(inputs, scrubbed(wanted)), view)
         return
     state = progress.state
-    child = derived("child", state.execution_id, node.node_id, scope, run)
+    child, root = _ids(state, node.node_id, scope, run)
     waits = bool(node.parameters.get("wait", True))
     waiting = Waiting(
         kind="child",
@@ -77,7 +77,7 @@ def begin_child(
             scope=scope,
             run=run,
             child_execution_id=child,
-            child_root_execution_id=derived("child", state.root_execution_id, node.node_id, scope),
+            child_root_execution_id=root,
             workflow=wanted["workflow"],
             version=wanted["version"],
             data=wanted["data"],
@@ -91,6 +91,17 @@ def begin_child(
         return
     outcome = Outcome(ports={MAIN: told({"execution_id": child}, inputs)})
     finish(progress, ended, outcome, view)
+
+
+def _ids(state: Execution, node_id: str, scope: Scope, run: int) -> tuple[str, str]:
+    """Return the id of a child and that of its root, from which the keys of its effects follow.
+
+    They are one only for the first child that a node has had, in the parent or in what the parent
+    is a rerun of: then nothing that it does can have happened before (see route.py).
+    """
+    again = (run,) if run > 1 else ()
+    child = derived("child", state.execution_id, node_id, scope, *again)
+    return child, derived("child", state.root_execution_id, node_id, scope)
 
 
 def depth_of(state: Execution) -> int:
@@ -173,19 +184,16 @@ def child_place(state: Execution, command: NoteChildEnd) -> str | None:
 
 
 def accept(
-    state: Execution,
     command: StartChild,
     facts: Facts,
     at: str,
     happen: Callable[[ChildAccepted | ChildRefused], Execution],
-) -> Rejected | None:
+) -> None:
     """Find out which workflow and version a child is to run, or tell its parent why none."""
-    if state.execution_id:
-        return Rejected(f"child execution {command.execution_id!r} is there already", "duplicate")
     found = _found(command, facts)
     if isinstance(found, ErrorFacts):
         happen(_refused(command.execution_id, found, command))
-        return None
+        return
     happen(
         ChildAccepted(
             execution_id=command.execution_id,
@@ -205,7 +213,6 @@ def accept(
             handles=command.handles,
         )
     )
-    return None
 
 
 def _found(command: StartChild, facts: Facts) -> Mapping[str, Any] | ErrorFacts:

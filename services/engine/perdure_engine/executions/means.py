@@ -3,11 +3,12 @@
 from typing import Any
 
 from perdure_contracts.message import Json
+from perdure_contracts.undoing import BY_REQUEST
 
 from perdure_engine.definition import Node, Workflow
 
 from .state import Dispatch
-from .undoing import BY_REQUEST, undoable
+from .undoing import undoable
 
 ERROR_PORT = "error_port"
 """The way that a node has for failures: its ERROR port is connected, or its error mode goes on."""

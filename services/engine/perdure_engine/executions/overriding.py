@@ -13,25 +13,37 @@ from typing import Any, cast
 
 from perdure_common.decider import Rejected
 from perdure_contracts.message import Json
+from perdure_contracts.undoing import COMPENSATE
 
 from perdure_engine.definition import Node
 from perdure_engine.nodes.mending import Mending
 
-FOR_ATTEMPTS = ("parameters", "reduce", "reprompt", "avoid", "compensate")
+FOR_ATTEMPTS = ("parameters", "reduce", "reprompt", "avoid", COMPENSATE)
 """What can be changed for one more attempt of a run: its items stay."""
 
 KEYS = ("parameters", "reduce", "reprompt", "avoid", "model", "credentials", "input")
+"""What can be changed for another run."""
+
+WHAT = {
+    "parameters": '({"name": value})',
+    "reduce": "(a share from 0 to 1)",
+    "reprompt": "(a list of texts)",
+    "avoid": "(a text)",
+    "model": "(a text)",
+    "credentials": "(an object)",
+    "input": "(a list of data with one entry or more)",
+    COMPENSATE: "(true)",
+}
+"""What each of them must be, as it is told."""
 
 
 def bad_overrides(overrides: Json, keys: tuple[str, ...] = KEYS) -> Rejected | None:
     """Return why overrides cannot be used, None if they can; `keys` are those that count."""
     if overrides is None or _sound(overrides, keys):
         return None
+    each = ", ".join(f"`{key}` {WHAT[key]}" for key in keys)
     return Rejected(
-        f"overrides must be an object with some of {', '.join(keys)}: `parameters` is "
-        '{"name": value}, `model` a text, `credentials` an object, `input` a list of data with '
-        "one entry or more, `reduce` a share from 0 to 1, `reprompt` a list of texts, `avoid` a "
-        "text, `compensate` true; leave overrides out to change nothing",
+        f"overrides must be an object with some of: {each}; leave overrides out to change nothing",
         "invalid_overrides",
     )
 
@@ -41,7 +53,7 @@ def unfit_overrides(node: Node, overrides: Json) -> Rejected | None:
     if overrides is None:
         return None
     mending = node.specification.mending or Mending()
-    ways = {"reduce": mending.reduce, "reprompt": mending.reprompt, "compensate": mending.undo}
+    ways = {"reduce": mending.reduce, "reprompt": mending.reprompt, COMPENSATE: mending.undo}
     for key, way in ways.items():
         if key in overrides and way is None:
             return Rejected(
@@ -71,7 +83,7 @@ def overridden(node: Node, parameters: Json, overrides: Json) -> Json:
     if "model" in overrides:
         changed["model"] = overrides["model"]
     mending = node.specification.mending or Mending()
-    if mending.undo is not None and "compensate" in overrides:
+    if mending.undo is not None and COMPENSATE in overrides:
         return mending.undo(parameters) or parameters
     if mending.reduce is not None and "reduce" in overrides:
         changed = dict(mending.reduce(changed, float(overrides["reduce"])))
@@ -104,7 +116,7 @@ def _sound(overrides: Json, keys: tuple[str, ...]) -> bool:
         and 0 < share < 1
         and isinstance(fields.get("reprompt", []), list)
         and isinstance(fields.get("avoid", ""), str)
-        and fields.get("compensate", True) is True
+        and fields.get(COMPENSATE, True) is True
         and isinstance(fields.get("parameters", {}), dict)
         and isinstance(fields.get("model", ""), str)
         and isinstance(fields.get("credentials", {}), dict)

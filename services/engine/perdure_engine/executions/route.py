@@ -115,7 +115,7 @@ def _is_mocked(state: Execution, event: NodeScheduled) -> bool:
 def _since(state: Execution, run: Run) -> str:
     """Return since when the effect of an attempt may have happened, empty if it is the first one.
 
-    What a rerun is of may have begun at any time.
+    What a rerun is of may have begun at any time, and so may what an agent asks of a workflow.
     """
     if state.root_execution_id != state.execution_id:
         return LONG_AGO

@@ -8,6 +8,7 @@ from typing import Any
 
 from perdure_common.decider import Facts, Rejected
 from perdure_contracts.flow import ChildAccepted, ChildEndTold, ChildRefused, StartChild
+from perdure_contracts.message import Json
 
 from .children import accept
 from .ending import result_of
@@ -26,7 +27,8 @@ def asked_for(
     """Let a child be accepted that its parent asks for, or answer one that asks again."""
     if state.execution_id:
         return told_again(state, command, facts, happen)
-    return accept(state, command, facts, at, happen)
+    accept(command, facts, at, happen)
+    return None
 
 
 def told_again(
@@ -41,14 +43,14 @@ def told_again(
     if parent is None or not parent.wait or not ended or parent.wait_id != command.wait_id:
         return Rejected(f"child execution {command.execution_id!r} is there already", "duplicate")
     status: Any = state.status
-    told = ChildEndTold(execution_id=state.execution_id, status=status)
+    result: Json = None
+    cut = False
     if state.status == "SUCCESS":
         workflow = pinned(state, facts)
         if isinstance(workflow, Rejected):
             return workflow
         result, cut = result_of(state, workflow)
-        told = ChildEndTold(
-            execution_id=state.execution_id, status="SUCCESS", result=result, result_cut=cut
-        )
-    happen(told)
+    happen(
+        ChildEndTold(execution_id=state.execution_id, status=status, result=result, result_cut=cut)
+    )
     return None

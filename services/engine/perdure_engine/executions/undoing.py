@@ -8,25 +8,14 @@ attempt's answer completes nothing: the node is given up with the errors that it
 from dataclasses import replace
 
 from perdure_contracts.engine import ErrorFacts
-from perdure_contracts.undoing import NodeCompensated
+from perdure_contracts.message import Json
+from perdure_contracts.undoing import COMPENSATE, IN_DOUBT, UNDO_STAGE, NodeCompensated
 
 from perdure_engine.definition import Node, Workflow
 
 from .finishing import stops
 from .progress import Progress
 from .state import Dispatch, Execution, Run, place_of
-
-BY_REQUEST = "request"
-"""What recovery is told of a node that can undo what it did; see `means`."""
-
-STAGE = "compensate"
-"""At which stage a failure happened that is one of the compensation itself."""
-
-COMPENSATE = "compensate"
-"""The override that asks for it."""
-
-IN_DOUBT = ("unknown", "done")
-"""How far an effect must have got for there to be something to undo."""
 
 
 def undoable(workflow: Workflow, node: Node, known: Dispatch) -> tuple[int, ...]:
@@ -45,8 +34,20 @@ def undoable(workflow: Workflow, node: Node, known: Dispatch) -> tuple[int, ...]
 
 
 def asks_to_undo(known: Dispatch) -> bool:
-    """Tell whether the next attempt of a run is to undo what the others did."""
-    return known.overrides is not None and COMPENSATE in known.overrides
+    """Tell whether the next attempt of a run is to undo what the others did.
+
+    Once that has begun it goes on, whatever else is said: what the run holds to be sent by then is
+    the compensation, and its answer is nobody's output.
+    """
+    return known.undoes or (known.overrides is not None and COMPENSATE in known.overrides)
+
+
+def overrides_of(known: Dispatch) -> Json:
+    """Return what the next attempt of a run changes."""
+    if not asks_to_undo(known):
+        return known.overrides
+    changed: dict[str, Json] = {**(known.overrides or {}), COMPENSATE: True}
+    return changed
 
 
 def note_undone(progress: Progress, run: Run, known: Dispatch) -> None:
@@ -68,7 +69,7 @@ def note_undone(progress: Progress, run: Run, known: Dispatch) -> None:
 
 def told_as(error: ErrorFacts) -> ErrorFacts:
     """Return a failure of the compensation as recovery and people are told of it."""
-    return replace(error, stage=STAGE, message=f"the compensation failed: {error.message}")
+    return replace(error, stage=UNDO_STAGE, message=f"the compensation failed: {error.message}")
 
 
 def compensated(state: Execution, event: NodeCompensated) -> None:

@@ -44,9 +44,6 @@ PURE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 METHODS = (*PURE_METHODS, "POST", "PUT", "PATCH", "DELETE")
 
-BODIES = ("json", "form", "body")
-"""The parameters that make a request's body; one of them at most."""
-
 RESPONSES = ("json", "text", "file")
 """How an answer may be read; without a choice its content type decides."""
 
@@ -99,20 +96,7 @@ def length(parameters: Parameters, timeout_s: float | None) -> Literal["short", 
 
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
-    url = parameters.get("url")
-    if isinstance(url, str) and "{{" not in url and not url.startswith(("http://", "https://")):
-        yield Fault(
-            "invalid_parameter",
-            "url",
-            f"`url` is {url[:80]!r}; it must begin with http:// or https://",
-        )
-    given = [name for name in BODIES if name in parameters]
-    if len(given) > 1:
-        yield Fault(
-            "invalid_parameter",
-            given[1],
-            f"a request has one body, but {' and '.join(given)} are set; keep one of them",
-        )
+    yield from requests_beside.request_faults(parameters)
     yield from handle_faults(parameters)
     yield from requests_beside.faults(parameters)
     if parameters.get("credential") is None:
@@ -126,13 +110,6 @@ def _check(parameters: Parameters) -> Iterable[Fault]:
         if str(parameters.get("method", "GET")).upper() not in PURE_METHODS:
             text = "only GET, HEAD and OPTIONS can be asked for page after page"
             yield Fault("invalid_parameter", "pagination", text)
-    header = parameters.get("idempotency_header")
-    if isinstance(header, str) and not header.strip():
-        yield Fault(
-            "invalid_parameter",
-            "idempotency_header",
-            "`idempotency_header` must be the name of a header, such as Idempotency-Key",
-        )
 
 
 def _check_auth(auth: Any) -> Iterable[Fault]:

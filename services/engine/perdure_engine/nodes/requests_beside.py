@@ -15,6 +15,9 @@ from .mending import UNDOES, Mending, Resolved
 REPEATABLE: Final = ("PUT", "DELETE")
 """Methods that may be sent twice (RFC 9110, 9.2.2) and change something."""
 
+BODIES: Final = ("json", "form", "body")
+"""The ways to send something; a request has one body."""
+
 SHARED: Final = ("auth", "credential", "timeout_s")
 """What a request beside takes from the node."""
 
@@ -81,17 +84,26 @@ def faults(parameters: Parameters) -> Iterable[Fault]:
     for name in ("verify", "compensate"):
         declared: Any = parameters.get(name)
         if isinstance(declared, dict):
-            yield from _url_faults(name, cast("dict[str, Any]", declared))
+            yield from request_faults(cast("dict[str, Any]", declared), f"{name}.")
     declared = parameters.get("compensate")
     if isinstance(declared, dict):
         yield from _undo_faults(cast("dict[str, Any]", declared))
 
 
-def _url_faults(name: str, declared: Mapping[str, Any]) -> Iterable[Fault]:
+def request_faults(declared: Mapping[str, Any], at: str = "") -> Iterable[Fault]:
+    """Find what is wrong with any request; `at` is where its parameters stand."""
     url = declared.get("url")
     if isinstance(url, str) and "{{" not in url and not url.startswith(("http://", "https://")):
         text = f"`url` is {url[:80]!r}; it must begin with http:// or https://"
-        yield Fault("invalid_parameter", f"{name}.url", text)
+        yield Fault("invalid_parameter", f"{at}url", text)
+    given = [each for each in BODIES if each in declared]
+    if len(given) > 1:
+        text = f"a request has one body, but {' and '.join(given)} are set; keep one of them"
+        yield Fault("invalid_parameter", f"{at}{given[1]}", text)
+    header = declared.get("idempotency_header")
+    if isinstance(header, str) and not header.strip():
+        text = "`idempotency_header` must be the name of a header, such as Idempotency-Key"
+        yield Fault("invalid_parameter", f"{at}idempotency_header", text)
 
 
 def _undo_faults(declared: Mapping[str, Any]) -> Iterable[Fault]:
@@ -103,7 +115,3 @@ def _undo_faults(declared: Mapping[str, Any]) -> Iterable[Fault]:
             "set `idempotency_header`, or use PUT or DELETE"
         )
         yield Fault("invalid_parameter", "compensate.method", text)
-    given = [each for each in ("json", "form", "body") if each in declared]
-    if len(given) > 1:
-        text = f"a request has one body, but {' and '.join(given)} are set; keep one of them"
-        yield Fault("invalid_parameter", f"compensate.{given[1]}", text)

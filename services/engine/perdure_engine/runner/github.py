@@ -34,10 +34,9 @@ async def issue(github: Service, key: str) -> dict[str, Any] | Failed:
     What is new gets a mark that people do not see: by it an earlier attempt's work is known.
     """
     parameters = github.parameters
-    repository = str(parameters.get("repository") or "")
-    if not REPOSITORY.fullmatch(repository) or ".." in repository:
-        return invalid(f"`repository` is {repository[:80]!r}; write it as owner/name")
-    issues = f"/repos/{repository}/issues"
+    issues = _issues(parameters)
+    if isinstance(issues, Failed):
+        return issues
     operation = parameters.get("operation")
     if operation == "create_issue":
         body = _marked(given(parameters, "title", "body", "labels", "assignees"), key)
@@ -58,7 +57,9 @@ async def made_before(github: Service, key: str, since: str) -> dict[str, Any] |
     The list that GitHub gives is read, not its search, which comes to know of things late.
     """
     parameters = github.parameters
-    path = f"/repos/{parameters.get('repository')}/issues"
+    path = _issues(parameters)
+    if isinstance(path, Failed):
+        return path
     query = (("state", "all"), ("sort", "created"), ("direction", "desc"))
     names = OF_ISSUES
     if parameters.get("operation") == "comment":
@@ -88,6 +89,14 @@ def _mark(key: str) -> str:
 def _marked(body: dict[str, Any], key: str) -> dict[str, Any]:
     text = body.get("body")
     return {**body, "body": f"{text}\n\n{_mark(key)}" if text else _mark(key)}
+
+
+def _issues(parameters: Mapping[str, Any]) -> str | Failed:
+    """Return the path of a repository's issues."""
+    repository = str(parameters.get("repository") or "")
+    if not REPOSITORY.fullmatch(repository) or ".." in repository:
+        return invalid(f"`repository` is {repository[:80]!r}; write it as owner/name")
+    return f"/repos/{repository}/issues"
 
 
 def _number(parameters: Mapping[str, Any]) -> str | Failed:

@@ -8,11 +8,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 from perdure_common.settings import DEFAULT_TENANT
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 
+from perdure_engine.nodes.each import attempted
 from perdure_engine.nodes.registry import find
 from perdure_engine.runner import github, google_calendar, send_email, slack, sql
 from perdure_engine.runner.agents import agent as agents
@@ -22,7 +24,7 @@ from perdure_engine.runner.dependencies import Called
 from perdure_engine.runner.depending import dependency_of
 from perdure_engine.runner.failures import Failed, bug_of, told
 from perdure_engine.runner.http_request import request
-from perdure_engine.runner.renewing import after_refusal, expired, renewable, renewed
+from perdure_engine.runner.renewing import after_refusal, fresh
 from perdure_engine.runner.secrets import hidden, opened
 from perdure_engine.runner.secrets_of_nodes import with_secrets
 from perdure_engine.runner.services import service_at
@@ -103,10 +105,14 @@ def at_once(task: NodeTask, runner: str) -> NodeResult | None:
     failed: list[tuple[int, ErrorFacts]] = []
     for parameters, json in zip(_listed(task.parameters), _listed(task.items), strict=False):
         try:
-            items.append({"json": each(parameters, json)})
+            made = attempted(partial(each, parameters, json))
         except Exception as error:  # a defect of a node must not end the runner
-            failed.append((len(items), bug_of(error)))
+            made = bug_of(error)
+        if isinstance(made, ErrorFacts):
+            failed.append((len(items), made))
             items.append(None)
+        else:
+            items.append({"json": made})
     return _result(task, items, tuple(failed), began, runner)
 
 
@@ -148,11 +154,10 @@ async def perform(
             try:
                 if performer is None:
                     return await _agent(tools, task, index, runner, tenant_id)
-                fields = await opened(tools.credentials, tenant_id, parameters)
                 handle = str(parameters.get("credential") or "")
-                renews = not isinstance(fields, Failed) and renewable(fields)
-                if not isinstance(fields, Failed) and renews and expired(fields):
-                    fields = await renewed(tools, tenant_id, handle, fields)
+                fields = await opened(tools.credentials, tenant_id, parameters)
+                if not isinstance(fields, Failed):
+                    fields = await fresh(tools, tenant_id, handle, fields)
                 if isinstance(fields, Failed):
                     return fields
                 given = with_secrets(kind, parameters, fields) if fields else parameters
@@ -164,14 +169,14 @@ async def perform(
                 if refusal is not None:
                     return refusal
                 key = item_key(task, index)
-                before = None
+                answer = None
                 if task.again:
-                    before = await happened(tools, kind, given, key, task.again)
-                answer = await performer(tools, given, key) if before is None else before
+                    answer = await happened(tools, kind, given, key, task.again)
+                if answer is None:
+                    answer = await performer(tools, given, key)
                 error = answer.error if isinstance(answer, Failed) else None
                 tools.dependencies.heard(called, error)
-                if renews:
-                    answer = await after_refusal(tools, tenant_id, handle, fields, answer)
+                answer = await after_refusal(tools, tenant_id, handle, fields, answer)
                 return hidden(answer, fields)
             except Exception as error:  # a defect of a node must not end the runner
                 return Failed(bug_of(error))

@@ -69,11 +69,25 @@ async def renewed(
         return closed(error, "renewed")
 
 
+async def fresh(
+    tools: Tools, tenant_id: str, handle: str, fields: Mapping[str, str]
+) -> Mapping[str, str] | Failed:
+    """Return what a credential has, renewed where its token is about to expire."""
+    if renewable(fields) and expired(fields):
+        return await renewed(tools, tenant_id, handle, fields)
+    return fields
+
+
 async def after_refusal(
     tools: Tools, tenant_id: str, handle: str, fields: Mapping[str, str], answer: Any
 ) -> Any:
-    """Renew a credential whose token was refused; return the answer, and why that failed."""
+    """Renew a credential whose token was refused, if it can be.
+
+    Returns the answer, which says why it was not.
+    """
     if not isinstance(answer, Failed) or answer.error.status_code != UNAUTHORIZED:
+        return answer
+    if not renewable(fields):
         return answer
     made = await renewed(tools, tenant_id, handle, fields)
     if not isinstance(made, Failed):

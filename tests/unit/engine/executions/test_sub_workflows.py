@@ -19,6 +19,7 @@ from perdure_contracts.flow import (
     NoteChildEnd,
     StartChild,
 )
+from perdure_engine.executions.route import LONG_AGO
 from perdure_engine.executions.why import why
 from perdure_engine.promises import Judge
 from playing import EXECUTION_ID, Play, failed, http, node, play, workflow, workflow_id
@@ -218,6 +219,39 @@ def test_a_node_that_is_run_again_calls_a_new_child_with_the_keys_of_the_first()
     second.answer("ask", {"n": 5})
     made.settle()
     assert result(parent) == [{"n": 5}]
+
+
+def looking() -> dict[str, Any]:
+    orders = {"method": "POST", "verify": {"url": "https://example.org/orders/4"}}
+    return workflow([http("ask", parameters=orders)], ["t>ask"])
+
+
+def test_what_a_child_does_first_is_not_looked_for_however_deep_the_child_is() -> None:
+    made = Family({"parent": calling("middle"), "middle": calling("lowest"), "lowest": looking()})
+    made.start("parent", {"n": 1})
+    child = made.children[-1]
+    assert (child.task("ask").effect, child.task("ask").again) == ("verify_first", "")
+    child.answer("ask", error=failed(effect_state="unknown"))
+    child.verdict("ask", "retry")
+    assert child.state.started_at is not None
+    assert child.task("ask").again == child.state.started_at.isoformat()
+
+
+def test_what_a_child_of_a_second_run_does_is_looked_for_since_ever() -> None:
+    made = family(looking())
+    parent = made.start("parent", {"n": 1})
+    made.children[0].answer("ask", error=failed(effect_state="unknown"))
+    made.children[0].verdict("ask", "give_up")
+    made.settle()
+    parent.give(parent.retry("sub"))
+    made.settle()
+    assert made.children[1].task("ask").again == LONG_AGO
+
+
+def test_what_a_child_of_a_rerun_does_is_looked_for_since_ever() -> None:
+    made = Family({"parent": calling("middle"), "middle": calling("lowest"), "lowest": looking()})
+    made.start("parent", {"n": 1}, root_execution_id="what it is a rerun of")
+    assert made.children[-1].task("ask").again == LONG_AGO
 
 
 def test_cancelling_the_parent_cancels_the_child() -> None:

@@ -105,6 +105,23 @@ def test_a_compensation_that_fails_is_told_and_tried_again_when_recovery_says_so
     assert errored.error.type == "read_timeout"
 
 
+@pytest.mark.parametrize("overrides", [None, {"avoid": "runner-1"}])
+def test_a_compensation_goes_on_though_the_verdict_only_says_retry(overrides: Any) -> None:
+    played = asked()
+    played.verdict("h", "retry", overrides=UNDO)
+    played.answer("h", error=DOUBT)
+    played.verdict("h", "retry", overrides=overrides)
+    task = played.task("h")
+    assert [each["method"] for each in task.parameters] == ["DELETE", "DELETE"]
+    assert (task.indexes, task.avoid) == ((0, 1), "runner-1" if overrides else "")
+    played.answer("h", {"status": 204}, {"status": 204})
+    (undone,) = played.told(NodeCompensated)
+    assert undone.attempt == 3
+    (errored,) = played.told(NodeErrored)
+    assert errored.error.type == "read_timeout"
+    assert (played.state.status, played.emitted("h")) == ("ERROR", [])
+
+
 def test_a_compensation_that_is_lost_or_given_up_completes_nothing() -> None:
     played = asked()
     played.verdict("h", "retry", overrides=UNDO)

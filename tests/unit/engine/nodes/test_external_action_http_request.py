@@ -61,3 +61,20 @@ def test_all_pages_together_decide_how_long_it_takes() -> None:
         length({"timeout_s": 10, "pagination": {"kind": "page", "pages_max": 3}}, None) == "short"
     )
     assert length({"timeout_s": 10, "pagination": {"kind": "page"}}, None) == "long"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"url": "ftp://example.com"}, "url"),
+        ({"json": {}, "form": {}}, "form"),
+        ({"idempotency_header": " "}, "idempotency_header"),
+    ],
+)
+def test_a_compensation_is_a_request_as_any_other(wrong: dict[str, Any], place: str) -> None:
+    kind = "EXTERNAL_ACTION.HTTP_REQUEST"
+    right = {"url": "https://example.com", "method": "PUT"}
+    assert refused(kind, **{**right, **wrong}) == [("invalid_parameter", place)]
+    found = refused(kind, **right, compensate={**right, **wrong})
+    assert found == [("invalid_parameter", f"compensate.{place}")]
+    assert refused(kind, **right, compensate=right) == []

@@ -193,6 +193,14 @@ async def test_an_issue_that_is_among_too_many_to_look_through_is_left_to_people
     assert stage.lines == ["GET /repos/acme/shop/issues"] * PAGES_MAX
 
 
+@pytest.mark.parametrize("repository", ["acme/..", "../acme", "acme/shop/../other", "", None])
+async def test_what_is_no_repository_is_not_looked_into(stage: Stage, repository: Any) -> None:
+    stage.answers(as_json([]))
+    error = await stage.do("GITHUB", filing(repository=repository))
+    assert (error.type, stage.asked) == ("invalid_parameters", [])
+    assert "owner/name" in error.message
+
+
 @pytest.mark.parametrize("answer", [as_json({}), as_json({"message": "no"}, "403 Forbidden")])
 async def test_an_answer_that_is_no_list_files_nothing(stage: Stage, answer: bytes) -> None:
     stage.answers(answer)
