@@ -1,4 +1,4 @@
-"""What the exception classes of the libraries say that nodes use beside those they call others with.
+"""What the exception classes say of the libraries with which nodes do not call others.
 
 Readers and writers of formats, the schema's and the keys' libraries, what runs user code, and the
 modules of the standard library that meet data. Joined with `classification_classes.py`, by the

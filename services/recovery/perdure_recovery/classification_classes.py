@@ -1,8 +1,8 @@
 """What the name of an exception class says, for the libraries that nodes meet.
 
-Read from the exports of httpx (and httpx2), asyncpg, aiosmtplib, aiokafka, json, pydantic, openai, anthropic,
-slack-sdk, pydantic-ai and the built-ins; a test walks through all of them, so that a new release
-cannot bring a class nobody thought of.
+Read from the exports of httpx, httpx2, asyncpg, aiosmtplib, aiokafka, json, pydantic, openai,
+anthropic, slack-sdk, pydantic-ai and the built-ins, and of those in classification_beside.py; a
+test walks through all of them, so that a new release cannot bring a class nobody thought of.
 A class that says nothing about the cause is listed as generic, on purpose.
 """
 
