@@ -7,6 +7,7 @@ or in words), an address, an identifier, a capitalised word. Plain lower-case wo
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -73,6 +74,7 @@ class Sources:
         self._closed = list(texts)[::-1]
         self._words: list[frozenset[str]] = []
         self._numbers: list[frozenset[Decimal]] = []
+        self._found: set[str] = set()
 
     def _open(self) -> bool:
         """Look into one more text; False if there is none."""
@@ -94,15 +96,24 @@ class Sources:
 
     def knows_number(self, number: str) -> bool:
         """Return whether a number occurs, in the accuracy in which it is written."""
+        if number in self._found:  # a decision names its numbers more than once
+            return True
         value = _value(number)
         if value is None:
             return False
-        exponent = value.as_tuple().exponent
-        places = -exponent if isinstance(exponent, int) and exponent < 0 else 0
-        if any(_is_among(value, numbers, places) for numbers in self._numbers):
+        known = self._has(value, _places(number))
+        if known:
+            self._found.add(number)
+        return known
+
+    def _has(self, value: Decimal, places: int) -> bool:
+        if any(value in numbers for numbers in self._numbers):
+            return True
+        if any(value in _rounded(numbers, places) for numbers in self._numbers):
             return True
         while self._open():
-            if _is_among(value, self._numbers[-1], places):
+            numbers = self._numbers[-1]
+            if value in numbers or value in _rounded(numbers, places):
                 return True
         return False
 
@@ -186,19 +197,23 @@ def _said_by(token: str) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
     return words, tuple(value for value in values if value is not None)
 
 
-def _is_among(value: Decimal, numbers: frozenset[Decimal], places: int) -> bool:
-    """Return whether a number is one of some, as they are or rounded to its places."""
-    return value in numbers or any(_rounded(known, places) == value for known in numbers)
+@lru_cache(2_000)
+def _rounded(numbers: frozenset[Decimal], places: int) -> frozenset[Decimal]:
+    """Return numbers with so many places, without those that have more digits than can be counted."""
+    found: set[Decimal] = set()
+    for number in numbers:
+        with suppress(InvalidOperation):
+            found.add(round(number, places))
+    return frozenset(found)
 
 
-def _rounded(number: Decimal, places: int) -> Decimal | None:
-    """Return a number with so many places, None if it has more digits than can be counted."""
-    try:
-        return round(number, places)
-    except InvalidOperation:
-        return None
+@lru_cache(1_000)
+def _places(number: str) -> int:
+    """Return how many digits a number has behind its point."""
+    return len(number.rstrip("%").partition(".")[2])
 
 
+@lru_cache(10_000)
 def _value(number: str) -> Decimal | None:
     try:
         return Decimal(number.rstrip("%").replace(",", "").replace("_", ""))
