@@ -6,7 +6,7 @@ or in words), an address, an identifier, a capitalised word. Plain lower-case wo
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -72,50 +72,42 @@ class Sources:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._closed = list(texts)[::-1]
-        self._words: list[frozenset[str]] = []
-        self._numbers: list[frozenset[Decimal]] = []
-        self._found: set[str] = set()
+        self._words: set[str] = set()
+        self._numbers: set[Decimal] = set()
+        self._rounded: dict[int, frozenset[Decimal]] = {}
 
     def _open(self) -> bool:
         """Look into one more text; False if there is none."""
         if not self._closed:
             return False
         words, numbers = _told_by(self._closed.pop())
-        self._words.append(words)
-        self._numbers.append(numbers)
+        self._words |= words
+        self._numbers |= numbers
         return True
 
     def knows_name(self, name: str) -> bool:
         """Return whether a name or address occurs."""
-        if any(name in words for words in self._words):
-            return True
-        while self._open():
-            if name in self._words[-1]:
-                return True
-        return False
+        while name not in self._words:
+            if not self._open():
+                return False
+        return True
 
     def knows_number(self, number: str) -> bool:
         """Return whether a number occurs, in the accuracy in which it is written."""
-        if number in self._found:  # a decision names its numbers more than once
-            return True
         value = _value(number)
         if value is None:
             return False
-        known = self._has(value, _places(number))
-        if known:
-            self._found.add(number)
-        return known
+        while value not in self._numbers:
+            if not self._open():
+                return value in self._in_accuracy(_places(number))
+        return True
 
-    def _has(self, value: Decimal, places: int) -> bool:
-        if any(value in numbers for numbers in self._numbers):
-            return True
-        if any(value in _rounded(numbers, places) for numbers in self._numbers):
-            return True
-        while self._open():
-            numbers = self._numbers[-1]
-            if value in numbers or value in _rounded(numbers, places):
-                return True
-        return False
+    def _in_accuracy(self, places: int) -> frozenset[Decimal]:
+        """Return all numbers with so many places, once everything was looked into."""
+        found = self._rounded.get(places)
+        if found is None:
+            found = self._rounded[places] = frozenset(_rounded(self._numbers, places))
+        return found
 
 
 @lru_cache(1_000)  # most texts of an explanation are a template's, word for word
@@ -197,14 +189,11 @@ def _said_by(token: str) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
     return words, tuple(value for value in values if value is not None)
 
 
-@lru_cache(2_000)
-def _rounded(numbers: frozenset[Decimal], places: int) -> frozenset[Decimal]:
-    """Return numbers with so many places, without those that have more digits than can be counted."""
-    found: set[Decimal] = set()
+def _rounded(numbers: Iterable[Decimal], places: int) -> Iterator[Decimal]:
+    """Yield numbers with so many places, without those that have more digits than can be counted."""
     for number in numbers:
         with suppress(InvalidOperation):
-            found.add(round(number, places))
-    return frozenset(found)
+            yield round(number, places)
 
 
 @lru_cache(1_000)
