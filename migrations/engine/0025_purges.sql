@@ -31,6 +31,7 @@ CREATE FUNCTION sweep_purged_executions(ended_before timestamptz, most integer)
 AS $$
 DECLARE
     gone text[];
+    kept journal[];
 BEGIN
     LOCK TABLE shard IN ROW EXCLUSIVE MODE;
     SELECT array_agg(execution_id) INTO gone FROM (
@@ -50,18 +51,24 @@ BEGIN
     IF gone IS NULL THEN
         RETURN 0;
     END IF;
+    SELECT array_agg(j ORDER BY j.seq) INTO kept
+      FROM execution_purges p JOIN journal j ON j.stream = p.execution_id
+     WHERE p.execution_id = ANY (gone) AND j.version >= p.version;
     WITH deleted AS (
-        DELETE FROM journal j USING execution_purges p
-         WHERE p.execution_id = ANY (gone) AND j.stream = p.execution_id
-           AND j.version < p.version
-        RETURNING j.shard, j.recorded_at
+        DELETE FROM journal_entry WHERE stream = ANY (gone) RETURNING shard, events, recorded_at
+    ), counted AS (
+        SELECT shard, events, recorded_at FROM deleted
+        UNION ALL SELECT shard, -1, NULL FROM unnest(kept)
     )
     INSERT INTO journal_purged AS g (shard, rows, before)
-    SELECT shard, count(*), max(recorded_at) FROM deleted GROUP BY shard ORDER BY shard
+    SELECT shard, sum(events), max(recorded_at) FROM counted GROUP BY shard ORDER BY shard
     ON CONFLICT (shard) DO UPDATE
        SET rows = g.rows + EXCLUDED.rows, before = greatest(g.before, EXCLUDED.before);
-    UPDATE journal j SET version = 1 FROM execution_purges p
-     WHERE p.execution_id = ANY (gone) AND j.stream = p.execution_id AND j.version = p.version;
+    INSERT INTO journal_entry (
+        shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
+    ) SELECT k.shard, k.seq, k.stream, CASE k.version WHEN p.version THEN 1 ELSE k.version END,
+             k.tenant_id, k.type, k.data, k.meta, k.recorded_at
+        FROM unnest(kept) AS k JOIN execution_purges p ON p.execution_id = k.stream;
     DELETE FROM snapshot WHERE stream = ANY (gone);
     DELETE FROM payload_uses WHERE stream = ANY (gone);
     DELETE FROM substeps WHERE execution_id = ANY (gone);
@@ -88,9 +95,9 @@ BEGIN
           FROM execution_purges p
          WHERE p.swept_at < swept_before
            AND NOT EXISTS (
-               SELECT FROM journal j JOIN shard s ON s.id = j.shard
-                WHERE j.stream = p.execution_id
-                  AND (j.recorded_at >= swept_before OR j.seq >= s.next_seq - 1))
+               SELECT FROM journal_entry j JOIN shard s ON s.id = j.shard
+                WHERE j.stream = p.execution_id AND (
+                    j.recorded_at >= swept_before OR j.seq + j.events >= s.next_seq))
            AND NOT EXISTS (SELECT FROM parked_stream k WHERE k.stream = p.execution_id)
          ORDER BY p.swept_at
          LIMIT most
@@ -99,10 +106,10 @@ BEGIN
         RETURN 0;
     END IF;
     WITH deleted AS (
-        DELETE FROM journal WHERE stream = ANY (gone) RETURNING shard, recorded_at
+        DELETE FROM journal_entry WHERE stream = ANY (gone) RETURNING shard, events, recorded_at
     )
     INSERT INTO journal_purged AS g (shard, rows, before)
-    SELECT shard, count(*), max(recorded_at) FROM deleted GROUP BY shard ORDER BY shard
+    SELECT shard, sum(events), max(recorded_at) FROM deleted GROUP BY shard ORDER BY shard
     ON CONFLICT (shard) DO UPDATE
        SET rows = g.rows + EXCLUDED.rows, before = greatest(g.before, EXCLUDED.before);
     DELETE FROM snapshot WHERE stream = ANY (gone);

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import smtplib
+import ssl
 from collections.abc import AsyncGenerator, Generator
 from email.message import EmailMessage
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from authority import Authority
 from definitions_for_tests import edge, node
 from mail_server import PASSWORD, USER, MailServer, free_port, mail_server, silent_server
 from outside_world import World
@@ -32,13 +34,21 @@ def imap() -> Generator[MailServer]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(servers: Addresses, world: World, imap: MailServer) -> AsyncGenerator[Stage]:
+async def stage(
+    servers: Addresses, world: World, imap: MailServer, authority: Authority
+) -> AsyncGenerator[Stage]:
     del world
     settings = {
         **PATIENT,
         "PERDURE_CREDENTIALS_KEY": KEY_TEXT,
         "PERDURE_SMTP_PORT": str(SMTP_PORT),
+        "PERDURE_SMTP_CERTIFICATE": str(authority.certificate),
     }
     async with (
         shared_ground(servers) as ground,
@@ -150,35 +160,42 @@ async def test_a_mailbox_that_refuses_fails_the_deployment_with_a_reason(
     assert "mailbox_refused" in why and "look at its credential" in why
 
 
-async def test_a_server_that_hangs_keeps_no_other_trigger_from_firing(stage: Stage) -> None:
+async def test_a_server_that_hangs_keeps_no_other_trigger_from_firing(
+    stage: Stage, authority: Authority
+) -> None:
     with silent_server() as port:
         box = mailbox(port)
         hanging = await stage.deploy(workflow("hanging", "y@shop.example", mailbox=box))
         other = await stage.deploy(workflow("beside it", "z@shop.example"))
-        await asyncio.to_thread(deliver, mail("z", "z@shop.example"))
+        await asyncio.to_thread(deliver, authority, mail("z", "z@shop.example"))
         await until_started(stage, other, 1)
         assert await executions(stage, hanging) == 0
         action, why = await deploying_ended(stage, hanging)
         assert action == "DEPLOY_FAILED" and "cannot be reached" in why
 
 
-def deliver(message: EmailMessage, sender: str | None = None, *to: str) -> Any:
+def deliver(
+    authority: Authority, message: EmailMessage, sender: str | None = None, *to: str
+) -> Any:
     """Send a mail by SMTP; return who was refused."""
-    with smtplib.SMTP("127.0.0.1", SMTP_PORT, timeout=30) as client:
+    with smtplib.SMTP("localhost", SMTP_PORT, timeout=30) as client:
+        client.starttls(context=ssl.create_default_context(cafile=authority.trusted))
         return client.send_message(message, from_addr=sender, to_addrs=list(to) or None)
 
 
-async def test_a_mail_by_smtp_starts_one_execution_for_each_recipient(stage: Stage) -> None:
+async def test_a_mail_by_smtp_starts_one_execution_for_each_recipient(
+    stage: Stage, authority: Authority
+) -> None:
     first = await stage.deploy(workflow("first", "a@shop.example"))
     second = await stage.deploy(
         workflow("second", "b@shop.example", filter="{{ $json.subject !== 'order no' }}")
     )
     message = mail("both", "a@shop.example, b+x@shop.example")
     message.add_attachment(b"%PDF-", maintype="application", subtype="pdf", filename="o.pdf")
-    await asyncio.to_thread(deliver, message)
-    await asyncio.to_thread(deliver, message)
-    await asyncio.to_thread(deliver, mail("no", "b@shop.example"))
-    await asyncio.to_thread(deliver, mail("yes", "b@shop.example"))
+    await asyncio.to_thread(deliver, authority, message)
+    await asyncio.to_thread(deliver, authority, message)
+    await asyncio.to_thread(deliver, authority, mail("no", "b@shop.example"))
+    await asyncio.to_thread(deliver, authority, mail("yes", "b@shop.example"))
     await until_started(stage, first, 1)
     await until_started(stage, second, 2)
     assert await subjects(stage, first) == ["order both"]
@@ -196,12 +213,30 @@ async def test_a_mail_by_smtp_starts_one_execution_for_each_recipient(stage: Sta
 
 
 async def test_the_listener_refuses_strangers_and_takes_bounces_without_starting(
-    stage: Stage,
+    stage: Stage, authority: Authority
 ) -> None:
     workflow_id = await stage.deploy(workflow("third", "c@shop.example"))
     with pytest.raises(smtplib.SMTPRecipientsRefused):
-        await asyncio.to_thread(deliver, mail("x", "nobody@shop.example"))
-    await asyncio.to_thread(deliver, mail("bounce", "c@shop.example"), "", "c@shop.example")
-    await asyncio.to_thread(deliver, mail("real", "c@shop.example"))
+        await asyncio.to_thread(deliver, authority, mail("x", "nobody@shop.example"))
+    await asyncio.to_thread(
+        deliver, authority, mail("bounce", "c@shop.example"), "", "c@shop.example"
+    )
+    await asyncio.to_thread(deliver, authority, mail("real", "c@shop.example"))
     await until_started(stage, workflow_id, 1)
     assert await subjects(stage, workflow_id) == ["order real"]
+
+
+async def test_nothing_is_taken_before_the_connection_is_sealed(stage: Stage) -> None:
+    workflow_id = await stage.deploy(workflow("sealed", "d@shop.example"))
+
+    def in_the_clear() -> None:
+        with smtplib.SMTP("localhost", SMTP_PORT, timeout=30) as client:
+            client.ehlo()
+            assert client.has_extn("starttls") and not client.has_extn("auth")
+            assert client.docmd("AUTH", "PLAIN AGFubgBzZWNyZXQ=")[0] == 530
+            assert client.mail("ann@example.com")[0] == 530
+            with pytest.raises(ssl.SSLCertVerificationError):
+                client.starttls(context=ssl.create_default_context())
+
+    await asyncio.to_thread(in_the_clear)
+    assert await executions(stage, workflow_id) == 0

@@ -28,6 +28,7 @@ from outside_world import World
 from perdure_common.embedded import Addresses
 from perdure_contracts.message import NAMES
 from perdure_contracts.scheduler import DeploymentFailed
+from perdure_scheduler.hooks.serve import SHARED_EVERY_S
 from platform_stage import PATIENT, Stage
 from stage_ground import shared_ground
 
@@ -83,6 +84,12 @@ async def test_a_signed_request_starts_an_execution_once_that_sees_all_of_it(
     assert again.status_code == 200
     assert again.json()["status"] == "duplicate"
     assert again.json()["execution_id"] == execution_id
+    other = b'{"order": 8}'
+    reused = await hooks.post("/seen", other, signed(other, id=headers["webhook-id"]))
+    assert (reused.status_code, reused.json()["execution_id"]) == (200, execution_id)
+    lines = stage.log_of("scheduler").read_text(encoding="utf-8").splitlines()
+    told = [json.loads(line) for line in lines if '"hook_id_reused"' in line]
+    assert [(each["source"], each["started"]) for each in told] == [("/hooks/seen", [execution_id])]
     assert await settled(stage, workflow_id, 1) == [execution_id]
 
 
@@ -303,4 +310,23 @@ async def test_every_replica_takes_requests_and_knows_what_the_other_took(
     assert all(len(each) == 1 for each in told)
     executions = await settled(stage, workflow_id, 30)
     assert executions == sorted(id for each in told for id in each)
+    await _the_two_share_what_a_path_takes(stage, hooks)
     assert await stage.end("second") == 0
+
+
+async def _the_two_share_what_a_path_takes(stage: Stage, hooks: Hooks) -> None:
+    definition = hooked("/shared")
+    definition["nodes"][0]["parameters"] = {"path": "/shared", "auth": "none"}
+    await stage.deploy(definition)
+    await asyncio.sleep(SHARED_EVERY_S + 1)  # both have looked how many there are
+    request = as_bytes("/shared", b"[", {"content-type": "application/json"})
+    async with Hooks(stage, "second") as other:
+        statuses = [
+            answer[9:12]
+            for _ in range(14)
+            for answer in await asyncio.gather(
+                *(sender.raw(request) for _ in range(25) for sender in (hooks, other))
+            )
+        ]
+    assert set(statuses) == {b"400", b"429"}
+    assert 600 <= statuses.count(b"400") < 700, "700 were sent, half of them to each"

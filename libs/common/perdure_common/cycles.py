@@ -2,8 +2,8 @@
 
 A batch makes tens of thousands of objects that all go when it is over, by their reference
 counts alone. The collector would look at them each time their number passes its threshold,
-while nearly all of them are still in use: 7 % of the engine's time. It looks every five seconds
-instead, at what is left then.
+while nearly all of them are still in use. It looks once a minute instead, at what is left then:
+each look stops the process for as long as it takes to see every object that is in use.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ import gc
 YOUNG_MAX = 2_000_000
 """New objects at which Python looks by itself all the same: a batch out of all proportion."""
 
-LOOK_S = 5.0
+LOOK_S = 60.0
 """Seconds between two looks at what is new."""
 
-MIDDLE_EVERY, FULL_EVERY = 6, 120
+MIDDLE_EVERY, FULL_EVERY = 5, 60
 """Every so many looks it is at what outlived one, and at everything: that takes longer."""
 
 

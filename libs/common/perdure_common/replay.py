@@ -15,6 +15,7 @@ import asyncpg
 
 from perdure_common import migrate
 from perdure_common.adapters.postgres import PostgresStore
+from perdure_common.adapters.postgres_entries import COLUMNS, events_of
 from perdure_common.adapters.postgres_payloads import PostgresPayloads
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.decider import Recorded, Service, Upsert
@@ -32,7 +33,7 @@ DIFFERENCES_MAX = 100
 """Differences that are told of one table; more say nothing new."""
 
 SHELL_TABLES = frozenset({
-    "shard", "journal", "consumed", "heard", "sent", "wake", "snapshot", "delivery",
+    "shard", "journal_entry", "consumed", "heard", "sent", "wake", "snapshot", "delivery",
     "parked_stream", "parked_message", "schema_migrations",
 })  # fmt: skip
 
@@ -128,18 +129,20 @@ async def _folded(
     """Fold the journal stream by stream and give each row with the rows of tables it makes."""
     registry = Registry(service)
     held, stream = Held(None, None, 0, ""), None
-    statement = f"SELECT * FROM {quoted(service.name)}.journal ORDER BY stream, version"
+    entries = f"{quoted(service.name)}.journal_entry"
+    statement = f"SELECT {COLUMNS} FROM {entries} ORDER BY stream, version"
     payloads = PostgresPayloads(service.name, lambda: nullcontext(live))
-    async for found in live.cursor(statement, prefetch=CHUNK):
-        row = await whole_row(payloads, JournalRow(**dict(found)))
-        if row.stream != stream:
-            held, stream = Held(None, None, 0, ""), row.stream
-            report.streams += count
-        report.events += count
-        event = codec.event_of(row)
-        recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
-        _, made, _ = effects_of(registry, held, recorded)
-        yield row, made
+    async for entry in live.cursor(statement, prefetch=CHUNK):
+        for found in events_of([entry]):
+            row = await whole_row(payloads, found)
+            if row.stream != stream:
+                held, stream = Held(None, None, 0, ""), row.stream
+                report.streams += count
+            report.events += count
+            event = codec.event_of(row)
+            recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
+            _, made, _ = effects_of(registry, held, recorded)
+            yield row, made
 
 
 async def _write(store: PostgresStore, epoch: int, upserts: Sequence[Upsert]) -> None:

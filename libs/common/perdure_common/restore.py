@@ -120,8 +120,8 @@ async def _fence(
     plan = fenced(await _standing(connection, schema, shard), tenant_id, moment, until)
     for row in plan.rows:
         await connection.execute(
-            f"INSERT INTO {schema}.journal (shard, seq, stream, version, tenant_id, type, data, "
-            "meta, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            f"INSERT INTO {schema}.journal_entry (shard, seq, stream, version, tenant_id, type, "
+            "data, meta, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             row.shard,
             row.seq,
             row.stream,
@@ -159,11 +159,13 @@ async def _standing(connection: Any, schema: str, shard: str) -> Standing:
         f"SELECT topic, partition, seq FROM {schema}.sent WHERE shard = $1", shard
     )
     version = await connection.fetchval(
-        f"SELECT coalesce(max(version), 0) FROM {schema}.journal WHERE stream = $1",
+        "SELECT coalesce(max(version + events - 1), 0) "
+        f"FROM {schema}.journal_entry WHERE stream = $1",
         stream_of(shard),
     )
     newest = await connection.fetchval(
-        f"SELECT recorded_at FROM {schema}.journal WHERE shard = $1 ORDER BY seq DESC LIMIT 1",
+        f"SELECT recorded_at FROM {schema}.journal_entry "
+        "WHERE shard = $1 ORDER BY seq DESC LIMIT 1",
         shard,
     )
     return Standing(

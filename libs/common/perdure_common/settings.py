@@ -94,7 +94,9 @@ class Settings:
     `open_executions_max` is how many executions of a tenant may be open,
     `open_executions_per_shard` how many of a shard, where tenants take turns; 0 is as many as come.
     More wait, `queued_executions_max` at most.
-    `smtp_host` and `smtp_port` are where mails are taken, port 0 nowhere.
+    `smtp_host` and `smtp_port` are where mails are taken, port 0 nowhere; `smtp_certificate` and
+    `smtp_key` are files in PEM for STARTTLS, without which nothing is taken unless `smtp_tls` is
+    `offer`.
     The `hooks_…` are of the scheduler's listener: where it listens, how others reach it, how many
     requests a path takes a minute (0: any number), and how large a body may be.
     `code_languages` are those in which nodes may run code of a workflow's author.
@@ -137,6 +139,9 @@ class Settings:
     queued_executions_max: int = 100_000
     smtp_host: str = "127.0.0.1"
     smtp_port: int = 0
+    smtp_certificate: str = ""
+    smtp_key: str = ""
+    smtp_tls: str = "require"
     session_s: float = SESSION_S
     log_retention_days: int = 30
     execution_retention_days: int = 30
@@ -205,6 +210,9 @@ class Settings:
             queued_executions_max=_integer(env, "PERDURE_QUEUED_EXECUTIONS_MAX", 100_000, least=0),
             smtp_host=env.get("PERDURE_SMTP_HOST") or "127.0.0.1",
             smtp_port=_integer(env, "PERDURE_SMTP_PORT", 0, least=0),
+            smtp_certificate=env.get("PERDURE_SMTP_CERTIFICATE", ""),
+            smtp_key=env.get("PERDURE_SMTP_KEY", ""),
+            smtp_tls=_smtp_tls(env),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
             result_bytes_max=_integer(
                 env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000
@@ -265,6 +273,19 @@ def _mail_servers(env: Mapping[str, str]) -> dict[str, str]:
                 "write smtps:// or smtp+starttls://, or leave the password out"
             )
     return found
+
+
+def _smtp_tls(env: Mapping[str, str]) -> str:
+    """Return whether mails are taken after STARTTLS alone (`require`), or without it too."""
+    found = env.get("PERDURE_SMTP_TLS", "")
+    if found not in ("", "require", "offer"):
+        raise SettingError(f"PERDURE_SMTP_TLS is {found!r}; write require or offer")
+    if found and not env.get("PERDURE_SMTP_CERTIFICATE"):
+        raise SettingError(
+            f"PERDURE_SMTP_TLS is {found}, but there is no certificate to {found} it with; let "
+            "PERDURE_SMTP_CERTIFICATE name a file in PEM"
+        )
+    return found or "require"
 
 
 def credentials_keys(env: Mapping[str, str]) -> tuple[bytes, ...]:

@@ -71,11 +71,7 @@ class Cron:
 
     def between(self, after: datetime, until: datetime, most: int) -> list[datetime]:
         """Return the first firings in (after, until], at most `most`."""
-        found: list[datetime] = []
-        for at in islice(self.firings(after), most):
-            if at > until:
-                break
-            found.append(at)
+        found, _ = self.walk(self.after(after), until, most)
         return found
 
     def walk(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from .cron_decide import schedule_of
+from .cron_course import schedule_of
 from .cron_ids import fire_id, jitter, written
 from .cron_settings import read_settings
 from .cron_text import CronError

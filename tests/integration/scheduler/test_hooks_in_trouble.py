@@ -12,7 +12,7 @@ import pytest
 from mail_server import free_port
 from perdure_common import migrate
 from perdure_common.settings import DEFAULT_TENANT, Settings
-from perdure_scheduler.hooks import judging
+from perdure_scheduler.hooks import judging, protocol
 from perdure_scheduler.hooks.serve import HookSide
 
 PATH = f"/hooks/{DEFAULT_TENANT}/orders"
@@ -131,3 +131,70 @@ async def test_a_body_that_does_not_arrive_is_given_up_and_nothing_is_kept(
         assert (status, "too_slow" in said) == (408, True), said
     assert await count(database, "trigger_receipts") == 0
     assert await count(database, "trigger_bodies") == 0
+
+
+async def test_a_body_without_end_or_length_is_refused_and_its_connection_closed(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_S", 1.0)
+    await serve_hook(database)
+    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+    async with listener(database) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        asked = asyncio.create_task(reader.read())
+        sent = await _sends_until_closed(writer, b"10000\r\n%b\r\n" % (b"x" * 0x10000))
+        assert sent > 1024 * 1024, "it is read on, so that the sender gets the answer"
+        with contextlib.suppress(ConnectionError):
+            assert (await asked).startswith(b"HTTP/1.1 413 ")
+    assert await count(database, "trigger_receipts") == 0
+
+
+@pytest.mark.parametrize("start", [b"", b"POST /", b"GET / HTTP/1.1\r\nhost: x\r\n"])
+async def test_a_connection_that_asks_nothing_is_closed(
+    start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_S", 0.3)
+    async with listener(f"postgresql://nobody@{NOBODY}/none") as port, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(start)
+        assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("endless", [b"x: ", b"y: 1\r\n"])
+async def test_a_head_without_end_is_refused(endless: bytes) -> None:
+    async with listener(f"postgresql://nobody@{NOBODY}/none") as port, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\n")
+        asked = asyncio.create_task(reader.read())
+        assert await _sends_until_closed(writer, endless * 1_000) < 16 * 1024 * 1024
+        with contextlib.suppress(ConnectionError):
+            assert (await asked).startswith(b"HTTP/1.1 431 ")
+
+
+async def _sends_until_closed(writer: asyncio.StreamWriter, part: bytes) -> int:
+    """Send the same again and again; return how many bytes went until nobody took any more."""
+    sent = 0
+    async with asyncio.timeout(30):
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0)  # a peer that has gone is told of by the loop
+                sent += len(part)
+    writer.close()
+    return sent
+
+
+async def test_a_sender_that_drips_its_next_request_still_gets_the_answer_before_it(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_S", 0.2)
+    await serve_hook(database)
+    body = b'{"order": 7}'
+    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+    async with listener(database) as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head.encode() + body + b"POST / HTTP/1.1\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 503 "), "Kafka is away: after 10 s"

@@ -1,6 +1,7 @@
 """Mailboxes behind TLS: a real server's certificate is checked, whichever way the seal is made."""
 
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -9,24 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trustme
+from authority import Authority
 from mail_server import PASSWORD, USER, MailServer, mail_server
+from perdure_common.settings import SettingError, Settings
 from perdure_scheduler.mail.imap import Account, MailboxError, session
+from perdure_scheduler.mail.smtp import Certificate
 
 MAIL = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: sealed\r\n\r\nHello.\r\n"
-
-
-class Authority:
-    """An authority of this test's own, and the certificate that it gave to a server."""
-
-    def __init__(self, folder: Path, host: str = "localhost") -> None:
-        authority = trustme.CA()
-        given = authority.issue_cert(host)
-        self.trusted, self.certificate = folder / "authority.pem", folder / "server.pem"
-        authority.cert_pem.write_to_path(str(self.trusted))
-        # The authority's comes last: the server's own must be the first in the file.
-        for part in (given.private_key_pem, *given.cert_chain_pems, authority.cert_pem):
-            part.write_to_path(str(self.certificate), append=True)
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +129,24 @@ def test_a_mailbox_is_read_through_a_connection_that_is_sealed_from_the_first_by
             read(account(port, "implicit"))
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.trusted))
         assert read(account(port, "implicit")) == b"Subject: sealed"
+
+
+def test_a_renewed_certificate_counts_for_the_next_connection_and_a_broken_one_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    file = Authority(tmp_path).certificate
+    certificate = Certificate(file, None)
+    first = certificate.context()
+    assert certificate.context() is first
+    for text, instant in (("no certificate", 1), ("", 2)):
+        file.write_text(text)
+        os.utime(file, (instant, instant))
+        assert certificate.context() is first
+    Authority(tmp_path)
+    assert certificate.context() is not first
+
+
+def test_a_certificate_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    settings = Settings(smtp_port=25, smtp_certificate=str(tmp_path / "none.pem"))
+    with pytest.raises(SettingError, match="PERDURE_SMTP_CERTIFICATE"):
+        Certificate.of(settings)

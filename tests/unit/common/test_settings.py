@@ -40,3 +40,13 @@ def test_an_address_that_cannot_be_used_is_told_without_its_password(name: str, 
     with pytest.raises(SettingError, match=name) as error:
         read(**{name: value})
     assert "secret" not in str(error.value)
+
+
+def test_mails_are_taken_sealed_alone_where_there_is_a_certificate() -> None:
+    assert read(PERDURE_SMTP_CERTIFICATE="c.pem").smtp_tls == "require"
+    offered = read(PERDURE_SMTP_CERTIFICATE="c.pem", PERDURE_SMTP_TLS="offer")
+    assert (offered.smtp_certificate, offered.smtp_tls) == ("c.pem", "offer")
+    with pytest.raises(SettingError, match="PERDURE_SMTP_CERTIFICATE"):
+        read(PERDURE_SMTP_TLS="require")
+    with pytest.raises(SettingError, match="require or offer"):
+        read(PERDURE_SMTP_CERTIFICATE="c.pem", PERDURE_SMTP_TLS="on")

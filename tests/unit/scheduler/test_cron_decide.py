@@ -19,8 +19,9 @@ from perdure_contracts.cron import (
     RetireCron,
 )
 from perdure_contracts.engine import CancelExecution, StartExecution
+from perdure_scheduler.cron_ids import written
 from perdure_scheduler.cron_settings import as_config, from_config, read_settings
-from perdure_scheduler.cron_state import wake_at
+from perdure_scheduler.cron_state import due_at, wake_at
 
 PAUSE = PauseTrigger(workflow_id=WORKFLOW, node_id=NODE, asked_by="ann")
 RESUME = ResumeTrigger(workflow_id=WORKFLOW, node_id=NODE, asked_by="ann")
@@ -312,12 +313,59 @@ def test_a_backfill_does_what_did_not_happen_with_the_same_ids() -> None:
     assert len(ids | {each.execution_id for each in stage.fired}) == len(ids) + 2
 
 
+def test_a_backfill_leaves_alone_what_its_jitter_still_holds_back() -> None:
+    stage = Stage("2026-01-01T00:30Z")
+    stage.serves("*/5 * * * *", jitter_s=200, overlap="allow")
+    at = stage.now + timedelta(minutes=5)
+    while due_at(stage.state, at) - at < timedelta(seconds=30):
+        at += timedelta(minutes=5)
+    stage.runs_until(at - timedelta(seconds=1))
+    stage.now = at + timedelta(seconds=10)
+    stage.does(backfill("2026-01-01T00:30Z", stage.now.isoformat()))
+    assert written(at) not in [each.scheduled_at for each in stage.fired]
+    stage.runs_until(at + timedelta(minutes=4))
+    assert [each.scheduled_at for each in stage.fired].count(written(at)) == 1
+
+
+def test_a_forced_backfill_leaves_what_waits_waiting() -> None:
+    stage = Stage("2026-01-01T00:30Z")
+    stage.serves("0 * * * *", overlap="queue")
+    stage.runs_until("2026-01-01T02:01:00Z")
+    stage.does(backfill("2026-01-01T02:00Z", "2026-01-01T02:01Z", force_id="once-more"))
+    assert stage.times == ["01:00", "02:00"] and stage.fired[-1].backfill
+    stage.restarts()
+    stage.ends()
+    assert stage.times == ["01:00", "02:00", "02:00"] and not stage.fired[-1].backfill
+
+
+@pytest.mark.parametrize(
+    ("day", "times"),
+    [
+        ("2026-03-29", ["00:30", "01:00", "01:30"]),  # 02:30 does not exist: at 03:00
+        ("2026-10-25", ["00:30"]),  # 02:30 comes twice, and fires in the first pass
+    ],
+)
+def test_a_backfill_over_a_change_of_clocks_is_what_the_clock_would_have_fired(
+    day: str, times: list[str]
+) -> None:
+    clock: dict[str, Any] = {"timezone": "Europe/Berlin", "overlap": "allow", "jitter_s": 600}
+    late = Stage(f"{day}T12:00Z")
+    late.serves("30 1,2,3 * * *", **clock)
+    late.does(backfill(f"{day}T00:01Z", f"{day}T02:00Z"))
+    lived = Stage(f"{day}T00:01Z")
+    lived.serves("30 1,2,3 * * *", **clock)
+    lived.runs_until(f"{day}T02:15Z")
+    assert late.times == lived.times == times
+    assert [each.fire_id for each in late.fired] == [each.fire_id for each in lived.fired]
+
+
 @pytest.mark.parametrize(
     ("first", "until", "code"),
     [
         ("2026-01-01T00:00Z", "2026-01-02T00:00Z", "backfill_in_future"),
         ("2025-12-31T02:00Z", "2025-12-31T02:00Z", "invalid_backfill"),
         ("yesterday", "2025-12-31T02:00Z", "invalid_backfill"),
+        ("2025-12-31T01:00", "2025-12-31T02:00", "invalid_backfill"),  # by which clocks?
         ("2025-01-01T00:00Z", "2025-12-31T02:00Z", "backfill_too_large"),
     ],
 )

@@ -319,3 +319,14 @@ def test_a_path_takes_so_many_requests_a_minute_in_a_burst_or_spread_out() -> No
     taken = sum(rates.wait_s("/a", 100.2 + n / 100) == 0.0 for n in range(6_000))
     assert taken == pytest.approx(600, abs=2)
     assert Rates(0).wait_s("/a", 1.0) == 0.0
+
+
+def test_schedulers_share_what_a_path_takes() -> None:
+    both = [Rates(600, sharers=2) for _ in range(2)]
+    taken = sum(each.wait_s("/a", 100.0) == 0.0 for each in both for _ in range(500))
+    assert taken == 600
+    both[0].sharers = 1  # the other has gone
+    assert [both[0].wait_s("/a", 160.0) for _ in range(600)] == [0.0] * 600
+    few = Rates(1, sharers=3)
+    assert (few.wait_s("/a", 1.0), few.wait_s("/a", 61.1)) == (0.0, 0.0)
+    assert few.wait_s("/a", 61.2) > 0

@@ -8,10 +8,12 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from perdure_scheduler.hear import DATA_BYTES_MAX
 from perdure_scheduler.mail.loops import refusal
 from perdure_scheduler.mail.mailboxes import recipients_of
-from perdure_scheduler.mail.outlet import event_of, reference
-from perdure_scheduler.mail.parsing import TEXT_MAX, data_of, read_mail
+from perdure_scheduler.mail.outlet import event_of
+from perdure_scheduler.mail.parsing import PARTS_MAX, read_mail
+from perdure_scheduler.mail.shown import TEXT_MAX, attachments_of, data_of, reference
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -89,12 +91,71 @@ def test_no_bytes_whatever_can_raise(raw: bytes) -> None:
         b"Content-Disposition: attachment; filename*=bad'x'%ff\n\nx",
         b"To: " + b"a@b.c, " * 5_000 + b"\n\nx",
         b"Message-ID:\n\nx",
+        b"Content-Type: text/plain; charset=unicode_escape\n\n\\ud800",
+        b"Content-Type: application/x\xff\0y\n\nx",
+        b"From: " + b"a:" * 10_000 + b"a@b.c\n\nx",
+        b"From: " + b"<" * 10_000 + b"a@b.c\n\nx",
     ],
 )
 def test_broken_mails_are_read_as_far_as_they_go(raw: bytes) -> None:
     read = read_mail(raw)
-    assert read.id
-    orjson.dumps(data_of(read, "a@b.c", []))
+    assert read.id and read.is_whole
+    assert refusal(read) is None
+    kept = attachments_of(read)
+    assert all(each.content_type.isprintable() for each in kept)
+    orjson.dumps(data_of(read, "a@b.c", [reference(each) for each in kept]))
+
+
+MANY = "".join(f"--x\nContent-Type: text/x{n}\n\n{n}\n" for n in range(PARTS_MAX + 1))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(2_000)),
+        "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(30)),
+        "Content-Type: message/rfc822\n\n" * 2_000,
+        f"Content-Type: multipart/mixed; boundary=x\n\n{MANY}--x--\n",
+    ],
+)
+def test_a_mail_that_no_parser_understands_is_kept_whole(parts: str) -> None:
+    raw = b"From: ann@example.com\nSubject: Deep\n" + parts.encode() + b"\nhi"
+    read = read_mail(raw)
+    first, *_ = kept = attachments_of(read)
+    assert (first.filename, first.content) == ("mail.eml", raw)
+    data = data_of(read, "a@b.c", [reference(each) for each in kept])
+    assert (data["from"], data["subject"]) == ("ann@example.com", "Deep")
+    assert data["truncated"] and data["attachments"][0]["filename"] == "mail.eml"
+
+
+LONG = '\u6f22"' * 40_000
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"references": "<a@b> " * 5_000},
+        {"message_id": "<" + "m" * 2_000_000 + ">"},
+        {"to": ", ".join(f"{n}@{'d' * 250}" for n in range(2_000))},
+        {f"x_{n}": "\u6f22" * 3_000 for n in range(150)},
+    ],
+)
+def test_whatever_is_in_a_mail_its_event_is_not_too_large_to_travel(
+    headers: dict[str, str],
+) -> None:
+    names = {"message_id": "<1@b>", **headers}
+    top = "".join(f"{name.replace('_', '-')}: {value}\n" for name, value in names.items())
+    parts = [f"Content-Type: text/{kind}; charset=utf-8\n\n{LONG}" for kind in ("plain", "html")]
+    parts += [f"Content-Disposition: attachment; filename={'f' * 250}{n}\n\n" for n in range(190)]
+    body = "".join(f"--x\n{part}\n" for part in parts)
+    raw = f"{top}From: ann@example.com\nContent-Type: multipart/mixed; boundary=x\n\n{body}--x--\n"
+    read = read_mail(raw.encode())
+    event = event_of(read, "smtp", "a@b.c", NOW, [reference(each) for each in attachments_of(read)])
+    assert len(event.data) <= DATA_BYTES_MAX
+    data = event.json()
+    assert data["truncated"] and data["attachments"][0]["filename"] == "mail.eml"
+    assert data["from"] == "ann@example.com", "it stands below all others"
+    assert data["text"] and data["html"]
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,16 @@ def test_nothing_is_said_of_a_trigger_that_kept_its_promises() -> None:
     assert judged(stage.events) == []
 
 
+def test_what_waits_when_a_version_is_replaced_was_named_by_that_one() -> None:
+    stage = Stage("2026-01-01T00:05Z")
+    stage.serves("0 * * * *", overlap="queue")
+    stage.runs_until("2026-01-01T02:01Z")
+    stage.serves("30 * * * *", overlap="queue", version=2)
+    stage.ends()
+    assert stage.times == ["01:00", "02:00"]
+    assert judged(stage.events) == []
+
+
 def _twice(events: list[CronEvent]) -> list[CronEvent]:
     fired = next(each for each in events if isinstance(each, CronFired))
     return [*events, fired]

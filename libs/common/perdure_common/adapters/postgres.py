@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from perdure_common.adapters import postgres_batch as fixed
+from perdure_common.adapters.postgres_entries import events_of
 from perdure_common.adapters.postgres_errors import LOST
 from perdure_common.adapters.postgres_payloads import PostgresPayloads
 from perdure_common.adapters.postgres_projection import (
@@ -142,16 +143,19 @@ class PostgresStore:
             found = await connection.fetch(_SQL["snapshots"], names, list(streams.values()))
             snapshots = {row["stream"]: Snapshot(*row) for row in found}
             after = [snapshots[s].version if s in snapshots else 0 for s in names]
-            rows = await connection.fetch(_SQL["rows_after"], names, after)
+            entries = await connection.fetch(_SQL["entries_after"], names, after)
+        first = dict(zip(names, after, strict=True))
+        rows = [row for row in events_of(entries) if row.version > first[row.stream]]
         journal: dict[str, list[JournalRow]] = {name: [] for name in names}
-        for row in await whole_rows(self.payloads, [JournalRow(*row) for row in rows]):
+        for row in await whole_rows(self.payloads, rows):
             journal[row.stream].append(row)
         return {name: (snapshots.get(name), journal[name]) for name in names}
 
     async def journal(self, shard: str, after: int, limit: int) -> Sequence[JournalRow]:
         """See `Store`."""
-        rows = [JournalRow(*row) for row in await self._fetch("journal", shard, after, limit)]
-        return await whole_rows(self.payloads, rows)
+        entries = await self._fetch("journal", shard, after, limit)
+        rows = [row for row in events_of(entries) if row.seq > after]
+        return await whole_rows(self.payloads, rows[:limit])
 
     async def look_up(self, tenant_id: str, lookups: Sequence[Lookup]) -> Sequence[Sequence[Row]]:
         """See `Store`. Values come back as JSON has them; rows in a fixed order.

@@ -5,11 +5,11 @@
 SELECT id, epoch, next_seq, published_seq, projected_seq, format FROM claim_shards($1, $2);
 
 -- name: last_recorded
--- The instant of the newest journal row of each shard.
+-- The instant of the newest entry of each shard's journal.
 SELECT s.id AS shard, j.recorded_at
 FROM unnest($1::text[]) AS s (id)
 CROSS JOIN LATERAL (
-    SELECT recorded_at FROM journal WHERE shard = s.id ORDER BY seq DESC LIMIT 1
+    SELECT recorded_at FROM journal_entry WHERE shard = s.id ORDER BY seq DESC LIMIT 1
 ) j;
 
 -- name: consumed
@@ -40,17 +40,34 @@ CROSS JOIN LATERAL (
     ORDER BY version DESC LIMIT 1
 ) x;
 
--- name: rows_after
--- The rows of each stream after a version, in order.
-SELECT j.shard, j.seq, j.stream, j.version, j.tenant_id, j.type, j.data, j.meta, j.recorded_at
+-- name: entries_after
+-- The entries of each stream that have events after a version, in order.
+SELECT j.shard, j.seq, j.stream, j.version, j.tenant_id, j.type, j.data, j.meta, j.recorded_at,
+    j.rest
 FROM unnest($1::text[], $2::integer[]) AS s (stream, after)
 CROSS JOIN LATERAL (
-    SELECT * FROM journal WHERE stream = s.stream AND version > s.after ORDER BY version
+    SELECT * FROM journal_entry e
+    WHERE e.stream = s.stream AND e.version + e.events > s.after + 1 AND e.version >= coalesce((
+        SELECT max(f.version) FROM journal_entry f
+        WHERE f.stream = s.stream AND f.version <= s.after + 1
+    ), 0)
+    ORDER BY e.version
 ) j;
 
 -- name: journal
-SELECT shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
-FROM journal WHERE shard = $1 AND seq > $2 ORDER BY seq LIMIT $3;
+-- The entries of a shard that have events after a number, in order, until there are enough events.
+SELECT shard, seq, stream, version, tenant_id, type, data, meta, recorded_at, rest
+FROM (
+    SELECT *, sum(wanted) OVER (ORDER BY seq) - wanted AS before
+    FROM (
+        SELECT *, least(events, seq + events - 1 - $2) AS wanted FROM journal_entry
+        WHERE shard = $1 AND seq + events > $2 + 1 AND seq >= coalesce((
+            SELECT max(seq) FROM journal_entry WHERE shard = $1 AND seq <= $2 + 1
+        ), 0)
+        ORDER BY seq LIMIT $3
+    ) AS page
+) AS counted
+WHERE before < $3 ORDER BY seq;
 
 -- name: deliveries
 SELECT d.tenant_id, d.source, d.id, d.answer
@@ -72,10 +89,10 @@ SELECT count(*)::integer AS count FROM gone;
 SELECT stream, n, raw FROM parked_message WHERE stream = $1 ORDER BY n LIMIT $2;
 
 -- name: repeated
--- Which (stream, version)s the journal has already.
+-- Which (stream, version)s begin an entry of the journal already.
 SELECT DISTINCT j.stream
 FROM unnest($1::text[], $2::integer[]) AS s (stream, version)
-JOIN journal j USING (stream, version)
+JOIN journal_entry j USING (stream, version)
 ORDER BY j.stream;
 
 -- name: columns

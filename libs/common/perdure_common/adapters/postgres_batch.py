@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from perdure_common.adapters.postgres_entries import entries_of
 from perdure_common.adapters.postgres_packing import repeated, texts
 from perdure_common.adapters.postgres_types import clean
 from perdure_common.shell.ports import JournalRow, ShardCommit
 
 # Columns of each part of `commit_batch`, in its order; a part without rows is sent as NULLs.
-_FENCE, _JOURNAL, _CONSUMED, _HEARD, _SENT, _WAKES = 7, 9, 4, 6, 4, 3
+_FENCE, _JOURNAL, _CONSUMED, _HEARD, _SENT, _WAKES = 7, 11, 4, 6, 4, 3
 _SNAPSHOTS, _DELIVERIES, _PARKED, _UNPARKED = 4, 4, 4, 2
 
 ARGUMENTS = (
@@ -76,16 +77,19 @@ def _journal(rows: Sequence[JournalRow]) -> Sequence[Any]:
     """Return the journal's columns, packed: `commit_batch` unpacks them."""
     if not rows:
         return (None,) * _JOURNAL
+    firsts, events, rests = entries_of(rows)
     return (
-        texts([row.shard for row in rows]),
-        [row.seq for row in rows],
-        texts([row.stream for row in rows]),
-        repeated([row.version for row in rows]),
-        texts([row.tenant_id for row in rows]),
-        texts([row.type for row in rows]),
-        [row.data for row in rows],
-        texts([row.meta for row in rows]),
-        repeated([row.recorded_at for row in rows]),
+        texts([row.shard for row in firsts]),
+        [row.seq for row in firsts],
+        texts([row.stream for row in firsts]),
+        repeated([row.version for row in firsts]),
+        texts([row.tenant_id for row in firsts]),
+        texts([row.type for row in firsts]),
+        [row.data for row in firsts],
+        texts([row.meta for row in firsts]),
+        repeated([row.recorded_at for row in firsts]),
+        repeated(events),
+        rests,
     )
 
 

@@ -25,7 +25,7 @@ DELETE FROM {schema}.payload_uses u
        SELECT o.stream, o.tenant_id, o.sha256
          FROM {schema}.payload_uses o JOIN {schema}.payloads p USING (tenant_id, sha256)
         WHERE p.created_at < now() - $1::float8 * interval '1 second'
-          AND NOT EXISTS (SELECT FROM {schema}.journal j WHERE j.stream = o.stream)
+          AND NOT EXISTS (SELECT FROM {schema}.journal_entry j WHERE j.stream = o.stream)
         LIMIT $2);
 
 -- name: sweep --

@@ -14,7 +14,7 @@ from perdure_common.adapters.postgres_packing import casted, packed, unpacked
 from perdure_common.adapters.postgres_types import Column
 from perdure_common.decider import Upsert
 from perdure_common.shell.ports import Refused
-from perdure_common.shell.shard import RowKey, merged, row_key
+from perdure_common.shell.upserts import RowKey, merged, row_key
 
 Table = Mapping[str, Column]
 

@@ -11,10 +11,11 @@ from perdure_common.shell.shard import Shard
 log = structlog.get_logger(__name__)
 
 
-async def flush(store: Store, shards: Iterable[Shard]) -> int:
-    """Write the lazy rows and marks of `shards`; return how many rows the store refused.
+async def flush(store: Store, shards: Iterable[Shard], *, last: bool = False) -> int:
+    """Write lazy rows that have waited, and marks; return how many rows the store refused.
 
-    The caller holds the turn of the lane, so that no batch moves the marks meanwhile.
+    The `last` flush of a shard writes rows that have not waited too. The caller holds the turn of
+    the lane, so that no batch moves the marks meanwhile.
 
     Raises:
         Fenced, Unanswered, Unreachable: As `Store.commit`.
@@ -23,15 +24,17 @@ async def flush(store: Store, shards: Iterable[Shard]) -> int:
     flushed: list[Shard] = []
     for shard in shards:
         acknowledged = shard.acknowledged()
-        rows = shard.lazy.rows()
+        rows, seq = shard.lazy.all() if last else shard.lazy.due()
         if acknowledged > shard.published_mark or rows or any(shard.unwritten):
             commit = ShardCommit(shard.id, shard.epoch, shard.next_seq, shard.format)
             commit.published_seq = max(acknowledged, shard.published_mark)
-            commit.projected_seq = shard.lazy_seq
+            commit.projected_seq = seq
             commit.upserts = rows
             shard.catch_up(commit)
             commits.append(commit)
             flushed.append(shard)
+        else:
+            shard.lazy.written(seq)
     if not commits:
         return 0
     fault.point("before_flush")
@@ -42,6 +45,7 @@ async def flush(store: Store, shards: Iterable[Shard]) -> int:
         refused = await _one_by_one(store, flushed, commits)
     for shard, commit in zip(flushed, commits, strict=True):
         shard.absorb(commit, (), flushed=True)
+        shard.lazy.written(commit.projected_seq or 0)
     fault.point("after_flush")
     return refused
 

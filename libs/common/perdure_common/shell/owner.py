@@ -310,8 +310,8 @@ class Owner:
         )
         published, projected = shard.published_seq, shard.projected_seq
         shard.say(Sending(seq, r) for seq, r in made.sent if seq > published)
-        shard.lazy.extend(u for seq, u in made.upserts if u.lazy and seq > projected)
-        shard.lazy_seq = shard.next_seq - 1
+        missing = (u for seq, u in made.upserts if u.lazy and seq > projected)
+        shard.lazy.extend(missing, shard.next_seq - 1)
         for stream, held in streams.items():
             if held.decider is not None:
                 shard.hold(stream, held)
@@ -414,7 +414,7 @@ class Owner:
                 self.publisher.nudge()
                 await self.publisher.drained(shards, DRAIN_S)
                 async with lane.turn:
-                    await flush(self._store, shards)
+                    await flush(self._store, shards, last=True)
             fault.point("after_release")
         except (TimeoutError, Fenced, Unanswered, Unreachable) as error:
             log.warning("shards_not_finished", shards=[s.id for s in shards], error=repr(error))

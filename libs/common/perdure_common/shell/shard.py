@@ -20,6 +20,7 @@ from perdure_common.shell.ports import (
     TopicPartition,
 )
 from perdure_common.shell.queue import Queue
+from perdure_common.shell.upserts import Waiting
 
 STREAMS_MAX = 2_000
 """Streams of one shard that stay in memory; the least recently used is dropped first."""
@@ -29,8 +30,6 @@ HEAP_SLACK = 1_000
 
 GOING, DROPPING = 0, -1
 """Numbers behind a parked stream under which it stands that a person let it go."""
-
-RowKey = tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -75,84 +74,6 @@ class Answer:
     record: Record
 
 
-def row_key(upsert: Upsert) -> RowKey:
-    """Return what makes an upsert's row one row: its table, and the values of its key.
-
-    All upserts of a table name their rows by the same columns, in the same order.
-    """
-    return (upsert.table, *upsert.key.values())
-
-
-def merged(first: Upsert, then: Upsert) -> Upsert:
-    """Return the one upsert that does what two for the same row do one after the other."""
-    if then.guard and any(c in first.set for c in then.guard):
-        was = tuple(first.set.get(c) for c in then.guard)
-        comes = tuple(then.set.get(c) for c in then.guard)
-        if None not in was and comes < was:  # type: ignore[operator]
-            then, first = first, then
-    if then.lazy == first.lazy and then.kind == first.kind and then.kind and not then.add:
-        return then  # all of its columns are set anew
-    added = dict(first.add)
-    for column, amount in then.add.items():
-        added[column] = added.get(column, 0) + amount
-    return Upsert(
-        table=then.table,
-        key=then.key,
-        set={**first.set, **then.set},
-        add=added,
-        new=first.new,
-        lazy=first.lazy and then.lazy,
-        guard=then.guard or first.guard,
-    )
-
-
-class Upserts:
-    """Upserts merged row by row, in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._rows: dict[RowKey, Upsert] = {}
-        self._appended: list[Upsert] = []
-
-    def add(self, upsert: Upsert) -> None:
-        """Merge one more upsert in."""
-        if upsert.new and upsert.lazy:
-            self._appended.append(upsert)
-            return
-        key = row_key(upsert)
-        known = self._rows.get(key)
-        self._rows[key] = upsert if known is None else merged(known, upsert)
-
-    def extend(self, upserts: Iterable[Upsert]) -> None:
-        """Merge more upserts in, oldest first."""
-        for upsert in upserts:
-            self.add(upsert)
-
-    def remove(self, upsert: Upsert) -> None:
-        """Forget a row's upsert."""
-        if upsert.new and upsert.lazy:
-            self._appended.remove(upsert)
-            return
-        self._rows.pop(row_key(upsert), None)
-
-    def supersede(self, upsert: Upsert) -> None:
-        """Forget what waits for a row that was written with all its columns, unless it is newer."""
-        if not self._rows or not upsert.guard:
-            return
-        key = row_key(upsert)
-        known = self._rows.get(key)
-        if known is not None and known.guard == upsert.guard:
-            waits = tuple(known.set[column] for column in known.guard)
-            if waits <= tuple(upsert.set[column] for column in upsert.guard):  # type: ignore[operator]
-                del self._rows[key]
-
-    def rows(self) -> list[Upsert]:
-        """Return one upsert for each row."""
-        return [*self._rows.values(), *self._appended]
-
-    def __len__(self) -> int:
-        return len(self._rows) + len(self._appended)
-
-
 @dataclass(slots=True, eq=False)
 class Shard:
     """A claimed shard. A batch adds its own marks on top of those here.
@@ -182,8 +103,7 @@ class Shard:
     sending: deque[Sending] = field(default_factory=deque)
     answers: deque[Answer] = field(default_factory=deque)
     extra: deque[Outbound] = field(default_factory=deque)
-    lazy: Upserts = field(default_factory=Upserts)
-    lazy_seq: int = 0
+    lazy: Waiting = field(default_factory=Waiting)
     heap: list[tuple[datetime, str]] = field(default_factory=list)
     draining: dict[str, str] = field(default_factory=dict)
     unwritten: tuple[set[TopicPartition], set[tuple[str, int, str]]] = field(
@@ -209,7 +129,7 @@ class Shard:
             wakes=dict(claim.wakes),
             parked=dict(claim.parked),
             published_mark=claim.published_seq,
-            lazy_seq=claim.projected_seq,
+            lazy=Waiting(claim.projected_seq),
         )
         shard.heap = [(at, stream) for stream, at in shard.wakes.items()]
         heapq.heapify(shard.heap)
@@ -348,12 +268,11 @@ class Shard:
         if commit.published_seq is not None:
             self.published_mark = commit.published_seq
         if flushed:
-            self.lazy = Upserts()
             self.projected_seq = commit.projected_seq or self.projected_seq
-        self.lazy.extend(lazy)
+            return
+        self.lazy.extend(lazy, self.next_seq - 1)
         for upsert in commit.upserts:
             self.lazy.supersede(upsert)
-        self.lazy_seq = self.next_seq - 1
 
     def _absorb_wakes(self, wakes: Mapping[str, datetime | None]) -> None:
         for stream, at in wakes.items():

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from perdure_common.adapters.postgres import PostgresStore
+from perdure_common.adapters.postgres_entries import events_of
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.shell.ports import Heard, JournalRow, Store
@@ -87,8 +88,9 @@ class PostgresArchive:
         async with connected(self._url) as connection:
             await connection.execute(f"SET search_path TO {self._schema}")
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                async for row in connection.cursor(_SQL["streams"], prefetch=PAGE):
-                    yield await whole_row(self._store.payloads, JournalRow(*row))
+                async for entry in connection.cursor(_SQL["streams"], prefetch=PAGE):
+                    for row in events_of([entry]):
+                        yield await whole_row(self._store.payloads, row)
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -18,8 +18,8 @@ SELECT shard, topic, partition, seq FROM sent;
 
 -- name: streams --
 -- The whole journal, stream by stream; read with a cursor, along the index.
-SELECT shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
-  FROM journal ORDER BY stream, version;
+SELECT shard, seq, stream, version, tenant_id, type, data, meta, recorded_at, rest
+  FROM journal_entry ORDER BY stream, version;
 
 -- name: purges --
 -- Whether the service purges streams at all.

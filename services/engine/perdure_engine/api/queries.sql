@@ -3,16 +3,17 @@
 -- name: workflow
 -- A workflow's versions and deployment, and how far its stream had got then.
 SELECT id::text AS stream, name, newest_version, sha256, deployment_status, deployment_version,
-       (SELECT max(j.version) FROM journal j WHERE j.stream = $2) AS stream_version
+       (SELECT j.version + j.events - 1 FROM journal_entry j WHERE j.stream = $2
+         ORDER BY j.version DESC LIMIT 1) AS stream_version
   FROM workflows
  WHERE tenant_id = $1 AND id = $2::text::uuid;
 
 -- name: deployments_noted
 -- What the engine has heard of a workflow's deployments since a version of its stream.
 SELECT data::jsonb ->> 'status' AS status, (data::jsonb ->> 'version')::int AS version
-  FROM journal
- WHERE tenant_id = $1 AND stream = $2 AND version > $3 AND type = 'engine.deployment-noted.v1'
- ORDER BY journal.version;
+  FROM events_after($2, $3) AS noted
+ WHERE tenant_id = $1 AND type = 'engine.deployment-noted.v1'
+ ORDER BY noted.version;
 
 -- name: execution
 -- An execution as one JSON text, with its node runs in the order in which they began.
@@ -29,15 +30,20 @@ SELECT (to_jsonb(x) || jsonb_build_object('nodes', coalesce((
 SELECT version, type, recorded_at, data, meta
   FROM (SELECT version, type, recorded_at, data, meta,
                sum(octet_length(data)) OVER (ORDER BY version) - octet_length(data) AS before
-          FROM (SELECT * FROM journal
-                 WHERE tenant_id = $1 AND stream = $2 AND version > $3
-                 ORDER BY journal.version LIMIT $4) AS page) AS counted
+          FROM (SELECT * FROM events_after($2, $3) AS each
+                 WHERE tenant_id = $1
+                 ORDER BY each.version LIMIT $4) AS page) AS counted
  WHERE before < $5
  ORDER BY version;
 
 -- name: ends
 -- How far streams have got.
-SELECT stream, max(version) AS version FROM journal WHERE stream = ANY ($1) GROUP BY stream;
+SELECT s.stream, j.version
+  FROM unnest($1::text[]) AS s (stream)
+ CROSS JOIN LATERAL (
+       SELECT e.version + e.events - 1 AS version FROM journal_entry e WHERE e.stream = s.stream
+        ORDER BY e.version DESC LIMIT 1
+ ) j;
 
 -- name: progress
 -- How far an execution is: its newest log row with a step, and its milestones.

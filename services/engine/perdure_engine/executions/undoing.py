@@ -6,7 +6,6 @@ attempt's answer completes nothing: the node is given up with the errors that it
 """
 
 from dataclasses import replace
-from typing import Any, cast
 
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
@@ -45,8 +44,10 @@ def asks_to_undo(known: Dispatch) -> bool:
 
 def overrides_of(known: Dispatch) -> Json:
     """Return what the next attempt of a run changes."""
-    given = cast("dict[str, Any] | None", known.overrides)
-    return {**(given or {}), COMPENSATE: True} if asks_to_undo(known) else given
+    if not asks_to_undo(known):
+        return known.overrides
+    changed: dict[str, Json] = {**(known.overrides or {}), COMPENSATE: True}
+    return changed
 
 
 def note_undone(progress: Progress, run: Run, known: Dispatch) -> None:

@@ -16,6 +16,7 @@ STATUSES: Mapping[str, str] = {
     "408": "The body took too long.",
     "413": "The body is too large.",
     "429": "Too many requests in a minute; `Retry-After` says when to come again.",
+    "431": "The head is too large.",
     "500": "The execution that was waited for failed.",
     "503": "A secret is missing here, or it cannot be stored now; come again with the same id.",
 }

@@ -1,4 +1,10 @@
-"""How many requests a path takes: so many a minute, in a burst or spread out. Pure."""
+"""How many requests a path takes: so many a minute, in a burst or spread out. Pure.
+
+Several schedulers share the number out evenly: each counts its own requests, and takes no more than
+its share. So all of them together never take more than is said once each knows how many there
+are; where requests are spread unevenly they take less. Counting together would cost a write for
+each request.
+"""
 
 from dataclasses import dataclass, field
 
@@ -15,13 +21,15 @@ class Rates:
     """
 
     per_minute: int
+    sharers: int = 1
     _until: dict[str, float] = field(default_factory=dict[str, float])
 
     def wait_s(self, path: str, now: float) -> float:
         """Count a request; return 0, or in how many seconds it may come again if it is refused."""
         if not self.per_minute:
             return 0.0
-        until = max(self._until.get(path, 0.0), now) + WINDOW_S / self.per_minute
+        share = max(1.0, self.per_minute / self.sharers)  # of less nobody would ever take one
+        until = max(self._until.get(path, 0.0), now) + WINDOW_S / share
         if until > now + WINDOW_S + 1e-9:
             return until - now - WINDOW_S
         if len(self._until) > PATHS_MAX:

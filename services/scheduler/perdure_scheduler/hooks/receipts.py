@@ -7,6 +7,7 @@ one's id and time, so that both would start the same execution.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -138,6 +139,7 @@ class Intake:
             entry.event_id, entry.received_at = row["event_id"], row["received_at"]
             if row["executions"] is not None:
                 executions = tuple(orjson.loads(row["executions"]))
+                _note_another(entry, row["body_sha256"], executions)
                 outcomes.append((entry, Outcome(True, executions, entry.event_id)))
                 continue
             first = (row["execution_id"],) if row["execution_id"] is not None else ()
@@ -209,7 +211,7 @@ class Intake:
             if error is None:
                 _settle(entry, outcome)
             else:
-                log.warning("hook_not_published", event=entry.event_id, error=repr(error))
+                log.warning("hook_not_published", id=entry.event_id, error=repr(error))
                 _fail(entry, "Kafka did not take the event")
 
     def _record(self, entry: Entry) -> Outbound:
@@ -240,6 +242,15 @@ async def keep_bodies(store: HookStore, entries: Iterable[Entry]) -> None:
         rows = [(each.sha256, each.content_type, each.data) for each in bodies.values()]
         columns = [list(column) for column in zip(*rows, strict=True)]
         await store.run_safely("put_bodies", store.tenant_id, *columns)
+
+
+def _note_another(entry: Entry, first_sha256: str, executions: Sequence[str]) -> None:
+    """Leave a line in the log of a request that has the id of another, but not its body.
+
+    It starts nothing all the same: whoever sends gives each thing an id of its own.
+    """
+    if hashlib.sha256(entry.data).hexdigest() != first_sha256:
+        log.warning("hook_id_reused", source=entry.source, started=list(executions))
 
 
 def _settle(entry: Entry, outcome: Outcome) -> None:

@@ -21,8 +21,9 @@ SELECT $1, source, id, event_id, received_at, execution_id, token_sha256
 RETURNING source, id;
 
 -- name: receipts --
--- What is known of requests that came before, and the executions that their events started.
-SELECT r.source, r.id, r.event_id, r.received_at, r.execution_id, d.executions::text
+-- What is known of requests that came before, what their events were and which executions these
+-- started.
+SELECT r.source, r.id, r.event_id, r.received_at, r.execution_id, d.executions::text, d.body_sha256
   FROM unnest($2::text[], $3::text[]) AS given (source, id)
   JOIN trigger_receipts r ON r.tenant_id = $1 AND r.source = given.source AND r.id = given.id
   LEFT JOIN trigger_deliveries d
@@ -103,3 +104,7 @@ WITH old AS (
 )
 DELETE FROM trigger_receipts WHERE ctid IN (SELECT ctid FROM old)
 RETURNING 1;
+
+-- name: owners --
+-- How many schedulers own shards.
+SELECT count(DISTINCT owner) AS owners FROM shard;

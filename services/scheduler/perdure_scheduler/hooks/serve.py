@@ -1,6 +1,7 @@
 """Runs the listener beside the scheduler, on a port of its own: the API stays within."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,6 +43,9 @@ KEPT_FOR = timedelta(days=7)
 FORGET_EVERY_S = 600.0
 FORGET_MAX = 5_000
 FORGET_PAUSE_S = 0.2
+SHARED_EVERY_S = 5.0
+"""How often a scheduler looks how many there are, with which it shares rates."""
+
 DELIVERY_S = 10.0
 """How long Kafka may take for an event before its sender is told to come again."""
 
@@ -108,6 +112,7 @@ class HookSide:
             async with asyncio.TaskGroup() as group:
                 group.create_task(intake.run(drained))
                 group.create_task(self._forget(store, owner, stop))
+                group.create_task(_keep_sharing(tools.rates, store, owner, stop))
                 try:
                     await http.serve(Listener(tools), listening, stop, protocol=HookProtocol)
                 finally:
@@ -187,6 +192,19 @@ class HookSide:
             "/v1/trigger_bodies/{sha256}", body, tags=["triggers"], response_class=Response
         )
         described(app, base)
+
+
+async def _keep_sharing(rates: Rates, store: HookStore, owner: Owner, stop: asyncio.Event) -> None:
+    """Share rates with as many schedulers as own shards, and with this one in any case."""
+    while not stop.is_set():
+        try:
+            [row] = await store.run("owners")
+            rates.sharers = max(1, row["owners"] + (0 if owner.shards else 1))
+        except Unreachable as error:
+            log.warning("rates_not_shared", error=str(error))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHARED_EVERY_S):
+                await stop.wait()
 
 
 def _route(wanted: TrialWanted) -> tuple[Route, str]:

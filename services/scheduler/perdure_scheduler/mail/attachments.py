@@ -11,7 +11,7 @@ from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from starlette.responses import Response
 
-from .outlet import ATTACHMENT_PATH
+from .shown import ATTACHMENT_PATH
 
 _SQL = queries(Path(__file__).with_name("mail.sql"))
 

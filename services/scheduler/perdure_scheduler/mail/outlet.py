@@ -19,11 +19,11 @@ from perdure_contracts.message import Json
 from perdure_scheduler.hear import TRIGGERS
 
 from .loops import refusal
-from .parsing import Attachment, Mail, data_of, is_truncated, read_mail, time_of
+from .parsing import Attachment, Mail
+from .shown import attachments_of, data_of, reference
 
 TYPE = "perdure.trigger.email"
 RECIPIENTS_MAX = 100
-ATTACHMENT_PATH = "/v1/attachments/"
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class Outlet:
 
     async def deliver(
         self,
-        raw: bytes,
+        mail: Mail,
         source: str,
         recipients: Sequence[str],
         arrived: datetime,
@@ -54,7 +54,6 @@ class Outlet:
             Unreachable: Kafka or the database does not take it now; nothing is lost, because
                 whoever has the mail delivers it again.
         """
-        mail = read_mail(raw)
         why = refusal(mail, envelope_from)
         if why is not None:
             log.info("mail_refused", source=source, message_id=mail.id, reason=why)
@@ -77,36 +76,26 @@ class Outlet:
 
     async def _keep(self, mail: Mail) -> Sequence[Json]:
         """Keep what came with a mail, and return references to it."""
-        found = list(mail.attachments)
-        if is_truncated(mail):
-            found.append(Attachment("mail.eml", "message/rfc822", mail.raw))
+        found = attachments_of(mail)
         if found:
             await keep(self.pool, self.tenant_id, found)
         return [reference(each) for each in found]
 
 
-def reference(attachment: Attachment) -> dict[str, Json]:
-    """Return what the event says of an attachment."""
-    return {
-        "filename": attachment.filename,
-        "content_type": attachment.content_type,
-        "bytes": len(attachment.content),
-        "sha256": attachment.sha256,
-        "path": ATTACHMENT_PATH + attachment.sha256,
-    }
-
-
 def event_of(
     mail: Mail, source: str, recipient: str, arrived: datetime, kept: Sequence[Json]
 ) -> CloudEvent:
-    """Return the event of a mail for one recipient: the same one whenever the mail is read."""
+    """Return the event of a mail for one recipient: the same one whenever the mail is read.
+
+    Its time is when the mail came, whatever its sender says.
+    """
     identity = hashlib.sha256(f"{mail.id}\n{recipient}".encode()).hexdigest()
     return CloudEvent(
         id=identity,
         source=source,
         type=TYPE,
         subject=recipient,
-        time=time_of(mail, arrived),
+        time=arrived.isoformat(),
         datacontenttype="application/json",
         data=orjson.dumps(data_of(mail, recipient, kept)),
     )

@@ -1,29 +1,47 @@
-"""What is in a mail, as the data of a trigger event. Pure: bytes in, plain values out.
+"""What is in a mail, as it was read. Pure: bytes in, plain values out; shown.py says what is told.
 
-Mails come from anybody, so nothing in one may raise: what cannot be read is left out.
+Mails come from anybody, so nothing in one may raise, and none may take long: what cannot be read is
+left out, headers are read up to a length, and a mail that no parser understands (parts within
+parts without end) is kept whole as its own attachment. A mail that raised would come again and
+again, and keep all those behind it waiting.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from email import policy
 from email.header import decode_header, make_header
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import BytesHeaderParser, BytesParser
 from email.utils import getaddresses, parsedate_to_datetime
+from itertools import islice
 from typing import Any, cast
 
-from perdure_contracts.message import Json
+HEADERS_MAX, HEADERS_READ_MAX = 100, 1_000
+"""Headers that are shown of a mail, and among how many those are looked for that decide."""
 
-TEXT_MAX = 64 * 1024
-"""Characters of a text that go into the event; the whole mail is among the attachments then."""
+HEADER_READ_MAX = 16 * 1024
+"""Characters of a header that are read; longer ones are none that people write."""
 
-HEADERS_MAX, HEADER_MAX = 100, 2_000
+NAME_MAX, TYPE_MAX = 100, 255
+"""Characters of a header's name, and of a content type."""
+
+DECIDING = frozenset(
+    (
+        *("from", "to", "cc", "bcc", "reply-to", "delivered-to", "x-original-to", "x-envelope-to"),
+        *("subject", "date", "message-id", "in-reply-to", "references"),
+        *("auto-submitted", "precedence", "return-path", "x-autoreply", "x-auto-response-suppress"),
+    )
+)
+"""Headers that are found wherever they stand: mail servers write theirs above them."""
+
 PARTS_MAX = 200
 DEPTH_MAX = 20
+OCTETS = "application/octet-stream"
 ADDRESSES_MAX = 100
+ADDRESS_MAX = 320
+"""Characters of an address: 64 before the sign, 255 behind it (RFC 5321, 4.5.3.1)."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +60,10 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail that was read. `headers` are all of them, in order, names in small letters."""
+    """A mail that was read. `headers` are in their order, names in small letters.
+
+    `is_whole` is false where something in it could not be read.
+    """
 
     raw: bytes
     headers: Sequence[tuple[str, str]]
@@ -50,6 +71,7 @@ class Mail:
     html: str
     attachments: Sequence[Attachment]
     content_type: str
+    is_whole: bool = True
 
     def header(self, name: str) -> str:
         """Return the first header of that name, "" if there is none."""
@@ -57,10 +79,14 @@ class Mail:
 
     def addresses(self, *names: str) -> list[tuple[str, str]]:
         """Return (name, address in small letters) of everybody in headers."""
-        values = [value for key, value in self.headers if key in names]
-        found = getaddresses(values)
-        pairs = [(name, address.strip().lower()) for name, address in found if "@" in address]
-        return pairs[:ADDRESSES_MAX]
+        found: list[tuple[str, str]] = []
+        for value in (value for key, value in self.headers if key in names):
+            with suppress(RecursionError):  # groups within groups
+                found += getaddresses([value])
+        pairs = [(name, address.strip().lower()) for name, address in found]
+        return [each for each in pairs if "@" in each[1] and len(each[1]) <= ADDRESS_MAX][
+            :ADDRESSES_MAX
+        ]
 
     @property
     def id(self) -> str:
@@ -80,43 +106,83 @@ class Mail:
 
 def read_mail(raw: bytes) -> Mail:
     """Return what is in a mail."""
+    try:
+        return _read(raw)
+    except Exception:  # RecursionError, and whatever a parser thinks of
+        return _unread(raw)
+
+
+def _read(raw: bytes) -> Mail:
     message = BytesParser(policy=policy.compat32).parsebytes(raw)
-    headers = [(name.lower(), _decoded(value)) for name, value in message.raw_items()]
     texts: dict[str, list[str]] = {"plain": [], "html": []}
     attachments: list[Attachment] = []
-    for part in _parts(message):
+    parts = _Parts(message)
+    for part in parts:
         content = _content(part)
         subtype = part.get_content_subtype()
         shown = part.get_content_maintype() == "text" and subtype in texts
         if shown and part.get_content_disposition() != "attachment" and not _filename(part):
             texts[subtype].append(_text(part, content))
         else:
-            kind = part.get_content_type()
-            attachments.append(Attachment(_filename(part), kind, content))
+            attachments.append(Attachment(_filename(part), _kind(part), content))
     return Mail(
         raw=raw,
-        headers=headers[:HEADERS_MAX],
+        headers=_headers(message),
         text="\n".join(texts["plain"]),
         html="\n".join(texts["html"]),
         attachments=attachments,
         content_type=message.get_content_type(),
+        is_whole=parts.is_whole,
     )
 
 
-def _parts(message: Message) -> Iterator[Message]:
-    """Return what a mail consists of; a mail inside of it is one part."""
-    pending: list[tuple[Message, int]] = [(message, 0)]
-    count = 0
-    while pending and count < PARTS_MAX:
-        part, depth = pending.pop(0)
-        payload: Any = part.get_payload()
-        if part.get_content_maintype() == "multipart" and isinstance(payload, list):
-            if depth < DEPTH_MAX:
+def _unread(raw: bytes) -> Mail:
+    """Return a mail of which the headers alone are understood, at most."""
+    headers: Sequence[tuple[str, str]] = ()
+    kind = "text/plain"
+    with suppress(Exception):
+        message = BytesHeaderParser(policy=policy.compat32).parsebytes(raw)
+        headers, kind = _headers(message), message.get_content_type()
+    return Mail(raw, headers, "", "", (), kind, is_whole=False)
+
+
+def _headers(message: Message) -> list[tuple[str, str]]:
+    """Return headers as text: the first of all, and those beyond that say who and what."""
+    read: list[tuple[str, str]] = []
+    known: set[str] = set()
+    for name, value in islice(message.raw_items(), HEADERS_READ_MAX):
+        lower = name.lower()
+        if len(read) < HEADERS_MAX or (lower in DECIDING and lower not in known):
+            read.append((lower[:NAME_MAX], _decoded(value)))
+            known.add(lower)
+    return read
+
+
+class _Parts:
+    """What a mail consists of; a mail inside of it is one part."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self.is_whole = True
+
+    def __iter__(self) -> Iterator[Message]:
+        pending: list[tuple[Message, int]] = [(self._message, 0)]
+        count = 0
+        while pending:
+            part, depth = pending.pop()
+            payload: Any = part.get_payload()
+            if part.get_content_maintype() == "multipart" and isinstance(payload, list):
+                if depth == DEPTH_MAX:
+                    self.is_whole = False
+                    continue
                 inside = cast("list[Message]", payload)
-                pending[:0] = [(each, depth + 1) for each in inside]
-            continue
-        count += 1
-        yield part
+                pending += [(each, depth + 1) for each in reversed(inside)]
+                continue
+            if count == PARTS_MAX:
+                self.is_whole = False
+                return
+            count += 1
+            yield part
 
 
 def _content(part: Message) -> bytes:
@@ -134,9 +200,16 @@ def _content(part: Message) -> bytes:
 def _text(part: Message, content: bytes) -> str:
     charset = part.get_content_charset("utf-8")
     try:
-        return content.decode(charset, "replace")
+        text = content.decode(charset, "replace")
     except (LookupError, ValueError):
-        return content.decode("utf-8", "replace")
+        text = content.decode("utf-8", "replace")
+    return text.encode("utf-8", "replace").decode()  # some charsets make halves of characters
+
+
+def _kind(part: Message) -> str:
+    """Return a part's content type, if it can be one."""
+    kind = part.get_content_type()
+    return kind if kind.isascii() and kind.isprintable() and len(kind) <= TYPE_MAX else OCTETS
 
 
 def _filename(part: Message) -> str:
@@ -149,46 +222,8 @@ def _filename(part: Message) -> str:
 
 def _decoded(value: Any) -> str:
     """Return a header as text: encoded words read, what cannot be printed left out."""
-    text = str(value)
+    text = str(value)[:HEADER_READ_MAX]
     with suppress(ValueError, LookupError):  # an encoded word that is none stays as it came
         text = str(make_header(decode_header(text)))
     text = text.encode("utf-8", "replace").decode()
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def data_of(mail: Mail, recipient: str, kept: Sequence[Json]) -> dict[str, Json]:
-    """Return the data of the event for one recipient; `kept` are references to attachments."""
-    senders = mail.addresses("from")
-    named: list[tuple[str, str]] = [(k, v[:HEADER_MAX]) for k, v in reversed(mail.headers)]
-    tag = recipient.partition("@")[0].partition("+")[2]
-    return {
-        "from": senders[0][1] if senders else "",
-        "from_name": senders[0][0][:HEADER_MAX] if senders else "",
-        "to": [address for _, address in mail.addresses("to")],
-        "cc": [address for _, address in mail.addresses("cc")],
-        "reply_to": [address for _, address in mail.addresses("reply-to")],
-        "recipient": recipient,
-        "tag": tag,
-        "subject": mail.header("subject")[:HEADER_MAX],
-        "date": mail.date,
-        "message_id": mail.header("message-id"),
-        "in_reply_to": mail.header("in-reply-to"),
-        "references": mail.header("references").split()[-50:],
-        "text": mail.text[:TEXT_MAX],
-        "html": mail.html[:TEXT_MAX],
-        "truncated": is_truncated(mail),
-        "headers": dict(named),
-        "attachments": list(kept),
-        "bytes": len(mail.raw),
-    }
-
-
-def is_truncated(mail: Mail) -> bool:
-    """Return whether a text of the mail is too long to go into the event whole."""
-    return max(len(mail.text), len(mail.html)) > TEXT_MAX
-
-
-def time_of(mail: Mail, arrived: datetime) -> str:
-    """Return the time of the event: when the mail came, whatever its sender says."""
-    del mail
-    return arrived.isoformat()

@@ -1,10 +1,14 @@
 """The SMTP listener: mails come here from a mail server that forwards them, and become events.
 
 A mail is answered 250 only when its events are safely on the topic; until then the sender keeps it
-and comes again. Only addresses that a trigger listens to are taken.
+and comes again. Only addresses that a trigger listens to are taken. Where there is a certificate,
+mails come by STARTTLS alone, unless the settings let others come too; there are no passwords.
 """
 
 import asyncio
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from perdure_scheduler.match import keys_of
 
 from .mailboxes import open_pool
 from .outlet import RECIPIENTS_MAX, Outlet
+from .parsing import read_mail
 
 SOURCE = "smtp"
 MAIL_BYTES_MAX = 25 * 1024 * 1024
@@ -38,6 +43,24 @@ class Listener:
 
     def __init__(self, outlet: Outlet) -> None:
         self._outlet = outlet
+
+    async def handle_EHLO(
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        hostname: str,
+        responses: list[str],
+    ) -> list[str]:
+        """Say what is understood; passwords are not, whatever aiosmtpd would say."""
+        del server, envelope
+        session.host_name = hostname
+        return [each for each in responses if not each.startswith("250-AUTH")]
+
+    async def handle_exception(self, error: Exception) -> str:
+        """Answer what should not have happened; the sender keeps the mail."""
+        log.error("mail_failed", error=repr(error)[:500], exc_info=error)
+        return "451 4.3.0 something failed here that should not; come again"
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -69,7 +92,7 @@ class Listener:
         raw = content if isinstance(content, bytes) else str(content).encode()
         try:
             why = await self._outlet.deliver(
-                raw,
+                await asyncio.to_thread(read_mail, raw),
                 SOURCE,
                 envelope.rcpt_tos,
                 datetime.now(UTC),
@@ -83,14 +106,65 @@ class Listener:
         return "250 2.0.0 OK, its workflows start"
 
 
+class Certificate:
+    """The listener's certificate, which may be renewed while it runs."""
+
+    def __init__(self, certificate: Path, key: Path | None) -> None:
+        self._certificate = certificate
+        self._key = key
+        self._read_at = self._changed()
+        self._context = self._read()
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Certificate | None":
+        """Return the certificate that settings name, None if they name none.
+
+        Raises:
+            SettingError: It cannot be used.
+        """
+        if not settings.smtp_certificate:
+            return None
+        try:
+            key = Path(settings.smtp_key) if settings.smtp_key else None
+            return cls(Path(settings.smtp_certificate), key)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingError(
+                f"the certificate of PERDURE_SMTP_CERTIFICATE cannot be used: {error}; it must be "
+                "in PEM, with its key behind it or in PERDURE_SMTP_KEY"
+            ) from error
+
+    def context(self) -> ssl.SSLContext:
+        """Return what seals the next connection; files that cannot be used change nothing."""
+        with suppress(OSError):
+            changed = self._changed()
+            if changed != self._read_at:
+                self._read_at = changed
+                try:
+                    self._context = self._read()
+                    log.info("smtp_certificate_read")
+                except (OSError, ssl.SSLError) as error:
+                    log.error("smtp_certificate_unusable", error=str(error))
+        return self._context
+
+    def _changed(self) -> Sequence[int]:
+        files = [self._certificate, *([self._key] if self._key is not None else [])]
+        return [each.stat().st_mtime_ns for each in files]
+
+    def _read(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._certificate, self._key)
+        return context
+
+
 async def keep_listening(settings: Settings, owner: Owner, stop: asyncio.Event) -> None:
     """Listen beside the owner until told to stop, if the settings name a port.
 
     Raises:
-        SettingError: The port cannot be had.
+        SettingError: The port cannot be had, or the certificate cannot be used.
     """
     if not settings.smtp_port:
         return
+    certificate = Certificate.of(settings)
     pool = await open_pool(settings.database_url)
     listener = Listener(Outlet(owner.bus, pool, settings.tenant_id))
     loop = asyncio.get_running_loop()
@@ -105,6 +179,8 @@ async def keep_listening(settings: Settings, owner: Owner, stop: asyncio.Event) 
             ident="perdure",
             timeout=SILENCE_S,
             loop=loop,
+            tls_context=None if certificate is None else certificate.context(),
+            require_starttls=settings.smtp_tls == "require",
         )
         made.others = open_connections
         return made
@@ -130,8 +206,8 @@ class _Connection(SMTP):
     others: set[SMTP]
 
     def connection_made(self, transport: Any) -> None:
-        """Take a client, or turn it away."""
-        if len(self.others) >= CONNECTIONS_MAX:
+        """Take a client, or turn it away; called again when the connection has been sealed."""
+        if self not in self.others and len(self.others) >= CONNECTIONS_MAX:
             transport.write(b"421 4.3.2 too many connections; come again\r\n")
             transport.close()
             return
