@@ -215,6 +215,7 @@ TABLE recovery_attempts
     CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['planned'::text, 'waiting_approval'::text, 'parked'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'superseded'::text, 'expired'::text])))
     CONSTRAINT valid_triggered_by CHECK ((triggered_by = ANY (ARRAY['engine'::text, 'task'::text, 'lease'::text, 'dead_letter'::text, 'stall'::text, 'person'::text, 'probe'::text])))
     CONSTRAINT recovery_attempts_pkey PRIMARY KEY (id)
+    INDEX recovery_attempts_asked_idx CREATE INDEX recovery_attempts_asked_idx ON recovery_attempts USING btree (tenant_id, started_at, id) WHERE ((recovery_context ? 'interaction_id'::text) AND (NOT (recovery_context ? 'said'::text)))
     INDEX recovery_attempts_execution_idx CREATE INDEX recovery_attempts_execution_idx ON recovery_attempts USING btree (tenant_id, execution_id)
     INDEX recovery_attempts_kept_idx CREATE INDEX recovery_attempts_kept_idx ON recovery_attempts USING btree (kept_until)
     INDEX recovery_attempts_pattern_idx CREATE INDEX recovery_attempts_pattern_idx ON recovery_attempts USING btree (failure_pattern_id)
@@ -349,12 +350,43 @@ TABLE recovery_modes
     set_by text NOT NULL
     reason text DEFAULT ''::text NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
-    sampler text DEFAULT 'rules'::text NOT NULL
-    people text DEFAULT 'ask'::text NOT NULL
+    sampler text
+    people text
     CONSTRAINT valid_mode CHECK ((mode = ANY (ARRAY['off'::text, 'observe'::text, 'approve'::text, 'auto'::text])))
     CONSTRAINT valid_people CHECK ((people = ANY (ARRAY['ask'::text, 'hold'::text, 'tell'::text])))
     CONSTRAINT valid_sampler CHECK ((sampler = ANY (ARRAY['rules'::text, 'bandit'::text])))
     CONSTRAINT recovery_modes_pkey PRIMARY KEY (tenant_id, workspace_id)
+
+VIEW recovery_questions
+    id uuid
+    tenant_id text
+    workspace_id text
+    workflow_id text
+    execution_id text
+    node_id text
+    failure_id text
+    started_at timestamp with time zone
+    interaction_id text
+    cause text
+    until timestamp with time zone
+    recovery_reason text
+    error_message text
+    WITH (security_invoker=true)
+ SELECT id,
+    tenant_id,
+    workspace_id,
+    workflow_id,
+    execution_id,
+    node_id,
+    failure_id,
+    started_at,
+    (recovery_context ->> 'interaction_id'::text) AS interaction_id,
+    (recovery_context ->> 'cause'::text) AS cause,
+    ((recovery_context ->> 'until'::text))::timestamp with time zone AS until,
+    recovery_reason,
+    error_message
+   FROM recovery_attempts
+  WHERE ((recovery_context ? 'interaction_id'::text) AND (NOT (recovery_context ? 'said'::text)) AND ((recovery_context ->> 'interaction_id'::text) IS NOT NULL) AND (status = ANY (ARRAY['waiting_approval'::text, 'refused'::text])) AND (((recovery_context ->> 'until'::text))::timestamp with time zone > now()));
 
 TABLE recovery_records
     tenant_id text NOT NULL
