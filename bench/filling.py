@@ -71,9 +71,9 @@ def copies(table: Table, versions: int) -> str:
         column = f't."{name}"'
         if name == table.key:
             parts.append("i.id")
-        elif table.name == "journal" and name == "shard":
+        elif table.name == "journal_entry" and name == "shard":
             parts.append("'filled/' || i.shard")
-        elif table.name == "journal" and name == "seq":
+        elif table.name == "journal_entry" and name == "seq":
             parts.append(f"(i.rank - 1) * {versions} + t.version")
         elif name == "id" and kind == "uuid":
             ordered = "lpad(to_hex(i.ms), 12, '0') || '8' || substr(md5(i.id || t.id::text), 1, 19)"
@@ -97,7 +97,7 @@ async def fill(connection: Any, execution_id: str, first: int, last: int) -> dic
     )
     tables = await tables_of(connection, execution_id)
     versions = await connection.fetchval(
-        "SELECT max(version) FROM engine.journal WHERE stream = $1", execution_id
+        "SELECT max(version + events - 1) FROM engine.journal_entry WHERE stream = $1", execution_id
     )
     await connection.execute(f"DROP TABLE IF EXISTS engine.{IDS}")
     await connection.execute(f"""

@@ -202,9 +202,9 @@ async def copied(url: str, seconds: float, batch: float) -> tuple[float, float, 
     connection = await asyncpg.connect(url, server_settings={"search_path": NAME})
     try:
         text = io.BytesIO()
-        await connection.copy_from_table("journal", output=text)
+        await connection.copy_from_table("journal_entry", output=text)
         lines = text.getvalue().splitlines(keepends=True)
-        await connection.execute("CREATE TABLE copied (LIKE journal INCLUDING ALL)")
+        await connection.execute("CREATE TABLE copied (LIKE journal_entry INCLUDING ALL)")
         size = max(1, round(batch))
         pieces = [b"".join(lines[i : i + size]) for i in range(0, len(lines), size)]
         whole = await _rates(connection, [text.getvalue()], len(lines), seconds)

@@ -31,6 +31,7 @@ CREATE FUNCTION sweep_purged_executions(ended_before timestamptz, most integer)
 AS $$
 DECLARE
     gone text[];
+    kept journal[];
 BEGIN
     LOCK TABLE shard IN ROW EXCLUSIVE MODE;
     SELECT array_agg(execution_id) INTO gone FROM (
@@ -50,15 +51,14 @@ BEGIN
     IF gone IS NULL THEN
         RETURN 0;
     END IF;
-    CREATE TEMPORARY TABLE tombstones ON COMMIT DROP AS
-    SELECT t.* FROM execution_purges p
-      JOIN journal t ON t.stream = p.execution_id AND t.version = p.version
-     WHERE p.execution_id = ANY (gone);
+    SELECT array_agg(j ORDER BY j.seq) INTO kept
+      FROM execution_purges p JOIN journal j ON j.stream = p.execution_id
+     WHERE p.execution_id = ANY (gone) AND j.version >= p.version;
     WITH deleted AS (
         DELETE FROM journal_entry WHERE stream = ANY (gone) RETURNING shard, events, recorded_at
     ), counted AS (
         SELECT shard, events, recorded_at FROM deleted
-        UNION ALL SELECT shard, -1, NULL FROM tombstones
+        UNION ALL SELECT shard, -1, NULL FROM unnest(kept)
     )
     INSERT INTO journal_purged AS g (shard, rows, before)
     SELECT shard, sum(events), max(recorded_at) FROM counted GROUP BY shard ORDER BY shard
@@ -66,7 +66,9 @@ BEGIN
        SET rows = g.rows + EXCLUDED.rows, before = greatest(g.before, EXCLUDED.before);
     INSERT INTO journal_entry (
         shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
-    ) SELECT shard, seq, stream, 1, tenant_id, type, data, meta, recorded_at FROM tombstones;
+    ) SELECT k.shard, k.seq, k.stream, CASE k.version WHEN p.version THEN 1 ELSE k.version END,
+             k.tenant_id, k.type, k.data, k.meta, k.recorded_at
+        FROM unnest(kept) AS k JOIN execution_purges p ON p.execution_id = k.stream;
     DELETE FROM snapshot WHERE stream = ANY (gone);
     DELETE FROM payload_uses WHERE stream = ANY (gone);
     DELETE FROM substeps WHERE execution_id = ANY (gone);

@@ -25,7 +25,30 @@ TABLE heard
     WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, fillfactor=25)
     CONSTRAINT heard_pkey PRIMARY KEY (shard, topic, partition, source)
 
-TABLE journal
+VIEW journal
+    shard text
+    seq bigint
+    stream text
+    version integer
+    tenant_id text
+    type text
+    data text
+    meta text
+    recorded_at timestamp with time zone
+    TRIGGER journal_insert CREATE TRIGGER journal_insert INSTEAD OF INSERT ON journal FOR EACH ROW EXECUTE FUNCTION journal_insert()
+ SELECT e.shard,
+    (e.seq + x.n) AS seq,
+    e.stream,
+    (e.version + x.n) AS version,
+    e.tenant_id,
+    x.type,
+    x.data,
+    x.meta,
+    e.recorded_at
+   FROM (journal_entry e
+     CROSS JOIN LATERAL entry_events(e.type, e.data, e.meta, e.rest) x(n, type, data, meta));
+
+TABLE journal_entry
     shard text NOT NULL
     seq bigint NOT NULL
     stream text NOT NULL
@@ -35,6 +58,9 @@ TABLE journal
     data text NOT NULL
     meta text NOT NULL
     recorded_at timestamp with time zone NOT NULL
+    events integer DEFAULT 1 NOT NULL
+    rest text
+    WITH (toast_tuple_target=8160)
     CONSTRAINT journal_pkey PRIMARY KEY (shard, seq)
     CONSTRAINT journal_stream_version_key UNIQUE (stream, version)
 
@@ -187,6 +213,139 @@ BEGIN
         DELETE FROM parked_stream t WHERE t.stream = ANY (u_stream)
         AND NOT EXISTS (SELECT FROM parked_message m WHERE m.stream = t.stream);
     END IF;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION commit_batch(f_shard text[], f_epoch bigint[], f_next_seq bigint[], f_rows integer[], f_format integer[], f_published bigint[], f_projected bigint[], j_shard text[], j_seq bigint[], j_stream text[], j_version integer[], j_tenant text[], j_type text[], j_data text[], j_meta text[], j_at timestamp with time zone[], j_events integer[], j_rest text[], c_shard text[], c_topic text[], c_partition integer[], c_next bigint[], h_shard text[], h_topic text[], h_partition integer[], h_source text[], h_seq bigint[], h_gap bigint[], s_shard text[], s_topic text[], s_partition integer[], s_seq bigint[], w_shard text[], w_stream text[], w_at timestamp with time zone[], x_stream text[], x_version integer[], x_state_version integer[], x_state text[], d_tenant text[], d_source text[], d_id text[], d_answer text[], p_shard text[], p_stream text[], p_n integer[], p_raw bytea[], u_stream text[], u_n integer[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    fenced text[] := '{}';
+    n integer := cardinality(j_seq);
+BEGIN
+    -- One by one: the locks are taken in the caller's (sorted) order, whatever the planner likes.
+    FOR i IN 1 .. cardinality(f_shard) LOOP
+        UPDATE shard SET
+            next_seq = next_seq + f_rows[i],
+            published_seq = greatest(published_seq, f_published[i]),
+            projected_seq = greatest(projected_seq, f_projected[i]),
+            format = greatest(format, f_format[i])
+        WHERE id = f_shard[i] AND epoch = f_epoch[i] AND next_seq = f_next_seq[i];
+        IF NOT FOUND THEN
+            fenced := fenced || f_shard[i];
+        END IF;
+    END LOOP;
+    IF cardinality(fenced) > 0 THEN
+        RAISE EXCEPTION 'fenced' USING ERRCODE = 'PD001', DETAIL = array_to_json(fenced)::text;
+    END IF;
+    IF j_shard IS NOT NULL THEN
+        INSERT INTO journal_entry (
+            shard, seq, stream, version, tenant_id, type, data, meta, recorded_at, events, rest
+        ) SELECT * FROM unnest(
+            texts(j_shard, n), j_seq, texts(j_stream, n), repeated(j_version, n),
+            texts(j_tenant, n), texts(j_type, n), j_data, texts(j_meta, n), repeated(j_at, n),
+            repeated(j_events, n), j_rest
+        );
+    END IF;
+    IF c_shard IS NOT NULL THEN
+        INSERT INTO consumed AS t (shard, topic, partition, next_offset)
+        SELECT * FROM unnest(c_shard, c_topic, c_partition, c_next)
+        ON CONFLICT (shard, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset
+        WHERE t.next_offset <> EXCLUDED.next_offset;
+    END IF;
+    IF h_shard IS NOT NULL THEN
+        INSERT INTO heard AS t (shard, topic, partition, source, seq, gap)
+        SELECT * FROM unnest(h_shard, h_topic, h_partition, h_source, h_seq, h_gap)
+        ON CONFLICT (shard, topic, partition, source)
+        DO UPDATE SET seq = EXCLUDED.seq, gap = EXCLUDED.gap
+        WHERE t.seq <= EXCLUDED.seq;
+    END IF;
+    IF s_shard IS NOT NULL THEN
+        INSERT INTO sent AS t (shard, topic, partition, seq)
+        SELECT * FROM unnest(s_shard, s_topic, s_partition, s_seq)
+        ON CONFLICT (shard, topic, partition) DO UPDATE SET seq = EXCLUDED.seq
+        WHERE t.seq < EXCLUDED.seq;
+    END IF;
+    IF w_shard IS NOT NULL THEN
+        DELETE FROM wake t USING unnest(w_shard, w_stream, w_at) AS w (shard, stream, at)
+        WHERE t.shard = w.shard AND t.stream = w.stream AND w.at IS NULL;
+        INSERT INTO wake AS t (shard, stream, at)
+        SELECT * FROM unnest(w_shard, w_stream, w_at) AS w (shard, stream, at)
+        WHERE w.at IS NOT NULL
+        ON CONFLICT (shard, stream) DO UPDATE SET at = EXCLUDED.at;
+    END IF;
+    IF x_stream IS NOT NULL THEN
+        DELETE FROM snapshot t USING unnest(x_stream, x_version) AS x (stream, version)
+        WHERE t.stream = x.stream AND t.version < (
+            SELECT max(o.version) FROM snapshot o
+            WHERE o.stream = x.stream AND o.version < x.version
+        );
+        INSERT INTO snapshot (stream, version, state_version, state)
+        SELECT * FROM unnest(x_stream, x_version, x_state_version, x_state)
+        ON CONFLICT (stream, version)
+        DO UPDATE SET state_version = EXCLUDED.state_version, state = EXCLUDED.state;
+    END IF;
+    IF d_tenant IS NOT NULL THEN
+        INSERT INTO delivery (tenant_id, source, id, answer)
+        SELECT * FROM unnest(d_tenant, d_source, d_id, d_answer);
+    END IF;
+    IF p_shard IS NOT NULL THEN
+        INSERT INTO parked_message (stream, n, raw)
+        SELECT * FROM unnest(p_stream, p_n, p_raw);
+        INSERT INTO parked_stream AS t (stream, shard, last_n)
+        SELECT p.stream, max(p.shard), max(p.n)
+        FROM unnest(p_shard, p_stream, p_n) AS p (shard, stream, n) GROUP BY p.stream
+        ON CONFLICT (stream) DO UPDATE SET last_n = greatest(t.last_n, EXCLUDED.last_n);
+    END IF;
+    IF u_stream IS NOT NULL THEN
+        DELETE FROM parked_message t USING unnest(u_stream, u_n) AS u (stream, n)
+        WHERE t.stream = u.stream AND t.n = u.n;
+        DELETE FROM parked_stream t WHERE t.stream = ANY (u_stream)
+        AND NOT EXISTS (SELECT FROM parked_message m WHERE m.stream = t.stream);
+    END IF;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION entry_events(first_type text, first_data text, first_meta text, rest text)
+ RETURNS TABLE(n integer, type text, data text, meta text)
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT 0, first_type, first_data, first_meta
+    UNION ALL
+    SELECT r.n::integer, btrim(r.parts[1], '"'), r.parts[2], coalesce(r.parts[3], first_meta)
+      FROM (SELECT n, ARRAY(SELECT part::text FROM json_array_elements(event) AS p (part)) AS parts
+              FROM json_array_elements(rest::json) WITH ORDINALITY AS e (event, n)) AS r
+$function$
+
+CREATE OR REPLACE FUNCTION events_after(of_stream text, after integer)
+ RETURNS SETOF journal
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT e.shard, e.seq + x.n, e.stream, e.version + x.n, e.tenant_id, x.type, x.data, x.meta,
+           e.recorded_at
+      FROM journal_entry e
+     CROSS JOIN LATERAL entry_events(e.type, e.data, e.meta, e.rest) x
+     WHERE e.stream = of_stream AND e.version + x.n > after AND e.version >= coalesce((
+           SELECT max(f.version) FROM journal_entry f
+            WHERE f.stream = of_stream AND f.version <= after + 1), 0)
+     ORDER BY e.version, x.n
+$function$
+
+CREATE OR REPLACE FUNCTION journal_insert()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO journal_entry (
+        shard, seq, stream, version, tenant_id, type, data, meta, recorded_at
+    ) VALUES (
+        NEW.shard, NEW.seq, NEW.stream, NEW.version, NEW.tenant_id, NEW.type, NEW.data, NEW.meta,
+        NEW.recorded_at
+    );
+    RETURN NEW;
 END
 $function$
 

@@ -46,7 +46,7 @@ class Clock:
         if isinstance(self.store, MemoryStore):
             self.store._streams.pop(stream)  # pyright: ignore[reportPrivateUsage]
         else:
-            await self.run(f"delete from engine.journal where stream = '{stream}'")
+            await self.run(f"delete from engine.journal_entry where stream = '{stream}'")
 
     async def lose(self) -> None:
         """Lose every payload, as a restore of the other tables alone does."""

@@ -89,7 +89,7 @@ async def test_a_reader_whose_connection_breaks_finds_the_server_again(
     store: PostgresStore, other: Any
 ) -> None:
     async with other.transaction():
-        await other.execute("LOCK TABLE journal IN ACCESS EXCLUSIVE MODE")
+        await other.execute("LOCK TABLE journal_entry IN ACCESS EXCLUSIVE MODE")
         load = asyncio.create_task(store.load({"s": -1}))
         await waiting(other)
         await end_all(other)

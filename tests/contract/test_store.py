@@ -157,6 +157,53 @@ async def test_the_journal_comes_in_order_and_in_pages(store: Store) -> None:
     assert await store.journal("elsewhere", 0, 100) == []
 
 
+def of_one_command(first: int, stream: str, version: int, count: int) -> list[JournalRow]:
+    """Return rows of one stream as a command leaves them: the last sends something."""
+    rows = [
+        row(first + n, stream, version + n, data=f'{{"n": {n}.0, "text": "\\u0000 😀"}}')
+        for n in range(count)
+    ]
+    rows = [structs.replace(each, meta='{"cause":"x"}') for each in rows]
+    sending = structs.replace(rows[-1], type="shop.paid.v1", meta='{"cause":"x","prev":[3]}')
+    return [*rows[:-1], sending]
+
+
+async def test_rows_of_one_command_are_read_from_any_of_them_on(store: Store) -> None:
+    await begun(store)
+    rows = [*of_one_command(1, "s", 1, 4), row(5, "t"), *of_one_command(6, "s", 5, 3)]
+    await store.commit([ShardCommit("0", 1, 1, 1, rows=rows)])
+    more = of_one_command(9, "s", 8, 5)
+    await store.commit([ShardCommit("0", 1, 9, 1, rows=more)])
+    rows += more
+    for after in range(14):
+        for limit in (1, 2, 5, 100):
+            assert await store.journal("0", after, limit) == rows[after : after + limit]
+
+
+async def test_a_stream_is_read_from_its_snapshot_on_wherever_that_is(store: Store) -> None:
+    await begun(store)
+    rows = [*of_one_command(1, "s", 1, 4), row(5, "t"), *of_one_command(6, "s", 5, 3)]
+    await store.commit([ShardCommit("0", 1, 1, 1, rows=rows)])
+    mine = [each for each in rows if each.stream == "s"]
+    assert (await store.load({"s": -1, "t": -1}))["s"] == (None, mine)
+    for version in range(1, 8):
+        snapshot = Snapshot("s", version, 1, "{}")
+        await store.commit([ShardCommit("0", 1, 9, 1, snapshots=[snapshot])])
+        assert (await store.load({"s": -1}))["s"] == (snapshot, mine[version:])
+
+
+async def test_a_stream_that_is_there_already_is_found_by_the_first_of_its_rows(
+    store: Store,
+) -> None:
+    await begun(store)
+    await store.commit([ShardCommit("0", 1, 1, 1, rows=of_one_command(1, "s", 1, 4))])
+    rows = [row(5, "new"), *of_one_command(6, "s", 1, 2)]
+    with pytest.raises(Repeated) as repeated:
+        await store.commit([ShardCommit("0", 1, 5, 1, rows=rows)])
+    assert repeated.value.streams == ("s",)
+    assert len(await store.journal("0", 0, 10)) == 4
+
+
 async def test_a_row_is_read_as_it_was_written(store: Store) -> None:
     await begun(store)
     data = '{"text": "\\u0000 \\ud83d\\ude00 😀 \\"", "n": 1.0, "n2": 12345678901234567890123}'

@@ -337,7 +337,7 @@ async def test_a_completion_that_stands_twice_is_found(stage: Stage, tmp_path: P
     try:
         said = await typed(stage, "verify", "--json")
     finally:
-        await stage.rows("DELETE FROM engine.journal WHERE seq = 1000000")
+        await stage.rows("DELETE FROM engine.journal_entry WHERE seq = 1000000")
     assert said.code == 1
     found = [each for each in said.json["violations"] if each["promise"] == "I1"]
     assert any(execution in each["where"] and "double" in each["where"] for each in found)

@@ -186,8 +186,9 @@ async def test_payloads_of_what_was_purged_are_forgotten_and_tombstones_go_last(
 
 async def test_verify_still_misses_a_row_that_nobody_purged(stage: Stage) -> None:
     (row,) = await stage.rows(
-        "delete from engine.journal j where seq = (select min(seq) + 1 from engine.journal k"
-        " where k.shard = j.shard) and shard in (select shard from engine.journal_purged limit 1)"
+        "delete from engine.journal_entry j where seq = (select k.seq from engine.journal_entry k"
+        "   where k.shard = j.shard order by k.seq offset 1 limit 1)"
+        " and shard in (select shard from engine.journal_purged limit 1)"
         " returning shard, seq"
     )
     found = await what_verify_finds(stage)

@@ -97,7 +97,7 @@ class InPostgres:
         try:
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL search_path TO {self._schema}")
-                await connection.execute("DELETE FROM journal; DELETE FROM sent; "
+                await connection.execute("DELETE FROM journal_entry; DELETE FROM sent; "
                                          "DELETE FROM heard; DELETE FROM consumed")  # fmt: skip
                 await connection.executemany(
                     "INSERT INTO journal VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",

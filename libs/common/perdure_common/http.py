@@ -274,7 +274,7 @@ def beside(
     tables: Mapping[str, TableView],
     rows: Sequence[RowCount] = (),
     more: Callable[[FastAPI, Settings, Owner, Reading], None] | None = None,
-    figures: Callable[[Settings, Reading], Figures] | None = None,
+    figures: Callable[[Settings, Reading, Owner], Figures] | None = None,
 ) -> Beside:
     """Return what `perdure_common.run.serve` runs beside the owner: the service's API.
 
@@ -302,7 +302,7 @@ def beside(
             bounds=owner.bus.bounds,
             rows=rows,
             counts=reading.counts,
-            figures=figures(settings, reading) if figures is not None else None,
+            figures=figures(settings, reading, owner) if figures is not None else None,
         )
         app = make_app(
             service,

@@ -82,7 +82,8 @@ class AttemptParked:
     `line` is the stream of the line that it stands in, `request` what people are asked, `wake_at`
     when recovery looks by itself. With `again` it had been parked or ordered before; with
     `counted` it counts as an attempt already; with `approved` people have agreed to it. The attempt
-    itself is `planned` for that reason; `before` says what it has waited for so far.
+    itself is `planned` for that reason; `before` says what it has waited for so far. `doubtful` is
+    as in `recovery.attempt-ordered.v1`.
     """
 
     failure_id: str
@@ -108,6 +109,7 @@ class AttemptParked:
     usd: float = 0.0
     planned: str = ""
     before: str = ""
+    doubtful: bool = False
 
 
 @message("recovery.attempt-released.v1")

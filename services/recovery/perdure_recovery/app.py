@@ -131,7 +131,7 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
     ),
     creates=(NoteFailure,),
     first=is_first,
-    state_version=4,
+    state_version=5,
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,

@@ -30,6 +30,8 @@ UNCHANGED: Final[frozenset[Strategy]] = frozenset(
     {"retry_now", "backoff", "wait_until", "reassign"}
 )
 """Retries of the same step: only these teach whether a pattern is transient."""
+UNDO: Final[Strategy] = "skip_compensate"
+"""The strategy that undoes what a node did, where it is an attempt of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,11 @@ class Plan:
     def unchanged(self) -> bool:
         """Whether the plan tries the same once more."""
         return self.strategy in UNCHANGED
+
+
+def counts(strategy: Strategy, by: str) -> bool:
+    """Return whether an attempt counts against the caps: none `by` a person, and no undoing."""
+    return not by and strategy != UNDO
 
 
 def tried_as(strategy: Strategy, changed: Json) -> str:

@@ -11,6 +11,7 @@ from perdure_contracts.failures import Strategy
 from perdure_contracts.message import Json
 from perdure_contracts.recovery import FailureNoted
 
+from .cases import UNDO
 from .experience import allowance_in, breakers_in, incident_in, modes_in
 from .guard import Situation
 from .instants import parsed
@@ -97,5 +98,5 @@ def situation_of(
         approved=approved,
         turn=turn,
         workspace_id=failure.pattern.workspace_id,
-        undoes=proposal.strategy == "skip_compensate",
+        undoes=proposal.strategy == UNDO,
     )

@@ -23,13 +23,18 @@ log = structlog.get_logger(__name__)
 async def clean(url: str, service: str, retention_days: int) -> int:
     """Drop what is past its time, note how large tables are; return how many rows are gone.
 
+    With 0 days nothing is dropped: all the more it is to be seen how tables grow.
+
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not take it.
     """
     connection: Any = await asyncpg.connect(url, timeout=CONNECT_S)  # pyright: ignore
     try:
-        statement = f"SELECT {quoted(service)}.cleanup_old_recovery_data($1)"
-        gone = int(await connection.fetchval(statement, retention_days))
+        gone = 0
+        if retention_days:
+            days = max(RETENTION_DAYS_MIN, retention_days)
+            statement = f"SELECT {quoted(service)}.cleanup_old_recovery_data($1)"
+            gone = int(await connection.fetchval(statement, days))
         await connection.fetchval(f"SELECT {quoted(service)}.note_table_sizes()")
         return gone
     finally:
@@ -44,14 +49,13 @@ async def keep_cleaning(
     while not stop.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), wait_s)
-        if stop.is_set() or not settings.recovery_retention_days:
+        if stop.is_set():
             return
         if "0" not in owner.shards:
             wait_s = BACK_OFF_S
             continue
         try:
-            days = max(RETENTION_DAYS_MIN, settings.recovery_retention_days)
-            gone = await clean(settings.database_url, service, days)
+            gone = await clean(settings.database_url, service, settings.recovery_retention_days)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("recovery_not_cleaned", error=str(error), wait_s=BACK_OFF_S)
             wait_s = BACK_OFF_S

@@ -32,7 +32,6 @@ from perdure_contracts.recovery import (
     NoteEnd,
     NoteFailure,
     NoteGivenUp,
-    VerdictRepeated,
 )
 from perdure_contracts.undoing import IN_DOUBT, UNDO_STAGE
 
@@ -62,14 +61,14 @@ from .guard import (
 )
 from .instants import parsed, seconds_between, written
 from .means import dependency_of, means_from, problems_of
-from .outcomes import completed, confirmed, ended, ended_by, given_up, revival
+from .outcomes import compensated, completed, confirmed, ended, ended_by, given_up, revival
 from .parking import Held, answered, asks_again, due, park, released, still, woken
 from .questions import ASKED_ABOUT, ask, not_asked, overdue, overtaken, settle
+from .repeating import asked_again, repeated
 from .signature import MESSAGE_MAX, error_message, error_message_hash, error_type
 from .state import Episode, Execution, place
 from .strategy import Case, Plan, choose, undone_instead
 from .transience import believe
-from .undoing import compensated
 
 
 def decide(
@@ -127,13 +126,13 @@ def _failure(
     known = state.episodes.get(key)
     open_attempt = known.failure.attempt if known and known.failure.run == command.run else None
     again = duplicate(command.failure_id, state.decided, command.attempt, open_attempt)
-    asked_again = _asked_again(state, command, key, now)
+    twice_asked = asked_again(state, command, key, now)
     held = known if known and known.failure.failure_id == command.failure_id else None
-    if asked_again and held is not None and held.parked is not None:
+    if twice_asked and held is not None and held.parked is not None:
         return (still(held, held.parked, now),)
-    if asked_again and command.failure_id in state.told:
-        return (_repeated(state, command, now),)
-    if again is not None and not asked_again:
+    if twice_asked and command.failure_id in state.told:
+        return (repeated(state, command, facts, now),)
+    if again is not None and not twice_asked:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
     command = _dated(command, now)
     before = ended_by(known, command, now) if known else ()
@@ -146,7 +145,7 @@ def _failure(
     noted, tried_at = _noted(command, kind, near, facts, now, shown=shown)
     case = _case(episode, command, kind, noted, tried_at, facts, now)
     decision = _judged(state, command, noted, case, choose(case), facts)
-    twice = (written(now),) if asked_again else ()
+    twice = (written(now),) if twice_asked else ()
     return (*before, noted, *_decided(command, noted, decision, now, twice))
 
 
@@ -185,49 +184,6 @@ def _case(
         records=records_in(facts, kind.failure_type),
         compensating=error.stage == UNDO_STAGE,
         looks_first=command.effect == "verify_first" and error.effect_state in IN_DOUBT,
-    )
-
-
-def _asked_again(state: Execution, command: NoteFailure, key: str, now: datetime) -> bool:
-    """Return whether a failure was decided and the engine waits all the same.
-
-    Not if its id is that of a failure that is open in another place: ids follow from places.
-    """
-    elsewhere = any(
-        episode.failure.failure_id == command.failure_id
-        for other, episode in state.episodes.items()
-        if other != key
-    )
-    return command.failure_id in state.decided and not elsewhere and _still_asked(command, now)
-
-
-def _still_asked(command: NoteFailure, now: datetime) -> bool:
-    """Return whether the engine waits for a verdict: in vain, if it was given before."""
-    until = command.verdict_until
-    return command.asked and (until is None or now < parsed(until))
-
-
-def _repeated(state: Execution, command: NoteFailure, now: datetime) -> VerdictRepeated:
-    """Return the verdict of before for a failure that the engine tells again.
-
-    A message is heard once, so this is a failure that happened again: to an engine that was
-    restored from a backup and makes the same attempts under the same ids.
-    """
-    episode = state.episodes.get(place(command.node_id, command.scope))
-    mine = episode is not None and episode.failure.failure_id == command.failure_id
-    attempt = episode.attempt if episode is not None and mine else None
-    open_still = attempt is not None and attempt.succeeded_at is None
-    return VerdictRepeated(
-        failure_id=command.failure_id,
-        execution_id=command.execution_id,
-        node_id=command.node_id,
-        verdict=state.told[command.failure_id],
-        repeated_at=written(now),
-        overrides=attempt.overrides if attempt is not None else None,
-        delay_s=attempt.delay_s if attempt is not None else 0.0,
-        # About one that is over nobody can be asked: the engine would wait in vain.
-        ask_again=attempt is not None and open_still and attempt.ask_again,
-        attempt_id=attempt.attempt_id if attempt is not None and open_still else "",
     )
 
 
@@ -370,7 +326,7 @@ def _with_people(
     if people == "tell" or by_author or not acts or wanted(situation) is not None:
         return refusal, False
     if people == "ask":
-        return refusal, bool(situation.asked)
+        return refusal, True
     hold = Hold("person", refusal.reason, situation.within(PERSON_S))
     return Refusal(refusal.rail, refusal.reason, hold), False
 
@@ -466,6 +422,7 @@ def _order(
         propensity=plan.propensity,
         cost=decision.cost,
         usd=decision.usd,
+        doubtful=decision.doubtful,
     )
 
 

@@ -19,6 +19,7 @@ from perdure_contracts.recovery import (
 )
 from perdure_contracts.telling import EpisodeFixed
 
+from .cases import counts
 from .experience import kind_of
 from .retention import FOREVER, LONG
 from .state import Execution, by_person, episode_of
@@ -89,7 +90,7 @@ def _ordered(state: Execution, recorded: Recorded[ExecutionEvent], event: Attemp
         "last_strategy": event.strategy,
         "updated_at": recorded.recorded_at,
     }
-    tries = not event.by and event.strategy != "skip_compensate"
+    tries = counts(event.strategy, event.by)
     if tries:
         row["eligible"] = True
     if event.strategy in UNCHANGED and failure.transient is not False and not event.probe:

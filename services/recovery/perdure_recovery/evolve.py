@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
 
 from perdure_contracts.deciding import (
     AttemptParked,
@@ -23,10 +23,23 @@ from perdure_contracts.recovery import (
 )
 from perdure_contracts.telling import EpisodeFixed
 
+from .cases import counts
 from .evolve_parking import held_back, parked, released, stopped, uncounted
 from .evolve_questions import asked, put_by, settled
 from .instants import parsed
-from .state import Attempt, Episode, Execution, Lost, Missed, day_of, episode_of, place
+from .state import (
+    Attempt,
+    Episode,
+    Execution,
+    Lost,
+    Missed,
+    Verdict,
+    day_of,
+    episode_of,
+    place,
+)
+
+GIVE_UP: Final[Verdict] = "give_up"
 
 
 def evolve(state: Execution, event: ExecutionEvent) -> Execution:
@@ -38,7 +51,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return _ordered(state, event)
         case AttemptRefused():
             if event.answered:
-                state = replace(state, told={**state.told, event.failure_id: "give_up"})
+                state = replace(state, told={**state.told, event.failure_id: GIVE_UP})
             if event.ask:
                 state = put_by(state, event)
             return _missed(state, event) if event.late else state  # its episode is closed next
@@ -49,8 +62,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case AttemptFailed(attempt_id=attempt_id):
             key, episode, attempt = _holding(state, attempt_id)
             if event.held_back and not attempt.by:
-                counts = attempt.strategy != "skip_compensate"
-                state = uncounted(state, key) if counts else state
+                state = uncounted(state, key) if counts(attempt.strategy, attempt.by) else state
                 return _with(state, key, held_back(episode))
             return _with(state, key, replace(episode, attempt=None))
         case AttemptParked():
@@ -61,10 +73,13 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             return stopped(state, event)
         case EpisodeClosed(episode_id=episode_id):
             state = _lost(state, event) if event.place else state
+            state = _undone(state, event) if event.outcome == "handled" else state
             return replace(state, episodes=_without(state.episodes, episode_id))
         case EpisodeFixed(episode_id=episode_id):
             left = {k: lost for k, lost in state.lost.items() if lost.episode_id != episode_id}
             return replace(state, lost=left)
+        case VerdictRepeated(verdict="give_up"):
+            return replace(state, told={**state.told, event.failure_id: GIVE_UP})
         case VerdictRepeated():
             return state
         case QuestionAsked():
@@ -96,6 +111,19 @@ def _lost(state: Execution, event: EpisodeClosed) -> Execution:
     return replace(state, lost={**state.lost, event.place: lost})
 
 
+def _undone(state: Execution, event: EpisodeClosed) -> Execution:
+    """Let an engine that tells the failure again give the node up.
+
+    A `retry` was to undo it. Said once more, without what it changed, it would repeat the effect.
+    """
+    told = {
+        episode.failure.failure_id: GIVE_UP
+        for episode in state.episodes.values()
+        if episode.failure.episode_id == event.episode_id
+    }
+    return replace(state, told={**state.told, **told})
+
+
 def _missed(state: Execution, event: AttemptRefused) -> Execution:
     episode = episode_of(state, event.failure_id)
     missed = Missed(
@@ -125,14 +153,15 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         changed=event.changed,
         cost=event.cost,
         usd=event.usd,
+        probe=event.probe,
+        doubtful=event.doubtful,
         probe_of=event.probe_of,
         by=event.by,
         delay_s=event.delay_s if event.ask_again else 0.0,
         ask_again=event.ask_again,
     )
     state = replace(state, told={**state.told, event.failure_id: "retry"})
-    free = event.by or event.strategy == "skip_compensate"
-    state = state if free else _counted(state, key, ordered_at)
+    state = _counted(state, key, ordered_at) if counts(event.strategy, event.by) else state
     tried = replace(
         episode,
         retried=episode.retried + (not event.by),

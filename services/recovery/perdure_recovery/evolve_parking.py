@@ -33,6 +33,7 @@ def parked(state: Execution, event: AttemptParked) -> Execution:
         planned=event.planned,
         before=event.before,
         since=parsed(event.parked_at),
+        doubtful=event.doubtful,
     )
     return _with(state, replace(episode, parked=waiting, attempt=None))
 
@@ -61,6 +62,8 @@ def released(state: Execution, event: AttemptReleased) -> Execution:
         changed=waiting.changed,
         cost=waiting.cost,
         usd=waiting.usd,
+        probe=waiting.probe,
+        doubtful=waiting.doubtful,
         probe_of=event.probe_of,
     )
     return _with(state, replace(episode, parked=None, attempt=attempt))

@@ -1,12 +1,17 @@
 """State from the events of questions to people. Like `evolve`, whose arms these are."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from perdure_contracts.questions import QuestionAsked, QuestionSettled
 from perdure_contracts.recovery import AttemptRefused
 
 from .instants import parsed
 from .state import Episode, Execution, Question, episode_of, place, question_of
+
+UNASKED_MAX: Final = 20
+"""How many given-up nodes are remembered to be asked about: only the latest can end it all."""
 
 
 def put_by(state: Execution, event: AttemptRefused) -> Execution:
@@ -21,7 +26,15 @@ def put_by(state: Execution, event: AttemptRefused) -> Execution:
         explanation=event.explanation,
     )
     key = place(failure.node_id, failure.scope)
-    return replace(state, questions={**state.questions, key: question})
+    others = {k: asked for k, asked in state.questions.items() if k != key}
+    return replace(state, questions=_bounded({**others, key: question}))
+
+
+def _bounded(questions: Mapping[str, Question]) -> Mapping[str, Question]:
+    """Forget the oldest of those about which nobody is asked (yet)."""
+    unasked = [key for key, question in questions.items() if not question.interaction_id]
+    forgotten = set(unasked[:-UNASKED_MAX])
+    return {key: each for key, each in questions.items() if key not in forgotten}
 
 
 def asked(state: Execution, event: QuestionAsked) -> Execution:

@@ -43,8 +43,10 @@ def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mappin
         pattern = ended_by.failure.pattern
         return _around(pattern.workspace_id, ended_by.failure.pattern_id, [pattern.dependency])
     failure = command.failure if isinstance(command, NoteEnd) else command
-    if not isinstance(failure, NoteFailure) or _is_settled(state, failure):
+    if not isinstance(failure, NoteFailure):
         return {}
+    if _is_settled(state, failure):
+        return {"modes": _modes(failure.workspace_id)} if failure.asked else {}
     workspace_id, dependency = failure.workspace_id, failure.error.dependency
     others = [dependency_of(each) for each in means_from(failure.means).fallbacks]
     pattern_id = derived("pattern", workspace_id, failure.signature, dependency)
@@ -66,11 +68,7 @@ def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mappin
 def _around(workspace_id: str, pattern_id: str, called: list[str]) -> dict[str, Lookup]:
     """Return the lookups of what the guard rails are told."""
     return {
-        "modes": Lookup(
-            "recovery_modes",
-            {"workspace_id": (workspace_id, EVERYWHERE)},
-            ("workspace_id", "mode", "sampler", "people"),
-        ),
+        "modes": _modes(workspace_id),
         "incidents": Lookup(
             "recovery_incidents", {"pattern_id": pattern_id}, ("pattern_id", "gate", "closed_at")
         ),
@@ -83,6 +81,11 @@ def _around(workspace_id: str, pattern_id: str, called: list[str]) -> dict[str, 
             "recovery_allowances", {"workspace_id": workspace_id}, ALLOWANCE_COLUMNS
         ),
     }
+
+
+def _modes(workspace_id: str) -> Lookup:
+    columns = ("workspace_id", "mode", "sampler", "people")
+    return Lookup("recovery_modes", {"workspace_id": (workspace_id, EVERYWHERE)}, columns)
 
 
 def _missed(state: Execution, command: NoteEnd) -> Episode | None:

@@ -1,9 +1,11 @@
 """Recovery's KPIs as metrics for Prometheus: those of the API, over the last day.
 
 Of the tenant in `PERDURE_TENANT`. They are found at most once a minute, however often somebody
-scrapes: the episodes of a day are counted for them.
+scrapes: the episodes of a day are counted for them. They are those of all processes together, so
+only the one that has the first shard tells them: a sum over processes is right.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -13,6 +15,7 @@ from perdure_common.api.reading import Reading
 from perdure_common.observe import Figures
 from perdure_common.run import utc_now
 from perdure_common.settings import Settings
+from perdure_common.shell.owner import Owner
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from .api_measures import SQL
@@ -27,13 +30,23 @@ _BOUNDS: Final = ("value", "low", "high")
 
 
 def figures(
-    settings: Settings, reading: Reading, clock: Callable[[], float] = time.monotonic
+    settings: Settings,
+    reading: Reading,
+    owner: Owner,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Figures:
     """Return what finds the metrics; what it found serves for a minute."""
     found: Sequence[Metric] = ()
     at: float | None = None
+    finding = asyncio.Lock()
 
     async def find() -> Sequence[Metric]:
+        if "0" not in owner.shards:
+            return ()
+        async with finding:  # who scrapes meanwhile gets what is found now
+            return await find_anew()
+
+    async def find_anew() -> Sequence[Metric]:
         nonlocal found, at
         if at is None or clock() - at >= FRESH_S:
             before = utc_now()

@@ -156,12 +156,18 @@ def duplicate(
 
 def effect(situation: Situation) -> str | None:
     """Rail 4: nothing is repeated that may have happened and cannot be told apart."""
-    if situation.effect != "unsafe" or situation.undoes:
-        return None  # what is to be looked for first is not repeated where it has happened
-    if situation.effect_state in ("not_sent", "refused"):
+    return None if situation.undoes else doubled(situation.effect, situation.effect_state)
+
+
+def doubled(effect: EffectClass, state: EffectState) -> str | None:
+    """Return why a node whose effect has got so far may not run again, None if it may.
+
+    What is to be looked for first is not repeated where it has happened.
+    """
+    if effect != "unsafe" or state in ("not_sent", "refused"):
         return None
-    happened = "has happened" if situation.effect_state == "done" else "may have happened"
-    return f"the node's effect ({situation.effect}) {happened}; repeating it could double it"
+    happened = "has happened" if state == "done" else "may have happened"
+    return f"the node's effect ({effect}) {happened}; repeating it could double it"
 
 
 def caps(situation: Situation) -> str | None:

@@ -35,18 +35,18 @@ WHERE tenant_id = $1 AND started_at >= $2 AND started_at < $3
   AND ($4::text IS NULL OR workspace_id = $4)
 
 -- name: sizes
--- How large each table is, and by how much it has grown in a day, since it was last looked at.
-SELECT relname AS "table", pg_total_relation_size(oid) AS bytes,
-       (pg_total_relation_size(oid) - before.bytes) / (current_date - before.day) AS grown_daily
-FROM pg_class
+-- How large each table is, and by how much it grows in a day: since it was noted last, at least half
+-- a day ago, for what comes within minutes says nothing of a day.
+SELECT g.table_name AS "table", g.bytes,
+       round((g.bytes - before.bytes) / (extract(epoch FROM now() - before.noted_at) / 86400))::bigint
+           AS grown_daily
+FROM recovery.growing_tables g
 LEFT JOIN LATERAL (
-    SELECT s.bytes, s.day FROM recovery.table_sizes s
-    WHERE s.table_name = relname AND s.day < current_date
-    ORDER BY s.day DESC LIMIT 1
+    SELECT s.bytes, s.noted_at FROM recovery.table_sizes s
+    WHERE s.table_name = g.table_name AND s.noted_at <= now() - interval '12 hours'
+    ORDER BY s.noted_at DESC LIMIT 1
 ) before ON true
-WHERE relnamespace = 'recovery'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-  AND relname LIKE ANY (ARRAY['failure_%', 'recovery_%', 'dead_letters'])
-ORDER BY relname
+ORDER BY 1
 
 -- name: health
 SELECT row_to_json(s)::text AS summary

@@ -11,8 +11,8 @@ from typing import Literal
 from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Facts
 from perdure_common.ids import derived
-from perdure_contracts.deciding import ExecutionEvent
-from perdure_contracts.failures import Settled
+from perdure_contracts.deciding import ExecutionEvent, NoteCompensated
+from perdure_contracts.failures import Explanation, Settled
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -25,7 +25,7 @@ from perdure_contracts.recovery import (
 )
 from perdure_contracts.telling import EpisodeFixed
 
-from .cases import tried_as
+from .cases import UNDO, tried_as
 from .circumstances import Proposal, situation_of
 from .explain import explain_decision, explain_outcome
 from .guard import first_refusal
@@ -69,22 +69,22 @@ def completed(
     if command.run == episode.failure.run and command.attempt <= episode.failure.attempt:
         return ended(episode, now)  # the engine did not wait for the verdict
     at = min(now, parsed(command.completed_at)) if command.completed_at else now
-    resolution_s = seconds_between(episode.failure.first_failed_at, at)
-    attempt = episode.attempt
-    return (
-        AttemptSucceeded(
-            attempt_id=attempt.attempt_id,
-            pattern_id=episode.failure.pattern_id,
-            teaches=attempt.strategy in UNCHANGED,
-            succeeded_at=written(at),
-            resolution_s=resolution_s,
-            explanation=explain_outcome(
-                episode.failure, attempt.number, attempt.reason, "succeeded", resolution_s
-            ),
-            episode_id=episode.failure.episode_id,
-            probe_of=attempt.probe_of,
-        ),
-    )
+    return (_succeeded(episode, episode.attempt, "succeeded", at),)
+
+
+def compensated(
+    state: Execution, command: NoteCompensated, now: datetime
+) -> tuple[ExecutionEvent, ...]:
+    """A node's effects are undone: the episode is over, and nothing more is tried."""
+    for episode in state.episodes.values():
+        attempt = episode.attempt
+        mine = episode.failure.failure_id == command.failure_id
+        if attempt is None or not mine or attempt.strategy != UNDO:
+            continue
+        at = min(now, parsed(command.compensated_at))
+        done = _succeeded(episode, attempt, "compensated", at)
+        return done, _well(episode, attempt, "handled", done.resolution_s, done.explanation)
+    return ()
 
 
 def fixed(state: Execution, command: NoteCompletion, now: datetime) -> tuple[ExecutionEvent, ...]:
@@ -231,18 +231,46 @@ def _recovered(episode: Episode, attempt: Attempt) -> EpisodeClosed:
     duration_s = seconds_between(
         failure.first_failed_at, attempt.succeeded_at or attempt.ordered_at
     )
+    explanation = explain_outcome(failure, attempt.number, attempt.reason, "recovered", duration_s)
+    return _well(episode, attempt, "recovered", duration_s, explanation)
+
+
+def _well(
+    episode: Episode,
+    attempt: Attempt,
+    outcome: Literal["recovered", "handled"],
+    duration_s: float,
+    explanation: Explanation,
+) -> EpisodeClosed:
+    """Close an episode whose attempt did what it was made for."""
+    failure = episode.failure
     return EpisodeClosed(
         episode_id=failure.episode_id,
         attempt_id=attempt.attempt_id,
-        outcome="recovered",
+        outcome=outcome,
         attempts=episode.retried,
         shown=failure.shown,
         workspace_id=failure.pattern.workspace_id,
         duration_s=duration_s,
-        explanation=explain_outcome(
-            failure, attempt.number, attempt.reason, "recovered", duration_s
-        ),
+        explanation=explanation,
         settled=_settled(episode, attempt),
+    )
+
+
+def _succeeded(
+    episode: Episode, attempt: Attempt, outcome: Literal["succeeded", "compensated"], at: datetime
+) -> AttemptSucceeded:
+    failure = episode.failure
+    spent_s = seconds_between(failure.first_failed_at, at)
+    return AttemptSucceeded(
+        attempt_id=attempt.attempt_id,
+        pattern_id=failure.pattern_id,
+        teaches=attempt.strategy in UNCHANGED,
+        succeeded_at=written(at),
+        resolution_s=spent_s,
+        explanation=explain_outcome(failure, attempt.number, attempt.reason, outcome, spent_s),
+        episode_id=failure.episode_id,
+        probe_of=attempt.probe_of,
     )
 
 

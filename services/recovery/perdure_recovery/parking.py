@@ -94,6 +94,7 @@ def park(held: Held, now: datetime) -> AttemptParked:
         usd=held.usd,
         planned=plan.reason,
         before=held.before,
+        doubtful=held.doubtful,
     )
 
 
@@ -178,17 +179,16 @@ def due(state: Execution, command: NoteDue, facts: Facts, now: datetime) -> tupl
     refusal = first_refusal(situation, WHEN_DUE)
     if refusal is None:
         return (_begins(episode, attempt.attempt_id, now),)
-    plan = _plan_of(attempt)
     if refusal.hold is not None:
+        plan = replace(_plan_of(attempt), drawn_s=episode.drawn_s)
         held = Held(
             episode.failure, attempt.attempt_id, attempt.number, plan, refusal.hold,
             attempt.cost, attempt.usd, again=True, counted=True, approved=True,
+            doubtful=attempt.doubtful,
         )  # fmt: skip
         return (park(held, now),)
     late = situation.verdict_until is not None and now >= situation.verdict_until
-    stopped = _stopped(
-        episode, attempt.attempt_id, attempt.number, plan, refusal, now, answered=not late
-    )
+    stopped = _stopped(episode, attempt, refusal, now, answered=not late)
     if late:
         return (stopped,)  # the episode ends with what the engine does
     return stopped, _given_up(episode, attempt.attempt_id, now)
@@ -217,7 +217,12 @@ def withdrawn(episode: Episode, parked: Parked, now: datetime) -> AttemptStopped
     expired = now >= parked.until
     reason = "it waited as long as it may" if expired else "the node does not wait for it any more"
     explanation = explain_decision(
-        episode.failure, _plan_of(parked), parked.number, reason, doubtful=False, now=now
+        episode.failure,
+        _plan_of(parked),
+        parked.number,
+        reason,
+        doubtful=parked.doubtful,
+        now=now,
     )
     return AttemptStopped(
         failure_id=episode.failure.failure_id,
@@ -266,7 +271,7 @@ def _goes(
     held = Held(
         episode.failure, parked.attempt_id, parked.number, _plan_of(parked), refusal.hold,
         parked.cost, parked.usd, again=True, counted=parked.counted, approved=leave,
-        before=_spent(parked, now),
+        before=_spent(parked, now), doubtful=parked.doubtful,
     )  # fmt: skip
     return (park(held, now),)
 
@@ -287,7 +292,7 @@ def _ordered(
     explanation = (
         explain_wanted(failure, plan, parked.number)
         if by
-        else explain_decision(failure, plan, parked.number, None, doubtful=False, now=now)
+        else explain_decision(failure, plan, parked.number, None, doubtful=parked.doubtful, now=now)
     )
     return AttemptOrdered(
         failure_id=failure.failure_id,
@@ -310,38 +315,20 @@ def _ordered(
         cost=parked.cost,
         usd=parked.usd,
         probe_of=probe_of,
+        doubtful=parked.doubtful,
     )
 
 
-def still(episode: Episode, parked: Parked, now: datetime) -> AttemptParked:
+def still(episode: Episode, parked: Parked, now: datetime) -> VerdictRepeated:
     """Return that an attempt goes on waiting: the engine had not heard of it, and asks."""
-    before, hold = _spent(parked, now), Hold(parked.cause, parked.reason, parked.until)
-    return AttemptParked(
+    return VerdictRepeated(
         failure_id=episode.failure.failure_id,
+        execution_id=episode.failure.execution_id,
+        node_id=episode.failure.node_id,
+        verdict="hold",
+        repeated_at=written(now),
         attempt_id=parked.attempt_id,
-        attempt_number=parked.number,
-        strategy=parked.strategy,
-        cause=parked.cause,
         until=written(parked.until),
-        reason=parked.reason,
-        parked_at=written(now),
-        explanation=explain_waiting(
-            episode.failure, _plan_of(parked), parked.number, hold, now, before
-        ),
-        line=parked.line,
-        request=parked.request,
-        drawn_s=parked.drawn_s,
-        probe=parked.probe,
-        overrides=parked.overrides,
-        changed=parked.changed,
-        again=True,
-        counted=parked.counted,
-        approved=parked.approved,
-        wake_at=written(parked.wake_at) if parked.wake_at is not None else None,
-        cost=parked.cost,
-        usd=parked.usd,
-        planned=parked.planned,
-        before=before,
     )
 
 
@@ -359,7 +346,7 @@ def _begins(
     if parked is not None:
         plan = _plan_of(parked, reason, delay_s)
         explanation = explain_decision(
-            episode.failure, plan, parked.number, None, doubtful=False, now=now
+            episode.failure, plan, parked.number, None, doubtful=parked.doubtful, now=now
         )
     return AttemptReleased(
         failure_id=episode.failure.failure_id,
@@ -389,9 +376,7 @@ def _refused(
 ) -> tuple[Event, ...]:
     failure, plan = episode.failure, _plan_of(parked)
     if parked.counted:
-        stopped = _stopped(
-            episode, parked.attempt_id, parked.number, plan, refusal, now, answered=True
-        )
+        stopped = _stopped(episode, parked, refusal, now, answered=True)
         return stopped, _given_up(episode, parked.attempt_id, now)
     refused = AttemptRefused(
         failure_id=failure.failure_id,
@@ -404,7 +389,7 @@ def _refused(
         shown=True,
         refused_at=written(now),
         explanation=explain_decision(
-            failure, plan, parked.number, refusal.reason, doubtful=False, now=now
+            failure, plan, parked.number, refusal.reason, doubtful=parked.doubtful, now=now
         ),
         parked=True,
         workspace_id=failure.pattern.workspace_id,
@@ -414,20 +399,23 @@ def _refused(
 
 def _stopped(
     episode: Episode,
-    attempt_id: str,
-    number: int,
-    plan: Plan,
+    waiting: Attempt | Parked,
     refusal: Refusal,
     now: datetime,
     *,
     answered: bool,
 ) -> AttemptStopped:
     explanation = explain_decision(
-        episode.failure, plan, number, refusal.reason, doubtful=False, now=now
+        episode.failure,
+        _plan_of(waiting),
+        waiting.number,
+        refusal.reason,
+        doubtful=waiting.doubtful,
+        now=now,
     )
     return AttemptStopped(
         failure_id=episode.failure.failure_id,
-        attempt_id=attempt_id,
+        attempt_id=waiting.attempt_id,
         rail=refusal.rail,
         reason=refusal.reason,
         status="refused",
@@ -457,6 +445,8 @@ def _plan_of(waiting: Attempt | Parked, reason: str = "", delay_s: float = 0.0) 
         waiting.strategy,
         reason or own or waiting.reason,
         delay_s,
+        waiting.drawn_s if isinstance(waiting, Parked) else 0.0,
+        waiting.probe,
         overrides=waiting.overrides,
         changed=waiting.changed,
     )

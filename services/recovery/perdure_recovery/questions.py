@@ -63,9 +63,10 @@ def settle(
         return ()
     by = command.by or "somebody"
     if now >= question.until:
-        return (_settled(question, "nothing", by, "the answer came too late", now),)
+        return (_settled(question, "nothing", command.by, "the answer came too late", now),)
     if command.outcome != "answered":
-        return (_settled(question, "nothing", by, command.reason or "nobody answered", now),)
+        why = command.reason or "nobody answered"
+        return (_settled(question, "nothing", command.by, why, now),)
     if command.port != "retry":
         said = command.reason or command.port or "no"
         return (_settled(question, "give_up", by, f"{by} was asked and said: {said}", now),)

@@ -81,6 +81,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
                 overrides=event.overrides,
                 delay_s=event.delay_s,
                 ask_again=event.ask_again,
+                until=event.until,
             )
             return (Outgoing(ENGINE, event.execution_id, told),)
         case AttemptSucceeded(succeeded_at=at):

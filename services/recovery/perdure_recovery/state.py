@@ -19,7 +19,8 @@ class Attempt:
     """An automatic attempt whose outcome is not known, or not confirmed, yet.
 
     `run` is the node run that it makes; `succeeded_at` is when the node completed after it. Until
-    it is released, the engine is to `ask_again` after `delay_s`.
+    it is released, the engine is to `ask_again` after `delay_s`. Where it is `doubtful`, the node
+    may have done something outside that must not be doubled.
     """
 
     attempt_id: str
@@ -37,6 +38,8 @@ class Attempt:
     by: str = ""
     delay_s: float = 0.0
     ask_again: bool = False
+    probe: bool = False
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Parked:
     planned: str = ""
     before: str = ""
     since: datetime | None = None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

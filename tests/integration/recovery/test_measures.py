@@ -10,6 +10,7 @@ from perdure_common import migrate
 from perdure_common.api.reading import Reading
 from perdure_common.ids import derived
 from perdure_recovery.api_measures import SQL, alerts
+from perdure_recovery.cleaning import clean
 from perdure_recovery.measures import Counted, kpis, measured, wilson
 
 TENANT = "00000000-0000-7000-8000-000000000001"
@@ -151,7 +152,9 @@ async def test_a_table_that_grows_too_fast_is_told(connection: Any, database: st
     assert await connection.fetchval(day, 0) == 0, "once a day"
     assert await connection.fetchval("SELECT count(*) FROM table_sizes") == tables
     await connection.execute(
-        "INSERT INTO table_sizes VALUES ('recovery_attempts', current_date - 2, -300000000)"
+        "INSERT INTO table_sizes VALUES"
+        " ('recovery_attempts', current_date - 1, -150000000, now() - interval '18 hours'),"
+        " ('recovery_modes', current_date - 1, -1, now() - interval '1 hour')"
     )
     reading = Reading(database, "recovery")
     try:
@@ -159,7 +162,23 @@ async def test_a_table_that_grows_too_fast_is_told(connection: Any, database: st
     finally:
         await reading.close()
     grown = {row["table"]: row["grown_daily"] for row in sizes}
-    assert grown["recovery_attempts"] >= 150_000_000
-    assert grown["recovery_modes"] is None, "nothing is known of before"
+    assert grown["recovery_attempts"] == pytest.approx(200_000_000, rel=0.01), "18 hours, no day"
+    assert grown["recovery_modes"] is None, "what came within an hour says nothing of a day"
     (alert,) = alerts(0, 0, sizes)
-    assert alert.startswith("recovery.recovery_attempts grows by 150,")
+    assert alert.startswith("recovery.recovery_attempts grows by 200,")
+
+
+@pytest.mark.parametrize("days", [0, 90])
+async def test_sizes_are_noted_also_where_rows_are_kept_for_ever(
+    connection: Any, database: str, days: int
+) -> None:
+    old = (
+        "INSERT INTO recovery_episodes (id, tenant_id, workspace_id, execution_id, kept_until,"
+        " pattern_signature, failure_type, dependency_class, outcome, first_failed_at,"
+        " last_failed_at)"
+        " VALUES ($1, $2, 'ws', 'e', $3, 'v1:0', 'timeout', 'http', 'escalated', $3, $3)"
+    )
+    await connection.execute(old, derived("episode", "old"), TENANT, DAY - timedelta(days=4000))
+    gone = await clean(database, "recovery", days)
+    assert gone == (1 if days else 0)
+    assert await connection.fetchval("SELECT count(*) FROM table_sizes") > 5

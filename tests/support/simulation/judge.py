@@ -112,7 +112,7 @@ async def judged(stage: Stage, load: Load, others: Others, *, at_rest: bool) -> 
         found.extend(await rebuilt(service, stage.databases[service.name].store))
         checked.update(found.checked)
         for each in found.violations:
-            if not _was_cut(stage, each) and not _was_forgotten(stage, each):
+            if not _was_cut(stage, each):
                 stage.watch.breaks(each.promise, f"{each.where}: {each.found}")
     ends = await endings(archives["scheduler"], archives["engine"], now(), late_s=LATE_S)
     checked.update(ends.findings.checked)
@@ -139,14 +139,6 @@ def _was_cut(stage: Stage, found: Violation) -> bool:
     lost = any(f"{topic}/{partition}" in found.where for topic, partition in stage.broker.cut)
     missing = found.promise == "I5" and "not there" in found.found
     return lost and (missing or found.promise == "I10")
-
-
-def _was_forgotten(stage: Stage, found: Violation) -> bool:
-    """Return whether recovery was asked once more about a failure, by an engine set back.
-
-    Where it gave no verdict before, it decides anew (docs/adr/0008).
-    """
-    return stage.restored and found.promise == "I13" and "more than once" in found.found
 
 
 def _unread_by_anybody(stage: Stage) -> None:

@@ -20,6 +20,7 @@ from perdure_contracts.recovery import (
     AttemptSucceeded,
     EpisodeClosed,
     FailureNoted,
+    VerdictRepeated,
 )
 from perdure_recovery.app import executions
 from perdure_recovery.guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX
@@ -244,3 +245,25 @@ def test_what_is_only_told_is_recorded_and_explained_but_not_tried() -> None:
     assert refused.rail == "wanted"
     assert story.verdicts() == []
     assert len(story.table("recovery_explanations")) == 1
+
+
+def test_a_retry_is_not_told_again_where_the_effect_has_got_further_this_time() -> None:
+    story = Story()
+    unsent = replace(DOWN, effect_state="not_sent")
+    story.hears(failed(error=unsent, effect="unsafe"))
+    assert story.verdicts() == ["retry"]
+    (again,) = story.hears(failed(error=DOWN, effect="unsafe"))
+    assert isinstance(again, VerdictRepeated)
+    assert story.verdicts() == ["retry", "give_up"]
+    story.hears(failed(error=unsent, effect="unsafe"))
+    assert story.verdicts()[2:] == ["give_up"], "what was given up stays so"
+
+
+@pytest.mark.parametrize(("mode", "verdict"), [("off", "give_up"), ("approve", "retry")])
+def test_a_retry_is_not_told_again_where_recovery_is_switched_off(mode: str, verdict: str) -> None:
+    story = Story()
+    story.hears(failed())
+    row = {"workspace_id": "ws", "mode": mode, "sampler": "rules", "people": "ask"}
+    story.facts = {"modes": [row]}
+    story.hears(failed())
+    assert story.verdicts() == ["retry", verdict]

@@ -1,5 +1,7 @@
 """KPIs as Prometheus gets them: the figures of the API, and none where nothing is known."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 from perdure_common.settings import Settings
@@ -80,19 +82,39 @@ def test_prometheus_can_read_it() -> None:
     assert line in text
 
 
-async def test_whoever_scrapes_often_gets_what_was_found_within_the_minute() -> None:
-    class Reading:
-        asked = 0
+class Counting:
+    """Rows for the figures, and how often they were asked for."""
 
-        async def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
-            self.asked += 1
-            return [dict(TOLD)] if sql == SQL["explanations"] else []
+    def __init__(self) -> None:
+        self.asked = 0
 
-    reading, now = Reading(), [0.0]
+    async def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
+        self.asked += 1
+        await asyncio.sleep(0)
+        return [dict(TOLD)] if sql == SQL["explanations"] else []
+
+
+def finder(reading: Any, shards: set[str], clock: Any) -> Any:
     servers = {"PERDURE_DATABASE_URL": "postgresql://nowhere", "PERDURE_KAFKA_BOOTSTRAP": "x:1"}
-    settings = Settings.read("recovery", servers)
-    find = figures.figures(settings, reading, lambda: now[0])  # pyright: ignore[reportArgumentType]
-    first = await find()
+    owner: Any = SimpleNamespace(shards=shards)
+    return figures.figures(Settings.read("recovery", servers), reading, owner, clock)
+
+
+async def test_of_several_processes_only_the_one_with_the_first_shard_tells() -> None:
+    reading = Counting()
+    shards = {"1", "7"}
+    find = finder(reading, shards, lambda: 0.0)
+    assert await find() == ()
+    assert reading.asked == 0
+    shards.add("0")
+    assert await find()
+
+
+async def test_whoever_scrapes_often_gets_what_was_found_within_the_minute() -> None:
+    reading, now = Counting(), [0.0]
+    find = finder(reading, {"0"}, lambda: now[0])
+    first, at_once = await asyncio.gather(find(), find())
+    assert first is at_once
     now[0] = figures.FRESH_S - 0.1
     assert await find() is first
     assert reading.asked == 3

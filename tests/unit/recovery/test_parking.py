@@ -240,10 +240,14 @@ def test_an_empty_bucket_is_looked_at_again_when_it_has_enough() -> None:
 def test_a_failure_that_is_told_again_while_its_attempt_waits_is_held_again() -> None:
     story = Story(facts(breakers=[open_breaker()]))
     story.hears(failed())
-    (again,) = story.hears(failed())
-    assert isinstance(again, AttemptParked)
-    assert again.again
-    assert story.verdicts() == ["hold", "hold"]
+    first = story.sent[0]
+    before, sent = story.state, len(story.sent)
+    (again,) = story.after(seconds=20).hears(failed())
+    assert isinstance(again, VerdictRepeated)
+    (verdict,) = story.sent[sent:]  # nobody joins a line, or is asked, a second time
+    assert isinstance(first, RecoveryVerdict)
+    assert verdict == first
+    assert story.state == before
     assert len(story.table("recovery_attempts")) == 1
 
 
@@ -304,3 +308,76 @@ def test_whom_a_line_lets_go_needs_no_tokens() -> None:
     )  # fmt: skip
     assert isinstance(ordered, AttemptOrdered)
     assert ordered.cost == 0
+
+
+def in_doubt() -> tuple[Story, AttemptParked]:
+    """Return a node whose effect may have happened, and which waits at a breaker."""
+    story = Story(facts(breakers=[open_breaker()]))
+    (_, parked) = story.hears(failed(effect="verify_first"))
+    assert isinstance(parked, AttemptParked)
+    return story, parked
+
+
+def test_an_effect_in_doubt_is_in_doubt_as_long_as_its_attempt_waits() -> None:
+    story, parked = in_doubt()
+    story.facts = facts("approve")  # its turn has come, and now people are to agree first
+    (asked,) = story.does(
+        ReleaseAttempt(execution_id="e", attempt_id=parked.attempt_id, line="b/line", reason="back")
+    )
+    assert isinstance(asked, AttemptParked)
+    assert asked.explanation.severity_level == "critical"
+    refused, _ = answer(story, "rejected")
+    assert isinstance(refused, AttemptRefused)
+    assert refused.explanation.severity_level == "critical"
+    assert "a retry could double it" in refused.explanation.user_action_required
+
+
+def test_an_effect_in_doubt_is_told_as_one_when_its_node_does_not_wait_any_more() -> None:
+    story, _ = in_doubt()
+    stopped, _ = story.hears(cancelled())
+    assert isinstance(stopped, AttemptStopped)
+    assert stopped.explanation.severity_level == "critical"
+
+
+def test_an_effect_in_doubt_is_told_as_one_when_its_attempt_is_stopped_after_the_wait() -> None:
+    story = Story(facts())
+    (_, ordered) = story.hears(failed(effect="verify_first"))
+    assert isinstance(ordered, AttemptOrdered)
+    story.facts = facts("off")
+    stopped, _ = story.after(seconds=ordered.delay_s).hears(due_of(ordered, story))
+    assert isinstance(stopped, AttemptStopped)
+    assert stopped.explanation.severity_level == "critical"
+
+
+def test_an_attempt_that_waits_twice_stays_the_probe_that_it_was() -> None:
+    tried = {
+        "workspace_id": "ws", "dependency": "http:tickets.example", "lesson_successes": 0.0,
+        "lesson_failures": 40.0, "weighed_at": at(NOW), "last_tried_at": None,
+    }  # fmt: skip
+    story = Story(facts(patterns=[tried]))
+    (_, ordered) = story.hears(failed())
+    assert isinstance(ordered, AttemptOrdered)
+    assert ordered.probe
+    story.after(seconds=ordered.delay_s).facts = facts(breakers=[open_breaker()])
+    (parked,) = story.hears(due_of(ordered, story))
+    assert isinstance(parked, AttemptParked)
+    assert (parked.probe, parked.drawn_s) == (True, ordered.drawn_s)
+    (row,) = story.table("recovery_attempts")
+    assert row["triggered_by"] == "probe"
+
+
+def test_a_pause_grows_from_what_was_drawn_before_though_the_attempt_waited_in_two_lines() -> None:
+    story = Story(facts(breakers=[open_breaker()]))
+    (_, parked) = story.hears(failed())
+    assert isinstance(parked, AttemptParked)
+    release = ReleaseAttempt(
+        execution_id="e", attempt_id=parked.attempt_id, line="b/line", reason="back"
+    )
+    other = {**open_breaker(), "breaker_id": "c"}
+    story.facts = facts(breakers=[other])
+    (again,) = story.does(release)
+    assert isinstance(again, AttemptParked)
+    story.facts = facts()
+    (ordered,) = story.does(replace(release, line="c/line"))
+    assert isinstance(ordered, AttemptOrdered)
+    assert ordered.drawn_s == parked.drawn_s > 0

@@ -89,3 +89,15 @@ def test_a_refusal_that_only_came_too_late_may_be_followed_by_a_revival() -> Non
     revival = replace(ordered("f"), revives=True)
     assert broken([noted("f"), refused("f"), revival]) == []
     assert broken([noted("f"), refused("f"), ordered("f")]) == ["I13 it was decided more than once"]
+
+
+def test_what_nobody_was_answered_in_time_may_be_asked_about_once_more_and_only_that() -> None:
+    assert broken([noted("f"), refused("f"), noted("f"), ordered("f")]) == []
+    answered = replace(refused("f"), answered=True)
+    assert broken([noted("f"), answered, noted("f")]) == ["I13 it was noted more than once"]
+    twice = [noted("f"), refused("f"), noted("f"), noted("f")]
+    assert broken(twice) == ["I13 it was noted more than once"]
+    again = [noted("f"), refused("f"), noted("f"), ordered("f"), ordered("f")]
+    assert broken(again) == ["I13 it was decided more than once"]
+    tried = [noted("f"), ordered("f"), noted("f")]
+    assert broken(tried) == ["I13 it was noted more than once"]

@@ -1,5 +1,6 @@
 """People are asked about what nothing automatic helps, and what they say is done."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from perdure_contracts.questions import QuestionAsked, QuestionSettled
 from perdure_contracts.recovery import AttemptOrdered, AttemptRefused
 from perdure_recovery import explain_waiting
 from perdure_recovery.app import executions
+from perdure_recovery.evolve_questions import UNASKED_MAX
 from perdure_recovery.state import Execution
 from recovery_story import DOWN, NOW, Story, at, completed, failed, kinds
 
@@ -100,8 +102,8 @@ def test_who_wants_another_try_gets_one_and_it_counts_against_nothing() -> None:
     ("said", "more"),
     [
         ("give_up", {"port": "give_up"}),
-        ("nothing", {"outcome": "failed", "reason": "nobody was there"}),
-        ("nothing", {"port": "timeout", "outcome": "failed"}),
+        ("nothing", {"outcome": "failed", "reason": "nobody was there", "by": ""}),
+        ("nothing", {"port": "timeout", "outcome": "failed", "by": ""}),
     ],
 )
 def test_who_does_not_want_another_try_gets_none(said: str, more: dict[str, Any]) -> None:
@@ -109,6 +111,7 @@ def test_who_does_not_want_another_try_gets_none(said: str, more: dict[str, Any]
     (settled,) = answer(story, **more)
     assert isinstance(settled, QuestionSettled)
     assert settled.said == said
+    assert settled.by == more.get("by", "ann"), "nobody is named who said nothing"
     assert not [each for each in story.sent if isinstance(each, RetryNode)]
     (row,) = story.table("recovery_attempts")
     assert row["recovery_outcome"] == "escalated"
@@ -246,14 +249,14 @@ def test_each_thing_that_an_attempt_waited_for_is_told_in_the_end() -> None:
     (parked,) = story.hears(due)
     assert isinstance(parked, AttemptParked)
     assert "the breaker of http:tickets.example is open" in parked.explanation.retry_decision
-    story.after(seconds=40).hears(failed())  # the engine tells it again: it waits on
+    release = ReleaseAttempt(
+        execution_id="e", attempt_id=parked.attempt_id, line="b/line", reason="it is back"
+    )
+    story.facts = {**policy("ask"), "breakers": [{**breaker, "breaker_id": "c"}]}
+    assert kinds(story.after(seconds=40).does(release)) == ["AttemptParked"]
     assert "So far it waited 40.0 s" in str(story.table("recovery_explanations")[0])
     story.facts = policy("ask")
-    (begun,) = story.after(seconds=5).does(
-        ReleaseAttempt(
-            execution_id="e", attempt_id=parked.attempt_id, line="b/line", reason="it is back"
-        )
-    )
+    (begun,) = story.after(seconds=5).does(replace(release, line="c/line"))
     assert kinds([begun]) == ["AttemptReleased"]
     (row,) = story.table("recovery_explanations")
     told = str(row["retry_decision"])
@@ -272,3 +275,16 @@ def test_what_people_are_told_is_measured_against_what_it_was_made_from(
     monkeypatch.setattr(explain_waiting, "ASKED", "Bob is asked, and 17 others.")
     (asked,) = [each for each in asked_of(given_up())]
     assert asked.payload["explanation"]["faithfulness"] < 1.0
+
+
+def test_of_many_nodes_that_were_given_up_the_latest_are_remembered() -> None:
+    story = Story()
+    for n in range(UNASKED_MAX + 5):
+        story.hears(failed(f"f{n}", error=LASTING, node_id=f"n{n}"))
+    assert list(story.state.questions) == [f"n{n}" for n in range(5, UNASKED_MAX + 5)]
+    story.hears(ended(f"f{UNASKED_MAX + 4}"))
+    assert len(asked_of(story)) == 1
+    for n in range(UNASKED_MAX + 5, 3 * UNASKED_MAX):
+        story.hears(failed(f"f{n}", error=LASTING, node_id=f"n{n}"))
+    assert len(story.state.questions) == UNASKED_MAX + 1, "who is asked is not forgotten"
+    assert isinstance(answer(story)[0], QuestionSettled)

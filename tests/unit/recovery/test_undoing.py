@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from perdure_common.decider import Facts
 from perdure_contracts.asking import RequestInteraction
-from perdure_contracts.deciding import AttemptParked, NoteAnswer, NoteCompensated
+from perdure_contracts.deciding import AttemptParked, NoteAnswer, NoteCompensated, NoteResult
 from perdure_contracts.engine import ErrorFacts, NodeErrored, RecoveryVerdict
-from perdure_contracts.recovery import AttemptOrdered, AttemptRefused
+from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, VerdictRepeated
 from perdure_contracts.undoing import NodeCompensated
 from recovery_story import DOWN, Story, at, failed, kinds
 
@@ -164,3 +164,26 @@ def test_an_effect_that_is_looked_for_first_may_be_tried_again_and_that_is_said(
     assert isinstance(plain, AttemptOrdered)
     assert "looks first" not in plain.reason
     assert timedelta(seconds=ordered.delay_s) > timedelta(0)
+
+
+def test_what_was_undone_is_given_up_where_the_engine_tells_the_failure_again() -> None:
+    story, _ = begun()
+    undone(story)
+    (again,) = story.hears(failed(error=WRONG, means=MEANS))  # it was restored from a backup
+    assert isinstance(again, VerdictRepeated)
+    assert (again.verdict, again.overrides) == ("give_up", None)
+    assert story.verdicts() == ["retry", "give_up"]
+
+
+def test_what_is_being_undone_is_undone_where_the_engine_tells_the_failure_again() -> None:
+    story, _ = begun(effect="unsafe")
+    (again,) = story.hears(failed(error=WRONG, means=MEANS, effect="unsafe"))
+    assert isinstance(again, VerdictRepeated)
+    assert (again.verdict, again.overrides) == ("retry", {"compensate": True})
+
+
+def test_a_workspace_gets_back_what_a_compensation_took() -> None:
+    story, ordered = begun()
+    undone(story)
+    (result,) = [each for each in story.sent if isinstance(each, NoteResult)]
+    assert (result.attempt_id, result.recovered, result.cost) == (ordered.attempt_id, True, 14)

@@ -58,9 +58,9 @@ CROSS JOIN LATERAL (
 -- The entries of a shard that have events after a number, in order, until there are enough events.
 SELECT shard, seq, stream, version, tenant_id, type, data, meta, recorded_at, rest
 FROM (
-    SELECT *, sum(events) OVER (ORDER BY seq) - events AS before
+    SELECT *, sum(wanted) OVER (ORDER BY seq) - wanted AS before
     FROM (
-        SELECT * FROM journal_entry
+        SELECT *, least(events, seq + events - 1 - $2) AS wanted FROM journal_entry
         WHERE shard = $1 AND seq + events > $2 + 1 AND seq >= coalesce((
             SELECT max(seq) FROM journal_entry WHERE shard = $1 AND seq <= $2 + 1
         ), 0)

@@ -24,28 +24,29 @@ _rest = msgspec.json.Decoder(list[list[msgspec.Raw]])
 def entries_of(rows: Sequence[JournalRow]) -> tuple[list[JournalRow], list[int], list[str | None]]:
     """Return the first event of each entry, how many events it has, and its `rest`."""
     firsts: list[JournalRow] = []
-    events: list[int] = []
-    rests: list[str | None] = []
-    rest: list[str] = []
+    rests: list[list[str]] = []
     first: JournalRow | None = None
     size = 0
     for row in rows:
-        if first is not None and row.stream == first.stream and size < REST_MAX:
-            same = row.meta == first.meta
-            rest.append(
-                f'["{row.type}",{row.data}]' if same else f'["{row.type}",{row.data},{row.meta}]'
-            )
-            size += len(row.data)
+        if first is None or size > REST_MAX or not _belong_together(first, row):
+            firsts.append(row)
+            rests.append([])
+            first, size = row, 0
             continue
-        if first is not None:
-            events.append(1 + len(rest))
-            rests.append(f"[{','.join(rest)}]" if rest else None)
-        firsts.append(row)
-        first, rest, size = row, [], 0
-    if first is not None:
-        events.append(1 + len(rest))
-        rests.append(f"[{','.join(rest)}]" if rest else None)
-    return firsts, events, rests
+        meta = "" if row.meta == first.meta else f",{row.meta}"
+        rests[-1].append(f'["{row.type}",{row.data}{meta}]')
+        size += len(row.data)
+    events = [1 + len(rest) for rest in rests]
+    return firsts, events, [f"[{','.join(rest)}]" if rest else None for rest in rests]
+
+
+def _belong_together(first: JournalRow, row: JournalRow) -> bool:
+    return (
+        row.stream == first.stream
+        and row.shard == first.shard
+        and row.recorded_at == first.recorded_at
+        and row.tenant_id == first.tenant_id
+    )
 
 
 def events_of(entries: Iterable[Sequence[Any]]) -> Iterable[JournalRow]:

@@ -23,7 +23,12 @@ from .base import (
     ScopeOf,
     paired,
 )
-from .errors import expression_error
+from .conditions import kind_of
+from .each import ItemFault
+from .errors import data_error, expression_error
+
+NO_OBJECT = "invalid_parameters"
+"""The type of the error that one expression for all fields gave no object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,27 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
         except ExpressionError as error:
             failed.append((index, expression_error(error)))
             continue
+        if not isinstance(values, dict):
+            failed.append((index, data_error(NO_OBJECT, _no_object(values))))
+            continue
         out.append(paired({**_kept(item["json"], plan.keep), **values}, index, len(out)))
     return Outcome(ports={"main": out}, failed=tuple(failed))
 
 
 def each(parameters: Mapping[str, Any], json: Json) -> Json:
-    """Return an item with its fields, which the engine has computed."""
-    return {**_kept(json, _names(parameters)), **parameters["values"]}
+    """Return an item with its fields, which the engine has computed.
+
+    Raises:
+        ItemFault: They are no object.
+    """
+    values = parameters["values"]
+    if not isinstance(values, dict):
+        raise ItemFault(NO_OBJECT, _no_object(values))
+    return {**_kept(json, _names(parameters)), **cast("dict[str, Json]", values)}
+
+
+def _no_object(values: object) -> str:
+    return f"`values` is {kind_of(values)}; give an object of fields, such as {{name: value}}"
 
 
 def _kept(json: Json, keep: frozenset[str] | None) -> Mapping[str, Json]:
@@ -97,7 +116,7 @@ SPECIFICATION = NodeSpecification(
         Parameter(
             "values",
             "object",
-            "The fields: `{name: value or expression}`.",
+            "The fields: `{name: value or expression}`, or one expression that gives all.",
             optional=False,
             expressions=True,
         ),
@@ -107,5 +126,6 @@ SPECIFICATION = NodeSpecification(
     each=each,
     prepare=_prepare,
     check=_check,
+    errors=(NO_OBJECT,),
     example={"values": {"total": "{{ $json.price * $json.count }}"}, "keep": ["id"]},
 )

@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
@@ -25,6 +25,7 @@ from perdure_contracts.message import Json
 from perdure_engine.expressions import Compiled, ExpressionError, Scope
 
 from .base import MAIN, Fault, NodeSpecification, Parameter, Parameters
+from .conditions import kind_of
 from .errors import data_error
 
 TIMEOUT = "timeout"
@@ -102,6 +103,10 @@ def _instant(value: Json, now: datetime) -> datetime | ErrorFacts:
 
 
 def _event(value: Any, timeout: datetime | None) -> WaitPlan | ErrorFacts:
+    if not isinstance(value, dict):
+        text = f"`event` is {kind_of(value)}; give an object with `name` and, if any, `key`"
+        return data_error("invalid_wait", text)
+    value = cast("dict[str, Any]", value)
     name, key = value.get("name"), value.get("key")
     key = str(key) if isinstance(key, int) and not isinstance(key, bool) else key or ""
     if not isinstance(name, str) or not 0 < len(name) <= TEXT_MAX:

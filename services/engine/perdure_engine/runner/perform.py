@@ -8,11 +8,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 from perdure_common.settings import DEFAULT_TENANT
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 
+from perdure_engine.nodes.each import attempted
 from perdure_engine.nodes.registry import find
 from perdure_engine.runner import github, google_calendar, send_email, slack, sql
 from perdure_engine.runner.agents import agent as agents
@@ -103,10 +105,14 @@ def at_once(task: NodeTask, runner: str) -> NodeResult | None:
     failed: list[tuple[int, ErrorFacts]] = []
     for parameters, json in zip(_listed(task.parameters), _listed(task.items), strict=False):
         try:
-            items.append({"json": each(parameters, json)})
+            made = attempted(partial(each, parameters, json))
         except Exception as error:  # a defect of a node must not end the runner
-            failed.append((len(items), bug_of(error)))
+            made = bug_of(error)
+        if isinstance(made, ErrorFacts):
+            failed.append((len(items), made))
             items.append(None)
+        else:
+            items.append({"json": made})
     return _result(task, items, tuple(failed), began, runner)
 
 
