@@ -113,7 +113,8 @@ async def test_of_several_processes_only_the_one_with_the_first_shard_tells() ->
 async def test_whoever_scrapes_often_gets_what_was_found_within_the_minute() -> None:
     reading, now = Counting(), [0.0]
     find = finder(reading, {"0"}, lambda: now[0])
-    first, at_once = await asyncio.gather(find(), find())
+    waiting = [asyncio.ensure_future(find()) for _ in range(2)]
+    first, at_once = [await each for each in waiting]
     assert first is at_once
     now[0] = figures.FRESH_S - 0.1
     assert await find() is first

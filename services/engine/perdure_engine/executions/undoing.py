@@ -44,7 +44,10 @@ def asks_to_undo(known: Dispatch) -> bool:
 
 def overrides_of(known: Dispatch) -> Json:
     """Return what the next attempt of a run changes."""
-    return {**(known.overrides or {}), COMPENSATE: True} if asks_to_undo(known) else known.overrides
+    if not asks_to_undo(known):
+        return known.overrides
+    changed: dict[str, Json] = {**(known.overrides or {}), COMPENSATE: True}
+    return changed
 
 
 def note_undone(progress: Progress, run: Run, known: Dispatch) -> None:
