@@ -190,7 +190,7 @@ def _said_by(token: str) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
 
 
 def _rounded(numbers: Iterable[Decimal], places: int) -> Iterator[Decimal]:
-    """Yield numbers with so many places, without those that have more digits than can be counted."""
+    """Yield numbers with so many places; not those that have more digits than can be counted."""
     for number in numbers:
         with suppress(InvalidOperation):
             yield round(number, places)
