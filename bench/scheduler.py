@@ -1,13 +1,15 @@
 """How fast triggers are: looked up among many, from topic to execution, and many clocks at once.
 
 Starts a platform of its own in a folder that is removed at the end: real PostgreSQL (fsync on) and
-Kafka, all services, all tables written. The index has 100,000 triggers of others beside those
-that fire. An execution has started when its `execution-started` event is on the engine's topic; it
+Kafka, all services, all tables written. The index has many triggers of others beside those that
+fire. An execution has started when its `execution-started` event is on the engine's topic; it
 runs one inline step. The load shares the machine.
 
     QUICK=1 python -m bench.scheduler
 
-A short look lets 5,000 clocks fire in one second, the whole one 50,000.
+A short look measures each figure for two seconds, has 25,000 triggers of others, lets 2,000 clocks
+fire in one second, and takes webhooks on the same servers; the whole one has 100,000, lets
+50,000 fire, and starts other servers for webhooks, so that nothing else is in their way.
 """
 
 import asyncio
@@ -29,7 +31,7 @@ from perdure_cli.client import Client
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.ids import sha256_of_json
 from perdure_common.settings import DEFAULT_TENANT
-from perdure_contracts.engine import ExecutionStarted, SaveWorkflow
+from perdure_contracts.engine import ExecutionCompleted, ExecutionStarted, SaveWorkflow
 from perdure_contracts.message import NAMES
 from perdure_contracts.scheduler import DeployWorkflow, ReceiveTrigger
 from perdure_scheduler.facts import trigger_facts
@@ -39,15 +41,16 @@ from rich.table import Table
 
 from bench import machine, stack
 from bench.load import percentile
-from bench.scheduler_webhooks import webhooks
+from bench.scheduler_webhooks import webhooks, webhooks_here
 from bench.stack import MEASURE_S, QUICK, WARM_S
 
-ROWS = 100_000
-CLOCKS = 5_000 if QUICK else 50_000
+SECONDS = 2.0 if QUICK else MEASURE_S
+ROWS = 25_000 if QUICK else 100_000
+CLOCKS = 2_000 if QUICK else 50_000
 CLOCKS_EACH = 25
 """CRON nodes of one workflow: they are streams of their own, as if of as many workflows."""
 
-DEPLOYING_S = 12 if QUICK else 300
+DEPLOYING_S = 6 if QUICK else 300
 """How long deploying all of them may take; then they are due."""
 
 AT_ONCE = 8
@@ -60,7 +63,7 @@ MOST = 1_500
 TYPE = "bench.event"
 TRIGGERS = "perdure.triggers.v1"
 EVENTS = "perdure.engine.events.v1"
-STARTED = NAMES[ExecutionStarted].encode()
+STARTED, ENDED = NAMES[ExecutionStarted].encode(), NAMES[ExecutionCompleted].encode()
 DATA = json.dumps({"customer": "c-1", "text": "x" * 370}).encode()
 
 FILL = """
@@ -86,7 +89,7 @@ class Ear:
         """Listen from now on."""
         self.sent: dict[str, float] = {}
         self.latencies_s: list[float] = []
-        self.count = 0
+        self.count = self.ended = 0
         self._in = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -114,6 +117,7 @@ class Ear:
 
     def _hear(self, message: Message) -> None:
         kind = next((raw for key, raw in message.headers() or () if key == "ce_type"), None)
+        self.ended += kind == ENDED
         if kind != STARTED:
             return
         self.count += 1
@@ -181,7 +185,7 @@ class Load:
             now = time.perf_counter()
             if not started and now >= begin:
                 started, counted = now, self.ear.count
-            if started and now >= started + MEASURE_S:
+            if started and now >= started + SECONDS:
                 rate = (self.ear.count - counted) / (now - started)
                 self.drain()
                 return rate
@@ -195,7 +199,7 @@ class Load:
         """Send at a rate; return the sorted seconds from sending to the execution's start."""
         began, sent = time.perf_counter(), 0
         self.ear.latencies_s.clear()
-        while (now := time.perf_counter() - began) < MEASURE_S + 1.0:
+        while (now := time.perf_counter() - began) < SECONDS + 1.0:
             due = int(now * per_s) - sent
             if due > 0 and len(self.ear.sent) < 2 * per_s:
                 self.send(due)
@@ -205,15 +209,16 @@ class Load:
         return sorted(self.ear.latencies_s[int(per_s) :])  # without the first second
 
     def drain(self) -> None:
-        """Wait until everything that was sent has begun.
+        """Wait until everything that was sent has begun and ended: the next figure starts anew.
 
         Raises:
-            TimeoutError: Something does not begin.
+            TimeoutError: Something does not begin, or does not end.
         """
         limit = time.perf_counter() + 60.0
-        while self.ear.sent:
+        while self.ear.sent or self.ear.ended < self.ear.count:
             if time.perf_counter() > limit:
-                raise TimeoutError(f"{len(self.ear.sent)} events start nothing")
+                open_ = self.ear.count - self.ear.ended
+                raise TimeoutError(f"{len(self.ear.sent)} start nothing, {open_} do not end")
             self.ear.listen(0.1)
 
     def close(self) -> None:
@@ -386,11 +391,16 @@ MEANING = {
 def main() -> int:
     """Run the benchmark."""
     before = machine.about()
-    with stack.whole() as running:
-        time.sleep(1.0)
-        result = measure(running)
-    result |= webhooks()  # on servers of their own: nothing else is to be in their way
-    table = Table(title=f"scheduler ({before}; each measured for {MEASURE_S:.0f} s)")
+    with stack.servers():
+        names = platform.with_engines(platform.SERVICES, stack.ENGINES)
+        with stack.services(names) as running:
+            time.sleep(1.0)
+            result = measure(running)
+        if QUICK:
+            result |= webhooks_here()
+    if not QUICK:
+        result |= webhooks()
+    table = Table(title=f"scheduler ({before}; each measured for {SECONDS:.0f} s)")
     table.add_column("key")
     table.add_column("figure", justify="right")
     table.add_column("what it is")

@@ -14,9 +14,7 @@ import base64
 import hmac
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 import uuid
 from collections import deque
@@ -26,19 +24,18 @@ from perdure_cli import platform
 from perdure_cli.client import Client
 from perdure_cli.credentials_key import own_key
 from perdure_common.credentials import PostgresCredentials, Seal
-from perdure_common.embedded import Embedded
 from perdure_common.ids import sha256_of_json
 from perdure_common.settings import DEFAULT_TENANT
 from perdure_contracts.scheduler import DeployWorkflow
 
-from bench import machine
+from bench import machine, stack
 
 QUICK = os.environ.get("QUICK") == "1"
 CONNECTIONS = 64
 IDLE_PERCENT = 15.0
 WARM_S = 1.0 if QUICK else 5.0
-FULL_S = 3.0 if QUICK else 20.0
-HALF_S = 3.0 if QUICK else 20.0
+FULL_S = 2.0 if QUICK else 20.0
+HALF_S = 2.0 if QUICK else 20.0
 KEY = os.urandom(32)
 PATH = "/orders"
 BODY = json.dumps(
@@ -218,24 +215,22 @@ async def measured(running: platform.Running) -> dict[str, float]:
 
 
 def webhooks() -> dict[str, float]:
-    """Bring a scheduler up in a folder of its own, measure it, and take all away again."""
-    kept = {name: os.environ.get(name) for name in ("PERDURE_HOME", "PERDURE_HOOKS_PER_MINUTE")}
-    folder = tempfile.mkdtemp(prefix="perdure-bench-")
-    os.environ |= {"PERDURE_HOME": folder, "PERDURE_HOOKS_PER_MINUTE": "0"}
+    """Bring a scheduler up with servers of its own, measure it, and take all away again."""
+    with stack.servers():
+        return webhooks_here()
+
+
+def webhooks_here() -> dict[str, float]:
+    """Measure a scheduler on the servers that `stack.servers` holds."""
+    before = os.environ.get("PERDURE_HOOKS_PER_MINUTE")
+    os.environ["PERDURE_HOOKS_PER_MINUTE"] = "0"
     try:
-        platform.start_detached(platform.known(["scheduler"]))
-        running = platform.find()
-        assert running is not None
-        return asyncio.run(measured(running))
+        with stack.services(platform.known(["scheduler"])) as running:
+            return asyncio.run(measured(running))
     finally:
-        platform.stop()
-        Embedded(platform.home()).stop()
-        shutil.rmtree(folder, ignore_errors=True)
-        for name, value in kept.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
+        os.environ.pop("PERDURE_HOOKS_PER_MINUTE")
+        if before is not None:
+            os.environ["PERDURE_HOOKS_PER_MINUTE"] = before
 
 
 def main() -> int:

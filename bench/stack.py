@@ -58,6 +58,18 @@ def postgres() -> Generator[str]:
 
 
 @contextmanager
+def servers() -> Generator[None]:
+    """Hold servers in a folder of their own, for `services` once or several times."""
+    with folder() as root:
+        embedded = Embedded(root)
+        try:
+            embedded.start()
+            yield
+        finally:
+            embedded.stop()
+
+
+@contextmanager
 def services(names: Sequence[str] = platform.SERVICES) -> Generator[platform.Running]:
     """Give a platform that runs in `PERDURE_HOME`, and stop its services.
 

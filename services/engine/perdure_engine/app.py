@@ -39,6 +39,7 @@ from .stalls import keep_looking
 from .stopping import decider as stopping
 from .templates.decider import decider as templates
 from .workflows.decider import decider as definitions
+from .workflows.hear import CONCERNS
 
 VERDICT_WAIT_S = 10.0
 """How long recovery is waited for where `PERDURE_VERDICT_WAIT_S` is not set, in seconds."""
@@ -68,6 +69,7 @@ def service_with(
         deciders=(definitions, templates, stopping, execution, gates, of_variables, of_static_data),
         hear=hear,
         hears=("perdure.scheduler.events.v1",),
+        concerns=CONCERNS,
         pausable=(STARTS,),
         early=definitions.commands,
         by_token=(NodeResult,),

@@ -63,7 +63,7 @@ EXPANSION_MAX = 6
 """How many times longer a body can become; shorter ones need no second look."""
 
 ATTRIBUTE_BYTES_MAX = 1024
-"""The longest id, source or subject: they are keys of tables and indexes."""
+"""The longest id, source, type or subject: they are keys of tables and indexes."""
 
 
 def hear(
@@ -192,6 +192,7 @@ def _too_large(event: CloudEvent) -> Rejected | None:
     for name, text in (
         ("id", event.id),
         ("source", event.source),
+        ("type", event.type),
         ("subject", event.subject or ""),
     ):
         if len(text.encode()) > ATTRIBUTE_BYTES_MAX or "\0" in text:

@@ -5,6 +5,7 @@ asks, and the index is a projection, so a restart forgets none of them.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from .mail.mailboxes import open_pool
 
 EVERY_S = 10.0
+SHADOWED_EVERY = 6
+"""Only so many looks apart it is asked whose path is another's: that compares all with all."""
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +40,11 @@ class TriggerMetrics:
         self._failing = gauge(
             "perdure_trigger_filter_errors", "Events that filters could not judge.", "subtype"
         )
+        self._shadowed = gauge(
+            "perdure_triggers_shadowed", "Triggers whose path another workflow had first."
+        )
+        self._looks = 0
+        self._known: frozenset[tuple[str, str]] = frozenset()
         self._fired = gauge("perdure_cron_fired", "Firings of the clocks that serve.")
         self._missed = gauge("perdure_cron_missed", "Firings that came too late and were counted.")
         self._late = gauge(
@@ -57,11 +65,31 @@ class TriggerMetrics:
             self._serving.labels(subtype).set(row["serving"])
             self._resting.labels(subtype).set(row["paused"])
             self._failing.labels(subtype).set(row["filter_errors"])
+        if self._looks % SHADOWED_EVERY == 0:
+            self._tell_shadowed(await pool.fetch(_SQL["shadowed"]))
+        self._looks += 1
         row = await pool.fetchrow(_SQL["clocks"])
         self._fired.set(row["fired"])
         self._missed.set(row["missed"])
         self._late.set(row["late_s"])
         self._overdue.set(row["overdue_s"])
+
+    def _tell_shadowed(self, rows: Sequence[Any]) -> None:
+        """Count triggers that never fire, and leave a line in the log of each that is new."""
+        found = frozenset((str(row["workflow_id"]), str(row["node_id"])) for row in rows)
+        self._shadowed.set(len(found))
+        for row in rows:
+            if (row["workflow_id"], row["node_id"]) not in self._known:
+                log.error(
+                    "trigger_shadowed",
+                    workflow=row["workflow_name"],
+                    workflow_id=row["workflow_id"],
+                    node=row["node_id"],
+                    path=row["path"],
+                    owner=row["owner"],
+                    todo="both were deployed in one instant; give one another path",
+                )
+        self._known = found
 
     async def keep(self, settings: Settings, owner: Owner, stop: asyncio.Event) -> None:
         """Read the index every few seconds beside the owner of the first shard."""

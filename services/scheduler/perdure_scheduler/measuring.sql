@@ -12,3 +12,17 @@ SELECT coalesce(sum(fired_count), 0) AS fired, coalesce(sum(missed_count), 0) AS
        greatest(0, coalesce(max(extract(epoch FROM now() - next_fire_at)), 0)) AS overdue_s
   FROM scheduler.trigger_index
  WHERE deployment_status = 'active' AND trigger_subtype = 'CRON' AND is_active;
+
+-- name: shadowed --
+-- Triggers of HTTP that serve, but whose path and method another workflow had first: two that were
+-- deployed in one instant, in two shards, could not see each other.
+SELECT b.workflow_name, b.workflow_id::text, b.node_id, b.path, a.workflow_name AS owner
+  FROM scheduler.trigger_index a
+  JOIN scheduler.trigger_index b USING (tenant_id, path)
+ WHERE a.deployment_status = 'active' AND b.deployment_status = 'active'
+   AND a.workflow_id <> b.workflow_id
+   AND (a.created_at, a.id) < (b.created_at, b.id)
+   AND NOT (a.trigger_subtype = b.trigger_subtype AND a.trigger_subtype <> 'WEBHOOK')
+   AND coalesce(a.trigger_config -> 'methods', '["POST"]') ?| ARRAY(
+       SELECT jsonb_array_elements_text(coalesce(b.trigger_config -> 'methods', '["POST"]')))
+ LIMIT 100;

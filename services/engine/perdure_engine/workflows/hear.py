@@ -9,6 +9,15 @@ from perdure_contracts.scheduler import (
 )
 from perdure_contracts.workflows import Command, NoteDeployment
 
+CONCERNS = (
+    DeploymentStarted,
+    WorkflowDeployed,
+    DeploymentFailed,
+    UndeploymentStarted,
+    WorkflowUndeployed,
+)
+"""What the scheduler says that is looked at; of each trigger event it says something too."""
+
 
 def noted(message: object) -> NoteDeployment | None:
     """Return what `message` says of a deployment, None for any other message.

@@ -95,7 +95,7 @@ class Ingress(ConsumerRebalanceListener):
 
     async def _look(self) -> None:
         """Find out which topics are needed, subscribe to them, and tell who waits."""
-        self._wanted = _wanted(await self._pool.fetch(_SQL["wanted"], self._settings.tenant_id))
+        self._wanted = await self._read_wanted()
         if not self._wanted.topics:
             if self._consumer is not None:
                 await self.close()
@@ -144,17 +144,36 @@ class Ingress(ConsumerRebalanceListener):
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """Write down where reading begins, at the end of topics that nobody listened to so far."""
         places: list[TopicPartition] = sorted(assigned)
+        # What was seen last may be older than the end of the deployment that a topic waited for.
+        self._wanted = await self._read_wanted()
         begins: dict[TopicPartition, int] = {}
         ends: Any = await self._consumer.end_offsets(places) if places else {}
         for place in places:
             known = await self._consumer.committed(place)
-            if place.topic not in self._wanted.active or known is None:
-                begins[place] = ends[place]
-                self._consumer.seek(place, ends[place])
+            if place.topic in self._wanted.active and known is not None:
+                continue
+            if place.topic in self._wanted.active and await self._is_new(place):
+                begins[place] = 0
+                await self._consumer.seek_to_beginning(place)
+                continue
+            begins[place] = ends[place]
+            self._consumer.seek(place, ends[place])
         if begins:
             await self._consumer.commit(begins)
         # A process that got no partition of a topic leaves the telling to those that did.
         self._placed |= {place.topic for place in places}
+
+    async def _is_new(self, place: TopicPartition) -> bool:
+        """Tell whether a topic that is being read has got a partition more."""
+        others: Any = self._consumer.partitions_for_topic(place.topic) or ()
+        for each in others:
+            if await self._consumer.committed(TopicPartition(place.topic, each)) is not None:
+                return True
+        log.warning("topic_position_lost", topic=place.topic, partition=place.partition)
+        return False
+
+    async def _read_wanted(self) -> Wanted:
+        return _wanted(await self._pool.fetch(_SQL["wanted"], self._settings.tenant_id))
 
     async def _hand_on(self) -> None:
         """Send what was read to the trigger topic, then write down how far that was."""

@@ -18,6 +18,13 @@ TYPE = "kafka.record"
 OURS_ALONE = frozenset({"nodes", "http", "watch", "triggernode", TOO_LARGE, FOREIGN})
 """Extensions that say something to the scheduler; a foreign sender does not get to say it."""
 
+ATTRIBUTES_BYTES_MAX = 64 * 1024
+"""How much a record may say of itself beside its value: Kafka must take the event that it becomes,
+or the records behind it would wait for ever."""
+
+LAST_MS = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000)
+"""Senders choose the timestamps of records; later ones have no date."""
+
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -35,6 +42,14 @@ def event_of(
         event = decode(headers, value)
     except CloudEventError:
         event = _made(topic, partition, offset, timestamp_ms, key, value, headers)
+    if _is_envelope(event.datacontenttype or ""):
+        # Written so it would be read as the event that its body says it is: one of ours, even.
+        event = replace(event, datacontenttype="application/json")
+    said = _bytes_said(event)
+    if said > ATTRIBUTES_BYTES_MAX:
+        event = _made(topic, partition, offset, timestamp_ms, None, b"", ())
+        extensions = {FOREIGN: topic, TOO_LARGE: str(said + len(value or b""))}
+        return replace(event, extensions=extensions)
     extensions = {n: text for n, text in event.extensions.items() if n not in OURS_ALONE}
     extensions[FOREIGN] = topic
     if len(event.data) > DATA_BYTES_MAX:
@@ -52,7 +67,7 @@ def _made(
     value: bytes | None,
     headers: Headers,
 ) -> CloudEvent:
-    at = datetime.fromtimestamp(max(0, timestamp_ms) / 1000, UTC)
+    at = datetime.fromtimestamp(min(max(0, timestamp_ms), LAST_MS) / 1000, UTC)
     return CloudEvent(
         id=f"{partition}/{offset}",
         source=f"kafka/{topic}",
@@ -62,6 +77,18 @@ def _made(
         datacontenttype=_content_type(value or b"", headers),
         data=value or b"",
     )
+
+
+def _is_envelope(content_type: str) -> bool:
+    return content_type.strip().lower().startswith("application/cloudevents")
+
+
+def _bytes_said(event: CloudEvent) -> int:
+    """Return how many bytes of an event are not its body."""
+    named = (event.id, event.source, event.type, event.subject or "", event.time or "",
+             event.datacontenttype or "", event.dataschema or "")  # fmt: skip
+    extended = (text for pair in event.extensions.items() for text in pair)
+    return sum(len(text.encode()) for text in (*named, *extended))
 
 
 def _text(key: bytes | None) -> str | None:
@@ -78,7 +105,7 @@ def _content_type(value: bytes, headers: Headers) -> str:
     for name, raw in headers:
         if name.lower() == "content-type" and raw and raw.isascii():
             said = raw.decode("ascii").strip()
-            if not said.lower().startswith("application/cloudevents") and said.isprintable():
+            if said and not _is_envelope(said) and said.isprintable():
                 return said[:200]
     try:
         orjson.loads(value)

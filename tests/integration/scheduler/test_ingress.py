@@ -1,0 +1,175 @@
+"""Where reading of a foreign topic begins: at the deployment, whoever reads, whenever it joins."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from perdure_common import migrate
+from perdure_common.adapters.kafka import KafkaBus
+from perdure_common.embedded import Addresses
+from perdure_common.settings import DEFAULT_TENANT, Settings
+from perdure_common.topics import create_topics
+from perdure_contracts.cloudevents import decode
+from perdure_contracts.topology import physical
+from perdure_scheduler.definition_edges import TRIGGERS
+from perdure_scheduler.mail.mailboxes import open_pool
+from perdure_scheduler.topics.ingress import Ingress
+
+INSERT = """
+    INSERT INTO scheduler.trigger_index (
+        id, tenant_id, workflow_id, deployment_version, node_id, trigger_type, trigger_subtype,
+        index_key, deployment_status
+    ) VALUES (gen_random_uuid(), $1, gen_random_uuid(), 1, 'k', 'TRIGGER', 'KAFKA', $2, 'pending')
+"""
+
+
+class Ground:
+    """A foreign topic with one partition, a trigger whose deployment waits for it, and readers."""
+
+    def __init__(self, url: str, bootstrap: str, prefix: str) -> None:
+        self.url, self.bootstrap, self.prefix = url, bootstrap, prefix
+        self.topic = f"{prefix}-foreign"
+        self.settings = Settings.read(
+            "scheduler",
+            {
+                "PERDURE_DATABASE_URL": url,
+                "PERDURE_KAFKA_BOOTSTRAP": bootstrap,
+                "PERDURE_TOPIC_PREFIX": prefix,
+                "PERDURE_PARTITIONS": "1",
+            },
+        )
+
+    async def prepare(self) -> None:
+        await migrate.up(self.url, "scheduler")
+        await create_topics(self.bootstrap, self.prefix, 1)
+        async with self._admin() as admin:
+            await admin.create_topics([NewTopic(self.topic, 1, 1)])
+        await self.execute(INSERT, DEFAULT_TENANT, f"{self.topic}/*")
+
+    async def grow(self) -> None:
+        async with self._admin() as admin:
+            await admin.create_partitions({self.topic: NewPartitions(total_count=2)})
+
+    @contextlib.asynccontextmanager
+    async def _admin(self) -> AsyncGenerator[Any]:
+        admin: Any = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.close()
+
+    async def execute(self, sql: str, *arguments: object) -> None:
+        connection: Any = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(sql, *arguments)
+        finally:
+            await connection.close()
+
+    async def serves(self) -> None:
+        await self.execute("UPDATE scheduler.trigger_index SET deployment_status = 'active'")
+
+    async def send(self, value: bytes, partition: int = 0) -> None:
+        producer: Any = AIOKafkaProducer(bootstrap_servers=self.bootstrap)
+        await producer.start()
+        try:
+            await producer.send_and_wait(self.topic, value, partition=partition)
+        finally:
+            await producer.stop()
+
+    @contextlib.asynccontextmanager
+    async def ingress(self) -> AsyncGenerator[Ingress]:
+        bus = KafkaBus(self.bootstrap, "tests", self.prefix)
+        pool = await open_pool(self.url)
+        owner: Any = SimpleNamespace(bus=bus, shards={})
+        made = Ingress(self.settings, owner, pool)
+        try:
+            yield made
+        finally:
+            await made.close()
+            await pool.close()
+            await bus.close()
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncGenerator[None]:
+        async with self.ingress() as ingress:
+            stop = asyncio.Event()
+            running = asyncio.create_task(ingress.run(stop))
+            try:
+                yield
+            finally:
+                stop.set()
+                await running
+
+    async def told(self, topic: str, count: int, about: bytes = b"") -> list[bytes]:
+        """Return what was said on a topic of ours `about` something, once there is so much."""
+        consumer: Any = AIOKafkaConsumer(
+            physical(topic, self.prefix),
+            bootstrap_servers=self.bootstrap,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        found: list[bytes] = []
+        try:
+            async with asyncio.timeout(60):
+                while len(found) < count:
+                    record = await consumer.getone()
+                    data = decode(record.headers, record.value).data
+                    found += [data] if about in data else []
+        finally:
+            await consumer.stop()
+        return found
+
+    async def position_stands(self) -> None:
+        """Wait until the deployment is told that the topic is being read."""
+        await self.told("perdure.scheduler.commands.v1", 1, b"is being read")
+
+
+@contextlib.asynccontextmanager
+async def ground(servers: Addresses, database: str, prefix: str) -> AsyncGenerator[Ground]:
+    made = Ground(database, servers.kafka_bootstrap, prefix)
+    await made.prepare()
+    try:
+        yield made
+    finally:
+        async with made._admin() as admin:  # pyright: ignore[reportPrivateUsage]
+            await admin.delete_topics([made.topic])
+
+
+async def test_a_reader_that_joins_while_a_deployment_ends_goes_on_where_it_began(
+    servers: Addresses, database: str, topic_prefix: str
+) -> None:
+    async with ground(servers, database, topic_prefix) as it:
+        await it.send(b'"before"')
+        async with it.reading():
+            await it.position_stands()
+        async with it.ingress() as late:
+            await late._look()  # pyright: ignore[reportPrivateUsage]
+            async with asyncio.timeout(60):
+                while not late._placed:  # pyright: ignore[reportPrivateUsage]
+                    await late._hand_on()  # pyright: ignore[reportPrivateUsage]
+            await it.serves()  # what it has seen is not true any more
+            await it.send(b'"first"')
+            consumer: Any = late._consumer  # pyright: ignore[reportPrivateUsage]
+            await late.on_partitions_assigned(consumer.assignment())  # as when one more joins
+        async with it.reading():
+            await it.send(b'"second"')
+            assert await it.told(TRIGGERS, 2) == [b'"first"', b'"second"']
+
+
+async def test_a_partition_that_a_topic_gets_later_is_read_from_its_beginning(
+    servers: Addresses, database: str, topic_prefix: str
+) -> None:
+    async with ground(servers, database, topic_prefix) as it:
+        async with it.reading():
+            await it.position_stands()
+            await it.serves()
+        await it.grow()
+        await it.send(b'"of the new one"', partition=1)
+        async with it.reading():
+            assert await it.told(TRIGGERS, 1) == [b'"of the new one"']

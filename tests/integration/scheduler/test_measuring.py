@@ -1,0 +1,61 @@
+"""What is counted of triggers: of two with one path the younger never fires."""
+
+from typing import Any
+
+import asyncpg
+import pytest
+from perdure_common import migrate
+from perdure_common.settings import DEFAULT_TENANT
+from perdure_scheduler.mail.mailboxes import open_pool
+from perdure_scheduler.measuring import TriggerMetrics
+from prometheus_client import CollectorRegistry
+
+INSERT = """
+    INSERT INTO scheduler.trigger_index (
+        id, tenant_id, workflow_id, workflow_name, deployment_version, node_id, trigger_type,
+        trigger_subtype, trigger_config, index_key, path, deployment_status, created_at
+    ) SELECT gen_random_uuid(), $1, gen_random_uuid(), 'w' || n, 1, 'hook', 'TRIGGER', $2,
+        $3::text::jsonb, '/orders', '/orders', 'active', to_timestamp(n)
+    FROM generate_series(1, $4) AS n
+"""
+
+
+@pytest.mark.parametrize(
+    ("subtype", "config", "shadowed"),
+    [
+        ("WEBHOOK", "{}", 1),
+        ("WEBHOOK", '{"methods": ["PUT", "POST"]}', 1),
+        ("WEBHOOK", '{"methods": ["PUT"]}', 0),
+        ("GITHUB", "{}", 1),
+    ],
+)
+async def test_a_trigger_whose_path_another_had_first_is_counted(
+    database: str, subtype: str, config: str, shadowed: int
+) -> None:
+    await migrate.up(database, "scheduler")
+    connection: Any = await asyncpg.connect(database)
+    await connection.execute(INSERT, DEFAULT_TENANT, "WEBHOOK", "{}", 1)
+    await connection.execute(
+        INSERT.replace("to_timestamp(n)", "to_timestamp(99)"), DEFAULT_TENANT, subtype, config, 1
+    )
+    await connection.close()
+    assert await counted(database) == shadowed
+
+
+async def test_triggers_of_github_share_a_path(database: str) -> None:
+    await migrate.up(database, "scheduler")
+    connection: Any = await asyncpg.connect(database)
+    await connection.execute(INSERT, DEFAULT_TENANT, "GITHUB", "{}", 2)
+    await connection.close()
+    assert await counted(database) == 0
+
+
+async def counted(database: str) -> float | None:
+    registry = CollectorRegistry()
+    metrics = TriggerMetrics(registry)
+    pool = await open_pool(database)
+    try:
+        await metrics.look(pool)
+    finally:
+        await pool.close()
+    return registry.get_sample_value("perdure_triggers_shadowed")
