@@ -215,6 +215,7 @@ TABLE recovery_attempts
     CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['planned'::text, 'waiting_approval'::text, 'parked'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'superseded'::text, 'expired'::text])))
     CONSTRAINT valid_triggered_by CHECK ((triggered_by = ANY (ARRAY['engine'::text, 'task'::text, 'lease'::text, 'dead_letter'::text, 'stall'::text, 'person'::text, 'probe'::text])))
     CONSTRAINT recovery_attempts_pkey PRIMARY KEY (id)
+    INDEX recovery_attempts_asked_idx CREATE INDEX recovery_attempts_asked_idx ON recovery_attempts USING btree (tenant_id, started_at, id) WHERE ((recovery_context ? 'interaction_id'::text) AND (NOT (recovery_context ? 'said'::text)))
     INDEX recovery_attempts_execution_idx CREATE INDEX recovery_attempts_execution_idx ON recovery_attempts USING btree (tenant_id, execution_id)
     INDEX recovery_attempts_kept_idx CREATE INDEX recovery_attempts_kept_idx ON recovery_attempts USING btree (kept_until)
     INDEX recovery_attempts_pattern_idx CREATE INDEX recovery_attempts_pattern_idx ON recovery_attempts USING btree (failure_pattern_id)
@@ -349,12 +350,43 @@ TABLE recovery_modes
     set_by text NOT NULL
     reason text DEFAULT ''::text NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
-    sampler text DEFAULT 'rules'::text NOT NULL
-    people text DEFAULT 'ask'::text NOT NULL
+    sampler text
+    people text
     CONSTRAINT valid_mode CHECK ((mode = ANY (ARRAY['off'::text, 'observe'::text, 'approve'::text, 'auto'::text])))
     CONSTRAINT valid_people CHECK ((people = ANY (ARRAY['ask'::text, 'hold'::text, 'tell'::text])))
     CONSTRAINT valid_sampler CHECK ((sampler = ANY (ARRAY['rules'::text, 'bandit'::text])))
     CONSTRAINT recovery_modes_pkey PRIMARY KEY (tenant_id, workspace_id)
+
+VIEW recovery_questions
+    id uuid
+    tenant_id text
+    workspace_id text
+    workflow_id text
+    execution_id text
+    node_id text
+    failure_id text
+    started_at timestamp with time zone
+    interaction_id text
+    cause text
+    until timestamp with time zone
+    recovery_reason text
+    error_message text
+    WITH (security_invoker=true)
+ SELECT id,
+    tenant_id,
+    workspace_id,
+    workflow_id,
+    execution_id,
+    node_id,
+    failure_id,
+    started_at,
+    (recovery_context ->> 'interaction_id'::text) AS interaction_id,
+    (recovery_context ->> 'cause'::text) AS cause,
+    ((recovery_context ->> 'until'::text))::timestamp with time zone AS until,
+    recovery_reason,
+    error_message
+   FROM recovery_attempts
+  WHERE ((recovery_context ? 'interaction_id'::text) AND (NOT (recovery_context ? 'said'::text)) AND ((recovery_context ->> 'interaction_id'::text) IS NOT NULL) AND (status = ANY (ARRAY['waiting_approval'::text, 'refused'::text])) AND (((recovery_context ->> 'until'::text))::timestamp with time zone > now()));
 
 TABLE recovery_records
     tenant_id text NOT NULL
@@ -714,16 +746,23 @@ CREATE OR REPLACE FUNCTION events_after(of_stream text, after integer)
  RETURNS SETOF journal
  LANGUAGE sql
  STABLE
-AS $function$
-    SELECT e.shard, e.seq + x.n, e.stream, e.version + x.n, e.tenant_id, x.type, x.data, x.meta,
-           e.recorded_at
-      FROM journal_entry e
-     CROSS JOIN LATERAL entry_events(e.type, e.data, e.meta, e.rest) x
-     WHERE e.stream = of_stream AND e.version + x.n > after AND e.version >= coalesce((
-           SELECT max(f.version) FROM journal_entry f
-            WHERE f.stream = of_stream AND f.version <= after + 1), 0)
-     ORDER BY e.version, x.n
-$function$
+BEGIN ATOMIC
+ SELECT e.shard,
+     (e.seq + x.n),
+     e.stream,
+     (e.version + x.n),
+     e.tenant_id,
+     x.type,
+     x.data,
+     x.meta,
+     e.recorded_at
+    FROM (journal_entry e
+      CROSS JOIN LATERAL entry_events(e.type, e.data, e.meta, e.rest) x(n, type, data, meta))
+   WHERE ((e.stream = events_after.of_stream) AND ((e.version + x.n) > events_after.after) AND (e.version >= COALESCE(( SELECT max(f.version) AS max
+            FROM journal_entry f
+           WHERE ((f.stream = events_after.of_stream) AND (f.version <= (events_after.after + 1)))), 0)))
+   ORDER BY e.version, x.n;
+END
 
 CREATE OR REPLACE FUNCTION is_false_positive(episode recovery_episodes)
  RETURNS boolean
@@ -741,6 +780,7 @@ $function$
 CREATE OR REPLACE FUNCTION journal_insert()
  RETURNS trigger
  LANGUAGE plpgsql
+ SET search_path TO 'recovery', 'public'
 AS $function$
 BEGIN
     INSERT INTO journal_entry (

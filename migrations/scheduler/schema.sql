@@ -467,20 +467,28 @@ CREATE OR REPLACE FUNCTION events_after(of_stream text, after integer)
  RETURNS SETOF journal
  LANGUAGE sql
  STABLE
-AS $function$
-    SELECT e.shard, e.seq + x.n, e.stream, e.version + x.n, e.tenant_id, x.type, x.data, x.meta,
-           e.recorded_at
-      FROM journal_entry e
-     CROSS JOIN LATERAL entry_events(e.type, e.data, e.meta, e.rest) x
-     WHERE e.stream = of_stream AND e.version + x.n > after AND e.version >= coalesce((
-           SELECT max(f.version) FROM journal_entry f
-            WHERE f.stream = of_stream AND f.version <= after + 1), 0)
-     ORDER BY e.version, x.n
-$function$
+BEGIN ATOMIC
+ SELECT e.shard,
+     (e.seq + x.n),
+     e.stream,
+     (e.version + x.n),
+     e.tenant_id,
+     x.type,
+     x.data,
+     x.meta,
+     e.recorded_at
+    FROM (journal_entry e
+      CROSS JOIN LATERAL entry_events(e.type, e.data, e.meta, e.rest) x(n, type, data, meta))
+   WHERE ((e.stream = events_after.of_stream) AND ((e.version + x.n) > events_after.after) AND (e.version >= COALESCE(( SELECT max(f.version) AS max
+            FROM journal_entry f
+           WHERE ((f.stream = events_after.of_stream) AND (f.version <= (events_after.after + 1)))), 0)))
+   ORDER BY e.version, x.n;
+END
 
 CREATE OR REPLACE FUNCTION journal_insert()
  RETURNS trigger
  LANGUAGE plpgsql
+ SET search_path TO 'scheduler', 'public'
 AS $function$
 BEGIN
     INSERT INTO journal_entry (

@@ -33,7 +33,7 @@ SELECT e.shard, e.seq + x.n AS seq, e.stream, e.version + x.n AS version, e.tena
 
 -- The events of a stream after a version, in order, without reading those before.
 CREATE FUNCTION events_after(of_stream text, after integer) RETURNS SETOF journal
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT e.shard, e.seq + x.n, e.stream, e.version + x.n, e.tenant_id, x.type, x.data, x.meta,
            e.recorded_at
       FROM journal_entry e
@@ -41,12 +41,12 @@ LANGUAGE sql STABLE AS $$
      WHERE e.stream = of_stream AND e.version + x.n > after AND e.version >= coalesce((
            SELECT max(f.version) FROM journal_entry f
             WHERE f.stream = of_stream AND f.version <= after + 1), 0)
-     ORDER BY e.version, x.n
-$$;
+     ORDER BY e.version, x.n;
+END;
 
 -- Processes of the version before go on writing while they are replaced, an event an entry.
 CREATE FUNCTION journal_insert() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO journal_entry (
         shard, seq, stream, version, tenant_id, type, data, meta, recorded_at

@@ -94,6 +94,27 @@ async def test_a_workflow_is_made_deployed_started_and_looked_at(stage: Stage) -
         assert (why["status"], why["waits_for"]) == ("SUCCESS", [])
 
 
+async def test_a_workflow_of_n8n_is_imported_and_runs(stage: Stage) -> None:
+    up = {"assignments": {"assignments": [{"name": "n", "value": "={{ $json.n + 1 }}"}]}}
+    base = "n8n-nodes-base"
+    step = {"name": "Up", "type": f"{base}.set", "typeVersion": 3.4, "parameters": up}
+    nodes = [{"name": "Start", "type": f"{base}.manualTrigger"}, step]
+    links = {"Start": {"main": [[{"node": "Up", "type": "main", "index": 0}]]}}
+    document = {"name": "from n8n", "nodes": nodes, "connections": links}
+    async with api(stage) as client:
+        other = await client.post("/v1/workflows/import", {"document": {"a": 1}})
+        assert (other["valid"], other["definition"]) == (False, None)
+        assert [each["code"] for each in other["reasons"]] == ["not_n8n"]
+        made = await client.post("/v1/workflows/import", {"document": document})
+        assert (made["valid"], made["reasons"]) == (True, [])
+        saved = await client.post("/v1/workflows", {"definition": made["definition"]})
+        await client.post(f"/v1/workflows/{saved['workflow_id']}/deploy", {})
+        order = {"workflow_id": saved["workflow_id"], "data": {"n": 1}}
+        started = await client.post("/v1/workflow_executions", order)
+        row = await until_ended(client, started["execution_id"])
+        assert row["run_data"]["result"] == [{"n": 2}]
+
+
 async def test_the_log_has_business_and_technical_lines_and_milestones(
     stage: Stage, world: World
 ) -> None:

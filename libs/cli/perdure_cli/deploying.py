@@ -79,17 +79,14 @@ def problems_of(definition: Any) -> list[Row] | None:
     """
     for entry in entry_points(group="perdure.definitions", name="engine"):
         found: Any = entry.load()(definition)
-        return [
-            {
-                "code": each.code,
-                "severity": each.severity,
-                "path": each.path,
-                "node_id": each.node_id,
-                "message": each.message,
-            }
-            for each in found.problems
-        ]
+        return rows_of(found.problems)
     return None
+
+
+def rows_of(problems: Iterable[Any]) -> list[Row]:
+    """Return problems as the engine has them, as rows."""
+    names = ("code", "severity", "path", "node_id", "message")
+    return [{name: getattr(each, name) for name in names} for each in problems]
 
 
 def problem_line(place: str, problem: Mapping[str, Any]) -> str:

@@ -26,6 +26,8 @@ from perdure_cli.output import (
 app = typer.Typer(help="Recovery: patterns, attempts, explanations, modes.", no_args_is_help=True)
 
 EVERYWHERE = "*"
+INHERITED = "as for *"
+"""What a workspace shows for which nobody has set it."""
 """The workspace that stands for all of them: its mode binds every other one."""
 
 PASSES = {True: "by itself", False: "no", None: "unknown"}
@@ -184,8 +186,8 @@ def mode(
         (
             ("workspace", column("workspace_id")),
             ("mode", column("mode")),
-            ("people", column("people")),
-            ("sampler", column("sampler")),
+            ("people", lambda row: row["people"] or INHERITED),
+            ("sampler", lambda row: row["sampler"] or INHERITED),
             ("set by", column("set_by")),
             ("when", lambda row: ago(row["updated_at"])),
             ("reason", column("reason")),

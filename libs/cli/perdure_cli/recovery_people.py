@@ -1,6 +1,6 @@
 """`perdure recovery questions` and `answer`: what recovery asks people, and what they say."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from perdure_contracts.deciding import NoteAnswer
@@ -18,29 +18,24 @@ __all__ = ["app"]
 PORTS = {"approve": "approved", "reject": "rejected", "retry": "retry", "give-up": "give_up"}
 """What a person says, and what the contract calls it."""
 
+QUESTIONS = "recovery_questions"
+"""The view of what is asked, and of nothing that was answered or whose time is over."""
+
 LEAVE = ("approve", "reject")
 """The answers to a question for leave; the others say what becomes of a node."""
-
-
-def asked(row: Row) -> bool:
-    """Tell whether people are asked about an attempt, and have not answered."""
-    context: dict[str, Any] = row["recovery_context"] or {}
-    waits = row["status"] == "waiting_approval" or row["recovery_outcome"] is not None
-    return bool(context.get("interaction_id")) and "said" not in context and waits
 
 
 @app.command()
 def questions(limit: Limit = 20, as_json: AsJson = False) -> None:
     """List what people are asked, the newest first: leave to try, or what becomes of a node."""
-    rows = [row for row in fetched("recovery", "recovery_attempts") if asked(row)][:limit]
     print_rows(
-        rows,
+        fetched("recovery", QUESTIONS, limit),
         (
             ("attempt", lambda row: row["id"]),
             ("execution", lambda row: row["execution_id"]),
             ("node", lambda row: row["node_id"]),
             ("asked", lambda row: " or ".join(answers_to(row))),
-            ("until", lambda row: clock(row["recovery_context"]["until"])),
+            ("until", lambda row: clock(row["until"])),
             ("failure", lambda row: short(row["error_message"])),
         ),
         empty="nobody is asked anything",
@@ -61,8 +56,8 @@ def answer(
 
     async def work() -> None:
         async with Client(platform.require()) as client:
-            row = await client.row("recovery", "recovery_attempts", attempt)
-            if row is None or not asked(row):
+            row = await client.row("recovery", QUESTIONS, attempt)
+            if row is None:
                 raise CommandError(
                     f"nobody is asked about the attempt {attempt!r}; `perdure recovery "
                     "questions` lists what is asked",
@@ -77,7 +72,7 @@ def answer(
                 )
             message = NoteAnswer(
                 execution_id=row["execution_id"],
-                interaction_id=row["recovery_context"]["interaction_id"],
+                interaction_id=row["interaction_id"],
                 outcome="answered",
                 port=PORTS[said],
                 by=user(),
@@ -94,5 +89,5 @@ def answer(
 
 def answers_to(row: Row) -> tuple[str, ...]:
     """Return what may be said about an attempt."""
-    for_leave = row["recovery_context"].get("cause") == "approval"
+    for_leave = row["cause"] == "approval"
     return LEAVE if for_leave else tuple(word for word in PORTS if word not in LEAVE)

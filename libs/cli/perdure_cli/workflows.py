@@ -9,13 +9,14 @@ from perdure_contracts.deployments import RollbackWorkflow
 from perdure_contracts.scheduler import UndeployWorkflow
 from rich.markup import escape
 
-from perdure_cli import deploying, diff, platform
+from perdure_cli import deploying, diff, importing, platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.deploying import Loaded
 from perdure_cli.errors import CommandError
 from perdure_cli.output import AsJson, ago, clock, console, print_table, say, short, show, wait_for
 
 app = typer.Typer(help="Definitions: check, apply, deploy, look at them.", no_args_is_help=True)
+app.command(name="import")(importing.import_)
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML or JSON.")]
 Targets = Annotated[

@@ -116,8 +116,8 @@ class AttemptParked:
 class AttemptReleased:
     """An attempt that counts already begins after all: its wait is over and the rails agree.
 
-    `delay_s` and `probe_of` are as in `recovery.attempt-ordered.v1`. After a wait in a line or for
-    people, `reason` and `explanation` say for what it waited.
+    `delay_s`, `probe_of` and `turn` are as in `recovery.attempt-ordered.v1`. After a wait in a line
+    or for people, `reason` and `explanation` say for what it waited.
     """
 
     failure_id: str
@@ -127,6 +127,7 @@ class AttemptReleased:
     probe_of: str = ""
     reason: str = ""
     explanation: Explanation | None = None
+    turn: str = ""
 
 
 @message("recovery.attempt-stopped.v1")

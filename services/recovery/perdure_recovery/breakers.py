@@ -33,8 +33,9 @@ ROW_S: Final = 600.0
 OPEN_S: Final = 30.0
 OPEN_MAX_S: Final = 600.0
 """How long a breaker is open, times how often it opened; and the longest."""
-PROBER_S: Final = 5.0
-"""How long only one runner may make the call."""
+PROBER_S: Final = 15.0
+"""How long only one runner may make the call: several times as long as runners take between two
+reports, so that a call which takes its time is not joined by those of all others."""
 PROBE_S: Final = 60.0
 """After which a call that was let through is taken for lost."""
 FORGIVEN_S: Final = 600.0

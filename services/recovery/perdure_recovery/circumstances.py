@@ -66,6 +66,7 @@ def situation_of(
     effect_state: EffectState = "not_sent",
     approved: bool = False,
     turn: str = "",
+    waited_in: str = "",
     counted: bool = False,
 ) -> Situation:
     """Return what the rails look at.
@@ -97,6 +98,7 @@ def situation_of(
         usd=0.0 if counted else proposal.usd,
         approved=approved,
         turn=turn,
+        waited_in=waited_in,
         workspace_id=failure.pattern.workspace_id,
         undoes=proposal.strategy == UNDO,
     )

@@ -1,14 +1,16 @@
 """What the name of an exception class says, for the libraries that nodes meet.
 
-Read from the exports of httpx, asyncpg, aiosmtplib, aiokafka, json, pydantic, openai, anthropic,
-slack-sdk, pydantic-ai and the built-ins; a test walks through all of them, so that a new release
-cannot bring a class nobody thought of.
+Read from the exports of httpx, httpx2, asyncpg, aiosmtplib, aiokafka, json, pydantic, openai,
+anthropic, slack-sdk, pydantic-ai and the built-ins, and of those in classification_beside.py; a
+test walks through all of them, so that a new release cannot bring a class nobody thought of.
 A class that says nothing about the cause is listed as generic, on purpose.
 """
 
 from typing import Final
 
 from perdure_contracts.patterns import FailureType
+
+from .classification_beside import BESIDE
 
 GENERIC: Final = "generic"
 """The class says nothing: codes, statuses, causes and texts must."""
@@ -244,6 +246,8 @@ _PACKAGES: dict[str, tuple[dict[str, str], ...]] = {
     "json": (_JSON,),
     "httpx": (_HTTPX,),
     "httpcore": (_HTTPCORE,),
+    "httpx2": (_HTTPX, {"output_invalid": "SSEError"}),  # what the libraries of models call with
+    "httpcore2": (_HTTPCORE,),
     "asyncpg": (_ASYNCPG,),
     "aiokafka": (_AIOKAFKA,),
     "aiosmtplib": (_AIOSMTPLIB,),
@@ -271,7 +275,7 @@ def _table(packages: dict[str, tuple[dict[str, str], ...]]) -> dict[tuple[str, s
     }
 
 
-CLASSES: Final = _table(_PACKAGES)
+CLASSES: Final = _table({**BESIDE, **_PACKAGES})
 """(top-level package, class) → a failure type, `generic` or `no error`."""
 CLASSES_WEAK: Final = _table(_PACKAGES_WEAK)
 """Classes that only mirror a broad status: they answer if nothing else does."""

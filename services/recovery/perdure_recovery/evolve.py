@@ -155,6 +155,7 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         usd=event.usd,
         probe=event.probe,
         doubtful=event.doubtful,
+        turn=event.turn,
         probe_of=event.probe_of,
         by=event.by,
         delay_s=event.delay_s if event.ask_again else 0.0,

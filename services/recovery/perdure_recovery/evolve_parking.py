@@ -65,6 +65,7 @@ def released(state: Execution, event: AttemptReleased) -> Execution:
         probe=waiting.probe,
         doubtful=waiting.doubtful,
         probe_of=event.probe_of,
+        turn=event.turn,
     )
     return _with(state, replace(episode, parked=None, attempt=attempt))
 

@@ -18,6 +18,10 @@ STORM_S: Final = 60.0
 FAILURES_MIN: Final = 10
 """Failures of a pattern within so many seconds that are a storm."""
 
+SAMPLER: Final[Sampler] = "rules"
+PEOPLE: Final[People] = "ask"
+"""Who chooses, and what an escalation does, where nobody has set anything."""
+
 EVERYWHERE = "*"
 """The workspace whose mode is above all others: the kill switch."""
 
@@ -76,8 +80,11 @@ def policy_in(facts: Facts, workspace_id: str) -> tuple[Sampler, People]:
     What nobody has set for a workspace is as in the one that stands for all of them.
     """
     found = {row["workspace_id"]: row for row in facts.get("modes", ())}
-    row = found.get(workspace_id) or found.get(EVERYWHERE)
-    return ("rules", "ask") if row is None else (row["sampler"], row["people"])
+    own, all_ = found.get(workspace_id, {}), found.get(EVERYWHERE, {})
+    return (
+        own.get("sampler") or all_.get("sampler") or SAMPLER,
+        own.get("people") or all_.get("people") or PEOPLE,
+    )
 
 
 def incident_in(facts: Facts, pattern_id: str) -> tuple[Gate | None, str]:

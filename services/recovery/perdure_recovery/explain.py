@@ -28,6 +28,7 @@ __all__ = [
     "MEANING",
     "Outcome",
     "clock",
+    "drafted",
     "explain_decision",
     "explain_outcome",
     "measured",
@@ -61,14 +62,33 @@ def explain_decision(
     `doubtful` says that the node may have done something outside that must not be doubled,
     `incident` that many fail alike. `now` is when it was decided, else when the node failed.
     """
+    made = drafted(
+        noted, plan, attempt_number, refused, doubtful=doubtful, now=now, incident=incident
+    )
+    due = clock(_due(noted, plan, now))
+    facts = (plan.reason, refused or "", attempt_number, plan.delay_s, plan.strategy, due)
+    return measured(made, noted, facts)
+
+
+def drafted(
+    noted: FailureNoted,
+    plan: Plan,
+    attempt_number: int,
+    refused: str | None,
+    *,
+    doubtful: bool,
+    now: datetime | None = None,
+    incident: bool = False,
+) -> Explanation:
+    """Return the same before anybody has measured it: for those that say more, and measure that."""
     acts = plan.automatic and refused is None
     kind = noted.pattern.failure_type
-    due = (now or parsed(noted.failed_at)) + timedelta(seconds=plan.delay_s)
-    waiting = _pick(templates.WAITING, noted).format(delay_s=plan.delay_s, due=clock(due))
+    due = clock(_due(noted, plan, now))
+    waiting = _pick(templates.WAITING, noted).format(delay_s=plan.delay_s, due=due)
     action = NO_ACTION if acts else ACTION[kind]
     if doubtful and action != NO_ACTION:
         action = templates.DOUBTFUL + action
-    made = Explanation(
+    return Explanation(
         failure_summary=_summary(noted),
         root_cause=_root_cause(noted),
         retry_decision=_decision(noted, plan, attempt_number, refused),
@@ -78,8 +98,10 @@ def explain_decision(
         severity_level=_severity(kind, acts=acts, critical=doubtful or incident),
         display_category=CATEGORY[noted.pattern.root_cause_category],
     )
-    facts = (plan.reason, refused or "", attempt_number, plan.delay_s, plan.strategy, clock(due))
-    return measured(made, noted, facts)
+
+
+def _due(noted: FailureNoted, plan: Plan, now: datetime | None) -> datetime:
+    return (now or parsed(noted.failed_at)) + timedelta(seconds=plan.delay_s)
 
 
 def explain_outcome(

@@ -13,7 +13,7 @@ from perdure_contracts.failures import Explanation
 from perdure_contracts.recovery import FailureNoted
 
 from .cases import Plan
-from .explain import NO_ACTION, clock, explain_decision, measured
+from .explain import NO_ACTION, clock, drafted, measured
 from .explain_templates import DOUBTFUL
 from .guard import Hold
 
@@ -41,7 +41,7 @@ def explain_waiting(
     `doubtful` is as in `explain_decision`.
     """
     stopped = hold.reason if hold.cause == "person" and plan.automatic else None
-    made = explain_decision(noted, plan, attempt_number, stopped, doubtful=doubtful, now=now)
+    made = drafted(noted, plan, attempt_number, stopped, doubtful=doubtful, now=now)
     until = clock(hold.until)
     waits = f"It waits until {until} at most: {hold.reason}."
     texts = [made.retry_decision, f"So far {before}." if before else "", waits]
@@ -91,7 +91,7 @@ def explain_answer(
 def explain_wanted(noted: FailureNoted, plan: Plan, attempt_number: int) -> Explanation:
     """Return the explanation of a try that a person asked for."""
     told = replace(
-        explain_decision(noted, plan, attempt_number, None, doubtful=False),
+        drafted(noted, plan, attempt_number, None, doubtful=False),
         retry_decision=f"Try {attempt_number}, because a person wants it: {plan.reason}.",
         user_action_required=NO_ACTION,
         estimated_resolution_time="the node runs again at once",

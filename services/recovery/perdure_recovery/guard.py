@@ -70,8 +70,9 @@ class Situation:
     `node_attempts` and `execution_attempts` count the automatic attempts made so far.
     `incident` is the gate of the pattern's open incident, in whose `incident_line` attempts wait;
     `breakers` are those of what the attempt would call. It would cost `cost` tokens and `usd`.
-    With `approved` people have agreed, and `turn` is the line in which its turn has come. One that
-    `undoes` what was done repeats nothing, and has its own limit.
+    With `approved` people have agreed, and `turn` is the line in which its turn has come; or it
+    came before, in `waited_in`. One that `undoes` what was done repeats nothing, and has its own
+    limit.
     """
 
     mode: RecoveryMode
@@ -92,6 +93,7 @@ class Situation:
     usd: float = 0.0
     approved: bool = False
     turn: str = ""
+    waited_in: str = ""
     workspace_id: str = ""
     undoes: bool = False
 
@@ -190,10 +192,12 @@ def storm(situation: Situation) -> Hold | None:
     """Rail 9: of many that fail alike one is tried, the others wait for what comes of it.
 
     Whom a breaker's line lets go has waited for the same thing, and would otherwise be sent from
-    one line to the other.
+    one line to the other; also if it had to wait a little for its turn. What the storm's own line
+    has let go waits again when the storm goes on.
     """
-    lines = {situation.incident_line, *(each.line for each in situation.breakers)}
-    if situation.incident in (None, "open") or situation.turn in lines - {""}:
+    lines = {each.line for each in situation.breakers} - {""}
+    turn_came = situation.turn in lines | {situation.incident_line} - {""}
+    if situation.incident in (None, "open") or turn_came or situation.waited_in in lines:
         return None
     text = "many failures are alike: one of them is tried, the others wait"
     return Hold("storm", text, situation.within(LINE_S), situation.incident_line)

@@ -58,6 +58,8 @@ DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt
 
 def hear(message: object, envelope: Envelope) -> object | None:
     """Return the command that `message` is to recovery, None if it asks nothing."""
+    if isinstance(message, NoteAnswer):  # what people write down stands in explanations
+        return replace(message, reason=scrub_text(message.reason))
     if isinstance(message, OWN):
         return message
     match message:

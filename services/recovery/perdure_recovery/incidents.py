@@ -23,8 +23,9 @@ from perdure_contracts.deciding import (
     ProbeNoted,
     SetGate,
 )
+from perdure_contracts.patterns import PatternFacts
 
-from .experience import FAILURES_MIN, STORM_S, line_of
+from .experience import FAILURES_MIN, STORM_S, incident_of, line_of
 from .instants import parsed, written
 
 TABLE: Final = "recovery_incidents"
@@ -60,6 +61,31 @@ class Incident:
     at: datetime | None = None
     next_at: datetime | None = None
     probes: int = 0
+
+
+def count_of(
+    pattern_id: str,
+    pattern: PatternFacts,
+    failure_id: str,
+    execution_id: str,
+    failed_at: str,
+    alike: int = 0,
+) -> Outgoing:
+    """Return what tells the stream of a pattern's incidents of a failure that is one of many."""
+    line = incident_of(pattern_id)
+    count = CountFailure(
+        line=line,
+        pattern_id=pattern_id,
+        workspace_id=pattern.workspace_id,
+        failure_id=failure_id,
+        execution_id=execution_id,
+        signature=pattern.signature,
+        dependency=pattern.dependency,
+        failure_type=pattern.failure_type,
+        failed_at=failed_at,
+        alike=alike,
+    )
+    return Outgoing(OWN, line, count)
 
 
 def stream_of(command: IncidentCommand) -> str:
@@ -228,7 +254,7 @@ def _look(state: Incident, now: datetime) -> tuple[IncidentEvent, ...]:
     at = wake_at(state)
     if at is None or at > now or state.last_at is None:
         return ()
-    line = f"{state.pattern_id}/incident"
+    line = incident_of(state.pattern_id)
     if now - state.last_at >= timedelta(seconds=QUIET_S):
         return (_closed(state, line, now),)
     return (ProbeNoted(line=line, attempt_id="", outcome="lost", noted_at=written(now)),)

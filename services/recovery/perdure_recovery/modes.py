@@ -5,25 +5,31 @@ The workspace `*` is the switch above all of them: `off` there is the kill switc
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from perdure_common.decider import Facts, Outgoing, Recorded, Rejected, Upsert
 from perdure_common.scrub import scrub_text
 from perdure_contracts.failures import People, RecoveryMode, Sampler
 from perdure_contracts.recovery import ModeSet, SetMode
 
+from .experience import PEOPLE, SAMPLER
+
 TABLE = "recovery_modes"
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What recovery may do in a workspace, who chooses, and what an escalation does."""
+    """What recovery may do in a workspace, who chooses, and what an escalation does.
+
+    What is None nobody has set here: it is as in the workspace `*`.
+    """
 
     mode: RecoveryMode = "auto"
-    sampler: Sampler = "rules"
-    people: People = "tell"
+    sampler: Sampler | None = "rules"
+    people: People | None = "tell"
 
 
-UNSET = Mode(people="ask")
+UNSET = Mode(sampler=None, people=None)
 """What holds where nobody has set anything."""
 
 
@@ -49,8 +55,9 @@ def decide(
             mode=command.mode,
             set_by=command.set_by,
             reason=scrub_text(command.reason),
-            sampler=sampler,
-            people=people,
+            sampler=sampler or SAMPLER,
+            people=people or PEOPLE,
+            inherits=_unset(sampler, people),
         ),
     )
 
@@ -58,17 +65,28 @@ def decide(
 def evolve(state: Mode, event: ModeSet) -> Mode:
     """Return the mode after `event`."""
     del state
-    return Mode(event.mode, event.sampler, event.people)
+    return Mode(
+        event.mode,
+        None if "sampler" in event.inherits else event.sampler,
+        None if "people" in event.inherits else event.people,
+    )
+
+
+def _unset(
+    sampler: Sampler | None, people: People | None
+) -> tuple[Literal["sampler", "people"], ...]:
+    none_chooses: tuple[Literal["sampler"], ...] = ("sampler",) if sampler is None else ()
+    nobody_told: tuple[Literal["people"], ...] = ("people",) if people is None else ()
+    return (*none_chooses, *nobody_told)
 
 
 def project(state: Mode, recorded: Recorded[ModeSet]) -> tuple[Upsert, ...]:
     """Return the workspace's row."""
-    del state  # the event says everything
     event = recorded.event
     row = {
         "mode": event.mode,
-        "sampler": event.sampler,
-        "people": event.people,
+        "sampler": state.sampler,
+        "people": state.people,
         "set_by": event.set_by,
         "reason": event.reason,
         "updated_at": recorded.recorded_at,

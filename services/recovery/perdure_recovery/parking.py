@@ -174,7 +174,8 @@ def due(state: Execution, command: NoteDue, facts: Facts, now: datetime) -> tupl
     proposal = Proposal(attempt.strategy, attempt.changed)
     situation = situation_of(
         state, episode.failure, proposal, facts, now,
-        verdict_until=command.verdict_until, approved=True, turn=attempt.probe_of, counted=True,
+        verdict_until=command.verdict_until, approved=True, turn=attempt.probe_of,
+        waited_in=attempt.turn, counted=True,
     )  # fmt: skip
     refusal = first_refusal(situation, WHEN_DUE)
     if refusal is None:
@@ -264,8 +265,10 @@ def _goes(
     if refusal is None:
         if parked.counted:
             why = _waited(parked, now, reason)
-            return (_begins(episode, parked.attempt_id, now, delay_s, probe_of, parked, why),)
-        return (_ordered(episode, parked, now, reason=reason, delay_s=delay_s, probe_of=probe_of),)
+            begins = _begins(episode, parked.attempt_id, now, delay_s, probe_of, parked, why)
+            return (replace(begins, turn=turn),)
+        ordered = _ordered(episode, parked, now, reason=reason, delay_s=delay_s, probe_of=probe_of)
+        return (replace(ordered, turn=turn),)
     if refusal.hold is None:
         return _refused(episode, parked, refusal, now)
     held = Held(

@@ -10,7 +10,6 @@ from datetime import datetime
 
 from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Facts, Outgoing, Recorded, Upsert
-from perdure_contracts.deciding import CountFailure
 from perdure_contracts.patterns import (
     FailureType,
     NoteOccurrence,
@@ -21,14 +20,14 @@ from perdure_contracts.patterns import (
     PatternTaught,
 )
 
-from .experience import FAILURES_MIN, STORM_S, incident_of
+from .experience import FAILURES_MIN, STORM_S
 from .families import branch, prior_type
+from .incidents import count_of
 from .instants import parsed
 from .retention import FOREVER, SHORT
 from .transience import Lessons, believe, taught, weights
 
 TABLE = "failure_patterns"
-OWN = "perdure.recovery.commands.v1"
 REMEMBERED_MAX = 50
 """How many of the latest failures and attempts are remembered, so that none counts twice."""
 
@@ -142,20 +141,16 @@ def route(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Outgoing, .
     event = recorded.event
     if not isinstance(event, PatternSeen) or not event.execution_id:
         return ()
-    line, pattern = incident_of(event.pattern_id), event.pattern
-    count = CountFailure(
-        line=line,
-        pattern_id=event.pattern_id,
-        workspace_id=pattern.workspace_id,
-        failure_id=event.failure_id,
-        execution_id=event.execution_id,
-        signature=pattern.signature,
-        dependency=pattern.dependency,
-        failure_type=pattern.failure_type,
-        failed_at=event.seen_at,
-        alike=event.alike,
+    return (
+        count_of(
+            event.pattern_id,
+            event.pattern,
+            event.failure_id,
+            event.execution_id,
+            event.seen_at,
+            event.alike,
+        ),
     )
-    return (Outgoing(OWN, line, count),)
 
 
 def _recent(state: Pattern, event: PatternSeen) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ WAITING = {"approval": "waiting_approval", "person": "waiting_approval"}
 
 def parked_row(event: AttemptParked) -> Mapping[str, object]:
     """Return the columns of an attempt that waits."""
+    asked = {} if event.request is None else {"interaction_id": event.request.interaction_id}
     return {
         "status": WAITING.get(event.cause, "parked"),
         "recovery_strategy": event.strategy,
@@ -20,7 +21,7 @@ def parked_row(event: AttemptParked) -> Mapping[str, object]:
             "cause": event.cause,
             "until": event.until,
             "line": event.line,
-            "interaction_id": event.request.interaction_id if event.request is not None else None,
+            **asked,
             "changed": event.changed or {},
             "refused_by": None,
         },
@@ -47,6 +48,7 @@ def stopped_row(event: AttemptStopped) -> Mapping[str, object]:
         if event.status == "superseded"
         else f"refused:{event.rail}",
         "completed_at": event.stopped_at,
+        "recovery_context": {"changed": {}, "refused_by": event.rail, "answered": event.answered},
     }
 
 

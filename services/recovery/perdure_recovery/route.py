@@ -21,6 +21,7 @@ from perdure_contracts.recovery import (
 )
 
 from . import route_parking as parking
+from .incidents import count_of
 from .instants import written
 from .state import Execution, episode_of
 from .strategy import UNCHANGED
@@ -34,7 +35,8 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
     event = recorded.event
     match event:
         case FailureNoted() if event.frequent:
-            return (parking.counted(event),)
+            told = (event.failure_id, event.execution_id, event.failed_at)
+            return (count_of(event.pattern_id, event.pattern, *told),)
         case AttemptOrdered():
             failure = episode_of(state, event.failure_id).failure
             told = [Outgoing(ENGINE, failure.execution_id, _order(event, failure))]

@@ -11,7 +11,6 @@ from perdure_contracts.deciding import (
     AttemptParked,
     AttemptReleased,
     AttemptStopped,
-    CountFailure,
     JoinLine,
     LeaveLine,
     NoteProbe,
@@ -32,6 +31,7 @@ from perdure_contracts.recovery import (
 )
 from perdure_contracts.shell import DeadLettered
 
+from .experience import incident_of
 from .state import Episode
 
 ENGINE = "perdure.engine.commands.v1"
@@ -110,24 +110,6 @@ def withdrawn(event: QuestionSettled, execution_id: str) -> Outgoing:
     return Outgoing(HIL, event.interaction_id, cancel)
 
 
-def counted(failure: FailureNoted) -> Outgoing:
-    """Return what tells the incident's stream of a failure that comes often."""
-    pattern = failure.pattern
-    line = f"{failure.pattern_id}/incident"
-    count = CountFailure(
-        line=line,
-        pattern_id=failure.pattern_id,
-        workspace_id=pattern.workspace_id,
-        failure_id=failure.failure_id,
-        execution_id=failure.execution_id,
-        signature=pattern.signature,
-        dependency=pattern.dependency,
-        failure_type=pattern.failure_type,
-        failed_at=failure.failed_at,
-    )
-    return Outgoing(OWN, line, count)
-
-
 def spent(event: AttemptOrdered, failure: FailureNoted) -> Outgoing:
     """Return what tells the workspace's allowance of an attempt."""
     line = f"{failure.pattern.workspace_id}/allowance"
@@ -163,7 +145,7 @@ def probed(event: AttemptSucceeded | AttemptFailed, at: str, *, succeeded: bool)
 
     It may have been let through by a breaker: what came of it is the same news.
     """
-    stream = f"{event.pattern_id}/incident"
+    stream = incident_of(event.pattern_id)
     probe = NoteProbe(line=stream, attempt_id=event.attempt_id, succeeded=succeeded, noted_at=at)
     return Outgoing(OWN, stream, probe)
 

@@ -20,7 +20,7 @@ class Attempt:
 
     `run` is the node run that it makes; `succeeded_at` is when the node completed after it. Until
     it is released, the engine is to `ask_again` after `delay_s`. Where it is `doubtful`, the node
-    may have done something outside that must not be doubled.
+    may have done something outside that must not be doubled. `turn` is the line that let it go.
     """
 
     attempt_id: str
@@ -40,6 +40,7 @@ class Attempt:
     ask_again: bool = False
     probe: bool = False
     doubtful: bool = False
+    turn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

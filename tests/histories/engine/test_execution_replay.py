@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from every_node import groups, played, runs
 from perdure_common.shell.codec import decode_body
 from perdure_engine.executions.state import Execution
+from perdure_engine.nodes.registry import SPECIFICATIONS
 from playing import decider
 
 HISTORIES = sorted((Path(__file__).parent / "execution").glob("*.jsonl"))
@@ -39,3 +41,20 @@ def test_a_recorded_history_folds_to_the_state_of_then(history: Path) -> None:
 def test_the_histories_have_every_event() -> None:
     seen: set[type] = {type(event) for history in HISTORIES for event in events_of(history)}
     assert seen == set(decider.events)
+
+
+def test_the_histories_have_a_node_of_every_subtype_that_has_runs() -> None:
+    """What an agent has (tools) runs in its attempts, and has no events of its own."""
+    seen: set[tuple[str, str]] = set()
+    for history in HISTORIES:
+        for event in events_of(history):
+            kind = (getattr(event, "node_type", ""), getattr(event, "node_subtype", ""))
+            seen.add(kind)
+    missing = [(each.node_type, each.subtype) for each in SPECIFICATIONS if runs(each)]
+    assert [each for each in missing if each not in seen] == [], "see tests/support/every_node.py"
+
+
+@pytest.mark.parametrize("group", list(groups()), ids=lambda group: group[0].subtype)
+def test_nodes_of_every_subtype_run_to_their_ends_together(group: Any) -> None:
+    play = played(*group)
+    assert (play.state.status, set(play.statuses().values())) == ("SUCCESS", {"SUCCESS"})

@@ -15,6 +15,7 @@ import pytest
 from answering_server import Server, answering_server, as_json, parsed
 from perdure_common.credentials import PostgresCredentials, Seal
 from perdure_common.outbound import AllowList
+from perdure_common.shell.ports import Unreachable
 from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_engine.runner.clients import Clients
 from perdure_engine.runner.perform import perform
@@ -220,3 +221,29 @@ async def test_a_credential_that_is_gone_meanwhile_is_told(stage: Stage) -> None
     await stage.stores[0].delete(TENANT, "shop")
     with pytest.raises(ValueError, match="any more"):
         await stage.stores[0].renew(TENANT, "shop", "x", nobody)
+
+
+async def test_what_fails_while_a_credential_is_locked_is_not_told_as_the_databases_fault(
+    stage: Stage,
+) -> None:
+    await stage.keep()
+    store, token = stage.stores[0], (await stage.kept())["token"]
+
+    async def no_issuer(fields: Any) -> Any:
+        raise ConnectionRefusedError("no issuer here")
+
+    with pytest.raises(ConnectionRefusedError, match="no issuer here"):
+        await store.renew(TENANT, "shop", token, no_issuer)
+
+    async def no_database(fields: Any) -> Any:
+        connection: Any = await asyncpg.connect(stage.database)
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.close()
+        return {**fields, "token": "new"}
+
+    with pytest.raises(Unreachable):
+        await store.renew(TENANT, "shop", token, no_database)
+    assert (await stage.kept())["token"] == token

@@ -1,5 +1,6 @@
 """The health summary of the database says what the measures in code say."""
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -182,3 +183,28 @@ async def test_sizes_are_noted_also_where_rows_are_kept_for_ever(
     gone = await clean(database, "recovery", days)
     assert gone == (1 if days else 0)
     assert await connection.fetchval("SELECT count(*) FROM table_sizes") > 5
+
+
+async def test_what_people_are_asked_is_what_nobody_has_answered_in_time(connection: Any) -> None:
+    later, before = "9999-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+    rows = {
+        "leave": ("waiting_approval", {"cause": "approval", "interaction_id": "i", "until": later}),
+        "ended": ("refused", {"cause": "person", "interaction_id": "i", "until": later}),
+        "answered": ("refused", {"interaction_id": "i", "until": later, "said": "retry"}),
+        "over": ("waiting_approval", {"interaction_id": "i", "until": before}),
+        "released": ("running", {"interaction_id": "i", "until": later}),
+        "breaker": ("parked", {"cause": "breaker", "until": later}),
+        "refused": ("refused", {"refused_by": "caps"}),
+    }
+    for name, (status, context) in rows.items():
+        await connection.execute(
+            "INSERT INTO recovery_attempts (id, tenant_id, workspace_id, execution_id,"
+            " recovery_strategy, attempt_number, triggered_by, recovery_reason, started_at, status,"
+            " recovery_context, error_message, episode_id, failure_id, failure_pattern_id,"
+            " confidence_score, ai_reasoning)"
+            " VALUES ($1, $2, 'ws', $3, 'backoff', 1, 'engine', 'r', now(), $4, $5, 'm',"
+            " $1, 'f', $1, 1, 'a')",
+            derived("attempt", name), TENANT, name, status, json.dumps(context),
+        )  # fmt: skip
+    asked = await connection.fetch("SELECT execution_id FROM recovery_questions ORDER BY 1")
+    assert [row["execution_id"] for row in asked] == ["ended", "leave"]

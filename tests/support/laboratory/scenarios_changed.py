@@ -2,16 +2,18 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import parse_qs
 
 from definitions_for_tests import Definition, chain, edge, node, request
 from model_server import fails, finishes, refuses, says
 from perdure_common.credentials import PostgresCredentials, Seal
 from perdure_common.settings import DEFAULT_TENANT, credentials_keys
 
-from laboratory.outside import Asked, Reply, fine, status
+from laboratory.outside import Asked, Reply, fine, half, status
 from laboratory.scenario import Case, Expected, Scenario, cured
 
 MODEL, OTHER, SHOP = "model", "other model", "shop"
+UNDO, LOOK, ISSUER = "where it is undone", "where it is seen", "issuer"
 
 SCHEMA = {
     "type": "object",
@@ -72,11 +74,44 @@ def _with_credential(case: Case) -> Definition:
     return chain(case.mark, request("post", case.url(SHOP), timeout_s=2, **given))
 
 
-async def _keep_token(case: Case, token: str) -> None:
+def _undone(case: Case) -> Definition:
+    """Say how what was sent is undone; there is no key against doubles."""
+    undo = {"method": "DELETE", "url": case.url(UNDO, "/orders/7")}
+    given = {"method": "POST", "url": case.url(SHOP), "json": {"n": 1}, "timeout_s": 2}
+    return chain(case.mark, node("post", "EXTERNAL_ACTION.HTTP_REQUEST", **given, compensate=undo))
+
+
+def _looked_for(case: Case) -> Definition:
+    """Say where it is seen whether what was sent has arrived; there is no key against doubles."""
+    look = {"url": case.url(LOOK, "/orders"), "found": "orders"}
+    given = {"method": "POST", "url": case.url(SHOP), "json": {"n": 1}, "timeout_s": 2}
+    return chain(case.mark, node("post", "EXTERNAL_ACTION.HTTP_REQUEST", **given, verify=look))
+
+
+async def _renewable(case: Case) -> None:
+    """Keep an old token with what its issuer gives another one for."""
+    form = {"refresh_token": "refresh-of-yesterday", "client_id": "perdure"}
+    await _keep_token(case, OLD, **form, token_url=case.url(ISSUER, "/token"))
+
+
+async def _renewed(case: Case) -> None:
+    """The issuer was asked once, in its own words, and nobody put the new token there by hand."""
+    (asked,) = case.servers[ISSUER].asked
+    form = parse_qs(asked.body.decode())
+    assert form["grant_type"] == ["refresh_token"]
+    assert form["refresh_token"] == ["refresh-of-yesterday"]
+
+
+async def _undone_once(case: Case) -> None:
+    (asked,) = case.servers[UNDO].asked
+    assert (asked.method, asked.path) == ("DELETE", "/orders/7")
+
+
+async def _keep_token(case: Case, token: str, **more: str) -> None:
     keys = credentials_keys(case.stage.settings)
     kept = PostgresCredentials(case.stage.ground.database_url, Seal(keys))
     try:
-        await kept.set(DEFAULT_TENANT, case.mark, {"token": token})
+        await kept.set(DEFAULT_TENANT, case.mark, {"token": token, **more})
     finally:
         await kept.close()
 
@@ -190,6 +225,52 @@ SCENARIOS = (
         {SHOP: [wants(NEW, fine())]},
         before=_old_token,
         during=_new_token,
+    ),
+    Scenario(
+        "a token has expired, and its issuer gives another",
+        "http",
+        _with_credential,
+        [cured("auth", "refresh_credentials", calls={SHOP: 2, ISSUER: 1})],
+        {SHOP: [wants(NEW, fine())], ISSUER: [fine({"access_token": NEW, "expires_in": 3600})]},
+        before=_renewable,
+        after=_renewed,
+    ),
+    Scenario(
+        "an answer is lost, and what may have been done must not be doubled: it is undone",
+        "http",
+        _undone,
+        [Expected("ERROR", ["network"], ["skip_compensate"], "handled", {SHOP: 1, UNDO: 1})],
+        {SHOP: [half()], UNDO: [status(204)]},
+        after=_undone_once,
+    ),
+    Scenario(
+        "a compensation fails once",
+        "http",
+        _undone,
+        [
+            Expected(
+                "ERROR",
+                ["network", "dependency_down"],
+                ["skip_compensate", "skip_compensate"],
+                "handled",
+                {SHOP: 1, UNDO: 2},
+            )
+        ],
+        {SHOP: [half()], UNDO: [status(503), status(204)]},
+    ),
+    Scenario(
+        "an answer is lost, and what was sent has arrived: it is found, and not sent again",
+        "http",
+        _looked_for,
+        [cured("network", "retry_now", calls={SHOP: 1, LOOK: 1})],
+        {SHOP: [half()], LOOK: [fine({"orders": [7]})]},
+    ),
+    Scenario(
+        "an answer is lost, and what was sent has not arrived: it is sent again",
+        "http",
+        _looked_for,
+        [cured("network", "retry_now", calls={SHOP: 2, LOOK: 1})],
+        {SHOP: [half(), fine()], LOOK: [fine({"orders": []})]},
     ),
     Scenario(
         "what fails for good has a way of its own",

@@ -1,10 +1,11 @@
 """Databases: deadlocks, conflicts, full disks, and what is wrong with the statement itself.
 
-The failures are PostgreSQL's own, except the full disk, which a function raises as the server
-does: a small disk would have to be mounted by root. A sequence is not rolled back, so it counts
-the tries.
+The failures are PostgreSQL's own. A small disk would have to be mounted by root, so one table has
+its rows on `/dev/full`, where the kernel refuses every write for want of space. A sequence is not
+rolled back, so it counts the tries.
 """
 
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -46,22 +47,26 @@ async def _counter(case: Case) -> None:
 
 
 async def _full_disk(case: Case) -> None:
-    """The first try finds no place on the disk."""
-    await _counter(case)
-    await case.execute(
-        f"""
-        create function {case.mark}_write(key text) returns int language plpgsql as $$
-        begin
-            if nextval('{case.mark}_tries') = 1 then
-                raise exception using errcode = '53100', message =
-                    'could not extend file "base/16384/24576": No space left on device',
-                    hint = 'Check free disk space.';
-            end if;
-            update {case.mark} set n = n + 1, key = $1 where id = 1;
-            return 1;
-        end $$;
-        """
-    )
+    """Put a table where no space is left. After a checkpoint nobody looks at its file meanwhile."""
+    connection = await asyncpg.connect(case.stage.ground.database_url)
+    try:
+        await connection.execute(f"create table {case.mark} (key text unique)")
+        await connection.execute("checkpoint")
+        of = "select current_setting('data_directory') || '/' || pg_relation_filepath($1)"
+        _without_space(await connection.fetchval(of, case.mark))
+    finally:
+        await connection.close()
+
+
+def _without_space(file: str) -> None:
+    Path(file).unlink()
+    Path(file).symlink_to("/dev/full")
+
+
+async def _more_space(case: Case) -> None:
+    """Give the table another file once a write was refused."""
+    await case.until_decided(1)
+    await case.execute(f"truncate {case.mark}")
 
 
 async def _both_rows(case: Case) -> None:
@@ -181,9 +186,14 @@ SCENARIOS = (
     Scenario(
         "the disk of a database is full for a moment",
         "databases",
-        _sql("select {mark}_write($1)"),
-        [cured("resource_exhausted", "reassign")],
+        _sql("insert into {mark} values ($1) returning 1"),
+        [
+            cured("resource_exhausted", "reassign"),
+            cured("resource_exhausted", "reassign", "reassign"),
+            cured("resource_exhausted", "reassign", "backoff"),
+        ],
         before=_full_disk,
+        during=_more_space,
         after=_once,
     ),
     Scenario(

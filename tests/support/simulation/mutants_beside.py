@@ -34,7 +34,7 @@ def _no_numbers_skipped(stack: ExitStack) -> None:
     put(stack, restoring, "fenced", near)
 
 
-@mutant("nobody hears which numbers a restore has skipped", "liveness")
+@mutant("nobody hears which numbers a restore has skipped", "I5", "liveness")
 def _nobody_hears_of_the_restore(stack: ExitStack) -> None:
     def silent(standing: Standing, tenant_id: str, moment: Any, until: Any) -> Plan:
         plan = fencing.fenced(replace(standing, sent={}), tenant_id, moment, until)

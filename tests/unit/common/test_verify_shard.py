@@ -25,7 +25,7 @@ def row(seq: int, event: object) -> JournalRow:
     )
 
 
-async def missing(rows: list[JournalRow], purged: int) -> list[str]:
+async def missing(rows: list[JournalRow], purged: int, last_sent: int = LAST + 1) -> list[str]:
     """Return what is said about a shard of which these rows are left."""
 
     async def page(shard: str, after: int, limit: int) -> list[JournalRow]:
@@ -34,8 +34,9 @@ async def missing(rows: list[JournalRow], purged: int) -> list[str]:
     async def gone() -> dict[str, Purged]:
         return {"0": Purged(purged, AT)} if purged else {}
 
+    sent = {("shop", 3): codec.number(last_sent, 1)}
     archive: Any = SimpleNamespace(store=SimpleNamespace(journal=page), purged=gone)
-    marks = Marks("0", 1, rows[-1].seq + 1, 0, 0, {}, {}, {})
+    marks = Marks("0", 1, rows[-1].seq + 1, 0, 0, {}, {}, sent)
     findings, _, unused = await journal.shards(TALLY, archive, [marks])
     assert unused["0"] == [range(FIRST, LAST + 1)]
     return [each.found for each in findings.violations]
@@ -49,6 +50,11 @@ def left(*before: int) -> list[JournalRow]:
 
 async def test_what_a_fence_has_skipped_is_not_missing() -> None:
     assert await missing(left(1, 2, 3), purged=0) == []
+
+
+async def test_a_place_that_was_not_told_of_a_fence_is_named() -> None:
+    (found,) = await missing(left(1, 2, 3), purged=0, last_sent=3)
+    assert found == "shop/3 was not told which numbers were skipped for a restore"
 
 
 async def test_what_was_purged_right_before_a_fence_is_counted_as_purged() -> None:

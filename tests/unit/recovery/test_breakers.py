@@ -7,8 +7,9 @@ from one_stream import START, OneStream
 from perdure_common.breaking import passes
 from perdure_contracts.breakers import BreakerTurned, DependencyCalls
 from perdure_contracts.deciding import SetGate
+from perdure_engine.runner.breakers import TELL_S
 from perdure_recovery.app import breaker_streams
-from perdure_recovery.breakers import PROBER_S, Breaker
+from perdure_recovery.breakers import PROBE_S, PROBER_S, Breaker
 from perdure_recovery.instants import parsed
 
 
@@ -117,6 +118,10 @@ def test_if_the_runner_that_may_call_has_no_call_to_make_each_may_make_one() -> 
     assert (again.prober, again.reason) == ("", "the runner that was to call did not")
     assert parsed(turned.until) > shop.now, "no moment between the two in which all may call"
     assert shop.told(1, 0, runner="r2") == ["closed"]
+
+
+def test_the_one_that_may_call_has_the_time_to_do_it_and_to_tell() -> None:
+    assert 2 * TELL_S < PROBER_S < PROBE_S / 2
 
 
 def test_ten_quiet_minutes_are_forgiven() -> None:

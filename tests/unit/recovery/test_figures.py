@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from perdure_common.observe import Figures
 from perdure_common.settings import Settings
 from perdure_recovery import figures
 from perdure_recovery.api_measures import SQL
@@ -94,7 +95,7 @@ class Counting:
         return [dict(TOLD)] if sql == SQL["explanations"] else []
 
 
-def finder(reading: Any, shards: set[str], clock: Any) -> Any:
+def finder(reading: Any, shards: set[str], clock: Any) -> Figures:
     servers = {"PERDURE_DATABASE_URL": "postgresql://nowhere", "PERDURE_KAFKA_BOOTSTRAP": "x:1"}
     owner: Any = SimpleNamespace(shards=shards)
     return figures.figures(Settings.read("recovery", servers), reading, owner, clock)

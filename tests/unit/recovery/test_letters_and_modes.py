@@ -17,6 +17,7 @@ from perdure_contracts.message import Envelope
 from perdure_contracts.recovery import ModeSet, SetMode
 from perdure_contracts.shell import DeadLettered, Unpark
 from perdure_recovery import letters, modes
+from perdure_recovery.experience import policy_in
 from perdure_recovery.hear import hear
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -152,7 +153,12 @@ def test_people_set_modes_and_are_told_when_nothing_changes() -> None:
     assert not isinstance(decided, Rejected)
     (event,) = decided
     assert event == ModeSet(
-        workspace_id="ws", mode="off", set_by="ann", reason="night", people="ask"
+        workspace_id="ws",
+        mode="off",
+        set_by="ann",
+        reason="night",
+        people="ask",
+        inherits=("sampler", "people"),
     )
     state = modes.evolve(modes.Mode(), event)
     assert isinstance(modes.decide(state, command, {}, NOW), Rejected)
@@ -160,6 +166,32 @@ def test_people_set_modes_and_are_told_when_nothing_changes() -> None:
     assert row.key == {"tenant_id": "t", "workspace_id": "ws"}
     assert row.set["mode"] == "off"
     assert modes.route(state, Recorded(event, "t", "ws/mode", 1, NOW)) == ()
+
+
+def set_mode(state: modes.Mode, **fields: Any) -> tuple[modes.Mode, dict[str, Any]]:
+    """Return the mode after somebody has set it, and its row."""
+    told: dict[str, Any] = {"workspace_id": "ws", "mode": "auto", "set_by": "ann", **fields}
+    command = SetMode(**told)
+    decided = modes.decide(state, command, {}, NOW)
+    assert not isinstance(decided, Rejected)
+    (event,) = decided
+    state = modes.evolve(state, event)
+    (row,) = modes.project(state, Recorded(event, "t", "ws/mode", 1, NOW))
+    return state, {**row.key, **row.set}
+
+
+def test_who_sets_the_mode_of_a_workspace_leaves_it_the_rest_of_what_holds_for_all() -> None:
+    _, everywhere = set_mode(
+        modes.UNSET, workspace_id="*", mode="auto", people="hold", sampler="bandit"
+    )
+    state, row = set_mode(modes.UNSET, mode="approve")
+    assert policy_in({"modes": [everywhere, row]}, "ws") == ("bandit", "hold")
+    state, row = set_mode(state, mode="approve", people="tell")
+    assert policy_in({"modes": [everywhere, row]}, "ws") == ("bandit", "tell")
+    _, row = set_mode(state, mode="observe")
+    assert policy_in({"modes": [everywhere, row]}, "ws") == ("bandit", "tell"), "it stays"
+    assert policy_in({"modes": [row]}, "ws") == ("rules", "tell")
+    assert policy_in({}, "ws") == ("rules", "ask")
 
 
 def test_an_edited_letter_is_sent_with_its_new_body_and_keeps_the_old_one() -> None:

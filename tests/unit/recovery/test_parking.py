@@ -19,7 +19,14 @@ from perdure_contracts.deciding import (
 )
 from perdure_contracts.engine import ErrorFacts, RecoveryVerdict
 from perdure_contracts.executions import AttemptDue
-from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, VerdictRepeated
+from perdure_contracts.recovery import (
+    AttemptOrdered,
+    AttemptRefused,
+    FailureNoted,
+    VerdictRepeated,
+)
+from perdure_recovery import explain
+from perdure_recovery.faithful import faithfulness
 from recovery_story import DOWN, NOW, Story, at, cancelled, completed, failed, kinds
 
 LATER = NOW + timedelta(seconds=30)
@@ -381,3 +388,69 @@ def test_a_pause_grows_from_what_was_drawn_before_though_the_attempt_waited_in_t
     (ordered,) = story.does(replace(release, line="c/line"))
     assert isinstance(ordered, AttemptOrdered)
     assert ordered.drawn_s == parked.drawn_s > 0
+
+
+def test_whom_a_breakers_line_has_let_go_is_not_sent_to_a_storms_when_its_wait_is_over() -> None:
+    story = Story(facts(breakers=[open_breaker()]))
+    (noted, parked) = story.hears(failed())
+    assert isinstance(noted, FailureNoted)
+    assert isinstance(parked, AttemptParked)
+    incident = {"pattern_id": noted.pattern_id, "gate": "probe", "closed_at": None}
+    closed = open_breaker("closed")
+    story.facts = facts(breakers=[closed], incidents=[incident])
+    (ordered,) = story.does(
+        ReleaseAttempt(
+            execution_id="e", attempt_id=parked.attempt_id, line="b/line", reason="it is back",
+            not_before=at(NOW + timedelta(seconds=5)),
+        )
+    )  # fmt: skip
+    assert isinstance(ordered, AttemptOrdered)
+    assert ordered.ask_again
+    (begins,) = story.after(seconds=5).hears(due_of(ordered, story))
+    assert isinstance(begins, AttemptReleased), "it has waited for the same thing"
+    story.facts = facts(breakers=[open_breaker()])
+    (again,) = story.hears(due_of(ordered, story))
+    assert isinstance(again, AttemptParked), "the breaker has opened again"
+
+
+def test_whom_a_storms_line_has_let_go_waits_again_when_the_storm_goes_on() -> None:
+    story = Story(facts())
+    (noted, ordered) = story.hears(failed())
+    assert isinstance(noted, FailureNoted)
+    incident = {"pattern_id": noted.pattern_id, "gate": "probe", "closed_at": None}
+    story.facts = facts(incidents=[incident])
+    (parked,) = story.after(seconds=2).hears(due_of(ordered, story))
+    assert isinstance(parked, AttemptParked)
+    story.facts = facts(incidents=[{**incident, "gate": "open"}])
+    release = ReleaseAttempt(
+        execution_id="e", attempt_id=parked.attempt_id, line=parked.line, reason="it is over",
+        not_before=at(story.now + timedelta(seconds=5)),
+    )  # fmt: skip
+    assert kinds(story.does(release)) == ["AttemptReleased"]
+    story.facts = facts(incidents=[incident])
+    (again,) = story.after(seconds=5).hears(due_of(ordered, story))
+    assert isinstance(again, AttemptParked)
+
+
+def test_an_explanation_of_an_attempt_that_waits_is_measured_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[object] = []
+
+    def counting(texts: Any, sources: Any) -> float:
+        measured.append(texts)
+        return faithfulness(texts, sources)
+
+    monkeypatch.setattr(explain, "faithfulness", counting)
+    (_, parked) = Story(facts(breakers=[open_breaker()])).hears(failed())
+    assert isinstance(parked, AttemptParked)
+    assert (len(measured), parked.explanation.faithfulness) == (1, 1.0)
+
+
+def test_what_was_stopped_is_no_question_any_more() -> None:
+    story = Story(facts(people="hold"))
+    story.hears(failed(error=LASTING))
+    (row,) = story.table("recovery_attempts")
+    assert "interaction_id" in str(row["recovery_context"])
+    story.hears(cancelled())
+    assert row["recovery_context"] == {"changed": {}, "refused_by": "wanted", "answered": False}

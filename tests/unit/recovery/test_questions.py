@@ -19,6 +19,7 @@ from perdure_recovery.evolve_questions import UNASKED_MAX
 from perdure_recovery.state import Execution
 from recovery_story import DOWN, NOW, Story, at, completed, failed, kinds
 
+SECRET = "ghp_9fK2LmQ7xW4ZrT8vB3nYc6JhD5gFpS1aEuWo"
 LASTING = ErrorFacts(type="code_failed", message="no such name", effect_state="unknown")
 
 
@@ -115,6 +116,18 @@ def test_who_does_not_want_another_try_gets_none(said: str, more: dict[str, Any]
     assert not [each for each in story.sent if isinstance(each, RetryNode)]
     (row,) = story.table("recovery_attempts")
     assert row["recovery_outcome"] == "escalated"
+
+
+def test_a_secret_in_a_persons_reason_is_kept_nowhere() -> None:
+    story = given_up()
+    said = NoteAnswer(
+        execution_id="e", interaction_id=asked_of(story)[-1].interaction_id, outcome="answered",
+        port="give_up", by="ann", reason=f"the key {SECRET} does not work",
+    )  # fmt: skip
+    (settled,) = story.hears(said)
+    assert isinstance(settled, QuestionSettled)
+    assert "the key" in settled.reason
+    assert SECRET not in f"{settled}{story.rows}{story.sent}{story.state}"
 
 
 def test_an_answer_that_comes_too_late_does_nothing_and_one_of_another_question_neither() -> None:

@@ -1,9 +1,9 @@
 """Named statements of a file, run by a few connections that are opened when they are needed."""
 
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import asyncpg
 
@@ -19,12 +19,20 @@ class Run(Protocol):
         ...
 
 
+_LOST: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement on a connection that is just being lost
+)
+
+
 @contextmanager
 def _reached() -> Generator[None]:
     """Tell that the database does not answer in the words of the ports."""
     try:
         yield
-    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+    except _LOST as error:
         raise Unreachable(f"the database does not answer: {error}") from error
     except asyncpg.OperatorInterventionError as error:
         raise Unreachable(f"the database is going down: {error}") from error
@@ -58,17 +66,33 @@ class Statements:
     async def transaction(self) -> AsyncGenerator[Run]:
         """Give what runs statements as `fetch` does, all of them in one transaction.
 
+        What the caller does in between is its own: if that fails, it is not the database's fault.
+
         Raises:
             Unreachable: The database does not answer.
         """
         with _reached():
-            pool = await self._opened()
-            async with pool.acquire() as connection, connection.transaction():
+            connection: Any = await (await self._opened()).acquire()
 
-                async def run(name: str, *values: object) -> Sequence[Any]:
-                    return await connection.fetch(self._sql[name], *values)
+        async def run(name: str, *values: object) -> Sequence[Any]:
+            with _reached():
+                return await connection.fetch(self._sql[name], *values)
 
+        try:
+            transaction: Any = connection.transaction()
+            with _reached():
+                await transaction.start()
+            try:
                 yield run
+            except BaseException:
+                with suppress(*_LOST, asyncpg.PostgresError):
+                    await transaction.rollback()  # without a connection it is undone anyway
+                raise
+            with _reached():
+                await transaction.commit()
+        finally:
+            with _reached():
+                await (await self._opened()).release(connection)
 
     async def _opened(self) -> asyncpg.Pool:
         if self._pool is None:

@@ -230,6 +230,11 @@ class _Shard:
         if mark.published_seq > self._seq:
             text = f"{mark.published_seq} is marked as published, the journal ends at {self._seq}"
             self._found.add("I5", self._where, text)
+        skipped = max((each.stop for each in self.unused if each.stop < mark.next_seq), default=0)
+        for (topic, partition), number in mark.sent.items():
+            if number >> codec.FAN_OUT_BITS < skipped:
+                text = f"{topic}/{partition} was not told which numbers were skipped for a restore"
+                self._found.add("I5", self._where, text)
 
 
 def _epoch(row: JournalRow) -> int:

@@ -19,6 +19,7 @@ from . import (
     events,
     executions,
     history,
+    importing,
     kept,
     logs,
     purging,
@@ -37,6 +38,7 @@ from .tables import ROWS, TABLES
 
 GROUPS: tuple[Callable[[Ground], None], ...] = (
     workflows.add,
+    importing.add,
     templates.add,
     kept.add,
     executions.add,

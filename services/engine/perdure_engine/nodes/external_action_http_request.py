@@ -3,7 +3,8 @@
 The answer is `{status, headers, body}`. A status of 400 or more fails the item, and so do a
 time-out and an answer above 256 KB. `Retry-After` is waited for before it is tried again. A
 `file` is `{base64, bytes, content_type}`; without `response` the answer's content type
-decides. Redirections are not followed.
+decides. It can be sent on, as `file` or among the fields of a `form`, which is sent in parts then
+(with its `filename`, if it has one). Redirections are not followed.
 
 GET, HEAD and OPTIONS may be repeated; other methods only where `idempotency_header` names the
 header that carries a key, the same in every attempt. Addresses that are not public must be
@@ -167,6 +168,12 @@ SPECIFICATION = NodeSpecification(
         Parameter("json", "any", "A body sent as JSON.", expressions=True),
         Parameter("form", "object", "A body sent as a form.", expressions=True),
         Parameter("body", "text", "A body sent as it is.", expressions=True),
+        Parameter(
+            "file",
+            "any",
+            "Bytes as the body: `{base64, content_type}`, as a file in an answer, or Base64.",
+            expressions=True,
+        ),
         AUTH,
         credential("what `auth` leaves out"),
         PAGINATION,

@@ -15,7 +15,7 @@ from .mending import UNDOES, Mending, Resolved
 REPEATABLE: Final = ("PUT", "DELETE")
 """Methods that may be sent twice (RFC 9110, 9.2.2) and change something."""
 
-BODIES: Final = ("json", "form", "body")
+BODIES: Final = ("json", "form", "body", "file")
 """The ways to send something; a request has one body."""
 
 SHARED: Final = ("auth", "credential", "timeout_s")

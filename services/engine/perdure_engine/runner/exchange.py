@@ -47,7 +47,7 @@ class AnswerTooLarge(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A request. `body` has one of httpx's `json`, `data` and `content`, or nothing.
+    """A request. `body` has one of httpx's `json`, `data` (with `files`) and `content`, or nothing.
 
     `query` are pairs added to the URL's own.
     """

@@ -16,6 +16,7 @@ from perdure_engine.nodes.external_action_http_request import TIMEOUT_S
 from perdure_engine.nodes.mending import UNDOES
 from perdure_engine.runner.exchange import BODY_BYTES_MAX, Answer, Call, exchange
 from perdure_engine.runner.failures import Failed
+from perdure_engine.runner.http_bodies import body_of, text_of
 from perdure_engine.runner.pages import all_pages
 
 __all__ = ["BODY_BYTES_MAX", "Failed", "request"]
@@ -49,7 +50,7 @@ async def request(
 
 
 def _call(parameters: Mapping[str, Any], idempotency_key: str) -> Call:
-    headers = {str(k): _text(v) for k, v in dict(parameters.get("headers") or {}).items()}
+    headers = {str(k): text_of(v) for k, v in dict(parameters.get("headers") or {}).items()}
     lower = {name.lower() for name in headers}
     key_header = parameters.get("idempotency_header")
     if key_header and str(key_header).lower() not in lower:
@@ -57,15 +58,9 @@ def _call(parameters: Mapping[str, Any], idempotency_key: str) -> Call:
     query: list[tuple[str, str]] = []
     for name, value in dict(parameters.get("query") or {}).items():
         values = cast("list[Any]", value) if isinstance(value, list) else [value]
-        query += [(str(name), _text(each)) for each in values if each is not None]
+        query += [(str(name), text_of(each)) for each in values if each is not None]
     authenticate(parameters.get("auth"), headers, query)
-    body: dict[str, Any] = {}
-    if parameters.get("json") is not None:
-        body["json"] = parameters["json"]
-    elif parameters.get("form") is not None:
-        body["data"] = {str(k): _text(v) for k, v in dict(parameters["form"]).items()}
-    elif parameters.get("body") is not None:
-        body["content"] = str(parameters["body"]).encode()
+    body = body_of(parameters, headers, idempotency_key)
     return Call(
         method=str(parameters.get("method") or "GET").upper(),
         url=str(parameters.get("url", "")),
@@ -74,13 +69,6 @@ def _call(parameters: Mapping[str, Any], idempotency_key: str) -> Call:
         body=body,
         timeout_s=float(parameters.get("timeout_s") or TIMEOUT_S),
     )
-
-
-def _text(value: Any) -> str:
-    """Return a value as it stands in a query, a form or a header."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
 
 
 def authenticate(auth: Any, headers: dict[str, str], query: list[tuple[str, str]]) -> None:

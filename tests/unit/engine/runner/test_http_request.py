@@ -276,6 +276,46 @@ async def test_a_file_is_base64(server: tuple[Server, int], client: httpx.AsyncC
         assert answer["body"] == {"base64": "iVBOR/8=", "bytes": 5, "content_type": "image/png"}
 
 
+PICTURE = {"base64": "iVBOR/8=", "bytes": 5, "content_type": "image/png"}
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"), [(PICTURE, b"image/png"), ("iVBOR/8=", b"application/octet-stream")]
+)
+async def test_a_file_of_an_answer_can_be_sent_on(
+    server: tuple[Server, int], client: httpx.AsyncClient, file: Any, kind: bytes
+) -> None:
+    made, port = server
+    await ask(client, port, method="PUT", file=file)
+    head, _, body = made.asked[0].partition(b"\r\n\r\n")
+    assert body == b"\x89PNG\xff"
+    assert b"content-type: " + kind in head.lower()
+
+
+async def test_a_form_with_a_file_is_sent_in_parts_the_same_in_each_attempt(
+    server: tuple[Server, int], client: httpx.AsyncClient
+) -> None:
+    made, port = server
+    form = {"title": "x", "yes": True, "picture": {**PICTURE, "filename": "a.png"}}
+    for _ in range(2):
+        await ask(client, port, method="POST", form=form)
+    head, _, body = made.asked[0].partition(b"\r\n\r\n")
+    assert b"content-type: multipart/form-data; boundary=" in head.lower()
+    assert b'name="picture"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n\x89PNG' in body
+    assert b'name="yes"\r\n\r\ntrue\r\n' in body
+    assert body == made.asked[1].partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("file", [{"base64": "no!"}, {"base64": 1}, {}, "ü", 7])
+async def test_what_is_no_file_is_told_and_not_sent(
+    server: tuple[Server, int], client: httpx.AsyncClient, file: Any
+) -> None:
+    made, port = server
+    error = await failure(client, port, method="POST", file=file)
+    assert (error.type, made.asked) == ("invalid_parameters", [])
+    assert "Base64" in error.message
+
+
 async def test_the_instant_of_a_rate_limit_is_a_wait(
     server: tuple[Server, int], client: httpx.AsyncClient
 ) -> None:

@@ -1,0 +1,257 @@
+"""What becomes of n8n's triggers, and of its nodes that touch the outside world."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from .kinds import KINDS, Map, alone, json_code
+from .source import Helper, Made, NotMapped, Source
+from .texts import is_expression, translated, whole
+
+# Triggers ---------------------------------------------------------------------------------
+
+
+def manual(node: Source) -> Made:
+    """What people start, or another workflow."""
+    del node
+    return Made("TRIGGER", "MANUAL")
+
+
+RESPONDS = {"onReceived": "immediate", "lastNode": "last_node", "responseNode": "respond_node"}
+PROVES = {"none": "none", "basicAuth": "basic"}
+
+
+def webhook(node: Source) -> Made:
+    """Webhook: the item has headers, query and body, which here are apart."""
+    proof = str(node.fixed("authentication", "none"))
+    if proof not in PROVES:
+        raise NotMapped(f"`authentication: {proof}` has no counterpart; choose one of ours")
+    path = str(node.fixed("path", "") or node.entry.get("webhookId") or "").strip("/")
+    if ":" in path:
+        raise NotMapped("a path with names in it has no counterpart")
+    parameters: dict[str, Any] = {
+        "path": f"/{path}",
+        "methods": node.fixed("httpMethod", "GET"),
+        "auth": PROVES[proof],
+        "respond": RESPONDS.get(str(node.fixed("responseMode", "onReceived")), "immediate"),
+    }
+    notes: list[str] = []
+    if proof != "none":
+        parameters["credential"] = node.handle() or "webhook"
+    else:
+        notes.append("everybody who knows the address can start it")
+    item: dict[str, Any] = {
+        "headers": "{{ $execution.trigger.http.headers }}",
+        "params": {},
+        "query": "{{ $execution.trigger.http.query }}",
+        "body": "{{ $json }}",
+    }
+    behind = (Helper("", "ACTION", "SET", {"values": item, "keep": "none"}),)
+    return Made("TRIGGER", "WEBHOOK", parameters, behind=behind, notes=tuple(notes))
+
+
+def schedule(node: Source) -> Made:
+    """Schedule Trigger with one interval, and Cron, which it was before."""
+    intervals = node.rows("rule.interval") or node.rows("triggerTimes.item")
+    if len(intervals) > 1:
+        raise NotMapped("it has several times: give each of them a CRON trigger of its own")
+    each = intervals[0] if intervals else {}
+    return Made("TRIGGER", "CRON", {"expression": _cron(each)})
+
+
+def _cron(each: Mapping[str, Any]) -> str:
+    kind = str(each.get("field") or each.get("mode") or "days")
+    if kind in ("cronExpression", "custom"):
+        text = str(each.get("expression") or each.get("cronExpression") or "").strip()
+        if not text or is_expression(text):
+            raise NotMapped("its expression is not fixed")
+        return text.removeprefix("=")
+    minute = _number(each, ("triggerAtMinute", "minute"), 0)
+    hour = _number(each, ("triggerAtHour", "hour"), 0)
+    if kind in ("seconds", "minutes", "hours", "everyMinute", "everyHour"):
+        default = 30 if kind == "seconds" else 5 if kind == "minutes" else 1
+        step = _number(each, (f"{kind}Interval",), default)
+        most = 24 if kind in ("hours", "everyHour") else 60
+        if step < 1 or most % step:
+            raise NotMapped(f"every {step} {kind} is no whole part of what is above it")
+        every = "*" if step == 1 else f"*/{step}"
+        if kind == "seconds":
+            return f"{every} * * * * *"
+        if kind in ("minutes", "everyMinute"):
+            return f"{every} * * * *"
+        return f"{minute} {every} * * *"
+    if kind in ("days", "everyDay") and _number(each, ("daysInterval",), 1) == 1:
+        return f"{minute} {hour} * * *"
+    if kind in ("weeks", "everyWeek") and _number(each, ("weeksInterval",), 1) == 1:
+        found: Any = each.get("triggerAtDay", each.get("weekday", [0]))
+        listed = cast("list[Any]", found) if isinstance(found, list) else [found]
+        return f"{minute} {hour} * * {','.join(str(day) for day in listed) or '0'}"
+    if kind in ("months", "everyMonth") and _number(each, ("monthsInterval",), 1) == 1:
+        day = _number(each, ("triggerAtDayOfMonth", "dayOfMonth"), 1)
+        return f"{minute} {hour} {day} * *"
+    raise NotMapped(f"`{kind}` with this interval has no counterpart")
+
+
+def _number(each: Mapping[str, Any], names: Sequence[str], default: int) -> int:
+    for name in names:
+        value = each.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return int(value)
+        if isinstance(value, str) and value.isdecimal():
+            return int(value)
+        if value is not None:
+            raise NotMapped(f"`{name}` is not fixed")
+    return default
+
+
+# Requests ---------------------------------------------------------------------------------
+
+
+def http_request(node: Source) -> Made:
+    """HTTP Request: n8n's items are the answers' bodies, one for each entry of a list."""
+    parameters: dict[str, Any] = {
+        "method": node.fixed("method", node.raw("requestMethod", "GET")),
+        "url": node.get("url", ""),
+    }
+    newer = node.version >= 3
+    _pairs(node, parameters, "query", "sendQuery" if newer else "", "Query")
+    _pairs(node, parameters, "headers", "sendHeaders" if newer else "", "Header")
+    if node.raw("sendBody") if newer else parameters["method"] not in ("GET", "HEAD"):
+        _body(node, parameters)
+    if node.raw("authentication", "none") != "none":
+        parameters["credential"] = node.handle() or "http"
+    limit = node.raw("options.timeout")
+    if isinstance(limit, int | float) and limit > 0:
+        parameters["timeout_s"] = max(0.1, min(3_600.0, limit / 1_000))
+    if node.raw("options.pagination"):
+        raise NotMapped("its pagination is another one; set `pagination`")
+    return Made("EXTERNAL_ACTION", "HTTP_REQUEST", parameters, behind=_answer(node))
+
+
+def _pairs(node: Source, parameters: dict[str, Any], ours: str, sends: str, word: str) -> None:
+    """Take what is sent as pairs of names and values, in any of the forms."""
+    if sends and not node.raw(sends):
+        return
+    small = word.lower()
+    as_json = node.raw(f"json{word}") or node.raw(f"{small}ParametersJson")
+    if as_json:
+        parameters[ours] = whole(f"JSON.parse({json_code(as_json)})")
+        return
+    rows = node.rows(f"{small}Parameters.parameters") or node.rows(f"{small}ParametersUi.parameter")
+    found = {str(row.get("name")): translated(row.get("value")) for row in rows if row.get("name")}
+    if found:
+        parameters[ours] = found
+
+
+def _body(node: Source, parameters: dict[str, Any]) -> None:
+    kind = str(node.fixed("contentType", node.fixed("bodyContentType", "json")))
+    if kind == "raw":
+        parameters["body"] = node.get("body", "")
+        given = node.get("rawContentType")
+        if given:
+            headers: Any = parameters.setdefault("headers", {})
+            if isinstance(headers, dict):
+                cast("dict[str, Any]", headers).setdefault("Content-Type", given)
+        return
+    if kind not in ("json", "form-urlencoded"):
+        raise NotMapped(f"a body of `{kind}` has no counterpart")
+    ours = "json" if kind == "json" else "form"
+    as_json = node.raw("jsonBody") if node.raw("specifyBody") == "json" else None
+    as_json = as_json or node.raw("bodyParametersJson")
+    if as_json:
+        parameters[ours] = whole(f"JSON.parse({json_code(as_json)})")
+        return
+    rows = node.rows("bodyParameters.parameters") or node.rows("bodyParametersUi.parameter")
+    parameters[ours] = {str(row.get("name")): translated(row.get("value")) for row in rows}
+
+
+def _answer(node: Source) -> tuple[Helper, ...]:
+    if node.raw("options.response.response.fullResponse") or node.raw("options.fullResponse"):
+        item = {name: f"{{{{ $json.{ours} }}}}" for name, ours in
+                (("body", "body"), ("headers", "headers"), ("statusCode", "status"))}  # fmt: skip
+        return (Helper("", "ACTION", "SET", {"values": item, "keep": "none"}),)
+    answer = "Array.isArray($json.body) ? $json.body : [$json.body]"
+    failed = "$json.error !== null && $json.status === null"  # it goes on with the error
+    entries = {"entries": whole(f"{failed} ? [$json] : {answer}")}
+    return (
+        Helper("entries", "ACTION", "SET", {"values": entries, "keep": "none"}),
+        Helper("each entry", "FLOW", "SPLIT_OUT", {"field": "entries"}),
+        alone("$json.entries", "data"),
+    )
+
+
+def slack(node: Source) -> Made:
+    """Slack: a message to a channel."""
+    if (node.fixed("resource", "message"), node.fixed("operation", "post")) != ("message", "post"):
+        raise NotMapped("only sending a message has a counterpart")
+    channel = node.get("channelId") or node.get("channel") or node.get("user")
+    parameters = {"channel": channel, "text": node.get("text", ""), "credential": node.handle()}
+    if not all(parameters.values()):
+        raise NotMapped("it names no channel, no text or no credential")
+    note = "Slack's answer has `channel` and `ts` here, not the whole message"
+    return Made("EXTERNAL_ACTION", "SLACK", parameters, notes=(note,))
+
+
+def github(node: Source) -> Made:
+    """GitHub: issues and their comments."""
+    operations = {"create": "create_issue", "createComment": "comment", "edit": "update_issue"}
+    operation = str(node.fixed("operation", "create"))
+    if node.fixed("resource", "issue") != "issue" or operation not in operations:
+        raise NotMapped("only issues and comments have a counterpart")
+    parameters: dict[str, Any] = {
+        "operation": operations[operation],
+        "credential": node.handle() or "github",
+        "repository": f"{node.get('owner')}/{node.get('repository')}",
+    }
+    edited: Any = node.get("editFields") if operation == "edit" else None
+    found = dict(cast("dict[str, Any]", edited)) if isinstance(edited, dict) else {}
+    found |= {name: node.get(name) for name in ("title", "body") if node.get(name)}
+    parameters |= {name: found[name] for name in ("title", "body", "state") if found.get(name)}
+    labels = [str(row.get("label")) for row in node.rows("labels") if row.get("label")]
+    if labels:
+        parameters["labels"] = translated(labels)
+    if operation != "create":
+        parameters["number"] = node.get("issueNumber")
+    note = "the answer has `id`, `url` and `number` here, not all that GitHub tells"
+    return Made("EXTERNAL_ACTION", "GITHUB", parameters, notes=(note,))
+
+
+def code(node: Source) -> Made:
+    """Code: ours is given one item and returns one, n8n's is given all of them."""
+    del node
+    raise NotMapped(
+        "its code is written for n8n's items; write it anew as ACTION CODE, which is given `item` "
+        "and returns what becomes of it"
+    )
+
+
+ALL: Mapping[str, Map] = {
+    **KINDS,
+    "manualTrigger": manual, "start": manual, "executeWorkflowTrigger": manual,
+    "errorTrigger": manual, "webhook": webhook, "scheduleTrigger": schedule, "cron": schedule,
+    "interval": schedule, "httpRequest": http_request, "slack": slack, "github": github,
+    "code": code, "function": code, "functionItem": code,
+}  # fmt: skip
+
+PACKAGES = ("n8n-nodes-base.",)
+"""Packages whose nodes are known here."""
+
+
+def made_of(node: Source) -> Made:
+    """Return what becomes of a node.
+
+    Raises:
+        NotMapped: There is no counterpart, and why.
+    """
+    short = next((node.kind.removeprefix(p) for p in PACKAGES if node.kind.startswith(p)), "")
+    if short not in ALL:
+        raise NotMapped("nodes of this type have no counterpart")
+    try:
+        return ALL[short](node)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NotMapped(f"its parameters cannot be read: {error!r}"[:300]) from error
+
+
+def shown(parameters: Mapping[str, Any]) -> str:
+    """Return parameters as the JSON that a placeholder keeps."""
+    return json.dumps(parameters, ensure_ascii=False, indent=1)

@@ -1,0 +1,382 @@
+"""Files of n8n: what they become runs as they did, and what cannot has a typed reason."""
+
+import json
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import pytest
+from perdure_contracts.engine import ExecutionFailed, StartExecution
+from perdure_engine.importing import Imported, import_n8n
+from perdure_engine.importing.kinds_outside import ALL
+from playing import EXECUTION_ID, WORKFLOW_ID, Play, failed
+
+Row = dict[str, Any]
+
+
+def given(name: str, kind: str, parameters: Row | None = None, **more: Any) -> Row:
+    """Return a node as n8n's files have it."""
+    return {
+        "id": f"id of {name}", "name": name, "type": f"n8n-nodes-base.{kind}",
+        "typeVersion": more.pop("version", 1), "position": [100, 200],
+        "parameters": parameters or {}, **more,
+    }  # fmt: skip
+
+
+def file(nodes: list[Row], *links: str, **more: Any) -> Row:
+    """Return a file; a link is `from.output>to.input`, both numbers 0 where they are left out."""
+    connections: Row = {}
+    for link in links:
+        begin, _, end = link.partition(">")
+        (source, _, output), (target, _, into) = begin.partition("."), end.partition(".")
+        outputs = connections.setdefault(source, {"main": []})["main"]
+        while len(outputs) <= int(output or 0):
+            outputs.append([])
+        outputs[int(output or 0)].append({"node": target, "type": "main", "index": int(into or 0)})
+    return {"name": "from n8n", "nodes": nodes, "connections": connections, **more}
+
+
+def imported(*nodes: Row, links: tuple[str, ...] = (), **more: Any) -> Imported:
+    """Import a file whose nodes follow each other, unless links say otherwise."""
+    start = given("Start", "manualTrigger")
+    names = ["Start", *(node["name"] for node in nodes)]
+    chained = tuple(f"{a}>{b}" for a, b in pairwise(names))
+    return import_n8n(file([start, *nodes], *(links or chained), **more))
+
+
+def played(made: Imported, data: Any) -> Play:
+    assert made.valid, made.problems
+    assert made.definition is not None
+    return Play(made.definition).start(data, node_id="start")
+
+
+def codes(made: Imported) -> list[tuple[str, str]]:
+    return [(each.code, each.node) for each in made.reasons]
+
+
+def out(made: Imported, node_id: str, data: Any, port: str = "main") -> list[Any]:
+    assert codes(made) == []
+    return played(made, data).emitted(node_id, port)
+
+
+def test_what_is_no_workflow_of_n8n_is_said_so() -> None:
+    others: list[Any] = [None, [], {}, {"nodes": []}, {"nodes": [], "connections": []}, "x"]
+    for document in others:
+        made = import_n8n(document)
+        assert (made.definition, codes(made)) == (None, [("not_n8n", "")])
+
+
+def test_what_is_too_deep_or_too_large_is_said_so() -> None:
+    deep: Any = {}
+    for _ in range(3_000):
+        deep = {"a": deep}
+    large = "x" * 1_000_000
+    for parameters in (deep, {"text": large}):
+        made = imported(given("It", "set", {"values": parameters}))
+        assert (made.definition, codes(made)) == (None, [("not_n8n", "")])
+
+
+def test_fields_are_set_as_the_forms_of_the_node_say() -> None:
+    assigned = [{"id": "1", "name": "total", "value": "={{ $json.n * 2 }}", "type": "number"},
+                {"id": "2", "name": "a.b", "value": "x {{ y }}", "type": "string"}]  # fmt: skip
+    newer = given("Set", "set", {"assignments": {"assignments": assigned}}, version=3.4)
+    made = imported(newer)
+    assert codes(made) == [("differs", "Set")]
+    assert played(made, {"n": 2}).emitted("set") == [{"total": 4, "a": {"b": "x {{ y }}"}}]
+    values = {"string": [{"name": "hello", "value": '=Hello {{$json["name"]}}!'}]}
+    older = given("Set", "set", {"values": values, "options": {}})
+    assert out(imported(older), "set", {"name": "Ada"}) == [{"name": "Ada", "hello": "Hello Ada!"}]
+    raw = {"mode": "raw", "jsonOutput": '={"n": {{ $json.n }}, "list": [1]}'}
+    made = imported(given("Set", "set", raw, version=3.4))
+    assert out(made, "set", {"n": 5}) == [{"n": 5, "list": [1]}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation", "left", "right", "holds"),
+    [
+        ("string", "equals", "={{ $json.s }}", "Ada", True),
+        ("string", "notContains", "={{ $json.s }}", "d", False),
+        ("string", "startsWith", "={{ $json.s }}", "=A", True),
+        ("string", "regex", "={{ $json.s }}", "^a/?", False),
+        ("string", "regex", "={{ $json.s }}", "/^a/i", True),
+        ("string", "notExists", "={{ $json.gone }}", "", True),
+        ("string", "empty", "={{ $json.none }}", "", True),
+        ("string", "notEmpty", "={{ $json.s }}", "", True),
+        ("number", "gte", "={{ $json.n }}", 3, True),
+        ("number", "equals", "={{ $json.n }}", "=3", True),
+        ("number", "lt", "={{ $json.n }}", "={{ $json.n - 1 }}", False),
+        ("boolean", "true", "={{ $json.yes }}", "", True),
+        ("boolean", "notEquals", "={{ $json.yes }}", False, True),
+        ("array", "contains", "={{ $json.list }}", "b", True),
+        ("array", "lengthGt", "={{ $json.list }}", 2, False),
+        ("array", "empty", "={{ $json.nothing }}", "", True),
+        ("dateTime", "after", "={{ $json.day }}", "2026-01-01", True),
+        ("object", "notEmpty", "={{ $json }}", "", True),
+    ],
+)
+def test_a_condition_of_the_newer_form_holds_as_it_did(
+    kind: str, operation: str, left: Any, right: Any, holds: bool
+) -> None:
+    item = {"s": "Ada", "n": 3, "yes": True, "list": ["a", "b"], "nothing": [], "none": "",
+            "day": "2026-05-01T00:00:00Z"}  # fmt: skip
+    asked = {"leftValue": left, "rightValue": right,
+             "operator": {"type": kind, "operation": operation}}  # fmt: skip
+    conditions = {"options": {"caseSensitive": True}, "conditions": [asked], "combinator": "and"}
+    made = imported(given("If", "if", {"conditions": conditions}, version=2))
+    assert out(made, "if", item, "true") == ([item] if holds else [])
+    assert out(made, "if", item, "false") == ([] if holds else [item])
+
+
+def test_a_condition_of_the_first_form_holds_as_it_did() -> None:
+    text = {"value1": "={{$json.s}}", "operation": "contains", "value2": "d"}
+    number = {"value1": "={{$json.n}}", "operation": "larger", "value2": 9}
+    asked = {"string": [text], "number": [number]}
+    both = imported(given("If", "if", {"conditions": asked}))
+    assert out(both, "if", {"s": "Ada", "n": 3}, "false") == [{"s": "Ada", "n": 3}]
+    either = imported(given("If", "if", {"conditions": asked, "combineOperation": "any"}))
+    assert out(either, "if", {"s": "Ada", "n": 3}, "true") == [{"s": "Ada", "n": 3}]
+
+
+def test_branches_meet_in_a_merge_by_the_fields_that_they_share() -> None:
+    asked = {"number": [{"value1": "={{$json.n}}", "operation": "smaller", "value2": 5}]}
+    merge = {"mode": "combine", "combineBy": "combineByFields", "fieldsToMatchString": "id",
+             "joinMode": "keepEverything"}  # fmt: skip
+    nodes = [
+        given("If", "if", {"conditions": asked}),
+        given("Low", "set", {"values": {"string": [{"name": "low", "value": "yes"}]}}),
+        given("Merge", "merge", merge, version=3),
+    ]
+    made = imported(*nodes, links=("Start>If", "If.0>Low", "If.1>Merge.1", "Low>Merge.0"))
+    emitted = out(made, "merge", [{"id": 1, "n": 1}, {"id": 1, "n": 9}, {"id": 2, "n": 9}])
+    assert emitted == [{"id": 1, "n": 9, "low": "yes"}, {"id": 2, "n": 9}]
+
+
+def test_a_switch_sends_items_where_its_rules_say() -> None:
+    def rule(value: str, key: str = "") -> Row:
+        asked = {"leftValue": "={{ $json.s }}", "rightValue": value,
+                 "operator": {"type": "string", "operation": "equals"}}  # fmt: skip
+        more = {"renameOutput": True, "outputKey": key} if key else {}
+        return {"conditions": {"conditions": [asked], "combinator": "and"}, **more}
+
+    switch = {"rules": {"values": [rule("a", "first"), rule("b")]},
+              "options": {"fallbackOutput": "extra"}}  # fmt: skip
+    nodes = [given("Switch", "switch", switch, version=3)]
+    nodes += [given(name, "noOp") for name in ("A", "B", "Else")]
+    links = ("Start>Switch", "Switch.0>A", "Switch.1>B", "Switch.2>Else")
+    played_ = played(imported(*nodes, links=links), [{"s": each} for each in "abc"])
+    found = [played_.emitted(each) for each in ("a", "b", "else")]
+    assert found == [[{"s": "a"}], [{"s": "b"}], [{"s": "c"}]]
+    older = {"dataType": "number", "value1": "={{$json.n}}", "fallbackOutput": 3,
+             "rules": {"rules": [{"operation": "smaller", "value2": 5, "output": 2}]}}  # fmt: skip
+    made = imported(given("Switch", "switch", older), given("Low", "noOp"), given("Else", "noOp"),
+                    links=("Start>Switch", "Switch.2>Low", "Switch.3>Else"))  # fmt: skip
+    assert out(made, "low", [{"n": 1}, {"n": 9}]) == [{"n": 1}]
+    assert out(made, "else", [{"n": 1}, {"n": 9}]) == [{"n": 9}]
+
+
+def test_a_loop_over_items_goes_round_and_leaves_at_its_end() -> None:
+    up = {"values": {"number": [{"name": "n", "value": "={{ $json.n + 1 }}"}]}}
+    nodes = [given("Loop", "splitInBatches", {"batchSize": 1}, version=3), given("Up", "set", up),
+             given("Done", "noOp")]  # fmt: skip
+    links = ("Start>Loop", "Loop.0>Done", "Loop.1>Up", "Up>Loop")
+    assert out(imported(*nodes, links=links), "done", [{"n": 1}, {"n": 5}]) == [{"n": 2}, {"n": 6}]
+
+
+def test_a_request_gives_an_item_for_each_entry_of_the_answer_under_its_old_name() -> None:
+    ask = {"url": "=https://example.org/{{ $json.id }}", "sendQuery": True, "sendBody": True,
+           "queryParameters": {"parameters": [{"name": "q", "value": "={{ $json.id }}"}]},
+           "method": "POST", "specifyBody": "json", "jsonBody": '={"id": "{{ $json.id }}"}',
+           "authentication": "genericCredentialType", "options": {"timeout": 5000}}  # fmt: skip
+    see = {"values": {"string": [{"name": "seen", "value": "={{ $('Ask Them').item.json.a }}"}]}}
+    made = imported(
+        given("Ask Them", "httpRequest", ask, version=4.2, retryOnFail=True, maxTries=3,
+              credentials={"httpHeaderAuth": {"id": "1", "name": "Their Key"}}),
+        given("See", "set", see),
+    )  # fmt: skip
+    assert codes(made) == [("credential_to_set", "Ask Them")]
+    running = played(made, {"id": "x"})
+    task = running.task("ask_them_http_request")
+    assert task.parameters[0] == {
+        "method": "POST", "url": "https://example.org/x", "query": {"q": "x"},
+        "json": {"id": "x"}, "credential": "their_key", "timeout_s": 5.0,
+    }  # fmt: skip
+    running.answer("ask_them_http_request", {"status": 200, "headers": {}, "body": [{"a": 1}, 2]})
+    assert running.emitted("ask_them") == [{"a": 1}, {"data": 2}]
+    assert running.emitted("see")[0] == {"a": 1, "seen": 1}
+
+
+def test_a_webhooks_item_has_what_n8ns_has() -> None:
+    hook = given("Hook", "webhook", {"path": "orders", "httpMethod": "POST"}, version=2)
+    made = import_n8n(file([hook, given("End", "noOp")], "Hook>End"))
+    assert codes(made) == [("differs", "Hook")]
+    assert made.definition is not None and made.valid
+    trigger = {"id": "e", "http": {"headers": {"x": "1"}, "query": {"q": "2"}}}
+    run = Play(made.definition)
+    run.give(
+        StartExecution(
+            execution_id=EXECUTION_ID, workflow_id=WORKFLOW_ID, version=1, node_id="hook_webhook",
+            mode="WEBHOOK", triggered_by="WEBHOOK:hook_webhook", trigger=trigger, data={"n": 1},
+        )
+    )  # fmt: skip
+    assert run.emitted("end") == [
+        {"headers": {"x": "1"}, "params": {}, "query": {"q": "2"}, "body": {"n": 1}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("interval", "expression"),
+    [
+        ({"field": "cronExpression", "expression": "0 9 * * 1-5"}, "0 9 * * 1-5"),
+        ({"field": "minutes", "minutesInterval": 15}, "*/15 * * * *"),
+        ({"field": "hours", "hoursInterval": 2, "triggerAtMinute": 30}, "30 */2 * * *"),
+        ({"triggerAtHour": 7}, "0 7 * * *"),
+        ({"field": "weeks", "triggerAtDay": [1, 5], "triggerAtHour": 8}, "0 8 * * 1,5"),
+        ({"field": "months", "triggerAtDayOfMonth": 3}, "0 0 3 * *"),
+    ],
+)
+def test_a_schedule_fires_when_it_did(interval: Row, expression: str) -> None:
+    clock = given("Clock", "scheduleTrigger", {"rule": {"interval": [interval]}}, version=1.2)
+    made = import_n8n(file([clock, given("End", "noOp")], "Clock>End"))
+    assert codes(made) == [] and made.valid and made.definition is not None
+    assert made.definition["nodes"][0]["parameters"] == {"expression": expression}
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "data", "emitted"),
+    [
+        ("limit", {"maxItems": 1, "keep": "lastItems"}, [{"n": 1}, {"n": 2}], [{"n": 2}]),
+        ("sort", {"sortFieldsUi": {"sortField": [{"fieldName": "n", "order": "descending"}]}},
+         [{"n": 1}, {"n": 2}], [{"n": 2}, {"n": 1}]),
+        ("removeDuplicates", {"compare": "selectedFields", "fieldsToCompare": "n"},
+         [{"n": 1, "a": 1}, {"n": 1}], [{"n": 1, "a": 1}]),
+        ("splitOut", {"fieldToSplitOut": "list"}, {"list": [{"a": 1}, 2]}, [{"a": 1}, {"list": 2}]),
+        ("itemLists", {"operation": "splitOutItems", "fieldToSplitOut": "list"}, {"list": [3]},
+         [{"list": 3}]),
+        ("aggregate", {"aggregate": "aggregateAllItemData"}, [{"n": 1}, {"n": 2}],
+         [{"data": [{"n": 1}, {"n": 2}]}]),
+        ("summarize", {"fieldsToSummarize": {"values": [{"aggregation": "sum", "field": "n"}]}},
+         [{"n": 1}, {"n": 2}], [{"sum_n": 3}]),
+        ("renameKeys", {"keys": {"key": [{"currentKey": "n", "newKey": "m"}]}}, {"n": 1},
+         [{"m": 1}]),
+        ("crypto", {"type": "SHA256", "value": "abc", "dataPropertyName": "h"}, {},
+         [{"h": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}]),
+        ("filter", {"conditions": {"number": [{"value1": "={{$json.n}}", "value2": 2}]}},
+         [{"n": 1}, {"n": 2}], [{"n": 1}]),
+    ],
+)  # fmt: skip
+def test_nodes_for_lists_and_fields_do_what_they_did(
+    kind: str, parameters: Row, data: Any, emitted: list[Any]
+) -> None:
+    assert out(imported(given("It", kind, parameters)), "it", data) == emitted
+
+
+def test_what_has_no_counterpart_is_a_placeholder_that_keeps_its_parameters() -> None:
+    parameters = {"chatId": "={{ $json.chat }}", "text": "{{ not ours }}"}
+    made = imported(given("Tell", "telegram", parameters), given("End", "noOp"))
+    assert codes(made) == [("node_not_mapped", "Tell")]
+    assert made.definition is not None
+    kept = made.definition["nodes"][1]["parameters"]
+    assert kept["kind"] == "n8n-nodes-base.telegram"
+    assert json.loads(kept["kept"]) == parameters
+    running = played(made, {})
+    (end,) = running.told(ExecutionFailed)
+    assert end.error.type == "node_type_not_supported"
+    assert "telegram" in end.error.message
+
+
+def test_a_placeholder_can_be_pinned() -> None:
+    nodes = [given("Start", "manualTrigger"), given("Tell", "telegram"), given("End", "noOp")]
+    pins = {"Tell": [{"json": {"ok": True}}]}
+    made = import_n8n(file(nodes, "Start>Tell", "Tell>End", pinData=pins))
+    assert played(made, {}).emitted("end") == [{"ok": True}]
+
+
+def test_pinned_answers_of_a_request_are_pinned_where_it_would_be_made() -> None:
+    nodes = [given("Start", "manualTrigger"), given("Ask", "httpRequest", {"url": "https://x.org"},
+             version=4), given("End", "noOp")]  # fmt: skip
+    pins = {"Ask": [{"json": {"a": 1}}, {"json": {"a": 2}}]}
+    made = import_n8n(file(nodes, "Start>Ask", "Ask>End", pinData=pins))
+    running = played(made, {})
+    assert running.emitted("end") == [{"a": 1}, {"a": 2}]
+    assert running.tasks == {}
+
+
+def test_an_expression_that_is_not_in_the_language_makes_a_placeholder_with_the_place() -> None:
+    odd = {"values": {"string": [{"name": "a", "value": "={{ $env.HOME }}"}]}}
+    made = imported(given("Odd", "set", odd), given("End", "noOp"))
+    assert made.valid and codes(made) == [("node_refused", "Odd")]
+    assert "$env" in made.reasons[0].message
+
+
+def test_a_trigger_that_is_not_known_is_started_by_hand_and_keeps_its_parameters() -> None:
+    nodes = [given("Bot", "telegramTrigger", {"updates": ["message"]}), given("End", "noOp")]
+    made = import_n8n(file(nodes, "Bot>End"))
+    assert codes(made) == [("trigger_not_mapped", "Bot")]
+    assert made.definition is not None
+    assert json.loads(made.definition["nodes"][0]["notes"]) == {"updates": ["message"]}
+    assert Play(made.definition).start({"n": 1}, node_id="bot").emitted("end") == [{"n": 1}]
+
+
+def test_an_agent_with_attached_models_is_a_placeholder_that_names_them() -> None:
+    chain = "@n8n/n8n-nodes-langchain"
+    agent = {**given("Agent", ""), "type": f"{chain}.agent"}
+    model = {**given("Model", ""), "type": f"{chain}.lmChatOpenAi"}
+    document: Any = file([given("Start", "manualTrigger"), agent, model], "Start>Agent")
+    link = {"node": "Agent", "type": "ai_languageModel", "index": 0}
+    document["connections"]["Model"] = {"ai_languageModel": [[link]]}
+    made = import_n8n(document)
+    assert made.valid and made.definition is not None
+    assert ("connection_not_mapped", "Model") in codes(made)
+    kept = json.loads(made.definition["nodes"][1]["parameters"]["kept"])
+    assert kept["attached"] == [{"node": "Model", "as": "ai_languageModel"}]
+
+
+def test_errors_leave_by_the_output_that_they_left_by() -> None:
+    stop = given("Stop", "renameKeys", onError="continueErrorOutput")
+    ask = given("Ask", "httpRequest", {"url": "https://example.org"}, version=4,
+                onError="continueErrorOutput")  # fmt: skip
+    made = imported(ask, given("Good", "noOp"), given("Bad", "noOp"), stop,
+                    links=("Start>Ask", "Ask.0>Good", "Ask.1>Bad"))  # fmt: skip
+    assert made.definition is not None
+    made.definition["settings"] = {"recovery": "off"}
+    running = played(made, {})
+    running.answer("ask_http_request", error=failed("http_status"))
+    assert running.emitted("bad")[0]["error"]["type"] == "http_status"
+    assert running.emitted("good") == []
+
+
+def test_notes_settings_and_what_differs_are_kept_or_told() -> None:
+    sticky = given("Note", "stickyNote", {"content": "hello"})
+    two = [given(name, "noOp") for name in ("A", "B", "Both")]
+    settings = {"executionTimeout": 60, "errorWorkflow": "7", "executionOrder": "v1"}
+    made = imported(sticky, *two, settings=settings,
+                    links=("Start>A", "Start>B", "A>Both", "B>Both"))  # fmt: skip
+    assert codes(made) == [("joins_once", "Both"), ("setting_not_mapped", "")]
+    assert made.definition is not None
+    assert made.definition["settings"] == {"execution_timeout": 60}
+    assert len(made.definition["nodes"]) == 4
+
+
+NAMES = [
+    "rules", "conditions", "mode", "operation", "url", "values", "path", "assignments", "batchSize",
+    "amount", "unit", "workflowId", "fieldToSplitOut", "method", "sortFieldsUi", "rule",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_a_file_has_it_is_imported_or_the_reasons_are_typed(seed: int) -> None:
+    random = Random(seed)
+    junk: list[Any] = [None, True, -1, "x", "={{ $json.a }}", "={{ broken(", [], {}, [{}], {"a": 1}]
+    nodes: list[Any] = [given("n0", "manualTrigger")]
+    for n in range(1, 12):
+        kind = random.choice([*ALL, "unknown"])
+        parameters = {name: random.choice(junk) for name in random.sample(NAMES, 5)}
+        version = random.choice([1, 2, 3, 4.2, None])
+        nodes.append(given(f"n{n}", kind, parameters, version=version))
+    nodes += random.sample(junk, 2)
+    links = [f"n{random.randrange(12)}.{random.randrange(3)}>n{random.randrange(12)}"
+             for _ in range(16)]  # fmt: skip
+    made = import_n8n(file(nodes, *links, pinData={"n3": junk}))
+    assert made.definition is not None
+    assert all(each.code for each in made.reasons)
+    assert made.valid, made.problems
