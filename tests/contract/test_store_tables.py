@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from perdure_common.decider import Lookup, Upsert
+from perdure_common.decider import Lookup, Page, Upsert
 from perdure_common.shell.ports import JournalRow, Refused, ShardCommit, Store
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
@@ -256,6 +256,21 @@ async def test_each_lookup_gets_its_own_rows_in_a_fixed_order(store: Store) -> N
         [{"id": A}, {"id": B}],
     ]
     assert await store.look_up(TENANT, []) == []
+
+
+async def test_a_page_has_the_highest_rows_below_where_the_one_before_ended(store: Store) -> None:
+    await begun(store)
+    rows = [f"00000000-0000-7000-9000-{n:012d}" for n in range(5)]
+    await write(store, *(thing(key, {"body": "xyz"[n % 2]}) for n, key in enumerate(rows)))
+    await write(store, thing(C, {"tenant_id": OTHER}))
+
+    def page(most: int, before: str = "", **where: object) -> Lookup:
+        return Lookup("thing", where, ("id",), page=Page("id", most, before))
+
+    lookups = [page(2), page(2, rows[3]), page(9, rows[0]), page(2, body="x"), page(2, body="y")]
+    found = await store.look_up(TENANT, lookups)
+    ids = [[row["id"] for row in each] for each in found]
+    assert ids == [rows[3:], rows[1:3], [], [rows[2], rows[4]], [rows[1], rows[3]]]
 
 
 async def test_nothing_and_instants_can_be_looked_for(store: Store) -> None:

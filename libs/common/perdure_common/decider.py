@@ -119,17 +119,30 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     partition: int | None = None
 
 
+class Page(msgspec.Struct, frozen=True, gc=False):
+    """Not all rows of a lookup: those that are highest by a column, `most` of them.
+
+    With `before` only rows below that value count.
+    """
+
+    column: str
+    most: int
+    before: str = ""
+
+
 class Lookup(msgspec.Struct, frozen=True, gc=False):
     """Rows of other streams that a command needs: equality on columns, `tuple` means any of.
 
     The tenant of the command is added by the shell. `immutable` rows never change once
-    they are there and may be remembered by the process.
+    they are there and may be remembered by the process. Where there may be very many, `page` has
+    them looked up a page at a time; an index must answer it.
     """
 
     table: str
     where: Mapping[str, object]
     columns: tuple[str, ...]
     immutable: bool = False
+    page: Page | None = None
 
 
 class Due(msgspec.Struct, frozen=True, gc=False):

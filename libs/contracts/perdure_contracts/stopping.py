@@ -31,7 +31,8 @@ class ExecutionsStopped:
     """These executions of the version were open, and are told to stop.
 
     At `look_at` (ISO 8601) it is looked for others: what was started just before the undeployment
-    may have been on its way. Empty: everything is done. `looks` counts those that saw all.
+    may have been on its way. Empty: everything is done. `looks` counts those that saw all; one that
+    has not goes on below the id `after`. `began` is when the first one did.
     """
 
     workflow_id: str
@@ -40,6 +41,8 @@ class ExecutionsStopped:
     asked_by: str = ""
     looks: int = 0
     look_at: str = ""
+    after: str = ""
+    began: str = ""
 
 
 StoppingCommand: TypeAlias = StopExecutions

@@ -2,14 +2,17 @@
 
 Rows of executions are looked at three times within a minute: when the command comes, an event that
 the scheduler had accepted before may still be on its way. A version that serves again by then keeps
-what it began.
+what it began. A look walks through the workflow's executions from the newest on, a page at a time:
+no index knows which are open, and there may be millions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
-from perdure_common.decider import Decider, Due, Facts, Lookup, Outgoing, Recorded, Upsert
+from perdure_common.decider import Decider, Due, Facts, Lookup, Outgoing, Page, Recorded, Upsert
 from perdure_contracts.engine import CancelExecution
 from perdure_contracts.stopping import ExecutionsStopped, StopExecutions
 
@@ -20,21 +23,32 @@ AGAIN = (timedelta(seconds=5), timedelta(seconds=55))
 """How long after a look the next one comes."""
 
 AT_ONCE = 1_000
-"""Executions that one event stops; the others come with the next look."""
+"""Executions that one event stops; it must fit into a message."""
 
-MORE = timedelta(seconds=5)
-"""When that is: what was told to stop has a row that says so by then, on a busy machine too."""
+PAGE = 5_000
+"""Executions that are looked at in one go."""
+
+MORE = timedelta(milliseconds=100)
+"""When the next ones are."""
+
+LATE = timedelta(minutes=10)
+"""How long before the command something may have begun that the first look did not see."""
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """What is being stopped: `looks` saw all, the next is at `look_at` (None: all is done)."""
+    """What is being stopped: `looks` saw all, the next page is at `look_at` (None: all is done).
+
+    That page is below the id `after` (empty: the newest). `began` is when the command came.
+    """
 
     workflow_id: str = ""
     version: int = 0
     asked_by: str = ""
     looks: int = 0
     look_at: datetime | None = None
+    after: str = ""
+    began: str = ""
 
 
 def stream_of(command: StopExecutions) -> str:
@@ -43,15 +57,16 @@ def stream_of(command: StopExecutions) -> str:
 
 
 def running(state: Stopping, command: StopExecutions | Due) -> Mapping[str, Lookup]:
-    """Return the lookups of the executions that are open, and of what serves now."""
+    """Return the lookups of a page of executions, and of what serves now."""
     asked = command if isinstance(command, StopExecutions) else state
     if not asked.workflow_id:
         return {}
-    where = {
-        "workflow_id": asked.workflow_id, "workflow_version": asked.version, "status": OPEN,
-    }  # fmt: skip
-    found = {"open": Lookup("workflow_executions", where, ("execution_id",))}
-    if isinstance(command, Due):
+    after = "" if isinstance(command, StopExecutions) else state.after
+    columns = ("id", "execution_id", "workflow_version", "status")
+    where = {"workflow_id": asked.workflow_id}
+    page = Page("id", PAGE, after)
+    found = {"page": Lookup("workflow_executions", where, columns, page=page)}
+    if isinstance(command, Due) and state.looks:
         row = {"id": state.workflow_id}
         found["workflow"] = Lookup("workflows", row, ("deployment_status", "deployment_version"))
     return found
@@ -60,7 +75,7 @@ def running(state: Stopping, command: StopExecutions | Due) -> Mapping[str, Look
 def _serves(state: Stopping, facts: Facts) -> bool:
     """Tell whether the version serves again.
 
-    Nobody asks with the command itself: it may be quicker than the news that nothing serves.
+    Nobody asks in the first look: it may be quicker than the news that nothing serves.
     """
     return any(
         row["deployment_status"] == "ACTIVE" and row["deployment_version"] == state.version
@@ -74,26 +89,53 @@ def decide(
     """Return which executions are stopped now, and when it is looked again."""
     if isinstance(command, Due) and (state.look_at is None or now < state.look_at):
         return ()
-    asked = command if isinstance(command, StopExecutions) else state
-    looks = 0 if isinstance(command, StopExecutions) else state.looks
-    found = sorted(str(row["execution_id"]) for row in facts.get("open", ()))
-    wait: timedelta | None = None
-    if _serves(state, facts):
-        found = []
-    elif len(found) > AT_ONCE:
-        wait = MORE
-    else:
-        looks, wait = looks + 1, AGAIN[looks] if looks < len(AGAIN) else None
+    if isinstance(command, StopExecutions):
+        began = now.astimezone(UTC).isoformat()
+        state = Stopping(command.workflow_id, command.version, command.asked_by, began=began)
+    found: list[str] = []
+    after, looks, wait = "", state.looks, None
+    if not _serves(state, facts):
+        for row in _page(state, facts):
+            if row["workflow_version"] == state.version and row["status"] in OPEN:
+                found.append(str(row["execution_id"]))
+            after = str(row["id"])
+            if len(found) == AT_ONCE:
+                break
+        else:
+            after = after if len(facts.get("page", ())) == PAGE and _floor(state) < after else ""
+        if after:
+            wait = MORE
+        else:
+            looks, wait = looks + 1, AGAIN[looks] if looks < len(AGAIN) else None
     return (
         ExecutionsStopped(
-            workflow_id=asked.workflow_id,
-            version=asked.version,
-            execution_ids=tuple(found[:AT_ONCE]),
-            asked_by=asked.asked_by,
+            workflow_id=state.workflow_id,
+            version=state.version,
+            execution_ids=tuple(found),
+            asked_by=state.asked_by,
             looks=looks,
             look_at="" if wait is None else (now + wait).astimezone(UTC).isoformat(),
+            after=after,
+            began=state.began,
         ),
     )
+
+
+def _page(state: Stopping, facts: Facts) -> Iterator[Mapping[str, Any]]:
+    """Yield the executions of a page, the newest first."""
+    floor = _floor(state)
+    for row in sorted(facts.get("page", ()), key=lambda row: str(row["id"]), reverse=True):
+        if str(row["id"]) < floor:
+            return
+        yield row
+
+
+def _floor(state: Stopping) -> str:
+    """Return the id below which a look sees nothing new: all of them in the first one."""
+    if not state.looks or not state.began:
+        return ""
+    began = datetime.fromisoformat(state.began) - LATE
+    return str(UUID(int=int(began.timestamp() * 1000) << 80))
 
 
 def evolve(state: Stopping, event: ExecutionsStopped) -> Stopping:
@@ -105,6 +147,8 @@ def evolve(state: Stopping, event: ExecutionsStopped) -> Stopping:
         event.asked_by,
         event.looks,
         datetime.fromisoformat(event.look_at) if event.look_at else None,
+        event.after,
+        event.began,
     )
 
 

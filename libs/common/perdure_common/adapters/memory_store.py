@@ -16,7 +16,7 @@ from perdure_common.adapters.memory_payloads import MemoryPayloads
 from perdure_common.adapters.postgres_projection import Shape, coalesced, shape_of
 from perdure_common.adapters.postgres_reading import in_order, wanted
 from perdure_common.adapters.postgres_types import clean, cleaned, plain
-from perdure_common.decider import Lookup, Row, Upsert
+from perdure_common.decider import Lookup, Page, Row, Upsert
 from perdure_common.shell.ports import (
     Claim,
     Fenced,
@@ -228,11 +228,14 @@ class MemoryStore:
         if lookup.table == "payloads":
             return [dict(row) for row in self.payloads.rows(tenant_id, where["sha256"])]
         table = self._tables.get(lookup.table)
-        return in_order(
-            {name: plain(row.get(name)) for name in lookup.columns}
+        rows = [
+            row
             for row in (table.rows if table else ())
             if all(row.get(name) in values for name, values in where.items())
-        )
+        ]
+        if lookup.page is not None:
+            rows = _paged(rows, lookup.page)
+        return in_order({name: plain(row.get(name)) for name in lookup.columns} for row in rows)
 
     async def deliveries(
         self, keys: Sequence[tuple[str, str, str]]
@@ -357,6 +360,13 @@ class MemoryStore:
             if not self._parked.get(stream):
                 self._parked.pop(stream, None)
                 shard.parked.pop(stream, None)
+
+
+def _paged(rows: Sequence[Row], page: Page) -> list[Row]:
+    """Return the rows of one page."""
+    column = page.column
+    below = [row for row in rows if not page.before or str(row[column]) < page.before]
+    return sorted(below, key=lambda row: str(row[column]), reverse=True)[: page.most]
 
 
 def _delivery_key(tenant_id: str, source: str, message_id: str) -> tuple[str, str, str]:

@@ -9,17 +9,22 @@ import orjson
 
 from perdure_common.adapters.postgres_projection import Table, quoted
 from perdure_common.adapters.postgres_types import comparable, readable, to_plain_text
-from perdure_common.decider import Lookup, Row
+from perdure_common.decider import Lookup, Page, Row
 from perdure_common.shell.ports import Refused
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What lookups that share one query have in common."""
+    """What lookups that share one query have in common; one that is paged has its own.
+
+    `alone` is the place of such a one, None for others.
+    """
 
     table: str
     where: tuple[str, ...]
     columns: tuple[str, ...]
+    page: Page | None = None
+    alone: int | None = None
 
     @property
     def read(self) -> tuple[str, ...]:
@@ -34,7 +39,8 @@ class Kind:
         Raises:
             Refused: The table has no such column, or a value does not fit its type.
         """
-        for name in (*self.read, "tenant_id"):
+        ordered = () if self.page is None else (self.page.column,)
+        for name in (*self.read, *ordered, "tenant_id"):
             if name not in table:
                 raise Refused(f"table {self.table} has no column {name!r}; correct `facts`")
         conditions = [f"tenant_id = $1::text::{table['tenant_id'].type}"]
@@ -53,15 +59,28 @@ class Kind:
                 f"({condition} OR {quoted(name)} IS NULL)" if None in values else condition
             )
         names = ", ".join(quoted(name) for name in self.read)
+        cut = self._cut(table, conditions, arguments)
         where = " AND ".join(conditions)
-        return f"ARRAY(SELECT ROW({names}) FROM {quoted(self.table)} WHERE {where})"
+        return f"ARRAY(SELECT ROW({names}) FROM {quoted(self.table)} WHERE {where}{cut})"
+
+    def _cut(self, table: Table, conditions: list[str], arguments: list[Any]) -> str:
+        """Return what ends a query of one page; where it begins is one more condition."""
+        if self.page is None:
+            return ""
+        column = quoted(self.page.column)
+        if self.page.before:
+            arguments.append(self.page.before)
+            kind = table[self.page.column].type
+            conditions.append(f"{column} < ${len(arguments)}::text::{kind}")
+        return f" ORDER BY {column} DESC LIMIT {int(self.page.most)}"
 
 
 def kinds(lookups: Sequence[Lookup]) -> Mapping[Kind, Sequence[int]]:
     """Return the kinds among `lookups` and at which places each stands."""
     found: dict[Kind, list[int]] = {}
     for place, lookup in enumerate(lookups):
-        kind = Kind(lookup.table, tuple(sorted(lookup.where)), lookup.columns)
+        alone = None if lookup.page is None else place
+        kind = Kind(lookup.table, tuple(sorted(lookup.where)), lookup.columns, lookup.page, alone)
         found.setdefault(kind, []).append(place)
     # In one order, whatever was asked first: the same statement is prepared once.
     return dict(sorted(found.items(), key=lambda each: (each[0].table, each[0].where)))

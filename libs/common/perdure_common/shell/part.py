@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
-from perdure_common.decider import Lookup, Upsert
+from perdure_common.decider import Lookup, Page, Upsert
 from perdure_common.shell.intake import Taken
 from perdure_common.shell.ports import ShardCommit, TopicPartition
 from perdure_common.shell.shard import Sending, Shard
@@ -28,13 +28,13 @@ class Poisoned(Exception):
         self.error = error
 
 
-FactKey = tuple[str, str, tuple[tuple[str, object], ...], tuple[str, ...]]
+FactKey = tuple[str, str, tuple[tuple[str, object], ...], tuple[str, ...], Page | None]
 
 
 def fact_key(tenant_id: str, lookup: Lookup) -> FactKey:
     """Return what two lookups with the same answer have in common."""
     where = tuple([(c, _frozen(v)) for c, v in lookup.where.items()])
-    return tenant_id, lookup.table, where, lookup.columns
+    return tenant_id, lookup.table, where, lookup.columns, lookup.page
 
 
 def _frozen(value: object) -> object:

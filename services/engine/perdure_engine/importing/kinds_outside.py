@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from .kinds import KINDS, Map, alone, json_code
+from .kinds_agents import AGENTS, PACKAGE
 from .source import Helper, Made, NotMapped, Source
 from .texts import is_expression, translated, whole
 
@@ -233,7 +234,7 @@ ALL: Mapping[str, Map] = {
     "code": code, "function": code, "functionItem": code,
 }  # fmt: skip
 
-PACKAGES = ("n8n-nodes-base.",)
+PACKAGES: Mapping[str, Mapping[str, Map]] = {"n8n-nodes-base.": ALL, PACKAGE: AGENTS}
 """Packages whose nodes are known here."""
 
 
@@ -243,11 +244,16 @@ def made_of(node: Source) -> Made:
     Raises:
         NotMapped: There is no counterpart, and why.
     """
-    short = next((node.kind.removeprefix(p) for p in PACKAGES if node.kind.startswith(p)), "")
-    if short not in ALL:
-        raise NotMapped("nodes of this type have no counterpart")
+    for package, known in PACKAGES.items():
+        found = known.get(node.kind.removeprefix(package))
+        if node.kind.startswith(package) and found is not None:
+            return _made(found, node)
+    raise NotMapped("nodes of this type have no counterpart")
+
+
+def _made(found: Map, node: Source) -> Made:
     try:
-        return ALL[short](node)
+        return found(node)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise NotMapped(f"its parameters cannot be read: {error!r}"[:300]) from error
 

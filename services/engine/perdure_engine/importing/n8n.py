@@ -6,7 +6,7 @@ placeholder, a connection that would be is left out; what still is wrong then st
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from perdure_contracts.message import Json
@@ -15,6 +15,7 @@ from perdure_engine.definition.parsing import size_problems
 from perdure_engine.definition.problems import Found, Problem
 from perdure_engine.definition.validation import validate
 
+from .kinds_agents import ABSORBED, TOOL
 from .kinds_outside import made_of, shown
 from .source import Made, NotMapped, Source, slug
 
@@ -95,36 +96,72 @@ class Import:
     nodes: list[Row] = field(default_factory=list[Row])
     connections: list[Row] = field(default_factory=list[Row])
     _taken: set[str] = field(default_factory=set[str])
+    _absorbed: set[str] = field(default_factory=set[str])
+    """Models that have become parameters of their agents."""
 
     def definition(self) -> Row:
         """Return the definition, with the reasons in `reasons`."""
-        for entry in _objects(self.document.get("nodes")):
-            if entry.get("type") != NOTES:
-                self._add(_source(entry))
+        sources = self._sources()
+        made = {each.name: self._made(each) for each in sources}
+        self._absorbed = {
+            attached.name
+            for each in sources
+            if not isinstance(made[each.name], NotMapped)
+            for kind, attached in each.attached
+            if kind in ABSORBED
+        }
+        for each in sources:
+            if each.name not in self._absorbed:
+                self._add(each, made[each.name])
         self._connect()
         self._note_joins()
         name = str(self.document.get("name") or "").strip()[:255] or "imported"
-        made: Row = {"name": name, "nodes": self.nodes, "connections": self.connections}
+        whole: Row = {"name": name, "nodes": self.nodes, "connections": self.connections}
         settings = self._settings()
         if settings:
-            made["settings"] = settings
+            whole["settings"] = settings
         pins = self._pins()
         if pins:
-            made["pin_data"] = pins
-        return made
+            whole["pin_data"] = pins
+        return whole
 
     # Nodes --------------------------------------------------------------------------------
 
-    def _add(self, source: Source) -> None:
-        if source.name in self.parts:
-            self._tell("node_not_mapped", "there is a node of this name before it", source)
-            return
+    def _sources(self) -> list[Source]:
+        """Return the nodes of the file by their names, each with what is attached to it."""
+        found: dict[str, Source] = {}
+        for entry in _objects(self.document.get("nodes")):
+            source = _source(entry)
+            if entry.get("type") == NOTES:
+                continue
+            if source.name in found:
+                self._tell("node_not_mapped", "there is a node of this name before it", source)
+            found.setdefault(source.name, source)
+        attached: dict[str, list[tuple[str, Source]]] = {}
+        for name, kind, target in self._attachments():
+            if name in found:
+                attached.setdefault(target, []).append((kind, found[name]))
+        return [replace(e, attached=tuple(attached.get(e.name, ()))) for e in found.values()]
+
+    def _attachments(self) -> Iterable[tuple[str, str, str]]:
+        """Yield connections that carry no items: from, their kind, and to."""
+        for name, kinds in _mapping(self.document.get("connections")).items():
+            for kind, outputs in _mapping(kinds).items():
+                for link in (e for links in _lists(outputs) for e in _objects(links)):
+                    if kind != "main":
+                        yield str(name), str(kind), str(link.get("node"))
+
+    def _made(self, source: Source) -> Made | NotMapped:
         try:
             if source.name in self.refused:
                 raise NotMapped(self.refused[source.name])
-            made = made_of(source)
+            return made_of(source)
         except NotMapped as why:
-            made = self._placeholder(source, str(why))
+            return why
+
+    def _add(self, source: Source, made: Made | NotMapped) -> None:
+        if isinstance(made, NotMapped):
+            made = self._placeholder(source, str(made))
         part = Part(source, made, *self._named(source, made))
         self.parts[source.name] = part
         for note in made.notes:
@@ -139,7 +176,8 @@ class Import:
             return Made("TRIGGER", "MANUAL")
         code = "node_refused" if refused else "node_not_mapped"
         self._tell(code, f"{source.kind}: {why}", source)
-        kept = shown({**source.parameters, **self._attached_to(source.name)})
+        attached = [{"node": each.name, "as": kind} for kind, each in source.attached]
+        kept = shown({**source.parameters, **({"attached": attached} if attached else {})})
         used = self._outputs_used(source.name)
         ports = [("main",), *((f"output{n}",) for n in range(2, used + 1))]
         parameters: Row = {"kind": source.kind or "unknown", "kept": kept[:KEPT_LENGTH_MAX]}
@@ -153,16 +191,6 @@ class Import:
         named = [e for e in _objects(self.document.get("nodes")) if e.get("name") == name]
         errors = bool(named) and named[0].get("onError") == "continueErrorOutput"
         return max(1, count - errors)
-
-    def _attached_to(self, name: str) -> Row:
-        """Return the nodes that an agent of n8n has: a placeholder keeps their names."""
-        found: list[Row] = []
-        for source, kinds in _mapping(self.document.get("connections")).items():
-            for kind, outputs in _mapping(kinds).items():
-                targets = [e for links in _lists(outputs) for e in _objects(links)]
-                if kind != "main" and any(each.get("node") == name for each in targets):
-                    found.append({"node": source, "as": kind})
-        return {"attached": found} if found else {}
 
     def _named(self, source: Source, made: Made) -> tuple[list[str], list[str]]:
         """Return ids and names of our nodes; expressions call the last one by n8n's name."""
@@ -248,10 +276,17 @@ class Import:
     def _connect_one(
         self, name: str, kind: str, at: int, link: Row, written: set[tuple[str, str, str, str]]
     ) -> None:
+        if name in self._absorbed:
+            return
         source, target = self.parts.get(name), self.parts.get(str(link.get("node")))
         if source is None or target is None:
             text = f"it leads from {name!r} to {str(link.get('node'))!r}, which are not both there"
             self.reasons.append(Reason("connection_not_mapped", text, name))
+            return
+        attaches = (source.first, "main", target.first, "main") not in self.left_out
+        if kind == TOOL and source.made.node_type == "TOOL" and attaches:
+            row = {"source_node_id": source.first, "target_node_id": target.first}
+            self.connections.append({**row, "connection_type": "AI_TOOL"})
             return
         if kind != "main":
             text = f"it is attached to {target.source.name!r} as {kind}: attach a node of ours"
@@ -289,7 +324,11 @@ class Import:
     def _note_joins(self) -> None:
         """Say where n8n would run a node once for each branch, and we once with all of them."""
         for part in self.parts.values():
-            here = [e for e in self.connections if e["target_node_id"] == part.first]
+            here = [
+                each
+                for each in self.connections
+                if each["target_node_id"] == part.first and "connection_type" not in each
+            ]
             if len(here) > 1 and part.made.subtype not in ("MERGE", "LOOP", "COMPARE"):
                 text = (
                     f"{len(here)} branches meet here: it runs once with what all of them bring; "

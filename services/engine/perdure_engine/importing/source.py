@@ -51,6 +51,8 @@ class Source:
     parameters: Mapping[str, Any]
     credentials: Mapping[str, Any]
     entry: Mapping[str, Any]
+    attached: tuple[tuple[str, "Source"], ...] = ()
+    """What an agent has there: the kind of each connection, and the node."""
 
     def raw(self, path: str, default: Any = None) -> Any:
         """Return a parameter as it stands, `default` where there is none."""

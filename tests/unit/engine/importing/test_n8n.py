@@ -317,18 +317,82 @@ def test_a_trigger_that_is_not_known_is_started_by_hand_and_keeps_its_parameters
     assert Play(made.definition).start({"n": 1}, node_id="bot").emitted("end") == [{"n": 1}]
 
 
-def test_an_agent_with_attached_models_is_a_placeholder_that_names_them() -> None:
-    chain = "@n8n/n8n-nodes-langchain"
-    agent = {**given("Agent", ""), "type": f"{chain}.agent"}
-    model = {**given("Model", ""), "type": f"{chain}.lmChatOpenAi"}
-    document: Any = file([given("Start", "manualTrigger"), agent, model], "Start>Agent")
-    link = {"node": "Agent", "type": "ai_languageModel", "index": 0}
-    document["connections"]["Model"] = {"ai_languageModel": [[link]]}
-    made = import_n8n(document)
+CHAIN = "@n8n/n8n-nodes-langchain"
+
+
+Attached = tuple[str, str, Row]
+
+
+def with_agent(kind: str, parameters: Row, *attached: Attached) -> Any:
+    """Return a file in which an agent has nodes: the kind of each connection, its type, its own."""
+    agent = {**given("Agent", "", parameters), "type": f"{CHAIN}.{kind}", "typeVersion": 1.7}
+    nodes = [given("Start", "manualTrigger"), agent, given("End", "noOp")]
+    document: Any = file(nodes, "Start>Agent", "Agent>End")
+    for at, (link, type_, own) in enumerate(attached):
+        keys = {"openAiApi": {"id": "1", "name": "My Key"}}
+        made = {**given(f"Attached {at}", "", own, credentials=keys), "type": f"{CHAIN}.{type_}"}
+        nodes.insert(at, made)
+        target = {"node": "Agent", "type": link, "index": 0}
+        document["connections"][made["name"]] = {link: [[target]]}
+    return document
+
+
+SMALL = {"model": {"__rl": True, "value": "gpt-5-mini"}, "options": {"temperature": 0.2}}
+GPT: Attached = ("ai_languageModel", "lmChatOpenAi", SMALL)
+
+
+def test_an_agent_has_the_model_the_tools_and_the_schema_that_were_attached() -> None:
+    tool = {"name": "refund", "description": "Refunds.", "workflowId": {"__rl": True, "value": "7",
+            "cachedResultName": "refund an order"}}  # fmt: skip
+    schema = '{"type": "object", "properties": {"team": {"type": "string"}}}'
+    own = {"promptType": "define", "text": "=Sort {{ $json.subject }}", "hasOutputParser": True,
+           "options": {"systemMessage": "You sort.", "maxIterations": 5}}  # fmt: skip
+    parser = {"schemaType": "manual", "inputSchema": schema}
+    made = import_n8n(
+        with_agent("agent", own, GPT, ("ai_tool", "toolWorkflow", tool),
+                   ("ai_outputParser", "outputParserStructured", parser))
+    )  # fmt: skip
+    assert [code for code, _ in codes(made)] == ["differs", "credential_to_set"]
+    running = played(made, {"subject": "a bill"})
+    (parameters,) = running.task("agent").parameters
+    wanted = {"provider": "openai", "model": "gpt-5-mini", "credential": "my_key",
+              "temperature": 0.2, "prompt": "Sort a bill", "instructions": "You sort.",
+              "steps_max": 5, "output_schema": json.loads(schema)}  # fmt: skip
+    assert {name: parameters.get(name) for name in wanted} == wanted
+    (tool_,) = parameters["tools"]
+    assert tool_["parameters"]["workflow"] == "refund an order"
+    running.answer("agent", {"output": {"team": "billing"}})
+    assert running.emitted("end") == [{"output": {"team": "billing"}}]
+
+
+def test_a_chain_gives_its_text_as_it_did() -> None:
+    own = {"promptType": "define", "text": "=Say {{ $json.n }}"}
+    running = played(import_n8n(with_agent("chainLlm", own, GPT)), {"n": 1})
+    assert running.task("agent_agent").parameters[0]["prompt"] == "Say 1"
+    running.answer("agent_agent", {"output": "one", "steps": 1})
+    assert running.emitted("end") == [{"text": "one"}]
+
+
+PLACEHOLDERS: list[tuple[Attached, ...]] = [
+    (),
+    (GPT, ("ai_memory", "memoryBufferWindow", {})),
+    (("ai_languageModel", "lmChatOllama", {"model": "llama"}),),
+    (GPT, ("ai_tool", "toolCode", {})),
+    (GPT, ("ai_memory", "x", {}), ("ai_tool", "toolWorkflow", {"workflowId": "7"})),
+]
+
+
+@pytest.mark.parametrize("attached", PLACEHOLDERS)
+def test_an_agent_with_what_has_no_counterpart_is_a_placeholder_that_names_it(
+    attached: tuple[Attached, ...],
+) -> None:
+    made = import_n8n(with_agent("agent", {}, *attached))
     assert made.valid and made.definition is not None
-    assert ("connection_not_mapped", "Model") in codes(made)
-    kept = json.loads(made.definition["nodes"][1]["parameters"]["kept"])
-    assert kept["attached"] == [{"node": "Model", "as": "ai_languageModel"}]
+    assert ("node_not_mapped", "Agent") in codes(made)
+    (agent,) = [each for each in made.definition["nodes"] if each["name"] == "Agent"]
+    kept = json.loads(agent["parameters"]["kept"])
+    told: list[Row] = kept.get("attached", [])
+    assert [each["as"] for each in told] == [kind for kind, _, _ in attached]
 
 
 def test_errors_leave_by_the_output_that_they_left_by() -> None:

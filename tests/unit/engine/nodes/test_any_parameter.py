@@ -14,7 +14,7 @@ from perdure_engine.executions.why import why
 from perdure_engine.nodes.base import NodeSpecification
 from perdure_engine.nodes.registry import SPECIFICATIONS
 from perdure_engine.runner.perform import at_once
-from playing import Play, node, play, workflow
+from playing import Play, http, node, play, workflow
 
 VALUES: list[Any] = [
     None, True, 3, -1.5, 1e300, "", "x", "2026-01-01", [], [1], [{}], {}, {"a": {"b": [1]}}, [[1]],
@@ -100,6 +100,21 @@ def test_a_node_survives_whatever_its_expressions_give(specification: NodeSpecif
             judged(played)
             tried += 1
     assert tried or not any(each.expressions for each in specification.parameters)
+
+
+@pytest.mark.parametrize("specification", NODES, ids=lambda each: each.subtype)
+def test_a_node_survives_whatever_an_item_is(specification: NodeSpecification) -> None:
+    """What a runner answers may be any JSON, of which items are then made."""
+    kind = f"{specification.node_type}.{specification.subtype}"
+    made = node("n", kind, parameters=dict(specification.example))
+    into = ["a>n.input1", "a>n.input2"] if specification.numbered else ["a>n"]
+    definition = workflow([http("a"), made], ["t>a", *into], recovery="off")
+    for value in [*VALUES, 10**30, "\u2028", "x" * 100_000]:
+        played = play(definition, {})
+        if played.state.status == "NEW":  # it reads what is kept, which is not here
+            continue
+        played.answer("a", value)
+        judged(played)
 
 
 def test_one_expression_may_give_all_fields_and_what_is_no_object_fails_the_item() -> None:
