@@ -50,7 +50,7 @@ CLOCKS = 2_000 if QUICK else 50_000
 CLOCKS_EACH = 25
 """CRON nodes of one workflow: they are streams of their own, as if of as many workflows."""
 
-DEPLOYING_S = 6 if QUICK else 300
+DEPLOYING_S = 5 if QUICK else 300
 """How long deploying all of them may take; then they are due."""
 
 AT_ONCE = 8

@@ -36,6 +36,9 @@ IDLE_PERCENT = 15.0
 WARM_S = 1.0 if QUICK else 5.0
 FULL_S = 2.0 if QUICK else 20.0
 HALF_S = 2.0 if QUICK else 20.0
+SETTLE_S = 0.4 if QUICK else 1.0
+"""How long the last answers are waited for."""
+
 KEY = os.urandom(32)
 PATH = "/orders"
 BODY = json.dumps(
@@ -139,7 +142,7 @@ class Load:
         await asyncio.sleep(seconds)
         rate = len(self.took_s) / (self._loop.time() - began)
         self._closed = False
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(SETTLE_S)
         return rate
 
     async def paced(self, per_second: float, seconds: float) -> list[float]:
@@ -156,7 +159,7 @@ class Load:
                 self.free.popleft().send(due)
             else:
                 self.late.append(due)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(SETTLE_S)
         return sorted(self.took_s)
 
 

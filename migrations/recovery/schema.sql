@@ -34,6 +34,10 @@ TABLE dead_letters
     edited_by text
     edited_at timestamp with time zone
     edit_reason text
+    failure_type text DEFAULT 'unknown'::text NOT NULL
+    root_cause_category text DEFAULT 'platform'::text NOT NULL
+    recovery_strategy text DEFAULT 'escalate_human'::text NOT NULL
+    user_action_required text DEFAULT ''::text NOT NULL
     CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['waiting'::text, 'redriven'::text, 'dropped'::text])))
     CONSTRAINT dead_letters_pkey PRIMARY KEY (id)
     INDEX dead_letters_sha256_idx CREATE INDEX dead_letters_sha256_idx ON dead_letters USING btree (sha256)

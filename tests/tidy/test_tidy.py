@@ -65,6 +65,19 @@ def test_a_function_fits_a_screen(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_no_line_of_the_log_names_its_event_twice(path: Path) -> None:
+    """Structlog raises where the first argument, the event, is given by name as well."""
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and isinstance(call.func.value, ast.Name)
+            and call.func.value.id == "log"
+        ):
+            assert "event" not in {each.arg for each in call.keywords}, f"line {call.lineno}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_no_error_is_swallowed_unseen(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ExceptHandler):

@@ -94,6 +94,7 @@ def show_(
         f"read from {row['topic']}/{row['partition']} at {row['record_offset']} by "
         f"{row['service']}, {clock(row['created_at'])}"
     )
+    say(f"it is taken for {row['failure_type']}: {row['user_action_required']}")
     if row["parked_stream"]:
         say(f"the stream {row['parked_stream']} waits for it")
     print_table(("header", "value"), sorted(row["headers"].items()), "it has no headers")

@@ -166,16 +166,19 @@ def is_opaque(token: str, length_min: int = TOKEN_MIN) -> bool:
     Counted are pairs of adjacent characters inside runs of letters and digits; a pair is
     strange if it joins a digit and a letter, or two letters that seldom meet in words.
     """
-    length = strange = pairs = 0
-    for run in _WORD.findall(token):
-        length += len(run)
+    runs = _WORD.findall(token)
+    length = sum(map(len, runs))
+    if length < length_min:
+        return False
+    strange = pairs = 0
+    for run in runs:
         before = ""
         for char in run:
             if before and not (before.islower() and char.isupper()):  # camelCase is no pair
                 pairs += 1
                 strange += _is_strange(before, char)
             before = char
-    if length < length_min or pairs == 0:
+    if pairs == 0:
         return False
     if token.isalpha() and (token.islower() or token.isupper()):
         return length >= TOKEN_MIN and strange / pairs >= 0.45  # a long word of any language

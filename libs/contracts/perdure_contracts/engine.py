@@ -261,7 +261,8 @@ class NodeCompleted:
     where no port has them. `inputs` are the LIVE in-edges, (edge index, input port), in
     `inputs_scope` where it is not that of the run.
     `error_data` is there when failed items were handled: `{count, items: [{index, type,
-    message}]}`. So folding needs no definition.
+    message}]}`. So folding needs no definition. A run that is `inline` or `pure` asked nothing of
+    anybody outside.
     """
 
     execution_id: str
@@ -285,6 +286,7 @@ class NodeCompleted:
     max_retries: int = 0
     inline: bool = True
     disabled: bool = False
+    pure: bool = False
 
 
 @message("engine.node-recovered.v1")

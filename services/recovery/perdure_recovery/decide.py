@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
-from typing import Any, assert_never
+from typing import Any, Final, Literal, assert_never
 
 from perdure_common.decider import Due, Facts, Rejected
 from perdure_common.ids import derived
@@ -69,6 +69,12 @@ from .signature import MESSAGE_MAX, error_message, error_message_hash, error_typ
 from .state import Episode, Execution, place
 from .strategy import Case, Plan, choose, undone_instead
 from .transience import believe
+
+SOURCES: Final[Mapping[str, Literal["lease", "stall"]]] = {
+    "worker_lost": "lease",
+    "stalled": "stall",
+}
+"""Failures that nobody raised: a lease that ran out, and an execution in which nothing happens."""
 
 
 def decide(
@@ -240,7 +246,7 @@ def _noted(
         run=command.run,
         attempt=command.attempt,
         message=error.message[:MESSAGE_MAX],
-        triggered_by="engine" if command.node_id else "stall",
+        triggered_by=SOURCES.get(error.type, "engine"),
         failed_at=command.failed_at,
         first_failed_at=command.first_failed_at,
         success_mean=belief.mean,

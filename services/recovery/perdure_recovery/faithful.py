@@ -6,7 +6,8 @@ or in words), an address, an identifier, a capitalised word. Plain lower-case wo
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -71,40 +72,42 @@ class Sources:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._closed = list(texts)[::-1]
-        self._words: list[frozenset[str]] = []
-        self._numbers: list[frozenset[Decimal]] = []
+        self._words: set[str] = set()
+        self._numbers: set[Decimal] = set()
+        self._rounded: dict[int, frozenset[Decimal]] = {}
 
     def _open(self) -> bool:
         """Look into one more text; False if there is none."""
         if not self._closed:
             return False
         words, numbers = _told_by(self._closed.pop())
-        self._words.append(words)
-        self._numbers.append(numbers)
+        self._words |= words
+        self._numbers |= numbers
         return True
 
     def knows_name(self, name: str) -> bool:
         """Return whether a name or address occurs."""
-        if any(name in words for words in self._words):
-            return True
-        while self._open():
-            if name in self._words[-1]:
-                return True
-        return False
+        while name not in self._words:
+            if not self._open():
+                return False
+        return True
 
     def knows_number(self, number: str) -> bool:
         """Return whether a number occurs, in the accuracy in which it is written."""
         value = _value(number)
         if value is None:
             return False
-        exponent = value.as_tuple().exponent
-        places = -exponent if isinstance(exponent, int) and exponent < 0 else 0
-        if any(_is_among(value, numbers, places) for numbers in self._numbers):
-            return True
-        while self._open():
-            if _is_among(value, self._numbers[-1], places):
-                return True
-        return False
+        while value not in self._numbers:
+            if not self._open():
+                return value in self._in_accuracy(_places(number))
+        return True
+
+    def _in_accuracy(self, places: int) -> frozenset[Decimal]:
+        """Return all numbers with so many places, once everything was looked into."""
+        found = self._rounded.get(places)
+        if found is None:
+            found = self._rounded[places] = frozenset(_rounded(self._numbers, places))
+        return found
 
 
 @lru_cache(1_000)  # most texts of an explanation are a template's, word for word
@@ -186,19 +189,20 @@ def _said_by(token: str) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
     return words, tuple(value for value in values if value is not None)
 
 
-def _is_among(value: Decimal, numbers: frozenset[Decimal], places: int) -> bool:
-    """Return whether a number is one of some, as they are or rounded to its places."""
-    return value in numbers or any(_rounded(known, places) == value for known in numbers)
+def _rounded(numbers: Iterable[Decimal], places: int) -> Iterator[Decimal]:
+    """Yield numbers with so many places; not those that have more digits than can be counted."""
+    for number in numbers:
+        with suppress(InvalidOperation):
+            yield round(number, places)
 
 
-def _rounded(number: Decimal, places: int) -> Decimal | None:
-    """Return a number with so many places, None if it has more digits than can be counted."""
-    try:
-        return round(number, places)
-    except InvalidOperation:
-        return None
+@lru_cache(1_000)
+def _places(number: str) -> int:
+    """Return how many digits a number has behind its point."""
+    return len(number.rstrip("%").partition(".")[2])
 
 
+@lru_cache(10_000)
 def _value(number: str) -> Decimal | None:
     try:
         return Decimal(number.rstrip("%").replace(",", "").replace("_", ""))

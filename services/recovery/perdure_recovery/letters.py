@@ -26,6 +26,7 @@ from perdure_contracts.dead_letters import (
 from perdure_contracts.shell import DeadLettered, Unpark
 
 from .instants import written
+from .letter_words import words_of
 
 TABLE = "dead_letters"
 EDITED_MAX = 512 * 1024
@@ -149,6 +150,7 @@ def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...
         "event_type": headers.get("ce_type", "unreadable"),
         "payload": _payload(record.value),
         "error": f"{record.code}: {record.reason}",
+        **words_of(record.code),
         "status": "waiting",
         "topic": record.topic,
         "partition": record.partition,

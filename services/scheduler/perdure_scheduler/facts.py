@@ -59,5 +59,6 @@ def deployment_facts(state: Deployment, command: DeploymentCommand | Due) -> Map
     paths = {path for trigger in triggers if (path := path_of(trigger.config)) is not None}
     if not paths:
         return {}
-    where = {"path": tuple(sorted(paths)), "deployment_status": "active"}
+    # Those that wait for something outside will listen there too: they came first.
+    where = {"path": tuple(sorted(paths)), "deployment_status": ("active", "pending")}
     return {"paths": Lookup("trigger_index", where, CLAIMS)}

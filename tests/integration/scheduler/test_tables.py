@@ -13,7 +13,12 @@ from perdure_common.adapters.postgres_types import column
 from perdure_common.decider import Decider, Recorded, Rejected
 from perdure_common.ids import sha256_of_json
 from perdure_common.shell.ports import ShardCommit
-from perdure_contracts.scheduler import DeployWorkflow, ReceiveTrigger, UndeployWorkflow
+from perdure_contracts.scheduler import (
+    DeploymentFailed,
+    DeployWorkflow,
+    ReceiveTrigger,
+    UndeployWorkflow,
+)
 from perdure_scheduler.app import deployments, triggers
 from perdure_scheduler.state import Trigger
 
@@ -145,6 +150,21 @@ async def test_two_versions_of_a_node_can_never_serve(scheduler: Scheduler) -> N
     await scheduler.does(deploy(2, node("MANUAL", "a")))
     with pytest.raises(asyncpg.ExclusionViolationError):
         await scheduler.connection.execute("UPDATE trigger_index SET deployment_status = 'active'")
+
+
+async def test_a_path_belongs_to_the_first_even_while_its_deployment_waits(
+    scheduler: Scheduler,
+) -> None:
+    mailbox = {"host": "imap.example.com", "user": "u", "credential": "c"}
+    hook = node("WEBHOOK", "hook", path="/orders", auth="none")
+    mail = node("EMAIL", "mail", address="a@example.com", mailbox=mailbox)
+    await scheduler.does(deploy(1, hook, mail))
+    assert await scheduler.rows("SELECT DISTINCT deployment_status FROM trigger_index") == [
+        ("pending",)
+    ]
+    (decided,) = await scheduler.does(deploy(1, hook, workflow_id=W2, name="other"))
+    assert not isinstance(decided, Rejected)
+    assert isinstance(decided[-1], DeploymentFailed) and decided[-1].code == "path_taken"
 
 
 async def test_events_find_what_serves_and_nothing_else(scheduler: Scheduler) -> None:

@@ -267,3 +267,15 @@ def test_a_retry_is_not_told_again_where_recovery_is_switched_off(mode: str, ver
     story.facts = {"modes": [row]}
     story.hears(failed())
     assert story.verdicts() == ["retry", verdict]
+
+
+@pytest.mark.parametrize(
+    ("code", "source"),
+    [("worker_lost", "lease"), ("http_status", "engine"), ("execution_timeout", "engine"),
+     ("stalled", "stall")],
+)  # fmt: skip
+def test_a_decision_says_what_made_it_necessary(code: str, source: str) -> None:
+    story = Story()
+    story.hears(failed(error=replace(DOWN, type=code)))
+    (row,) = story.table("recovery_attempts")
+    assert row["triggered_by"] == source

@@ -1,12 +1,16 @@
 """Dead letters go back where they came from, once; modes are set by people."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pytest
 from perdure_common.decider import Outgoing, Recorded, Rejected, Upsert
 from perdure_common.ids import partition_of
+from perdure_common.shell import fold
 from perdure_contracts.dead_letters import (
     EditDeadLetter,
     KeepDeadLetter,
@@ -16,7 +20,7 @@ from perdure_contracts.dead_letters import (
 from perdure_contracts.message import Envelope
 from perdure_contracts.recovery import ModeSet, SetMode
 from perdure_contracts.shell import DeadLettered, Unpark
-from perdure_recovery import letters, modes
+from perdure_recovery import letter_words, letters, modes
 from perdure_recovery.experience import policy_in
 from perdure_recovery.hear import hear
 
@@ -233,3 +237,37 @@ def test_a_body_that_no_command_can_bring_is_refused() -> None:
     refused = box.does(EditDeadLetter(letter=box.stream, value=value, edited_by="ann"))
     assert isinstance(refused, Rejected)
     assert refused.code == "payload_too_large"
+
+
+GIVEN = re.compile(r'(?:Rejected\([^)]*|_blame\([^)]*|code = )"([a-z_]+)"')
+
+
+def codes_of_the_shell() -> set[str]:
+    """Return the codes that the shell's own source gives to records that it refuses."""
+    texts = (each.read_text("utf-8") for each in Path(fold.__file__).parent.glob("*.py"))
+    lines = "\n".join(texts)
+    return {*GIVEN.findall(lines), *re.findall(r'code = .* else "([a-z_]+)"', lines)}
+
+
+def test_every_code_of_a_dead_letter_has_a_type_and_words() -> None:
+    codes = codes_of_the_shell()
+    assert {"poison", "unreadable", "invalid_body", "data_refused", "too_large"} <= codes
+    assert set(letter_words.TYPES) == set(letter_words.ACTIONS)
+    assert set(letter_words.TYPES) >= codes, "say in letter_words.py what it means"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "says"),
+    [("invalid_body", "validation", "dead-letters edit"), ("poison", "code_bug", "report"),
+     ("quota_exhausted", "quota_exhausted", "quota"), ("cancelled", "cancelled", "send the record"),
+     ("new_code", "unknown", "send the record")],
+)  # fmt: skip
+def test_a_letter_says_what_it_is_and_what_people_are_to_do(
+    code: str, kind: str, says: str
+) -> None:
+    box = Box(replace(RECORD, code=code))
+    box.does(box.kept)
+    row = box.rows[0].set
+    assert row["failure_type"] == kind
+    assert row["recovery_strategy"] == "escalate_human"
+    assert says in str(row["user_action_required"])

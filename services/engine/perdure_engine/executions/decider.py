@@ -210,12 +210,12 @@ def stream_of(command: ExecutionCommand) -> str:
 
 
 def told(event: ExecutionEvent) -> bool:
-    """Return whether an event is for others: not what ended well in the engine's own process.
+    """Return whether an event is for others: not what ended well without an effect outside.
 
     Those are most events, nothing outside depends on them, and they stand in the journal and in
     node_executions like all others (ADR 0023).
     """
-    return not (isinstance(event, NodeCompleted) and event.inline)
+    return not (isinstance(event, NodeCompleted) and (event.inline or event.pure))
 
 
 def decider_with(

@@ -47,7 +47,7 @@ class Ended:
     """
 
     __slots__ = (
-        "asked", "attempt", "edges", "first_failed_at", "inline", "inputs", "node", "root",
+        "asked", "attempt", "edges", "first_failed_at", "inline", "inputs", "node", "pure", "root",
         "run", "scope", "started",
     )  # fmt: skip
 
@@ -70,6 +70,7 @@ class Ended:
         self.attempt = 1 if began is None else began.attempt
         self.started = None if began is None else began.started_at
         known = None if began is None else began.dispatch
+        self.pure = known is not None and known.effect == "pure"
         self.asked = "" if known is None else known.failure_id
         self.root = "" if known is None else known.root_failure_id
         self.first_failed_at = "" if known is None else known.first_failed_at
@@ -175,6 +176,7 @@ def complete(
             max_retries=node.max_retries,
             inline=ended.inline,
             disabled=disabled,
+            pure=ended.pure,
         )
     )
     again = ended.attempt > 1 or ended.run > 1 or arranged.handled

@@ -2,8 +2,9 @@
 
 Several schedulers share the number out evenly: each counts its own requests, and takes no more than
 its share. So all of them together never take more than is said once each knows how many there
-are; where requests are spread unevenly they take less. Counting together would cost a write for
-each request.
+are; where requests are spread unevenly they take less. Of more schedulers than there are
+partitions some own no shard, and are known to themselves alone: they take a share on top.
+Counting together would cost a write for each request.
 """
 
 from dataclasses import dataclass, field
