@@ -114,6 +114,7 @@ def test_a_node_survives_whatever_an_item_is(specification: NodeSpecification) -
         if played.state.status == "NEW":  # it reads what is kept, which is not here
             continue
         played.answer("a", value)
+        assert played.statuses()["a"] == "SUCCESS"
         judged(played)
 
 
