@@ -23,6 +23,8 @@ TYPES: Final[dict[str, FailureType]] = {
     "invalid_body": "validation",
     "not_a_command": "validation",
     "other_stream": "validation",
+    "invalid_stream": "validation",
+    "unknown_type": "validation",
 }
 """Code → failure type; a letter that recovery wrote itself has the type as its code."""
 
@@ -37,6 +39,10 @@ ACTIONS: Final[dict[str, str]] = {
     "invalid_body": _READ,
     "not_a_command": "Its service takes no such message: find out who sent it, and where it "
     "belongs; drop it here.",
+    "unknown_type": "Nobody here knows such a message: find out who sent it, and whether a newer "
+    "version of this platform is meant; update and send it again, or drop it.",
+    "invalid_stream": "Its stream has no name that can be used: whoever sent it must set the key; "
+    "drop it.",
     "other_stream": "Its key is not that of its stream: whoever sent it must set the key; drop it.",
 }
 UNKNOWN_ACTION: Final = "Look at the reason, and send the record again or drop it."

@@ -239,7 +239,7 @@ def test_a_body_that_no_command_can_bring_is_refused() -> None:
     assert refused.code == "payload_too_large"
 
 
-GIVEN = re.compile(r'(?:Rejected\([^)]*|_blame\([^)]*|code = )"([a-z_]+)"')
+GIVEN = re.compile(r'(?m)(?:Rejected\([^)]*|_blame\([^)]*|^ {8,}code = )"([a-z_]+)"')
 
 
 def codes_of_the_shell() -> set[str]:
