@@ -3,6 +3,7 @@
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_contracts.message import Envelope
+from structlog.testing import capture_logs
 from tally import LEDGER, TALLY, TENANT, Add, Stage, total
 
 
@@ -23,6 +24,20 @@ async def test_an_outsiders_message_that_comes_twice_is_applied_once(stage: Stag
         await stage.ask(Add(account="a", amount=2), id="other")
         entries = await stage.until("ledger", "entries", 2)
         assert [e["amount"] for e in sorted(entries, key=lambda e: e["n"])] == [5, 2]
+
+
+async def test_an_id_that_comes_again_with_another_body_is_told_in_the_log(stage: Stage) -> None:
+    with capture_logs() as lines:
+        async with stage.running(TALLY), stage.running(LEDGER):
+            for amount in (5, 5, 6):
+                await stage.ask(Add(account="a", amount=amount), id="same")
+            await stage.ask(Add(account="a", amount=0), id="none")
+            await stage.ask(Add(account="a", amount=7), id="none")
+            await stage.ask(Add(account="a", amount=2), id="last")
+            entries = await stage.until("ledger", "entries", 2)
+            assert [e["amount"] for e in sorted(entries, key=lambda e: e["n"])] == [5, 2]
+    told = [line["message_id"] for line in lines if line["event"] == "id_reused"]
+    assert told == ["same", "none"]
 
 
 async def test_a_refusal_is_journalled_and_told(stage: Stage) -> None:

@@ -25,6 +25,7 @@ from perdure_common.decider import (
 )
 from perdure_common.scrub import scrub_text
 from perdure_common.shell import codec
+from perdure_common.shell.deliveries import settled, tell_if_other
 from perdure_common.shell.effects import (
     destination,
     effects_of,
@@ -165,9 +166,12 @@ class Batch:
         key = taken.outsider
         if key is None:
             return False
-        known = key in self.delivered
-        self.counts.duplicates += known
-        return known
+        kept = self.delivered.get(key)
+        if kept is None:
+            return False
+        self.counts.duplicates += 1
+        tell_if_other(kept, taken.record, *key[1:])
+        return True
 
     # Folding -----------------------------------------------------------------------
 
@@ -230,7 +234,7 @@ class Batch:
                 "version": held.version,
                 "events": [NAMES[type(event)] for event in decided],
             }
-            self.deliver(part, taken.outsider, fields)
+            self.deliver(part, taken, fields)
 
     def _facts(self, decider: Decider[Any, Any, Any], held: Held, command: object) -> Facts:
         lookups = decider.facts(held.state, command)
@@ -242,12 +246,12 @@ class Batch:
             raise NeedsFacts(missing)
         return {name: self.facts[key] for name, key in keys.items()}
 
-    def deliver(
-        self, part: Part, outsider: tuple[str, str, str], fields: Mapping[str, object]
-    ) -> None:
+    def deliver(self, part: Part, taken: Taken, fields: Mapping[str, object]) -> None:
         """Remember an outsider's message and what became of it."""
+        outsider = taken.outsider
+        assert outsider is not None
         tenant_id, source, message_id = outsider
-        text = codec.answer(fields)
+        text = settled(fields, taken.record)
         part.commit.deliveries.append(Delivery(tenant_id, source, message_id, text))
         self.delivered[outsider] = text  # in every shard of the batch
 
@@ -385,7 +389,7 @@ class Batch:
             self.record(part, taken.stream, held, event, taken.envelope.id)
         if taken.outsider is not None:
             refusal = {"code": rejected.code, "reason": scrub_text(rejected.reason)}
-            self.deliver(part, taken.outsider, {"stream": taken.stream, "rejected": refusal})
+            self.deliver(part, taken, {"stream": taken.stream, "rejected": refusal})
 
     def bury(self, part: Part, taken: Taken, rejected: Rejected, stream: str = "") -> None:
         """Keep a record as a dead letter; its neighbours go on."""

@@ -33,7 +33,7 @@ def park(batch: Batch, part: Part, taken: Taken, poisoned: Rejected | None = Non
     part.parked[stream] = n
     part.commit.parked.append(ParkedMessage(stream, n, codec.pack_record(taken.record)))
     if taken.outsider is not None:
-        batch.deliver(part, taken.outsider, {"stream": stream, "parked": n})
+        batch.deliver(part, taken, {"stream": stream, "parked": n})
     if poisoned is not None:
         batch.bury(part, taken, poisoned, stream)
 
