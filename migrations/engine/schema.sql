@@ -638,24 +638,15 @@ CREATE OR REPLACE FUNCTION commit_batch(f_shard text[], f_epoch bigint[], f_next
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-    fenced text[] := '{}';
     n integer := cardinality(j_seq);
 BEGIN
-    -- One by one: the locks are taken in the caller's (sorted) order, whatever the planner likes.
-    FOR i IN 1 .. cardinality(f_shard) LOOP
-        UPDATE shard SET
-            next_seq = next_seq + f_rows[i],
-            published_seq = greatest(published_seq, f_published[i]),
-            projected_seq = greatest(projected_seq, f_projected[i]),
-            format = greatest(format, f_format[i])
-        WHERE id = f_shard[i] AND epoch = f_epoch[i] AND next_seq = f_next_seq[i];
-        IF NOT FOUND THEN
-            fenced := fenced || f_shard[i];
-        END IF;
-    END LOOP;
-    IF cardinality(fenced) > 0 THEN
-        RAISE EXCEPTION 'fenced' USING ERRCODE = 'PD001', DETAIL = array_to_json(fenced)::text;
-    END IF;
+    PERFORM commit_batch(
+        f_shard, f_epoch, f_next_seq, f_rows, f_format, f_published, f_projected, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, c_shard, c_topic, c_partition, c_next,
+        h_shard, h_topic, h_partition, h_source, h_seq, h_gap, s_shard, s_topic, s_partition,
+        s_seq, w_shard, w_stream, w_at, x_stream, x_version, x_state_version, x_state, d_tenant,
+        d_source, d_id, d_answer, p_shard, p_stream, p_n, p_raw, u_stream, u_n
+    );
     IF j_shard IS NOT NULL THEN
         INSERT INTO journal_entry (
             shard, seq, stream, version, tenant_id, type, data, meta, recorded_at, events, rest
@@ -664,62 +655,6 @@ BEGIN
             texts(j_tenant, n), texts(j_type, n), j_data, texts(j_meta, n), repeated(j_at, n),
             repeated(j_events, n), j_rest
         );
-    END IF;
-    IF c_shard IS NOT NULL THEN
-        INSERT INTO consumed AS t (shard, topic, partition, next_offset)
-        SELECT * FROM unnest(c_shard, c_topic, c_partition, c_next)
-        ON CONFLICT (shard, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset
-        WHERE t.next_offset <> EXCLUDED.next_offset;
-    END IF;
-    IF h_shard IS NOT NULL THEN
-        INSERT INTO heard AS t (shard, topic, partition, source, seq, gap)
-        SELECT * FROM unnest(h_shard, h_topic, h_partition, h_source, h_seq, h_gap)
-        ON CONFLICT (shard, topic, partition, source)
-        DO UPDATE SET seq = EXCLUDED.seq, gap = EXCLUDED.gap
-        WHERE t.seq <= EXCLUDED.seq;
-    END IF;
-    IF s_shard IS NOT NULL THEN
-        INSERT INTO sent AS t (shard, topic, partition, seq)
-        SELECT * FROM unnest(s_shard, s_topic, s_partition, s_seq)
-        ON CONFLICT (shard, topic, partition) DO UPDATE SET seq = EXCLUDED.seq
-        WHERE t.seq < EXCLUDED.seq;
-    END IF;
-    IF w_shard IS NOT NULL THEN
-        DELETE FROM wake t USING unnest(w_shard, w_stream, w_at) AS w (shard, stream, at)
-        WHERE t.shard = w.shard AND t.stream = w.stream AND w.at IS NULL;
-        INSERT INTO wake AS t (shard, stream, at)
-        SELECT * FROM unnest(w_shard, w_stream, w_at) AS w (shard, stream, at)
-        WHERE w.at IS NOT NULL
-        ON CONFLICT (shard, stream) DO UPDATE SET at = EXCLUDED.at;
-    END IF;
-    IF x_stream IS NOT NULL THEN
-        DELETE FROM snapshot t USING unnest(x_stream, x_version) AS x (stream, version)
-        WHERE t.stream = x.stream AND t.version < (
-            SELECT max(o.version) FROM snapshot o
-            WHERE o.stream = x.stream AND o.version < x.version
-        );
-        INSERT INTO snapshot (stream, version, state_version, state)
-        SELECT * FROM unnest(x_stream, x_version, x_state_version, x_state)
-        ON CONFLICT (stream, version)
-        DO UPDATE SET state_version = EXCLUDED.state_version, state = EXCLUDED.state;
-    END IF;
-    IF d_tenant IS NOT NULL THEN
-        INSERT INTO delivery (tenant_id, source, id, answer)
-        SELECT * FROM unnest(d_tenant, d_source, d_id, d_answer);
-    END IF;
-    IF p_shard IS NOT NULL THEN
-        INSERT INTO parked_message (stream, n, raw)
-        SELECT * FROM unnest(p_stream, p_n, p_raw);
-        INSERT INTO parked_stream AS t (stream, shard, last_n)
-        SELECT p.stream, max(p.shard), max(p.n)
-        FROM unnest(p_shard, p_stream, p_n) AS p (shard, stream, n) GROUP BY p.stream
-        ON CONFLICT (stream) DO UPDATE SET last_n = greatest(t.last_n, EXCLUDED.last_n);
-    END IF;
-    IF u_stream IS NOT NULL THEN
-        DELETE FROM parked_message t USING unnest(u_stream, u_n) AS u (stream, n)
-        WHERE t.stream = u.stream AND t.n = u.n;
-        DELETE FROM parked_stream t WHERE t.stream = ANY (u_stream)
-        AND NOT EXISTS (SELECT FROM parked_message m WHERE m.stream = t.stream);
     END IF;
 END
 $function$
