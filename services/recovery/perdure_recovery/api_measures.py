@@ -5,7 +5,8 @@ given), and about one workspace where `workspace_id` names one.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,10 @@ TABLE_BYTES_MAX = 1_000_000_000
 """Size of a table from which there is an alert."""
 TABLE_GROWTH_MAX = 100_000_000
 """Bytes by which a table may grow in a day until there is one."""
+QUERY_S_MAX = 0.5
+"""Seconds that a statement of this API may take until there is one …"""
+SLOW_FOR_S = 3_600.0
+"""… for so long, or until it is fast again."""
 
 _PERIOD_PARAMETERS: Sequence[Mapping[str, Any]] = (
     {"name": "X-Perdure-Tenant", "in": "header", "schema": {"type": "string"}},
@@ -48,9 +53,13 @@ _EXTRA: dict[str, Any] = {"parameters": list(_PERIOD_PARAMETERS)}
 class Measures:
     """The endpoints; `tenant_id` is whose figures are shown when a request names none."""
 
-    def __init__(self, reading: Reading, tenant_id: str) -> None:
+    def __init__(
+        self, reading: Reading, tenant_id: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._reading = reading
         self._tenant_id = tenant_id
+        self._clock = clock
+        self._slow: dict[str, tuple[float, float]] = {}
 
     def add_to(self, app: FastAPI) -> None:
         """Add the endpoints to an API."""
@@ -70,14 +79,28 @@ class Measures:
                 openapi_extra=_EXTRA,
             )
 
+    async def _rows(self, name: str, *arguments: Any) -> Sequence[Any]:
+        """Return the rows of a statement; whether it took long is remembered for an hour."""
+        began = self._clock()
+        rows = await self._reading.rows(SQL[name], *arguments)
+        now = self._clock()
+        self._slow.pop(name, None)
+        if now - began > QUERY_S_MAX:
+            self._slow[name] = (now, now - began)
+        return rows
+
+    def _slow_now(self) -> Mapping[str, float]:
+        now = self._clock()
+        return {name: took for name, (at, took) in self._slow.items() if now - at < SLOW_FOR_S}
+
     async def kpis(self, request: Request) -> dict[str, Any]:
         """Success with coverage, times to recovery, false positives, missed, explanations."""
         period = self._period(request)
-        rows = await self._reading.rows(SQL["episodes"], *period)
+        rows = await self._rows("episodes", *period)
         figures = kpis([Counted(**row) for row in rows])
-        (told,) = await self._reading.rows(SQL["explanations"], *period)
-        (tried,) = await self._reading.rows(SQL["attempts"], *period)
-        sizes = await self._reading.rows(SQL["sizes"])
+        (told,) = await self._rows("explanations", *period)
+        (tried,) = await self._rows("attempts", *period)
+        sizes = await self._rows("sizes")
         count = told["explanations"]
         return {
             "since": period[1].isoformat(),
@@ -90,18 +113,18 @@ class Measures:
                 "faithfulness": told["faithfulness"],
             },
             "table_bytes": {row["table"]: row["bytes"] for row in sizes},
-            "alerts": alerts(tried["succeeded"], tried["failed"], sizes),
+            "alerts": alerts(tried["succeeded"], tried["failed"], sizes, self._slow_now()),
         }
 
     async def health(self, request: Request) -> dict[str, Any]:
         """The view recovery_system_health_summary, the newest day first."""
-        rows = await self._reading.rows(SQL["health"], *self._period(request), ROWS_MAX)
+        rows = await self._rows("health", *self._period(request), ROWS_MAX)
         return {"items": [json.loads(row["summary"]) for row in rows]}
 
     async def families(self, request: Request) -> dict[str, Any]:
         """Families of the most frequent patterns, each with its types and how often it came."""
         tenant_id, workspace = self._tenant(request), _named(request, "workspace_id")
-        rows = await self._reading.rows(SQL["patterns"], tenant_id, workspace, PATTERNS_MAX)
+        rows = await self._rows("patterns", tenant_id, workspace, PATTERNS_MAX)
         known = {row["pattern_signature"]: row for row in rows}
         found = families({name: str(row["error_message"]) for name, row in known.items()})
         return {"items": [_family(asdict(each), known) for each in found][:ROWS_MAX]}
@@ -109,13 +132,13 @@ class Measures:
     async def compliance(self, request: Request) -> dict[str, Any]:
         """What was decided and explained in a period, and up to when rows were erased."""
         period = self._period(request)
-        (unexplained,) = await self._reading.rows(SQL["unexplained"], *period)
-        (told,) = await self._reading.rows(SQL["explanations"], *period)
-        erased = await self._reading.rows(SQL["erasures"])
+        (unexplained,) = await self._rows("unexplained", *period)
+        (told,) = await self._rows("explanations", *period)
+        erased = await self._rows("erasures")
         return {
             "since": period[1].isoformat(),
             "before": period[2].isoformat(),
-            "decisions": await self._reading.rows(SQL["decisions"], *period),
+            "decisions": await self._rows("decisions", *period),
             "unexplained_decisions": unexplained["count"],
             "explanations": told["explanations"],
             "complete_explanations": told["complete"],
@@ -136,8 +159,13 @@ class Measures:
         return self._tenant(request), since, before, _named(request, "workspace_id")
 
 
-def alerts(succeeded: int, failed: int, sizes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what somebody should look at, in words."""
+def alerts(
+    succeeded: int,
+    failed: int,
+    sizes: Sequence[Mapping[str, Any]],
+    slow: Mapping[str, float] | None = None,
+) -> list[str]:
+    """Return what somebody should look at, in words; `slow` are statements and their seconds."""
     found: list[str] = []
     known = succeeded + failed
     if known >= FAILED_SHARE_OF and failed / known > FAILED_SHARE_MAX:
@@ -156,6 +184,11 @@ def alerts(succeeded: int, failed: int, sizes: Sequence[Mapping[str, Any]]) -> l
         "often (`perdure recovery patterns`), or shorten the retention"
         for row in sizes
         if (row["grown_daily"] or 0) > TABLE_GROWTH_MAX
+    ]
+    found += [
+        f"reading the {name} took {took * 1000:,.0f} ms: ask about a shorter period or one "
+        "workspace, shorten the retention, or see whether autovacuum keeps up"
+        for name, took in sorted((slow or {}).items())
     ]
     return found
 

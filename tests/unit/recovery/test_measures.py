@@ -3,10 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
+from perdure_recovery.api_measures import SQL, Measures
 from perdure_recovery.measures import (
     Counted,
     censored_median,
@@ -114,3 +117,31 @@ def test_without_episodes_there_are_no_figures_and_no_error() -> None:
     told = kpis([])
     assert told["all"]["success"]["value"] is None
     assert told["all"]["time_to_recovery"]["p50_s"] is None
+
+
+class Slow:
+    """A database of which one statement takes as long as is said."""
+
+    def __init__(self) -> None:
+        self.now, self.takes_s = 0.0, 0.0
+
+    async def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
+        if sql == SQL["episodes"]:
+            self.now += self.takes_s
+        found = {"explanations": 0, "complete": 0, "faithfulness": None}
+        tried = {"succeeded": 0, "failed": 0}
+        return {SQL["explanations"]: [found], SQL["attempts"]: [tried]}.get(sql, [])
+
+
+async def test_a_statement_that_takes_long_is_an_alert_until_it_is_fast_again() -> None:
+    database = Slow()
+    reading: Any = database
+    measures = Measures(reading, "t", lambda: database.now)
+    asked = Request({"type": "http", "query_string": b"", "headers": []})
+    database.takes_s = 0.5
+    assert (await measures.kpis(asked))["alerts"] == []
+    database.takes_s = 0.62
+    (alert,) = (await measures.kpis(asked))["alerts"]
+    assert alert.startswith("reading the episodes took 620 ms")
+    database.takes_s = 0.1
+    assert (await measures.kpis(asked))["alerts"] == []
