@@ -16,6 +16,7 @@ FILE = {
          "parameters": {"rule": {"interval": [{"triggerAtHour": 7}]}}},
         {"name": "Tell", "type": "n8n-nodes-base.telegram", "parameters": {"text": "hello"}},
     ],
+    "settings": {"timezone": "Europe/Berlin"},
     "connections": {"Every Morning": {"main": [[{"node": "Tell", "type": "main", "index": 0}]]}},
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """What becomes of n8n's triggers, and of its nodes that touch the outside world."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 from .kinds import KINDS, Map, alone, json_code
@@ -53,56 +53,87 @@ def webhook(node: Source) -> Made:
 
 def schedule(node: Source) -> Made:
     """Schedule Trigger with one interval, and Cron, which it was before."""
-    intervals = node.rows("rule.interval") or node.rows("triggerTimes.item")
+    older = [_as_newer(each) for each in node.rows("triggerTimes.item")]
+    intervals = node.rows("rule.interval") or older
     if len(intervals) > 1:
         raise NotMapped("it has several times: give each of them a CRON trigger of its own")
     each = intervals[0] if intervals else {}
     return Made("TRIGGER", "CRON", {"expression": _cron(each)})
 
 
+def interval(node: Source) -> Made:
+    """Interval, which is the Schedule Trigger today."""
+    unit = str(node.fixed("unit", "seconds"))
+    every = {"field": unit, f"{unit}Interval": node.fixed("interval", 1)}
+    return Made("TRIGGER", "CRON", {"expression": _cron(every)})
+
+
+OLDER = {
+    "everyMinute": "minutes", "everyHour": "hours", "everyDay": "days", "everyWeek": "weeks",
+    "everyMonth": "months",
+}  # fmt: skip
+
+
+def _as_newer(each: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a time of Cron as the Schedule Trigger has it; what it leaves out has defaults."""
+    mode = str(each.get("mode") or "everyDay")
+    if mode == "custom":
+        return {"field": "cronExpression", "expression": each.get("cronExpression")}
+    if mode == "everyX":
+        unit = str(each.get("unit") or "hours")
+        return {"field": unit, f"{unit}Interval": each.get("value", 2)}
+    unit = OLDER.get(mode, mode)
+    return {
+        "field": unit,
+        f"{unit}Interval": 1,
+        "triggerAtHour": each.get("hour", 14),
+        "triggerAtMinute": each.get("minute", 0),
+        "triggerAtDay": [each.get("weekday", 1)],
+        "triggerAtDayOfMonth": each.get("dayOfMonth", 1),
+    }
+
+
 def _cron(each: Mapping[str, Any]) -> str:
-    kind = str(each.get("field") or each.get("mode") or "days")
-    if kind in ("cronExpression", "custom"):
-        text = str(each.get("expression") or each.get("cronExpression") or "").strip()
+    kind = str(each.get("field") or "days")
+    if kind == "cronExpression":
+        text = str(each.get("expression") or "").strip()
         if not text or is_expression(text):
             raise NotMapped("its expression is not fixed")
         return text.removeprefix("=")
-    minute = _number(each, ("triggerAtMinute", "minute"), 0)
-    hour = _number(each, ("triggerAtHour", "hour"), 0)
-    if kind in ("seconds", "minutes", "hours", "everyMinute", "everyHour"):
-        default = 30 if kind == "seconds" else 5 if kind == "minutes" else 1
-        step = _number(each, (f"{kind}Interval",), default)
-        most = 24 if kind in ("hours", "everyHour") else 60
+    minute = _number(each, "triggerAtMinute", 0)
+    hour = _number(each, "triggerAtHour", 0)
+    if kind in EVERY:
+        default, most = EVERY[kind]
+        step = _number(each, f"{kind}Interval", default)
         if step < 1 or most % step:
             raise NotMapped(f"every {step} {kind} is no whole part of what is above it")
         every = "*" if step == 1 else f"*/{step}"
         if kind == "seconds":
             return f"{every} * * * * *"
-        if kind in ("minutes", "everyMinute"):
-            return f"{every} * * * *"
-        return f"{minute} {every} * * *"
-    if kind in ("days", "everyDay") and _number(each, ("daysInterval",), 1) == 1:
-        return f"{minute} {hour} * * *"
-    if kind in ("weeks", "everyWeek") and _number(each, ("weeksInterval",), 1) == 1:
-        found: Any = each.get("triggerAtDay", each.get("weekday", [0]))
-        listed = cast("list[Any]", found) if isinstance(found, list) else [found]
-        return f"{minute} {hour} * * {','.join(str(day) for day in listed) or '0'}"
-    if kind in ("months", "everyMonth") and _number(each, ("monthsInterval",), 1) == 1:
-        day = _number(each, ("triggerAtDayOfMonth", "dayOfMonth"), 1)
-        return f"{minute} {hour} {day} * *"
+        return f"{every} * * * *" if kind == "minutes" else f"{minute} {every} * * *"
+    if kind in ("days", "weeks", "months") and _number(each, f"{kind}Interval", 1) == 1:
+        found: Any = each.get("triggerAtDay", [0])
+        days = cast("list[Any]", found) if isinstance(found, list) else [found]
+        of_week = ",".join(str(day) for day in days) or "0"
+        of_month = _number(each, "triggerAtDayOfMonth", 1)
+        last = {"days": "* * *", "weeks": f"* * {of_week}", "months": f"{of_month} * *"}
+        return f"{minute} {hour} {last[kind]}"
     raise NotMapped(f"`{kind}` with this interval has no counterpart")
 
 
-def _number(each: Mapping[str, Any], names: Sequence[str], default: int) -> int:
-    for name in names:
-        value = each.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return int(value)
-        if isinstance(value, str) and value.isdecimal():
-            return int(value)
-        if value is not None:
-            raise NotMapped(f"`{name}` is not fixed")
-    return default
+EVERY = {"seconds": (30, 60), "minutes": (5, 60), "hours": (1, 24)}
+"""Of each unit how many there are between two times by default, and in what is above it."""
+
+
+def _number(each: Mapping[str, Any], name: str, default: int) -> int:
+    value = each.get(name)
+    if value is None:
+        return default
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    raise NotMapped(f"`{name}` is not fixed")
 
 
 # Requests ---------------------------------------------------------------------------------
@@ -230,7 +261,7 @@ ALL: Mapping[str, Map] = {
     **KINDS,
     "manualTrigger": manual, "start": manual, "executeWorkflowTrigger": manual,
     "errorTrigger": manual, "webhook": webhook, "scheduleTrigger": schedule, "cron": schedule,
-    "interval": schedule, "httpRequest": http_request, "slack": slack, "github": github,
+    "interval": interval, "httpRequest": http_request, "slack": slack, "github": github,
     "code": code, "function": code, "functionItem": code,
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ placeholder, a connection that would be is left out; what still is wrong then st
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 from perdure_contracts.message import Json
 
@@ -17,6 +17,7 @@ from perdure_engine.definition.validation import validate
 
 from .kinds_agents import ABSORBED, TOOL
 from .kinds_outside import made_of, shown
+from .rows import Row, is_trigger, lists, mapping, objects, source_of, whole, workflow_in
 from .source import Made, NotMapped, Source, slug
 
 NOTES = "n8n-nodes-base.stickyNote"
@@ -25,15 +26,12 @@ KEPT_LENGTH_MAX = 200_000
 ROUNDS_MAX = 10
 """How often what is refused is replaced and all validated again."""
 
-NODES_MAX = 10_000
 ON_ERROR = {
     "continueRegularOutput": "CONTINUE_REGULAR_OUTPUT_ON_ERROR",
     "continueErrorOutput": "CONTINUE_ERROR_OUTPUT_ON_ERROR",
 }
 NODE = re.compile(r"nodes\[(\d+)\]")
 CONNECTION = re.compile(r"connections\[(\d+)\]")
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -130,8 +128,8 @@ class Import:
     def _sources(self) -> list[Source]:
         """Return the nodes of the file by their names, each with what is attached to it."""
         found: dict[str, Source] = {}
-        for entry in _objects(self.document.get("nodes")):
-            source = _source(entry)
+        for entry in objects(self.document.get("nodes")):
+            source = source_of(entry)
             if entry.get("type") == NOTES:
                 continue
             if source.name in found:
@@ -145,9 +143,9 @@ class Import:
 
     def _attachments(self) -> Iterable[tuple[str, str, str]]:
         """Yield connections that carry no items: from, their kind, and to."""
-        for name, kinds in _mapping(self.document.get("connections")).items():
-            for kind, outputs in _mapping(kinds).items():
-                for link in (e for links in _lists(outputs) for e in _objects(links)):
+        for name, kinds in mapping(self.document.get("connections")).items():
+            for kind, outputs in mapping(kinds).items():
+                for link in (e for links in lists(outputs) for e in objects(links)):
                     if kind != "main":
                         yield str(name), str(kind), str(link.get("node"))
 
@@ -170,7 +168,7 @@ class Import:
 
     def _placeholder(self, source: Source, why: str) -> Made:
         refused = source.name in self.refused
-        if _is_trigger(source):
+        if is_trigger(source):
             text = f"{source.kind}: {why}; it is started by hand, its parameters are in its notes"
             self._tell("trigger_not_mapped", text, source)
             return Made("TRIGGER", "MANUAL")
@@ -187,8 +185,8 @@ class Import:
 
     def _outputs_used(self, name: str) -> int:
         """Return how many regular outputs of a node are connected."""
-        count = len(_lists(_mapping(self._links(name)).get("main")))
-        named = [e for e in _objects(self.document.get("nodes")) if e.get("name") == name]
+        count = len(lists(mapping(self._links(name)).get("main")))
+        named = [e for e in objects(self.document.get("nodes")) if e.get("name") == name]
         errors = bool(named) and named[0].get("onError") == "continueErrorOutput"
         return max(1, count - errors)
 
@@ -213,7 +211,7 @@ class Import:
         made, entry = part.made, part.source.entry
         steps = [(made.node_type, made.subtype, made.parameters)]
         steps += [(each.node_type, each.subtype, each.parameters) for each in made.behind]
-        place = _lists(entry.get("position"))
+        place = lists(entry.get("position"))
         for number, (node_type, subtype, parameters) in enumerate(steps):
             node: Row = {
                 "node_id": part.ids[number],
@@ -230,6 +228,8 @@ class Import:
         for before, after in zip(part.ids, part.ids[1:], strict=False):
             self.connections.append({"source_node_id": before, "target_node_id": after})
         first, last = self.nodes[-len(steps)], self.nodes[-1]
+        if made.subtype == "CRON":
+            self._place_in_zone(part, first)
         if made.node_type != "TRIGGER":
             first |= self._conduct(part.source)
         elif made.subtype == "MANUAL" and part.source.parameters:
@@ -244,6 +244,15 @@ class Import:
                 text = f"set it once: perdure credentials set {handle}"
                 self._tell("credential_to_set", text, part.source)
 
+    def _place_in_zone(self, part: Part, node: Row) -> None:
+        """Let a clock go by the workflow's time zone; a file does not know that of its server."""
+        zone = mapping(self.document.get("settings")).get("timezone")
+        if isinstance(zone, str) and "/" in zone:
+            node["parameters"]["timezone"] = zone
+        elif not str(node["parameters"]["expression"]).endswith("* * * *"):
+            text = "its times are those of UTC here, in n8n those of the server: set `timezone`"
+            self._tell("differs", text, part.source)
+
     def _conduct(self, source: Source) -> Row:
         """Return how a node goes on after an error."""
         entry, found = source.entry, Row()
@@ -253,8 +262,8 @@ class Import:
         if mode:
             found["error_handling"] = mode
         if entry.get("retryOnFail") is True:
-            found["max_retries"] = max(0, min(100, _whole(entry.get("maxTries"), 3) - 1))
-            found["retry_wait_time"] = _whole(entry.get("waitBetweenTries"), 1_000) / 1_000
+            found["max_retries"] = max(0, min(100, whole(entry.get("maxTries"), 3) - 1))
+            found["retry_wait_time"] = whole(entry.get("waitBetweenTries"), 1_000) / 1_000
         if entry.get("executeOnce") is True:
             text = "`executeOnce` has no counterpart: put a LIMIT before it"
             self._tell("setting_not_mapped", text, source)
@@ -263,14 +272,14 @@ class Import:
     # Connections --------------------------------------------------------------------------
 
     def _links(self, name: str) -> Any:
-        return _mapping(self.document.get("connections")).get(name)
+        return mapping(self.document.get("connections")).get(name)
 
     def _connect(self) -> None:
         written: set[tuple[str, str, str, str]] = set()
-        for name, kinds in _mapping(self.document.get("connections")).items():
-            for kind, outputs in _mapping(kinds).items():
-                for at, links in enumerate(_lists(outputs)):
-                    for link in _objects(links):
+        for name, kinds in mapping(self.document.get("connections")).items():
+            for kind, outputs in mapping(kinds).items():
+                for at, links in enumerate(lists(outputs)):
+                    for link in objects(links):
                         self._connect_one(str(name), str(kind), at, link, written)
 
     def _connect_one(
@@ -292,7 +301,7 @@ class Import:
             text = f"it is attached to {target.source.name!r} as {kind}: attach a node of ours"
             self.reasons.append(Reason("connection_not_mapped", text, name))
             return
-        index = _whole(link.get("index"), 0)
+        index = whole(link.get("index"), 0)
         inputs = target.made.inputs
         to = inputs[min(max(index, 0), len(inputs) - 1)]
         for begins, port in self._ports(source, at):
@@ -339,7 +348,7 @@ class Import:
     # The rest -----------------------------------------------------------------------------
 
     def _settings(self) -> Row:
-        given, found = _mapping(self.document.get("settings")), Row()
+        given, found = mapping(self.document.get("settings")), Row()
         limit = given.get("executionTimeout")
         if isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0:
             found["execution_timeout"] = limit
@@ -350,9 +359,9 @@ class Import:
 
     def _pins(self) -> Row:
         found = Row()
-        for name, items in _mapping(self.document.get("pinData")).items():
+        for name, items in mapping(self.document.get("pinData")).items():
             part = self.parts.get(str(name))
-            data: list[Any] = [each.get("json", each) for each in _objects(items)]
+            data: list[Any] = [each.get("json", each) for each in objects(items)]
             if part is None:
                 continue
             # What a call would answer is pinned where it is made: nobody is called then.
@@ -373,7 +382,7 @@ def import_n8n(document: Json) -> Imported:
     sizes = Found()
     if size_problems(document, sizes):
         return Imported(None, (Reason("not_n8n", sizes.problems[0].message),))
-    found = _workflow_in(document)
+    found = workflow_in(document)
     if found is None:
         text = "this is no workflow of n8n: it has no `nodes` and `connections`; export one"
         return Imported(None, (Reason("not_n8n", text),))
@@ -412,48 +421,3 @@ def _learned(
         elif each.node_id in by_id:
             refused.setdefault(by_id[each.node_id], each.message)
     return len(refused) + len(left_out) > before
-
-
-def _workflow_in(document: Json) -> Row | None:
-    """Return the workflow in a file; some have it one level down."""
-    whole = _mapping(document)
-    for each in (whole, _mapping(whole.get("workflow")), _mapping(whole.get("data"))):
-        nodes = each.get("nodes")
-        if isinstance(nodes, list) and isinstance(each.get("connections"), dict):
-            return each if len(cast("list[Any]", nodes)) <= NODES_MAX else None
-    return None
-
-
-def _source(entry: Row) -> Source:
-    version = entry.get("typeVersion")
-    return Source(
-        name=str(entry.get("name") or entry.get("id") or "node")[:200],
-        kind=str(entry.get("type") or ""),
-        version=float(version) if isinstance(version, int | float) else 1.0,
-        parameters=_mapping(entry.get("parameters")),
-        credentials=_mapping(entry.get("credentials")),
-        entry=entry,
-    )
-
-
-def _is_trigger(source: Source) -> bool:
-    short = source.kind.rpartition(".")[2].lower()
-    return short.endswith("trigger") or short in ("webhook", "cron", "interval", "emailreadimap")
-
-
-def _whole(value: Any, default: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return default
-    return int(value) if abs(value) < 2**31 else default
-
-
-def _mapping(value: Any) -> Row:
-    return cast("Row", value) if isinstance(value, dict) else {}
-
-
-def _lists(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
-
-
-def _objects(value: Any) -> list[Row]:
-    return [cast("Row", each) for each in _lists(value) if isinstance(each, dict)]

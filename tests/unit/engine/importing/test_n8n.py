@@ -235,10 +235,45 @@ def test_a_webhooks_item_has_what_n8ns_has() -> None:
     ],
 )
 def test_a_schedule_fires_when_it_did(interval: Row, expression: str) -> None:
-    clock = given("Clock", "scheduleTrigger", {"rule": {"interval": [interval]}}, version=1.2)
-    made = import_n8n(file([clock, given("End", "noOp")], "Clock>End"))
+    assert clock("scheduleTrigger", {"rule": {"interval": [interval]}}) == expression
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "expression"),
+    [
+        ("cron", {"triggerTimes": {"item": [{"mode": "everyHour", "minute": 5}]}}, "5 * * * *"),
+        ("cron", {"triggerTimes": {"item": [{"mode": "everyDay"}]}}, "0 14 * * *"),
+        ("cron", {"triggerTimes": {"item": [{"mode": "everyWeek", "hour": 9}]}}, "0 9 * * 1"),
+        ("cron", {"triggerTimes": {"item": [{"mode": "everyX", "value": 4, "unit": "hours"}]}},
+         "0 */4 * * *"),
+        ("cron", {"triggerTimes": {"item": [{"mode": "custom", "cronExpression": "1 2 * * *"}]}},
+         "1 2 * * *"),
+        ("interval", {"interval": 20, "unit": "minutes"}, "*/20 * * * *"),
+    ],
+)  # fmt: skip
+def test_the_clocks_of_before_fire_when_they_did(
+    kind: str, parameters: Row, expression: str
+) -> None:
+    assert clock(kind, parameters) == expression
+
+
+def clock(kind: str, parameters: Row) -> str:
+    """Return the expression of a clock, which goes by the workflow's time zone."""
+    nodes = [given("Clock", kind, parameters), given("End", "noOp")]
+    made = import_n8n(file(nodes, "Clock>End", settings={"timezone": "Europe/Berlin"}))
     assert codes(made) == [] and made.valid and made.definition is not None
-    assert made.definition["nodes"][0]["parameters"] == {"expression": expression}
+    found = made.definition["nodes"][0]["parameters"]
+    assert found["timezone"] == "Europe/Berlin"
+    return str(found["expression"])
+
+
+def test_a_clock_whose_time_zone_is_not_in_the_file_is_told() -> None:
+    daily = given("Clock", "scheduleTrigger", {"rule": {"interval": [{"triggerAtHour": 7}]}})
+    made = import_n8n(file([daily, given("End", "noOp")], "Clock>End"))
+    assert codes(made) == [("differs", "Clock")]
+    assert "timezone" in made.reasons[0].message
+    every = given("Clock", "interval", {"interval": 20, "unit": "minutes"})
+    assert codes(import_n8n(file([every, given("End", "noOp")], "Clock>End"))) == []
 
 
 @pytest.mark.parametrize(
