@@ -102,7 +102,7 @@ async def test_who_waits_says_at_which_place_and_one_too_many_is_refused(
     ready: Stage, world: World
 ) -> None:
     name = "one at a time"
-    await ready.deploy(limited(name, world.url("/slow/1500"), limit=1, waiting_max=2))
+    await ready.deploy(limited(name, world.url("/slow/15000"), limit=1, waiting_max=2))
     async with Api(f"http://127.0.0.1:{ready.ports['engine']}") as client:
         (row,) = (await client.get("/v1/workflows", name=name))["items"]
         ids: list[str] = []

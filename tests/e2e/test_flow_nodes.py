@@ -201,7 +201,7 @@ async def test_cancelling_an_execution_cancels_its_child(stage: Stage) -> None:
 async def test_the_first_branch_goes_on_and_the_others_are_stopped_though_the_engine_is_killed(
     stage: Stage, world: World
 ) -> None:
-    fast = request("fast", world.url("/slow/1500"), json={"n": 1})
+    fast = request("fast", world.url("/slow/8000"), json={"n": 1})
     definition: Definition = {
         "name": "racing",
         "nodes": [
