@@ -32,6 +32,8 @@ LOOK_S = 1.0
 RECORDS_MAX = 500
 WAIT_MS = 200
 BACK_OFF_S = 2.0
+METADATA_MAX_AGE_MS = 10_000
+"""How long a partition that a topic gets later is not seen at most; Kafka's own is five minutes."""
 
 log = structlog.get_logger(__name__)
 
@@ -125,6 +127,7 @@ class Ingress(ConsumerRebalanceListener):
             enable_auto_commit=False,
             auto_offset_reset="latest",
             max_poll_interval_ms=300_000,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
         await self._consumer.start()
         return self._consumer
