@@ -82,7 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
+        length = int(self.headers.get("content-length") or 0)
+        raw = self.rfile.read(length)
+        if len(raw) < length:  # whoever asked was killed in the middle
+            self.close_connection = True
+            return
         rest = self.path.rpartition("/")[2]
         body = json.loads(raw) if raw else None
         status = self.world.note(self.headers.get(KEY, ""), self.command, self.path, body, rest)

@@ -74,10 +74,23 @@ async def _until_listening(port: int, running: "asyncio.Task[None]") -> None:
     await running
 
 
-async def answered(port: int, raw: bytes) -> tuple[int, str]:
-    """Send bytes, and return the status and all of the answer."""
+@contextlib.asynccontextmanager
+async def connected(
+    port: int,
+) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect to the listener for as long as the block lasts."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def answered(port: int, raw: bytes) -> tuple[int, str]:
+    """Send bytes, and return the status and all of the answer."""
+    async with connected(port) as (reader, writer):
         writer.write(raw)
         await writer.drain()
         head = await reader.readuntil(b"\r\n\r\n")
@@ -88,8 +101,6 @@ async def answered(port: int, raw: bytes) -> tuple[int, str]:
         )
         body = await reader.readexactly(length)
         return int(head.split()[1]), (head + body).decode()
-    finally:
-        writer.close()
 
 
 async def count(database: str, table: str) -> int:
@@ -139,8 +150,7 @@ async def test_a_body_without_end_or_length_is_refused_and_its_connection_closed
     monkeypatch.setattr(protocol, "REQUEST_S", 1.0)
     await serve_hook(database)
     head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode()
-    async with listener(database) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with listener(database) as port, connected(port) as (reader, writer):
         writer.write(head)
         asked = asyncio.create_task(reader.read())
         sent = await _sends_until_closed(writer, b"10000\r\n%b\r\n" % (b"x" * 0x10000))
@@ -155,17 +165,16 @@ async def test_a_connection_that_asks_nothing_is_closed(
     start: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "REQUEST_S", 0.3)
-    async with listener(f"postgresql://nobody@{NOBODY}/none") as port, asyncio.timeout(30):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    nobody = f"postgresql://nobody@{NOBODY}/none"
+    async with listener(nobody) as port, asyncio.timeout(30), connected(port) as (reader, writer):
         writer.write(start)
         assert await reader.read() == b""
-        writer.close()
 
 
 @pytest.mark.parametrize("endless", [b"x: ", b"y: 1\r\n"])
 async def test_a_head_without_end_is_refused(endless: bytes) -> None:
-    async with listener(f"postgresql://nobody@{NOBODY}/none") as port, asyncio.timeout(30):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    nobody = f"postgresql://nobody@{NOBODY}/none"
+    async with listener(nobody) as port, asyncio.timeout(30), connected(port) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nhost: x\r\n")
         asked = asyncio.create_task(reader.read())
         assert await _sends_until_closed(writer, endless * 1_000) < 16 * 1024 * 1024
@@ -183,7 +192,6 @@ async def _sends_until_closed(writer: asyncio.StreamWriter, part: bytes) -> int:
                 await writer.drain()
                 await asyncio.sleep(0)  # a peer that has gone is told of by the loop
                 sent += len(part)
-    writer.close()
     return sent
 
 
@@ -194,7 +202,10 @@ async def test_a_sender_that_drips_its_next_request_still_gets_the_answer_before
     await serve_hook(database)
     body = b'{"order": 7}'
     head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
-    async with listener(database) as port, asyncio.timeout(60):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with (
+        listener(database) as port,
+        asyncio.timeout(60),
+        connected(port) as (reader, writer),
+    ):
         writer.write(head.encode() + body + b"POST / HTTP/1.1\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 503 "), "Kafka is away: after 10 s"

@@ -94,3 +94,22 @@ def test_rows_appended_while_older_ones_are_written_are_not_forgotten() -> None:
     lazy.written(1)
     rows, seq = lazy.due()
     assert ([row.key["id"] for row in rows], seq) == ([2], 2)
+
+
+def test_a_row_that_was_written_by_itself_is_forgotten_and_a_younger_one_is_not() -> None:
+    older, younger = waiting(1, []), waiting(2, [])
+    log = Upsert("logs", {"id": 1}, set={"text": "a"}, new=True, lazy=True)
+    lazy = Waiting()
+    lazy.extend([older, log], 1)
+    lazy.written(0)
+    lazy.extend([younger], 2)
+    for row in (older, log, younger):
+        lazy.remove(row)
+        lazy.remove(row)
+    assert lazy.all() == ([], 2)
+    lazy = Waiting()
+    lazy.extend([older], 1)
+    lazy.written(0)
+    lazy.extend([younger], 2)
+    lazy.remove(older)
+    assert lazy.all() == ([younger], 2)

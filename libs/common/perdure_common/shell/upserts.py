@@ -60,11 +60,13 @@ class Upserts:
             self.add(upsert)
 
     def remove(self, upsert: Upsert) -> None:
-        """Forget a row's upsert."""
+        """Forget a row's upsert, if it is here."""
         if upsert.new and upsert.lazy:
-            self._appended.remove(upsert)
+            self._appended = [each for each in self._appended if each is not upsert]
             return
-        self._rows.pop(row_key(upsert), None)
+        key = row_key(upsert)
+        if self._rows.get(key) is upsert:
+            del self._rows[key]
 
     def supersede(self, key: RowKey, upsert: Upsert) -> None:
         """Forget what waits for a row that was written with all its columns, unless it is newer."""
@@ -121,5 +123,6 @@ class Waiting:
         self._younger = Upserts()
 
     def remove(self, upsert: Upsert) -> None:
-        """Forget a row that was written by itself."""
-        self._older.remove(upsert)
+        """Forget a row that was written by itself, or refused."""
+        for rows in (self._older, self._younger):
+            rows.remove(upsert)
