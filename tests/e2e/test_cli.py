@@ -75,7 +75,7 @@ async def test_a_run_waits_for_recovery_and_tells_what_it_did(
     assert said.json["nodes"][1]["attempt"] == 2
     explained = await typed(stage, "recovery", "explain", execution)
     assert explained.code == 0
-    assert "503" in explained.out and "dependency_down" in explained.out
+    assert "425" in explained.out and "dependency_down" in explained.out
     attempts = (await typed(stage, "recovery", "attempts", "--execution", execution, "--json")).json
     assert [row["status"] for row in attempts] == ["succeeded"]
     by_attempt = await typed(stage, "recovery", "explain", attempts[0]["id"], "--json")

@@ -46,7 +46,10 @@ async def stage(servers: Addresses, world: World) -> AsyncGenerator[Stage]:
 
 def code(name: str, language: str, text: str) -> Definition:
     return unrecovered(
-        chain(name, node("run", "ACTION.CODE", language=language, code=text, memory_mb=1024))
+        chain(
+            name,
+            node("run", "ACTION.CODE", language=language, code=text, memory_mb=1024, timeout_s=60),
+        )
     )
 
 

@@ -69,7 +69,7 @@ async def test_a_failing_request_is_recovered_and_explained(stage: Stage, world:
     row = await stage.ended(await stage.trigger("tickets", {}))
     assert row["status"] == "SUCCESS", row["error_message"]
     calls = world.to("/flaky/2")
-    assert [call.status for call in calls] == [503, 503, 200]
+    assert [call.status for call in calls] == [425, 425, 200]
     assert len({call.key for call in calls}) == 1
     nodes = await stage.nodes_of(row["execution_id"])
     assert nodes["file"]["retry_count"] == 2

@@ -1,8 +1,9 @@
 """An HTTP server that behaves as the outside world does, and remembers who called.
 
-The path says how it behaves: `/ok`, `/flaky/2` (503 twice for each idempotency key, then 200),
-`/slow/300` (milliseconds), `/gate` (not before `World.gate` is open), `/status/500`, `/big` and
-`/endless` (30 MB with and without a declared length), `/flood/100` (so many MB).
+The path says how it behaves: `/ok`, `/flaky/2` (425 twice for each idempotency key, which no
+breaker counts, then 200), `/slow/300` (milliseconds), `/gate` (not before `World.gate` is open),
+`/status/500`, `/big` and `/endless` (30 MB with and without a declared length), `/flood/100` (so
+many MB).
 """
 
 import json
@@ -52,7 +53,7 @@ class World:
             before = sum(1 for call in self.calls if (call.key, call.path) == (key, path))
             status = 200
             if path.startswith("/flaky/"):
-                status = 503 if before < int(rest) else 200
+                status = 425 if before < int(rest) else 200
             elif path.startswith("/status/"):
                 status = int(rest)
             self.calls.append(Call(key, method, path, body, status))

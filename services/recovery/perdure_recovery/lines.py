@@ -42,13 +42,20 @@ Pace = Literal["doubling", "even"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Who waits, and how the gate stands. `probing` is who went to see, empty: nobody yet."""
+    """Who waits, and how the gate stands.
+
+    `probing` is who went to see, empty: nobody yet. `seen` is the execution that went last: it
+    goes once more before others do, for its answer says most about what has changed, and behind
+    them after that (`twice`), for its call may fail for a reason of its own.
+    """
 
     gate: Gate = "open"
     pace: Pace = "even"
     reason: str = ""
     waiting: tuple[Waiter, ...] = ()
     probing: str = ""
+    seen: str = ""
+    twice: bool = False
 
 
 def stream_of(command: LineCommand) -> str:
@@ -89,9 +96,16 @@ def evolve(state: Line, event: LineEvent) -> Line:
         case LineLeft():
             return _without(state, {event.attempt_id})
         case WaitersReleased():
-            gone = {waiter.attempt_id for waiter, _ in event.released}
-            state = _without(state, gone)
-            return replace(state, probing=next(iter(gone))) if event.probe else state
+            first = event.released[0][0]
+            state = _without(state, {waiter.attempt_id for waiter, _ in event.released})
+            if not event.probe:
+                return state
+            return replace(
+                state,
+                probing=first.attempt_id,
+                seen=first.execution_id,
+                twice=state.seen == first.execution_id,
+            )
 
 
 def project(state: Line, recorded: Recorded[LineEvent]) -> tuple[Upsert, ...]:
@@ -143,7 +157,8 @@ def _let_go(line: str, state: Line, now: datetime) -> tuple[LineEvent, ...]:
     if state.gate == "probe":
         if state.probing:
             return ()
-        first = ((waiting[0], written(now)),)
+        again = (w for w in waiting if (w.execution_id == state.seen) != state.twice)
+        first = ((next(again, waiting[0]), written(now)),)
         return (_released(line, first, "one is tried to see", now, probe=True),)
     times = offsets(len(waiting), state.pace)
     shift_s = 0.0 if len(waiting) > 1 else LATE_S

@@ -60,6 +60,21 @@ def test_nobody_goes_through_a_shut_gate_and_one_goes_to_see() -> None:
     assert len(queue.gone()) == 2
 
 
+def test_who_went_to_see_goes_once_more_and_then_another_one() -> None:
+    queue = Queue()
+    queue.gate("shut")
+    for name in ("a", "b", "c"):
+        queue.join(name)
+    queue.gate("probe")
+    [(first, _)] = queue.gone()
+    for _ in range(2):
+        queue.gate("shut")
+        queue.join(first)  # its call failed as well
+        queue.gate("probe")
+    assert [name for name, _ in queue.gone()[:2]] == [first, first]
+    assert queue.gone()[2][0] != first
+
+
 def test_who_joins_when_a_probe_is_wanted_is_it() -> None:
     queue = Queue()
     queue.gate("probe")
