@@ -96,8 +96,8 @@ async def test_what_a_real_topic_lost_is_written_over_and_read_by_its_owner(
         lost = await asyncio.to_thread(cut, stage.ground.folder)
     finally:
         keeper.resume()
-    for topic in ("starts", "commands"):
-        assert sum(name.startswith(f"perdure.engine.{topic}.v1-") for name in lost) >= 2, lost
+    for topic in ("starts", "commands"):  # how many results went by Kafka is left to chance
+        assert any(name.startswith(f"perdure.engine.{topic}.v1-") for name in lost), lost
     print(f"lost: {lost}")
     await stage.until_served("kafka")
     await stage.until_ready()
