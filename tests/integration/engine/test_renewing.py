@@ -247,7 +247,9 @@ async def test_what_fails_while_a_credential_is_locked_is_not_told_as_the_databa
 
     with pytest.raises(Unreachable):
         await store.renew(TENANT, "shop", token, no_database)
-    while True:  # what the pool still holds of the ended connections is found out one by one
-        with suppress(Unreachable):
-            assert (await stage.kept())["token"] == token
-            break
+    left = False
+    async with asyncio.timeout(30):
+        while not left:  # what the pool holds of the ended connections is found out one by one
+            with suppress(Unreachable):
+                left = (await stage.kept())["token"] == token
+                assert left
