@@ -20,7 +20,7 @@ from perdure_contracts.executions import (
 )
 from perdure_engine.executions.state import Execution, Run
 from playing import Play
-from specification import At, Meaning
+from specification import At, Items, Meaning
 
 NAMED = ("type", "node")
 """What is compared of errors in items: all but their text, which people read."""
@@ -41,6 +41,20 @@ def plain(value: Any, named: Sequence[str] = NAMED) -> Any:
     if "interaction" in item:
         item["interaction"] = {name: item["interaction"][name] for name in ANSWERED}
     return item
+
+
+def agree(found: Items, expected: Items, named: Sequence[str] = NAMED) -> bool:
+    """Tell whether items, made `plain`, are what the specification expects, or may be it."""
+    return len(found) == len(expected) and all(
+        any(item == plain(each, named) for each in either_of(whole))
+        for item, whole in zip(found, expected, strict=True)
+    )
+
+
+def either_of(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what an item may be: of errors beside each other the first is its, by chance."""
+    errors = item.get("error", {}).get("either")
+    return [item] if errors is None else [{**item, "error": error} for error in errors]
 
 
 def live_runs(
@@ -74,7 +88,7 @@ def difference(
         return "" if stopped else f"it should have stopped: {end}"
     if not isinstance(end, ExecutionCompleted):
         return f"it should have completed: {end}"
-    if plain(end.result, named) != plain(meaning.result, named):
+    if not agree(plain(end.result, named), meaning.result, named):
         return f"result {end.result} is not {meaning.result}"
     runs = {at for at in live_runs(state, named) if not meaning.undecided(at[1])}
     expected = {
@@ -110,9 +124,8 @@ def difference_so_far(state: Execution, meaning: Meaning, named: Sequence[str] =
         if ports is None:
             return f"{at} has run, which should have been skipped"
         found = {port: items for port, items in emitted.items() if port in ports}
-        expected = {port: plain(items, named) for port, items in ports.items()}
-        if found != expected:
-            return f"{at} emitted {found}, not {expected}"
+        if any(not agree(found.get(port, []), items, named) for port, items in ports.items()):
+            return f"{at} emitted {found}, not {ports}"
     return ""
 
 

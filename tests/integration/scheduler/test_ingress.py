@@ -28,6 +28,20 @@ INSERT = """
 """
 
 
+class Failing:
+    """A pool that fails so many times, each time after it has answered once."""
+
+    def __init__(self, pool: Any, failures: int) -> None:
+        self._pool, self._failures, self._asked = pool, failures, 0
+
+    async def fetch(self, *asked: Any) -> Any:
+        self._asked += 1
+        if self._asked % 2 == 0 and self._failures > 0:
+            self._failures -= 1
+            raise asyncpg.ConnectionDoesNotExistError("the server went away")
+        return await self._pool.fetch(*asked)
+
+
 class Ground:
     """A foreign topic with one partition, a trigger whose deployment waits for it, and readers."""
 
@@ -96,8 +110,10 @@ class Ground:
             await bus.close()
 
     @contextlib.asynccontextmanager
-    async def reading(self) -> AsyncGenerator[None]:
+    async def reading(self, failures: int = 0) -> AsyncGenerator[None]:
+        """Read; in vain is so often asked who listens when partitions are assigned."""
         async with self.ingress() as ingress:
+            ingress._pool = Failing(ingress._pool, failures)  # pyright: ignore[reportPrivateUsage]
             stop = asyncio.Event()
             running = asyncio.create_task(ingress.run(stop))
             try:
@@ -172,4 +188,17 @@ async def test_a_partition_that_a_topic_gets_later_is_read_from_its_beginning(
         await it.grow()
         await it.send(b'"of the new one"', partition=1)
         async with it.reading():
+            assert await it.told(TRIGGERS, 1) == [b'"of the new one"']
+
+
+async def test_where_reading_begins_is_asked_again_after_a_failure(
+    servers: Addresses, database: str, topic_prefix: str
+) -> None:
+    async with ground(servers, database, topic_prefix) as it:
+        async with it.reading():
+            await it.position_stands()
+            await it.serves()
+        await it.grow()
+        await it.send(b'"of the new one"', partition=1)
+        async with it.reading(failures=1):
             assert await it.told(TRIGGERS, 1) == [b'"of the new one"']

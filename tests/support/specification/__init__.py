@@ -16,13 +16,14 @@ nodes.py    what one node makes of its items, its error mode, what each connecti
 """
 
 from .scopes import evaluate
-from .words import CONDITIONS, At, Child, Endless, Meaning, Said, Scope, Stopped, World
+from .words import CONDITIONS, At, Child, Endless, Items, Meaning, Said, Scope, Stopped, World
 
 __all__ = [
     "CONDITIONS",
     "At",
     "Child",
     "Endless",
+    "Items",
     "Meaning",
     "Said",
     "Scope",

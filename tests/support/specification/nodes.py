@@ -74,7 +74,7 @@ def after_errors(
     """Apply a node's error mode: return what leaves on its ports, and the items that failed."""
     node, leaving = graph.nodes[node_id], {port: list(items) for port, items in made.items()}
     if errors and not goes_on(graph, node_id):
-        raise Stopped(errors[0][1]["error"]["type"], node_id)
+        raise Stopped((errors[0][1]["error"]["type"], node_id))
     if errors and node.get("error_handling") == REGULAR:
         port = {"IF": "false", "LOOP": "done", "FOREACH": "done"}.get(graph.subtype(node_id))
         leaving.setdefault(port or "main", []).extend(errors)
@@ -106,7 +106,7 @@ def _made(here: "Evaluation", at: At, items: Items) -> tuple[dict[str, Placed], 
     if subtype == "SUB_WORKFLOW":
         return _called(here, at, items)
     if subtype == "STOP_AND_ERROR":
-        raise Stopped("stop_and_error", node_id)
+        raise Stopped(("stop_and_error", node_id))
     made: dict[str, Placed] = {}
     errors: Placed = []
     for place, json in enumerate(items):
@@ -123,7 +123,7 @@ def _made(here: "Evaluation", at: At, items: Items) -> tuple[dict[str, Placed], 
         if kind is None:
             made.setdefault(port, []).append((place, out))
         else:
-            errors.append((place, failed_item(json, kind, node_id)))
+            errors.append((place, failed_item(json, (kind, node_id))))
     return made, errors
 
 
@@ -156,7 +156,7 @@ def _called(here: "Evaluation", at: At, items: Items) -> tuple[dict[str, Placed]
 
 
 def _all_fail(at: At, items: Items, kind: str) -> Placed:
-    return [(place, failed_item(json, kind, at[0])) for place, json in enumerate(items)]
+    return [(place, failed_item(json, (kind, at[0]))) for place, json in enumerate(items)]
 
 
 def _marked(here: "Evaluation", at: At, items: Items) -> Ports | None:
@@ -182,9 +182,9 @@ def _mocked(
     failing = {place for place in places if runs_out}
     kind = fail.get("type", "mocked")
     if here.graph.subtype(at[0]) != "HTTP_REQUEST":
-        return {}, [(p, failed_item(j, kind, at[0])) for p, j in enumerate(items) if p in failing]
+        return {}, [(p, failed_item(j, (kind, at[0]))) for p, j in enumerate(items) if p in failing]
     good = [(place, json) for place, json in enumerate(items) if place not in failing]
-    bad = [(p, failed_item(j, kind, at[0])) for p, j in enumerate(items) if p in failing]
+    bad = [(p, failed_item(j, (kind, at[0]))) for p, j in enumerate(items) if p in failing]
     return ({"main": good} if good else {}), bad
 
 

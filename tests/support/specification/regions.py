@@ -85,7 +85,7 @@ def _loop(here: "Evaluation", entry: str, scope: Scope, items: Items) -> tuple[R
     going = items
     while going:
         if len(rounds) >= parameters.get("max_iterations", here.graph.rounds_max):
-            raise Stopped("max_iterations", entry)
+            raise Stopped(("max_iterations", entry))
         rounds.append(_iteration(here, entry, scope, len(rounds), going))
         came = _came_back(here, entry, rounds[-1])
         going = [item for item in came if holds(item)]
@@ -100,7 +100,7 @@ def _cycle(here: "Evaluation", entry: str, scope: Scope, given: dict[int, Value]
     back = [e.number for e in here.graph.into(entry) if e.number in here.graph.back]
     while True:
         if len(rounds) >= most:
-            raise Stopped("max_iterations", entry)
+            raise Stopped(("max_iterations", entry))
         rounds.append(here.scope(entry, (*scope, (entry, len(rounds))), given))
         given = {number: rounds[-1][number] for number in back}
         if all(value is None for value in given.values()):
@@ -124,25 +124,27 @@ def _foreach(
     mode = node.get("parameters", {}).get("on_item_error", "fail")
     rounds: Rounds = []
     done: Items = []
-    first: Stopped | None = None
+    stops: list[Stopped] = []
     for k, item in enumerate(items):
         try:
             values = _iteration(here, entry, scope, k, [item])
         except Stopped as stopped:
-            first = first or stopped
+            stops.append(stopped)
             here.meaning.loose.add((*scope, (entry, k)))
             if mode == "collect":
-                done.append(failed_item(item, stopped.kind, stopped.node_id))
+                done.append(failed_item(item, *stopped.errors))
             continue
         rounds.append(values)
         done.extend(_came_back(here, entry, values))
-    if first is None or mode != "fail":
+    if not stops or mode != "fail":
         out.update(_end(here, entry, scope, {"done": done} if done else {}))
         return rounds
     here.meaning.loose.update((*scope, (entry, k)) for k in range(len(items)))
+    kinds = dict.fromkeys(kind for stopped in stops for kind, _ in stopped.errors)
+    errors = [(kind, entry) for kind in kinds]
     if not nodes.goes_on(here.graph, entry):
-        raise Stopped(first.kind, entry)
-    failed = [failed_item(item, first.kind, entry) for item in items]
+        raise Stopped(*errors)
+    failed = [failed_item(item, *errors) for item in items]
     port = "done" if node.get("error_handling") == REGULAR else "error"
     out.update(_end(here, entry, scope, {port: failed}, failed))
     return []

@@ -49,11 +49,12 @@ class Evaluation:
         graph = self.graph
         values: dict[int, Value] = dict(given)
         waiting = graph.units(region)
-        while waiting:
-            unit = next(
-                u for u in waiting
-                if u == region or all(e.number in values for e in graph.forward(u))
-            )  # fmt: skip
+        stops: list[Stopped] = []
+        while ready := [
+            u for u in waiting
+            if u == region or all(e.number in values for e in graph.forward(u))
+        ]:  # fmt: skip
+            unit = ready[0]
             waiting.remove(unit)
             if graph.nodes[unit]["node_type"] == "TRIGGER":
                 items = list(data or []) if unit == "t" else []
@@ -67,13 +68,17 @@ class Evaluation:
                 self.meaning.raced[unit, scope] = won
             try:
                 self._unit(unit, region, scope, given, values)
-            except Stopped:
+            except Stopped as stopped:
                 # What a race that was won stops came as far as usual. An error in it came too late,
                 # and what would have followed it is not known.
                 if not won:
-                    raise
+                    stops.append(stopped)  # what depends on it is never ready
+                    continue
                 leaving = [link.number for link in graph.out(unit)]
                 values.update(dict.fromkeys([*leaving, *graph.outwards(unit)]))
+        assert stops or not waiting, f"{waiting} wait for each other"
+        if stops:
+            raise Stopped(*dict.fromkeys(each for stopped in stops for each in stopped.errors))
         return values
 
     def _unit(

@@ -36,11 +36,15 @@ ITEMS_MAX = 200
 
 
 class Stopped(Exception):
-    """A run failed in a way that stops the execution, or the FOREACH iteration around it."""
+    """A run failed in a way that stops the execution, or the FOREACH iteration around it.
 
-    def __init__(self, kind: str, node_id: str) -> None:
-        super().__init__(f"{kind} at {node_id}")
-        self.kind, self.node_id = kind, node_id
+    `errors` has its kind and node, and those of whatever might have failed before it: of several
+    failures beside each other the first one counts, and which that is the world decides.
+    """
+
+    def __init__(self, *errors: tuple[str, str]) -> None:
+        super().__init__(", or ".join(f"{kind} at {node_id}" for kind, node_id in errors))
+        self.errors = errors
 
 
 class Endless(Exception):
@@ -113,6 +117,11 @@ class Meaning:
         )
 
 
-def failed_item(json: Mapping[str, Any], kind: str, node_id: str) -> dict[str, Any]:
-    """Return a failed item as it leaves, without the text that people read."""
-    return {**json, "error": {"type": kind, "node": node_id}}
+def failed_item(json: Mapping[str, Any], *errors: tuple[str, str]) -> dict[str, Any]:
+    """Return a failed item as it leaves, without the text that people read.
+
+    `errors` has the kind and the node of each error that may be the item's; more than one stand in
+    `either`.
+    """
+    either = [{"type": kind, "node": node_id} for kind, node_id in errors]
+    return {**json, "error": either[0] if len(either) == 1 else {"either": either}}

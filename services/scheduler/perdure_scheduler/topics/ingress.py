@@ -64,6 +64,8 @@ class Ingress(ConsumerRebalanceListener):
         self._wanted = Wanted(frozenset(), {})
         self._subscribed: frozenset[str] = frozenset()
         self._placed: set[str] = set()
+        self._lost: Exception | None = None
+        """Why it is not known where reading begins."""
         self._consumer: Any = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -91,6 +93,7 @@ class Ingress(ConsumerRebalanceListener):
         consumer, self._consumer = self._consumer, None
         self._subscribed = frozenset()
         self._placed.clear()
+        self._lost = None
         if consumer is not None:
             with suppress(KafkaError, OSError):
                 await consumer.stop()
@@ -125,7 +128,7 @@ class Ingress(ConsumerRebalanceListener):
             group_id=f"{prefix}.{GROUP}",
             client_id=f"{prefix}-ingress",
             enable_auto_commit=False,
-            auto_offset_reset="latest",
+            auto_offset_reset="earliest",  # of a place that is there no more: what is left
             max_poll_interval_ms=300_000,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
@@ -145,32 +148,55 @@ class Ingress(ConsumerRebalanceListener):
         del revoked
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        """Write down where reading begins, at the end of topics that nobody listened to so far."""
+        """Find out where reading begins, and begin there.
+
+        Until that is known and written down nothing is read: of a listener that fails aiokafka
+        takes no notice, and would read on from a place of its own.
+        """
+        consumer: Any = self._consumer
         places: list[TopicPartition] = sorted(assigned)
-        # What was seen last may be older than the end of the deployment that a topic waited for.
-        self._wanted = await self._read_wanted()
-        begins: dict[TopicPartition, int] = {}
-        ends: Any = await self._consumer.end_offsets(places) if places else {}
-        for place in places:
-            known = await self._consumer.committed(place)
-            if place.topic in self._wanted.active and known is not None:
-                continue
-            if place.topic in self._wanted.active and await self._is_new(place):
-                begins[place] = 0
-                await self._consumer.seek_to_beginning(place)
-                continue
-            begins[place] = ends[place]
-            self._consumer.seek(place, ends[place])
-        if begins:
-            await self._consumer.commit(begins)
+        consumer.pause(*places)
+        self._lost = None
+        try:
+            begins = await self._begins(consumer, places)
+        except Exception as error:
+            self._lost = error
+            raise
+        for place, offset in begins.items():
+            consumer.seek(place, offset)
+        consumer.resume(*places)
         # A process that got no partition of a topic leaves the telling to those that did.
         self._placed |= {place.topic for place in places}
 
-    async def _is_new(self, place: TopicPartition) -> bool:
+    async def _begins(
+        self, consumer: Any, places: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return where reading begins: at the end of topics that nobody listened to so far."""
+        if not places:
+            return {}
+        # What was seen last may be older than the end of the deployment that a topic waited for.
+        self._wanted = await self._read_wanted()
+        firsts: Any = await consumer.beginning_offsets(places)
+        ends: Any = await consumer.end_offsets(places)
+        known: dict[TopicPartition, int] = {}
+        new: dict[TopicPartition, int] = {}
+        for place in places:
+            offset = await consumer.committed(place)
+            if place.topic not in self._wanted.active:
+                new[place] = ends[place]
+            elif offset is not None:
+                known[place] = offset
+            else:
+                new[place] = (firsts if await self._is_new(consumer, place) else ends)[place]
+        if new:
+            await consumer.commit(new)
+        return known | new
+
+    async def _is_new(self, consumer: Any, place: TopicPartition) -> bool:
         """Tell whether a topic that is being read has got a partition more."""
-        others: Any = self._consumer.partitions_for_topic(place.topic) or ()
+        others: Any = consumer.partitions_for_topic(place.topic) or ()
         for each in others:
-            if await self._consumer.committed(TopicPartition(place.topic, each)) is not None:
+            if await consumer.committed(TopicPartition(place.topic, each)) is not None:
                 return True
         log.warning("topic_position_lost", topic=place.topic, partition=place.partition)
         return False
@@ -180,6 +206,8 @@ class Ingress(ConsumerRebalanceListener):
 
     async def _hand_on(self) -> None:
         """Send what was read to the trigger topic, then write down how far that was."""
+        if self._lost is not None:
+            raise Unreachable(f"where reading begins is not known: {self._lost!r}")
         found: Any = await self._consumer.getmany(timeout_ms=WAIT_MS, max_records=RECORDS_MAX)
         if not found:
             return
