@@ -41,6 +41,9 @@ class Storm:
     down_s: float = 5.0
     statuses: dict[str, int] = field(default_factory=dict[str, int])
     calls_while_down: int = 0
+    again_before: int = 0
+    """Calls made once more until the incident had stood for a second: decided before it."""
+    again_while_down: int = 0
     calls_after: int = 0
     took_s: float = 0.0
     attempts: int = 0
@@ -60,10 +63,13 @@ class Storm:
             self.workflow_id = await self.stage.deploy(
                 chain("storm", request("post", url, json={"n": 1}, timeout_s=5))
             )
+            known = asyncio.create_task(self._known(server))
             await self._trigger()
             await self._until(self._failed)
+            self.again_before = await known
             await asyncio.sleep(self.down_s)
             self.calls_while_down = len(server.asked)
+            self.again_while_down = again(server)
             server.mend(fine())
             await self._until(self._ended)
             self.calls_after = len(server.asked) - self.calls_while_down
@@ -101,6 +107,16 @@ class Storm:
                 *(self.stage.trigger("storm", {"n": n}) for n in range(first, last))
             )
 
+    async def _known(self, server: Server) -> int:
+        """Wait until the incident is known to everybody; return who was called again by then."""
+        await self._until(self._incident)
+        await asyncio.sleep(1.0)
+        return again(server)
+
+    async def _incident(self) -> bool:
+        sql = "select 1 from recovery.recovery_incidents where dependency = $1"
+        return bool(await self.stage.rows(sql, self.dependency))
+
     async def _failed(self) -> bool:
         rows = await self.stage.rows(
             "select count(distinct a.execution_id) as n from recovery.recovery_attempts a join "
@@ -123,3 +139,8 @@ class Storm:
         limit = time.monotonic() + LIMIT_S
         while not await found() and time.monotonic() < limit:
             await asyncio.sleep(0.5)
+
+
+def again(server: Server) -> int:
+    """Return how many of the calls were not the first of their execution."""
+    return len(server.keys) - len(set(server.keys))
