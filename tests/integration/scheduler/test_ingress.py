@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from perdure_common import migrate
@@ -178,8 +179,9 @@ async def test_a_reader_that_joins_while_a_deployment_ends_goes_on_where_it_bega
             assert await it.told(TRIGGERS, 2) == [b'"first"', b'"second"']
 
 
+@pytest.mark.parametrize("failures", [0, 1])
 async def test_a_partition_that_a_topic_gets_later_is_read_from_its_beginning(
-    servers: Addresses, database: str, topic_prefix: str
+    servers: Addresses, database: str, topic_prefix: str, failures: int
 ) -> None:
     async with ground(servers, database, topic_prefix) as it:
         async with it.reading():
@@ -187,18 +189,5 @@ async def test_a_partition_that_a_topic_gets_later_is_read_from_its_beginning(
             await it.serves()
         await it.grow()
         await it.send(b'"of the new one"', partition=1)
-        async with it.reading():
-            assert await it.told(TRIGGERS, 1) == [b'"of the new one"']
-
-
-async def test_where_reading_begins_is_asked_again_after_a_failure(
-    servers: Addresses, database: str, topic_prefix: str
-) -> None:
-    async with ground(servers, database, topic_prefix) as it:
-        async with it.reading():
-            await it.position_stands()
-            await it.serves()
-        await it.grow()
-        await it.send(b'"of the new one"', partition=1)
-        async with it.reading(failures=1):
+        async with it.reading(failures):
             assert await it.told(TRIGGERS, 1) == [b'"of the new one"']

@@ -63,10 +63,7 @@ class Storm:
             self.workflow_id = await self.stage.deploy(
                 chain("storm", request("post", url, json={"n": 1}, timeout_s=5))
             )
-            known = asyncio.create_task(self._known(server))
-            await self._trigger()
-            await self._until(self._failed)
-            self.again_before = await known
+            self.again_before, _ = await asyncio.gather(self._known(server), self._fail())
             await asyncio.sleep(self.down_s)
             self.calls_while_down = len(server.asked)
             self.again_while_down = again(server)
@@ -106,6 +103,10 @@ class Storm:
             await asyncio.gather(
                 *(self.stage.trigger("storm", {"n": n}) for n in range(first, last))
             )
+
+    async def _fail(self) -> None:
+        await self._trigger()
+        await self._until(self._failed)
 
     async def _known(self, server: Server) -> int:
         """Wait until the incident is known to everybody; return who was called again by then."""
