@@ -30,8 +30,8 @@ async def typed(stage: Stage, begins: str, **words: str) -> Said:
     whole = f"perdure {begins}"
     (line,) = [whole] if whole in COMMANDS else [c for c in COMMANDS if c.startswith(whole)]
     TYPED.append(line)
-    for word, value in words.items():
-        line = line.replace(word, value)
+    if words:  # all in one pass: what was put in may hold a word itself, as an id does "60"
+        line = re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], line)
     return await asyncio.to_thread(perdure, *shlex.split(line)[1:], env=stage.environment)
 
 
