@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 from perdure_cli import platform
 from perdure_cli.client import Client
 from perdure_cli.credentials_key import own_key
+from perdure_cli.deploying import deploy
 from perdure_common.credentials import PostgresCredentials, Seal
 from perdure_common.ids import sha256_of_json
 from perdure_common.settings import DEFAULT_TENANT
-from perdure_contracts.scheduler import DeployWorkflow
 
 from bench import machine, stack
 
@@ -168,16 +168,12 @@ async def prepare(running: platform.Running) -> None:
     store = PostgresCredentials(running.database_url, Seal(own_key()))
     await store.set(DEFAULT_TENANT, "bench", {"secret": "whsec_" + base64.b64encode(KEY).decode()})
     await store.close()
-    workflow_id = str(uuid.uuid4())
-    message = DeployWorkflow(
-        workflow_id=workflow_id,
-        version=1,
-        sha256=sha256_of_json(PLAN),
-        definition=PLAN,
-        credentials={"bench": ("secret",)},
-    )
+    version = {
+        "workflow_id": str(uuid.uuid4()), "version": 1,
+        "sha256": sha256_of_json(PLAN), "name": PLAN["name"],
+    }  # fmt: skip
     async with Client(running) as client:
-        await client.command("scheduler", workflow_id, message)
+        await deploy(client, version, PLAN)
 
 
 async def until_idle(running: platform.Running) -> None:

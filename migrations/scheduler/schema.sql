@@ -101,6 +101,19 @@ TABLE parked_stream
     CONSTRAINT parked_stream_pkey PRIMARY KEY (stream)
     INDEX parked_stream_shard_idx CREATE INDEX parked_stream_shard_idx ON parked_stream USING btree (shard)
 
+TABLE path_grants
+    tenant_id text NOT NULL
+    path character varying(255) NOT NULL
+    workflow_id uuid NOT NULL
+    attempt integer NOT NULL
+    workflow_name text NOT NULL
+    deployment_version integer NOT NULL
+    nodes jsonb NOT NULL
+    granted_at timestamp with time zone NOT NULL
+    released_at timestamp with time zone
+    CONSTRAINT path_grants_pkey PRIMARY KEY (tenant_id, path, workflow_id, attempt)
+    INDEX path_grants_granted_idx CREATE INDEX path_grants_granted_idx ON path_grants USING btree (tenant_id, granted_at)
+
 TABLE sent
     shard text NOT NULL
     topic text NOT NULL
@@ -188,6 +201,7 @@ TABLE trigger_index
     fired_count bigint DEFAULT 0 NOT NULL
     missed_count bigint DEFAULT 0 NOT NULL
     last_late_s double precision
+    attempt integer DEFAULT 0 NOT NULL
     CONSTRAINT valid_deployment_status CHECK (((deployment_status)::text = ANY ((ARRAY['active'::character varying, 'inactive'::character varying, 'pending'::character varying, 'failed'::character varying])::text[])))
     CONSTRAINT valid_trigger_subtype CHECK (((trigger_subtype)::text = ANY ((ARRAY['CRON'::character varying, 'MANUAL'::character varying, 'WEBHOOK'::character varying, 'EMAIL'::character varying, 'GITHUB'::character varying, 'SLACK'::character varying, 'KAFKA'::character varying])::text[])))
     CONSTRAINT valid_trigger_type CHECK (((trigger_type)::text = 'TRIGGER'::text))

@@ -8,10 +8,12 @@ import asyncio
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -20,7 +22,7 @@ from definitions_for_tests import chain, edge, node
 from outside_world import World
 from perdure_contracts.cron import BackfillCron, PauseTrigger, ResumeTrigger
 from perdure_contracts.scheduler import UndeployWorkflow
-from platform_stage import ENDED, Stage
+from platform_stage import ENDED, Refused, Stage
 from promises import broken_promises
 from turned_clock import TurnedClock
 
@@ -204,7 +206,11 @@ async def test_a_slow_execution_is_waited_for_and_its_end_starts_the_next(
 
 
 async def test_a_pause_is_kept_and_a_backfill_does_the_past_once(stage: Stage) -> None:
-    workflow_id = await stage.deploy(clocked("yearly", "0 0 1 1 *", timezone="Europe/Berlin"))
+    zone = ZoneInfo("Europe/Berlin")
+    today = datetime.now(zone)
+    hour = 18 if today.hour in (11, 12) else 12  # it is not due by itself while this runs
+    expression = f"0 {hour} * * *"
+    workflow_id = await stage.deploy(clocked("daily", expression, timezone="Europe/Berlin"))
     stream = f"{workflow_id}/cron/clock"
 
     async def served() -> list[Any]:
@@ -217,14 +223,20 @@ async def test_a_pause_is_kept_and_a_backfill_does_the_past_once(stage: Stage) -
     await stage.until(served, "the clock")
     who: dict[str, Any] = {"workflow_id": workflow_id, "node_id": "clock"}
     await stage.ask("scheduler", stream, PauseTrigger(**who))
-    past = BackfillCron(**who, first="2023-06-01T00:00:00Z", until="2026-06-01T00:00:00Z")
+    until = today.replace(hour=0, minute=0, second=0, microsecond=0)
+    past = BackfillCron(
+        **who, first=(until - timedelta(days=3)).isoformat(), until=until.isoformat()
+    )
     for _ in range(2):
         await stage.ask("scheduler", stream, past)
-    await stage.until(lambda: _three(stage, workflow_id), "three years")
+    await stage.until(lambda: _three(stage, workflow_id), "three days")
     found = [datetime.fromtimestamp(each, UTC) for each in await seconds_of(stage, workflow_id)]
-    assert [each.isoformat() for each in found] == [
-        f"{year}-12-31T23:00:00+00:00" for year in (2023, 2024, 2025)
-    ]
+    expected = [(until - timedelta(days=n)).replace(hour=hour) for n in (3, 2, 1)]
+    assert found == [each.astimezone(UTC) for each in expected]
+    older = (until - timedelta(days=40)).isoformat()
+    with pytest.raises(Refused, match="is known for 30 days") as refused:
+        await stage.ask("scheduler", stream, replace(past, first=older))
+    assert refused.value.code == "backfill_too_old"
     await stage.ask("scheduler", stream, ResumeTrigger(**who))
     await stage.until(served, "the clock again")
     await all_ended(stage, workflow_id)
@@ -236,6 +248,9 @@ async def _three(stage: Stage, workflow_id: str) -> bool:
 
 async def test_the_commands_of_the_page_work(stage: Stage) -> None:
     page = (ROOT / "docs" / "trigger-cron.md").read_text(encoding="utf-8")
+    day = datetime.now(UTC).date()
+    first, until = day - timedelta(days=21), day - timedelta(days=7)
+    page = re.sub("--from [0-9-]+ --to [0-9-]+", f"--from {first} --to {until}", page)
     lines = re.findall(r"^perdure .*$", page, re.MULTILINE)
     deploys, shows = lines.pop().split(" && ")
     said = await typed(stage, *deploys.replace("examples/", f"{ROOT}/examples/").split()[1:])
@@ -249,13 +264,13 @@ async def test_the_commands_of_the_page_work(stage: Stage) -> None:
             assert "local time (Europe/Berlin)" in said.out and "T02:30:00+0" in said.out
         elif words[1] == "list":
             assert "30 2 * * 1-5 Europe/Berlin" in said.out
-        elif words[1] == "backfill":  # the weekdays of a January
-            assert "22 firings happen now" in said.out
+        elif words[1] == "backfill":  # the weekdays of two weeks
+            assert "10 firings happen now" in said.out
     words = lines[-1].replace("NAME", "clock").split()[1:]
     again = await typed(stage, *words)
     assert "0 firings happen now" in again.out
     forced = await typed(stage, *words, "--force", "--json")
-    assert forced.json["fired"] == 22
+    assert forced.json["fired"] == 10
 
 
 async def test_what_is_asked_wrongly_is_told(stage: Stage) -> None:

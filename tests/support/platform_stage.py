@@ -35,7 +35,7 @@ from perdure_contracts.cloudevents import CloudEvent, encode
 from perdure_contracts.engine import SaveWorkflow
 from perdure_contracts.message import NAMES
 from perdure_contracts.publish import Publisher, PublishError
-from perdure_contracts.scheduler import DeploymentFailed, DeployWorkflow
+from perdure_contracts.scheduler import DeploymentFailed, DeployWorkflow, WorkflowDeployed
 from stage_ground import Ground
 from zygote import Child, Zygote
 
@@ -61,6 +61,12 @@ _GONE = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+
+
+DEPLOYED = """
+select deployment_action, error_message from scheduler.workflow_deployment_history
+ where workflow_id = $1 and deployment_action in ('DEPLOY_COMPLETED', 'DEPLOY_FAILED')
+"""
 
 
 class Refused(Exception):
@@ -382,7 +388,15 @@ class Stage:
         )
         answer = await self.ask("scheduler", workflow_id, message)
         assert NAMES[DeploymentFailed] not in answer["events"], answer
+        if NAMES[WorkflowDeployed] not in answer["events"]:
+            await self.until(lambda: self._served(workflow_id), f"the deployment of {workflow_id}")
         return workflow_id
+
+    async def _served(self, workflow_id: str) -> bool:
+        """Tell whether a deployment that waits for its paths has ended. Fails if it has failed."""
+        rows = await self.rows(DEPLOYED, workflow_id)
+        assert all(row["deployment_action"] != "DEPLOY_FAILED" for row in rows), rows
+        return bool(rows)
 
     async def trigger(self, subject: str, data: Any, id: str = "", type: str = MANUAL) -> str:
         """Publish a trigger event until it is acknowledged; return its id."""

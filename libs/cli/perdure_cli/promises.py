@@ -1,4 +1,4 @@
-"""Checks the promises on live data: those of each service, and I2 and I3 across them.
+"""Checks the promises on live data: those of each service, I2 and I3 across them, I14 of paths.
 
 The checks are those of `perdure_common.verify`, read as streams: any amount of data is checked
 while the services work. I2 is in endings.py; I3 rebuilds the tables beside the live ones.
@@ -21,7 +21,7 @@ from perdure_common.settings import Settings
 from perdure_common.shell.ports import Unreachable
 from perdure_common.verify import Findings
 from perdure_common.verify.finding import ADVICE, Violation
-from perdure_common.verify.postgres import PostgresArchive
+from perdure_common.verify.postgres import PostgresArchive, connected
 from perdure_common.verify.service import verified as verified_service
 
 from perdure_cli.client import Row
@@ -33,7 +33,7 @@ SQL = queries(Path(__file__).with_name("verify.sql"))
 LATE_S = 60.0
 """How long an accepted trigger may take to begin its execution before that is a violation."""
 
-PROMISES = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I10", "I13")
+PROMISES = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I10", "I13", "I14")
 
 
 @dataclass
@@ -96,6 +96,9 @@ async def verified(
             ends = await endings(archives["scheduler"], archives["engine"], now, late_s=LATE_S)
             _take(found, ends.findings)
             found.open = ends.open
+        if "scheduler" in archives:
+            said("who serves which path (I14)")
+            await _paths(settings, found)
         for service in everything:
             await _service(settings, service, archives[service.name], found, said)
     for service in everything if rebuild else ():
@@ -130,6 +133,23 @@ def _take(found: Verified, looked: Findings, whose: str = "") -> None:
     found.violations.extend(looked.violations)
     for what, count in looked.checked.items():
         found.checked[f"{what}{whose}"] = found.checked.get(f"{what}{whose}", 0) + count
+
+
+async def _paths(settings: Settings, found: Verified) -> None:
+    """Note paths that serve two workflows, or one that was not granted them (I14)."""
+    looked = Findings()
+    async with connected(settings.database_url) as connection:
+        looked.checked["paths"] = await connection.fetchval(SQL["paths_served"])
+        twice = await connection.fetch(SQL["paths_served_twice"])
+        stray = await connection.fetch(SQL["paths_not_granted"])
+    for row in twice:
+        where = f"{row['method']} {row['path']} of tenant {row['tenant_id']}"
+        looked.add("I14", where, f"it serves workflows {', '.join(row['workflows'])}")
+    for row in stray:
+        where = f"node {row['node_id']!r} of workflow {row['workflow_id']}"
+        text = f"it serves {row['path']}, which deployment {row['attempt']} was not granted"
+        looked.add("I14", where, text)
+    _take(found, looked)
 
 
 async def _tables(settings: Settings, service: Service, found: Verified) -> None:

@@ -1,4 +1,4 @@
--- What the command line asks the engine's schema about all executions.
+-- What the command line asks the tables of services to check them.
 
 -- name: executions_open
 -- Executions that have not ended, by status, with the one that was started first.
@@ -8,3 +8,35 @@ FROM engine.workflow_executions
 WHERE status IN ('NEW', 'RUNNING', 'PAUSED', 'WAITING_FOR_HUMAN')
 GROUP BY status
 ORDER BY status;
+
+-- name: paths_served
+-- How many triggers that serve listen under a path.
+SELECT count(*) FROM scheduler.trigger_index
+WHERE deployment_status = 'active' AND path IS NOT NULL;
+
+-- name: paths_served_twice
+-- Paths and methods under which triggers of several workflows serve. Those of GitHub share one, and
+-- so do those of Slack.
+SELECT tenant_id, path, method, array_agg(DISTINCT workflow_id::text) AS workflows
+FROM scheduler.trigger_index,
+    jsonb_array_elements_text(coalesce(trigger_config -> 'methods', '["POST"]')) AS method
+WHERE deployment_status = 'active' AND path IS NOT NULL
+GROUP BY tenant_id, path, method
+HAVING count(DISTINCT workflow_id) > 1
+    AND (bool_or(trigger_subtype = 'WEBHOOK') OR count(DISTINCT trigger_subtype) > 1)
+LIMIT 50;
+
+-- name: paths_not_granted
+-- Triggers that serve under a path which their deployment was not granted, or has given back.
+-- Those from before paths were asked for (attempt 0) serve by right of being first.
+SELECT t.tenant_id, t.path, t.workflow_id::text, t.node_id, t.attempt
+FROM scheduler.trigger_index t
+WHERE t.deployment_status = 'active' AND t.path IS NOT NULL AND t.attempt > 0
+    AND NOT EXISTS (
+        SELECT FROM scheduler.path_grants g, jsonb_array_elements(g.nodes) AS node
+        WHERE g.tenant_id = t.tenant_id AND g.path = t.path AND g.workflow_id = t.workflow_id
+            AND g.attempt = t.attempt AND g.released_at IS NULL
+            AND node ->> 'node_id' = t.node_id AND node ->> 'subtype' = t.trigger_subtype
+            AND node -> 'methods' @> coalesce(t.trigger_config -> 'methods', '["POST"]')
+    )
+LIMIT 50;

@@ -43,7 +43,8 @@ class DeployCopy:
 class SettleHook:
     """What a trigger needs outside is there, or is not. Sent by the scheduler's own edges.
 
-    `code` and `message` say why not, and what to do about it.
+    `code` and `message` say why not, and what to do about it. The answer of a path says which
+    `attempt` of the workflow's deployments it is for; 0 is said by the edges.
     """
 
     workflow_id: str
@@ -52,6 +53,7 @@ class SettleHook:
     ok: bool
     message: str = ""
     code: str = ""
+    attempt: int = 0
 
 
 @message("scheduler.pause-event-trigger.v1")

@@ -178,7 +178,8 @@ class DeploymentStarted:
 
     One that cannot be done at once says what it waits for, until `deadline` (ISO 8601): for the
     engine, which freezes `version` again (ROLLBACK), or for `hooks`, which the `triggers`
-    need outside before they serve.
+    need outside before they serve. `attempt` counts the deployments of the workflow, from 1;
+    it is 0 where paths were not asked for yet.
     """
 
     workflow_id: str
@@ -193,6 +194,7 @@ class DeploymentStarted:
     triggers: tuple[DeployedTrigger, ...] = ()
     hooks: tuple[Hook, ...] = ()
     credentials: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    attempt: int = 0
 
 
 @message("scheduler.copy-received.v1")
@@ -213,7 +215,8 @@ class WorkflowDeployed:
     """A version serves; `triggers` are its rows.
 
     `replaced` is the version that served before, `retired` its trigger nodes, `retired_crons`
-    those of them that are CRON.
+    those of them that are CRON. `released` are the paths that it had by deployment
+    `released_attempt`.
     """
 
     workflow_id: str
@@ -227,6 +230,8 @@ class WorkflowDeployed:
     config: Json = None
     logs: tuple[LogEntry, ...] = ()
     retired_crons: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()
+    released_attempt: int = 0
 
 
 @message("scheduler.deployment-failed.v1")
@@ -234,7 +239,7 @@ class DeploymentFailed:
     """A deployment did not happen; what served before, `serving`, goes on serving.
 
     `code` is that of the first problem; `reason` tells all of them. `pending` are the trigger
-    nodes that had rows already.
+    nodes that had rows already; `released` are paths as in `WorkflowDeployed`, which it asked for.
     """
 
     workflow_id: str
@@ -246,6 +251,8 @@ class DeploymentFailed:
     config: Json = None
     logs: tuple[LogEntry, ...] = ()
     pending: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()
+    released_attempt: int = 0
 
 
 @message("scheduler.undeployment-started.v1")
@@ -261,7 +268,8 @@ class UndeploymentStarted:
 class WorkflowUndeployed:
     """The version's trigger nodes, `retired`, serve no more.
 
-    With `cancel_running` its open executions are stopped too.
+    With `cancel_running` its open executions are stopped too. `released` are its paths, as in
+    `WorkflowDeployed`.
     """
 
     workflow_id: str
@@ -271,6 +279,8 @@ class WorkflowUndeployed:
     logs: tuple[LogEntry, ...] = ()
     retired_crons: tuple[str, ...] = ()
     cancel_running: bool = False
+    released: tuple[str, ...] = ()
+    released_attempt: int = 0
 
 
 @message("scheduler.trigger-accepted.v1")

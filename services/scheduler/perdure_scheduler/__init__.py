@@ -10,12 +10,14 @@ Says   scheduler.deployment-started.v1, .workflow-deployed.v1, .deployment-faile
        .cron-fired.v1, .cron-skipped.v1, .trigger-paused.v1, .trigger-resumed.v1;
        engine.start-execution.v1, engine.cancel-execution.v1, engine.signal-execution.v1,
        engine.stop-executions.v1
-Keeps  trigger_index, workflow_deployment_history, trigger_deliveries, trigger_answers;
+Keeps  trigger_index, workflow_deployment_history, trigger_deliveries, trigger_answers,
+       path_grants;
        beside the journal trigger_receipts, trigger_bodies, trigger_tests
 
-Six kinds of stream: a workflow's deployment, a trigger event, an event that executions wait
+Seven kinds of stream: a workflow's deployment, a trigger event, an event that executions wait
 for, the register where these meet (waits.py), the answer that a caller waits for (answering.py),
-and a cron trigger (cron.py says when it fires, cron_decide.py what then happens). Read next:
+a path of the HTTP listener (paths.py), and a cron trigger (cron.py says when it fires,
+cron_decide.py what then happens). Read next:
 hooks/ (what comes by HTTP), hear.py (what an event must have), definition.py (what a trigger
 node may say), decide.py (who serves, who fires), match.py (when a trigger matches), project.py
 (what you can query).

@@ -64,6 +64,23 @@ TABLES = {
         search=("error_message",),
         about="What was deployed and undeployed, step by step, the newest first.",
     ),
+    "path_grants": TableView(
+        columns=(
+            "path",
+            "workflow_id",
+            "workflow_name",
+            "attempt",
+            "deployment_version",
+            "nodes",
+            "granted_at",
+            "released_at",
+        ),
+        key=None,  # a workflow that is being updated has a path twice
+        order=("granted_at", "path", "workflow_id", "attempt"),
+        filters=("path", "workflow_id", "workflow_name"),
+        search=("path", "workflow_name"),
+        about="Who was granted which path of the HTTP listener, and until when.",
+    ),
     "trigger_deliveries": TableView(
         columns=(
             "source",

@@ -38,6 +38,15 @@ from perdure_contracts.deployments import (
     RollbackWorkflow,
     SettleHook,
 )
+from perdure_contracts.paths import (
+    ClaimPath,
+    PathCommand,
+    PathEvent,
+    PathGranted,
+    PathRefused,
+    PathReleased,
+    ReleasePath,
+)
 from perdure_contracts.scheduler import (
     CopyReceived,
     DeploymentCommand,
@@ -86,7 +95,7 @@ from .decide import decide_trigger
 from .deploying import decide_deployment
 from .deploying import wake_at as deployment_wake_at
 from .evolve import evolve_deployment, evolve_trigger
-from .facts import deployment_facts, trigger_facts
+from .facts import trigger_facts
 from .forgetting import keep_forgetting
 from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
 from .hooks.serve import HookSide
@@ -94,6 +103,15 @@ from .mail.attachments import add_attachments
 from .mail.mailboxes import keep_reading
 from .mail.smtp import keep_listening
 from .measuring import TriggerMetrics
+from .paths import (
+    Path,
+    decide_path,
+    evolve_path,
+    path_facts,
+    project_path,
+    route_path,
+    stream_of_path,
+)
 from .project import project_deployment, project_trigger
 from .promises import Judge
 from .route import route_deployment, route_trigger
@@ -149,8 +167,7 @@ deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
     project=project_deployment,
     route=route_deployment,
     wake_at=deployment_wake_at,
-    state_version=2,
-    facts=deployment_facts,
+    state_version=3,
 )
 
 triggers: Decider[Trigger, ReceiveTrigger, TriggerEvent] = Decider(
@@ -242,9 +259,23 @@ answers: Decider[Answered, NoteAnswer, AnswerKept] = Decider(
     private=(AnswerKept,),
 )
 
+paths: Decider[Path, PathCommand, PathEvent] = Decider(
+    name="path",
+    initial=Path(),
+    commands=(ClaimPath, ReleasePath),
+    events=(PathGranted, PathRefused, PathReleased),
+    stream_of=stream_of_path,
+    decide=decide_path,
+    evolve=evolve_path,
+    project=project_path,
+    route=route_path,
+    facts=path_facts,
+    private=(PathGranted, PathRefused, PathReleased),
+)
+
 service = Service(
     name="scheduler",
-    deciders=(deployments, triggers, events, registers, crons, answers),
+    deciders=(deployments, triggers, events, registers, crons, answers, paths),
     hear=hear,
     foreign=(TRIGGERS,),
     kept=KEPT,

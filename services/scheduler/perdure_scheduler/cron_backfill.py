@@ -1,7 +1,7 @@
 """Firings of the past that are made to happen: those that did not, or all once more. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from perdure_common.decider import Facts, Lookup, Rejected
 from perdure_contracts.cron import BackfillCron, CronFired
@@ -12,6 +12,12 @@ from .cron_state import CronTrigger
 
 BACKFILL_MAX = 1000
 """The firings of one backfill."""
+
+REACH = timedelta(days=30)
+"""How far back a backfill knows what has happened; after one day more it is forgotten."""
+
+FIRINGS_KEPT = REACH + timedelta(days=1)
+"""How long firings are remembered; one is remembered from when it happened, never earlier."""
 
 
 def backfill_facts(state: CronTrigger, command: BackfillCron) -> Mapping[str, Lookup]:
@@ -34,6 +40,9 @@ def backfill(course: Course, command: BackfillCron, facts: Facts) -> Rejected | 
             "by itself",
             "backfill_in_future",
         )
+    first = datetime.fromisoformat(command.first)
+    if first < course.now - REACH and not command.force_id:
+        return _too_old(command.first, course.now)
     settle(course, course.now)
     happened = {str(row["id"]) for row in facts.get("happened", ())}
     happened.update(each.fire_id for each in course.events if isinstance(each, CronFired))
@@ -50,6 +59,15 @@ def backfill(course: Course, command: BackfillCron, facts: Facts) -> Rejected | 
         # One of the same instant was forced, which is not the one that waits.
         queue(course, queued.scheduled_at, queued.missed_count, cancel=False)
     return None
+
+
+def _too_old(first: str, now: datetime) -> Rejected:
+    since = (now - REACH + timedelta(minutes=1)).isoformat(timespec="minutes")
+    return Rejected(
+        f"which firings have happened is known for {REACH.days} days; take a beginning from "
+        f"{since} on instead of {first}, or `--force`: then all of them happen, even those that did",
+        "backfill_too_old",
+    )
 
 
 def _comes_by_itself(state: CronTrigger, at: datetime) -> bool:

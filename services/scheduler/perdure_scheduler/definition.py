@@ -16,7 +16,7 @@ from perdure_contracts.scheduler import DeployedTrigger
 from .cron_settings import as_config, read_settings
 from .definition_edges import TRIGGERS, read_email, read_kafka
 from .filters import read_filter
-from .hook_settings import WEBHOOK, read_shared, read_webhook
+from .hook_settings import WEBHOOK, path_of, read_shared, read_webhook
 from .parameters import KEY_LENGTH_MAX, Parameters, Problem, is_word, listed_names
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -173,12 +173,15 @@ def _refuse_subtype(parameters: Parameters) -> None:
 
 
 def hooks_of(triggers: Iterable[DeployedTrigger]) -> tuple[Hook, ...]:
-    """Return what triggers need outside before they can serve: mailboxes that open, topics."""
+    """Return what triggers need before they can serve: mailboxes that open, topics, paths."""
     found: list[Hook] = []
     for each in triggers:
         mailbox = _mapping(_mapping(each.config).get("mailbox"))
         topic = each.index_key.partition("/")[0]
-        if mailbox:
+        path = path_of(each.config)
+        if path is not None:
+            found.append(Hook(node_id=each.node_id, what=f"path {path}"))
+        elif mailbox:
             what = f"mailbox {mailbox['user']} at {mailbox['host']}"
             found.append(Hook(node_id=each.node_id, what=what))
         elif each.subtype == "KAFKA" and topic != TRIGGERS:

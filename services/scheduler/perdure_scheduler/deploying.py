@@ -1,9 +1,10 @@
 """Which version of a workflow serves. Pure.
 
-Most deployments are over in the batch that takes them. Two kinds take longer: a rollback waits for
-the engine, which freezes the old version under a new number, and a trigger that needs
-something outside (a mailbox, say) waits until that is there. Meanwhile what served goes on
-serving, and after `HANG` the deployment has failed.
+Some deployments are over in the batch that takes them. Others take longer: a rollback waits for
+the engine, which freezes the old version under a new number, a trigger that listens on HTTP
+waits until its path is granted (paths.py), and one that needs something outside (a mailbox, say)
+until that is there. Meanwhile what served goes on serving, and after `HANG` the deployment has
+failed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,6 @@ from perdure_common.decider import Due, Facts, Rejected
 from perdure_common.ids import sha256_of_json
 from perdure_contracts.deployments import (
     DeployCopy,
-    EventTriggerPaused,
-    EventTriggerResumed,
     Hook,
     HookSettled,
     PauseEventTrigger,
@@ -41,8 +40,10 @@ from perdure_contracts.scheduler import (
 )
 
 from .definition import UUID, hooks_of, read_triggers
-from .hook_rules import hook_problems
+from .hook_rules import claims_of, hook_problems
+from .hook_settings import path_of
 from .parameters import Problem
+from .resting import rest
 from .state import Deployment, Pending, Served
 
 HANG = timedelta(seconds=60)
@@ -74,17 +75,18 @@ def decide_deployment(
     A definition that cannot serve is no refusal: it is a deployment that failed, and what
     served before goes on.
     """
+    del facts  # whether others listen where this one wants to, its paths know
     match command:
         case Due():
             return _hangs(state, command.stream, now)
         case DeployCopy():
-            return _copied(state, command, facts, now)
+            return _copied(state, command, now)
         case SettleHook():
             return _hook(state, command, now)
         case PauseEventTrigger() | ResumeEventTrigger():
-            return _rest(state, command)
+            return rest(state, command)
         case DeployWorkflow() | UndeployWorkflow() | RollbackWorkflow():
-            return _busy(state, command) or _asked(state, command, facts, now)
+            return _busy(state, command) or _asked(state, command, now)
 
 
 def wake_at(state: Deployment) -> datetime | None:
@@ -110,12 +112,11 @@ def _busy(
 def _asked(
     state: Deployment,
     command: DeployWorkflow | UndeployWorkflow | RollbackWorkflow,
-    facts: Facts,
     now: datetime,
 ) -> Decided:
     match command:
         case DeployWorkflow():
-            return _deploy(state, command, facts, now)
+            return _deploy(state, command, now)
         case UndeployWorkflow():
             return _undeploy(state, command, now)
         case RollbackWorkflow():
@@ -125,14 +126,14 @@ def _asked(
 # Deploying --------------------------------------------------------------------------
 
 
-def _deploy(state: Deployment, command: DeployWorkflow, facts: Facts, now: datetime) -> Decided:
+def _deploy(state: Deployment, command: DeployWorkflow, now: datetime) -> Decided:
     refused = _refusal(state, command)
     if refused is not None:
         return refused
     serving = state.serving
     if serving is not None and serving.version == command.version:
         return ()  # unchanged
-    triggers, problems = _checked(command, command.credentials, facts)
+    triggers, problems = _checked(command, command.credentials)
     found = Candidate(
         workflow_id=command.workflow_id,
         version=command.version,
@@ -150,6 +151,7 @@ def _deploy(state: Deployment, command: DeployWorkflow, facts: Facts, now: datet
         deployed_by=command.deployed_by,
         from_status=state.status,
         config=command.config,
+        attempt=state.attempts + 1,
         **(_waits(found, now) if found.hooks else {}),
     )
     if problems:
@@ -206,9 +208,7 @@ def _unexpected(state: Deployment, command: DeployWorkflow | RollbackWorkflow) -
 
 
 def _checked(
-    command: DeployWorkflow | DeployCopy,
-    credentials: Mapping[str, tuple[str, ...]],
-    facts: Facts,
+    command: DeployWorkflow | DeployCopy, credentials: Mapping[str, tuple[str, ...]]
 ) -> tuple[tuple[DeployedTrigger, ...], tuple[Problem, ...]]:
     """Return the triggers of the command's definition, and what is wrong with it."""
     found = sha256_of_json(command.definition)
@@ -219,14 +219,16 @@ def _checked(
         )
         return (), (Problem("sha256_mismatch", reason),)
     triggers, problems = read_triggers(command.workflow_id, command.definition)
-    return triggers, problems or hook_problems(command.workflow_id, credentials, triggers, facts)
+    return triggers, problems or hook_problems(credentials, triggers)
 
 
 def _failed(
     state: Deployment, found: Candidate, problems: Sequence[Problem], step: Any, now: datetime
 ) -> DeploymentFailed:
     at = now.isoformat()
-    waited = tuple(each.node_id for each in state.pending.triggers) if state.pending else ()
+    waits = state.pending
+    waited = tuple(each.node_id for each in waits.triggers) if waits is not None else ()
+    asked = tuple(claims_of(waits.triggers)) if waits is not None and waits.attempt else ()
     return DeploymentFailed(
         workflow_id=found.workflow_id,
         version=found.version,
@@ -243,6 +245,8 @@ def _failed(
             ),
         ),
         pending=waited,
+        released=asked,
+        released_attempt=waits.attempt if waits is not None and asked else 0,
     )
 
 
@@ -262,6 +266,8 @@ def _deployed(state: Deployment, found: Candidate, now: datetime) -> WorkflowDep
         replaced=serving.version if serving is not None else None,
         retired=serving.node_ids if serving is not None else (),
         retired_crons=serving.crons if serving is not None else (),
+        released=serving.paths if serving is not None else (),
+        released_attempt=serving.attempt if serving is not None else 0,
         config=found.config,
         logs=(
             LogEntry(at=at, step="validate", ok=True, message=f"triggers: {len(found.triggers)}"),
@@ -314,6 +320,7 @@ def _rollback(state: Deployment, command: RollbackWorkflow, now: datetime) -> De
             config={**config, "rollback_of": target.version},
             deadline=(now + HANG).isoformat(),
             credentials=command.credentials,
+            attempt=state.attempts + 1,
         ),
     )
 
@@ -330,11 +337,12 @@ def target_sha256(state: Deployment, version: int) -> str:
     return next((each.sha256 for each in state.served if each.version == version), "")
 
 
-def _copied(state: Deployment, command: DeployCopy, facts: Facts, now: datetime) -> Decided:
+def _copied(state: Deployment, command: DeployCopy, now: datetime) -> Decided:
     waits = state.pending
     if waits is None or waits.sha256 or waits.rollback_of != command.rollback_of:
         return ()  # it came too late: the rollback has failed meanwhile
-    triggers, problems = _checked(command, waits.credentials, facts)
+    triggers, problems = _checked(command, waits.credentials)
+    problems = problems or _unasked(waits, triggers)
     received = CopyReceived(
         workflow_id=command.workflow_id,
         version=command.version,
@@ -367,6 +375,8 @@ def _hook(state: Deployment, command: SettleHook, now: datetime) -> Decided:
     open_hooks = {hook.node_id for hook in waits.hooks} if waits is not None else set[str]()
     if waits is None or waits.version != command.version or command.node_id not in open_hooks:
         return ()  # of an earlier deployment, or told before
+    if _listens(waits, command.node_id) and command.attempt != waits.attempt:
+        return ()  # what an earlier deployment was granted it has given back
     candidate = _candidate(command.workflow_id, waits)
     if not command.ok:
         reason = f"node {command.node_id!r}: {command.message}"
@@ -383,7 +393,24 @@ def _hook(state: Deployment, command: SettleHook, now: datetime) -> Decided:
         return (settled,)
     done = LogEntry(at=settled.at, step="hooks", ok=True, message=command.message)
     candidate = _candidate(command.workflow_id, waits, (*waits.logs, done))
+    problems = _unasked(waits, waits.triggers)
+    if problems:
+        return (settled, _failed(state, candidate, problems, "hooks", now))
     return (settled, _deployed(state, candidate, now))
+
+
+def _listens(waits: Pending, node_id: str) -> bool:
+    """Return whether a trigger waits for a path."""
+    return any(each.node_id == node_id and path_of(each.config) for each in waits.triggers)
+
+
+def _unasked(waits: Pending, triggers: Sequence[DeployedTrigger]) -> tuple[Problem, ...]:
+    """Return why a deployment cannot end that began before paths had to be asked for."""
+    paths = claims_of(triggers)
+    if waits.attempt or not paths:
+        return ()
+    reason = f"it began before an upgrade and has not asked for {', '.join(paths)}; deploy again"
+    return (Problem("path_not_granted", reason),)
 
 
 def _hangs(state: Deployment, workflow_id: str, now: datetime) -> Decided:
@@ -416,37 +443,6 @@ def _candidate(
     )
 
 
-# Resting ----------------------------------------------------------------------------
-
-
-def _rest(state: Deployment, command: PauseEventTrigger | ResumeEventTrigger) -> Decided:
-    serving = state.serving
-    if serving is None or command.node_id not in serving.node_ids:
-        return Rejected(
-            f"workflow {command.workflow_id} serves no trigger {command.node_id!r}; "
-            "`perdure triggers list` shows those that serve",
-            "not_serving",
-        )
-    if command.node_id in serving.crons:
-        return Rejected(
-            f"trigger {command.node_id!r} is fired by a clock; send `scheduler.pause-trigger.v1` "
-            "or `scheduler.resume-trigger.v1`",
-            "wrong_trigger",
-        )
-    rests = command.node_id in state.paused
-    if rests == isinstance(command, PauseEventTrigger):
-        return ()  # unchanged
-    kind = EventTriggerResumed if rests else EventTriggerPaused
-    return (
-        kind(
-            workflow_id=command.workflow_id,
-            version=serving.version,
-            node_id=command.node_id,
-            asked_by=command.asked_by,
-        ),
-    )
-
-
 # Undeploying ------------------------------------------------------------------------
 
 
@@ -471,6 +467,8 @@ def _undeploy(state: Deployment, command: UndeployWorkflow, now: datetime) -> De
             undeployed_by=command.undeployed_by,
             retired=serving.node_ids,
             retired_crons=serving.crons,
+            released=serving.paths,
+            released_attempt=serving.attempt,
             cancel_running=command.cancel_running,
             logs=(LogEntry(at=now.isoformat(), step="swap", ok=True, message=message),),
         ),

@@ -18,6 +18,7 @@ from perdure_contracts.scheduler import (
     WorkflowUndeployed,
 )
 
+from .hook_rules import claims_of
 from .state import Deployment, Pending, Served, Serving, Trigger
 
 SERVED_MAX = 100
@@ -28,7 +29,8 @@ def evolve_deployment(state: Deployment, event: DeploymentEvent) -> Deployment:
     """Return the deployment as it stands after `event`."""
     match event:
         case DeploymentStarted():
-            return replace(state, status="DEPLOYING", pending=_pending(event))
+            attempts = max(state.attempts, event.attempt)
+            return replace(state, status="DEPLOYING", pending=_pending(event), attempts=attempts)
         case CopyReceived():
             return replace(state, pending=_copied(state, event))
         case HookSettled():
@@ -41,7 +43,7 @@ def evolve_deployment(state: Deployment, event: DeploymentEvent) -> Deployment:
         case UndeploymentStarted():
             return replace(state, status="UNDEPLOYING")
         case WorkflowUndeployed():
-            return Deployment("IDLE", served=state.served)
+            return Deployment("IDLE", served=state.served, attempts=state.attempts)
         case EventTriggerPaused(node_id=node_id):
             return replace(state, paused=(*_without(state.paused, node_id), node_id))
         case EventTriggerResumed(node_id=node_id):
@@ -66,6 +68,7 @@ def _pending(event: DeploymentStarted) -> Pending | None:
         triggers=event.triggers,
         hooks=event.hooks,
         credentials=event.credentials,
+        attempt=event.attempt,
     )
 
 
@@ -92,11 +95,14 @@ def _deployed(state: Deployment, event: WorkflowDeployed) -> Deployment:
     node_ids = tuple(trigger.node_id for trigger in event.triggers)
     crons = tuple(each.node_id for each in event.triggers if each.subtype == "CRON")
     before = tuple(each for each in state.served if each.version != event.version)
+    attempt = 0 if state.pending is None else state.pending.attempt
+    paths = tuple(claims_of(event.triggers)) if attempt else ()
     return Deployment(
         "ACTIVE",
-        Serving(event.version, event.sha256, node_ids, crons),
+        Serving(event.version, event.sha256, node_ids, crons, paths, attempt if paths else 0),
         (*before, Served(event.version, event.sha256))[-SERVED_MAX:],
         paused=tuple(each for each in state.paused if each in node_ids),
+        attempts=state.attempts,
     )
 
 

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 
-from perdure_common.decider import Due, Lookup
-from perdure_contracts.deployments import DeployCopy
-from perdure_contracts.scheduler import DeploymentCommand, DeployWorkflow, ReceiveTrigger
+from perdure_common.decider import Lookup
+from perdure_contracts.scheduler import ReceiveTrigger
 
-from .definition import UUID, read_triggers
+from .definition import UUID
 from .definition_edges import TRIGGERS
-from .hook_rules import CLAIMS
-from .hook_settings import path_of
 from .match import FOREIGN, keys_of, subtype_of, topic_keys
-from .state import Deployment, Trigger
+from .state import Trigger
 
 SERVES: Mapping[str, object] = {"deployment_status": "active", "is_active": True}
 COLUMNS = (
@@ -48,17 +45,3 @@ def trigger_facts(state: Trigger, command: ReceiveTrigger) -> Mapping[str, Looku
         identified = {"workflow_id": command.subject, **SERVES}
         lookups["by_id"] = Lookup("trigger_index", identified, COLUMNS)
     return lookups
-
-
-def deployment_facts(state: Deployment, command: DeploymentCommand | Due) -> Mapping[str, Lookup]:
-    """Return the lookup of the triggers that listen where a definition wants to."""
-    del state
-    if not isinstance(command, DeployWorkflow | DeployCopy):
-        return {}
-    triggers, _ = read_triggers(command.workflow_id, command.definition)
-    paths = {path for trigger in triggers if (path := path_of(trigger.config)) is not None}
-    if not paths:
-        return {}
-    # Those that wait for something outside will listen there too: they came first.
-    where = {"path": tuple(sorted(paths)), "deployment_status": ("active", "pending")}
-    return {"paths": Lookup("trigger_index", where, CLAIMS)}

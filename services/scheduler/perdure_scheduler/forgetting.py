@@ -1,4 +1,4 @@
-"""Forgets trigger events and answers after their retention, and what came with mails.
+"""Forgets trigger events, firings of clocks, answers, and what came with mails, each after its time.
 
 A few rows at a time, so that nobody waits for long.
 """
@@ -15,6 +15,8 @@ from perdure_common.adapters.postgres_queries import queries
 from perdure_common.run import utc_now
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
+
+from .cron_backfill import FIRINGS_KEPT
 
 EVERY_S = 600.0
 BATCH_MAX = 1_000
@@ -38,6 +40,9 @@ async def forget(url: str, now: datetime, keep_s: float) -> tuple[int, int, int]
         # First: a replay that runs meanwhile must not look for what is being deleted.
         await connection.execute(sql["note"], before)
         events = await _all(connection, sql["forget_deliveries"], before)
+        # No earlier than what a replay may pass over.
+        old = min(before, now - FIRINGS_KEPT)
+        events += await _all(connection, sql["forget_firings"], old)
         answers = await _all(connection, sql["forget_answers"], before)
         files = await _all(connection, sql["forget_attachments"], now - ATTACHMENTS_KEPT)
         return events, answers, files

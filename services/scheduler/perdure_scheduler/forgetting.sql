@@ -1,9 +1,20 @@
 -- name: forget_deliveries --
--- Delete some trigger events that are older than anybody sends again. Firings of clocks stay: a
--- backfill asks which of them happened.
+-- Delete some trigger events that are older than anybody sends again. Firings of clocks stay
+-- longer: a backfill asks which of them happened.
 WITH old AS (
     SELECT tenant_id, source, id FROM trigger_deliveries
      WHERE received_at < $1 AND subtype <> 'CRON'
+     LIMIT $2
+       FOR UPDATE SKIP LOCKED
+)
+DELETE FROM trigger_deliveries t USING old
+ WHERE t.tenant_id = old.tenant_id AND t.source = old.source AND t.id = old.id;
+
+-- name: forget_firings --
+-- Delete some firings of clocks that are older than a backfill may reach.
+WITH old AS (
+    SELECT tenant_id, source, id FROM trigger_deliveries
+     WHERE received_at < $1 AND subtype = 'CRON'
      LIMIT $2
        FOR UPDATE SKIP LOCKED
 )

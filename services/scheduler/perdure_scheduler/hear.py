@@ -27,6 +27,7 @@ from perdure_contracts.deployments import (
     SettleHook,
 )
 from perdure_contracts.message import Envelope, Json
+from perdure_contracts.paths import ClaimPath, PathCommand, ReleasePath
 from perdure_contracts.scheduler import (
     Command,
     DeploymentCommand,
@@ -68,7 +69,7 @@ ATTRIBUTE_BYTES_MAX = 1024
 
 def hear(
     message: object, envelope: Envelope
-) -> Command | CronCommand | NoteAnswer | Rejected | None:
+) -> Command | CronCommand | NoteAnswer | PathCommand | Rejected | None:
     """Return what `message` asks of the scheduler, if anything."""
     match message:
         case DeployWorkflow() | UndeployWorkflow() | RegisterWait() | ForgetWait() | OfferEvent():
@@ -89,6 +90,8 @@ def hear(
             | BackfillCron()
             | NoteExecutionEnd()
             | NoteAnswer()
+            | ClaimPath()
+            | ReleasePath()
         ):
             return message
         case CloudEvent() if message.type.startswith(EVENTS) and FOREIGN not in message.extensions:

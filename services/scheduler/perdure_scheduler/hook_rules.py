@@ -1,38 +1,55 @@
-"""What a deployment must fulfil so that its triggers can listen on HTTP. Pure."""
+"""What a deployment must fulfil so that its triggers can listen on HTTP. Pure.
+
+Whether another workflow has the path already is decided by the path itself (paths.py).
+"""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from perdure_common.decider import Facts
+from perdure_contracts.paths import PathClaim
 from perdure_contracts.scheduler import DeployedTrigger
 
 from .hook_settings import PREVIOUS, methods_of, path_of, secrets_of
 from .parameters import Problem
 
-CLAIMS = ("workflow_id", "workflow_name", "node_id", "trigger_subtype", "path", "trigger_config")
-"""What must be known of the triggers that listen under a path."""
-
 
 def hook_problems(
-    workflow_id: str,
-    credentials: Mapping[str, tuple[str, ...]],
-    triggers: Iterable[DeployedTrigger],
-    facts: Facts,
+    credentials: Mapping[str, tuple[str, ...]], triggers: Iterable[DeployedTrigger]
 ) -> tuple[Problem, ...]:
-    """Return why triggers cannot listen: a secret is missing, or another has the path."""
+    """Return why triggers cannot listen: a secret is missing, or two of them have one path."""
     problems: list[Problem] = []
-    claimed: list[DeployedTrigger] = []
-    others = [row for row in facts.get("paths", ()) if str(row["workflow_id"]) != workflow_id]
+    claimed: dict[str, list[PathClaim]] = {}
     for trigger in triggers:
-        if path_of(trigger.config) is None:
+        path = path_of(trigger.config)
+        if path is None:
             continue
         problems.extend(_secret_missing(credentials, trigger))
-        own = [_claim(workflow_id, each) for each in claimed]
-        taken = next((row for row in (*others, *own) if _clash(trigger, row)), None)
+        claim = _claim(trigger)
+        others = claimed.setdefault(path, [])
+        taken = next((each for each in others if common_methods(claim, each)), None)
         if taken is not None:
-            problems.append(_path_taken(trigger, taken))
-        claimed.append(trigger)
+            problems.append(_path_taken(path, claim, taken))
+        others.append(claim)
     return tuple(problems)
+
+
+def claims_of(triggers: Iterable[DeployedTrigger]) -> Mapping[str, tuple[PathClaim, ...]]:
+    """Return the paths under which triggers listen, with those that do."""
+    found: dict[str, tuple[PathClaim, ...]] = {}
+    for trigger in triggers:
+        path = path_of(trigger.config)
+        if path is not None:
+            found[path] = (*found.get(path, ()), _claim(trigger))
+    return found
+
+
+def common_methods(one: PathClaim, other: PathClaim) -> tuple[str, ...]:
+    """Return the methods for which two triggers cannot both listen under one path.
+
+    Those of GitHub, and those of Slack, can: each verifies by itself what comes.
+    """
+    if one.subtype == other.subtype != "WEBHOOK":
+        return ()
+    return tuple(sorted(set(one.methods) & set(other.methods)))
 
 
 def _secret_missing(
@@ -55,34 +72,16 @@ def _secret_missing(
     )
 
 
-def _claim(workflow_id: str, trigger: DeployedTrigger) -> Mapping[str, Any]:
-    return {
-        "workflow_id": workflow_id,
-        "workflow_name": "this workflow",
-        "node_id": trigger.node_id,
-        "trigger_subtype": trigger.subtype,
-        "path": path_of(trigger.config),
-        "trigger_config": trigger.config,
-    }
+def _claim(trigger: DeployedTrigger) -> PathClaim:
+    return PathClaim(
+        node_id=trigger.node_id, subtype=trigger.subtype, methods=methods_of(trigger.config)
+    )
 
 
-def _clash(trigger: DeployedTrigger, row: Mapping[str, Any]) -> bool:
-    """Return whether two triggers cannot listen under one path.
-
-    Those of GitHub, and those of Slack, can: each verifies by itself what comes.
-    """
-    if path_of(trigger.config) != row["path"]:
-        return False
-    if trigger.subtype == row["trigger_subtype"] != "WEBHOOK":
-        return False
-    return bool(set(methods_of(trigger.config)) & set(methods_of(row["trigger_config"])))
-
-
-def _path_taken(trigger: DeployedTrigger, row: Mapping[str, Any]) -> Problem:
-    both = sorted(set(methods_of(trigger.config)) & set(methods_of(row["trigger_config"])))
+def _path_taken(path: str, claim: PathClaim, taken: PathClaim) -> Problem:
     return Problem(
         "path_taken",
-        f"node {trigger.node_id!r} ({trigger.subtype}): {', '.join(both)} {row['path']} belongs "
-        f"to node {row['node_id']!r} ({row['trigger_subtype']}) of {row['workflow_name']} "
-        f"({row['workflow_id']}); choose another path, or undeploy that workflow",
+        f"node {claim.node_id!r} ({claim.subtype}): {', '.join(common_methods(claim, taken))} "
+        f"{path} belongs to node {taken.node_id!r} ({taken.subtype}) of this workflow; choose "
+        "another path",
     )

@@ -87,7 +87,7 @@ class TriggerMetrics:
                     node=row["node_id"],
                     path=row["path"],
                     owner=row["owner"],
-                    todo="both were deployed in one instant; give one another path",
+                    todo="from before paths were granted; give one another path",
                 )
         self._known = found
 

@@ -14,8 +14,8 @@ SELECT coalesce(sum(fired_count), 0) AS fired, coalesce(sum(missed_count), 0) AS
  WHERE deployment_status = 'active' AND trigger_subtype = 'CRON' AND is_active;
 
 -- name: shadowed --
--- Triggers of HTTP that serve, but whose path and method another workflow had first: two that were
--- deployed in one instant, in two shards, could not see each other.
+-- Triggers of HTTP that serve, but whose path and method another workflow had first: before paths
+-- were granted, two that were deployed in one instant, in two shards, could not see each other.
 SELECT b.workflow_name, b.workflow_id::text, b.node_id, b.path, a.workflow_name AS owner
   FROM scheduler.trigger_index a
   JOIN scheduler.trigger_index b USING (tenant_id, path)

@@ -38,7 +38,7 @@ def project_deployment(
     match event:
         case DeploymentStarted(action=action, from_status=was, deployed_by=by, config=config):
             return (
-                *_rows(recorded, event, event.triggers, "pending"),
+                *_rows(recorded, event, event.triggers, "pending", attempt=event.attempt),
                 _history(recorded, action, was, "DEPLOYING", by, config=config),
                 _history(recorded, "DEPLOY_STARTED", was, "DEPLOYING", by, config=config),
             )
@@ -48,7 +48,8 @@ def project_deployment(
                 config=config, logs=logs, ended=True,
             )  # fmt: skip
             retired = _retired(recorded, event.replaced or 0, event.retired)
-            rows = _rows(recorded, event, event.triggers, "active", state.paused)
+            attempt = state.serving.attempt if state.serving is not None else 0
+            rows = _rows(recorded, event, event.triggers, "active", state.paused, attempt)
             return (*retired, *rows, done)
         case DeploymentFailed(deployed_by=by, config=config, logs=logs, reason=reason):
             return (
@@ -69,7 +70,10 @@ def project_deployment(
             )
             return (*_retired(recorded, event.version, event.retired), done)
         case CopyReceived():
-            return tuple(_rows(recorded, event, event.triggers, "pending")) if event.hooks else ()
+            if not event.hooks:
+                return ()
+            attempt = state.pending.attempt if state.pending is not None else 0
+            return tuple(_rows(recorded, event, event.triggers, "pending", attempt=attempt))
         case HookSettled():
             return ()
         case EventTriggerPaused(version=version, node_id=node_id):
@@ -86,6 +90,7 @@ def _rows(
     triggers: Iterable[DeployedTrigger],
     status: str,
     paused: Collection[str] = (),
+    attempt: int = 0,
 ) -> Iterable[Upsert]:
     for trigger in triggers:
         row = {
@@ -98,6 +103,7 @@ def _rows(
             "trigger_config": trigger.config,
             "index_key": trigger.index_key,
             "path": path_of(trigger.config),
+            "attempt": attempt,
             "deployment_status": status,
             "is_active": trigger.node_id not in paused,
             "error_message": None,

@@ -1,4 +1,4 @@
-"""What must hold of every cron trigger; for `perdure verify` (I8).
+"""What must hold of every cron trigger; for `perdure verify` (I8). I14 is about paths (paths.py).
 
 A firing happens at most once, at an instant that its expression names; and nothing that was due
 is passed over in silence: between two settled instants each due firing has fired, was queued or
@@ -18,10 +18,12 @@ from perdure_contracts.cron import (
     CronSkipped,
     TriggerResumed,
 )
+from perdure_contracts.paths import PathGranted, PathRefused, PathReleased
 
 from .cron_course import LATE, MISSED_MAX, schedule_of
 from .cron_ids import fire_id, written
 from .cron_state import instant
+from .paths import PathJudge
 from .zones import SECOND, VERSION
 
 DUE_MAX = 2 * MISSED_MAX
@@ -37,6 +39,7 @@ class Judge:
         self._settled: datetime | None = None
         self._accounted: set[datetime] = set()
         self._queued: set[str] = set()
+        self._path = PathJudge()
 
     def see(self, recorded: Recorded[Any]) -> Iterable[tuple[str, str, str]]:
         """Return what the next event breaks."""
@@ -51,6 +54,8 @@ class Judge:
         elif isinstance(event, CronSettled):
             yield from self._nothing_lost(event, recorded.recorded_at)
             self._settled, self._accounted = instant(event.settled_until), set()
+        elif isinstance(event, PathGranted | PathRefused | PathReleased):
+            yield from self._path.see(event)
         elif isinstance(event, CronServed | TriggerResumed):
             self._settled = instant(event.settled_until)
             if isinstance(event, CronServed):

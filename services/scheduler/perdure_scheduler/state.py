@@ -14,13 +14,16 @@ from perdure_contracts.scheduler import DeployedTrigger, LogEntry, Status
 class Serving(Struct, frozen=True, omit_defaults=True):
     """The version that serves, with the trigger nodes that a swap takes out again.
 
-    `crons` are those among them that have a stream of their own.
+    `crons` are those among them that have a stream of their own; `paths` are what it was granted,
+    as deployment `attempt`. One from before paths were streams has neither.
     """
 
     version: int
     sha256: str
     node_ids: tuple[str, ...]
     crons: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    attempt: int = 0
 
 
 class Served(Struct, frozen=True):
@@ -48,12 +51,14 @@ class Pending(Struct, frozen=True, omit_defaults=True):
     hooks: tuple[Hook, ...] = ()
     logs: tuple[LogEntry, ...] = ()
     credentials: Mapping[str, tuple[str, ...]] = {}
+    attempt: int = 0
 
 
 class Deployment(Struct, frozen=True, omit_defaults=True):
     """Where a workflow's deployment stands, and what serves meanwhile.
 
     `served` are the versions that served, the latest last; `paused` the trigger nodes that rest.
+    `attempts` are the deployments that began.
     """
 
     status: Status = "IDLE"
@@ -61,6 +66,7 @@ class Deployment(Struct, frozen=True, omit_defaults=True):
     served: tuple[Served, ...] = ()
     pending: Pending | None = None
     paused: tuple[str, ...] = ()
+    attempts: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is old is forgotten: trigger events and answers after a week, attachments after a month."""
+"""What is old is forgotten: trigger events after a week, firings and attachments after a month."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,13 +11,15 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 WEEK_S = 7 * 86_400.0
 
 
-async def test_trigger_events_go_after_a_week_and_firings_of_clocks_stay(database: str) -> None:
+async def test_trigger_events_go_after_a_week_and_firings_of_clocks_after_a_month(
+    database: str,
+) -> None:
     await migrate.up(database, "scheduler")
     connection: Any = await asyncpg.connect(database)
     await connection.execute("SET search_path TO scheduler")
     try:
         for subtype in ("KAFKA", "CRON"):
-            for days in (6, 8):
+            for days in (6, 8, 30, 32):
                 await connection.execute(
                     "INSERT INTO trigger_deliveries (tenant_id, source, id, subtype, received_at, "
                     "body_sha256, status) VALUES ('t', $1::text, $2, $1::text, $3, '', 'accepted')",
@@ -39,13 +41,17 @@ async def test_trigger_events_go_after_a_week_and_firings_of_clocks_stay(databas
                 str(days),
                 NOW - timedelta(days=days),
             )
-        assert await forget(database, NOW, WEEK_S) == (1, 1, 1)
+        assert await forget(database, NOW, WEEK_S) == (4, 1, 1)
         rows = await connection.fetch("SELECT subtype, id FROM trigger_deliveries ORDER BY 1, 2")
-        assert [tuple(row) for row in rows] == [("CRON", "6"), ("CRON", "8"), ("KAFKA", "6")]
+        left = [("CRON", "30"), ("CRON", "6"), ("CRON", "8"), ("KAFKA", "6")]
+        assert [tuple(row) for row in rows] == left
         assert await connection.fetch("SELECT execution_id FROM trigger_answers") == [("6",)]
         gone = await connection.fetch("SELECT table_name, before FROM expired ORDER BY 1")
         week = NOW - timedelta(days=7)
         assert gone == [("trigger_answers", week), ("trigger_deliveries", week)]
         assert await forget(database, NOW, WEEK_S) == (0, 0, 0)
+        later = NOW + timedelta(days=20)
+        assert await forget(database, later, 60 * 86_400.0) == (0, 0, 0), "a replay looks for them"
+        assert await forget(database, later, WEEK_S) == (2, 1, 0)
     finally:
         await connection.close()

@@ -14,18 +14,21 @@ from perdure_common.decider import Decider, Recorded, Rejected
 from perdure_common.ids import sha256_of_json
 from perdure_common.shell.ports import ShardCommit
 from perdure_contracts.scheduler import (
-    DeploymentFailed,
     DeployWorkflow,
     ReceiveTrigger,
     UndeployWorkflow,
 )
-from perdure_scheduler.app import deployments, triggers
+from perdure_scheduler.app import deployments, paths, triggers
+from perdure_scheduler.cron_route import OWN
 from perdure_scheduler.state import Trigger
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TENANT = "00000000-0000-7000-8000-000000000001"
 W1 = "0190f3c0-0000-7000-8000-000000000001"
 W2 = "0190f3c0-0000-7000-8000-000000000002"
+
+
+DECIDERS: tuple[Decider[Any, Any, Any], ...] = (deployments, triggers, paths)
 
 
 class Scheduler:
@@ -38,15 +41,20 @@ class Scheduler:
         self._epoch = 0
 
     async def does(self, *commands: Any) -> list[tuple[Any, ...] | Rejected]:
-        """Let all the commands be decided and written in one batch."""
+        """Let all the commands be decided and written in one batch, and what they ask after it."""
+        decisions, asked = await self._batch(*commands)
+        while asked:
+            _, asked = await self._batch(*asked)
+        return decisions
+
+    async def _batch(self, *commands: Any) -> tuple[list[tuple[Any, ...] | Rejected], list[Any]]:
         if not self._epoch:
             self._epoch = (await self.store.claim(["triggers/0"], "test"))[0].epoch
         batch = ShardCommit("triggers/0", self._epoch, 1, 1)
         decisions: list[tuple[Any, ...] | Rejected] = []
+        asked: list[Any] = []
         for command in commands:
-            decider: Decider[Any, Any, Any] = (
-                triggers if isinstance(command, ReceiveTrigger) else deployments
-            )
+            decider = next(d for d in DECIDERS if isinstance(command, d.commands))
             stream = decider.stream_of(command)
             state, version = self._states.get(stream, (decider.initial, 0))
             lookups = decider.facts(state, command)
@@ -56,12 +64,13 @@ class Scheduler:
             for event in () if isinstance(decision, Rejected) else decision:
                 state, version = decider.evolve(state, event), version + 1
                 at = NOW + timedelta(seconds=version)
-                batch.upserts += decider.project(
-                    state, Recorded(event, TENANT, stream, version, at)
-                )
+                recorded = Recorded(event, TENANT, stream, version, at)
+                batch.upserts += decider.project(state, recorded)
+                sent = decider.route(state, recorded)
+                asked += [each.message for each in sent if each.topic == OWN]
             self._states[stream] = state, version
         await self.store.commit([batch])
-        return decisions
+        return decisions, asked
 
     async def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await self.connection.fetch(sql)]
@@ -141,7 +150,8 @@ async def test_versions_are_swapped_forth_and_back(scheduler: Scheduler) -> None
     assert await scheduler.rows(SERVING) == [(2, "hook"), (2, "start")]
     await scheduler.does(first)
     assert await scheduler.rows(SERVING) == [(1, "start")]
-    await scheduler.does(second, first, second, UndeployWorkflow(workflow_id=W1), second)
+    await scheduler.does(second)
+    await scheduler.does(first, UndeployWorkflow(workflow_id=W1), second)
     assert await scheduler.rows(SERVING) == [(2, "hook"), (2, "start")]
 
 
@@ -162,18 +172,20 @@ async def test_a_path_belongs_to_the_first_even_while_its_deployment_waits(
     assert await scheduler.rows("SELECT DISTINCT deployment_status FROM trigger_index") == [
         ("pending",)
     ]
-    (decided,) = await scheduler.does(deploy(1, hook, workflow_id=W2, name="other"))
-    assert not isinstance(decided, Rejected)
-    assert isinstance(decided[-1], DeploymentFailed) and decided[-1].code == "path_taken"
+    await scheduler.does(deploy(1, hook, workflow_id=W2, name="other"))
+    (failed,) = await scheduler.rows(
+        "SELECT error_message FROM workflow_deployment_history "
+        "WHERE deployment_action = 'DEPLOY_FAILED'"
+    )
+    assert failed[0].startswith("path_taken: node 'hook': POST /orders belongs to node 'hook'")
 
 
 async def test_events_find_what_serves_and_nothing_else(scheduler: Scheduler) -> None:
     github = node("GITHUB", "gh", repository="acme/*", events=["issues"])
+    put = node("WEBHOOK", "hook", path="/orders", auth="none", methods="PUT")
     await scheduler.does(
         deploy(1, node("WEBHOOK", "hook", path="/orders", auth="none"), github),
-        deploy(
-            7, node("WEBHOOK", "hook", path="/orders", auth="none"), workflow_id=W2, name="other"
-        ),
+        deploy(7, put, workflow_id=W2, name="other"),
     )
     assert await scheduler.starts("webhook", "/orders") == [(W1, 1, "hook"), (W2, 7, "hook")]
     issues = {"extensions": {"event": "issues"}}

@@ -242,7 +242,7 @@ def test_a_first_deployment_that_hangs_has_failed_after_a_minute() -> None:
     course = Course(deploy(1, MAIL))
     course.now = NOW + HANG
     course.does(Due(WORKFLOW))
-    assert course.state == Deployment("FAILED")
+    assert course.state == Deployment("FAILED", attempts=1)
     assert course.triggers() == {(1, "mail"): "failed"}
     assert course.history()[-1] == ("DEPLOY_FAILED", "FAILED", 1)
     assert "mailbox orders at imap.example.com" in course.events[0].reason

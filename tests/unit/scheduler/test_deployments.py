@@ -108,9 +108,8 @@ def refusal(
 
 
 def test_the_first_deployment_serves_its_triggers() -> None:
-    started, deployed = events(
-        deploy(MANUAL, trigger("WEBHOOK", "hook", path="/orders", auth="none"))
-    )
+    github = trigger("GITHUB", "issues", repository="acme/shop")
+    started, deployed = events(deploy(MANUAL, github))
     assert isinstance(started, DeploymentStarted)
     assert (started.action, started.from_status) == ("DEPLOY", "IDLE")
     assert isinstance(deployed, WorkflowDeployed)
@@ -118,7 +117,7 @@ def test_the_first_deployment_serves_its_triggers() -> None:
     assert deployed.replaced is None
     assert [(t.node_id, t.subtype, t.index_key, t.position) for t in deployed.triggers] == [
         ("start", "MANUAL", WORKFLOW, 0),
-        ("hook", "WEBHOOK", "/orders", 1),
+        ("issues", "GITHUB", "acme/shop", 1),
     ]
     assert [log.step for log in deployed.logs] == ["validate", "index", "swap"]
 
@@ -238,7 +237,7 @@ def test_a_failed_update_leaves_the_old_version_serving() -> None:
 
 def test_after_a_failed_first_deployment_another_can_follow() -> None:
     failed = after(deploy(trigger("EMAIL")))
-    assert failed == Deployment("FAILED")
+    assert failed == Deployment("FAILED", attempts=1)
     assert after(deploy(trigger("EMAIL")), deploy(version=2)).status == "ACTIVE"
 
 
@@ -381,9 +380,10 @@ def test_a_definition_without_nodes_fails(definition: Any) -> None:
     [("orders", "/orders"), ("/orders/", "/orders"), ("/A/b", "/A/b"), ("/", "/")],
 )
 def test_a_webhook_is_indexed_by_its_path(written: str, key: str) -> None:
-    _, deployed = events(deploy(trigger("WEBHOOK", path=written, auth="none")))
-    assert isinstance(deployed, WorkflowDeployed)
-    assert deployed.triggers[0].index_key == key
+    (started,) = events(deploy(trigger("WEBHOOK", path=written, auth="none")))
+    assert isinstance(started, DeploymentStarted)
+    assert started.triggers[0].index_key == key
+    assert [hook.what for hook in started.hooks] == [f"path {key}"]
 
 
 @pytest.mark.parametrize("repository", ["Acme/Shop", "acme/*", "acme", "*"])

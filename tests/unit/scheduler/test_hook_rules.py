@@ -11,10 +11,10 @@ from perdure_common.ids import sha256_of_json
 from perdure_contracts.answers import AnswerKept, NoteAnswer, answer_stream, watches
 from perdure_contracts.scheduler import (
     DeploymentFailed,
+    DeploymentStarted,
     DeployWorkflow,
     ReceiveTrigger,
     TriggerAccepted,
-    WorkflowDeployed,
 )
 from perdure_scheduler.answering import Answered, decide_answer, evolve_answer
 from perdure_scheduler.decide import decide_trigger
@@ -51,11 +51,8 @@ def config(subtype: str, **parameters: Any) -> Any:
     return triggers[0].config
 
 
-def deployed(
-    *nodes: Any,
-    credentials: Mapping[str, tuple[str, ...]] = SECRET,
-    taken: list[dict[str, Any]] | None = None,
-) -> Any:
+def deployed(*nodes: Any, credentials: Mapping[str, tuple[str, ...]] = SECRET) -> Any:
+    """Return what a deployment leads to at once: it has failed, or waits for its paths."""
     definition = {"name": "w", "nodes": list(nodes)}
     command = DeployWorkflow(
         workflow_id=WORKFLOW,
@@ -64,20 +61,9 @@ def deployed(
         definition=definition,
         credentials=dict(credentials),
     )
-    found = decide_deployment(Deployment(), command, {"paths": taken or []}, NOW)
+    found = decide_deployment(Deployment(), command, {}, NOW)
     assert isinstance(found, tuple)
-    return found[1]
-
-
-def claim(path: str = "/orders", subtype: str = "WEBHOOK", **more: Any) -> dict[str, Any]:
-    return {
-        "workflow_id": OTHER,
-        "workflow_name": "other",
-        "node_id": "theirs",
-        "trigger_subtype": subtype,
-        "path": path,
-        "trigger_config": {"path": path, **more},
-    }
+    return found[-1]
 
 
 def test_none_must_be_written() -> None:
@@ -163,27 +149,17 @@ def test_a_deployment_fails_whose_secret_is_missing(
     assert isinstance(failed, DeploymentFailed)
     assert failed.code == "secret_missing"
     assert says in failed.reason
-    assert isinstance(deployed(hook), WorkflowDeployed)
+    assert isinstance(deployed(hook), DeploymentStarted)
 
 
-def test_a_path_has_one_owner_for_each_method() -> None:
+def test_two_triggers_of_a_workflow_cannot_have_one_path_and_method() -> None:
     hook = node("WEBHOOK", path="/orders", auth="none")
-    failed = deployed(hook, taken=[claim()])
-    assert isinstance(failed, DeploymentFailed)
-    assert failed.code == "path_taken"
-    assert "POST /orders" in failed.reason and "other" in failed.reason
-    for free in (claim("/other"), claim(methods=["GET"]), claim() | {"workflow_id": WORKFLOW}):
-        assert isinstance(deployed(hook, taken=[free]), WorkflowDeployed)
     twice = deployed(hook, node("WEBHOOK", "second", path="orders", auth="none"))
-    assert isinstance(twice, DeploymentFailed) and twice.code == "path_taken"
-
-
-def test_triggers_of_github_share_a_path_and_of_slack_but_not_both() -> None:
-    github = node("GITHUB", repository="a/b", credential="hooks")
-    shared = deployed(github, taken=[claim("/github", "GITHUB")])
-    assert isinstance(shared, WorkflowDeployed)
-    for other in ("SLACK", "WEBHOOK"):
-        assert isinstance(deployed(github, taken=[claim("/github", other)]), DeploymentFailed)
+    assert isinstance(twice, DeploymentFailed)
+    assert twice.code == "path_taken"
+    assert "POST /orders" in twice.reason and "'hook'" in twice.reason
+    put = node("WEBHOOK", "second", path="/orders", auth="none", methods="PUT")
+    assert isinstance(deployed(hook, put), DeploymentStarted)
 
 
 def test_an_event_of_http_starts_only_what_it_has_proved_itself_to() -> None:

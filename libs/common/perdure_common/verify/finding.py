@@ -22,6 +22,8 @@ ADVICE: Final[dict[str, str]] = {
     "I10": "redrive the record from its topic while the topic keeps it",
     "I13": "set recovery to `observe` for the workspace (`perdure recovery mode`) and look at "
     "the attempts",
+    "I14": "undeploy one of the workflows, or deploy it again with another path: requests go to "
+    "whichever the listener finds first",
 }
 """What to do about a broken promise, where the finding does not know better."""
 

@@ -21,7 +21,7 @@ async def verified(
     complete: bool = True,
     said: Callable[[str], None] = lambda text: None,
 ) -> Findings:
-    """Check I1, I4, I5, I6, I7, I10 and I13 as far as they are about one service.
+    """Check I1, I4 to I8, I10, I13 and I14 as far as they are about one service.
 
     The service may work meanwhile: the marks are read first, so that whatever they say must
     be in the topics and journals that are read after them. `complete` as in `published`;
@@ -31,7 +31,7 @@ async def verified(
         Unreachable: The store or the bus does not answer.
     """
     found, topics = Findings(), Topics(bus)
-    said(f"the streams of {service.name} (I1, I4, I6, I13)")
+    said(f"the streams of {service.name} (I1, I4, I6, I8, I13, I14)")
     found.extend(await journal.streams(service, archive))
     said(f"the shards of {service.name} (I4, I7)")
     marks = await archive.marks()
