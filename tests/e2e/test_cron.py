@@ -161,6 +161,7 @@ async def test_three_schedulers_that_are_killed_in_turn_start_every_second_once(
     assert metrics["perdure_cron_missed"] >= 0
     listed = {name for name in metrics if name.startswith("perdure_cron_")}
     assert listed >= {"perdure_cron_fired", "perdure_cron_late_seconds"}
+    assert "perdure_cron_start_delay_seconds_count" in listed
 
 
 async def measured(stage: Stage) -> dict[str, float]:

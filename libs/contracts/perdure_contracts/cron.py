@@ -133,7 +133,8 @@ class CronFired:
     """The firing due at `scheduled_at` happens: it starts one execution.
 
     `missed_count` counts the firings before it that did not happen, to 1,000. `watched` says
-    that the trigger wants to hear when the execution has ended.
+    that the trigger wants to hear when the execution has ended. `due` is when it was to happen, its
+    jitter included; empty where it waited for another execution, or is of a backfill.
     """
 
     workflow_id: str
@@ -148,6 +149,7 @@ class CronFired:
     missed_count: int = 0
     backfill: bool = False
     watched: bool = False
+    due: str = ""
 
 
 @message("scheduler.cron-skipped.v1")

@@ -87,6 +87,7 @@ from .answering import (
 )
 from .api import TABLES
 from .cron_decide import cron_facts, decide_cron, stream_of_cron
+from .cron_delays import StartDelays
 from .cron_project import project_cron
 from .cron_route import route_cron
 from .cron_state import CronTrigger, evolve_cron
@@ -288,7 +289,7 @@ def main() -> None:
     """Run the scheduler as a process."""
     side = HookSide()
     registry = CollectorRegistry()
-    measuring = TriggerMetrics(registry)
+    measuring, delays = TriggerMetrics(registry), StartDelays(registry)
 
     def more(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
         side.add(app, settings, owner, reading)
@@ -297,7 +298,7 @@ def main() -> None:
 
     edges = (side.listen, keep_reading, keep_listening, keep_ingress)
     api = http.beside(TABLES, more=more)
-    run(serve(service, api, *edges, keep_forgetting, measuring.keep))
+    run(serve(service, api, *edges, keep_forgetting, measuring.keep, delays.keep))
 
 
 if __name__ == "__main__":

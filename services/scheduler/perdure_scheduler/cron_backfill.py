@@ -65,7 +65,7 @@ def _too_old(first: str, now: datetime) -> Rejected:
     since = (now - REACH + timedelta(minutes=1)).isoformat(timespec="minutes")
     return Rejected(
         f"which firings have happened is known for {REACH.days} days; take a beginning from "
-        f"{since} on instead of {first}, or `--force`: then all of them happen, even those that did",
+        f"{since} on instead of {first}, or `--force`: then all happen, even those that did",
         "backfill_too_old",
     )
 

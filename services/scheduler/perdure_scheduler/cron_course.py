@@ -163,9 +163,18 @@ def queue(course: Course, at: datetime, missed: int, *, cancel: bool) -> None:
 
 
 def fired(
-    course: Course, at: datetime, missed: int, *, backfill: bool = False, force_id: str = ""
+    course: Course,
+    at: datetime,
+    missed: int,
+    *,
+    backfill: bool = False,
+    force_id: str = "",
+    queued: bool = False,
 ) -> CronFired:
-    """Return a firing as it happens now; one of a backfill is watched by nobody."""
+    """Return a firing as it happens now; one of a backfill is watched by nobody.
+
+    One that was `queued` happens when another execution has ended, and not when it is due.
+    """
     state, settings = course.state, course.state.settings
     assert settings is not None
     identity = id_of(state, at, force_id)
@@ -180,6 +189,7 @@ def fired(
         missed_count=missed,
         backfill=backfill,
         watched=not backfill and settings.overlap != "allow",
+        due="" if backfill or queued else text_of(due_at(state, at)),
     )
 
 

@@ -174,4 +174,5 @@ def _ended(course: Course, command: NoteExecutionEnd) -> None:
 def _fire_queued(course: Course) -> None:
     state = course.state
     if state.queued is not None and not state.open and state.version:
-        course.happen(fired(course, state.queued.scheduled_at, state.queued.missed_count))
+        waits = state.queued
+        course.happen(fired(course, waits.scheduled_at, waits.missed_count, queued=True))

@@ -46,7 +46,7 @@ def _start(event: CronFired) -> StartExecution:
         node_id=event.node_id,
         mode="TRIGGER",
         triggered_by=f"CRON:{event.node_id}",
-        trigger=dict(attributes(event)),
+        trigger={**attributes(event), **({"due": event.due} if event.due else {})},
         data=payload(event),
         watched_by=stream_of(event.workflow_id, event.node_id) if event.watched else "",
     )

@@ -1,4 +1,4 @@
-"""Forgets trigger events, firings of clocks, answers, and what came with mails, each after its time.
+"""Forgets trigger events, firings of clocks, answers and what came with mails, each in its time.
 
 A few rows at a time, so that nobody waits for long.
 """

@@ -19,6 +19,7 @@ from perdure_contracts.cloudevents import decode
 from perdure_contracts.topology import physical
 from perdure_scheduler.definition_edges import TRIGGERS
 from perdure_scheduler.mail.mailboxes import open_pool
+from perdure_scheduler.topics import ingress as ingress_module
 from perdure_scheduler.topics.ingress import Ingress
 
 INSERT = """
@@ -43,12 +44,41 @@ class Failing:
         return await self._pool.fetch(*asked)
 
 
+class Silent:
+    """A topic that does not answer where it begins and ends, as when its leader is away."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic, self.asked, self.answers = topic, 0, asyncio.Event()
+
+    def keep(self, ingress: Ingress) -> None:
+        """Let the topic be silent to a reader."""
+        opened: Any = ingress._opened  # pyright: ignore[reportPrivateUsage]
+
+        async def opened_so() -> Any:
+            consumer = await opened()
+            for name in ("beginning_offsets", "end_offsets"):
+                setattr(consumer, name, self._slow(getattr(consumer, name)))
+            return consumer
+
+        ingress._opened = opened_so  # pyright: ignore[reportPrivateUsage]
+
+    def _slow(self, ask: Any) -> Any:
+        async def asked(places: Any) -> Any:
+            if any(place.topic == self.topic for place in places):
+                self.asked += 1
+                await self.answers.wait()
+            return await ask(places)
+
+        return asked
+
+
 class Ground:
     """A foreign topic with one partition, a trigger whose deployment waits for it, and readers."""
 
     def __init__(self, url: str, bootstrap: str, prefix: str) -> None:
         self.url, self.bootstrap, self.prefix = url, bootstrap, prefix
         self.topic = f"{prefix}-foreign"
+        self.topics: list[str] = []
         self.settings = Settings.read(
             "scheduler",
             {
@@ -62,9 +92,14 @@ class Ground:
     async def prepare(self) -> None:
         await migrate.up(self.url, "scheduler")
         await create_topics(self.bootstrap, self.prefix, 1)
+        await self.add(self.topic)
+
+    async def add(self, topic: str) -> None:
+        """Add a topic, and a trigger whose deployment waits for it."""
         async with self._admin() as admin:
-            await admin.create_topics([NewTopic(self.topic, 1, 1)])
-        await self.execute(INSERT, DEFAULT_TENANT, f"{self.topic}/*")
+            await admin.create_topics([NewTopic(topic, 1, 1)])
+        self.topics.append(topic)
+        await self.execute(INSERT, DEFAULT_TENANT, f"{topic}/*")
 
     async def grow(self) -> None:
         async with self._admin() as admin:
@@ -87,13 +122,14 @@ class Ground:
             await connection.close()
 
     async def serves(self) -> None:
-        await self.execute("UPDATE scheduler.trigger_index SET deployment_status = 'active'")
+        sql = "UPDATE scheduler.trigger_index SET deployment_status = 'active' WHERE index_key = $1"
+        await self.execute(sql, f"{self.topic}/*")
 
-    async def send(self, value: bytes, partition: int = 0) -> None:
+    async def send(self, value: bytes, partition: int = 0, topic: str = "") -> None:
         producer: Any = AIOKafkaProducer(bootstrap_servers=self.bootstrap)
         await producer.start()
         try:
-            await producer.send_and_wait(self.topic, value, partition=partition)
+            await producer.send_and_wait(topic or self.topic, value, partition=partition)
         finally:
             await producer.stop()
 
@@ -111,9 +147,13 @@ class Ground:
             await bus.close()
 
     @contextlib.asynccontextmanager
-    async def reading(self, failures: int = 0) -> AsyncGenerator[None]:
+    async def reading(
+        self, failures: int = 0, silent: Silent | None = None
+    ) -> AsyncGenerator[None]:
         """Read; in vain is so often asked who listens when partitions are assigned."""
         async with self.ingress() as ingress:
+            if silent is not None:
+                silent.keep(ingress)
             ingress._pool = Failing(ingress._pool, failures)  # pyright: ignore[reportPrivateUsage]
             stop = asyncio.Event()
             running = asyncio.create_task(ingress.run(stop))
@@ -142,9 +182,10 @@ class Ground:
             await consumer.stop()
         return found
 
-    async def position_stands(self) -> None:
+    async def position_stands(self, topic: str = "") -> None:
         """Wait until the deployment is told that the topic is being read."""
-        await self.told("perdure.scheduler.commands.v1", 1, b"is being read")
+        about = f"{topic or self.topic} is being read".encode()
+        await self.told("perdure.scheduler.commands.v1", 1, about)
 
 
 @contextlib.asynccontextmanager
@@ -155,7 +196,7 @@ async def ground(servers: Addresses, database: str, prefix: str) -> AsyncGenerat
         yield made
     finally:
         async with made._admin() as admin:  # pyright: ignore[reportPrivateUsage]
-            await admin.delete_topics([made.topic])
+            await admin.delete_topics(made.topics)
 
 
 async def test_a_reader_that_joins_while_a_deployment_ends_goes_on_where_it_began(
@@ -174,6 +215,7 @@ async def test_a_reader_that_joins_while_a_deployment_ends_goes_on_where_it_bega
             await it.send(b'"first"')
             consumer: Any = late._consumer  # pyright: ignore[reportPrivateUsage]
             await late.on_partitions_assigned(consumer.assignment())  # as when one more joins
+            await late._beginning[it.topic]  # pyright: ignore[reportPrivateUsage]
         async with it.reading():
             await it.send(b'"second"')
             assert await it.told(TRIGGERS, 2) == [b'"first"', b'"second"']
@@ -191,3 +233,42 @@ async def test_a_partition_that_a_topic_gets_later_is_read_from_its_beginning(
         await it.send(b'"of the new one"', partition=1)
         async with it.reading(failures):
             assert await it.told(TRIGGERS, 1) == [b'"of the new one"']
+
+
+async def test_a_topic_that_does_not_answer_keeps_no_other_waiting(
+    servers: Addresses, database: str, topic_prefix: str
+) -> None:
+    async with ground(servers, database, topic_prefix) as it:
+        broken = f"{it.prefix}-broken"
+        await it.add(broken)
+        silent = Silent(broken)
+        async with it.reading(silent=silent):
+            await it.position_stands()
+            await it.serves()
+            await it.send(b'"early"', topic=broken)  # its position does not stand yet
+            await it.send(b'"one"')
+            assert await it.told(TRIGGERS, 1) == [b'"one"']
+            assert silent.asked and not silent.answers.is_set()
+            silent.answers.set()
+            await it.position_stands(broken)
+            await it.send(b'"two"', topic=broken)
+            await it.send(b'"three"')
+            assert sorted(await it.told(TRIGGERS, 3)) == [b'"one"', b'"three"', b'"two"']
+
+
+async def test_a_topic_that_does_not_answer_in_time_is_asked_again(
+    servers: Addresses, database: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingress_module, "BEGIN_S", 0.2)
+    monkeypatch.setattr(ingress_module, "BACK_OFF_S", 0.1)
+    async with ground(servers, database, topic_prefix) as it:
+        silent = Silent(it.topic)
+        async with it.reading(silent=silent):
+            async with asyncio.timeout(60):
+                while silent.asked < 3:
+                    await asyncio.sleep(0.05)
+            monkeypatch.setattr(ingress_module, "BEGIN_S", 20.0)
+            silent.answers.set()
+            await it.position_stands()
+            await it.send(b'"now"')
+            assert await it.told(TRIGGERS, 1) == [b'"now"']

@@ -56,6 +56,7 @@ def test_a_firing_starts_one_execution_with_ids_that_follow_from_it() -> None:
         "type": "perdure.trigger.cron",
         "subject": f"{WORKFLOW}/{NODE}",
         "time": "2026-01-01T01:00:00Z",
+        "due": "2026-01-01T01:00:00+00:00",
     }
     assert message.data == {
         "scheduled_at": "2026-01-01T01:00:00Z",

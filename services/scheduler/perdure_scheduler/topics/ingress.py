@@ -2,7 +2,8 @@
 
 A record counts as read when its event is safely on the trigger topic; what is read twice after a
 crash has the same id and starts nothing twice. A topic is read from the moment its first trigger is
-deployed: the deployment waits until the position stands, so no record after it is missed.
+deployed: the deployment waits until the position stands, so no record after it is missed. Each
+topic begins by itself: one that does not answer keeps no other waiting.
 """
 
 import asyncio
@@ -32,6 +33,9 @@ LOOK_S = 1.0
 RECORDS_MAX = 500
 WAIT_MS = 200
 BACK_OFF_S = 2.0
+BEGIN_S = 20.0
+"""How long a topic is asked where reading begins, before it is asked anew."""
+
 METADATA_MAX_AGE_MS = 10_000
 """How long a partition that a topic gets later is not seen at most; Kafka's own is five minutes."""
 
@@ -64,8 +68,8 @@ class Ingress(ConsumerRebalanceListener):
         self._wanted = Wanted(frozenset(), {})
         self._subscribed: frozenset[str] = frozenset()
         self._placed: set[str] = set()
-        self._lost: Exception | None = None
-        """Why it is not known where reading begins."""
+        self._beginning: dict[str, asyncio.Task[None]] = {}
+        """By topic: what finds out where reading begins, and begins there."""
         self._consumer: Any = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -93,7 +97,7 @@ class Ingress(ConsumerRebalanceListener):
         consumer, self._consumer = self._consumer, None
         self._subscribed = frozenset()
         self._placed.clear()
-        self._lost = None
+        await self._begin_no_more()
         if consumer is not None:
             with suppress(KafkaError, OSError):
                 await consumer.stop()
@@ -146,34 +150,53 @@ class Ingress(ConsumerRebalanceListener):
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Let others have them: everything that was read is committed already."""
         del revoked
+        await self._begin_no_more()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        """Find out where reading begins, and begin there.
+        """Find out where reading begins, and begin there, each topic by itself.
 
-        Until that is known and written down nothing is read: of a listener that fails aiokafka
-        takes no notice, and would read on from a place of its own.
+        Until that is known and written down nothing of a topic is read. The group is not kept
+        waiting for it: a topic whose leader is away may take for ever.
         """
         consumer: Any = self._consumer
-        places: list[TopicPartition] = sorted(assigned)
-        consumer.pause(*places)
-        self._lost = None
-        try:
-            begins = await self._begins(consumer, places)
-        except Exception as error:
-            self._lost = error
-            raise
+        await self._begin_no_more()
+        places: dict[str, list[TopicPartition]] = {}
+        for place in sorted(assigned):
+            consumer.pause(place)
+            places.setdefault(place.topic, []).append(place)
+        for topic, own in places.items():
+            self._beginning[topic] = asyncio.create_task(self._begin(consumer, topic, own))
+
+    async def _begin(self, consumer: Any, topic: str, places: Sequence[TopicPartition]) -> None:
+        """Begin to read a topic, as soon as it answers."""
+        while True:
+            try:
+                async with asyncio.timeout(BEGIN_S):
+                    begins = await self._begins(consumer, places)
+                break
+            except Exception as error:  # whatever it is, the others go on
+                log.warning(
+                    "topic_not_begun", topic=topic, error=repr(error)[:500], again_in_s=BACK_OFF_S
+                )
+            await asyncio.sleep(BACK_OFF_S)
         for place, offset in begins.items():
             consumer.seek(place, offset)
         consumer.resume(*places)
         # A process that got no partition of a topic leaves the telling to those that did.
-        self._placed |= {place.topic for place in places}
+        self._placed.add(topic)
+
+    async def _begin_no_more(self) -> None:
+        """Give up what has not begun: the partitions are another's, or are assigned anew."""
+        given_up = [*self._beginning.values()]
+        self._beginning.clear()
+        for task in given_up:
+            task.cancel()
+        await asyncio.gather(*given_up, return_exceptions=True)
 
     async def _begins(
         self, consumer: Any, places: Sequence[TopicPartition]
     ) -> dict[TopicPartition, int]:
         """Return where reading begins: at the end of topics that nobody listened to so far."""
-        if not places:
-            return {}
         # What was seen last may be older than the end of the deployment that a topic waited for.
         self._wanted = await self._read_wanted()
         firsts: Any = await consumer.beginning_offsets(places)
@@ -206,8 +229,6 @@ class Ingress(ConsumerRebalanceListener):
 
     async def _hand_on(self) -> None:
         """Send what was read to the trigger topic, then write down how far that was."""
-        if self._lost is not None:
-            raise Unreachable(f"where reading begins is not known: {self._lost!r}")
         found: Any = await self._consumer.getmany(timeout_ms=WAIT_MS, max_records=RECORDS_MAX)
         if not found:
             return
