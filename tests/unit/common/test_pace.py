@@ -13,7 +13,7 @@ from perdure_common.adapters.kafka_pacing import (
     Rate,
     pace,
 )
-from perdure_common.shell.pace import MANY, PACE_S, REST_MAX_S, Pace
+from perdure_common.shell.pace import MANY, PACE_S, PATIENCE_S, REST_MAX_S, Bell, Pace
 
 
 def after(records: int, took_s: float) -> Pace:
@@ -39,6 +39,23 @@ def test_turns_of_a_rush_are_followed_by_a_rest_as_long_as_themselves() -> None:
 def test_after_other_turns_there_is_the_pace_alone(records: int) -> None:
     assert after(records, 0.001).rest_s(100.001) == pytest.approx(PACE_S - 0.001)
     assert after(records, 0.010).rest_s(100.010) < 0
+
+
+async def test_a_bell_rings_soon_for_what_can_wait_unless_a_turn_comes_before() -> None:
+    bell = Bell()
+    bell.set_soon()
+    bell.set_soon()
+    assert not bell.is_set()
+    async with asyncio.timeout(10 + PATIENCE_S):
+        await bell.wait()
+    bell.clear()
+    bell.set_soon()
+    bell.clear()  # a turn of others took it
+    await asyncio.sleep(2 * PATIENCE_S)
+    assert not bell.is_set()
+    bell.set_soon()
+    bell.set()
+    assert bell.is_set()
 
 
 class Fetcher:
