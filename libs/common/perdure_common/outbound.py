@@ -7,9 +7,10 @@ address that was judged (pinned), so that a name cannot be swapped in between.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -85,11 +86,37 @@ async def resolve(host: str, port: int, allowed: AllowList) -> str:
     Raises:
         AddressError: `name_not_found`, `dns_failed`, `address_refused` or `invalid_url`.
     """
+    addresses = _literal(host)
+    if addresses is None:
+        loop = asyncio.get_running_loop()
+        with _told(host):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = _addresses(found)
+    return _judged(host, port, addresses, allowed)
+
+
+def resolve_here(host: str, port: int, allowed: AllowList) -> str:
+    """Return what `resolve` does, waiting in the thread that asks: those of the loop are few.
+
+    Raises:
+        AddressError: See `resolve`.
+    """
+    addresses = _literal(host)
+    if addresses is None:
+        with _told(host):
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = _addresses(found)
+    return _judged(host, port, addresses, allowed)
+
+
+def _literal(host: str) -> list[Address] | None:
     try:
-        literal = ipaddress.ip_address(host.strip("[]"))
-        addresses: list[Address] = [literal]
+        return [ipaddress.ip_address(host.strip("[]"))]
     except ValueError:
-        addresses = await _look_up(host, port)
+        return None
+
+
+def _judged(host: str, port: int, addresses: list[Address], allowed: AllowList) -> str:
     for address in addresses:
         if not allowed.allows(host.strip("[]"), port, address):
             raise AddressError(
@@ -100,10 +127,11 @@ async def resolve(host: str, port: int, allowed: AllowList) -> str:
     return str(addresses[0])
 
 
-async def _look_up(host: str, port: int) -> list[Address]:
-    loop = asyncio.get_running_loop()
+@contextmanager
+def _told(host: str) -> Generator[None]:
+    """Tell why a name is not resolved."""
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        yield
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
             text = f"the name {host} could not be resolved just now"
@@ -111,4 +139,7 @@ async def _look_up(host: str, port: int) -> list[Address]:
         raise AddressError("name_not_found", f"there is no host {host}") from error
     except UnicodeError as error:
         raise AddressError("invalid_url", f"{host!r} is no host name: {error}") from error
+
+
+def _addresses(found: Iterable[Any]) -> list[Address]:
     return [ipaddress.ip_address(entry[4][0]) for entry in found]

@@ -18,7 +18,7 @@ import structlog
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.credentials import CredentialError, Credentials, PostgresCredentials, Seal
 from perdure_common.ids import partition_of
-from perdure_common.outbound import AddressError, AllowList, resolve
+from perdure_common.outbound import AddressError, AllowList, resolve_here
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Unreachable
@@ -135,23 +135,27 @@ class Mailboxes:
 
     def _begin(self, name: str, config: Mapping[str, Any]) -> Kept:
         desk = _Desk(self, name)
-        reader = Reader(lambda: desk.call(self._account(config)), desk, name)
+        reader = Reader(lambda: self._account(desk, config), desk, name)
         kept = Kept(reader, config)
         desk.kept = kept
         reader.start()
         return kept
 
-    async def _account(self, config: Mapping[str, Any]) -> Account:
+    def _account(self, desk: "_Desk", config: Mapping[str, Any]) -> Account:
         """Return how to reach a mailbox now: names and passwords may have changed.
+
+        It is asked in the thread of the mailbox's reader: a name that is not answered keeps that
+        one waiting, and neither the loop nor its few threads.
 
         Raises:
             MailboxError: The host may not be asked, or there is no credential.
         """
         host, port = str(config["host"]), int(config["port"])
         try:
-            address = await resolve(host, port, self._allowed)
+            address = resolve_here(host, port, self._allowed)
             handle = str(config["credential"])
-            fields = await self._credentials.fields_of(self._settings.tenant_id, handle)
+            secrets = self._credentials.fields_of(self._settings.tenant_id, handle)
+            fields: Mapping[str, str] = desk.call(secrets)
         except (AddressError, CredentialError) as error:
             raise MailboxError(error.code, str(error)) from error
         if "password" not in fields:
