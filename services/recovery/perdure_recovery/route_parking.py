@@ -51,6 +51,8 @@ def parked(episode: Episode, event: AttemptParked) -> Iterator[Outgoing]:
         until=event.until,
     )
     yield Outgoing(ENGINE, failure.execution_id, hold)
+    if event.left:
+        yield unseen(event.left, event.attempt_id)
     if event.request is not None:
         yield Outgoing(HIL, event.request.interaction_id, event.request)
     if event.line:
@@ -61,6 +63,11 @@ def parked(episode: Episode, event: AttemptParked) -> Iterator[Outgoing]:
             deadline=failure.deadline or "",
         )
         yield Outgoing(OWN, event.line, JoinLine(line=event.line, waiter=waiter))
+
+
+def unseen(line: str, attempt_id: str) -> Outgoing:
+    """Return what tells a line that whom it let go to see has made no call: another one may."""
+    return Outgoing(OWN, line, LeaveLine(line=line, attempt_id=attempt_id))
 
 
 def released(episode: Episode, event: AttemptReleased) -> Outgoing:
