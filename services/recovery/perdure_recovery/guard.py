@@ -71,8 +71,8 @@ class Situation:
     `incident` is the gate of the pattern's open incident, in whose `incident_line` attempts wait;
     `breakers` are those of what the attempt would call. It would cost `cost` tokens and `usd`.
     With `approved` people have agreed, and `turn` is the line in which its turn has come, to go and
-    see if it `sees`; or it came before, in `waited_in`. One that `undoes` what was done repeats nothing, and has its own
-    limit.
+    see if it `sees`; or it came before, in `waited_in`. One that `undoes` what was done repeats
+    nothing, and has its own limit.
     """
 
     mode: RecoveryMode

@@ -42,7 +42,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             told = [Outgoing(ENGINE, failure.execution_id, _order(event, failure))]
             if not event.parked and not event.by:
                 told.append(_occurrence(failure, tried=event.strategy in UNCHANGED))
-            if event.cost:
+            if event.cost or event.usd:
                 told.append(parking.spent(event, failure))
             return tuple(told)
         case AttemptParked():

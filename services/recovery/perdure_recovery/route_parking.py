@@ -32,6 +32,7 @@ from perdure_contracts.recovery import (
 from perdure_contracts.shell import DeadLettered
 
 from .experience import incident_of
+from .families import branch
 from .state import Episode
 
 ENGINE = "perdure.engine.commands.v1"
@@ -189,5 +190,13 @@ def buried(event: AttemptRefused, failure: FailureNoted) -> Outgoing:
         received_ms=0,
     )
     letter_id = derived("dead-letter", "failure", failure.failure_id)
-    keep = KeepDeadLetter(letter_id=letter_id, service="engine", letter=letter)
+    keep = KeepDeadLetter(
+        letter_id=letter_id,
+        service="engine",
+        letter=letter,
+        attempts=max(1, failure.attempt),
+        signature=failure.pattern.signature,
+        pattern_id=failure.pattern_id,
+        family_branch=branch(failure.pattern.error_message),
+    )
     return Outgoing(OWN, failure.execution_id, keep)
