@@ -33,9 +33,9 @@ class BreakerWorld(World):
     """One world, in which the shop is down until `well_s`.
 
     `possible_s` is the first instant after that at which a breaker and all incidents let a call
-    through, `waits_s` how long each node waited from then on that was held back. `orders` are the
-    orders of events in which a probe was turned away, `unjust` what was taken for a failure of the
-    shop, and was none.
+    through, `waits_s` how long each node waited from then on that was held back, `followed_s` how
+    long from the first call on that is answered (`first_s`). `orders` are the orders of events in
+    which a probe was turned away, `unjust` what was taken for a failure of the shop, and was none.
     """
 
     def __init__(self, seed: int) -> None:
@@ -53,7 +53,9 @@ class BreakerWorld(World):
         self.source = ""
         self.possible_s: float | None = None
         self.held_s: dict[str, float] = {}
+        self.first_s: float | None = None
         self.waits_s: dict[str, float] = {}
+        self.followed_s: dict[str, float] = {}
         self.news: dict[int, BreakerTurned] = {}
         self.orders: set[str] = set()
         self.refused: set[str] = set()
@@ -81,7 +83,7 @@ class BreakerWorld(World):
         self.at(self.well_s + SETTLED_S, self._look)
         self.go_on(lambda: self.elapsed_s > LIFE_S or all(n.ended for n in self.nodes.values()))
         for name in self.held_s:
-            self.waits_s[name] = LIFE_S  # it waits still
+            self.waits_s[name] = self.followed_s[name] = LIFE_S  # it waits still
         return self
 
     def _look(self) -> None:
@@ -166,9 +168,11 @@ class BreakerWorld(World):
             self.at(self.random.uniform(0.01, 0.2), lambda: self._answered(node, error))
             return
         since_s = self.held_s.pop(name, None)
-        if since_s is not None and self.possible_s is not None:
-            waited_s = self.elapsed_s - max(since_s, self.possible_s)
-            self.waits_s[name] = max(waited_s, self.waits_s.get(name, 0.0))
+        if self.possible_s is not None:
+            self.first_s = self.elapsed_s if self.first_s is None else self.first_s
+            if since_s is not None:
+                _longer(self.waits_s, name, self.elapsed_s - max(since_s, self.possible_s))
+                _longer(self.followed_s, name, self.elapsed_s - max(since_s, self.first_s))
         fails = self.elapsed_s < self.well_s
         error = ErrorFacts(message="down", dependency=SHOP, stage="call", **ERRORS["down"])
         self.at(self.random.uniform(0.05, CALL_MAX_S), lambda: self._called(node, n, error, fails))
@@ -213,3 +217,7 @@ class BreakerWorld(World):
     def _end(self, node: Node, status: str) -> None:
         self.held_s.pop(node.execution_id, None)
         super()._end(node, status)
+
+
+def _longer(known: dict[str, float], name: str, seconds: float) -> None:
+    known[name] = max(seconds, known.get(name, 0.0))
