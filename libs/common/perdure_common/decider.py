@@ -263,8 +263,8 @@ class Service:
     partition is a shard of its own. `pausable` topics wait first when the service falls
     behind; `early` commands are what those need, such as definitions: a shard that comes from a
     backup takes them first. Messages of type `patient` ask for no batch of their own: they go with
-    the next one, or after a moment (shell/pace.py). Answers of type `by_token` are settled by the stream's state alone;
-    those that are `news` as well may change nothing, and then leave no trace.
+    the next one, or after a moment (shell/pace.py). Answers of type `by_token` are settled by the
+    stream's state alone; those that are `news` as well may change nothing, and then leave no trace.
     `kept` tables are no projections: a replay leaves them alone. Of tables in `expires` old rows
     are dropped, by the column given there; the table `expired` says up to when. Messages for
     topics in `handed` may be dealt with in the process instead (`HandOver`): their reader must
