@@ -303,7 +303,7 @@ async def test_mended_letters_are_sent_once_though_recovery_is_killed(
     (mine,) = [row for row in listed.json if row["pattern_signature"] == signature]
     assert (mine["waiting"], mine["attempts_max"], mine["service"]) == (6, 1, "scheduler")
     alike = await typed(stage, "dead-letters", "list", "--pattern", signature, "--json")
-    assert {row["id"] for row in alike.json} == {letter["id"] for letter in letters}
+    assert {row["id"] for row in alike.json} == {str(letter["id"]) for letter in letters}
     none = await typed(stage, "dead-letters", "list", "--pattern", "v1:none", "--json")
     assert none.json == []
 
