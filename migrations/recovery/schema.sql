@@ -38,8 +38,13 @@ TABLE dead_letters
     root_cause_category text DEFAULT 'platform'::text NOT NULL
     recovery_strategy text DEFAULT 'escalate_human'::text NOT NULL
     user_action_required text DEFAULT ''::text NOT NULL
+    attempts integer DEFAULT 1 NOT NULL
+    pattern_signature text DEFAULT ''::text NOT NULL
+    pattern_id uuid
+    family_branch text DEFAULT ''::text NOT NULL
     CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['waiting'::text, 'redriven'::text, 'dropped'::text])))
     CONSTRAINT dead_letters_pkey PRIMARY KEY (id)
+    INDEX dead_letters_pattern_idx CREATE INDEX dead_letters_pattern_idx ON dead_letters USING btree (tenant_id, pattern_signature, created_at)
     INDEX dead_letters_sha256_idx CREATE INDEX dead_letters_sha256_idx ON dead_letters USING btree (sha256)
     INDEX dead_letters_source_idx CREATE INDEX dead_letters_source_idx ON dead_letters USING btree (tenant_id, source, created_at)
     INDEX dead_letters_status_idx CREATE INDEX dead_letters_status_idx ON dead_letters USING btree (tenant_id, status, created_at)

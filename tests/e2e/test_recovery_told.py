@@ -294,12 +294,24 @@ async def test_mended_letters_are_sent_once_though_recovery_is_killed(
         looked = await client.send("POST", "/v1/bulk/dead_letters", wanted | {"dry_run": True})
         assert (looked["matched"], looked["accepted"]) == (6, 0)
         await _letters(stage, ids, "waiting")
+        (signature,) = {letter["pattern_signature"] for letter in letters}
+        for pattern, matched in ((signature, 6), ("v1:none", 0)):
+            alike = wanted | {"pattern": pattern, "dry_run": True}
+            found = await client.send("POST", "/v1/bulk/dead_letters", alike)
+            assert found["matched"] == matched
+    listed = await typed(stage, "dead-letters", "patterns", "--json")
+    (mine,) = [row for row in listed.json if row["pattern_signature"] == signature]
+    assert (mine["waiting"], mine["attempts_max"], mine["service"]) == (6, 1, "scheduler")
+    alike = await typed(stage, "dead-letters", "list", "--pattern", signature, "--json")
+    assert {row["id"] for row in alike.json} == {str(letter["id"]) for letter in letters}
+    none = await typed(stage, "dead-letters", "list", "--pattern", "v1:none", "--json")
+    assert none.json == []
 
     assert await stage.end("recovery") == 0
     stage.begin("recovery", f"recovery.{place}:kill@2")
     await stage.until_ready(["recovery"])
     redriving = asyncio.create_task(
-        typed(stage, "dead-letters", "redrive", "--all", "--code", "bad_json")
+        typed(stage, "dead-letters", "redrive", "--all", "--pattern", signature)
     )
     await stage.until_killed("recovery")
     stage.begin("recovery")

@@ -149,8 +149,13 @@ class World:
         self._say(SetMode(workspace_id="ws", mode="auto", set_by="ann", sampler=self.sampler,
                           people=self.people))  # fmt: skip
         self.at(5.0, self._tell_calls)
-        while self.queue and most:
-            most -= 1
+        steps = iter(range(most))
+        self.go_on(lambda: next(steps, None) is None)
+        return self
+
+    def go_on(self, enough: Callable[[], bool]) -> None:
+        """Let happen what is due next, until it is `enough`."""
+        while self.queue and not enough():
             wake = min(self.wakes.items(), key=lambda each: (each[1], each[0]), default=None)
             if wake is not None and wake[1] <= self.queue[0][0]:
                 self.now = max(self.now, wake[1])
@@ -159,7 +164,6 @@ class World:
                 continue
             self.now, _, what = heapq.heappop(self.queue)
             what()
-        return self
 
     # Recovery ---------------------------------------------------------------------------
 
@@ -331,11 +335,15 @@ class World:
                 self._say(NodeRecovered(execution_id=node.execution_id, node_id="n", scope=(),
                                         run=1, attempt=node.attempt))  # fmt: skip
             return
-        node.failure_id = derived("failure", node.execution_id, node.attempt, node.begun)
-        node.waiting, node.until = True, self.now + timedelta(seconds=10)
         stage = "compensate" if node.undoes else "call"
         error = ErrorFacts(message=f"{kind} happened", dependency=dependency, stage=stage,
                            **ERRORS[kind])  # fmt: skip
+        self._failed(node, error)
+
+    def _failed(self, node: Node, error: ErrorFacts) -> None:
+        """Let the engine tell that an attempt has failed, and ask."""
+        node.failure_id = derived("failure", node.execution_id, node.attempt, node.begun)
+        node.waiting, node.until = True, self.now + timedelta(seconds=10)
         in_doubt = node.effect == "unsafe" and error.effect_state in ("unknown", "done")
         node.unsafe_in_doubt = in_doubt or (node.undoes and node.unsafe_in_doubt)
         failed = NodeFailed(

@@ -10,7 +10,7 @@ from perdure_contracts.dead_letters import EditDeadLetter, RedriveDeadLetter
 from rich.markup import escape
 
 from perdure_cli import platform
-from perdure_cli.client import Client, Row, user
+from perdure_cli.client import Client, Row, told, user
 from perdure_cli.errors import CommandError
 from perdure_cli.listing import ROWS_MOST, Limit, column, fetched, print_rows
 from perdure_cli.output import (
@@ -27,24 +27,24 @@ from perdure_cli.output import (
 
 app = typer.Typer(help="Records that could not be applied.", no_args_is_help=True)
 
+Pattern = Annotated[
+    str | None, typer.Option(help="Only those that are alike: a signature of `patterns`.")
+]
 STATUSES = ("waiting", "redriven", "dropped")
+Status = Annotated[str, typer.Option(help="waiting, redriven, dropped or all.")]
 
 
 @app.command(name="list")
 def list_(
-    status: Annotated[str, typer.Option(help="waiting, redriven, dropped or all.")] = "waiting",
+    status: Status = "waiting",
+    pattern: Pattern = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, the newest first: those that wait, unless told otherwise."""
-    if status not in (*STATUSES, "all"):
-        raise CommandError(
-            f"there is no status {status!r}; there are {', '.join(STATUSES)}, and all",
-            exit_code=2,
-            code="unknown_status",
-        )
-
-    rows = fetched("recovery", "dead_letters", limit, status=None if status == "all" else status)
+    rows = fetched(
+        "recovery", "dead_letters", limit, status=_status(status), pattern_signature=pattern
+    )
     print_rows(
         rows,
         (
@@ -54,12 +54,56 @@ def list_(
             ("from", lambda row: short(row["source"], 30)),
             ("when", lambda row: ago(row["created_at"])),
             ("status", column("status")),
+            ("tried", column("attempts")),
+            ("pattern", column("pattern_signature")),
             ("error", lambda row: short(row["error"], 80)),
         ),
         empty="no dead letter waits"
         if status == "waiting"
         else "there are no dead letters like that",
         as_json=as_json,
+    )
+
+
+def _status(status: str) -> str | None:
+    if status not in (*STATUSES, "all"):
+        raise CommandError(
+            f"there is no status {status!r}; there are {', '.join(STATUSES)}, and all",
+            exit_code=2,
+            code="unknown_status",
+        )
+    return None if status == "all" else status
+
+
+@app.command()
+def patterns(status: Status = "waiting", limit: Limit = 20, as_json: AsJson = False) -> None:
+    """List dead letters that are alike as one, those with the most that wait first."""
+    wanted = _status(status)
+
+    async def work() -> Row:
+        async with Client(platform.require()) as client:
+            given = [] if wanted is None else [("status", wanted)]
+            return told(await client.get("recovery", "/v1/dead_letter_patterns", given), "recovery")
+
+    rows: list[Row] = wait_for(work())["items"][:limit]
+    if as_json:
+        show(rows)
+        return
+    print_table(
+        ("pattern", "service", "waiting", "letters", "tried", "last", "error"),
+        (
+            (
+                row["pattern_signature"] or "of before",
+                row["service"],
+                row["waiting"],
+                row["letters"],
+                row["attempts_max"],
+                ago(row["last_at"]),
+                short(row["error"], 80),
+            )
+            for row in rows
+        ),
+        "there are no dead letters like that",
     )
 
 
@@ -94,6 +138,8 @@ def show_(
         f"read from {row['topic']}/{row['partition']} at {row['record_offset']} by "
         f"{row['service']}, {clock(row['created_at'])}"
     )
+    if row["pattern_signature"]:
+        say(f"it was tried {row['attempts']} time(s); its pattern is {row['pattern_signature']}")
     say(f"it is taken for {row['failure_type']}: {row['user_action_required']}")
     if row["parked_stream"]:
         say(f"the stream {row['parked_stream']} waits for it")
@@ -120,6 +166,7 @@ def redrive(
     topic: Annotated[str | None, typer.Option(help="Only those read from this topic.")] = None,
     event: Annotated[str | None, typer.Option(help="Only this type of event.")] = None,
     code: Annotated[str | None, typer.Option(help="Only this error's code.")] = None,
+    pattern: Pattern = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many.")] = 100,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which they are.")] = False,
     as_json: AsJson = False,
@@ -128,7 +175,8 @@ def redrive(
 
     Exit code 1 if one of them is refused.
     """
-    narrowed = {"service": service, "topic": topic, "event_type": event}
+    narrowed = {"service": service, "topic": topic, "event_type": event,
+                "pattern_signature": pattern}  # fmt: skip
     if bool(ids) == every or (ids and (code or any(narrowed.values()))):
         raise CommandError(
             "name dead letters by their ids, or give --all with what they must match",

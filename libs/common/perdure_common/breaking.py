@@ -47,6 +47,10 @@ _SQLSTATES: Final = ("08", "53300", "53400", "57P", "58")
 LATE_S: Final = 10.0
 """How much later than its instant the news of a breaker may come. Until then nobody calls: else all
 would, in the moment between the end of its time and the news that one may."""
+_NOT_MADE: Final = frozenset(
+    {"address_refused", "name_not_found", "invalid_url", "invalid_parameters", "tls_failed"}
+)
+"""Failures before anybody was reached, which lie with whoever asked, or between the two."""
 _CREDENTIAL: Final = frozenset({"rate_limit", "auth"})
 
 
@@ -69,6 +73,11 @@ def strikes(error: ErrorFacts) -> Strike | None:
     if error.type in _DEPENDENCY or status in (408, 529) or 500 <= status != 501:
         return "dependency"
     return None
+
+
+def asked_nobody(error: ErrorFacts) -> bool:
+    """Return whether an attempt failed before any call of a dependency was made."""
+    return not error.dependency or error.type in _NOT_MADE or error.type == OPEN_CODE
 
 
 def passes(turned: BreakerTurned | None, now: datetime, runner: str) -> bool:

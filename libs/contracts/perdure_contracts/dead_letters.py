@@ -11,11 +11,20 @@ from .shell import DeadLettered
 
 @message("recovery.keep-dead-letter.v1")
 class KeepDeadLetter:
-    """A record that `service` could not apply is to be kept until a person decides."""
+    """A record that `service` could not apply is to be kept until a person decides.
+
+    It was tried `attempts` times: the record, or the node that it stands for. `signature` tells
+    letters that are alike, `pattern_id` is the failure's pattern where a failure made the letter,
+    `family_branch` the branch of the families in which patterns with such a text are.
+    """
 
     letter_id: str
     service: str
     letter: DeadLettered
+    attempts: int = 1
+    signature: str = ""
+    pattern_id: str = ""
+    family_branch: str = ""
 
 
 @message("recovery.redrive-dead-letter.v1")
@@ -45,11 +54,15 @@ class EditDeadLetter:
 
 @message("recovery.dead-letter-kept.v1")
 class DeadLetterKept:
-    """A dead letter is kept, bytes and all."""
+    """A dead letter is kept, bytes and all; fields are as in `recovery.keep-dead-letter.v1`."""
 
     letter_id: str
     service: str
     letter: DeadLettered
+    attempts: int = 1
+    signature: str = ""
+    pattern_id: str = ""
+    family_branch: str = ""
 
 
 @message("recovery.dead-letter-settled.v1")

@@ -83,7 +83,8 @@ class AttemptParked:
     when recovery looks by itself. With `again` it had been parked or ordered before; with
     `counted` it counts as an attempt already; with `approved` people have agreed to it. The attempt
     itself is `planned` for that reason; `before` says what it has waited for so far. `doubtful` is
-    as in `recovery.attempt-ordered.v1`.
+    as in `recovery.attempt-ordered.v1`. `left` is the line that had let it go to see, and hears
+    now that it did not.
     """
 
     failure_id: str
@@ -110,6 +111,7 @@ class AttemptParked:
     planned: str = ""
     before: str = ""
     doubtful: bool = False
+    left: str = ""
 
 
 @message("recovery.attempt-released.v1")
@@ -134,7 +136,8 @@ class AttemptReleased:
 class AttemptStopped:
     """An attempt that was ordered or parked is not made after all; `rail` says what stopped it.
 
-    With `answered` the engine is told to give the node up; otherwise it has done so.
+    With `answered` the engine is told to give the node up; otherwise it has done so. It does not
+    wait in its `line` any more, or that had let it go to see.
     """
 
     failure_id: str
@@ -189,7 +192,7 @@ class JoinLine:
 
 @message("recovery.leave-line.v1")
 class LeaveLine:
-    """An attempt is not to be made any more."""
+    """An attempt is not to be made any more; or it was to go and see, and has seen nothing."""
 
     line: str
     attempt_id: str
@@ -215,10 +218,11 @@ class LineJoined:
 
 @message("recovery.line-left.v1")
 class LineLeft:
-    """An attempt does not wait in a line any more."""
+    """An attempt does not wait in a line any more; with `probe` it was to see, and did not."""
 
     line: str
     attempt_id: str
+    probe: bool = False
 
 
 @message("recovery.waiters-released.v1")

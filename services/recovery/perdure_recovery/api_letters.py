@@ -13,7 +13,7 @@ import msgspec
 import orjson
 from fastapi import FastAPI, Request
 from perdure_common.api import many
-from perdure_common.api.asking import Asking
+from perdure_common.api.asking import TENANT_HEADER, Asking
 from perdure_common.api.bodies import body_schema, read_body, responses
 from perdure_common.api.many import Limit, Many, Row, Text
 from perdure_common.api.problem import Problem
@@ -27,7 +27,8 @@ from .api_measures import SQL
 class Bulk(msgspec.Struct, forbid_unknown_fields=True):
     """What is to be done with the letters that wait and match; the oldest come first.
 
-    `code` is what stands before the colon of the column `error`.
+    `code` is what stands before the colon of the column `error`, `pattern` the column
+    `pattern_signature`.
     """
 
     action: Literal["retry", "drop"]
@@ -35,6 +36,7 @@ class Bulk(msgspec.Struct, forbid_unknown_fields=True):
     topic: Text | None = None
     event_type: Text | None = None
     code: Text | None = None
+    pattern: Text | None = None
     since: datetime | None = None
     before: datetime | None = None
     limit: Limit = 100
@@ -84,8 +86,40 @@ class Accepted(msgspec.Struct):
     settled: bool
 
 
+class Pattern(msgspec.Struct):
+    """Dead letters that are alike, and how often the one that was tried most was tried."""
+
+    pattern_signature: str
+    service: str
+    failure_type: str
+    family_branch: str
+    letters: int
+    waiting: int
+    attempts_max: int
+    first_at: datetime
+    last_at: datetime
+    error: str
+
+
+class Patterns(msgspec.Struct):
+    """What dead letters are alike, those with the most that wait first."""
+
+    items: list[Pattern]
+
+
+PATTERNS_MAX = 200
+STATUSES = ("waiting", "redriven", "dropped")
+STATUS = {
+    "name": "status",
+    "in": "query",
+    "required": False,
+    "description": "Only letters of this status.",
+    "schema": {"type": "string", "enum": list(STATUSES)},
+}
+
+
 class Letters:
-    """The endpoints that write."""
+    """The endpoints that write, and the one that counts."""
 
     def __init__(self, reading: Reading, asking: Asking) -> None:
         self._reading = reading
@@ -110,6 +144,25 @@ class Letters:
                 responses=responses(200, answer, "What came of it."),
             )
 
+        app.add_api_route(
+            "/v1/dead_letter_patterns",
+            self.patterns,
+            methods=["GET"],
+            summary="Dead letters that are alike, counted",
+            tags=["dead_letters"],
+            openapi_extra={"parameters": [STATUS]},
+            responses=responses(200, Patterns, "The patterns."),
+        )
+
+    async def patterns(self, request: Request) -> dict[str, Any]:
+        """Dead letters by pattern: how many there are, and how many of them wait."""
+        status = request.query_params.get("status") or None
+        if status is not None and status not in STATUSES:
+            raise Problem(400, "invalid_status", f"`status` is one of {', '.join(STATUSES)}")
+        tenant_id = request.headers.get(TENANT_HEADER) or self._asking.tenant_id
+        rows = await self._reading.rows(SQL["letter_patterns"], tenant_id, status, PATTERNS_MAX)
+        return {"items": [dict(row) for row in rows]}
+
     async def settle(self, request: Request, key: str) -> dict[str, Any]:
         """Send a letter to where it came from once more, or drop it; once."""
         body = await read_body(request, Settle)
@@ -133,7 +186,7 @@ class Letters:
         rows = await self._reading.rows(
             SQL["letters"], self._asking.tenant_id, body.service, body.topic, body.event_type,
             body.code, _instant("since", body.since), _instant("before", body.before),
-            body.limit + 1,
+            body.pattern, body.limit + 1,
         )  # fmt: skip
 
         def command(row: Row) -> tuple[str, RedriveDeadLetter]:

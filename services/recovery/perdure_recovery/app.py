@@ -220,7 +220,7 @@ line_streams: Decider[lines.Line, LineCommand, LineEvent] = Decider(
     evolve=lines.evolve,
     project=lines.project,
     route=lines.route,
-    state_version=2,
+    state_version=3,
     private=(GateSet, LineJoined, LineLeft, WaitersReleased),
 )
 

@@ -1,7 +1,7 @@
 """What strategies look at (`Case`), and what they propose (`Plan`)."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -11,7 +11,7 @@ from perdure_contracts.undoing import COMPENSATE
 
 from .classify import Classification
 from .means import Means
-from .waits import Wait, decorrelated, moment
+from .waits import Wait, decorrelated, moment, only_asked
 
 AUTOMATIC: Final[frozenset[Strategy]] = frozenset(
     {
@@ -52,7 +52,8 @@ class Case:
     answered; `down` the dependencies whose breakers are open. `runner` is the one that failed,
     `problems` what was wrong with an answer, which was `judged` if it could be read. `records` are
     those of the type, for the sampler. What failed was `compensating` for what the node did before;
-    or the node `looks_first` whether its effect has happened, before it is done again.
+    or the node `looks_first` whether its effect has happened, before it is done again. `unsent` is
+    what a breaker held up: no try was made, so that no wait grows.
     """
 
     failure_id: str
@@ -75,6 +76,7 @@ class Case:
     records: Mapping[Strategy, Record] = field(default_factory=dict[Strategy, Record])
     compensating: bool = False
     looks_first: bool = False
+    unsent: bool = False
 
     @property
     def attempt(self) -> int:
@@ -91,6 +93,9 @@ class Case:
 
     def pause(self) -> Wait:
         """Return a wait that grows from try to try, not shorter than the other side asked for."""
+        if self.unsent:
+            wait = only_asked(self.failure_id, self.attempt, self.retry_after_s or 0.0)
+            return replace(wait, drawn_s=self.drawn_s)
         return decorrelated(
             self.failure_id,
             self.attempt,

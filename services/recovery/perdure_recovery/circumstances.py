@@ -66,6 +66,7 @@ def situation_of(
     effect_state: EffectState = "not_sent",
     approved: bool = False,
     turn: str = "",
+    sees: bool = False,
     waited_in: str = "",
     counted: bool = False,
 ) -> Situation:
@@ -98,6 +99,7 @@ def situation_of(
         usd=0.0 if counted else proposal.usd,
         approved=approved,
         turn=turn,
+        sees=sees,
         waited_in=waited_in,
         workspace_id=failure.pattern.workspace_id,
         undoes=proposal.strategy == UNDO,

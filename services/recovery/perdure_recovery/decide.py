@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Any, Final, Literal, assert_never
 
+from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Due, Facts, Rejected
 from perdure_common.ids import derived
 from perdure_contracts.deciding import (
@@ -189,6 +190,7 @@ def _case(
         sampler=sampler,
         records=records_in(facts, kind.failure_type),
         compensating=error.stage == UNDO_STAGE,
+        unsent=error.type == OPEN_CODE,
         looks_first=command.effect == "verify_first" and error.effect_state in IN_DOUBT,
     )
 
@@ -278,6 +280,8 @@ def _judged(
     now = case.now
     cost = tokens_for(plan.strategy, throttled=case.classification.throttled)
     usd = price_of(case.dependency, case.means.usd)
+    if case.unsent:  # the call that a breaker held up is paid for, or was nobody's retry
+        cost, usd = 0, 0.0
     situation = situation_of(
         state,
         noted,

@@ -70,9 +70,9 @@ class Situation:
     `node_attempts` and `execution_attempts` count the automatic attempts made so far.
     `incident` is the gate of the pattern's open incident, in whose `incident_line` attempts wait;
     `breakers` are those of what the attempt would call. It would cost `cost` tokens and `usd`.
-    With `approved` people have agreed, and `turn` is the line in which its turn has come; or it
-    came before, in `waited_in`. One that `undoes` what was done repeats nothing, and has its own
-    limit.
+    With `approved` people have agreed, and `turn` is the line in which its turn has come, to go and
+    see if it `sees`; or it came before, in `waited_in`. One that `undoes` what was done repeats
+    nothing, and has its own limit.
     """
 
     mode: RecoveryMode
@@ -93,6 +93,7 @@ class Situation:
     usd: float = 0.0
     approved: bool = False
     turn: str = ""
+    sees: bool = False
     waited_in: str = ""
     workspace_id: str = ""
     undoes: bool = False
@@ -204,9 +205,15 @@ def storm(situation: Situation) -> Hold | None:
 
 
 def breaker(situation: Situation) -> Hold | None:
-    """Rail 7: what is known not to answer is not called."""
+    """Rail 7: what is known not to answer is not called.
+
+    Who goes to see for one breaker of a call goes for its other ones too that are half open, or two
+    of them would wait for each other; the runner lets one call pass through each.
+    """
+    sees = situation.sees and situation.turn in {each.line for each in situation.breakers}
     for each in situation.breakers:
-        if each.state == "closed" or each.line == situation.turn:
+        mine = each.line == situation.turn or (sees and each.state == "half_open")
+        if each.state == "closed" or mine:
             continue
         text = f"the breaker of {each.dependency} is {each.state.replace('_', ' ')}"
         if each.until is not None:

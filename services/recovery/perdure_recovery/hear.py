@@ -43,7 +43,9 @@ from perdure_contracts.telling import KeepProse
 from perdure_contracts.topology import TOPICS
 from perdure_contracts.undoing import NodeCompensated
 
-from .signature import signature
+from .families import branch
+from .letters import attempts_of
+from .signature import error_message, signature
 
 FAILURES = "perdure.engine.failures.v1"
 CALLS = "perdure.engine.calls.v1"
@@ -177,7 +179,15 @@ def _execution_failed(message: ExecutionFailed, envelope: Envelope) -> NoteEnd:
 def _dead_letter(message: DeadLettered, envelope: Envelope) -> KeepDeadLetter:
     service = envelope.source.strip("/").partition("/")[0]
     place = (service, message.topic, message.partition, message.offset, message.stream)
-    return KeepDeadLetter(letter_id=derived("dead-letter", *place), service=service, letter=message)
+    error = ErrorFacts(type=message.code, message=message.reason, stage="record")
+    return KeepDeadLetter(
+        letter_id=derived("dead-letter", *place),
+        service=service,
+        letter=message,
+        attempts=attempts_of(message),
+        signature=signature(error),
+        family_branch=branch(error_message(error)),
+    )
 
 
 def _scrubbed(error: ErrorFacts) -> ErrorFacts:

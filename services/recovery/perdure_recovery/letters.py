@@ -29,6 +29,8 @@ from .instants import written
 from .letter_words import words_of
 
 TABLE = "dead_letters"
+ATTEMPTS = "x-attempts"
+"""The header in which a record that is sent again says how often it was tried before."""
 EDITED_MAX = 512 * 1024
 """Bytes of an edited body, so that the command that brings it, in base64, can be sent."""
 
@@ -61,7 +63,13 @@ def decide(
     del facts  # a letter knows only itself
     if isinstance(command, KeepDeadLetter):
         kept = DeadLetterKept(
-            letter_id=command.letter_id, service=command.service, letter=command.letter
+            letter_id=command.letter_id,
+            service=command.service,
+            letter=command.letter,
+            attempts=command.attempts,
+            signature=command.signature,
+            pattern_id=command.pattern_id,
+            family_branch=command.family_branch,
         )
         return () if state.letter is not None else (kept,)
     if state.letter is None:
@@ -151,6 +159,10 @@ def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...
         "payload": _payload(record.value),
         "error": f"{record.code}: {record.reason}",
         **words_of(record.code),
+        "attempts": event.attempts,
+        "pattern_signature": event.signature,
+        "pattern_id": event.pattern_id or None,
+        "family_branch": event.family_branch,
         "status": "waiting",
         "topic": record.topic,
         "partition": record.partition,
@@ -177,9 +189,16 @@ def route(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Outgoing, ...
     if event.action == "drop":
         return ()
     # Without its number it is heard as from outside: the numbered place is settled for good.
-    headers = tuple((name, value) for name, value in record.headers if name != "x-prev")
+    headers = tuple(each for each in record.headers if each[0] not in ("x-prev", ATTEMPTS))
+    headers = (*headers, (ATTEMPTS, b"%d" % attempts_of(record)))
     raw = (record.key, record.value if state.edited is None else state.edited, headers)
     return (Outgoing(record.topic, recorded.stream, raw=raw, partition=record.partition),)
+
+
+def attempts_of(record: DeadLettered) -> int:
+    """Return how often a record was tried: once, and as often as it says before that."""
+    before = dict(record.headers).get(ATTEMPTS, b"")
+    return 1 + (int(before) if before.isdigit() and len(before) < 6 else 0)
 
 
 def _payload(value: bytes) -> Any:

@@ -32,6 +32,13 @@ from .waits import uniform
 OWN: Final = "perdure.recovery.commands.v1"
 PER_SECOND: Final = 20
 """Most attempts that an incident lets go in a second."""
+AGAIN_S: Final = 1.0
+AGAIN_MAX_S: Final = 4.0
+"""How long the next one waits after one that was to see and did not, doubled each time; and the
+longest. A breaker lets calls through a moment after its line has heard of it, or on one runner."""
+BLIND_MAX: Final = 8
+"""How many may go to a breaker in vain until it says anew how it stands, which it does within a
+minute: two breakers of one call could otherwise send it to and fro for ever."""
 LATE_S: Final = 1.0
 """How long who joins a line that is open already waits: news of it may be on their way."""
 RELEASED_MAX: Final = 500
@@ -46,7 +53,8 @@ class Line:
 
     `probing` is who went to see, empty: nobody yet. `seen` is the execution that went last: it
     goes once more before others do, for its answer says most about what has changed, and behind
-    them after that (`twice`), for its call may fail for a reason of its own.
+    them after that (`twice`), for its call may fail for a reason of its own. Since the gate was
+    set, `blind` went to see and were held up before they could.
     """
 
     gate: Gate = "open"
@@ -56,6 +64,7 @@ class Line:
     probing: str = ""
     seen: str = ""
     twice: bool = False
+    blind: int = 0
 
 
 def stream_of(command: LineCommand) -> str:
@@ -83,16 +92,25 @@ def decide(state: Line, command: LineCommand, facts: Facts, now: datetime) -> tu
         case LeaveLine():
             known = {waiter.attempt_id for waiter in state.waiting}
             left = LineLeft(line=command.line, attempt_id=command.attempt_id)
-            return (left,) if command.attempt_id in known else ()
+            if command.attempt_id in known:
+                return (left,)
+            if not state.probing or command.attempt_id != state.probing:
+                return ()
+            left = replace(left, probe=True)
+            return (left, *_let_go(command.line, evolve(state, left), now))
 
 
 def evolve(state: Line, event: LineEvent) -> Line:
     """Return the line as it stands after `event`."""
     match event:
         case GateSet():
-            return replace(state, gate=event.gate, pace=event.pace, reason=event.reason, probing="")
+            return replace(
+                state, gate=event.gate, pace=event.pace, reason=event.reason, probing="", blind=0
+            )
         case LineJoined():
             return replace(state, waiting=(*state.waiting, event.waiter))
+        case LineLeft(probe=True):  # others first, then: it may be held up where it is sent
+            return replace(state, probing="", twice=True, blind=state.blind + 1)
         case LineLeft():
             return _without(state, {event.attempt_id})
         case WaitersReleased():
@@ -155,10 +173,11 @@ def _let_go(line: str, state: Line, now: datetime) -> tuple[LineEvent, ...]:
         return ()
     waiting = sorted(state.waiting, key=_urgency)
     if state.gate == "probe":
-        if state.probing:
+        if state.probing or (state.pace == "doubling" and state.blind >= BLIND_MAX):
             return ()
         again = (w for w in waiting if (w.execution_id == state.seen) != state.twice)
-        first = ((next(again, waiting[0]), written(now)),)
+        wait_s = min(AGAIN_MAX_S, AGAIN_S * 2.0 ** (state.blind - 1)) if state.blind else 0.0
+        first = ((next(again, waiting[0]), written(now + timedelta(seconds=wait_s))),)
         return (_released(line, first, "one is tried to see", now, probe=True),)
     times = offsets(len(waiting), state.pace)
     shift_s = 0.0 if len(waiting) > 1 else LATE_S

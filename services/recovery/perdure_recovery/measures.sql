@@ -96,8 +96,23 @@ WHERE tenant_id = $1 AND status = 'waiting'
   AND ($5::text IS NULL OR starts_with(error, $5 || ':'))
   AND ($6::timestamptz IS NULL OR created_at >= $6)
   AND ($7::timestamptz IS NULL OR created_at < $7)
+  AND ($8::text IS NULL OR pattern_signature = $8)
 ORDER BY created_at, id
-LIMIT $8
+LIMIT $9
+
+-- name: letter_patterns
+-- Dead letters that are alike, with the newest one's error: the most frequent first. The family is
+-- that of failures with such a text.
+SELECT pattern_signature, service, failure_type, family_branch,
+       count(*) AS letters, count(*) FILTER (WHERE status = 'waiting') AS waiting,
+       max(attempts) AS attempts_max,
+       min(created_at) AS first_at, max(created_at) AS last_at,
+       (array_agg(error ORDER BY created_at DESC, id))[1] AS error
+FROM dead_letters
+WHERE tenant_id = $1 AND ($2::text IS NULL OR status = $2)
+GROUP BY 1, 2, 3, 4
+ORDER BY waiting DESC, letters DESC, pattern_signature, service
+LIMIT $3
 
 -- name: without_prose
 -- Explanations of decisions that are over and young enough to be still read.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from perdure_common.breaking import OPEN_CODE
+from perdure_common.breaking import OPEN_CODE, asked_nobody
 from perdure_common.decider import Facts
 from perdure_common.ids import derived
 from perdure_contracts.deciding import ExecutionEvent, NoteCompensated
@@ -27,6 +27,7 @@ from perdure_contracts.telling import EpisodeFixed
 
 from .cases import UNDO, tried_as
 from .circumstances import Proposal, situation_of
+from .experience import line_of
 from .explain import explain_decision, explain_outcome
 from .guard import first_refusal
 from .instants import parsed, seconds_between, written
@@ -187,8 +188,11 @@ def ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[Exe
     failed = _failed(episode, attempt, "same_failure" if same else "other_failure", now)
     if command.error.type == OPEN_CODE:  # nothing was sent: it teaches nothing and counts nowhere
         failed = replace(
-            failed, held_back=True, teaches=False, outcome="other_failure", settled=None
-        )
+            failed, held_back=True, teaches=False, outcome="other_failure", settled=None,
+            left=attempt.probe_of,
+        )  # fmt: skip
+    elif asked_nobody(command.error) and attempt.probe_of != line_of(episode.failure.pattern_id):
+        failed = replace(failed, left=attempt.probe_of)  # it says nothing of who was to be asked
     return (failed,) if command.run == episode.failure.run else (failed, _closed(episode, now))
 
 
@@ -307,5 +311,6 @@ def _failed(
         ),
         probe_of=attempt.probe_of,
         settled=_settled(episode, attempt) if outcome != "superseded" else None,
+        left=attempt.probe_of if outcome == "superseded" else "",
         episode_id=episode.failure.episode_id,
     )

@@ -57,6 +57,7 @@ class Held:
     approved: bool = False
     before: str = ""
     doubtful: bool = False
+    left: str = ""
 
 
 def park(held: Held, now: datetime) -> AttemptParked:
@@ -95,6 +96,7 @@ def park(held: Held, now: datetime) -> AttemptParked:
         planned=plan.reason,
         before=held.before,
         doubtful=held.doubtful,
+        left=held.left,
     )
 
 
@@ -175,7 +177,7 @@ def due(state: Execution, command: NoteDue, facts: Facts, now: datetime) -> tupl
     situation = situation_of(
         state, episode.failure, proposal, facts, now,
         verdict_until=command.verdict_until, approved=True, turn=attempt.probe_of,
-        waited_in=attempt.turn, counted=True,
+        sees=bool(attempt.probe_of), waited_in=attempt.turn, counted=True,
     )  # fmt: skip
     refusal = first_refusal(situation, WHEN_DUE)
     if refusal is None:
@@ -185,11 +187,11 @@ def due(state: Execution, command: NoteDue, facts: Facts, now: datetime) -> tupl
         held = Held(
             episode.failure, attempt.attempt_id, attempt.number, plan, refusal.hold,
             attempt.cost, attempt.usd, again=True, counted=True, approved=True,
-            doubtful=attempt.doubtful,
+            doubtful=attempt.doubtful, left=attempt.probe_of,
         )  # fmt: skip
         return (park(held, now),)
     late = situation.verdict_until is not None and now >= situation.verdict_until
-    stopped = _stopped(episode, attempt, refusal, now, answered=not late)
+    stopped = _stopped(episode, attempt, refusal, now, answered=not late, line=attempt.probe_of)
     if late:
         return (stopped,)  # the episode ends with what the engine does
     return stopped, _given_up(episode, attempt.attempt_id, now)
@@ -259,7 +261,7 @@ def _goes(
     proposal = Proposal(parked.strategy, parked.changed, parked.cost, parked.usd)
     situation = situation_of(
         state, episode.failure, proposal, facts, now,
-        approved=leave, turn=turn, counted=parked.counted,
+        approved=leave, turn=turn, sees=bool(probe_of), counted=parked.counted,
     )  # fmt: skip
     refusal = first_refusal(situation, RAILS)
     if refusal is None:
@@ -270,11 +272,11 @@ def _goes(
         ordered = _ordered(episode, parked, now, reason=reason, delay_s=delay_s, probe_of=probe_of)
         return (replace(ordered, turn=turn),)
     if refusal.hold is None:
-        return _refused(episode, parked, refusal, now)
+        return _refused(episode, parked, refusal, now, probe_of)
     held = Held(
         episode.failure, parked.attempt_id, parked.number, _plan_of(parked), refusal.hold,
         parked.cost, parked.usd, again=True, counted=parked.counted, approved=leave,
-        before=_spent(parked, now), doubtful=parked.doubtful,
+        before=_spent(parked, now), doubtful=parked.doubtful, left=probe_of,
     )  # fmt: skip
     return (park(held, now),)
 
@@ -375,11 +377,11 @@ def _waited(parked: Parked, now: datetime, why: str) -> str:
 
 
 def _refused(
-    episode: Episode, parked: Parked, refusal: Refusal, now: datetime
+    episode: Episode, parked: Parked, refusal: Refusal, now: datetime, probe_of: str = ""
 ) -> tuple[Event, ...]:
     failure, plan = episode.failure, _plan_of(parked)
     if parked.counted:
-        stopped = _stopped(episode, parked, refusal, now, answered=True)
+        stopped = _stopped(episode, parked, refusal, now, answered=True, line=probe_of)
         return stopped, _given_up(episode, parked.attempt_id, now)
     refused = AttemptRefused(
         failure_id=failure.failure_id,
@@ -396,6 +398,7 @@ def _refused(
         ),
         parked=True,
         workspace_id=failure.pattern.workspace_id,
+        left=probe_of,
     )
     return refused, _given_up(episode, parked.attempt_id, now)
 
@@ -407,6 +410,7 @@ def _stopped(
     now: datetime,
     *,
     answered: bool,
+    line: str = "",
 ) -> AttemptStopped:
     explanation = explain_decision(
         episode.failure,
@@ -425,6 +429,7 @@ def _stopped(
         stopped_at=written(now),
         explanation=explanation,
         answered=answered,
+        line=line,
     )
 
 

@@ -42,7 +42,7 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             told = [Outgoing(ENGINE, failure.execution_id, _order(event, failure))]
             if not event.parked and not event.by:
                 told.append(_occurrence(failure, tried=event.strategy in UNCHANGED))
-            if event.cost:
+            if event.cost or event.usd:
                 told.append(parking.spent(event, failure))
             return tuple(told)
         case AttemptParked():
@@ -62,6 +62,8 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             seen = [] if event.parked else [_occurrence(failure, tried=False)]
             if event.strategy == "dead_letter" and event.rail == "rules":
                 seen.append(parking.buried(event, failure))
+            if event.left:
+                seen.append(parking.unseen(event.left, event.attempt_id))
             if not event.answered:
                 return tuple(seen)
             verdict = RecoveryVerdict(
@@ -93,7 +95,9 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
             return tuple(told)
         case AttemptFailed(failed_at=at):
             told = [_lesson(event, at, succeeded=False)] if event.teaches else []
-            if event.probe_of and event.outcome != "superseded":
+            if event.left:
+                told.append(parking.unseen(event.left, event.attempt_id))
+            elif event.probe_of and event.outcome != "superseded":
                 told.append(parking.probed(event, at, succeeded=False))
             if event.settled is not None:
                 told.append(parking.result(event.settled, at, recovered=False))

@@ -32,6 +32,7 @@ from perdure_contracts.recovery import (
 from perdure_contracts.shell import DeadLettered
 
 from .experience import incident_of
+from .families import branch
 from .state import Episode
 
 ENGINE = "perdure.engine.commands.v1"
@@ -51,6 +52,8 @@ def parked(episode: Episode, event: AttemptParked) -> Iterator[Outgoing]:
         until=event.until,
     )
     yield Outgoing(ENGINE, failure.execution_id, hold)
+    if event.left:
+        yield unseen(event.left, event.attempt_id)
     if event.request is not None:
         yield Outgoing(HIL, event.request.interaction_id, event.request)
     if event.line:
@@ -61,6 +64,11 @@ def parked(episode: Episode, event: AttemptParked) -> Iterator[Outgoing]:
             deadline=failure.deadline or "",
         )
         yield Outgoing(OWN, event.line, JoinLine(line=event.line, waiter=waiter))
+
+
+def unseen(line: str, attempt_id: str) -> Outgoing:
+    """Return what tells a line that whom it let go to see has made no call: another one may."""
+    return Outgoing(OWN, line, LeaveLine(line=line, attempt_id=attempt_id))
 
 
 def released(episode: Episode, event: AttemptReleased) -> Outgoing:
@@ -182,5 +190,13 @@ def buried(event: AttemptRefused, failure: FailureNoted) -> Outgoing:
         received_ms=0,
     )
     letter_id = derived("dead-letter", "failure", failure.failure_id)
-    keep = KeepDeadLetter(letter_id=letter_id, service="engine", letter=letter)
+    keep = KeepDeadLetter(
+        letter_id=letter_id,
+        service="engine",
+        letter=letter,
+        attempts=max(1, failure.attempt),
+        signature=failure.pattern.signature,
+        pattern_id=failure.pattern_id,
+        family_branch=branch(failure.pattern.error_message),
+    )
     return Outgoing(OWN, failure.execution_id, keep)

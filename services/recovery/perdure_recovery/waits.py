@@ -59,5 +59,11 @@ def decorrelated(
     drawn_s = round(max(drawn_s, 0.0), 3)
     if retry_after_s is None:
         return Wait(drawn_s, drawn_s)
+    asked_s = only_asked(failure_id, attempt, retry_after_s).delay_s
+    return Wait(max(drawn_s, asked_s), drawn_s)
+
+
+def only_asked(failure_id: str, attempt: int, retry_after_s: float) -> Wait:
+    """Return the wait that was asked for, and a little more, so that not all come at once."""
     slack = RETRY_AFTER_SLACK * uniform(failure_id, attempt, "retry-after")
-    return Wait(max(drawn_s, round(retry_after_s * (1.0 + slack), 3)), drawn_s)
+    return Wait(round(retry_after_s * (1.0 + slack), 3), 0.0)

@@ -12,17 +12,21 @@ from perdure_common.decider import Outgoing, Recorded, Rejected, Upsert
 from perdure_common.ids import partition_of
 from perdure_common.shell import fold
 from perdure_contracts.dead_letters import (
+    DeadLetterKept,
     EditDeadLetter,
     KeepDeadLetter,
     LetterCommand,
     RedriveDeadLetter,
 )
+from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Envelope
+from perdure_contracts.patterns import NoteOccurrence
 from perdure_contracts.recovery import ModeSet, SetMode
 from perdure_contracts.shell import DeadLettered, Unpark
 from perdure_recovery import letter_words, letters, modes
 from perdure_recovery.experience import policy_in
 from perdure_recovery.hear import hear
+from recovery_story import Story, failed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RECORD = DeadLettered(
@@ -100,13 +104,61 @@ def test_a_redriven_record_leaves_as_it_came_but_without_its_number() -> None:
     assert box.settle() == 1
     (sent,) = box.sent
     assert (sent.topic, sent.partition) == (RECORD.topic, RECORD.partition)
-    assert sent.raw == (RECORD.key, RECORD.value, RECORD.headers[:2])
+    tried = (("x-attempts", b"1"),)
+    assert sent.raw == (RECORD.key, RECORD.value, RECORD.headers[:2] + tried)
     row = box.rows[-1]
     assert (row.key, row.set["status"], row.add) == (
         {"id": box.kept.letter_id},
         "redriven",
         {"retry_count": 1},
     )
+
+
+def test_a_record_that_fails_again_says_how_often_it_was_tried() -> None:
+    record = RECORD
+    for tried in (1, 2, 3):
+        box = Box(record)
+        box.does(box.kept)
+        assert box.rows[0].set["attempts"] == tried
+        box.settle()
+        raw = box.sent[0].raw
+        assert raw is not None
+        record = replace(RECORD, headers=raw[2], offset=RECORD.offset + tried)
+    odd = replace(RECORD, headers=(("x-attempts", b"-1e9"),))
+    assert Box(odd).kept.attempts == 1
+
+
+def test_letters_that_are_alike_have_one_signature_whatever_is_in_them() -> None:
+    def of(**changes: Any) -> str:
+        box = Box(replace(RECORD, **changes))
+        box.does(box.kept)
+        return str(box.rows[0].set["pattern_signature"])
+
+    assert of().startswith("v1:")
+    assert of(offset=18, value=b"{", reason="the body is no JSON") == of()
+    assert of(reason="no number at byte 17") == of(reason="no number at byte 4711")
+    assert of(reason="the body is too deep") != of()
+    assert of(code="unreadable") != of()
+
+
+def test_a_letter_of_before_that_was_journalled_without_a_signature_still_has_a_row() -> None:
+    kept = DeadLetterKept(letter_id="l", service="scheduler", letter=RECORD)
+    state = letters.evolve(letters.Letter(), kept)
+    (row,) = letters.project(state, Recorded(kept, "t", "s", 1, NOW))
+    assert (row.set["attempts"], row.set["pattern_signature"]) == (1, "")
+    assert row.set["pattern_id"] is None
+
+
+def test_a_letter_that_a_failure_made_leads_to_its_pattern() -> None:
+    story = Story()
+    stopped = ErrorFacts(type="cancelled", message="stopped by ann", dependency="http:shop")
+    story.hears(failed(error=stopped, attempt=3))
+    [seen] = [each for each in story.sent if isinstance(each, NoteOccurrence)]
+    (kept,) = [each for each in story.sent if isinstance(each, KeepDeadLetter)]
+    assert kept.attempts == 3
+    assert kept.pattern_id == seen.pattern_id
+    assert kept.signature == seen.pattern.signature
+    assert kept.family_branch != ""
 
 
 def test_a_parked_stream_goes_on_instead() -> None:

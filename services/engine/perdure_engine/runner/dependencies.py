@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from perdure_common.breaking import OPEN_CODE, breaker_of, is_over, passes, strikes
+from perdure_common.breaking import OPEN_CODE, asked_nobody, breaker_of, is_over, passes, strikes
 from perdure_common.run import utc_now
 from perdure_contracts.breakers import BreakerTurned
 from perdure_contracts.engine import ErrorFacts
@@ -27,11 +27,6 @@ PROBE_S = 60.0
 
 UNKNOWN_WAIT_S = 1.0
 """What whoever meets a half-open breaker is told to wait: the probe will have been answered."""
-
-NOT_MADE = frozenset(
-    {"address_refused", "name_not_found", "invalid_url", "invalid_parameters", "tls_failed"}
-)
-"""Failures before anybody was reached, which lie with whoever asked, or between the two."""
 
 
 def of_address(kind: str, address: str, otherwise: str) -> str:
@@ -116,8 +111,10 @@ class Dependencies:
         """Count a call: it was answered, or failed by `error`."""
         if not called.dependency:
             return
-        if error is not None and (not error.dependency or error.type in NOT_MADE):
-            return  # nobody was asked
+        if error is not None and asked_nobody(error):
+            for each in called.breakers:  # if it was to see, it has not: another one may
+                self._probing.pop(each.breaker_id, None)
+            return
         strike = strikes(error) if error is not None else None
         self._count(Called(called.tenant_id, called.dependency), strike == "dependency")
         if called.credential and strike != "dependency":

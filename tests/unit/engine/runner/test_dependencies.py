@@ -149,6 +149,15 @@ def test_half_open_one_call_goes_out_and_its_answer_is_told_at_once(clock: Clock
     assert dependencies.refusal(CALLED) is None
 
 
+def test_half_open_a_call_that_came_to_nothing_lets_another_one_go(clock: Clock) -> None:
+    dependencies = Dependencies("r", clock)
+    dependencies.turn(turned("half_open", 60))
+    assert dependencies.refusal(CALLED) is None
+    dependencies.heard(CALLED, ErrorFacts(type="name_not_found", message="", dependency=HOST))
+    assert counts(dependencies) == {}
+    assert dependencies.refusal(CALLED) is None
+
+
 def test_half_open_only_the_named_runner_may_call_and_a_lost_probe_is_made_again(
     clock: Clock,
 ) -> None:
