@@ -14,10 +14,11 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node
 from perdure_engine.expressions import ExpressionError
-from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, paired
+from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, placed, without_source
 from perdure_engine.nodes.errors import data_error, expression_error
 
 from .asks import drop_asks
+from .files import refer
 from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .given import mock_answer, mocked
 from .instants import after
@@ -146,9 +147,12 @@ def answered(progress: Progress, place: str, result: NodeResult) -> None:
         return
     items = _all_done(known, result)
     if items is not None:
+        if any("binary_ref" in item for item in items):
+            refer(progress, run.node_id, items)
         _end(progress, run, Outcome(ports={MAIN: items}))
         return
     done, failed = _read(known, result)
+    refer(progress, run.node_id, [item for ports in done.values() for item in ports.values()])
     if result.suspended:
         waiting = {known.indexes[place] for place, _ in result.suspended}
         others = {index: each for index, each in failed.items() if index not in waiting}
@@ -385,7 +389,7 @@ def _finish(
     for index in sorted(done, key=int):
         for port, item in done[index].items():
             items = ports.setdefault(port, [])
-            items.append(paired(item["json"], int(index), len(items)))
+            items.append(placed(cast("Item", item), int(index), len(items)))
     failures = tuple(sorted((int(i), e) for i, e in failed.items() if i not in done))
     _end(progress, run, Outcome(ports=ports, failed=failures))
 
@@ -414,7 +418,7 @@ def _all_done(known: Dispatch, result: NodeResult) -> list[Item] | None:
     for index, item in zip(known.indexes, found, strict=True):
         if not isinstance(item, dict) or "json" not in item:
             return None
-        items.append(paired(item["json"], index, len(items)))
+        items.append(placed(cast("Item", item), index, len(items)))
     return items
 
 
@@ -439,7 +443,7 @@ def _read(
         items: Sequence[Any] = cast("list[Any]", value) if isinstance(value, list) else []
         for index, item in zip(known.indexes, items, strict=False):
             if index not in failed and isinstance(item, dict) and "json" in item:
-                done.setdefault(str(index), {})[port] = {"json": item["json"]}
+                done.setdefault(str(index), {})[port] = without_source(item)
     for index in known.indexes:
         if index not in failed and str(index) not in done:
             failed[index] = _unreadable(f"it says nothing of item {index}")

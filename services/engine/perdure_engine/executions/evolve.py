@@ -44,6 +44,7 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.files import FilesReferred
 from perdure_contracts.flow import (
     ChildAccepted,
     ChildEndTold,
@@ -173,6 +174,8 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             static_data(state, event)
         case RunSuspended() | AskAnswered() | AskDropped():
             suspending(state, event)
+        case FilesReferred():
+            state.files = True
         case ExecutionPurged():
             return tombstone(event)
         case _:

@@ -128,6 +128,7 @@ def child_accepted(event: ChildAccepted) -> Execution:
         mode=event.mode,
         triggered_by=event.triggered_by,
         data=event.data,
+        files=event.files,
     )
     return state
 
@@ -156,6 +157,7 @@ def begun_later(before: Execution, state: Execution, event: ExecutionStarted) ->
     Its data is in the runs now.
     """
     assert before.flow is not None
+    state.files = before.files
     let_in(before, state, event)
     parent = before.flow.parent
     if parent is None:
