@@ -107,7 +107,8 @@ class NodeResult:
 
     `ports` has the items of each port, `[{"json": …}, …]`, in the order of the task's
     items, null where one gave none; an item with files has `binary_ref`. `failed` lists the items
-    that failed by their place in the task, each with its error; without it a failed attempt failed for all of them.
+    that failed by their place in the task, each with its error; without it a failed attempt failed
+    for all of them.
     `payload` is set where `ports` are too large for a message: the SHA-256 of their JSON, under
     which the runner has kept them. `suspended` are items that wait for what is asked for them, by
     their place in the task.

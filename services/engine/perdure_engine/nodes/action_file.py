@@ -33,6 +33,9 @@ MIME_TYPES = {
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
     yield from needs(parameters, {"write": ("content",)})
+    delimiter = parameters.get("delimiter")
+    if isinstance(delimiter, str) and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        yield Fault("invalid_parameter", "delimiter", "`delimiter` must be one character")
     if parameters.get("operation") == "write" and parameters.get("format") == "csv":
         text = "write CSV with the node CSV into a text, and that into a file as `format: text`"
         yield Fault("invalid_parameter", "format", text)
@@ -60,9 +63,7 @@ SPECIFICATION = NodeSpecification(
         Parameter("file_name", "text", "What the written file is called.", expressions=True),
         Parameter("mime_type", "text", "Its content type; by default its format's."),
         Parameter("encoding", "text", "Of a text; by default UTF-8."),
-        Parameter(
-            "delimiter", "text", "Between the fields of a CSV.", choices=(",", ";", "\t", "|")
-        ),
+        Parameter("delimiter", "text", "Between the fields of a CSV; by default a comma."),
     ),
     length=lambda parameters, timeout_s: "short",
     attempt_timeout_s=_limit,
