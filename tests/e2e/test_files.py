@@ -5,8 +5,10 @@ The commands of docs/files.md are typed as they stand there.
 
 import asyncio
 import hashlib
+import os
 import re
 import shlex
+import sys
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,9 +48,15 @@ TABLE = b"n,who\n1,ada\n2,bob\n"
 SETTINGS = {**PATIENT, "PERDURE_HAND_OVER": "0", "PERDURE_FILE_BYTES_MAX": str(len(LARGE))}
 """Without hand-over it is the runner that does what is to be killed."""
 
-PURGED = """
-update engine.workflow_executions set end_time = end_time - 864000000 where execution_id = $1
+AGED = """
+update engine.workflow_executions
+   set end_time = end_time - 864000000,
+       id = (lpad(to_hex(
+               ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint - 864000000), 12, '0')
+             || right(replace(id::text, '-', ''), 20))::uuid
+ where execution_id = $1
 """
+"""Lets ten days pass for an execution that a purge is to take away."""
 
 
 @dataclass
@@ -78,8 +86,11 @@ class Outside:
         if length:
             self.sent[path] = await reader.readexactly(int(length[1]))
         self.asked.append(path)
-        kind, body = ("text/csv", TABLE) if path == "/table.csv" else ("application/pdf", LARGE)
-        body = {"/larger": LARGE + b"x", "/in": b"ok"}.get(path, body)
+        kind, body = {
+            "/table.csv": ("text/csv", TABLE),
+            "/in": ("text/plain", b"thanks"),
+            "/larger": ("application/pdf", LARGE + b"x"),
+        }.get(path, ("application/pdf", LARGE))
         writer.write(
             f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
             "connection: close\r\n\r\n".encode()
@@ -127,13 +138,13 @@ async def run(stage: Stage, definition: Any, data: Any = None) -> tuple[str, str
 async def typed(stage: Stage, begins: str, **words: str) -> Said:
     """Type the command of the page that begins so, with its words in capitals replaced."""
     (line,) = [each for each in COMMANDS if each.startswith(f"perdure {begins}")][:1]
-    return await exactly(stage, line, **words)
-
-
-async def exactly(stage: Stage, line: str, **words: str) -> Said:
     TYPED.append(line)
     line = re.sub(r"\b(FILE_ID|ID|PATH)\b", lambda found: words[found[0]], line)
     return await asyncio.to_thread(perdure, *shlex.split(line)[1:], env=stage.environment)
+
+
+def in_folder(folder: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in folder.iterdir()}
 
 
 async def files_of(stage: Stage, execution_id: str) -> list[Any]:
@@ -247,11 +258,20 @@ async def test_the_commands_of_the_page(stage: Stage, outside: Outside, tmp_path
     words = {"ID": execution_id, "FILE_ID": file_id, "PATH": str(path)}
     said = await typed(stage, "executions file ID FILE_ID --output", **words)
     assert (said.code, path.read_bytes()) == (0, TABLE), said.err
-    (line,) = [each for each in COMMANDS if each.endswith("FILE_ID")]
-    said = await exactly(stage, line, **words)
-    assert (said.code, said.out.encode()) == (0, TABLE), said.err
-    said = await exactly(stage, line, ID=execution_id, FILE_ID="none")
+    words["FILE_ID"] = "none"
+    said = await typed(stage, "executions file ID FILE_ID --output", **words)
     assert said.code == 1 and "refers to no file" in said.err
+    assert in_folder(tmp_path) == {"table.csv": TABLE}, "what is refused changes nothing"
+    (line,) = [each for each in COMMANDS if each.endswith("FILE_ID")]
+    TYPED.append(line)
+    program = [sys.executable, "-c", "from perdure_cli.main import main; main()"]
+    words = {"ID": execution_id, "FILE_ID": file_id}
+    process = await asyncio.create_subprocess_exec(
+        *program, *(words.get(word, word) for word in shlex.split(line)[1:]),
+        stdout=asyncio.subprocess.PIPE, env={**os.environ, **stage.environment},
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert (process.returncode, out) == (0, TABLE), "on standard output, and nothing else"
     assert sorted({*TYPED}) == sorted(COMMANDS)
 
 
@@ -269,10 +289,10 @@ async def test_files_go_with_the_last_execution_that_has_them(
         return not await stage.rows(shown, first)
 
     await stage.until(not_the_latest, "another one to be the latest")
-    await stage.rows(PURGED, first)
+    await stage.rows(AGED, first)
     words = ("executions", "purge", first, "--older-than", "7")
     said = await asyncio.to_thread(perdure, *words, env=stage.environment)
-    assert said.code == 0, said.err
+    assert said.code == 0 and first in said.out, said
 
     async def swept() -> bool:
         await sweep(stage.ground.database_url, datetime.now(UTC), 0.0, 30.0)

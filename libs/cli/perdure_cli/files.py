@@ -55,6 +55,11 @@ def file(
         wait_for(work(sys.stdout.buffer))
         sys.stdout.buffer.flush()
         return
-    with output.open("wb") as into:
-        size = wait_for(work(into))
+    part = output.with_name(f"{output.name}.part")  # what breaks off is not taken for the file
+    try:
+        with part.open("wb") as into:
+            size = wait_for(work(into))
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
     say(f"{size:,} bytes are in {output}")

@@ -1,5 +1,6 @@
 """Items carry files by reference: which nodes pass them on, and what refers to them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -123,11 +124,7 @@ def answered(done: Play, node_id: str, *named: dict[str, Any]) -> None:
         {"json": item["json"], "binary_ref": each}
         for item, each in zip(result.ports["main"], named, strict=True)
     ]
-    done.give(type(result)(**{**fields(result), "ports": {"main": items}}))
-
-
-def fields(message: Any) -> dict[str, Any]:
-    return {name: getattr(message, name) for name in message.__struct_fields__}
+    done.give(replace(result, ports={"main": items}))
 
 
 def test_a_runner_gets_the_files_of_the_items_and_those_that_it_made_leave() -> None:
@@ -152,7 +149,7 @@ def test_an_attempt_that_did_some_items_keeps_their_files_and_the_next_has_those
     done = play(http("get", max_retries=1), node("n"), links=["t>get", "get>n"])
     result = done.result("get", errors={1: failed("timeout", retryable=True)})
     item = {"json": {"n": 1}, "binary_ref": files(page=ONE)}
-    done.give(type(result)(**{**fields(result), "ports": {"main": [item, None]}}))
+    done.give(replace(result, ports={"main": [item, None]}))
     done.wake()
     assert done.task("get").files == {"0": files(data=TWO)}
     answered(done, "get", files(page=TWO))
@@ -267,8 +264,6 @@ def test_a_rerun_takes_the_files_of_the_trigger_and_of_what_it_adopts() -> None:
         again.give(message)
     assert carried(again, "t") == [{"data": ONE}]
     assert again.task("next").files == {"0": files(page=TWO)}
-    rows = again.table("execution_files")
-    assert {row["file_id"] if "file_id" in row else row["size"] for row in rows} != set()
     referred = [each["file_id"] for told in again.told(FilesReferred) for each in told.files]
     assert set(referred) == {ONE, TWO}
 

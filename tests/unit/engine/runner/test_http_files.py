@@ -280,7 +280,11 @@ async def test_a_file_that_the_item_does_not_have_is_a_typed_error_and_nothing_i
     server: tuple[Server, int], ground: Ground
 ) -> None:
     await ground.give(b"x")
-    for parameters in ({"file": {"file": "other"}}, {"form": {"f": {"file": "other"}}}):
+    missing: tuple[dict[str, Any], ...] = (
+        {"file": {"file": "other"}},
+        {"form": {"f": {"file": "other"}}},
+    )
+    for parameters in missing:
         answer = await ground.ask(method="POST", **parameters)
         assert isinstance(answer, Failed)
         assert (answer.error.type, answer.error.effect_state) == ("file_not_found", "not_sent")
