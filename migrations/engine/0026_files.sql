@@ -13,9 +13,10 @@ CREATE TABLE files (
 CREATE UNIQUE INDEX files_sha256_idx ON files (tenant_id, sha256);
 
 CREATE TABLE file_chunks (
-    upload  text NOT NULL REFERENCES files ON DELETE CASCADE,
-    n       integer NOT NULL,
-    data    bytea NOT NULL,
+    upload     text NOT NULL REFERENCES files ON DELETE CASCADE,
+    n          integer NOT NULL,
+    tenant_id  text NOT NULL,
+    data       bytea NOT NULL,
     PRIMARY KEY (upload, n)
 );
 ALTER TABLE file_chunks ALTER COLUMN data SET STORAGE EXTERNAL;

@@ -69,6 +69,7 @@ TABLE expired
 TABLE file_chunks
     upload text NOT NULL
     n integer NOT NULL
+    tenant_id text NOT NULL
     data bytea NOT NULL
     CONSTRAINT file_chunks_upload_fkey FOREIGN KEY (upload) REFERENCES files(upload) ON DELETE CASCADE
     CONSTRAINT file_chunks_pkey PRIMARY KEY (upload, n)

@@ -73,7 +73,7 @@ class Ground:
 async def ground(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Ground]:
     """A store of each kind."""
     if request.param == "memory":
-        made = Ground(MemoryFiles(lambda *key: key in made.used, lambda: made.now))
+        made = Ground(MemoryFiles(lambda who, what: (who, what) in made.used, lambda: made.now))
         yield made
         return
     await migrate.up(database, "engine")

@@ -249,6 +249,47 @@ async def test_a_child_has_the_files_and_another_tenant_or_execution_does_not(
         assert answer.status_code == 404, hostile
 
 
+async def test_a_file_is_sent_to_the_api_and_given_to_an_execution(
+    stage: Stage, outside: Outside
+) -> None:
+    put = node(
+        "put", "EXTERNAL_ACTION.HTTP_REQUEST", method="PUT", url=outside.url("/given"),
+        file={"file": "letter"}, idempotency_header="Key",
+    )  # fmt: skip
+    saved = await stage.save(chain("given", put))
+    base = f"http://127.0.0.1:{stage.ports['engine']}/v1"
+    async with httpx.AsyncClient(trust_env=False, timeout=60.0) as client:
+        kind = {"content-type": "text/plain; charset=utf-8"}
+        upload = f"{base}/files?file_name=../letter.txt"
+        told = (await client.post(upload, content=b"dear Ada", headers=kind)).json()
+        assert (told["file_name"], told["mime_type"], told["size"]) == (
+            "letter.txt", "text/plain", 8,
+        )  # fmt: skip
+        larger = await client.post(f"{base}/files", content=LARGE + b"x")
+        assert (larger.status_code, larger.json()["code"]) == (413, "file_too_large")
+        order: dict[str, Any] = {"workflow_id": saved, "version": 1, "data": {"n": 1}}
+        for files, code in (
+            ({"0": {"letter": {"file_id": "0" * 64}}}, "file_not_found"),
+            ({"first": {"letter": told}}, "invalid_files"),
+            ({"0": {"": told}}, "invalid_files"),
+        ):
+            refused = await client.post(
+                f"{base}/workflow_executions", json={**order, "files": files}
+            )
+            assert (refused.status_code, refused.json()["code"]) == (422, code)
+        lied = {**told, "size": 10**12, "file_name": "x/y"}
+        order["files"] = {"0": {"letter": lied}}
+        begun = (await client.post(f"{base}/workflow_executions", json=order)).json()
+
+    async def sent() -> bool:
+        return "/given" in outside.sent
+
+    await stage.until(sent, "the file to be sent on")
+    assert outside.sent["/given"] == b"dear Ada"
+    (row,) = [each for each in await files_of(stage, begun["execution_id"]) if each["size"] == 8]
+    assert (row["file_name"], row["file_id"]) == ("y", told["file_id"])
+
+
 async def test_the_commands_of_the_page(stage: Stage, outside: Outside, tmp_path: Path) -> None:
     execution_id, _ = await run(stage, chain("shown", get("get", outside.url("/table.csv"))))
     said = await typed(stage, "executions files ID", ID=execution_id)

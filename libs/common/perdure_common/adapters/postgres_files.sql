@@ -8,7 +8,9 @@ INSERT INTO {schema}.files (upload, tenant_id) VALUES ($1, $2) ON CONFLICT DO NO
 -- Keep a chunk; the upload is young again, so that no sweep takes it.
 WITH touched AS (
     UPDATE {schema}.files SET touched_at = now() WHERE upload = $1
-) INSERT INTO {schema}.file_chunks (upload, n, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+) INSERT INTO {schema}.file_chunks (upload, n, tenant_id, data)
+SELECT $1, $2, f.tenant_id, $3 FROM {schema}.files f WHERE f.upload = $1
+ON CONFLICT DO NOTHING;
 
 -- name: known --
 -- Let a file that there is already be wanted again, and forget the upload that has the same bytes.

@@ -31,6 +31,7 @@ from . import (
     stuck,
     templates,
     travel,
+    uploads,
     why,
     workflows,
 )
@@ -49,6 +50,7 @@ GROUPS: tuple[Callable[[Ground], None], ...] = (
     reruns.add,
     signals.add,
     files.add,
+    uploads.add,
     history.add,
     logs.add,
     events.add,

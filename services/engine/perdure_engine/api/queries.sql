@@ -38,6 +38,10 @@ SELECT f.upload, f.bytes, e.file_name, e.mime_type
   FROM execution_files e JOIN files f ON f.tenant_id = e.tenant_id AND f.sha256 = e.file_id
  WHERE e.tenant_id = $1 AND e.execution_id = $2 AND e.file_id = $3;
 
+-- name: sizes
+-- How many bytes those files of a tenant have that are there.
+SELECT sha256, bytes FROM files WHERE tenant_id = $1 AND sha256 = ANY ($2::text[]);
+
 -- name: file_chunk
 -- One chunk of a file.
 SELECT data FROM file_chunks WHERE upload = $1 AND n = $2;

@@ -158,7 +158,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             wait_begun(state, event)
         case WaitEnded():
             wait_ended(state, event)
-        case SignalReceived() | ResumeUrlMade():
+        case SignalReceived() | ResumeUrlMade() | FilesReferred():
             called(state, event)
         case ChildAccepted():
             return child_accepted(event)
@@ -174,8 +174,6 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             static_data(state, event)
         case RunSuspended() | AskAnswered() | AskDropped():
             suspending(state, event)
-        case FilesReferred():
-            state.files = True
         case ExecutionPurged():
             return tombstone(event)
         case _:

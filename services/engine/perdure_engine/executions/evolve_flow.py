@@ -4,6 +4,7 @@ Like `evolve`, whose arms these are.
 """
 
 from perdure_contracts.engine import ExecutionStarted, NodeCanceled
+from perdure_contracts.files import FilesReferred
 from perdure_contracts.flow import (
     ChildAccepted,
     ChildRefused,
@@ -40,12 +41,15 @@ def race_lost(state: Execution, event: RaceLost) -> None:
 # Waits and signals ------------------------------------------------------------------------
 
 
-def called(state: Execution, event: SignalReceived | ResumeUrlMade) -> None:
-    """Remember what the execution was told, or by what URL it can be."""
-    if isinstance(event, SignalReceived):
-        _signal_received(state, event)
-    else:
-        _resume_url_made(state, event)
+def called(state: Execution, event: SignalReceived | ResumeUrlMade | FilesReferred) -> None:
+    """Remember what came from outside, or by what URL it can: signals, and files of items."""
+    match event:
+        case SignalReceived():
+            _signal_received(state, event)
+        case ResumeUrlMade():
+            _resume_url_made(state, event)
+        case FilesReferred():
+            state.files = True
 
 
 def _resume_url_made(state: Execution, event: ResumeUrlMade) -> None:

@@ -8,6 +8,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
+from msgspec import Struct
 from perdure_common.adapters.memory_files import MemoryFiles
 from perdure_common.shell.files import FileStore, FileTooLarge, MissingFile, read, write
 from perdure_common.shell.ports import Unreachable
@@ -37,6 +38,15 @@ class FileFault(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class Uploaded(Struct, forbid_unknown_fields=True):
+    """What is known of a file that was sent to the API; a start is given it as it was answered."""
+
+    file_id: str
+    file_name: str = ""
+    mime_type: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True)

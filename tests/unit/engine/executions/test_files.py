@@ -41,9 +41,7 @@ def carried(done: Play, node_id: str, port: str = "main") -> list[Any]:
 BOTH = [{"data": ONE}, {"data": TWO}]
 
 
-@pytest.mark.parametrize(
-    ("kind", "parameters", "port", "expected"),
-    [
+KEPT: list[tuple[str, Any, str, Any]] = [
         ("FLOW.IF", {"condition": "{{ $json.n > 1 }}"}, "true", [{"data": TWO}]),
         ("FLOW.IF", {"condition": "{{ $json.n > 1 }}"}, "false", [{"data": ONE}]),
         ("FLOW.SWITCH", {"rules": [{"name": "x", "condition": "{{ $json.n === 2 }}"}]}, "fallback",
@@ -60,8 +58,10 @@ BOTH = [{"data": ONE}, {"data": TWO}]
         ("FLOW.SUMMARIZE", {"measures": [{"function": "count", "as": "n"}]}, "main", [{}]),
         ("ACTION.SET", {"values": {"a": 1}, "keep": "none"}, "main", BOTH),
         ("ACTION.RENAME", {"fields": {"n": "m"}}, "main", BOTH),
-    ],
-)  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "parameters", "port", "expected"), KEPT)
 def test_a_node_passes_on_the_files_of_the_items_that_it_emits(
     kind: str, parameters: Any, port: str, expected: Any
 ) -> None:
