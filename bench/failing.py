@@ -2,8 +2,12 @@
 
 The failures are numbered messages of a shard that does not exist, so recovery takes them as it
 takes all others. Each is of an execution of its own and of one of many dependencies: what is
-measured are decisions, not incidents. A verdict is sent after its decision was committed, so the
-time until it arrives is a bit more than the time to the commit.
+measured are decisions, not incidents.
+
+A decision takes from the instant in which Kafka had the failure to the one in which it had the
+verdict, by Kafka's own clock (topics are stamped by it). A verdict leaves after its decision was
+committed, so this is a bit more than the time to the commit. When the verdict comes here is told
+beside it: that has the ways of this process to Kafka and back as well.
 """
 
 import time
@@ -12,7 +16,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from perdure_common.ids import partition_of
 from perdure_common.settings import DEFAULT_TENANT
 from perdure_common.shell import codec
@@ -36,14 +47,19 @@ class _Verdict(msgspec.Struct):
 
 @dataclass
 class Failures:
-    """Sends failures and hears verdicts. `open` has when each failure was sent."""
+    """Sends failures and hears verdicts.
+
+    `open` has when each failure was sent, `heard_s` how long after that each verdict was heard;
+    `had_ms` and `decided_ms` when Kafka had each failure and each verdict, in ms of its clock.
+    """
 
     bootstrap: str
     partitions: int
     prefix: str = "perdure"
     open: dict[str, float] = field(default_factory=dict[str, float])
-    latencies_s: list[float] = field(default_factory=list[float])
-    decided: int = 0
+    heard_s: list[float] = field(default_factory=list[float])
+    had_ms: dict[str, int] = field(default_factory=dict[str, int])
+    decided_ms: dict[str, int] = field(default_factory=dict[str, int])
     _seq: int = 0
     _last: dict[int, int] = field(default_factory=dict[int, int])
     _run: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -89,6 +105,11 @@ class Failures:
             partition = partition_of(failure.execution_id, self.partitions)
             key = failure.execution_id.encode()
             number = codec.number(self._seq, 1)
+
+            def had(error: object, message: Message, id: str = failure.failure_id) -> None:
+                assert error is None, error
+                self.had_ms[id] = _stamp_ms(message)
+
             self._out.produce(
                 self._name(FAILURES),
                 msgspec.json.encode(failure),
@@ -101,6 +122,7 @@ class Failures:
                     ("ce_time", now.isoformat().encode()),
                     ("x-prev", str(self._last.get(partition, 0)).encode()),
                 ],
+                on_delivery=had,
             )
             self._last[partition] = number
             self.open[failure.failure_id] = time.perf_counter()
@@ -117,30 +139,38 @@ class Failures:
             verdict = msgspec.json.decode(message.value() or b"", type=_Verdict)
             began = self.open.pop(verdict.failure_id, None)
             if began is not None:
-                self.decided += 1
-                self.latencies_s.append(time.perf_counter() - began)
+                self.decided_ms[verdict.failure_id] = _stamp_ms(message)
+                self.heard_s.append(time.perf_counter() - began)
 
-    def paced(self, per_s: float, measure_s: float) -> list[float]:
-        """Tell of failures at a rate; return the seconds until each verdict, in order of size."""
+    def paced(self, per_s: float, measure_s: float) -> tuple[list[float], list[float]]:
+        """Tell of failures at a rate.
+
+        Returns the seconds until each was decided, and until its verdict was here, in order of
+        size.
+        """
         began = time.perf_counter()
         sent = 0
-        self.latencies_s.clear()
+        self.heard_s.clear()
+        self.decided_ms.clear()
         while (now := time.perf_counter() - began) < measure_s + 1.0:
             due = int(now * per_s) - sent
             if due > 0:
                 self.send(due)
                 sent += due
+            self._out.poll(0)
             self._listen(0.001)
         self.drain()
-        return sorted(self.latencies_s[int(per_s) :])  # without the first second
+        first = int(per_s)  # what the first second had is left out
+        took = [(at - self.had_ms[id]) / 1000 for id, at in list(self.decided_ms.items())[first:]]
+        return sorted(took), sorted(self.heard_s[first:])
 
     def sustained(self, count: int) -> float:
         """Tell of many failures at once; return how many are decided in a second."""
-        before = self.decided
+        before = len(self.decided_ms)
         began = time.perf_counter()
         self.send(count)
         self.drain()
-        return (self.decided - before) / (time.perf_counter() - began)
+        return (len(self.decided_ms) - before) / (time.perf_counter() - began)
 
     def drain(self) -> None:
         """Wait for all verdicts.
@@ -153,6 +183,14 @@ class Failures:
             if time.perf_counter() > limit:
                 raise TimeoutError(f"{len(self.open)} failures are not decided")
             self._listen(0.02)
+        self._out.flush(5.0)
+
+
+def _stamp_ms(message: Message) -> int:
+    """Return when Kafka had a message."""
+    kind, at_ms = message.timestamp()
+    assert kind == TIMESTAMP_LOG_APPEND_TIME, "the topic is not stamped by Kafka"
+    return at_ms
 
 
 def _failure(run: str, n: int, now: datetime) -> NodeFailed:

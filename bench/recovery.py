@@ -50,6 +50,7 @@ MEANING = {
     "completeness": "share of explanations that say everything (target > .95)",
     "decision_p50_ms": f"ms from a failure to its verdict, {RATE_PER_S:.0f} failures/s (target 15)",
     "decision_p99_ms": "the same, of a hundred the slowest (target 60)",
+    "heard_p50_ms": "ms until the verdict is here: with the ways to Kafka and from it",
     "failures_per_s": "failures decided in a second when many come at once (target 2,000)",
     "signature_median_us": "us for the signature and the type of a failure (target 150)",
     "grouping_accuracy": "share of log lines in exactly the family of their template (target .82)",
@@ -76,10 +77,11 @@ def decisions(bootstrap: str) -> Mapping[str, float]:
     failures.begin()
     try:
         failures.sustained(200)  # the first ones meet cold caches
-        waits = failures.paced(RATE_PER_S, RATE_S)
+        took, heard = failures.paced(RATE_PER_S, RATE_S)
         return {
-            "decision_p50_ms": round(percentile(waits, 0.5), 2),
-            "decision_p99_ms": round(percentile(waits, 0.99), 2),
+            "decision_p50_ms": round(percentile(took, 0.5), 2),
+            "decision_p99_ms": round(percentile(took, 0.99), 2),
+            "heard_p50_ms": round(percentile(heard, 0.5), 2),
             "failures_per_s": round(failures.sustained(SUSTAINED)),
         }
     finally:

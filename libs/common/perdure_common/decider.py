@@ -262,8 +262,9 @@ class Service:
     `Rejected`; on topics in `foreign` the message is the `CloudEvent` itself, and each
     partition is a shard of its own. `pausable` topics wait first when the service falls
     behind; `early` commands are what those need, such as definitions: a shard that comes from a
-    backup takes them first. Answers of type `by_token` are settled by the stream's state alone;
-    those that are `news` as well may change nothing, and then leave no trace.
+    backup takes them first. Messages of type `patient` ask for no batch of their own: they go with
+    the next one, or after a moment (shell/pace.py). Answers of type `by_token` are settled by the
+    stream's state alone; those that are `news` as well may change nothing, and then leave no trace.
     `kept` tables are no projections: a replay leaves them alone. Of tables in `expires` old rows
     are dropped, by the column given there; the table `expired` says up to when. Messages for
     topics in `handed` may be dealt with in the process instead (`HandOver`): their reader must
@@ -284,6 +285,7 @@ class Service:
     foreign: tuple[str, ...] = ()
     pausable: tuple[str, ...] = ()
     early: tuple[type, ...] = ()
+    patient: tuple[type, ...] = ()
     by_token: tuple[type, ...] = ()
     news: tuple[type, ...] = ()
     kept: tuple[str, ...] = ()

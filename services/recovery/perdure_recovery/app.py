@@ -264,6 +264,7 @@ service = Service(
     ),
     hear=hear,
     hears=(FAILURES, CALLS, *DEAD_LETTERS),
+    patient=(NoteOccurrence, NoteLesson, NoteSpending, NoteResult),
     by_token=(DependencyCalls,),
     news=(DependencyCalls,),
     judge=Judge,

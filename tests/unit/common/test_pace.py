@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 import uvloop
-from perdure_common.adapters.kafka_pacing import HOLD_S, pace
-from perdure_common.shell.pace import MANY, PACE_S, REST_MAX_S, Pace
+from perdure_common.adapters.kafka_pacing import (
+    HOLD_MAX_S,
+    HOLD_S,
+    MANY_PER_S,
+    MEMORY_S,
+    Rate,
+    pace,
+)
+from perdure_common.shell.pace import MANY, PACE_S, PATIENCE_S, REST_MAX_S, Bell, Pace
 
 
 def after(records: int, took_s: float) -> Pace:
@@ -34,6 +41,23 @@ def test_after_other_turns_there_is_the_pace_alone(records: int) -> None:
     assert after(records, 0.010).rest_s(100.010) < 0
 
 
+async def test_a_bell_rings_soon_for_what_can_wait_unless_a_turn_comes_before() -> None:
+    bell = Bell()
+    bell.set_soon()
+    bell.set_soon()
+    assert not bell.is_set()
+    async with asyncio.timeout(10 + PATIENCE_S):
+        await bell.wait()
+    bell.clear()
+    bell.set_soon()
+    bell.clear()  # a turn of others took it
+    await asyncio.sleep(2 * PATIENCE_S)
+    assert not bell.is_set()
+    bell.set_soon()
+    bell.set()
+    assert bell.is_set()
+
+
 class Fetcher:
     """As much of aiokafka's as is paced: each request is answered at once, and noted."""
 
@@ -47,7 +71,7 @@ class Fetcher:
 
 async def test_records_are_asked_for_at_once_where_nothing_is_being_written() -> None:
     fetcher: Any = Fetcher()
-    pace(fetcher, lambda: False)
+    pace(fetcher, lambda: False, Rate())
     assert [await fetcher._proc_fetch_request("a"), await fetcher._proc_fetch_request("b")]
     assert len(fetcher.asked_at) == 2
 
@@ -61,7 +85,7 @@ async def test_records_are_asked_for_again_as_soon_as_the_batch_is_written() -> 
         looked += 1
         return looked < 3
 
-    pace(fetcher, busy)
+    pace(fetcher, busy, Rate())
     await fetcher._proc_fetch_request("first")
     assert looked == 0, "nothing was asked for before: it is due"
     await fetcher._proc_fetch_request("second")
@@ -71,7 +95,7 @@ async def test_records_are_asked_for_again_as_soon_as_the_batch_is_written() -> 
 
 async def test_a_batch_that_takes_too_long_keeps_nobody_from_asking() -> None:
     fetcher: Any = Fetcher()
-    pace(fetcher, lambda: True)
+    pace(fetcher, lambda: True, Rate())
     async with asyncio.timeout(10 + HOLD_S):
         for _ in range(3):
             await fetcher._proc_fetch_request("again")
@@ -83,7 +107,7 @@ def test_a_batch_is_waited_for_by_the_event_loop_of_services_too() -> None:
 
     async def asked() -> list[float]:
         fetcher: Any = Fetcher()
-        pace(fetcher, lambda: True)
+        pace(fetcher, lambda: True, Rate())
         for _ in range(4):
             await fetcher._proc_fetch_request("again")
         return fetcher.asked_at
@@ -94,10 +118,29 @@ def test_a_batch_is_waited_for_by_the_event_loop_of_services_too() -> None:
 
 async def test_a_request_that_is_given_up_while_it_waits_says_that_nothing_came() -> None:
     fetcher: Any = Fetcher()
-    pace(fetcher, lambda: True)
+    pace(fetcher, lambda: True, Rate())
     await fetcher._proc_fetch_request("first")
     waiting = asyncio.create_task(fetcher._proc_fetch_request("second"))
     await asyncio.sleep(0)
     waiting.cancel()
     assert await waiting is False
     assert len(fetcher.asked_at) == 1
+
+
+def test_a_rate_is_what_came_of_late() -> None:
+    rate = Rate()
+    for tick in range(1_000):  # 2,000 a second
+        rate.count(20, 50.0 + tick / 100)
+    assert rate.per_s(60.0) == pytest.approx(2_000, rel=0.05)
+    assert rate.per_s(60.0 + 4 * MEMORY_S) < MANY_PER_S / 10
+    assert Rate().per_s(60.0) == 0
+
+
+async def test_where_many_records_come_requests_lie_apart_even_if_nothing_is_written() -> None:
+    fetcher: Any = Fetcher()
+    rate = Rate()
+    pace(fetcher, lambda: False, rate)
+    rate.count(int(MANY_PER_S), asyncio.get_running_loop().time())
+    for _ in range(3):
+        await fetcher._proc_fetch_request("again")
+    assert fetcher.asked_at[-1] - fetcher.asked_at[0] >= 2 * HOLD_MAX_S - 0.002

@@ -18,7 +18,7 @@ from aiokafka.consumer import fetcher  # pyright: ignore[reportMissingTypeStubs]
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from perdure_common.adapters.kafka_clients import RETRY_S, Client, Names, settings
-from perdure_common.adapters.kafka_pacing import pace
+from perdure_common.adapters.kafka_pacing import Rate, pace
 from perdure_common.shell import ports
 from perdure_common.shell.ports import Record, Unreachable
 
@@ -115,6 +115,7 @@ class Reader:
         self._changed = asyncio.Event()
         self._arrived = asyncio.Event()
         self._turn = 0
+        self._rate = Rate()
         self._closed = False
         self._consumer: Client = None
         self._task: asyncio.Task[None] | None = None
@@ -241,7 +242,7 @@ class Reader:
             )
             try:
                 await consumer.start()
-                pace(consumer._fetcher, lambda: self.busy())
+                pace(consumer._fetcher, lambda: self.busy(), self._rate)
                 self._consumer = consumer
                 self._changed.set()
                 async with asyncio.TaskGroup() as tasks:
@@ -299,6 +300,8 @@ class Reader:
                 log.warning("reading_failed", error=repr(error))
                 await asyncio.sleep(RETRY_S)
                 continue
+            now = asyncio.get_running_loop().time()
+            self._rate.count(sum(len(records) for records in fetched.values()), now)
             for tp, records in fetched.items():
                 self._keep(tp, records)
 

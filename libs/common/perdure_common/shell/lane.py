@@ -23,7 +23,7 @@ from perdure_common.shell.due import Dues
 from perdure_common.shell.fold import Batch
 from perdure_common.shell.gather import Item
 from perdure_common.shell.intake import Intake, Registry, Taken
-from perdure_common.shell.pace import Pace
+from perdure_common.shell.pace import Bell, Pace
 from perdure_common.shell.part import FactKey, NeedsFacts, Part, Poisoned, fact_key
 from perdure_common.shell.ports import (
     Fenced,
@@ -101,7 +101,7 @@ class Lane:
         context.dues.poke = lambda: self.poke.set()
         self.shards: dict[str, Shard] = {}
         self.turn = asyncio.Lock()
-        self.poke = asyncio.Event()
+        self.poke = Bell()
         self.stats = Stats()
         self._poison: dict[tuple[str, int, int], Rejected] = {}
         self._known: set[str] = set()

@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
+from perdure_contracts.message import NAMES
 
 from perdure_common import fault
 from perdure_common.decider import Service
-from perdure_common.shell import remake
+from perdure_common.shell import codec, remake
 from perdure_common.shell.catching import Catching
 from perdure_common.shell.due import Dues
 from perdure_common.shell.flush import flush
@@ -69,6 +70,7 @@ class Owner:
         kinds.update({foreign_shard(t, 0).rpartition("/")[0]: (t,) for t in service.foreign})
         self._registry = registry
         self._topics: dict[str, tuple[str, ...]] = dict(kinds)
+        self._patient = {NAMES[each].encode() for each in service.patient}
         context = Context(
             registry=registry,
             intake=intake,
@@ -478,4 +480,8 @@ class Owner:
                 continue
             pausable = record.topic in self.service.pausable
             (shard.waiting if pausable else shard.inbox).append(record)
-            self._lane_of(shard.id).poke.set()
+            lane = self._lane_of(shard.id)
+            if self._patient and codec.header(record.headers, "ce_type") in self._patient:
+                lane.poke.set_soon()
+            else:
+                lane.poke.set()

@@ -5,6 +5,7 @@ records come faster than that pays, the cores are busy, turns wait for each othe
 records gather: each is cheaper then. Where few come nothing is gained by waiting.
 """
 
+import asyncio
 from dataclasses import dataclass
 
 PACE_S = 0.004
@@ -13,10 +14,31 @@ PACE_S = 0.004
 REST_MAX_S = 0.03
 """The longest time between the starts of two turns that had records."""
 
+PATIENCE_S = 0.02
+"""How long a message that asks for no batch of its own waits for one of others."""
+
 MANY = range(32, 250)
 """Records in a turn that tell of a rush that larger turns would serve better.
 
 Fewer are somebody's few; more are as cheap as they get (docs/performance.md)."""
+
+
+class Bell(asyncio.Event):
+    """Calls a lane to its next turn: at once (`set`), or when a moment is over (`set_soon`)."""
+
+    _soon: asyncio.TimerHandle | None = None
+
+    def set_soon(self) -> None:
+        """Call within `PATIENCE_S`, for what can wait for a turn that others ask for."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(PATIENCE_S, self.set)
+
+    def clear(self) -> None:
+        """Begin anew: the turn that begins now has what was called for."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        super().clear()
 
 
 @dataclass
