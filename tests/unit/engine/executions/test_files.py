@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from perdure_contracts.admission import NoteSlot
 from perdure_contracts.control import AdoptRuns, RerunExecution
 from perdure_contracts.engine import ExecutionStarted, NodeTask, StartExecution
 from perdure_contracts.files import FilesReferred
@@ -274,6 +275,8 @@ def test_an_execution_that_waits_for_its_turn_refers_to_its_files_at_once() -> N
     assert done.state.status == "NEW"
     assert not done.told(ExecutionStarted)
     assert done.told(FilesReferred)[0].files == (ref(ONE), ref(TWO))
+    done.give(NoteSlot(execution_id=EXECUTION_ID, kind="key", outcome="granted"))
+    assert (done.state.status, carried(done, "n")) == ("SUCCESS", BOTH)
 
 
 def test_without_files_nothing_is_said_of_any() -> None:
