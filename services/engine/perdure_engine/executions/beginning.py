@@ -122,7 +122,8 @@ def start(
     if admission is not None and admission.reads:
         begun = replace(begun, **frozen_values(workflow, facts, admission.reads))
     progress.record(begun)
-    refer_files(progress, trigger.node_id, command.files)
+    if command.files is not None:
+        refer_files(progress, trigger.node_id, command.files)
     if terms.urls is not None:
         make_url(progress, terms.urls)
     if not command.parts:
@@ -269,7 +270,9 @@ def _fire(progress: Progress, data: Json, files: FilesByItem | None) -> None:
     """Let the trigger emit: from here on nodes are ready."""
     workflow = progress.workflow
     trigger = workflow.by_id[progress.state.trigger_node_id]
-    items = with_files(items_of_trigger(data), files)
+    items = items_of_trigger(data)
+    if files is not None:
+        items = with_files(items, files)
     ended = Ended(trigger, (), 1, Inputs({}, ()), ())
     complete(progress, ended, Arranged({trigger.outputs[0]: items} if items else {}), None)
     progress.all_resolved((node for node in workflow.all_triggers if node is not trigger), ())

@@ -264,7 +264,7 @@ def result_of(state: Execution, workflow: Workflow) -> tuple[Json, bool, FilesBy
     result = [item["json"] for item in items]
     if len(_encode(result)) > RESULT_BYTES_MAX:
         return None, True, None
-    return result, False, files_by_item(items) if state.files else None
+    return result, False, None if not state.files else files_by_item(items)
 
 
 def _result(state: Execution, workflow: Workflow) -> Iterable[Any]:

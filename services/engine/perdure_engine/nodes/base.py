@@ -279,7 +279,11 @@ def input_number(port: str) -> int | None:
 def passed_through(outputs: Sequence[str], inputs: Inputs) -> Outcome:
     """Return what a disabled node emits: its first LIVE input, on its first port (rule 23)."""
     for items in inputs.ports.values():
-        return Outcome(ports={outputs[0]: [without_source(item) for item in items]})
+        passed: list[Item] = [
+            without_source(item) if "binary_ref" in item else {"json": item["json"]}
+            for item in items
+        ]
+        return Outcome(ports={outputs[0]: passed})
     return Outcome(ports={})
 
 
