@@ -39,6 +39,18 @@ TABLE delivery
     CONSTRAINT delivery_pkey PRIMARY KEY (tenant_id, source, id)
     INDEX delivery_received_at_idx CREATE INDEX delivery_received_at_idx ON delivery USING brin (received_at) WITH (pages_per_range='16', autosummarize='on')
 
+TABLE execution_files
+    execution_id character varying(255) NOT NULL
+    file_id text NOT NULL
+    tenant_id text NOT NULL
+    node_id text NOT NULL
+    file_name text NOT NULL
+    mime_type text NOT NULL
+    size bigint NOT NULL
+    created_at timestamp with time zone NOT NULL
+    CONSTRAINT execution_files_pkey PRIMARY KEY (execution_id, file_id)
+    INDEX execution_files_file_idx CREATE INDEX execution_files_file_idx ON execution_files USING btree (tenant_id, file_id)
+
 TABLE execution_purges
     execution_id character varying(255) NOT NULL
     tenant_id text NOT NULL
@@ -53,6 +65,25 @@ TABLE expired
     table_name text NOT NULL
     before timestamp with time zone NOT NULL
     CONSTRAINT expired_pkey PRIMARY KEY (table_name)
+
+TABLE file_chunks
+    upload text NOT NULL
+    n integer NOT NULL
+    tenant_id text NOT NULL
+    data bytea NOT NULL
+    CONSTRAINT file_chunks_upload_fkey FOREIGN KEY (upload) REFERENCES files(upload) ON DELETE CASCADE
+    CONSTRAINT file_chunks_pkey PRIMARY KEY (upload, n)
+
+TABLE files
+    upload text NOT NULL
+    tenant_id text NOT NULL
+    sha256 text
+    bytes bigint DEFAULT 0 NOT NULL
+    touched_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    unused_since timestamp with time zone
+    WITH (fillfactor=60)
+    CONSTRAINT files_pkey PRIMARY KEY (upload)
+    INDEX files_sha256_idx CREATE UNIQUE INDEX files_sha256_idx ON files USING btree (tenant_id, sha256)
 
 TABLE heard
     shard text NOT NULL
@@ -870,6 +901,7 @@ BEGIN
     DELETE FROM snapshot WHERE stream = ANY (gone);
     DELETE FROM payload_uses WHERE stream = ANY (gone);
     DELETE FROM substeps WHERE execution_id = ANY (gone);
+    DELETE FROM execution_files WHERE execution_id = ANY (gone);
     DELETE FROM workflow_execution_logs WHERE execution_id = ANY (gone);
     DELETE FROM workflow_execution_pauses WHERE execution_id = ANY (gone);
     DELETE FROM node_executions WHERE execution_id = ANY (gone);

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import httpx
@@ -158,6 +158,28 @@ class Client:
                 f"shows what runs, {platform.home() / 'logs'} has its log",
                 code="unreachable",
             ) from error
+
+    async def download(self, service: str, path: str, into: BinaryIO) -> int:
+        """Write what a service's API answers as it comes, and return how many bytes it was.
+
+        Raises:
+            CommandError: It does not answer, breaks off, or has a problem.
+        """
+        size = 0
+        try:
+            async with self._http.stream("GET", f"{self.url(service)}{path}") as response:
+                if not response.is_success:
+                    await response.aread()
+                    told(response, service)
+                async for chunk in response.aiter_raw():
+                    into.write(chunk)
+                    size += len(chunk)
+        except httpx.HTTPError as error:
+            raise CommandError(
+                f"{service} does not give it out ({type(error).__name__}); try again",
+                code="unreachable",
+            ) from error
+        return size
 
     async def post(self, service: str, path: str, body: Any) -> httpx.Response:
         """Send a service's API something and return what it answers, problems too.

@@ -10,13 +10,14 @@ from urllib.parse import quote
 import typer
 from perdure_contracts.flow import SignalExecution
 
+from perdure_cli import files as files
 from perdure_cli import pictures, platform, steering
 from perdure_cli.client import Client, Row, told, user
 from perdure_cli.definitions import read_input
 from perdure_cli.executions import Id, app
 from perdure_cli.output import AsJson, print_table, say, show, wait_for
 
-__all__ = ["app", "query", "signal", "steering"]
+__all__ = ["app", "files", "query", "signal", "steering"]
 
 
 @app.command()

@@ -83,7 +83,7 @@ class Settings:
     `session_s` is how long a process may be silent until its shards go to others.
     `memory_mb` is what waiting records, unsent messages and open streams may weigh together.
     `hand_over` is how many short tasks the engine runs in its own process at once.
-    `result_bytes_max` is how large what a node gives may be, as JSON.
+    `result_bytes_max` is how large what a node gives may be, as JSON, `file_bytes_max` a file.
     `log_retention_days` is how long logs of executions are kept, 0 for ever;
     `execution_retention_days` how long executions themselves are after their end, and
     `workspace_retention_days` those of a workspace, by its id;
@@ -151,6 +151,7 @@ class Settings:
     workspace_retention_days: Mapping[str, int] = field(default_factory=dict[str, int])
     recovery_retention_days: int = 90
     result_bytes_max: int = 8 * 1024 * 1024
+    file_bytes_max: int = 64 * 1024 * 1024
     stall_scan_s: float = 10.0
     stall_grace_s: float = 60.0
     log_format: str = "json"
@@ -220,6 +221,7 @@ class Settings:
             result_bytes_max=_integer(
                 env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000
             ),
+            file_bytes_max=_integer(env, "PERDURE_FILE_BYTES_MAX", 64 * 1024 * 1024, least=1_000),
             log_retention_days=_integer(env, "PERDURE_LOG_RETENTION_DAYS", 30, least=0),
             execution_retention_days=retention.pop(""),
             workspace_retention_days=retention,

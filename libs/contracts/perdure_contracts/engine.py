@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from .agent_asks import AgentAsk
+from .files import FilesByItem
 from .message import Json, message
 
 EffectClass: TypeAlias = Literal["pure", "keyed", "verify_first", "unsafe"]
@@ -77,7 +78,8 @@ class StartExecution:
     many messages with adopted runs follow (`parts`), and what is changed (`overrides`, by node).
 
     `watched_by` is a stream of the scheduler that wants to hear when the execution has ended.
-    `handles` is the execution whose failure this one was started for.
+    `handles` is the execution whose failure this one was started for. `files` are those of the
+    items that `data` makes.
     """
 
     execution_id: str
@@ -96,6 +98,7 @@ class StartExecution:
     overrides: Json = None
     watched_by: str = ""
     handles: str = ""
+    files: FilesByItem | None = None
 
 
 @message("engine.node-result.v1")
@@ -103,8 +106,9 @@ class NodeResult:
     """What became of one attempt. Settled by its token: a second answer is stale.
 
     `ports` has the items of each port, `[{"json": …}, …]`, in the order of the task's
-    items, null where one gave none. `failed` lists the items that failed by their place in
-    the task, each with its error; without it a failed attempt failed for all of them.
+    items, null where one gave none; an item with files has `binary_ref`. `failed` lists the items
+    that failed by their place in the task, each with its error; without it a failed attempt failed
+    for all of them.
     `payload` is set where `ports` are too large for a message: the SHA-256 of their JSON, under
     which the runner has kept them. `suspended` are items that wait for what is asked for them, by
     their place in the task.
@@ -185,6 +189,7 @@ class NodeTask:
     are those to what an agent has asked, by the index of the item and the name of its sub-step.
     `avoid` is a runner that is not to have it if there is another one. `again` is since when its
     effect may have happened, if it is one to look for first (`verify_first`); else it is empty.
+    `files` are those of the items.
     """
 
     token: str
@@ -204,6 +209,7 @@ class NodeTask:
     answers: Json = None
     avoid: str = ""
     again: str = ""
+    files: FilesByItem | None = None
 
 
 # Events that others listen to ---------------------------------------------------------
@@ -218,7 +224,8 @@ class ExecutionStarted:
     node; `rerun`, `parts` and `overrides` are as in `StartExecution`. With `parts` nothing runs
     until they have come; then the trigger emits `data`. `error_workflow` is started if this
     execution fails, unless it `handles` a failure itself. `watched_by` hears of the end.
-    `vars` and `static_data` (changed `static_number` times) are what it sees of them.
+    `vars` and `static_data` (changed `static_number` times) are what it sees of them. `files` are
+    those of the items of `data`.
     """
 
     execution_id: str
@@ -249,6 +256,7 @@ class ExecutionStarted:
     vars: Json = None
     static_data: Json = None
     static_number: int = 0
+    files: FilesByItem | None = None
 
 
 @message("engine.node-completed.v1")
@@ -411,7 +419,8 @@ class ExecutionCompleted:
 
     `result` is a list of the items' data, in node order; null where it is too long for a
     message (`result_cut`): the rows of the nodes have it. `untroubled` says that nothing
-    of this execution has failed so far that others were told about.
+    of this execution has failed so far that others were told about. `files` are those of the items
+    of `result`.
     """
 
     execution_id: str
@@ -420,6 +429,7 @@ class ExecutionCompleted:
     duration_ms: int = 0
     result_cut: bool = False
     untroubled: bool = False
+    files: FilesByItem | None = None
 
 
 @message("engine.execution-failed.v1")

@@ -32,6 +32,7 @@ from .engine import (
     Scope,
     StartExecution,
 )
+from .files import FilesReferred
 from .flow import (
     ChildAccepted,
     ChildEndTold,
@@ -313,5 +314,6 @@ ExecutionEvent: TypeAlias = (
     | AdmissionEvent
     | KeptEvent
     | SuspendingEvent
+    | FilesReferred
     | ExecutionPurged
 )

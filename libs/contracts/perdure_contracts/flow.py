@@ -6,6 +6,7 @@ Owner: services/engine. Stream: the execution id.
 from typing import Literal, TypeAlias
 
 from .engine import ErrorFacts, Mode, Scope
+from .files import FilesByItem
 from .message import Json, message
 
 WaitKind: TypeAlias = Literal[
@@ -58,7 +59,8 @@ class StartChild:
     """Start an execution of another workflow (its name or id) for a node of ours, once.
 
     Without `version` it is the deployed one, else the newest. With `wait` the parent hears how
-    it ended. `depth` counts the executions above it; `handles` is as in `StartExecution`.
+    it ended. `depth` counts the executions above it; `handles` and `files` are as in
+    `StartExecution`.
     """
 
     execution_id: str
@@ -73,11 +75,12 @@ class StartChild:
     mode: Mode
     triggered_by: str
     handles: str = ""
+    files: FilesByItem | None = None
 
 
 @message("engine.note-child-end.v1")
 class NoteChildEnd:
-    """A child execution has ended; `result` is as in `execution-completed`."""
+    """A child execution has ended; `result` and `files` are as in `execution-completed`."""
 
     execution_id: str
     wait_id: str
@@ -86,6 +89,7 @@ class NoteChildEnd:
     result: Json = None
     result_cut: bool = False
     error: ErrorFacts | None = None
+    files: FilesByItem | None = None
 
 
 # Races ------------------------------------------------------------------------------
@@ -197,6 +201,7 @@ class ChildRequested:
     wait_id: str
     wait: bool
     depth: int
+    files: FilesByItem | None = None
 
 
 @message("engine.child-accepted.v1")
@@ -218,6 +223,7 @@ class ChildAccepted:
     triggered_by: str
     accepted_at: str
     handles: str = ""
+    files: FilesByItem | None = None
 
 
 @message("engine.child-refused.v1")
@@ -243,6 +249,7 @@ class ChildEndTold:
     status: Literal["SUCCESS", "ERROR", "TIMEOUT", "CANCELED"]
     result: Json = None
     result_cut: bool = False
+    files: FilesByItem | None = None
 
 
 # Answers ----------------------------------------------------------------------------

@@ -103,6 +103,7 @@ def event(scope: Scope) -> Value:
 
 ROOT_READERS: dict[str, Callable[[Scope], Value]] = {
     "$json": lambda scope: scope.json,
+    "$binary": lambda scope: scope.binary,
     "$vars": lambda scope: given(scope.vars),
     "$execution": lambda scope: given(scope.execution),
     "$context": lambda scope: given(scope.context),

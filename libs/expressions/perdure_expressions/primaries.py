@@ -28,7 +28,17 @@ from .syntax import (
 from .values import number_text
 
 ROOTS: Final = frozenset(
-    {"$json", "$now", "$today", "$vars", "$execution", "$context", "$itemIndex", "$event"}
+    {
+        "$json",
+        "$now",
+        "$today",
+        "$vars",
+        "$execution",
+        "$context",
+        "$itemIndex",
+        "$event",
+        "$binary",
+    }
 )
 VIEW_WORDS: Final = frozenset({"item", "first", "last", "all", "json", "isExecuted"})
 _WORDS: Final = {"true": True, "false": False, "null": None}

@@ -34,6 +34,7 @@ class Scope:
 
     Attributes:
         json: the current item's data, `$json`.
+        binary: what is known of its files by their names, `$binary`; null where it has none.
         input: all items of this run, with the current one's index: `$input`, `$itemIndex`.
         node: what `$('Name')` sees, None when that node has no run in reach.
         now: the journal's aware datetime, `$now`.
@@ -51,3 +52,4 @@ class Scope:
     execution: Mapping[str, Json] | Callable[[], Json] | None = None
     context: Mapping[str, Json] | Callable[[], Json] | None = None
     event: Mapping[str, Json] | None = None
+    binary: Mapping[str, Json] | None = None

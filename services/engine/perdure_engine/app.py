@@ -48,6 +48,7 @@ STARTS = "perdure.engine.starts.v1"
 KEPT = (
     *("node_claims", "node_specifications", "substeps", "credentials"),
     *("expired", "payloads", "payload_uses", "execution_purges", "journal_purged"),
+    *("files", "file_chunks"),
 )
 """Tables that are written beside the journal."""
 
@@ -107,7 +108,7 @@ async def serve_engine() -> None:
     name = process_name("engine")
     kept = PostgresStore(settings.database_url, ours.name, connections=1)
     payloads = kept.payloads
-    async with tools_of(settings, clients=2) as tools:
+    async with tools_of(settings, kept.files, clients=2) as tools:
         tools.dependencies.runner = name
 
         async def calls(settings: Settings, owner: Owner, stop: asyncio.Event) -> None:
@@ -127,7 +128,7 @@ async def serve_engine() -> None:
         try:
             hand_over = here.take if settings.hand_over else None
             stalls = partial(keep_looking, ours)
-            sweeping = partial(keep_sweeping, payloads)
+            sweeping = partial(keep_sweeping, payloads, kept.files)
             purging = partial(keep_purging, ours)
             beside = (api, fill_at_start, keep_partitions, stalls, sweeping, purging, calls)
             await serve(ours, *beside, hand_over=hand_over)

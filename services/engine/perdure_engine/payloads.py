@@ -1,10 +1,11 @@
-"""Sweeps payloads that no execution names any more: a few at a time, once an hour."""
+"""Sweeps payloads and files that no execution names any more: a few at a time, once an hour."""
 
 import asyncio
 from contextlib import suppress
 
 import structlog
 from perdure_common.settings import Settings
+from perdure_common.shell.files import FileStore
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.payloads import PayloadStore
 from perdure_common.shell.ports import Unreachable
@@ -28,8 +29,17 @@ async def sweep(payloads: PayloadStore, grace_s: float = GRACE_S) -> int:
     return total
 
 
+async def sweep_files(files: FileStore, grace_s: float = GRACE_S) -> int:
+    """Forget the files that nothing has referred to for long, and return how many these were."""
+    total = 0
+    while count := await files.sweep_files(grace_s, BATCH_MAX):
+        total += count
+        await asyncio.sleep(PAUSE_S)
+    return total
+
+
 async def keep_sweeping(
-    payloads: PayloadStore, settings: Settings, owner: Owner, stop: asyncio.Event
+    payloads: PayloadStore, files: FileStore, settings: Settings, owner: Owner, stop: asyncio.Event
 ) -> None:
     """Sweep beside the owner, while shard 0 is its own."""
     del settings
@@ -39,9 +49,9 @@ async def keep_sweeping(
         if stop.is_set() or "0" not in owner.shards:
             continue
         try:
-            count = await sweep(payloads)
+            count, gone = await sweep(payloads), await sweep_files(files)
         except Unreachable as error:
             log.warning("payloads_not_swept", error=str(error))
         else:
-            if count:
-                log.info("payloads_forgotten", count=count)
+            if count or gone:
+                log.info("payloads_forgotten", count=count, files=gone)

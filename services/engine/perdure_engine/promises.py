@@ -44,6 +44,7 @@ from perdure_contracts.executions import (
     RegionEntered,
     RegionExited,
 )
+from perdure_contracts.files import FilesReferred
 from perdure_contracts.flow import ChildAccepted, ChildEndTold, ChildRefused, WaitBegun
 from perdure_contracts.kept import (
     StaticDataRefused,
@@ -69,7 +70,7 @@ _OTHERS = (
     *(VariableSet, VariableDeleted, StaticDataUpdated, StaticDataRefused),
 )
 _GATES = (SlotTaken, SlotAwaited, SlotRefused, SlotEvicted, SlotLeft)
-_BEFORE = (ExecutionCanceled, ExecutionRefused, GatePassed, RunsAdopted)
+_BEFORE = (ExecutionCanceled, ExecutionRefused, FilesReferred, GatePassed, RunsAdopted)
 """What may happen to an execution that is there and has not begun."""
 _RUN_ENDS = (NodeCompleted, NodeErrored, NodeSkipped, NodeCanceled)
 

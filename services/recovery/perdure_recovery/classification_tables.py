@@ -23,13 +23,14 @@ ENGINE_CODES: Final = _by_word(
         "network": "connect_failed tls_failed dns_failed connection_reset connection_closed "
         "protocol_error",
         "data_missing": "name_not_found workflow_not_found missing_input node_not_found "
-        "version_not_found trigger_not_found database_not_known server_not_known",
+        "version_not_found trigger_not_found database_not_known server_not_known "
+        "file_not_found file_gone",
         "permission": "address_refused",
         "resource_exhausted": "response_too_large payload_too_large max_iterations pool_timeout "
         "too_many_items fuel_exhausted expression_fuel input_too_large output_too_large "
         "sub_workflow_depth child_input_too_large child_result_too_large "
         "html_too_costly step_limit tool_call_limit token_limit cost_limit time_limit "
-        "code_timeout code_memory",
+        "code_timeout code_memory file_too_large",
         "auth": "credential_not_found credential_unreadable credential_incomplete credentials_off",
         "tool_error": "effect_unknown interaction_failed memory_failed",
         "validation": "expression_type expression_range expression_size expression_output "
@@ -42,9 +43,10 @@ ENGINE_CODES: Final = _by_word(
         "invalid_encoding invalid_key data_too_deep price_unknown code_output code_not_allowed "
         "interaction_too_large memory_content_too_large invalid_wait invalid_response "
         "static_data_conflict static_data_too_large "
+        "file_not_text file_not_json file_not_csv "
         "invalid_sub_workflow sub_workflow_failed ambiguous_workflow",
         "output_invalid": "invalid_json response_invalid decoding_failed",
-        "dependency_down": "breaker_open",
+        "dependency_down": "breaker_open files_unreachable",
         "worker_lost": "lease_expired",
         "code_bug": "stalled internal_error code_failed code_crashed",
         "cancelled": "canceled",
@@ -63,6 +65,7 @@ OWN_LIMITS: Final = frozenset(
         "child_input_too_large",
         "child_result_too_large",
         "execution_timeout",
+        "file_too_large",
         "response_too_large",
         "payload_too_large",
         "too_many_items",

@@ -111,11 +111,14 @@ class Tools:
     model_prices: Mapping[str, tuple[float, float]] = field(
         default_factory=dict[str, tuple[float, float]]
     )
+    files: Any = None
+    file_bytes_max: int = 0
 
 
 async def _http_request(
-    tools: Any, parameters: Mapping[str, Any], key: str
+    tools: Any, parameters: Mapping[str, Any], key: str, files: Any
 ) -> dict[str, Any] | Failed:
+    del files
     return await tools.world.request(parameters, key, tools.claims)
 
 

@@ -27,6 +27,7 @@ SCOPE = Scope(
     vars={"region": "eu"},
     execution={"id": "7", "trigger": {"type": "manual"}},
     context={"crm": [{"name": "Acme"}]},
+    binary={"data": {"file_id": "f1", "file_name": "a.txt", "mime_type": "text/plain", "size": 3}},
 )
 
 
@@ -82,6 +83,10 @@ def test_what_is_missing_is_null_and_null_is_javascripts(expression: str, expect
     ("expression", "expected"),
     [
         ("$vars.region", "eu"),
+        ("$binary.data.file_name", "a.txt"),
+        ("$binary['data'].size > 2", True),
+        ("$binary.other?.file_name", None),
+        ("Object.keys($binary)", ["data"]),
         ("$execution.trigger.type", "manual"),
         ("$context.crm[0].name", "Acme"),
         ("$itemIndex", 1),

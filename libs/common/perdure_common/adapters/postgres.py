@@ -17,6 +17,7 @@ import asyncpg
 from perdure_common.adapters import postgres_batch as fixed
 from perdure_common.adapters.postgres_entries import events_of
 from perdure_common.adapters.postgres_errors import LOST
+from perdure_common.adapters.postgres_files import PostgresFiles
 from perdure_common.adapters.postgres_payloads import PostgresPayloads
 from perdure_common.adapters.postgres_projection import (
     Shape,
@@ -98,6 +99,7 @@ class PostgresStore:
         self._opening = asyncio.Lock()
         self._tables: dict[str, Table] = {}
         self.payloads = PostgresPayloads(service, self._connection)
+        self.files = PostgresFiles(service, self._connection)
         self._statements: dict[tuple[Shape, ...], str] = {}
 
     async def claim(self, shards: Sequence[str], owner: str) -> Sequence[Claim]:

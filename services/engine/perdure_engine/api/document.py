@@ -31,5 +31,5 @@ def openapi() -> dict[str, Any]:
         metrics=Metrics("engine"),
     )
     nobody = cast("Any", None)  # routes are named here, and nobody asks
-    add_all(Ground(app, Service("engine", ()), settings, nobody, reading, nobody))
+    add_all(Ground(app, Service("engine", ()), settings, nobody, reading, nobody, nobody))
     return app.openapi()

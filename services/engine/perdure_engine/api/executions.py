@@ -20,7 +20,9 @@ from perdure_contracts.message import NAMES
 from starlette.responses import Response
 
 from perdure_engine.definition import Node, load
+from perdure_engine.runner.files import Uploaded
 
+from . import uploads
 from .ground import PREFIX, SQL, Ground, no_execution, number, only, query, reads, tags, writes
 from .workflows import workflow_row
 
@@ -39,7 +41,8 @@ class Start(msgspec.Struct, forbid_unknown_fields=True):
     """What to start. Without `version` the deployed one; without `node_id` its MANUAL trigger.
 
     `execution_id` is the caller's own key: a second start with it answers with the first.
-    `data` is what the trigger emits. `pin_data` makes it a test run: what nodes emit instead of
+    `data` is what the trigger emits; `files` are those of its items, by their places and names, as
+    `POST /v1/files` has answered. `pin_data` makes it a test run: what nodes emit instead of
     running, by node id, beside the data pinned in the definition.
     """
 
@@ -50,6 +53,7 @@ class Start(msgspec.Struct, forbid_unknown_fields=True):
     execution_id: Key | None = None
     mode: Literal["MANUAL", "TRIGGER"] = "MANUAL"
     pin_data: dict[str, Any] | None = None
+    files: dict[str, dict[str, Uploaded]] | None = None
 
 
 class Started(msgspec.Struct):
@@ -107,6 +111,7 @@ def _add_start(ground: Ground) -> None:
         ground.asking.check_tenant(request)
         body = await read_body(request, Start)
         version, trigger = await _what(ground, request, body)
+        files = await uploads.given(ground, ground.tenant(request), body.files)
         execution_id = body.execution_id or str(uuid.uuid4())
         message = StartExecution(
             execution_id=execution_id,
@@ -118,6 +123,7 @@ def _add_start(ground: Ground) -> None:
             trigger={"type": "perdure.api.start", "source": "/api/engine"},
             data=body.data,
             pin_data=body.pin_data,
+            files=files,
         )
         asked = await ground.asking.ask(request, execution_id, message, topic=STARTS)
         if asked.answer is not None and NAMES[ExecutionStarted] not in asked.events:

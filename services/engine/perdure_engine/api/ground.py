@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
+from perdure_common.adapters.memory_files import MemoryFiles
+from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.asking import TENANT_HEADER, Asking
 from perdure_common.api.problem import Problem
@@ -13,6 +15,7 @@ from perdure_common.api.reading import Reading
 from perdure_common.decider import Lookup, Service
 from perdure_common.settings import Settings
 from perdure_common.shell import remake
+from perdure_common.shell.files import FileStore
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Store
@@ -37,6 +40,7 @@ class Ground:
     store: Store
     reading: Reading
     asking: Asking
+    files: FileStore
     registry: Registry = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +103,9 @@ def owner_ground(
 ) -> Ground:
     """Return the ground of the process that owns shards."""
     asking = Asking(service.name, owner.bus, reading, settings.tenant_id, settings.partitions)
-    return Ground(app, service, settings, owner.store, reading, asking)
+    store = owner.store
+    files = store.files if isinstance(store, PostgresStore) else MemoryFiles()
+    return Ground(app, service, settings, store, reading, asking, files)
 
 
 def no_execution(key: str) -> Problem:

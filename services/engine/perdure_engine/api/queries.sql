@@ -25,6 +25,27 @@ SELECT (to_jsonb(x) || jsonb_build_object('nodes', coalesce((
   FROM workflow_executions x
  WHERE x.tenant_id = $1 AND x.execution_id = $2;
 
+-- name: files
+-- The files that an execution refers to, the first ones first.
+SELECT file_id, node_id, file_name, mime_type, size, created_at
+  FROM execution_files
+ WHERE tenant_id = $1 AND execution_id = $2
+ ORDER BY created_at, file_id LIMIT $3;
+
+-- name: file
+-- Where a file is that an execution refers to.
+SELECT f.upload, f.bytes, e.file_name, e.mime_type
+  FROM execution_files e JOIN files f ON f.tenant_id = e.tenant_id AND f.sha256 = e.file_id
+ WHERE e.tenant_id = $1 AND e.execution_id = $2 AND e.file_id = $3;
+
+-- name: sizes
+-- How many bytes those files of a tenant have that are there.
+SELECT sha256, bytes FROM files WHERE tenant_id = $1 AND sha256 = ANY ($2::text[]);
+
+-- name: file_chunk
+-- One chunk of a file.
+SELECT data FROM file_chunks WHERE upload = $1 AND n = $2;
+
 -- name: history
 -- Events of an execution after a version, as long as they are not too many bytes together.
 SELECT version, type, recorded_at, data, meta

@@ -12,12 +12,14 @@ from typing import Any, TypeAlias, cast
 from perdure_common.ids import sha256_of_json
 from perdure_contracts.control import AdoptRuns
 from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.files import FilesByItem
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node, Workflow
 from perdure_engine.definition.region import BODY_PORTS, TOP
 
 from .ending import in_failed_iteration
+from .files_of_items import files_by_item
 from .finishing import encoded_bytes
 from .state import Execution, place_of, raced
 from .views import gather
@@ -277,3 +279,11 @@ def trigger_data(state: Execution) -> Json:
     if run is None:
         return []
     return [item["json"] for items in run.ports.values() for item in items]
+
+
+def trigger_files(state: Execution) -> FilesByItem | None:
+    """Return the files of the items with which an execution was started."""
+    run = state.runs.get(place_of(state.trigger_node_id, ()))
+    if run is None or not state.files:
+        return None
+    return files_by_item(item for items in run.ports.values() for item in items)

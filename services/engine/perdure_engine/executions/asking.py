@@ -24,7 +24,7 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node, Workflow
 from perdure_engine.expressions import ExpressionError
-from perdure_engine.nodes.base import Inputs, Item, Outcome, passed_through
+from perdure_engine.nodes.base import Inputs, Item, Outcome, passed_through, without_source
 from perdure_engine.nodes.errors import data_error, expression_error, whole_run
 from perdure_engine.nodes.fields import fields_of
 from perdure_engine.nodes.memory_store import TIMEOUT_S
@@ -239,7 +239,10 @@ def _items(command: NoteAnswer, waiting: Waiting, inputs: Inputs) -> list[Item]:
         **fields_of(command.detail or {}),
     }
     if command.items is None:
-        return [{"json": {**fields_of(item["json"]), "interaction": told}} for item in inputs.items]
+        return [
+            {**without_source(item), "json": {**fields_of(item["json"]), "interaction": told}}
+            for item in inputs.items
+        ]
     given = cast("list[Json]", command.items)
     return [{"json": {**fields_of(json), "interaction": told}, "source": source} for json in given]
 

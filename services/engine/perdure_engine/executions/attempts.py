@@ -14,10 +14,12 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node
 from perdure_engine.expressions import ExpressionError
-from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, paired
-from perdure_engine.nodes.errors import data_error, expression_error
+from perdure_engine.nodes.base import MAIN, Inputs, Item, Outcome, placed, without_source
+from perdure_engine.nodes.errors import expression_error
 
 from .asks import drop_asks
+from .bounds import input_too_large
+from .files import refer
 from .finishing import Ended, failure, finish, listed_bytes, scrubbed, stops
 from .given import mock_answer, mocked
 from .instants import after
@@ -87,7 +89,7 @@ def dispatch(
     if local and (size is None or size + SENT_ITEM_BYTES * len(inputs.items) > TASK_BYTES_MAX):
         return False
     if size is None or size > most:
-        failed = [(index, _too_large(size, most)) for index in range(len(inputs.items))]
+        failed = [(index, input_too_large(size, most)) for index in range(len(inputs.items))]
         indexes = []
     if not indexes or (failed and stops(progress.workflow, node)):
         ended = Ended(node, scope, run, inputs, edges)
@@ -146,9 +148,11 @@ def answered(progress: Progress, place: str, result: NodeResult) -> None:
         return
     items = _all_done(known, result)
     if items is not None:
+        refer(progress, run.node_id, items)
         _end(progress, run, Outcome(ports={MAIN: items}))
         return
     done, failed = _read(known, result)
+    refer(progress, run.node_id, [each for ports in done.values() for each in ports.values()])
     if result.suspended:
         waiting = {known.indexes[place] for place, _ in result.suspended}
         others = {index: each for index, each in failed.items() if index not in waiting}
@@ -385,7 +389,7 @@ def _finish(
     for index in sorted(done, key=int):
         for port, item in done[index].items():
             items = ports.setdefault(port, [])
-            items.append(paired(item["json"], int(index), len(items)))
+            items.append(placed(cast("Item", item), int(index), len(items)))
     failures = tuple(sorted((int(i), e) for i, e in failed.items() if i not in done))
     _end(progress, run, Outcome(ports=ports, failed=failures))
 
@@ -414,7 +418,7 @@ def _all_done(known: Dispatch, result: NodeResult) -> list[Item] | None:
     for index, item in zip(known.indexes, found, strict=True):
         if not isinstance(item, dict) or "json" not in item:
             return None
-        items.append(paired(item["json"], index, len(items)))
+        items.append(placed(cast("Item", item), index, len(items)))
     return items
 
 
@@ -439,7 +443,7 @@ def _read(
         items: Sequence[Any] = cast("list[Any]", value) if isinstance(value, list) else []
         for index, item in zip(known.indexes, items, strict=False):
             if index not in failed and isinstance(item, dict) and "json" in item:
-                done.setdefault(str(index), {})[port] = {"json": item["json"]}
+                done.setdefault(str(index), {})[port] = without_source(item)
     for index in known.indexes:
         if index not in failed and str(index) not in done:
             failed[index] = _unreadable(f"it says nothing of item {index}")
@@ -452,16 +456,6 @@ def _unreadable(what: str) -> ErrorFacts:
         message=f"the runner's answer cannot be used: {what}; this is a defect of the runner",
         stage="run",
         effect_state="unknown",
-    )
-
-
-def _too_large(size: int | None, most: int) -> ErrorFacts:
-    if size is None:
-        return data_error("input_not_json", "the parameters cannot be written as JSON")
-    return data_error(
-        "input_too_large",
-        f"parameters and items have {size:,} bytes or more, at most {most:,} can be "
-        "sent; split the items, or keep fewer fields",
     )
 
 

@@ -11,6 +11,7 @@ from perdure_contracts.admission import ExecutionRefused, GatePassed, NoteSlot
 from perdure_contracts.control import AdoptRuns, RunsAdopted
 from perdure_contracts.engine import CancelExecution, ExecutionStarted, StartExecution
 from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
+from perdure_contracts.files import FilesByItem
 from perdure_contracts.message import Json
 
 from perdure_engine.definition import InvalidDefinition, Node, Workflow, load
@@ -22,6 +23,7 @@ from perdure_engine.nodes.errors import Arranged
 from .asking import note_left
 from .children import canceled_before, cannot_start, start_of
 from .ending import end_if_done, new_deadline
+from .files import files_of_runs, refer_files, with_files
 from .finishing import Ended, complete
 from .items import as_items
 from .pausing import keep_ready
@@ -58,7 +60,7 @@ def carry_on(progress: Progress) -> None:
     if given is not None and not given.begun:
         if given.parts or progress.state.status != "RUNNING":
             return
-        _fire(progress, given.data)
+        _fire(progress, given.data, given.files)
     if progress.state.status == "RUNNING":
         advance(progress)
     elif progress.state.status == "PAUSED":
@@ -111,17 +113,21 @@ def start(
             return held
         if held is not None:
             progress.record(held)
+            refer_files(progress, trigger.node_id, command.files)
             return None
     begun = _begun(progress, command, trigger, workspace_id)
     if pins or command.parts:
-        begun = replace(begun, pins=pins or None, data=data if command.parts else None)
+        late = (data, command.files) if command.parts else (None, None)
+        begun = replace(begun, pins=pins or None, data=late[0], files=late[1])
     if admission is not None and admission.reads:
         begun = replace(begun, **frozen_values(workflow, facts, admission.reads))
     progress.record(begun)
+    if command.files is not None:
+        refer_files(progress, trigger.node_id, command.files)
     if terms.urls is not None:
         make_url(progress, terms.urls)
     if not command.parts:
-        _fire(progress, data)
+        _fire(progress, data, command.files)
     carry_on(progress)
     return None
 
@@ -203,6 +209,8 @@ def before_start(
                     regions=command.regions,
                 )
             )
+            for event in files_of_runs(command):
+                happen(event)
         case NoteSlot() if stale_slot(state, command) is not None:
             return stale_slot(state, command)
         case NoteSlot() if command.outcome == "refused":
@@ -258,11 +266,13 @@ def _no_trigger(workflow: Workflow, command: StartExecution) -> Rejected:
     )
 
 
-def _fire(progress: Progress, data: Json) -> None:
+def _fire(progress: Progress, data: Json, files: FilesByItem | None) -> None:
     """Let the trigger emit: from here on nodes are ready."""
     workflow = progress.workflow
     trigger = workflow.by_id[progress.state.trigger_node_id]
     items = items_of_trigger(data)
+    if files is not None:
+        items = with_files(items, files)
     ended = Ended(trigger, (), 1, Inputs({}, ()), ())
     complete(progress, ended, Arranged({trigger.outputs[0]: items} if items else {}), None)
     progress.all_resolved((node for node in workflow.all_triggers if node is not trigger), ())

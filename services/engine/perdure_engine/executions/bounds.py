@@ -1,6 +1,6 @@
 """How much one execution may take on: what is beyond it fails before any of it has begun. Pure."""
 
-from perdure_contracts.engine import Scope
+from perdure_contracts.engine import ErrorFacts, Scope
 
 from perdure_engine.definition import Node
 from perdure_engine.definition.region import Region
@@ -32,3 +32,14 @@ def too_many_items(progress: Progress, node: Node, region: Region, scope: Scope,
     if progress.state.status == "RUNNING":
         pass_by(progress, node, region, scope)
     return True
+
+
+def input_too_large(size: int | None, most: int) -> ErrorFacts:
+    """Return why what a run is given cannot be sent to a runner."""
+    if size is None:
+        return data_error("input_not_json", "the parameters cannot be written as JSON")
+    return data_error(
+        "input_too_large",
+        f"parameters and items have {size:,} bytes or more, at most {most:,} can be "
+        "sent; split the items, or keep fewer fields",
+    )

@@ -17,6 +17,7 @@ from perdure_contracts.engine import (
     Scope,
     StartExecution,
 )
+from perdure_contracts.files import FilesReferred
 from perdure_contracts.flow import (
     ChildAccepted,
     ChildRefused,
@@ -31,7 +32,9 @@ from perdure_engine.expressions import ExpressionError
 from perdure_engine.nodes.base import MAIN, Inputs, Outcome
 from perdure_engine.nodes.errors import data_error, expression_error, whole_run
 
+from .files import files_by_item, files_referred, refer_files, with_files
 from .finishing import Edges, Ended, encoded_bytes, finish, scrubbed
+from .items import as_items
 from .progress import Progress
 from .state import Execution
 from .state_flow import Parent, Waiting
@@ -81,6 +84,7 @@ def begin_child(
             workflow=wanted["workflow"],
             version=wanted["version"],
             data=wanted["data"],
+            files=wanted["files"],
             wait_id=waiting.wait_id,
             wait=waits,
             depth=depth_of(state) + 1,
@@ -140,7 +144,10 @@ def _wanted(
             "pass less, or a reference"
         )
         return data_error("child_input_too_large", text)
-    return {"workflow": workflow, "version": version, "data": data}
+    files = None
+    if progress.state.files:
+        files = files_by_item(inputs.items[: len(as_items(data))])
+    return {"workflow": workflow, "version": version, "data": data, "files": files}
 
 
 def note_end(progress: Progress, place: str, command: NoteChildEnd) -> None:
@@ -150,6 +157,9 @@ def note_end(progress: Progress, place: str, command: NoteChildEnd) -> None:
     result = cast("list[Any]", command.result) if isinstance(command.result, list) else []
     if command.status == "SUCCESS" and not command.result_cut:
         items: list[Any] = [{"json": json, "source": []} for json in result]
+        if command.files:
+            refer_files(progress, node.node_id, command.files)
+            items = with_files(items, command.files)
         end(progress, place, "child", Outcome(ports={MAIN: items} if items else {}))
         return
     if command.status == "SUCCESS":
@@ -187,7 +197,7 @@ def accept(
     command: StartChild,
     facts: Facts,
     at: str,
-    happen: Callable[[ChildAccepted | ChildRefused], Execution],
+    happen: Callable[[ChildAccepted | ChildRefused | FilesReferred], Execution],
 ) -> None:
     """Find out which workflow and version a child is to run, or tell its parent why none."""
     found = _found(command, facts)
@@ -211,8 +221,12 @@ def accept(
             triggered_by=command.triggered_by,
             accepted_at=at,
             handles=command.handles,
+            files=command.files,
         )
     )
+    referred = files_referred(command.execution_id, "", command.files)
+    if referred is not None:
+        happen(referred)
 
 
 def _found(command: StartChild, facts: Facts) -> Mapping[str, Any] | ErrorFacts:
@@ -261,6 +275,7 @@ def start_of(state: Execution) -> StartExecution:
             "type": "perdure.sub-workflow",
         },
         data=parent.data,
+        files=parent.files,
         parent_execution_id=parent.execution_id,
         handles=state.handles,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from perdure_contracts.engine import ErrorFacts
 
 from perdure_engine.definition import Edge
-from perdure_engine.nodes.base import Item, Outcome, paired
+from perdure_engine.nodes.base import Item, Outcome, placed
 from perdure_engine.nodes.conditions import holds
 
 from .views import RunView
@@ -68,9 +68,9 @@ def without_failed(outcome: Outcome, failed: Sequence[tuple[str, int, ErrorFacts
                 continue
             source = item.get("source", place)
             if isinstance(source, list):
-                kept.append({"json": item["json"], "source": source})
+                kept.append({**item})
             else:
-                kept.append(paired(item["json"], source, len(kept)))
+                kept.append(placed(item, source, len(kept)))
         ports[port] = kept
     return Outcome(ports=ports, failed=tuple(sorted(errors.items(), key=lambda each: each[0])))
 

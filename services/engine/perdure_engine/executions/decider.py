@@ -62,6 +62,7 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.files import FilesReferred
 from perdure_contracts.flow import (
     ChildAccepted,
     ChildEndTold,
@@ -167,6 +168,7 @@ EVENTS = (
     RunSuspended,
     AskAnswered,
     AskDropped,
+    FilesReferred,
     ExecutionPurged,
 )
 """What may happen to an execution."""
@@ -200,6 +202,7 @@ PRIVATE = (
     RunSuspended,
     AskAnswered,
     AskDropped,
+    FilesReferred,
 )
 """What nobody else need hear of."""
 
@@ -237,7 +240,7 @@ def decider_with(
         events=EVENTS,
         stream_of=stream_of,
         decide=partial(decide, terms=terms),
-        state_version=4,
+        state_version=5,
         act=partial(act, terms=terms),
         evolve=evolve,
         project=project,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from perdure_common.ids import derived
@@ -16,6 +16,7 @@ from perdure_contracts.engine import (
     Scope,
 )
 from perdure_contracts.executions import IterationFailed
+from perdure_contracts.files import FilesByItem
 from perdure_contracts.flow import WaitEnd, WaitEnded
 from perdure_contracts.message import Json
 
@@ -23,6 +24,7 @@ from perdure_engine.definition import Node, Workflow
 from perdure_engine.definition.region import TOP
 
 from .asks import drop_asks
+from .files_of_items import files_by_item
 from .progress import Progress
 from .state import Execution, Rounds, Run, edge_key, place_of, raced
 
@@ -203,7 +205,7 @@ def end_if_done(progress: Progress) -> None:
         failure_id = derived("failure", state.execution_id, "stalled", len(state.runs))
         stop(progress, "ERROR", error, failure_id=failure_id)
         return
-    result, cut = result_of(state, progress.workflow)
+    result, cut, files = result_of(state, progress.workflow)
     progress.record(
         ExecutionCompleted(
             execution_id=state.execution_id,
@@ -212,6 +214,7 @@ def end_if_done(progress: Progress) -> None:
             duration_ms=progress.since_ms(state.started_at),
             result_cut=cut,
             untroubled=not state.troubled,
+            files=files,
         )
     )
 
@@ -255,15 +258,17 @@ def _stuck(progress: Progress) -> list[Node]:
     return stuck
 
 
-def result_of(state: Execution, workflow: Workflow) -> tuple[Json, bool]:
-    """Return what an execution came to, None where it was cut, and whether it was."""
-    result = list(_result(state, workflow))
-    cut = len(_encode(result)) > RESULT_BYTES_MAX
-    return None if cut else result, cut
+def result_of(state: Execution, workflow: Workflow) -> tuple[Json, bool, FilesByItem | None]:
+    """Return what an execution came to, None where it was cut, whether it was, and its files."""
+    items = list(_result(state, workflow))
+    result = [item["json"] for item in items]
+    if len(_encode(result)) > RESULT_BYTES_MAX:
+        return None, True, None
+    return result, False, None if not state.files else files_by_item(items)
 
 
-def _result(state: Execution, workflow: Workflow) -> Iterable[Json]:
-    """Return the data of LIVE runs without out-edges, in node order (rule 9)."""
+def _result(state: Execution, workflow: Workflow) -> Iterable[Any]:
+    """Return the items of LIVE runs without out-edges, in node order (rule 9)."""
     last = _last_nodes(workflow)
     runs: dict[str, list[Run]] = {}
     for run in state.runs.values():
@@ -275,8 +280,7 @@ def _result(state: Execution, workflow: Workflow) -> Iterable[Json]:
             for port, items in run.ports.items():
                 if port in node.body_ports:
                     continue
-                for item in items:
-                    yield item["json"]
+                yield from items
 
 
 @lru_cache(maxsize=200)

@@ -44,6 +44,7 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.files import FilesReferred
 from perdure_contracts.flow import (
     ChildAccepted,
     ChildEndTold,
@@ -157,7 +158,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             wait_begun(state, event)
         case WaitEnded():
             wait_ended(state, event)
-        case SignalReceived() | ResumeUrlMade():
+        case SignalReceived() | ResumeUrlMade() | FilesReferred():
             called(state, event)
         case ChildAccepted():
             return child_accepted(event)

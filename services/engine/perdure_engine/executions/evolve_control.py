@@ -56,6 +56,7 @@ def given_at_start(event: ExecutionStarted) -> Given | None:
         vars=event.vars,
         static_data=event.static_data,
         static_number=event.static_number,
+        files=event.files,
     )
 
 

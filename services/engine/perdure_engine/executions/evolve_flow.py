@@ -4,6 +4,7 @@ Like `evolve`, whose arms these are.
 """
 
 from perdure_contracts.engine import ExecutionStarted, NodeCanceled
+from perdure_contracts.files import FilesReferred
 from perdure_contracts.flow import (
     ChildAccepted,
     ChildRefused,
@@ -40,12 +41,15 @@ def race_lost(state: Execution, event: RaceLost) -> None:
 # Waits and signals ------------------------------------------------------------------------
 
 
-def called(state: Execution, event: SignalReceived | ResumeUrlMade) -> None:
-    """Remember what the execution was told, or by what URL it can be."""
-    if isinstance(event, SignalReceived):
-        _signal_received(state, event)
-    else:
-        _resume_url_made(state, event)
+def called(state: Execution, event: SignalReceived | ResumeUrlMade | FilesReferred) -> None:
+    """Remember what came from outside, or by what URL it can: signals, and files of items."""
+    match event:
+        case SignalReceived():
+            _signal_received(state, event)
+        case ResumeUrlMade():
+            _resume_url_made(state, event)
+        case FilesReferred():
+            state.files = True
 
 
 def _resume_url_made(state: Execution, event: ResumeUrlMade) -> None:
@@ -128,6 +132,7 @@ def child_accepted(event: ChildAccepted) -> Execution:
         mode=event.mode,
         triggered_by=event.triggered_by,
         data=event.data,
+        files=event.files,
     )
     return state
 
@@ -156,6 +161,7 @@ def begun_later(before: Execution, state: Execution, event: ExecutionStarted) ->
     Its data is in the runs now.
     """
     assert before.flow is not None
+    state.files = before.files
     let_in(before, state, event)
     parent = before.flow.parent
     if parent is None:

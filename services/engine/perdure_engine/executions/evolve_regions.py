@@ -16,6 +16,8 @@ from perdure_contracts.executions import (
     RegionExited,
 )
 
+from perdure_engine.nodes.base import without_source
+
 from .overriding import given_items
 from .state import Execution, Live, Over, Rounds, Run, edge_key, place_of
 
@@ -37,7 +39,7 @@ def entered(state: Execution, event: RegionEntered) -> None:
     for index, _ in event.inputs:
         live = state.edges[edge_key(index, event.scope)]
         assert live is not None
-        items.extend({"json": item["json"]} for item in state.items_of(live))
+        items.extend(without_source(item) for item in state.items_of(live))
     state.runs[place] = Run(
         node_id=event.node_id,
         scope=event.scope,

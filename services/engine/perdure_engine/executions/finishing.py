@@ -25,6 +25,7 @@ from perdure_engine.nodes.errors import Arranged, arrange, data_error
 
 from .conditions import Picks, pick, without_failed
 from .ending import fail_iteration, stop
+from .files import kept
 from .progress import Progress
 from .state import Run
 from .views import RunView, gathered_by
@@ -88,6 +89,8 @@ def finish(
 ) -> None:
     """Apply the error mode to what a run made, and let it end with SUCCESS or ERROR."""
     node, workflow = ended.node, progress.workflow
+    if progress.state.files:
+        outcome = kept(outcome, ended.inputs, node.specification)
     conditional = workflow.conditional_edges(node)
     picks: Picks | None = None
     if conditional and outcome.stop is None:

@@ -46,6 +46,7 @@ from perdure_contracts.executions import (
     RegionExited,
     VerdictApplied,
 )
+from perdure_contracts.files import FilesReferred
 from perdure_contracts.flow import (
     ChildAccepted,
     ChildEndTold,
@@ -71,6 +72,7 @@ from .logs import log_rows
 from .overriding import given_items
 from .project_asking import left
 from .project_control import pause_over, rows_of
+from .project_files import file_rows
 from .project_flow import child_accepted, child_refused, responded, run_data
 from .project_queueing import queued, refused
 from .purging import purge_row
@@ -138,6 +140,8 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (refused(recorded, event, error_row(event.error)), *logs)
         case RunSuspended():
             return (*_open(state, recorded, event), *logs)
+        case FilesReferred():
+            return file_rows(recorded, event)
         case ExecutionPurged():
             return purge_row(recorded)
         case GatePassed() | StaticDataAsked() | StaticDataKept() | AskAnswered() | AskDropped():

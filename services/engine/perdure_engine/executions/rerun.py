@@ -21,8 +21,10 @@ from .adopting import (
     parts_of,
     places_of,
     trigger_data,
+    trigger_files,
     unit_of,
 )  # fmt: skip
+from .files import files_of_runs
 from .overriding import bad_overrides, unfit_overrides
 from .progress import Progress
 from .state import Execution, is_open
@@ -113,9 +115,9 @@ def rerun(progress: Progress, workflow: Workflow, command: RerunExecution, facts
 def messages(state: Execution, event: RerunBegun) -> list[object]:
     """Return what begins the new execution: its start, then all that it adopts."""
     overrides: Json = event.overrides
-    data = trigger_data(state)
+    data, files = trigger_data(state), trigger_files(state)
     if event.node_id == state.trigger_node_id and overrides is not None and "input" in overrides:
-        data, overrides = overrides["input"], None
+        data, overrides, files = overrides["input"], None, None
     start = StartExecution(
         execution_id=event.new_execution_id,
         workflow_id=state.workflow_id,
@@ -135,6 +137,7 @@ def messages(state: Execution, event: RerunBegun) -> list[object]:
         },
         root_execution_id=event.root_execution_id,
         parts=event.parts,
+        files=files,
         handles=state.handles,
         overrides=None if overrides is None else {event.node_id: overrides},
     )
@@ -201,3 +204,5 @@ def adopt(progress: Progress, command: AdoptRuns) -> None:
             regions=command.regions,
         )
     )
+    for event in files_of_runs(command):
+        progress.record(event)

@@ -11,7 +11,7 @@ from perdure_contracts.executions import IterationStarted, Part, RegionEntered, 
 
 from perdure_engine.definition import Edge, Node
 from perdure_engine.definition.region import Region
-from perdure_engine.nodes.base import Inputs, Item, Outcome
+from perdure_engine.nodes.base import Inputs, Item, Outcome, without_source
 from perdure_engine.nodes.conditions import holds
 from perdure_engine.nodes.errors import data_error, error_json, whole_run
 from perdure_engine.nodes.flow_foreach import ForeachPlan
@@ -151,7 +151,7 @@ def _foreach(progress: Progress, node: Node, region: Region, place: str) -> None
                 item = progress.state.runs[place].ports[region.body][k]
                 failed_node_id, error = rounds.failed[k]
                 json = error_json(item["json"], error, failed_node_id)
-                items.append({"json": json, "source": k})
+                items.append({**without_source(item), "json": json, "source": k})
         _done(progress, node, region, place, items)
     _leave_if_over(progress, node, region, place)
 
@@ -321,7 +321,9 @@ def _asked(
 def _items(progress: Progress, lives: Sequence[Live]) -> list[Item]:
     """Return the items of what edges carry, as what they are now: items of no input yet."""
     state = progress.state
-    return [{"json": item["json"], "source": []} for live in lives for item in state.items_of(live)]
+    return [
+        {**without_source(item), "source": []} for live in lives for item in state.items_of(live)
+    ]
 
 
 def _batches_done(progress: Progress, region: Region, rounds: Rounds, plan: LoopPlan) -> list[Item]:
@@ -331,7 +333,7 @@ def _batches_done(progress: Progress, region: Region, rounds: Rounds, plan: Loop
         first = k * plan.batch
         source = list(range(first, min(first + plan.batch, rounds.items)))
         came = _items(progress, _lives_back(progress, region, rounds, k))
-        items.extend({"json": item["json"], "source": source} for item in came)
+        items.extend({**item, "source": source} for item in came)
     return items
 
 

@@ -5,6 +5,7 @@ of them: of an execution without trouble it hears nothing.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from perdure_common.decider import Outgoing, Recorded
 from perdure_contracts.admission import ExecutionQueued, ExecutionRefused, GatePassed
@@ -35,6 +36,7 @@ from perdure_contracts.suspending import AskDropped
 from perdure_contracts.undoing import NodeCompensated
 
 from .error_workflow import asked_for, handler_start
+from .files_of_items import files_by_item
 from .overriding import given_items
 from .rerun import messages
 from .route_answers import end_noted, responded_told
@@ -128,13 +130,14 @@ def _task(state: Execution, event: NodeScheduled) -> Outgoing:
     run = state.runs[place]
     known = run.dispatch
     assert known is not None
-    items: list[object] = []
+    items: list[Any] = []
     if state.overrides and not run.inputs:
-        items.extend(item["json"] for item in given_items(state.overrides.get(place)) or ())
+        items.extend(given_items(state.overrides.get(place)) or ())
     for index, _ in run.inputs:
         live = state.edges[edge_key(index, run.gathered_in)]
         assert live is not None
-        items.extend(item["json"] for item in state.items_of(live))
+        items.extend(state.items_of(live))
+    sent = [items[index] for index in event.indexes]
     task = NodeTask(
         token=event.token,
         execution_id=event.execution_id,
@@ -143,7 +146,7 @@ def _task(state: Execution, event: NodeScheduled) -> Outgoing:
         node_type=known.node_type,
         node_subtype=known.node_subtype,
         parameters=[known.parameters[str(index)] for index in event.indexes],
-        items=[items[index] for index in event.indexes],
+        items=[item["json"] for item in sent],
         effect=known.effect,
         length=known.length,
         deadline=event.deadline,
@@ -153,5 +156,6 @@ def _task(state: Execution, event: NodeScheduled) -> Outgoing:
         answers=known.answers or None,
         avoid=event.avoid,
         again=_since(state, run) if known.effect == "verify_first" else "",
+        files=files_by_item(sent) if state.files else None,
     )
     return Outgoing(TASKS, event.execution_id, task)

@@ -12,6 +12,7 @@ from perdure_contracts.engine import (
     ExecutionCompleted,
     ExecutionFailed,
 )
+from perdure_contracts.files import FilesByItem
 from perdure_contracts.flow import (
     ChildEndTold,
     ChildRefused,
@@ -59,7 +60,11 @@ def flow_told(state: Execution, recorded: Recorded[Any]) -> tuple[Outgoing, ...]
             return (Outgoing(OURS, event.child_execution_id, _start(state, event)),)
         case ChildEndTold():
             cut = event.result_cut
-            return (_noted(state, event.execution_id, event.status, result=event.result, cut=cut),)
+            files = event.files
+            told = _noted(
+                state, event.execution_id, event.status, result=event.result, cut=cut, files=files
+            )
+            return (told,)
         case ChildRefused() if event.wait:
             return (_noted(state, event.execution_id, "ERROR", error=event.error),)
         case _:
@@ -76,7 +81,10 @@ def end_told(
     match event:
         case ExecutionCompleted():
             cut = event.result_cut
-            told = _noted(state, event.execution_id, "SUCCESS", result=event.result, cut=cut)
+            files = event.files
+            told = _noted(
+                state, event.execution_id, "SUCCESS", result=event.result, cut=cut, files=files
+            )
         case ExecutionFailed():
             told = _noted(state, event.execution_id, event.status, error=event.error)
         case ExecutionCanceled():
@@ -109,6 +117,7 @@ def _start(state: Execution, event: ChildRequested) -> StartChild:
         mode=mode,
         triggered_by=f"SUB_WORKFLOW:{event.node_id}",
         handles=state.handles,
+        files=event.files,
     )
 
 
@@ -120,6 +129,7 @@ def _noted(
     result: object = None,
     cut: bool = False,
     error: ErrorFacts | None = None,
+    files: FilesByItem | None = None,
 ) -> Outgoing:
     assert state.flow is not None and state.flow.parent is not None
     parent = state.flow.parent
@@ -131,5 +141,6 @@ def _noted(
         result=result,
         result_cut=cut,
         error=error,
+        files=files,
     )
     return Outgoing(OURS, parent.execution_id, message)

@@ -187,7 +187,7 @@ class Execution(Struct, gc=False):
     person settled last. `error_workflow` is started if it fails, unless it `handles` the failure
     of another one. `watched_by` is a stream of the scheduler that hears of the end.
     `suspended` counts how often agents have waited for an answer, `undone` how often the effects of
-    a node were undone, by place.
+    a node were undone, by place. `files` says that some items carry files.
     """
 
     execution_id: str = ""
@@ -229,6 +229,7 @@ class Execution(Struct, gc=False):
     suspended: int = 0
     watched_by: str = ""
     undone: dict[str, int] | None = None
+    files: bool = False
 
     def scratch(self) -> "Execution":
         """Return a copy that can be changed without changing this one."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 from perdure_contracts.admission import Gate
 from perdure_contracts.engine import Mode, StartExecution
+from perdure_contracts.files import FilesByItem
 from perdure_contracts.flow import WaitKind
 from perdure_contracts.message import Json
 
@@ -51,6 +52,7 @@ class Parent(Struct, frozen=True, gc=False):
     mode: Mode
     triggered_by: str
     data: Json = None
+    files: FilesByItem | None = None
 
 
 class Admission(Struct, frozen=True, gc=False):

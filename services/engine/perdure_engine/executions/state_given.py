@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct, field
 from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.files import FilesByItem
 from perdure_contracts.message import Json
 
 
@@ -18,8 +19,9 @@ class Given(Struct, gc=False):
     these have ended here too; `failed` the adopted failures of iterations, by the place of their
     FOREACH and number. `skipped` are places of adopted runs that a person had skipped, `regions` of
     adopted loops before races. `parts` is how many messages with adopted runs are still to come,
-    `data` what the trigger emits when they have. `vars` is what `$vars` is in this execution,
-    `static_data` what it sees of its workflow's, which had been changed `static_number` times then.
+    `data` (and `files`) what the trigger emits when they have. `vars` is what `$vars` is in this
+    execution, `static_data` what it sees of its workflow's, which had been changed
+    `static_number` times then.
     """
 
     pins: dict[str, Json] = field(default_factory=dict)
@@ -33,9 +35,10 @@ class Given(Struct, gc=False):
     static_number: int = 0
     skipped: dict[str, None] = field(default_factory=dict)
     regions: dict[str, None] = field(default_factory=dict)
+    files: FilesByItem | None = None
 
     def scratch(self) -> "Given":
         """Return a copy that can be changed without changing this one."""
         return Given(self.pins, self.runs.copy(), self.failed.copy(), self.parts, self.data,
                      self.begun, self.vars, self.static_data, self.static_number,
-                     self.skipped.copy(), self.regions.copy())  # fmt: skip
+                     self.skipped.copy(), self.regions.copy(), self.files)  # fmt: skip

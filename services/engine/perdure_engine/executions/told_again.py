@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure_common.decider import Facts, Rejected
+from perdure_contracts.files import FilesByItem, FilesReferred
 from perdure_contracts.flow import ChildAccepted, ChildEndTold, ChildRefused, StartChild
 from perdure_contracts.message import Json
 
@@ -22,7 +23,7 @@ def asked_for(
     command: StartChild,
     facts: Facts,
     at: str,
-    happen: Callable[[ChildAccepted | ChildRefused | ChildEndTold], Execution],
+    happen: Callable[[ChildAccepted | ChildRefused | ChildEndTold | FilesReferred], Execution],
 ) -> Rejected | None:
     """Let a child be accepted that its parent asks for, or answer one that asks again."""
     if state.execution_id:
@@ -45,12 +46,19 @@ def told_again(
     status: Any = state.status
     result: Json = None
     cut = False
+    files: FilesByItem | None = None
     if state.status == "SUCCESS":
         workflow = pinned(state, facts)
         if isinstance(workflow, Rejected):
             return workflow
-        result, cut = result_of(state, workflow)
+        result, cut, files = result_of(state, workflow)
     happen(
-        ChildEndTold(execution_id=state.execution_id, status=status, result=result, result_cut=cut)
+        ChildEndTold(
+            execution_id=state.execution_id,
+            status=status,
+            result=result,
+            result_cut=cut,
+            files=files,
+        )
     )
     return None

@@ -108,7 +108,8 @@ class RunView:
     def __call__(self, index: int) -> ExpressionScope:
         """Return the scope that the expressions of the input item at `index` see."""
         return ExpressionScope(
-            json=self._inputs.items[index]["json"],
+            json=(item := self._inputs.items[index])["json"],
+            binary=item.get("binary_ref"),
             input=lambda: NodeView(self._all(), index),
             node=lambda name: self.node(name, index),
             now=self._now,
@@ -130,6 +131,7 @@ class RunView:
 
         return ExpressionScope(
             json=item["json"],
+            binary=item.get("binary_ref"),
             input=lambda: NodeView([each["json"] for each in items], place),
             node=node,
             now=self._now,

@@ -21,6 +21,8 @@ LEGACY = (
     (re.compile(r"\$item\(0\)\.\$node\[\s*(['\"])(.+?)\1\s*\]"), r"$('\2').first()"),
     (re.compile(r"\$workflow\."), "$execution.workflow."),
     (re.compile(r"\$execution\.resumeUrl\b"), "$execution.resume_url"),
+    (re.compile(r"(\$binary\??(?:\.\w+|\[[^\]]+\])\??\.)fileName\b"), r"\1file_name"),
+    (re.compile(r"(\$binary\??(?:\.\w+|\[[^\]]+\])\??\.)mimeType\b"), r"\1mime_type"),
 )
 """Ways of n8n's first versions to say something, and how it is said today."""
 

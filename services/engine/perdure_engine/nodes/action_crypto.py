@@ -188,6 +188,7 @@ SPECIFICATION = NodeSpecification(
     subtype="CRYPTO",
     summary="Hashes, signs, verifies, encodes; gives ids.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter("operation", "text", "What to do.", optional=False, choices=OPERATIONS),
         Parameter("value", "text", "The text; `id` needs none.", expressions=True),

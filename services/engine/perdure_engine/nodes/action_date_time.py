@@ -146,6 +146,7 @@ SPECIFICATION = NodeSpecification(
     subtype="DATE_TIME",
     summary="Reads, prints, moves and compares dates.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter("operation", "text", "What to do.", optional=False, choices=OPERATIONS),
         Parameter("value", "any", "The date.", optional=False, expressions=True),

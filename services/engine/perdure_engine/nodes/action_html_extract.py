@@ -201,6 +201,7 @@ SPECIFICATION = NodeSpecification(
     subtype="HTML_EXTRACT",
     summary="Takes texts and attributes out of HTML by CSS selectors.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter("value", "text", "The HTML.", optional=False, expressions=True),
         Parameter(

@@ -61,6 +61,7 @@ SPECIFICATION = NodeSpecification(
     subtype="JSON",
     summary="Reads and writes JSON text.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter("operation", "text", "What to do.", default="parse", choices=("parse", "write")),
         Parameter(

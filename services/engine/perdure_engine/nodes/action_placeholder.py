@@ -42,6 +42,7 @@ SPECIFICATION = NodeSpecification(
     subtype="PLACEHOLDER",
     summary="Stands for a node of another system that has no counterpart here.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter("kind", "code", "What the node was.", optional=False),
         Parameter("kept", "code", "Its parameters as they were, as JSON."),

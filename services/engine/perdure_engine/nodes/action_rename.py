@@ -63,6 +63,7 @@ SPECIFICATION = NodeSpecification(
     subtype="RENAME",
     summary="Gives fields other names.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter(
             "fields",

@@ -112,6 +112,7 @@ SPECIFICATION = NodeSpecification(
     subtype="SET",
     summary="Computes fields of each item.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter(
             "values",

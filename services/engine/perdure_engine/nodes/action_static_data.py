@@ -30,6 +30,7 @@ SPECIFICATION = NodeSpecification(
     subtype="STATIC_DATA",
     summary="Keeps values of the workflow for its later executions.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter(
             "values",

@@ -110,6 +110,7 @@ SPECIFICATION = NodeSpecification(
     subtype="XML",
     summary="Reads and writes XML text.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter("operation", "text", "What to do.", default="parse", choices=("parse", "write")),
         Parameter(

@@ -6,7 +6,8 @@ is not their business: they name them, and `errors.arrange` applies the node's e
 
 Items are kept small because they stand in events: `{"json": …}` and, only where it cannot
 be told otherwise, `"source"`: the place (or places) among the run's input items that the
-item comes from. Without `source` an item comes from the input item at its own place on its
+item comes from; `"binary_ref"` has its files by name, where it has any (`contracts/files.py`).
+Without `source` an item comes from the input item at its own place on its
 port. Input items are counted over all LIVE inputs in edge order (`Inputs.items`), so
 `(node, scope, run, port, index)` of every ancestor follows from the edges and these numbers.
 """
@@ -18,6 +19,7 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from msgspec import Struct
 from perdure_contracts.engine import EffectClass, ErrorFacts
+from perdure_contracts.files import Files
 from perdure_contracts.message import Json
 
 from perdure_engine.expressions import Compiled, Scope
@@ -54,6 +56,7 @@ class Item(TypedDict):
 
     json: Json
     source: NotRequired[int | list[int]]
+    binary_ref: NotRequired[Files]
 
 
 class Inputs:
@@ -225,7 +228,9 @@ class NodeSpecification:
     ports that are connected. `later` names parameters that are known but not acted on yet: they
     are refused, never passed over. `seeded` ones get `Inputs.seed`. What is `handled` is run by the
     engine's own code, because it is more than a function from items to items. `mending` says how
-    its parameters change when recovery asks for another way to do the same.
+    its parameters change when recovery asks for another way to do the same. `files` tells what its
+    items do with the files of those that they come from: `keep` them under their names, `collect`
+    all of several items under names of their own, or have `none` but what the node itself made.
 
     For documents: `example` are parameters that are valid, `errors` the types of errors that
     items (or runs) may fail with beside those of expressions.
@@ -253,6 +258,7 @@ class NodeSpecification:
     seeded: bool = False
     handled: bool = False
     mending: Mending | None = None
+    files: Literal["none", "keep", "collect"] = "none"
     example: Parameters = field(default_factory=dict[str, Any])
     errors: tuple[str, ...] = ()
 
@@ -273,10 +279,29 @@ def input_number(port: str) -> int | None:
 def passed_through(outputs: Sequence[str], inputs: Inputs) -> Outcome:
     """Return what a disabled node emits: its first LIVE input, on its first port (rule 23)."""
     for items in inputs.ports.values():
-        return Outcome(ports={outputs[0]: [{"json": item["json"]} for item in items]})
+        passed: list[Item] = [
+            without_source(item) if "binary_ref" in item else {"json": item["json"]}
+            for item in items
+        ]
+        return Outcome(ports={outputs[0]: passed})
     return Outcome(ports={})
 
 
 def paired(json: Json, source: int, place: int) -> Item:
     """Return an item for place `place` of its port that comes from input item `source`."""
     return {"json": json} if source == place else {"json": json, "source": source}
+
+
+def placed(item: Item, source: int, place: int) -> Item:
+    """Return an item for another place of a port, with its data and its files."""
+    made = paired(item["json"], source, place)
+    if "binary_ref" in item:
+        made["binary_ref"] = item["binary_ref"]
+    return made
+
+
+def without_source(item: Any) -> Item:
+    """Return the data and the files of an item, and not where it came from."""
+    if "binary_ref" in item:
+        return {"json": item["json"], "binary_ref": item["binary_ref"]}
+    return {"json": item["json"]}

@@ -10,7 +10,7 @@ from perdure_contracts.message import Json
 
 from perdure_engine.expressions import ExpressionError
 
-from .base import ERROR, ErrorMode, InlineRun, Inputs, Item, Outcome, ScopeOf, paired
+from .base import ERROR, ErrorMode, InlineRun, Inputs, Item, Outcome, ScopeOf, paired, placed
 
 
 class Arranged(Struct, frozen=True, gc=False):
@@ -94,7 +94,7 @@ def arrange(
         if error_handling == "STOP_WORKFLOW_ON_ERROR" or not (regular or has_error_edge):
             return Arranged(ports={}, error=outcome.failed[0][1])
         errors = [
-            paired(error_json(inputs.items[index]["json"], error, node_id), index, place)
+            _error_item(inputs.items[index], error, node_id, index, place)
             for place, (index, error) in enumerate(outcome.failed)
         ]
         if regular:
@@ -122,14 +122,22 @@ def _in_place(items: list[Item], errors: list[Item]) -> list[Item]:
     return arranged
 
 
+def _error_item(item: Item, error: ErrorFacts, node_id: str, index: int, place: int) -> Item:
+    """Return the error item of an input item, with its files."""
+    made = paired(error_json(item["json"], error, node_id), index, place)
+    if "binary_ref" in item:
+        made["binary_ref"] = item["binary_ref"]
+    return made
+
+
 def _placed(source: int, error: Item, place: int) -> Item:
-    return paired(error["json"], source, place)
+    return placed(error, source, place)
 
 
 def _moved(item: Item, old_place: int, place: int) -> Item:
     if "source" in item:
         return item
-    return paired(item["json"], old_place, place)
+    return placed(item, old_place, place)
 
 
 def _first_source(item: Item, place: int) -> int:

@@ -1,10 +1,12 @@
 """EXTERNAL_ACTION HTTP_REQUEST: sends one HTTP request for each item.
 
 The answer is `{status, headers, body}`. A status of 400 or more fails the item, and so do a
-time-out and an answer above 256 KB. `Retry-After` is waited for before it is tried again. A
-`file` is `{base64, bytes, content_type}`; without `response` the answer's content type
-decides. It can be sent on, as `file` or among the fields of a `form`, which is sent in parts then
-(with its `filename`, if it has one). Redirections are not followed.
+time-out and an answer above 5 MB. `Retry-After` is waited for before it is tried again. With
+`response: file`, or without `response` if the answer's content type is no text, the answer's body
+becomes a file of the item, `data` or as `response_file` says, and `body` is `{file, bytes,
+content_type}`. A file of the item is sent with `file: {file: data}`, or among the fields of a
+`form`, which is sent in parts then; so are bytes in text, as `{base64, content_type, filename}`.
+Redirections are not followed.
 
 GET, HEAD and OPTIONS may be repeated; other methods only where `idempotency_header` names the
 header that carries a key, the same in every attempt. Addresses that are not public must be
@@ -171,7 +173,7 @@ SPECIFICATION = NodeSpecification(
         Parameter(
             "file",
             "any",
-            "Bytes as the body: `{base64, content_type}`, as a file in an answer, or Base64.",
+            "A file as the body: `{file}`, its name in the item; or `{base64, content_type}`.",
             expressions=True,
         ),
         AUTH,
@@ -193,6 +195,7 @@ SPECIFICATION = NodeSpecification(
             most=TIMEOUT_S_MAX,
         ),
         Parameter("response", "text", "How the answer is read.", choices=RESPONSES),
+        Parameter("response_file", "text", "What its file is called; by default `data`."),
     ),
     effect=effect,
     length=length,
@@ -215,6 +218,7 @@ SPECIFICATION = NodeSpecification(
         *("name_not_found", "dns_failed", "address_refused", "response_too_large"),
         *("output_invalid", "invalid_url", "invalid_parameters", "network"),
         *("credential_not_found", "credential_unreadable", "credential_incomplete"),
-        *("credentials_off", "effect_unknown"),
+        *("credentials_off", "effect_unknown", "file_not_found", "file_gone"),
+        *("file_too_large", "files_unreachable"),
     ),
 )

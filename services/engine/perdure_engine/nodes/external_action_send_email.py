@@ -3,7 +3,8 @@
 The answer is `{message_id, accepted, refused}`; it fails where the server refuses every
 recipient. `server` is a name that the operator has given an address and credentials
 (`PERDURE_MAIL_SERVERS`), or a credential has the address as `url`, such as
-`smtps://user:password@host:465`. With both `text` and `html` the reader's program chooses.
+`smtps://user:password@host:465`. `attachments` are files of the item, 25 MB together. With both
+`text` and `html` the reader's program chooses.
 
 The Message-ID follows from the idempotency key, the same in every attempt. A mail that may
 have been sent is not sent again by itself, unless `deduplicated` says that what receives it
@@ -18,6 +19,9 @@ from perdure_contracts.engine import EffectClass
 from .base import Fault, NodeSpecification, Parameter, Parameters
 from .credential import credential, secret_faults
 from .services import TIMEOUT_S, attempt_timeout_s, length
+
+ATTACHMENTS_BYTES_MAX = 25 * 1024 * 1024
+"""All attachments of a mail together, before they are written in Base64."""
 
 RECIPIENTS_MAX = 100
 """Recipients of one mail: to, cc and bcc together."""
@@ -58,6 +62,12 @@ SPECIFICATION = NodeSpecification(
         Parameter("text", "text", "What it says, as plain text.", expressions=True),
         Parameter("html", "text", "What it says, as HTML.", expressions=True),
         Parameter(
+            "attachments",
+            "any",
+            "The name of a file of the item, or a list of them.",
+            expressions=True,
+        ),
+        Parameter(
             "deduplicated",
             "boolean",
             "Whether a second mail of one Message-ID is dropped on the way.",
@@ -85,6 +95,7 @@ SPECIFICATION = NodeSpecification(
     },
     errors=(
         *("mail_refused", "server_not_known", "connect_failed", "connection_reset"),
-        *("attempt_timeout", "invalid_parameters"),
+        *("attempt_timeout", "invalid_parameters", "file_not_found", "file_gone"),
+        *("file_too_large", "files_unreachable"),
     ),
 )

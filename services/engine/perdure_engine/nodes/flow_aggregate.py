@@ -36,6 +36,7 @@ SPECIFICATION = NodeSpecification(
     subtype="AGGREGATE",
     summary="Brings all items together into one with a list.",
     place="inline",
+    files="collect",
     parameters=(
         Parameter("field", "text", "Whose values the list has; without it, the whole items."),
         Parameter("as", "text", f"The list's name: by default the field's, or `{WHOLE}`."),

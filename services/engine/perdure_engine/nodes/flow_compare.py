@@ -102,6 +102,7 @@ SPECIFICATION = NodeSpecification(
     subtype="COMPARE",
     summary="Tells what two inputs have in common.",
     place="inline",
+    files="collect",
     parameters=(
         Parameter(
             "keys",

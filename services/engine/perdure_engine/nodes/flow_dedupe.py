@@ -36,6 +36,7 @@ SPECIFICATION = NodeSpecification(
     subtype="DEDUPE",
     summary="Drops items that are like an earlier one.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter(
             "keys",

@@ -31,6 +31,7 @@ SPECIFICATION = NodeSpecification(
     subtype="FILTER",
     summary="Keeps the items for which a condition holds.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter(
             "condition",

@@ -31,6 +31,7 @@ SPECIFICATION = NodeSpecification(
     subtype="IF",
     summary="Sends each item to `true` or `false`.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter(
             "condition",

@@ -35,6 +35,7 @@ SPECIFICATION = NodeSpecification(
     subtype="LIMIT",
     summary="Lets so many items through.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter("count", "integer", "How many.", optional=False, expressions=True, least=0),
         Parameter("from", "text", "From which end.", default="first", choices=("first", "last")),

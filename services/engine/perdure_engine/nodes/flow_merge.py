@@ -166,6 +166,7 @@ SPECIFICATION = NodeSpecification(
     subtype="MERGE",
     summary="Brings branches together.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter("mode", "text", "How.", default="append", choices=MODES),
         Parameter(

@@ -25,6 +25,7 @@ SPECIFICATION = NodeSpecification(
     subtype="NOOP",
     summary="Passes its items on.",
     place="inline",
+    files="keep",
     run=run,
     each=each,
 )

@@ -14,4 +14,5 @@ SPECIFICATION = NodeSpecification(
     subtype="RACE",
     summary="Lets the first branch that arrives go on, and stops the others.",
     place="inline",
+    files="keep",
 )

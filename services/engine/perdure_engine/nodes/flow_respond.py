@@ -15,6 +15,7 @@ SPECIFICATION = NodeSpecification(
     subtype="RESPOND",
     summary="Answers whoever started the execution.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter(
             "status",

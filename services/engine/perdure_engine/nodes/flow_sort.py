@@ -43,6 +43,7 @@ SPECIFICATION = NodeSpecification(
     subtype="SORT",
     summary="Puts items in order.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter(
             "by",

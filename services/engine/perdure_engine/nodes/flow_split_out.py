@@ -56,6 +56,7 @@ SPECIFICATION = NodeSpecification(
     subtype="SPLIT_OUT",
     summary="Makes an item of each entry of a list.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter(
             "field", "text", "The field with the list: a name, or a path with dots.", optional=False

@@ -118,6 +118,7 @@ SPECIFICATION = NodeSpecification(
     subtype="SWITCH",
     summary="Sends each item to the ports of the rules that hold for it.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter(
             "rules",

@@ -140,6 +140,7 @@ SPECIFICATION = NodeSpecification(
     subtype="WAIT",
     summary="Waits for an instant, an event, or a call of the resume URL.",
     place="inline",
+    files="keep",
     parameters=(
         Parameter("seconds", "number", "How long it waits.", expressions=True, least=0.0),
         Parameter("until", "text", "The instant at which it goes on.", expressions=True),

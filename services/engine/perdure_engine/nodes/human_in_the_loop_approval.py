@@ -17,6 +17,7 @@ SPECIFICATION = NodeSpecification(
     subtype="APPROVAL",
     summary="Asks people to approve or reject.",
     place="inline",
+    files="keep",
     parameters=(
         TITLE,
         TEXT,

@@ -27,6 +27,7 @@ SPECIFICATION = NodeSpecification(
     subtype="INPUT",
     summary="Asks people to fill in a form.",
     place="inline",
+    files="keep",
     parameters=(
         TITLE,
         TEXT,

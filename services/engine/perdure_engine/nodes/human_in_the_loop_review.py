@@ -26,6 +26,7 @@ SPECIFICATION = NodeSpecification(
     subtype="REVIEW",
     summary="Lets people edit something, and approve or reject it.",
     place="inline",
+    files="keep",
     parameters=(
         TITLE,
         TEXT,

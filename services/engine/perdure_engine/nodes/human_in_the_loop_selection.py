@@ -17,6 +17,7 @@ SPECIFICATION = NodeSpecification(
     subtype="SELECTION",
     summary="Asks people to choose an option.",
     place="inline",
+    files="keep",
     parameters=(
         TITLE,
         TEXT,

@@ -47,7 +47,7 @@ async def serve() -> None:
     stop = stop_on_signals()
     progress = Telling(bus.send, settings.partitions)
     substeps = PostgresSubsteps(settings.database_url)
-    async with runners_tools(settings, progress, substeps) as tools:
+    async with runners_tools(settings, kept.files, progress, substeps) as tools:
         tools.dependencies.runner = name
 
         async def perform_here(task: NodeTask) -> NodeResult:

@@ -7,16 +7,17 @@ a failure, as are a refused address, a time-out and an answer above `BODY_BYTES_
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import httpx
 from perdure_common.outbound import AddressError, AllowList, resolve
 from perdure_common.scrub import scrub_text
 from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.files import FileRef
 
 from perdure_engine.runner.dependencies import of_address
 from perdure_engine.runner.failures import Failed, facts_of
@@ -41,8 +42,33 @@ EXCERPT = 300
 CODES_MAX = 6
 
 
+UNPACKED_BYTES = 256 * 1024
+"""What is unpacked at once."""
+
+
 class AnswerTooLarge(Exception):
-    """The answer has more bytes than may be kept."""
+    """The answer has more bytes than may be kept; `most` are."""
+
+    def __init__(self, message: str, most: int) -> None:
+        super().__init__(message)
+        self.most = most
+
+
+class Sink(Protocol):
+    """What takes the body of an answer as it comes, if it wants it."""
+
+    @property
+    def most(self) -> int:
+        """How many bytes it takes."""
+        ...
+
+    def wants(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether it takes the body of the answer with these headers."""
+        ...
+
+    async def take(self, headers: Mapping[str, str], body: AsyncIterator[bytes]) -> FileRef:
+        """Take the body, and return what it is known by."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,13 +88,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. The names of headers are in small letters."""
+    """What came back. The names of headers are in small letters. A body in a `file` is not raw."""
 
     status: int
     headers: Mapping[str, str]
     raw: bytes
     encoding: str
     dependency: str
+    file: FileRef | None = None
 
     @property
     def text(self) -> str:
@@ -90,8 +117,13 @@ class Answer:
             )  # fmt: skip
 
 
-async def exchange(client: httpx.AsyncClient, allowed: AllowList, call: Call) -> Answer | Failed:
-    """Send a request and return the answer, or why there is none that can be used."""
+async def exchange(
+    client: httpx.AsyncClient, allowed: AllowList, call: Call, sink: Sink | None = None
+) -> Answer | Failed:
+    """Send a request and return the answer, or why there is none that can be used.
+
+    The body of a good answer that the `sink` wants goes there, and not into memory.
+    """
     dependency = ""
     sending = Sending()
     try:
@@ -103,7 +135,7 @@ async def exchange(client: httpx.AsyncClient, allowed: AllowList, call: Call) ->
             port = url.port or (443 if url.scheme == "https" else 80)
             pinned = url.copy_with(host=await resolve(url.host, port, allowed))
             built = _build(client, call, url, pinned, sending)
-            return await _exchange(client, built, dependency)
+            return await _exchange(client, built, dependency, sink)
     except AddressError as error:
         retryable = error.code == "dns_failed"
         return Failed(
@@ -137,11 +169,16 @@ def _build(
 
 
 async def _exchange(
-    client: httpx.AsyncClient, built: httpx.Request, dependency: str
+    client: httpx.AsyncClient, built: httpx.Request, dependency: str, sink: Sink | None
 ) -> Answer | Failed:
     response = await client.send(built, stream=True)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    raw, file = b"", None
     try:
-        raw = await _read(response)
+        if sink is not None and response.status_code < 400 and sink.wants(headers):
+            file = await sink.take(headers, _plain(response, sink.most))
+        else:
+            raw = b"".join([part async for part in _plain(response, BODY_BYTES_MAX)])
     finally:
         await response.aclose()
     if response.status_code >= 400:
@@ -149,44 +186,46 @@ async def _exchange(
         return Failed(_status_failure(response, text, dependency))
     return Answer(
         status=response.status_code,
-        headers={name.lower(): value for name, value in response.headers.items()},
+        headers=headers,
         raw=raw,
         encoding=response.encoding or "utf-8",
         dependency=dependency,
+        file=file,
     )
 
 
-async def _read(response: httpx.Response) -> bytes:
-    """Return the body, unpacked, reading no more than is kept.
+async def _plain(response: httpx.Response, most: int) -> AsyncIterator[bytes]:
+    """Yield the body, unpacked, reading no more than `most` bytes of it.
 
     Unpacking is done here and bounded: a small packed answer may hold gigabytes.
     """
     declared = response.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > BODY_BYTES_MAX:
-        raise AnswerTooLarge(f"the answer has {int(declared):,} bytes")
+    if declared.isdecimal() and int(declared) > most:
+        raise AnswerTooLarge(f"the answer has {int(declared):,} bytes", most)
     packed = response.headers.get("content-encoding", "identity").lower()
     if packed not in ("identity", "gzip", "deflate", ""):
         raise httpx.DecodingError(f"the answer is packed with {packed}, which was not asked for")
     unpack = zlib.decompressobj(wbits=47) if packed in ("gzip", "deflate") else None
-    parts: list[bytes] = []
     size = 0
-    async for chunk in _raw(response):
-        plain = chunk
-        if unpack is not None:
-            try:
-                plain = unpack.decompress(chunk, BODY_BYTES_MAX + 1 - size)
-            except zlib.error as error:
-                raise httpx.DecodingError(f"the answer cannot be unpacked: {error}") from error
-        parts.append(plain)
-        size += len(plain)
-        if size > BODY_BYTES_MAX:
-            raise AnswerTooLarge("the answer has more")
-    return b"".join(parts)
-
-
-async def _raw(response: httpx.Response) -> AsyncIterator[bytes]:
     async for chunk in response.aiter_raw():
-        yield chunk
+        for plain in (chunk,) if unpack is None else _unpacked(unpack, chunk):
+            size += len(plain)
+            if size > most:
+                raise AnswerTooLarge("the answer has more", most)
+            yield plain
+
+
+def _unpacked(unpack: Any, chunk: bytes) -> Iterator[bytes]:
+    """Yield what is packed in a chunk, a little at a time."""
+    while chunk:
+        try:
+            plain = unpack.decompress(chunk, UNPACKED_BYTES)
+        except zlib.error as error:
+            raise httpx.DecodingError(f"the answer cannot be unpacked: {error}") from error
+        chunk = unpack.unconsumed_tail
+        if not plain and not chunk:
+            return
+        yield plain
 
 
 def _status_failure(response: httpx.Response, text: str, dependency: str) -> ErrorFacts:
@@ -276,7 +315,7 @@ def _transport_failure(error: Exception, dependency: str, sending: Sending) -> E
     """Return the facts of a request that got no usable answer."""
     host = dependency.partition(":")[2]
     if isinstance(error, AnswerTooLarge):
-        text = f"{error}; at most {BODY_BYTES_MAX:,} bytes are kept: ask {host} for less"
+        text = f"{error}; at most {error.most:,} bytes are kept: ask {host} for less"
         return facts_of(
             error, "response_too_large", text, retryable=False,
             dependency=dependency, effect_state="done",

@@ -65,6 +65,8 @@ class Here:
         may_run_twice = task.effect in ("pure", "keyed")
         if task.length != "short" or not may_run_twice or _needs_secrets(task):
             return False
+        if task.files is not None or _makes_files(task):
+            return False
         if task.avoid == self._name or datetime.fromisoformat(task.deadline) <= self._now():
             return False
         tenant = (codec.header(message.headers, "ce_tenantid") or b"").decode()
@@ -88,6 +90,14 @@ class Here:
         for running in list(self._running):
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+
+def _makes_files(task: NodeTask) -> bool:
+    """Tell whether a task says that it makes files: megabytes go through a runner's process."""
+    if task.node_subtype == "FILE":
+        return True
+    sets = cast("list[dict[str, Any]]", task.parameters or [])
+    return any(each.get("response") == "file" for each in sets)
 
 
 def _needs_secrets(task: NodeTask) -> bool:

@@ -16,13 +16,14 @@ from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 
 from perdure_engine.nodes.each import attempted
 from perdure_engine.nodes.registry import find
-from perdure_engine.runner import github, google_calendar, send_email, slack, sql
+from perdure_engine.runner import file, github, google_calendar, send_email, slack, sql
 from perdure_engine.runner.agents import agent as agents
 from perdure_engine.runner.agents.waiting import Suspended
 from perdure_engine.runner.code import running as code
 from perdure_engine.runner.dependencies import Called
 from perdure_engine.runner.depending import dependency_of
 from perdure_engine.runner.failures import Failed, bug_of, told
+from perdure_engine.runner.files import ItemFiles, Made, refs_of
 from perdure_engine.runner.http_request import request
 from perdure_engine.runner.renewing import after_refusal, fresh
 from perdure_engine.runner.secrets import hidden, opened
@@ -35,40 +36,58 @@ from perdure_engine.runner.verifying import happened
 ITEMS_AT_ONCE = 10
 """Items of one node run whose effects may be under way at the same time."""
 
-Perform: TypeAlias = Callable[[Tools, Mapping[str, Any], str], Awaitable[dict[str, Any] | Failed]]
-"""Does one item: (tools, its resolved parameters, its idempotency key) to its answer."""
+Perform: TypeAlias = Callable[
+    [Tools, Mapping[str, Any], str, ItemFiles], Awaitable[dict[str, Any] | Made | Failed]
+]
+"""Does one item: (tools, its resolved parameters, its idempotency key, its files) to its answer."""
 
 
 async def _http_request(
-    tools: Tools, parameters: Mapping[str, Any], key: str
+    tools: Tools, parameters: Mapping[str, Any], key: str, files: ItemFiles
+) -> dict[str, Any] | Made | Failed:
+    return await request(tools.http.next(), tools.allowed, parameters, key, files)
+
+
+async def _sql(
+    tools: Tools, parameters: Mapping[str, Any], key: str, files: ItemFiles
 ) -> dict[str, Any] | Failed:
-    return await request(tools.http.next(), tools.allowed, parameters, key)
-
-
-async def _sql(tools: Tools, parameters: Mapping[str, Any], key: str) -> dict[str, Any] | Failed:
+    del files
     return await sql.query(tools.databases, parameters, key)
 
 
 async def _send_email(
-    tools: Tools, parameters: Mapping[str, Any], key: str
+    tools: Tools, parameters: Mapping[str, Any], key: str, files: ItemFiles
 ) -> dict[str, Any] | Failed:
-    return await send_email.send(tools.mail, parameters, key)
+    return await send_email.send(tools.mail, parameters, key, files)
 
 
-async def _slack(tools: Tools, parameters: Mapping[str, Any], key: str) -> dict[str, Any] | Failed:
-    del key  # Slack takes none
+async def _slack(
+    tools: Tools, parameters: Mapping[str, Any], key: str, files: ItemFiles
+) -> dict[str, Any] | Failed:
+    del key, files  # Slack takes none
     return await slack.message(service_at(tools, tools.slack_url, parameters))
 
 
-async def _github(tools: Tools, parameters: Mapping[str, Any], key: str) -> dict[str, Any] | Failed:
+async def _github(
+    tools: Tools, parameters: Mapping[str, Any], key: str, files: ItemFiles
+) -> dict[str, Any] | Failed:
+    del files
     return await github.issue(service_at(tools, tools.github_url, parameters, github.HEADERS), key)
 
 
 async def _google_calendar(
-    tools: Tools, parameters: Mapping[str, Any], key: str
+    tools: Tools, parameters: Mapping[str, Any], key: str, files: ItemFiles
 ) -> dict[str, Any] | Failed:
+    del files
     calendar = service_at(tools, tools.google_calendar_url, parameters)
     return await google_calendar.event(calendar, key)
+
+
+async def _file(
+    tools: Tools, parameters: Mapping[str, Any], key: str, files: ItemFiles
+) -> Made | Failed:
+    del tools, key
+    return await file.run(parameters, files)
 
 
 PERFORMERS: Mapping[tuple[str, str], Perform] = {
@@ -78,6 +97,7 @@ PERFORMERS: Mapping[tuple[str, str], Perform] = {
     ("EXTERNAL_ACTION", "SLACK"): _slack,
     ("EXTERNAL_ACTION", "GITHUB"): _github,
     ("EXTERNAL_ACTION", "GOOGLE_CALENDAR"): _google_calendar,
+    ("ACTION", "FILE"): _file,
 }
 
 
@@ -149,7 +169,11 @@ async def perform(
         )
     gate = asyncio.Semaphore(ITEMS_AT_ONCE)
 
-    async def one(index: int, parameters: Mapping[str, Any]) -> dict[str, Any] | Failed | Suspended:
+    jsons = _listed(task.items)
+
+    async def one(
+        index: int, parameters: Mapping[str, Any]
+    ) -> dict[str, Any] | Made | Failed | Suspended:
         async with gate:
             try:
                 if performer is None:
@@ -169,21 +193,27 @@ async def perform(
                 if refusal is not None:
                     return refusal
                 key = item_key(task, index)
+                files = ItemFiles(
+                    tools.files, tenant_id, refs_of(task.files, index), jsons[index],
+                    tools.file_bytes_max,
+                )  # fmt: skip
                 answer = None
                 if task.again:
                     answer = await happened(tools, kind, given, key, task.again)
                 if answer is None:
-                    answer = await performer(tools, given, key)
+                    answer = await performer(tools, given, key, files)
                 error = answer.error if isinstance(answer, Failed) else None
                 tools.dependencies.heard(called, error)
                 answer = await after_refusal(tools, tenant_id, handle, fields, answer)
+                if isinstance(answer, Made):
+                    return Made(hidden(answer.json, fields), answer.files)
                 return hidden(answer, fields)
             except Exception as error:  # a defect of a node must not end the runner
                 return Failed(bug_of(error))
 
     answers = await asyncio.gather(*(one(i, p) for i, p in enumerate(task.parameters)))
     failed = tuple((i, each.error) for i, each in enumerate(answers) if isinstance(each, Failed))
-    items = [None if not isinstance(each, dict) else {"json": each} for each in answers]
+    items = [_item(each) for each in answers]
     waits = tuple((i, each.asks) for i, each in enumerate(answers) if isinstance(each, Suspended))
     made = _result(task, items, failed, began, runner)
     return replace(made, suspended=waits, outcome="completed") if waits else made
@@ -220,6 +250,13 @@ async def _agent(
             type="worker_lost", message=text, retryable=True, stage="lease", effect_state="unknown"
         )
         return Failed(lost)
+
+
+def _item(answer: dict[str, Any] | Made | Failed | Suspended) -> dict[str, Any] | None:
+    """Return the item that an answer is, None where there is none."""
+    if isinstance(answer, Made):
+        return {"json": answer.json, "binary_ref": answer.files}
+    return {"json": answer} if isinstance(answer, dict) else None
 
 
 def _listed(value: object) -> list[Any]:

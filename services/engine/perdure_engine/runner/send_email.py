@@ -14,10 +14,13 @@ import aiosmtplib
 from perdure_common.run import utc_now
 from perdure_contracts.engine import EffectState, ErrorFacts
 
-from perdure_engine.nodes.external_action_send_email import RECIPIENTS_MAX
+from perdure_engine.nodes.external_action_send_email import ATTACHMENTS_BYTES_MAX, RECIPIENTS_MAX
 from perdure_engine.nodes.services import TIMEOUT_S
 from perdure_engine.runner.dependencies import of_address
 from perdure_engine.runner.failures import Failed, facts_of
+from perdure_engine.runner.files import FAULTS, ItemFiles, failed
+
+NO_FILES = ItemFiles()
 
 PORTS = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}
 
@@ -25,7 +28,10 @@ NETWORK = (OSError, ssl.SSLError, aiosmtplib.SMTPServerDisconnected, aiosmtplib.
 
 
 async def send(
-    servers: Mapping[str, str], parameters: Mapping[str, Any], idempotency_key: str
+    servers: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    idempotency_key: str,
+    files: ItemFiles = NO_FILES,
 ) -> dict[str, Any] | Failed:
     """Send the mail of one item; return `{message_id, accepted, refused}`, or why it was not."""
     url = parameters.get("url")  # only a credential has one
@@ -36,7 +42,10 @@ async def send(
         return Failed(ErrorFacts(type="server_not_known", message=text, stage="run"))
     try:
         mail, recipients = _mail(parameters, idempotency_key)
+        await _attach(mail, parameters.get("attachments"), files)
         raw = mail.as_bytes(policy=WIRE)
+    except FAULTS as error:
+        return failed(error)
     except (ValueError, TypeError, UnicodeError, LookupError) as error:
         text = f"the mail cannot be written: {error}"
         return Failed(facts_of(error, "invalid_parameters", text, retryable=False))
@@ -88,6 +97,23 @@ def _mail(parameters: Mapping[str, Any], key: str) -> tuple[EmailMessage, list[s
     elif html is not None:
         mail.set_content(str(html), subtype="html")
     return mail, recipients
+
+
+async def _attach(mail: EmailMessage, names: Any, files: ItemFiles) -> None:
+    """Attach files of the item.
+
+    Raises:
+        FileFault: One is not there, or all together are too large.
+    """
+    left = ATTACHMENTS_BYTES_MAX
+    for name in _listed(names):
+        ref = files.ref(name)
+        content = await files.whole(ref, left)
+        left -= len(content)
+        maintype, _, subtype = ref["mime_type"].partition("/")
+        if maintype in ("message", "multipart"):
+            maintype, subtype = "application", "octet-stream"  # which cannot be sent in Base64
+        mail.add_attachment(content, maintype, subtype, filename=ref["file_name"])
 
 
 def _listed(value: Any) -> list[str]:

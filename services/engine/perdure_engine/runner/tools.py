@@ -4,14 +4,17 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from perdure_common.adapters.memory_files import MemoryFiles
 from perdure_common.credentials import Credentials, PostgresCredentials, Seal
 from perdure_common.outbound import AllowList
 from perdure_common.settings import GITHUB_URL, GOOGLE_CALENDAR_URL, SLACK_URL, Settings
+from perdure_common.shell.files import FileStore
 
 from perdure_engine.runner.agents.connections import Connections
 from perdure_engine.runner.clients import CLIENTS, Clients
 from perdure_engine.runner.databases import Databases
 from perdure_engine.runner.dependencies import Dependencies
+from perdure_engine.runner.files import FILE_BYTES_MAX
 from perdure_engine.runner.progress import Progress, Silent
 from perdure_engine.runner.secrets import NoCredentials
 from perdure_engine.runner.substeps import MemorySubsteps, PostgresSubsteps, Substeps
@@ -40,10 +43,14 @@ class Tools:
     )
     code_languages: tuple[str, ...] = ()
     dependencies: Dependencies = field(default_factory=Dependencies)
+    files: FileStore = field(default_factory=MemoryFiles)
+    file_bytes_max: int = FILE_BYTES_MAX
 
 
 @asynccontextmanager
-async def tools_of(settings: Settings, clients: int = CLIENTS) -> AsyncGenerator[Tools]:
+async def tools_of(
+    settings: Settings, files: FileStore, clients: int = CLIENTS
+) -> AsyncGenerator[Tools]:
     """Give the tools that the settings describe, for short tasks without secrets.
 
     Raises:
@@ -63,6 +70,8 @@ async def tools_of(settings: Settings, clients: int = CLIENTS) -> AsyncGenerator
                 google_calendar_url=settings.google_calendar_url,
                 models=Connections(allowed),
                 model_prices=settings.model_prices,
+                files=files,
+                file_bytes_max=settings.file_bytes_max,
             )
     finally:
         await databases.close()
@@ -70,12 +79,12 @@ async def tools_of(settings: Settings, clients: int = CLIENTS) -> AsyncGenerator
 
 @asynccontextmanager
 async def runners_tools(
-    settings: Settings, progress: Progress, substeps: PostgresSubsteps
+    settings: Settings, files: FileStore, progress: Progress, substeps: PostgresSubsteps
 ) -> AsyncGenerator[Tools]:
     """Give all the tools of a runner: secrets, agents and code too. Raises as `tools_of`."""
     credentials = PostgresCredentials(settings.database_url, Seal(settings.credentials_keys))
     async with AsyncExitStack() as opened:
-        tools = await opened.enter_async_context(tools_of(settings))
+        tools = await opened.enter_async_context(tools_of(settings, files))
         opened.push_async_callback(credentials.close)
         opened.push_async_callback(substeps.close)
         opened.push_async_callback(tools.models.close)

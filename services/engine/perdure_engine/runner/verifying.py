@@ -16,6 +16,7 @@ from perdure_engine.nodes.mending import UNDOES
 from perdure_engine.nodes.requests_beside import look
 from perdure_engine.runner import github, sql
 from perdure_engine.runner.failures import Failed
+from perdure_engine.runner.files import Made
 from perdure_engine.runner.http_request import request
 from perdure_engine.runner.services import service_at
 from perdure_engine.runner.tools import Tools
@@ -64,6 +65,8 @@ async def _http_request(
     if asking is None:
         return unknown("`verify` gave no request to look with")
     answer = await request(tools.http.next(), tools.allowed, asking, key)
+    if isinstance(answer, Made):
+        return answer.json
     if isinstance(answer, Failed):
         return None if answer.error.status_code in NOTHING_THERE else answer
     found = asking.get("found")

@@ -87,5 +87,9 @@ async def test_large_unsafe_long_and_late_tasks_are_left_to_the_runners() -> Non
     assert not stage.offer("large", items=["x" * BYTES_MAX])
     assert not stage.offer("unsafe", effect="unsafe")
     assert not stage.offer("long", length="long")
+    ref = {"file_id": "f", "file_name": "a", "mime_type": "text/plain", "size": 1}
+    assert not stage.offer("has files", files={"0": {"data": ref}})
+    assert not stage.offer("makes files", parameters=[{"response": "file"}])
+    assert not stage.offer("FILE", node_type="ACTION", node_subtype="FILE")
     assert not stage.offer("late", deadline=datetime(2020, 1, 1, tzinfo=UTC).isoformat())
     assert stage.answers == []

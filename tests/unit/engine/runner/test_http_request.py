@@ -10,6 +10,7 @@ import pytest
 from answering_server import Server, answering_server, as_json, ok, parsed
 from perdure_common.outbound import AllowList
 from perdure_engine.runner.clients import Clients, make_client
+from perdure_engine.runner.files import Made
 from perdure_engine.runner.http_request import BODY_BYTES_MAX, Failed, request
 
 
@@ -30,7 +31,9 @@ LOCAL = AllowList.parse(["127.0.0.0/8"])
 
 async def ask(client: httpx.AsyncClient, port: int, **parameters: Any) -> dict[str, Any] | Failed:
     url = parameters.pop("url", f"http://127.0.0.1:{port}/tickets")
-    return await request(client, LOCAL, {"url": url, **parameters}, "key-1")
+    answer = await request(client, LOCAL, {"url": url, **parameters}, "key-1")
+    assert not isinstance(answer, Made), "nobody would keep a file"
+    return answer
 
 
 async def failure(client: httpx.AsyncClient, port: int, **parameters: Any) -> Any:

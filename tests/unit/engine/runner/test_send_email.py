@@ -17,8 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from perdure_common.adapters.memory_files import MemoryFiles
+from perdure_contracts.files import FileRef
 from perdure_engine.nodes.external_action_send_email import effect
+from perdure_engine.runner import send_email as sending
 from perdure_engine.runner.failures import Failed
+from perdure_engine.runner.files import ItemFiles
 from perdure_engine.runner.send_email import send
 
 
@@ -115,6 +119,56 @@ async def test_a_mail_arrives_as_it_was_written() -> None:
     assert message.get_body(("plain",)).get_content().splitlines() == ["Hello", ".", "Wörld"]
     assert message.get_body(("html",)).get_content().strip() == "<p>Hello</p>"
     assert message["Date"].datetime.tzinfo is not None
+
+
+async def attached(*files: tuple[str, bytes, str, str]) -> ItemFiles:
+    """Return an item with files: names, bytes, file names and types."""
+    empty, refs = ItemFiles(MemoryFiles(), "tenant"), dict[str, FileRef]()
+    for name, content, file_name, mime in files:
+
+        async def source(content: bytes = content) -> AsyncGenerator[bytes]:
+            yield content
+
+        refs[name] = await empty.keep(source(), file_name, mime)
+    return ItemFiles(empty.store, "tenant", refs)
+
+
+async def test_files_of_the_item_are_attached() -> None:
+    post = Post()
+    item = await attached(
+        ("data", bytes(range(256)) * 500, "Rechnung für Ada.pdf", "application/pdf"),
+        ("note", b"line\n.\nend", 'a"; x=y\r\nBcc: eve@example.com', "text/plain"),
+        ("mail", b"From: x\n\nhi", "old.eml", "message/rfc822"),
+        ("other", b"not this one", "no.txt", "text/plain"),
+    )
+    async with served(post) as port:
+        parameters = {**MAIL, "attachments": ["data", "note", "mail"]}
+        answer = await send({"office": f"smtp://127.0.0.1:{port}"}, parameters, "key-1", item)
+    assert not isinstance(answer, Failed), answer
+    message = parts(post.mails[0])
+    first, note, mail = message.iter_attachments()
+    assert first.get_filename() == "Rechnung für Ada.pdf"
+    assert first.get_content_type() == "application/pdf"
+    assert first.get_content() == bytes(range(256)) * 500
+    assert note.get_filename() == 'a"; x=yBcc: eve@example.com'
+    assert mail.get_content_type() == "application/octet-stream"
+    assert message["Bcc"] is None and post.mails[0].rcpt_tos == ["ada@example.com"]
+    assert message.get_body(("plain",)).get_content().splitlines() == ["Hello", ".", "Wörld"]
+
+
+async def test_a_mail_with_a_file_that_is_not_there_or_too_large_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    post = Post()
+    item = await attached(("data", b"x" * 60, "a.txt", "text/plain"))
+    monkeypatch.setattr(sending, "ATTACHMENTS_BYTES_MAX", 100)
+    async with served(post) as port:
+        servers = {"office": f"smtp://127.0.0.1:{port}"}
+        for names, code in (("other", "file_not_found"), (["data", "data"], "file_too_large")):
+            answer = await send(servers, {**MAIL, "attachments": names}, "key-1", item)
+            assert isinstance(answer, Failed)
+            assert (answer.error.type, answer.error.effect_state) == (code, "not_sent")
+    assert post.mails == []
 
 
 async def test_every_attempt_has_the_same_message_id() -> None:
