@@ -148,7 +148,10 @@ def answered(progress: Progress, place: str, result: NodeResult) -> None:
         return
     items = _all_done(known, result)
     if items is not None:
-        refer(progress, run, items)
+        for item in items:
+            if "binary_ref" in item:
+                refer(progress, run, items)
+                break
         _end(progress, run, Outcome(ports={MAIN: items}))
         return
     done, failed = _read(known, result)
