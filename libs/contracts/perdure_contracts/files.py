@@ -37,4 +37,4 @@ class FilesReferred:
 
     execution_id: str
     node_id: str
-    files: tuple[FileRef, ...]
+    files: tuple[FileRef, ...] = ()

@@ -177,7 +177,8 @@ def test_every_command_that_prints_an_answer_can_print_it_as_json() -> None:
         for words, command in found.items()
         if not any("--json" in parameter.opts for parameter in command.params)
     ]
-    assert without == [("demo",)]  # a show for people
+    # A show for people, and the bytes of a file.
+    assert without == [("demo",), ("executions", "file")]
 
 
 @pytest.mark.parametrize(

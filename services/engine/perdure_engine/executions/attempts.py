@@ -148,11 +148,14 @@ def answered(progress: Progress, place: str, result: NodeResult) -> None:
         return
     items = _all_done(known, result)
     if items is not None:
-        refer(progress, run.node_id, items)
+        for item in items:
+            if "binary_ref" in item:
+                refer(progress, run, items)
+                break
         _end(progress, run, Outcome(ports={MAIN: items}))
         return
     done, failed = _read(known, result)
-    refer(progress, run.node_id, [each for ports in done.values() for each in ports.values()])
+    refer(progress, run, [each for ports in done.values() for each in ports.values()])
     if result.suspended:
         waiting = {known.indexes[place] for place, _ in result.suspended}
         others = {index: each for index, each in failed.items() if index not in waiting}

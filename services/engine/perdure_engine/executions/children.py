@@ -137,16 +137,16 @@ def _wanted(
     data: Json = values.get("input")
     if "input" not in values:
         data = [item["json"] for item in inputs.items]
-    size = encoded_bytes(data)
+    files = None
+    if progress.state.files:
+        files = files_by_item(inputs.items[: len(as_items(data))])
+    size = encoded_bytes(data if files is None else [data, files])
     if size is None or size > INPUT_BYTES_MAX:
         text = (
             f"the child's data has {size or 0:,} bytes, at most {INPUT_BYTES_MAX:,} can be given; "
             "pass less, or a reference"
         )
         return data_error("child_input_too_large", text)
-    files = None
-    if progress.state.files:
-        files = files_by_item(inputs.items[: len(as_items(data))])
     return {"workflow": workflow, "version": version, "data": data, "files": files}
 
 

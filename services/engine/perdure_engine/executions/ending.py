@@ -262,9 +262,10 @@ def result_of(state: Execution, workflow: Workflow) -> tuple[Json, bool, FilesBy
     """Return what an execution came to, None where it was cut, whether it was, and its files."""
     items = list(_result(state, workflow))
     result = [item["json"] for item in items]
-    if len(_encode(result)) > RESULT_BYTES_MAX:
+    files = files_by_item(items) if state.files else None
+    if len(_encode(result)) + (len(_encode(files)) if files else 0) > RESULT_BYTES_MAX:
         return None, True, None
-    return result, False, None if not state.files else files_by_item(items)
+    return result, False, files
 
 
 def _result(state: Execution, workflow: Workflow) -> Iterable[Any]:

@@ -15,6 +15,8 @@ from perdure_engine.nodes.base import Inputs, Item, NodeSpecification, Outcome
 
 from .files_of_items import carried_by, distinct, files_by_item, with_files
 from .progress import Progress
+from .state import Run
+from .views import gather
 
 __all__ = [
     "files_by_item",
@@ -44,9 +46,19 @@ def refer_files(progress: Progress, node_id: str, files: FilesByItem | None) -> 
         progress.record(told)
 
 
-def refer(progress: Progress, node_id: str, items: Sequence[Any]) -> None:
-    """Record that the execution refers to the files of items that came from outside."""
-    told = _told(progress.state.execution_id, node_id, distinct(carried_by(items)))
+def refer(progress: Progress, run: Run, items: Sequence[Any]) -> None:
+    """Record that the execution refers to the files that a runner gave items of a run.
+
+    Those that the run's input had are known.
+    """
+    found = distinct(carried_by(items))
+    if not found:
+        return
+    node, state = progress.workflow.by_id[run.node_id], progress.state
+    inputs, _ = gather(state, progress.workflow, node, run.scope)
+    known = {ref["file_id"] for ref in carried_by(inputs.items)}
+    new = tuple(ref for ref in found if ref["file_id"] not in known)
+    told = _told(state.execution_id, run.node_id, new)
     if told is not None:
         progress.record(told)
 

@@ -15,6 +15,7 @@ from perdure_contracts.engine import (
     NodeTask,
 )
 from perdure_contracts.executions import AttemptFailed, NodeScheduled
+from perdure_contracts.files import FilesReferred
 from perdure_contracts.suspending import AskAnswered, RunSuspended
 
 HEAVY: Mapping[type, tuple[str, ...]] = {
@@ -25,8 +26,9 @@ HEAVY: Mapping[type, tuple[str, ...]] = {
     AttemptFailed: ("done",),
     RunSuspended: ("done",),
     AskAnswered: ("answer",),
-    NodeTask: ("parameters", "items", "answers"),
+    NodeTask: ("parameters", "items", "answers", "files"),
     RunsAdopted: ("runs",),
+    FilesReferred: ("files",),
 }
 """Fields that leave their message when they are large; what reads it gets the whole."""
 

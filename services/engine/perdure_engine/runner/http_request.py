@@ -6,7 +6,7 @@ The answer of an item is `{status, headers, body}`, of several pages
 
 import base64
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any, cast
 
 import httpx
@@ -76,7 +76,10 @@ async def _sent(
         return await all_pages(lambda each: exchange(client, allowed, each), call, pages)
     wanted = str(parameters.get("response") or "")
     sink = None if files is None else _IntoFile(files, wanted, call.url)
-    answer = await exchange(client, allowed, call, sink)
+    try:
+        answer = await exchange(client, allowed, call, sink)
+    except FAULTS as error:  # of a file that was being sent, or of the store
+        return Failed(replace(failed(error).error, effect_state="unknown"))
     if isinstance(answer, Failed):
         return answer
     if answer.file is not None:

@@ -132,10 +132,18 @@ def test_a_runner_gets_the_files_of_the_items_and_those_that_it_made_leave() -> 
     done = play(http("get"), node("n"), links=["t>get", "get>n"])
     task = done.task("get")
     assert task.files == FILES
-    answered(done, "get", files(page=ONE), {})
-    assert carried(done, "n") == [{"page": ONE}, {}]
-    assert [each.files for each in done.told(FilesReferred)] == [(ref(ONE), ref(TWO)), (ref(ONE),)]
+    three = "3" * 64
+    answered(done, "get", files(page=three), {})
+    assert carried(done, "n") == [{"page": three}, {}]
+    told = [each.files for each in done.told(FilesReferred)]
+    assert told == [(ref(ONE), ref(TWO)), (ref(three),)]
     assert {row["node_id"] for row in done.table("execution_files")} == {"t", "get"}
+
+
+def test_files_that_a_node_gives_back_are_not_told_again() -> None:
+    done = play(http("get"), links=["t>get"])
+    answered(done, "get", files(data=ONE), files(data=TWO))
+    assert [each.node_id for each in done.told(FilesReferred)] == ["t"]
 
 
 def test_a_node_that_answers_with_something_of_its_own_carries_no_files_on() -> None:

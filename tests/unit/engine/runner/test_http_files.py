@@ -292,6 +292,26 @@ async def test_a_file_that_the_item_does_not_have_is_a_typed_error_and_nothing_i
     assert server[0].asked == []
 
 
+async def test_a_file_that_goes_while_it_is_sent_leaves_the_effect_in_doubt(
+    server: tuple[Server, int], ground: Ground
+) -> None:
+    await ground.give(b"x" * (2 * CHUNK_BYTES))
+
+    class Leaking(MemoryFiles):
+        """Has lost all chunks but the first."""
+
+        async def chunk(self, upload: str, n: int) -> bytes | None:
+            return await ground.store.chunk(upload, n) if n == 0 else None
+
+        find = ground.store.find
+
+    ground.files = ItemFiles(Leaking(), "tenant", ground.files.refs)
+    answer = await ground.ask(method="POST", file={"file": "data"})
+    assert isinstance(answer, Failed)
+    assert (answer.error.type, answer.error.effect_state) == ("file_gone", "unknown")
+    assert server[0].asked == [], "no whole request came"
+
+
 async def test_a_file_of_another_tenant_or_one_that_is_gone_is_not_sent(
     server: tuple[Server, int], ground: Ground
 ) -> None:
