@@ -376,8 +376,8 @@ class Stage:
     ) -> str:
         """Save a definition, let its first version serve, and return the workflow's id.
 
-        `credentials` are the fields of those that its triggers name. Paths are waited for, mailboxes
-        and topics are not.
+        `credentials` are the fields of those that its triggers name. It waits for paths, not for
+        mailboxes and topics.
         """
         workflow_id = await self.save(definition)
         message = DeployWorkflow(
