@@ -63,6 +63,7 @@ _GONE = (
 )
 
 
+ASKS_FOR_PATHS = frozenset(("WEBHOOK", "GITHUB", "SLACK"))
 DEPLOYED = """
 select deployment_action, error_message from scheduler.workflow_deployment_history
  where workflow_id = $1 and deployment_action in ('DEPLOY_COMPLETED', 'DEPLOY_FAILED')
@@ -375,7 +376,8 @@ class Stage:
     ) -> str:
         """Save a definition, let its first version serve, and return the workflow's id.
 
-        `credentials` are the fields of those that its triggers name.
+        `credentials` are the fields of those that its triggers name. It waits for paths, not for
+        mailboxes and topics.
         """
         workflow_id = await self.save(definition)
         message = DeployWorkflow(
@@ -388,7 +390,8 @@ class Stage:
         )
         answer = await self.ask("scheduler", workflow_id, message)
         assert NAMES[DeploymentFailed] not in answer["events"], answer
-        if NAMES[WorkflowDeployed] not in answer["events"]:
+        subtypes = {each.get("node_subtype") for each in definition["nodes"]}
+        if NAMES[WorkflowDeployed] not in answer["events"] and subtypes & ASKS_FOR_PATHS:
             await self.until(lambda: self._served(workflow_id), f"the deployment of {workflow_id}")
         return workflow_id
 
