@@ -11,7 +11,7 @@ import pytest
 from answering_server import Server, answering_server, ok, parsed
 from perdure_common.adapters.memory_files import MemoryFiles
 from perdure_common.outbound import AllowList
-from perdure_common.shell.files import CHUNK_BYTES, read
+from perdure_common.shell.files import CHUNK_BYTES, Upload, read
 from perdure_engine.runner.clients import make_client
 from perdure_engine.runner.files import ItemFiles, Made, mime_of, name_of
 from perdure_engine.runner.http_request import Failed, request
@@ -303,7 +303,8 @@ async def test_a_file_that_goes_while_it_is_sent_leaves_the_effect_in_doubt(
         async def chunk(self, upload: str, n: int) -> bytes | None:
             return await ground.store.chunk(upload, n) if n == 0 else None
 
-        find = ground.store.find
+        async def find(self, tenant_id: str, file_id: str) -> Upload | None:
+            return await ground.store.find(tenant_id, file_id)
 
     ground.files = ItemFiles(Leaking(), "tenant", ground.files.refs)
     answer = await ground.ask(method="POST", file={"file": "data"})
