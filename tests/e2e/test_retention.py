@@ -214,3 +214,15 @@ async def test_verify_still_misses_a_row_that_nobody_purged(stage: Stage) -> Non
     )
     found = await what_verify_finds(stage)
     assert any("numbers are missing" in each and row["shard"] in each for each in found)
+
+
+async def test_verify_goes_on_where_streams_have_lost_their_beginning(stage: Stage) -> None:
+    lost = await stage.rows(
+        "delete from engine.journal_entry where version = 1 and stream in"
+        " (select stream from engine.journal where type = 'engine.workflow-saved.v1')"
+        " returning stream"
+    )
+    assert lost
+    found = await what_verify_finds(stage)
+    assert any("I3" in each and "engine.workflows" in each for each in found), found
+    assert any("numbers are missing" in each for each in found)

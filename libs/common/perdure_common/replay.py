@@ -22,7 +22,7 @@ from perdure_common.decider import Recorded, Service, Upsert
 from perdure_common.shell import codec
 from perdure_common.shell.effects import effects_of
 from perdure_common.shell.intake import Registry
-from perdure_common.shell.ports import JournalRow, ShardCommit
+from perdure_common.shell.ports import JournalRow, Refused, ShardCommit
 from perdure_common.shell.shard import Held
 from perdure_common.shell.whole_rows import whole_row
 
@@ -62,6 +62,9 @@ class Report:
 async def check(service: Service, url: str) -> Report:
     """Rebuild the service's tables and compare them with the live ones.
 
+    A journal from which something is gone makes what is left of it: streams that cannot be folded
+    any more are differences too, and so are rows that the database refuses.
+
     Needs the right to create a database, which is dropped again at the end.
 
     Raises:
@@ -74,7 +77,7 @@ async def check(service: Service, url: str) -> Report:
         async with shadow_of(live, url) as shadow_url:
             await migrate.up(shadow_url, service.name)
             async with live.transaction(isolation="repeatable_read", readonly=True):
-                await rebuild_into(service, live, shadow_url, report)
+                await rebuild_into(service, live, shadow_url, report, checks=True)
                 shadow = await asyncpg.connect(shadow_url)
                 try:
                     for table in await tables_of(live, service):
@@ -98,11 +101,16 @@ async def shadow_of(live: Any, url: str) -> AsyncGenerator[str]:
         await live.execute(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
 
 
-async def rebuild_into(service: Service, live: Any, shadow_url: str, report: Report) -> None:
+async def rebuild_into(
+    service: Service, live: Any, shadow_url: str, report: Report, *, checks: bool = False
+) -> None:
     """Fold every stream of the live journal and write its rows to the shadow.
 
     Twice: a lazy row may belong to another stream's row (a workflow's latest execution),
-    which must be there first.
+    which must be there first. Who only `checks` is told what cannot be made, and gets the rest.
+
+    Raises:
+        Refused: The database refuses a row; not while checking.
     """
     schema = quoted(service.name)
     marks = await live.fetch(f"SELECT id, projected_seq FROM {schema}.shard")
@@ -112,23 +120,23 @@ async def rebuild_into(service: Service, live: Any, shadow_url: str, report: Rep
         (claim,) = await store.claim(["replay"], "replay")
         for lazy in (False, True):
             upserts: list[Upsert] = []
-            async for row, made in _folded(service, live, report, count=lazy):
+            async for row, made in _folded(service, live, report, count=lazy, checks=checks):
                 late = row.seq > projected[row.shard]
                 upserts.extend(u for u in made if u.lazy == lazy and not (lazy and late))
                 if len(upserts) >= CHUNK:
-                    await _write(store, claim.epoch, upserts)
+                    await _write(store, claim.epoch, upserts, checks=checks)
                     upserts = []
-            await _write(store, claim.epoch, upserts)
+            await _write(store, claim.epoch, upserts, checks=checks)
     finally:
         await store.close()
 
 
 async def _folded(
-    service: Service, live: Any, report: Report, *, count: bool
+    service: Service, live: Any, report: Report, *, count: bool, checks: bool
 ) -> AsyncGenerator[tuple[JournalRow, Sequence[Upsert]]]:
     """Fold the journal stream by stream and give each row with the rows of tables it makes."""
     registry = Registry(service)
-    held, stream = Held(None, None, 0, ""), None
+    held, stream, broken = Held(None, None, 0, ""), None, False
     entries = f"{quoted(service.name)}.journal_entry"
     statement = f"SELECT {COLUMNS} FROM {entries} ORDER BY stream, version"
     payloads = PostgresPayloads(service.name, lambda: nullcontext(live))
@@ -136,19 +144,46 @@ async def _folded(
         for found in events_of([entry]):
             row = await whole_row(payloads, found)
             if row.stream != stream:
-                held, stream = Held(None, None, 0, ""), row.stream
+                held, stream, broken = Held(None, None, 0, ""), row.stream, False
                 report.streams += count
             report.events += count
+            if broken:
+                continue
             event = codec.event_of(row)
             recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
-            _, made, _ = effects_of(registry, held, recorded)
+            try:
+                _, made, _ = effects_of(registry, held, recorded)
+            except Exception as error:  # whatever a state without its past makes of an event
+                if not checks:
+                    raise
+                broken = True
+                if count:
+                    report.differences.append(_unfolded(row, error))
+                continue
             yield row, made
 
 
-async def _write(store: PostgresStore, epoch: int, upserts: Sequence[Upsert]) -> None:
+def _unfolded(row: JournalRow, error: Exception) -> Difference:
+    """Return that a stream cannot be folded from an event on."""
+    what = f"version {row.version} cannot follow what is before it: {type(error).__name__}"
+    return Difference("journal_entry", row.stream, what, None)
+
+
+async def _write(
+    store: PostgresStore, epoch: int, upserts: Sequence[Upsert], *, checks: bool
+) -> None:
+    """Write rows; who only checks goes on without those that the database refuses."""
     commit = ShardCommit("replay", epoch, 1, 1)
     commit.upserts = list(upserts)
-    await store.commit([commit])
+    try:
+        await store.commit([commit])
+    except Refused:
+        if not checks:
+            raise
+        if len(upserts) > 1:  # a row that is missing then is a difference
+            half = len(upserts) // 2
+            await _write(store, epoch, upserts[:half], checks=checks)
+            await _write(store, epoch, upserts[half:], checks=checks)
 
 
 async def tables_of(live: Any, service: Service) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from perdure_contracts.engine import ExecutionFailed, StartExecution
 from perdure_engine.importing import Imported, import_n8n
 from perdure_engine.importing.kinds_outside import ALL
+from perdure_engine.importing.texts import translated
 from playing import EXECUTION_ID, WORKFLOW_ID, Play, failed
 
 Row = dict[str, Any]
@@ -479,3 +480,16 @@ def test_whatever_a_file_has_it_is_imported_or_the_reasons_are_typed(seed: int) 
     assert made.definition is not None
     assert all(each.code for each in made.reasons)
     assert made.valid, made.problems
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("={{ $binary.data.fileName }}", "{{ $binary.data.file_name }}"),
+        ("={{ $binary['data'].mimeType }}", "{{ $binary['data'].mime_type }}"),
+        ("={{ $binary?.data?.fileName }}", "{{ $binary?.data?.file_name }}"),
+        ("={{ $json.fileName }}", "{{ $json.fileName }}"),
+    ],
+)
+def test_what_is_known_of_a_file_is_called_as_here(theirs: str, ours: str) -> None:
+    assert translated(theirs) == ours
