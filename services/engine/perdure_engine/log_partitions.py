@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.run import utc_now
 from perdure_common.settings import Settings
@@ -61,7 +62,7 @@ async def keep_partitions(settings: Settings, owner: Owner, stop: asyncio.Event)
             made, dropped = await keep(
                 settings.database_url, utc_now(), settings.log_retention_days
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAILED as error:
             log.warning("log_partitions_not_kept", error=str(error), wait_s=BACK_OFF_S)
             wait_s = BACK_OFF_S
         else:

@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
@@ -240,6 +241,4 @@ async def keep_purging(
         await reading.close()
 
 
-_UNREACHABLE = (
-    Problem, Unreachable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
-)  # fmt: skip
+_UNREACHABLE = (Problem, Unreachable, *FAILED)

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.ids import derived
 from perdure_common.settings import Settings
@@ -69,7 +70,7 @@ async def fill_at_start(settings: Settings, owner: Owner, stop: asyncio.Event) -
     while not stop.is_set():
         try:
             changed = await fill(settings.database_url, settings.tenant_id)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAILED as error:
             log.warning("specifications_not_written", error=str(error), wait_s=BACK_OFF_S)
             try:
                 async with asyncio.timeout(BACK_OFF_S):

@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
@@ -56,7 +57,7 @@ async def keep_cleaning(
             continue
         try:
             gone = await clean(settings.database_url, service, settings.recovery_retention_days)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAILED as error:
             log.warning("recovery_not_cleaned", error=str(error), wait_s=BACK_OFF_S)
             wait_s = BACK_OFF_S
         else:

@@ -12,11 +12,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_contracts.engine import ExecutionStarted
@@ -104,12 +104,7 @@ class StartDelays:
                     if self._places:
                         await self.hear()
                         continue
-                except (
-                    OSError,
-                    KafkaError,
-                    asyncpg.PostgresError,
-                    asyncpg.InterfaceError,
-                ) as error:
+                except (KafkaError, *FAILED) as error:
                     log.warning("starts_not_heard", error=repr(error)[:500], again_in_s=LOOK_S)
                     await self.close()
                 with suppress(TimeoutError):

@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.run import utc_now
 from perdure_common.settings import Settings
@@ -70,7 +71,7 @@ async def keep_forgetting(settings: Settings, owner: Owner, stop: asyncio.Event)
             events, answers, files = await forget(
                 settings.database_url, utc_now(), settings.delivery_retention_s
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAILED as error:
             log.warning("not_forgotten", error=str(error), again_in_s=EVERY_S)
         else:
             if events or answers or files:

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import structlog
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
@@ -102,7 +102,7 @@ class TriggerMetrics:
                     continue
                 try:
                     await self.look(pool)
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except FAILED as error:
                     log.warning("triggers_not_measured", error=str(error), again_in_s=EVERY_S)
         finally:
             await pool.close()

@@ -12,3 +12,6 @@ LOST = (
     asyncpg.InternalClientError,
 )
 """The server is gone, going, full, or not there yet."""
+
+FAILED = (*LOST, asyncpg.PostgresError)
+"""All that a statement may fail with, for those who go on and ask again later."""

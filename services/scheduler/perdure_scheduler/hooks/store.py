@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.shell.ports import Unreachable
@@ -45,7 +46,7 @@ class HookStore:
         try:
             pool = self._pool or await self._open()
             return await pool.fetch(_SQL[name], *arguments)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAILED as error:
             raise Unreachable(f"PostgreSQL does not take {name} now: {error!r}") from error
 
     async def run_safely(self, name: str, *arguments: object) -> None:
@@ -55,7 +56,7 @@ class HookStore:
             async with pool.acquire() as connection, connection.transaction():
                 await connection.execute("SET LOCAL synchronous_commit = on")
                 await connection.execute(_SQL[name], *arguments)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAILED as error:
             raise Unreachable(f"PostgreSQL does not take {name} now: {error!r}") from error
 
     async def _open(self) -> Any:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.credentials import CredentialError, Credentials, PostgresCredentials, Seal
 from perdure_common.ids import partition_of
@@ -301,7 +302,7 @@ async def keep_reading(settings: Settings, owner: Owner, stop: asyncio.Event) ->
                 return
             try:
                 await mailboxes.look()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Unreachable) as error:
+            except (*FAILED, Unreachable) as error:
                 log.warning("mailboxes_not_looked_for", error=str(error), again_in_s=LOOK_S)
     finally:
         mailboxes.close()

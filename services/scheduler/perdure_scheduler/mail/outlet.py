@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import orjson
 import structlog
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.shell.ports import Bus, Outbound, Unreachable
 from perdure_contracts.cloudevents import CloudEvent, encode
@@ -120,5 +120,5 @@ async def keep(pool: Any, tenant_id: str, attachments: Sequence[Attachment]) -> 
                 each.filename,
                 each.content,
             )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except FAILED as error:
         raise Unreachable(f"the database does not take an attachment: {error}") from error

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.settings import SettingError, Settings
 from perdure_common.shell.owner import Owner
@@ -76,7 +76,7 @@ class Listener:
             heard = await self._outlet.pool.fetchval(
                 _SQL["heard"], self._outlet.tenant_id, list(keys_of("EMAIL", lower))
             )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAILED as error:
             log.warning("mail_deferred", error=str(error))
             return "451 4.3.0 the database does not answer; come again"
         if not heard:

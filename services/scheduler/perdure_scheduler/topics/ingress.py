@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
+from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
@@ -84,9 +84,7 @@ class Ingress(ConsumerRebalanceListener):
                 if self._subscribed:
                     await self._hand_on()
                     continue
-            except (
-                OSError, KafkaError, Unreachable, asyncpg.PostgresError, asyncpg.InterfaceError,
-            ) as error:  # fmt: skip
+            except (KafkaError, Unreachable, *FAILED) as error:
                 log.warning("ingress_failed", error=repr(error)[:500], again_in_s=BACK_OFF_S)
                 await self.close()
             with suppress(TimeoutError):
