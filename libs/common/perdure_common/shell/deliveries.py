@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from perdure_common.shell import codec
+from perdure_common.shell.intake import Taken
 from perdure_common.shell.ports import Record
 
 ID_MAX = 200
@@ -31,13 +32,15 @@ def settled(fields: Mapping[str, object], record: Record) -> str:
     return codec.answer({**fields, "body": _digest(record)})
 
 
-def tell_if_other(kept: str, record: Record, source: str, message_id: str) -> None:
+def tell_if_other(kept: str, taken: Taken) -> None:
     """Log that a message that came again has another body than the first."""
+    assert taken.outsider is not None
+    _, source, message_id = taken.outsider
     before = _kept.decode(kept).body
-    if before and before != _digest(record):
+    if before and before != _digest(taken.record):
         log.warning(
             "id_reused",
-            topic=record.topic,
+            topic=taken.record.topic,
             source=source[:ID_MAX],
             message_id=message_id[:ID_MAX],
             hint="the first message with this source and id took effect; this one did nothing",

@@ -25,7 +25,7 @@ from perdure_common.decider import (
 )
 from perdure_common.scrub import scrub_text
 from perdure_common.shell import codec
-from perdure_common.shell.deliveries import settled, tell_if_other
+from perdure_common.shell.deliveries import settled
 from perdure_common.shell.effects import (
     destination,
     effects_of,
@@ -100,6 +100,7 @@ class Batch:
         self.counts = Counts()
         self.facts: MutableMapping[FactKey, Sequence[Mapping[str, Any]]] = {}
         self.delivered: dict[tuple[str, str, str], str] = {}
+        self.came_again: list[tuple[Taken, str]] = []
         self._again = False
         self._meta: tuple[str, int, str] | None = None
 
@@ -170,7 +171,7 @@ class Batch:
         if kept is None:
             return False
         self.counts.duplicates += 1
-        tell_if_other(kept, taken.record, *key[1:])
+        self.came_again.append((taken, kept))
         return True
 
     # Folding -----------------------------------------------------------------------

@@ -18,7 +18,7 @@ from perdure_contracts.shell import Resend
 from perdure_common import fault
 from perdure_common.decider import Lookup, Rejected, Row
 from perdure_common.scrub import scrub_text
-from perdure_common.shell import codec, gather, parking, remake
+from perdure_common.shell import codec, deliveries, gather, parking, remake
 from perdure_common.shell.due import Dues
 from perdure_common.shell.fold import Batch
 from perdure_common.shell.gather import Item
@@ -305,6 +305,8 @@ class Lane:
                 self._answered(item.shard, item.answer)
             elif not item.due and not item.taken.parked:
                 gather.drop(item.shard, item.taken.record)
+        for taken, kept in batch.came_again:  # now: a batch may be folded more than once
+            deliveries.tell_if_other(kept, taken)
         if self._known:
             self._known.clear()
         counts, stats = batch.counts, self.stats
