@@ -2,8 +2,8 @@
 
 Every scenario of the laboratory (docs/laboratory.md) runs beside the others on one platform of real
 servers and services, then a storm of failures of one dependency. What was mended, how soon, what
-was tried in vain and what was missed is told with intervals, by type. Then recovery alone is told
-of failures as the engine tells them, and its verdicts are waited for.
+was tried in vain and what was missed is told with intervals, by type. Then, on another platform,
+recovery alone is told of failures as the engine tells them, and its verdicts are waited for.
 
     QUICK=1 python -m bench.recovery
     RECOVERIES=1 python -m bench.recovery
@@ -88,19 +88,30 @@ def decisions(bootstrap: str) -> Mapping[str, float]:
         failures.end()
 
 
-async def measure() -> Mapping[str, float]:
-    """Run everything on a platform of its own."""
+async def laboratory() -> measures.Measures:
+    """Return what the laboratory gives on a platform of its own, with a storm at its end."""
     async with own_ground() as ground, laboratory_stage(ground=ground) as stage:
         seen = await Laboratory(stage).run(SCENARIOS, () if QUICK else KILLED)
         show(seen)
         print((await Storm(stage, STORM).run()).told(), flush=True)
-        found = measures.measured(seen)
-        print("\n".join(measures.lines(found)))
+    found = measures.measured(seen)
+    print("\n".join(measures.lines(found)))
+    return found
+
+
+async def speed() -> Mapping[str, float]:
+    """Return how fast verdicts come on a platform that does nothing else."""
+    async with own_ground() as ground, laboratory_stage(ground=ground) as stage:
         for n in range(2, PROCESSES + 1):
             stage.begin("recovery", beside=f"recovery-{n}")
             await stage.until_ready([f"recovery-{n}"])
         await asyncio.sleep(SHARED_OUT_S)
-        speed = await asyncio.to_thread(decisions, ground.kafka_bootstrap)
+        return await asyncio.to_thread(decisions, ground.kafka_bootstrap)
+
+
+async def measure() -> Mapping[str, float]:
+    """Run everything."""
+    found = await laboratory()
     result = {
         "scenarios": float(found.scenarios),
         "success_rate": found.success.value,
@@ -108,7 +119,7 @@ async def measure() -> Mapping[str, float]:
         "false_positive_rate": found.false_positives.value,
         "missed_rate": found.missed.value,
         "completeness": found.complete.value,
-        **speed,
+        **await speed(),
         **recovery_text.measure(),
     }
     return {key: value if math.isfinite(value) else -1.0 for key, value in result.items()}
