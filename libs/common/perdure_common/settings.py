@@ -47,9 +47,6 @@ SQL_SCHEMES = ("postgresql", "postgres")
 MAIL_SCHEMES = ("smtps", "smtp+starttls", "smtp")
 """What the addresses of databases and mail servers may begin with."""
 
-SCARCE_CORES = 2
-"""Up to this many cores a process has one lane: two would wait for each other."""
-
 CODE_LANGUAGES = ("javascript", "python")
 """The languages that the node CODE may be allowed to run."""
 
@@ -183,7 +180,7 @@ class Settings:
             http_host=env.get("PERDURE_HTTP_HOST") or "127.0.0.1",
             http_port=_integer(env, port, PORTS.get(process, 0), least=0),
             http_allow=_words(env.get("PERDURE_HTTP_ALLOW", "")),
-            lanes=_integer(env, "PERDURE_LANES", _lanes(), least=1),
+            lanes=_integer(env, "PERDURE_LANES", 2, least=1),
             memory_mb=_integer(env, "PERDURE_MEMORY_MB", 512, least=16),
             hand_over=_integer(env, "PERDURE_HAND_OVER", 8, least=0),
             verdict_wait_s=_seconds(env, "PERDURE_VERDICT_WAIT_S", 10.0),
@@ -368,11 +365,6 @@ def _url(env: Mapping[str, str], name: str, default: str) -> str:
 
 def _maybe_url(env: Mapping[str, str], name: str) -> str:
     return _url(env, name, "") if env.get(name) else ""
-
-
-def _lanes() -> int:
-    """Return how many loops commit side by side: one where cores are scarce (ADR 0040)."""
-    return 1 if (os.cpu_count() or 1) <= SCARCE_CORES else 2
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:

@@ -50,12 +50,3 @@ def test_mails_are_taken_sealed_alone_where_there_is_a_certificate() -> None:
         read(PERDURE_SMTP_TLS="require")
     with pytest.raises(SettingError, match="require or offer"):
         read(PERDURE_SMTP_CERTIFICATE="c.pem", PERDURE_SMTP_TLS="on")
-
-
-@pytest.mark.parametrize(("cores", "lanes"), [(None, 1), (1, 1), (2, 1), (3, 2), (64, 2)])
-def test_a_process_has_a_second_lane_where_there_are_cores_for_it(
-    cores: int | None, lanes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
-    assert read().lanes == lanes
-    assert read(PERDURE_LANES="3").lanes == 3
