@@ -20,7 +20,7 @@ HOLD_MAX_S = 0.025
 """How far requests lie apart where many come."""
 
 MANY_PER_S = 1_000.0
-"""How many records a second are many: more than one for each millisecond of two cores."""
+"""How many records a second are many: from here on requests took a large share of two cores."""
 
 MEMORY_S = 0.25
 """How long back the rate looks: a rush is seen within a tenth of a second, and forgotten soon."""
