@@ -12,11 +12,20 @@ from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.embedded import Addresses
 from perdure_common.run import process_name
-from perdure_common.shell.ports import Bus, Member, Outbound, Record, TopicPartition, Unreachable
+from perdure_common.shell.ports import (
+    Bus,
+    Member,
+    NoSuchTopic,
+    Outbound,
+    Record,
+    TopicPartition,
+    Unreachable,
+)
 from perdure_common.topics import create_topics
 
 COMMANDS = "perdure.engine.commands.v1"
 STARTS = "perdure.engine.starts.v1"
+NOWHERE = "perdure.nowhere.commands.v1"
 PARTITIONS = 4
 PATIENCE_S = 30.0
 
@@ -240,6 +249,22 @@ async def test_a_topic_that_is_not_there_is_named(world: World) -> None:
         await bus.partitions("perdure.nothing.v1")
     with pytest.raises(LookupError):
         await bus.bounds([("perdure.nothing.v1", 0)])
+
+
+async def test_what_has_no_topic_is_told_at_once_and_keeps_nothing_of_other_places(
+    world: World,
+) -> None:
+    bus = world.client()
+    places = ((COMMANDS, 0), (NOWHERE, 0), (COMMANDS, 99), (COMMANDS, 0), (NOWHERE, 0))
+    for _ in range(2):  # and it does so again
+        async with asyncio.timeout(PATIENCE_S / 3):
+            results = await bus.send([Outbound(*place, b"x") for place in places])
+        assert [type(error) for error in results] == [
+            type(None), NoSuchTopic, NoSuchTopic, type(None), NoSuchTopic,
+        ]  # fmt: skip
+        assert NOWHERE in str(results[1])
+    begin, end = (await bus.bounds([(COMMANDS, 0)]))[COMMANDS, 0]
+    assert end - begin == 4
 
 
 async def test_nothing_to_send_is_no_error(world: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import (  # pyright: ignore[reportMissingTypeStubs]
     ConfigResource,
     ConfigResourceType,
@@ -19,7 +19,8 @@ from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.embedded import Addresses
 from perdure_common.ids import partition_of
 from perdure_common.shell.ports import Outbound
-from tally import LEDGER, PARTITIONS, TALLY, Add, Stage, real_stage, total
+from perdure_contracts.topology import physical
+from tally import LEDGER, PARTITIONS, TALLY, Add, Stage, real_stage, sending, total
 
 NOTES = "perdure.ledger.commands.v1"
 A = "a"
@@ -133,3 +134,31 @@ async def limit_notes(stage: Stage, prefix: str, servers: Addresses, most: int) 
     async with asyncio.timeout(30):
         while not await in_force():
             await asyncio.sleep(0.05)
+
+
+async def test_messages_for_a_topic_that_is_missing_wait_for_it_and_hold_no_others_back(
+    real: Stage, topic_prefix: str, servers: Addresses
+) -> None:
+    late = "perdure.late.commands.v1"
+    async with real.running(sending(late)) as owner, real.running(LEDGER):
+        await real.ask(Add(account="b", amount=1), id="1")
+        await real.ask(Add(account="b", amount=2), id="2")
+        for amount in (3, 4, 5):
+            await real.ask(Add(account=A, amount=amount), id=f"{amount}")
+        await must_note(real, 3, 4, 5)
+        assert {topic for topic, _ in owner.publisher.missing()} == {late}
+        admin = AIOKafkaAdminClient(bootstrap_servers=servers.kafka_bootstrap)
+        await admin.start()
+        try:
+            await admin.create_topics([NewTopic(physical(late, topic_prefix), PARTITIONS, 1)])
+        finally:
+            await admin.close()
+
+        async def sent() -> bool:
+            return owner.publisher.unsent() == 0
+
+        await real.eventually(sent)
+        assert [
+            b'"amount":%d' % n in r.value for n, r in enumerate(await real.everything(late), 1)
+        ] == [True] * 2
+        assert await amounts(real) == [3, 4, 5]

@@ -8,6 +8,7 @@ judges what it did.
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -224,7 +225,9 @@ class Stage:
         for name in self.names:
             lines = self.log_of(name).read_text(encoding="utf-8", errors="replace").splitlines()
             told = [line for line in lines if '"level":"info"' not in line.replace(" ", "")]
-            found += [f"{name}: {line[:600]}" for line in told[-6:]]
+            # One that is repeated would hide the others.
+            last = {re.sub(r'"timestamp":"[^"]*"', "", line): line for line in told}
+            found += [f"{name}: {line[:600]}" for line in list(last.values())[-6:]]
         return "\n".join(found)
 
     async def kill(self, name: str) -> Kill:

@@ -164,6 +164,21 @@ def _nothing(state: int, recorded: Recorded[Noted]) -> tuple[Outgoing, ...]:
     return ()
 
 
+def sending(topic: str, raw: bytes = b"") -> Service:
+    """A tally that tells account `b` to a topic (`raw`, if given), others to the ledger."""
+
+    def route(state: Tally, recorded: Recorded[Any]) -> tuple[Outgoing, ...]:
+        account, amount = recorded.stream, recorded.event.amount
+        if account == "b" and raw:
+            return (Outgoing(topic, account, raw=(b"key", raw, (("x", b"1"),)), partition=0),)
+        note = Note(account=account, amount=amount)
+        return (Outgoing(topic if account == "b" else _NOTES, account, note),)
+
+    return replace(TALLY, deciders=(replace(TALLY.deciders[0], route=route),))
+
+
+_NOTES = "perdure.ledger.commands.v1"
+
 LEDGER = Service(
     name="ledger",
     deciders=(

@@ -44,24 +44,24 @@ async def migrate_all(database: Awaitable[str]) -> None:
     await asyncio.gather(*(migrate.up(database_url, name) for name in migrate.services()))
 
 
-async def make_topics(addresses: Addresses) -> None:
-    """Make the topics that are missing."""
+async def make_topics(database_url: str, kafka_bootstrap: str) -> tuple[str, ...]:
+    """Make the topics that are missing, and return their names."""
     environ = {
         **os.environ,
-        "PERDURE_DATABASE_URL": addresses.database_url,
-        "PERDURE_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
+        "PERDURE_DATABASE_URL": database_url,
+        "PERDURE_KAFKA_BOOTSTRAP": kafka_bootstrap,
     }
     settings = Settings.read("engine", environ)
-    await topics.create_topics(
-        addresses.kafka_bootstrap, settings.topic_prefix, settings.partitions
-    )
+    return await topics.create_topics(kafka_bootstrap, settings.topic_prefix, settings.partitions)
 
 
 async def prepare(addresses: Addresses) -> None:
     """Bring the schema and the topics to where this version needs them."""
     database = asyncio.get_running_loop().create_future()
     database.set_result(addresses.database_url)
-    await asyncio.gather(migrate_all(database), make_topics(addresses))
+    await asyncio.gather(
+        migrate_all(database), make_topics(addresses.database_url, addresses.kafka_bootstrap)
+    )
 
 
 class Platform:
@@ -175,7 +175,8 @@ class Platform:
         try:
             addresses = await asyncio.shield(servers)
             self.said("bringing schema and topics up to date")
-            await asyncio.gather(schema, make_topics(addresses))
+            there = make_topics(addresses.database_url, addresses.kafka_bootstrap)
+            await asyncio.gather(schema, there)
         finally:
             schema.cancel()
         environ = {

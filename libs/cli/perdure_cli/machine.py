@@ -1,4 +1,4 @@
-"""`perdure migrate` and `perdure doctor`: the database's schema, and this machine."""
+"""`perdure migrate` and `perdure doctor`: schema and topics, and this machine."""
 
 from dataclasses import asdict
 
@@ -7,6 +7,7 @@ from perdure_common import doctor as examining
 from perdure_common import migrate as migrating
 
 from perdure_cli import platform
+from perdure_cli.bring_up import make_topics
 from perdure_cli.output import AsJson, console, show, wait_for
 
 MARKS = {
@@ -17,17 +18,21 @@ MARKS = {
 
 
 def migrate(as_json: AsJson = False) -> None:
-    """Bring the schema of every service to the newest state."""
-    url = platform.require().database_url
+    """Bring the schema of every service to the newest state, and make missing topics."""
+    running = platform.require()
+    url = running.database_url
     done = {name: wait_for(migrating.up(url, name)) for name in migrating.services()}
+    made = wait_for(make_topics(url, running.kafka_bootstrap))
     if as_json:
-        show(done)
+        show({**done, "topics": made})
         return
     applied = [each for names in done.values() for each in names]
     for name in applied:
         console.print(f"applied {name}")
-    if not applied:
-        console.print("the schema is up to date")
+    for name in made:
+        console.print(f"made topic {name}")
+    if not applied and not made:
+        console.print("the schema is up to date, and every topic is there")
 
 
 def doctor(as_json: AsJson = False) -> None:

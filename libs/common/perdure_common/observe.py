@@ -304,6 +304,11 @@ class ShellCollector(Collector):
                 "Messages committed and not acknowledged by Kafka yet.",
                 self._owner.publisher.unsent(),
             ),
+            (
+                "perdure_missing_topics",
+                "Partitions that messages wait for because they do not exist.",
+                len(self._owner.publisher.missing()),
+            ),
             ("perdure_oldest_unsent_seconds", "Age of the oldest of them.", oldest_s),
             ("perdure_records_queued", "Records read and not folded yet.", queued),
             ("perdure_records_queued_bytes", "What they weigh.", queued_bytes),

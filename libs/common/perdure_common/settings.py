@@ -110,7 +110,7 @@ class Settings:
     http_host: str = "127.0.0.1"
     http_port: int = 0
     http_allow: tuple[str, ...] = ()
-    lanes: int = 2
+    lanes: int = 1
     memory_mb: int = 512
     hand_over: int = 8
     verdict_wait_s: float = 10.0
@@ -180,7 +180,7 @@ class Settings:
             http_host=env.get("PERDURE_HTTP_HOST") or "127.0.0.1",
             http_port=_integer(env, port, PORTS.get(process, 0), least=0),
             http_allow=_words(env.get("PERDURE_HTTP_ALLOW", "")),
-            lanes=_integer(env, "PERDURE_LANES", 2, least=1),
+            lanes=_integer(env, "PERDURE_LANES", 1, least=1),
             memory_mb=_integer(env, "PERDURE_MEMORY_MB", 512, least=16),
             hand_over=_integer(env, "PERDURE_HAND_OVER", 8, least=0),
             verdict_wait_s=_seconds(env, "PERDURE_VERDICT_WAIT_S", 10.0),

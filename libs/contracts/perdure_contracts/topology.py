@@ -124,7 +124,6 @@ _OWN = (
         key="the breaker",
         order="per runner and breaker",
         retention_s=3_600,
-        dead_letters=False,
     ),
     Topic(
         name="perdure.recovery.breakers.v1",

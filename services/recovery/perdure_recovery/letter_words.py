@@ -25,6 +25,7 @@ TYPES: Final[dict[str, FailureType]] = {
     "other_stream": "validation",
     "invalid_stream": "validation",
     "unknown_type": "validation",
+    "no_such_topic": "data_missing",
 }
 """Code → failure type; a letter that recovery wrote itself has the type as its code."""
 
@@ -43,6 +44,8 @@ ACTIONS: Final[dict[str, str]] = {
     "version of this platform is meant; update and send it again, or drop it.",
     "invalid_stream": "Its stream has no name that can be used: whoever sent it must set the key; "
     "drop it.",
+    "no_such_topic": "It was to be sent to a topic that does not exist: make the topic and send "
+    "it again, or drop it.",
     "other_stream": "Its key is not that of its stream: whoever sent it must set the key; drop it.",
 }
 UNKNOWN_ACTION: Final = "Look at the reason, and send the record again or drop it."

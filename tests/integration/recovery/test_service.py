@@ -24,7 +24,7 @@ from perdure_contracts.shell import DeadLettered
 from perdure_contracts.topology import TOPICS
 from perdure_recovery.api import TABLES
 from perdure_recovery.app import service
-from perdure_recovery.hear import FAILURES
+from perdure_recovery.hear import CALLS, FAILURES
 from perdure_recovery.route import ENGINE, OWN
 
 TENANT = "00000000-0000-7000-8000-000000000001"
@@ -210,6 +210,30 @@ async def test_the_kill_switch_leaves_only_the_pattern(platform: Platform) -> No
     assert verdict.verdict == "give_up"
     await platform.until("failure_patterns", "occurrence_count = 1")
     assert await platform.rows("recovery_attempts") == []
+
+
+async def test_what_cannot_be_read_is_a_dead_letter_on_every_topic_and_recovery_goes_on(
+    platform: Platform,
+) -> None:
+    for topic, kind in (
+        (OWN, "recovery.set-mode.v1"),
+        (FAILURES, "engine.node-failed.v1"),
+        (CALLS, "engine.dependency-calls.v1"),
+    ):
+        headers = (
+            ("ce_specversion", b"1.0"),
+            ("ce_id", topic.encode()),
+            ("ce_source", b"/somebody"),
+            ("ce_type", kind.encode()),
+        )
+        for partition in range(PARTITIONS):
+            record = Outbound(topic, partition, b"{oops", b"k", headers)
+            assert await platform.outside.send([record]) == [None]
+    rows = await platform.until("dead_letters", "status = 'waiting'", 3 * PARTITIONS)
+    assert {row["topic"] for row in rows} == {OWN, FAILURES, CALLS}
+    for n in range(4):
+        await platform.says(FAILURES, f"e{n}", failed(f"f{n}", f"e{n}"))
+    await platform.received(ENGINE, "engine.recovery-verdict.v1", 4)
 
 
 async def test_a_dead_letter_is_kept_and_sent_again_once(platform: Platform) -> None:

@@ -5,7 +5,7 @@ behind a batch that was refused, and everything after it would be refused as wel
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from perdure_common import fault
 from perdure_common.adapters.kafka_clients import Client, Names, reaching, settings
-from perdure_common.shell.ports import Outbound, TopicPartition
+from perdure_common.shell.ports import NoSuchTopic, Outbound, TopicPartition, Unreachable
 
 BATCH_BYTES = 512 * 1024
 """The largest batch of several records; a single larger record is a batch of its own."""
@@ -47,7 +47,7 @@ class Sender:
         """See `Bus.send`.
 
         Raises:
-            Unreachable: No producer could be started; nothing was written.
+            Unreachable: No producer could be started, or no broker answers; nothing was written.
         """
         if not records:
             return ()
@@ -56,6 +56,11 @@ class Sender:
         for place, record in enumerate(records):
             parts.setdefault((record.topic, record.partition), []).append(place)
         results: list[BaseException | None] = [KafkaTimeoutError()] * len(records)
+        for where in await self._missing(producer, parts):
+            for place in parts.pop(where):
+                results[place] = NoSuchTopic(f"there is no partition {where[1]} of {where[0]}")
+        if not parts:
+            return results
         tasks = [
             asyncio.create_task(self._send_part(producer, records, places, results))
             for places in parts.values()
@@ -65,10 +70,43 @@ class Sender:
         finally:
             for task in tasks:
                 task.cancel()
-            if any(error is not None for error in results):
+            if any(results[place] is not None for places in parts.values() for place in places):
                 await self._replace(producer)
             await asyncio.gather(*tasks, return_exceptions=True)
         return results
+
+    async def _missing(
+        self, producer: Client, places: Iterable[TopicPartition]
+    ) -> set[TopicPartition]:
+        """Return the places that do not exist, as far as the brokers know now.
+
+        aiokafka would wait for each a quarter of a minute, and all others with it.
+        """
+        client = producer.client
+
+        def unknown() -> set[TopicPartition]:
+            known = client.cluster.partitions_for_topic
+            return {(t, p) for t, p in places if p not in (known(self._names.physical(t)) or ())}
+
+        found = unknown()
+        if not found:
+            return found
+        topics = {self._names.physical(topic) for topic, _ in found}
+        for topic in topics:
+            client.add_topic(topic)
+        async with reaching("the brokers' topics are unknown", self._delivery_s):
+            updated = await client.force_metadata_update()
+        if not updated:
+            raise Unreachable("no broker says which topics there are")
+        found = unknown()
+        allowed = {each for each in found if not self._is_forbidden(client, each[0])}
+        for topic, _ in allowed:  # else it is asked for, and complained about, for ever
+            client._topics.discard(self._names.physical(topic))
+        return allowed
+
+    def _is_forbidden(self, client: Client, topic: str) -> bool:
+        """Tell whether a topic is not shown to us: that is told when it is written to."""
+        return self._names.physical(topic) in client.cluster.unauthorized_topics
 
     async def _send_part(
         self,

@@ -14,6 +14,7 @@ import structlog
 
 from perdure_common.shell.ports import (
     Member,
+    NoSuchTopic,
     OnChange,
     Outbound,
     Record,
@@ -368,7 +369,7 @@ class MemoryBus:
                 try:
                     self._broker.append(self.name, record)
                 except LookupError as missing:
-                    error = missing
+                    error = NoSuchTopic(*missing.args)
                 else:
                     error = faults.unanswered(self.name, record)
             if error is not None:

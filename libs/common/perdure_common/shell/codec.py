@@ -35,6 +35,9 @@ SOURCE_MAX = 500
 """Characters of a shard's `ce_source`: a longer one is nobody's."""
 
 DEAD_LETTERS = ".dlt"
+
+PREV = "x-prev"
+"""The header that has the number before, in what a shell has numbered."""
 DEAD_LETTER_BYTES_MAX = 1_900_000
 """A dead letter holds a record of up to 1 MiB as base64; its topics take 2 MiB."""
 
@@ -202,7 +205,7 @@ def outbound(
         _time_header(row.recorded_at),
         ("ce_tenantid", row.tenant_id.encode()),
         ("content-type", b"application/json"),
-        ("x-prev", b"%d" % prev),
+        (PREV, b"%d" % prev),
     )
     if trace:
         headers = (*headers, ("traceparent", trace.encode()))

@@ -24,6 +24,9 @@ from perdure_common.shell.payloads import PAYLOAD_BYTES_MIN, Payload, Refs, head
 from perdure_common.shell.ports import JournalRow, Outbound
 from perdure_common.shell.shard import Held
 
+NO_SUCH_TOPIC = "no_such_topic"
+"""The code of a record that could not be sent; its dead letter cannot go beside its topic."""
+
 SHELL_EVENTS = (CommandRejected, DeadLettered, ShardRestored, StreamUnparked)
 
 
@@ -67,9 +70,12 @@ def _shell_effects(
     if not isinstance(event, SHELL_EVENTS):
         raise codec.UnknownType(f"no decider of {service.name} makes a {type(event).__name__}")
     if isinstance(event, DeadLettered):
-        if event.topic.endswith(codec.DEAD_LETTERS):
+        if event.code == NO_SUCH_TOPIC:
+            topic = service.commands_topic + codec.DEAD_LETTERS
+        elif event.topic.endswith(codec.DEAD_LETTERS):
             return (), (), False  # a dead letter of a dead letter would never come to rest
-        topic = (event.topic or service.commands_topic) + codec.DEAD_LETTERS
+        else:
+            topic = (event.topic or service.commands_topic) + codec.DEAD_LETTERS
         stream = f"{event.topic}/{event.partition}/{event.offset}"
         return (Outgoing(topic, event.stream or stream, event),), (), False
     if isinstance(event, ShardRestored):

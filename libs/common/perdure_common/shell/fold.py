@@ -411,6 +411,6 @@ class Batch:
         )
         # A stream for each: wakes have no offset, and offsets come again in a topic made anew.
         place = f"dead-letter/{part.commit.shard}/{part.commit.next_seq + len(part.commit.rows)}"
-        tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
-        held = Held(None, None, 0, tenant_id)
-        self.record(part, place, held, event, taken.envelope.id if taken.envelope else "")
+        envelope, mine = taken.envelope, taken.tenant_id or self._tenant_id
+        held = Held(None, None, 0, envelope.tenant_id if envelope else mine)
+        self.record(part, place, held, event, envelope.id if envelope else "")

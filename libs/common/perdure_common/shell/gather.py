@@ -63,7 +63,7 @@ def waiting(
     share = max(1, most // max(1, len(mine)))
     for shard in mine:
         items.extend(
-            Item(shard, intake.take(answer.record), answer=answer)
+            Item(shard, _taken(answer, intake), answer=answer)
             for answer in islice(shard.answers, share)
         )
         early = islice(shard.early, share)
@@ -78,6 +78,13 @@ def waiting(
                 stopped(shard, str(error))
                 break
     return [item for item in items if not item.shard.lost]
+
+
+def _taken(answer: Answer, intake: Intake) -> Taken:
+    if answer.bad is None:
+        return intake.take(answer.record)
+    tenant = codec.header(answer.record.headers, "ce_tenantid") or b""
+    return Taken(answer.record, bad=answer.bad, tenant_id=tenant.decode("utf-8", "replace"))
 
 
 def read_ahead(items: Iterable[Item]) -> dict[int, Taken]:

@@ -64,7 +64,9 @@ class Owner:
         self._store, self._bus = ground.store, ground.bus
         self._limits = limits = Limits.of(ground.memory_mb)
         registry = Registry(service)
-        self.publisher = Publisher(self._bus, lambda: list(self.shards.values()))
+        self.publisher = Publisher(
+            self._bus, lambda: list(self.shards.values()), lambda s: self._lane_of(s.id).poke.set()
+        )
         intake = Intake(registry, tenant_id=ground.tenant_id, partitions=ground.partitions)
         kinds = {"": (service.commands_topic, *service.hears)}
         kinds.update({foreign_shard(t, 0).rpartition("/")[0]: (t,) for t in service.foreign})

@@ -199,6 +199,10 @@ class Unreachable(Told):
     code = "unreachable"
 
 
+class NoSuchTopic(LookupError):
+    """A topic, or that partition of it, does not exist; what was to go there was not written."""
+
+
 HandOver: TypeAlias = Callable[[Outbound, Callable[[Record], None]], bool]
 """Takes a message straight after its commit, to be dealt with in this process, or declines.
 
@@ -335,7 +339,8 @@ class Bus(Protocol):
     async def send(self, records: Sequence[Outbound]) -> Sequence[BaseException | None]:
         """Write the records, in order per partition, and wait for the acknowledgements.
 
-        Returns one entry for each record: None when it is safely written.
+        Returns one entry for each record: None when it is safely written, `NoSuchTopic` when its
+        place does not exist, which keeps none of other places.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from perdure_common.decider import Decider, Upsert
+from perdure_common.decider import Decider, Rejected, Upsert
 from perdure_common.shell.ports import (
     Claim,
     Heard,
@@ -66,12 +66,21 @@ class Sending(msgspec.Struct, eq=False, gc=False):
     done: bool = False
 
 
+def place_of(message: Sending) -> TopicPartition:
+    """Return where a message goes."""
+    return message.record.topic, message.record.partition
+
+
 @dataclass(slots=True, eq=False)
 class Answer:
-    """The answer to a message that was handed over, as a record that came by no topic."""
+    """The answer to a message that was handed over, as a record that came by no topic.
+
+    `bad` says that the record is the message itself, which cannot be sent, and why.
+    """
 
     sending: Sending
     record: Record
+    bad: Rejected | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -148,15 +157,21 @@ class Shard:
             if hand_over is None or not hand_over(message):
                 self.sending.append(message)
 
-    def next_to_send(self, most: int) -> list[Sending]:
-        """Return the next messages for Kafka, in order."""
-        return [message for message in islice(self.sending, most) if not message.done]
+    def next_to_send(self, most: int, resting: Collection[TopicPartition] = ()) -> list[Sending]:
+        """Return the next messages for Kafka, in order, but for those of places that rest."""
+        if not resting:
+            return [message for message in islice(self.sending, most) if not message.done]
+        others = (m for m in self.sending if not m.done and place_of(m) not in resting)
+        return list(islice(others, most))
 
-    def sent_on(self) -> None:
-        """Forget the messages at the front that are done."""
+    def sent_on(self, *, behind: bool = False) -> None:
+        """Forget the messages at the front that are done; `behind` others that are not, too."""
         for queue in (self.unsent, self.sending):
             while queue and queue[0].done:
                 queue.popleft()
+        if behind:
+            self.unsent = deque(message for message in self.unsent if not message.done)
+            self.sending = deque(message for message in self.sending if not message.done)
 
     def take_back(self) -> None:
         """Send what was handed over and has no answer yet: this process is to finish."""
