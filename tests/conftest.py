@@ -15,11 +15,16 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from hypothesis import HealthCheck, settings
 from perdure_common.embedded import Addresses, Embedded
 
 ROOT = Path(__file__).parent.parent / ".perdure" / "tests"
 # What a killed run left behind is swept by the first run after this long.
 LEFTOVER_AGE_S = 6 * 3600
+
+# Timings are not asserted: the machine may be busy with other tests.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def _name() -> str:
