@@ -134,7 +134,7 @@ from .waits import (
 
 KEPT = (
     *("trigger_receipts", "trigger_bodies", "trigger_tests"),
-    *("mailboxes", "attachments", "expired"),
+    *("mailboxes", "attachments", "expired", "topic_troubles"),
 )
 """Tables that are written beside the journal."""
 
