@@ -140,6 +140,15 @@ TABLE snapshot
     state text NOT NULL
     CONSTRAINT snapshot_pkey PRIMARY KEY (stream, version)
 
+TABLE topic_troubles
+    tenant_id text NOT NULL
+    topic character varying(255) NOT NULL
+    partition integer NOT NULL
+    code text NOT NULL
+    message text NOT NULL
+    since timestamp with time zone DEFAULT now() NOT NULL
+    CONSTRAINT topic_troubles_pkey PRIMARY KEY (tenant_id, topic, partition)
+
 TABLE trigger_answers
     tenant_id text NOT NULL
     execution_id text NOT NULL

@@ -131,6 +131,28 @@ async def test_every_record_of_a_foreign_topic_starts_once_through_kills(
     assert "before" not in found, "what was there before the trigger starts nothing"
 
 
+async def test_a_topic_that_is_deleted_is_named_by_the_list_of_triggers(stage: Stage) -> None:
+    name = f"{stage.ground.prefix}-short-lived"
+    admin = AIOKafkaAdminClient(bootstrap_servers=stage.ground.kafka_bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, 1, 1)])
+        definition = workflow("short-lived", node("k", "TRIGGER.KAFKA", topic=name))
+        workflow_id = await stage.deploy(definition)
+        assert (await ended(stage, workflow_id))[0] == "DEPLOY_COMPLETED"
+        listed = await typed(stage, "triggers", "list", "--workflow", "short-lived")
+        assert "serves" in listed.out, listed
+        await admin.delete_topics([name])
+        rows = "select code from scheduler.topic_troubles where topic = $1"
+        await stage.until(lambda: stage.rows(rows, name), "the trouble")
+        listed = await typed(stage, "triggers", "list", "--workflow", "short-lived")
+        assert "there is no topic" in " ".join(listed.out.split()), listed
+        listed = await typed(stage, "triggers", "list", "--workflow", "short-lived", "--json")
+        assert "create it, or allow READ" in json.loads(listed.out)[0]["error_message"]
+    finally:
+        await admin.close()
+
+
 async def test_a_topic_that_does_not_exist_fails_the_deployment(stage: Stage) -> None:
     name = f"{stage.ground.prefix}-nowhere"
     workflow_id = await stage.deploy(workflow("nowhere", node("k", "TRIGGER.KAFKA", topic=name)))

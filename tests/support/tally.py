@@ -28,6 +28,7 @@ from perdure_common.decider import (
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.owner import Owner
+from perdure_common.shell.part import Seers
 from perdure_common.shell.ports import Bus, HandOver, Headers, Outbound, Record, Store
 from perdure_common.shell.upkeep import Ground
 from perdure_contracts.message import NAMES, message
@@ -280,13 +281,16 @@ class Stage:
         *,
         store: Store | None = None,
         bus: Bus | None = None,
+        seers: Seers | None = None,
     ) -> "Process":
         """Start a process that runs the service, on a store or bus of the caller's if given."""
         self.names += 1
         name = f"{service.name}-{self.names}"
         store, bus = store or self.store(service.name), bus or self.bus(name)
         now = virtual_time.now
-        ground = Ground(store, bus, now, name, TENANT, PARTITIONS, lanes, hand_over)
+        ground = Ground(
+            store, bus, now, name, TENANT, PARTITIONS, lanes, hand_over, seers=seers or {}
+        )
         owner, stop = Owner(service, ground), asyncio.Event()
         return Process(owner, store, bus, stop, asyncio.create_task(owner.run(stop)))
 

@@ -1,7 +1,7 @@
 """`perdure triggers`: what starts workflows: look at it, let it rest, make up for the past."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from typing import Annotated, Any
@@ -27,6 +27,9 @@ Node = Annotated[
 
 EVERY_SUBTYPE = ("CRON", "MANUAL", "WEBHOOK", "EMAIL", "GITHUB", "SLACK", "KAFKA")
 
+TROUBLES_MAX = 1000
+"""How many partitions in trouble are looked at."""
+
 BEHIND_S = 5
 """From how many seconds on a trigger is said to wait for the clock: it was set back."""
 
@@ -47,6 +50,7 @@ def list_(
         workflow_name=workflow,
         trigger_subtype=None if subtype is None else subtype.upper(),
     )
+    _name_troubles(rows)
     if as_json:
         show(rows)
         return
@@ -66,6 +70,18 @@ def list_(
         ),
         "no trigger serves; `perdure workflow deploy FILE` deploys one",
     )
+
+
+def _name_troubles(rows: Sequence[Row]) -> None:
+    """Say of KAFKA triggers why their topics cannot be read now."""
+    if not any(row["trigger_subtype"] == "KAFKA" for row in rows):
+        return
+    troubles = {
+        row["topic"]: row["message"] for row in fetched("scheduler", "topic_troubles", TROUBLES_MAX)
+    }
+    for row in rows:
+        if row["trigger_subtype"] == "KAFKA" and not row["error_message"]:
+            row["error_message"] = troubles.get(str(row["index_key"]).partition("/")[0])
 
 
 def _state(row: Row, now: datetime | None = None) -> str:

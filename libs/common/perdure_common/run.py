@@ -14,6 +14,7 @@ from perdure_common.cycles import freeze, look_for_cycles
 from perdure_common.decider import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
+from perdure_common.shell.part import Seers
 from perdure_common.shell.ports import HandOver
 from perdure_common.shell.retention import keep_sweeping
 from perdure_common.shell.upkeep import Ground
@@ -32,10 +33,16 @@ def process_name(process: str) -> str:
     return f"{process}@{socket.gethostname()}/{os.getpid()}"
 
 
-async def serve(service: Service, *beside: Beside, hand_over: HandOver | None = None) -> None:
+async def serve(
+    service: Service,
+    *beside: Beside,
+    hand_over: HandOver | None = None,
+    seers: Seers | None = None,
+) -> None:
     """Run a service until SIGTERM or SIGINT, then give its shards back.
 
-    `hand_over` is offered each new message before it goes to Kafka.
+    `hand_over` is offered each new message before it goes to Kafka; `seers` are shown each new
+    event of their type when it is committed.
 
     Raises:
         SettingError: A setting cannot be used.
@@ -61,6 +68,7 @@ async def serve(service: Service, *beside: Beside, hand_over: HandOver | None = 
             lanes=settings.lanes,
             memory_mb=settings.memory_mb,
             hand_over=hand_over,
+            seers=seers or {},
         )
         owner = Owner(service, ground)
         bus.let_wait(owner.is_busy)

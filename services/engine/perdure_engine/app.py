@@ -4,14 +4,17 @@ import asyncio
 import secrets
 from functools import partial
 
+from fastapi import FastAPI
 from perdure_common import http
 from perdure_common.adapters.postgres import PostgresStore
+from perdure_common.api.reading import Reading
 from perdure_common.decider import Service
 from perdure_common.run import process_name, run, serve, utc_now
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
-from perdure_contracts.engine import NodeResult
+from perdure_contracts.engine import ExecutionStarted, NodeResult
 from perdure_contracts.purging import ExecutionPurged
+from prometheus_client import CollectorRegistry
 
 from .api import ROWS, TABLES, add_groups
 from .executions.decider import decider_with
@@ -36,6 +39,7 @@ from .runner.tools import tools_of
 from .runner.work import GROUP
 from .specifications import fill_at_start
 from .stalls import keep_looking
+from .start_delays import StartDelays
 from .stopping import decider as stopping
 from .templates.decider import decider as templates
 from .workflows.decider import decider as definitions
@@ -124,14 +128,22 @@ async def serve_engine() -> None:
             at_once=lambda task: at_once(task, name),
             lighten=lightening(payloads, settings.result_bytes_max),
         )
-        api = http.beside(TABLES, ROWS, partial(add_groups, ours))
+        registry = CollectorRegistry()
+        delays = StartDelays(registry)
+
+        def more(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
+            add_groups(ours, app, settings, owner, reading)
+            app.state.registries.append(registry)
+
+        api = http.beside(TABLES, ROWS, more)
         try:
             hand_over = here.take if settings.hand_over else None
             stalls = partial(keep_looking, ours)
             sweeping = partial(keep_sweeping, payloads, kept.files)
             purging = partial(keep_purging, ours)
             beside = (api, fill_at_start, keep_partitions, stalls, sweeping, purging, calls)
-            await serve(ours, *beside, hand_over=hand_over)
+            seers = {ExecutionStarted: delays.see}
+            await serve(ours, *beside, hand_over=hand_over, seers=seers)
         finally:
             await here.close()
             await kept.close()

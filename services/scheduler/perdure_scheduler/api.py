@@ -81,6 +81,14 @@ TABLES = {
         search=("path", "workflow_name"),
         about="Who was granted which path of the HTTP listener, and until when.",
     ),
+    "topic_troubles": TableView(
+        columns=("topic", "partition", "code", "message", "since"),
+        key=None,  # a topic has partitions
+        order=("since", "topic", "partition"),
+        filters=("topic", "code"),
+        search=("topic", "message"),
+        about="Foreign topics of KAFKA triggers that cannot be read now, and why.",
+    ),
     "trigger_deliveries": TableView(
         columns=(
             "source",

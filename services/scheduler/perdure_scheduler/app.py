@@ -87,7 +87,6 @@ from .answering import (
 )
 from .api import TABLES
 from .cron_decide import cron_facts, decide_cron, stream_of_cron
-from .cron_delays import StartDelays
 from .cron_project import project_cron
 from .cron_route import route_cron
 from .cron_state import CronTrigger, evolve_cron
@@ -135,7 +134,7 @@ from .waits import (
 
 KEPT = (
     *("trigger_receipts", "trigger_bodies", "trigger_tests"),
-    *("mailboxes", "attachments", "expired"),
+    *("mailboxes", "attachments", "expired", "topic_troubles"),
 )
 """Tables that are written beside the journal."""
 
@@ -289,7 +288,7 @@ def main() -> None:
     """Run the scheduler as a process."""
     side = HookSide()
     registry = CollectorRegistry()
-    measuring, delays = TriggerMetrics(registry), StartDelays(registry)
+    measuring = TriggerMetrics(registry)
 
     def more(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
         side.add(app, settings, owner, reading)
@@ -298,7 +297,7 @@ def main() -> None:
 
     edges = (side.listen, keep_reading, keep_listening, keep_ingress)
     api = http.beside(TABLES, more=more)
-    run(serve(service, api, *edges, keep_forgetting, measuring.keep, delays.keep))
+    run(serve(service, api, *edges, keep_forgetting, measuring.keep))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ class TriggerMetrics:
         self._shadowed = gauge(
             "perdure_triggers_shadowed", "Triggers whose path another workflow had first."
         )
+        self._troubled = gauge(
+            "perdure_foreign_topics_failing",
+            "Topics of KAFKA triggers that cannot be read now.",
+        )
         self._looks = 0
         self._known: frozenset[tuple[str, str]] = frozenset()
         self._fired = gauge("perdure_cron_fired", "Firings of the clocks that serve.")
@@ -65,6 +69,7 @@ class TriggerMetrics:
             self._serving.labels(subtype).set(row["serving"])
             self._resting.labels(subtype).set(row["paused"])
             self._failing.labels(subtype).set(row["filter_errors"])
+        self._troubled.set(await pool.fetchval(_SQL["troubled"]))
         if self._looks % SHADOWED_EVERY == 0:
             self._tell_shadowed(await pool.fetch(_SQL["shadowed"]))
         self._looks += 1

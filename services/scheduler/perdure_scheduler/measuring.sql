@@ -26,3 +26,7 @@ SELECT b.workflow_name, b.workflow_id::text, b.node_id, b.path, a.workflow_name 
    AND coalesce(a.trigger_config -> 'methods', '["POST"]') ?| ARRAY(
        SELECT jsonb_array_elements_text(coalesce(b.trigger_config -> 'methods', '["POST"]')))
  LIMIT 100;
+
+-- name: troubled --
+-- How many topics of KAFKA triggers cannot be read, in one of their partitions at least.
+SELECT count(DISTINCT topic) FROM scheduler.topic_troubles;

@@ -50,7 +50,21 @@ async def test_triggers_of_github_share_a_path(database: str) -> None:
     assert await counted(database) == 0
 
 
-async def counted(database: str) -> float | None:
+async def test_a_topic_is_counted_once_however_many_of_its_partitions_are_in_trouble(
+    database: str,
+) -> None:
+    await migrate.up(database, "scheduler")
+    connection: Any = await asyncpg.connect(database)
+    await connection.execute(
+        "INSERT INTO scheduler.topic_troubles (tenant_id, topic, partition, code, message) "
+        "SELECT $1, 'orders', n, 'topic_not_allowed', '' FROM generate_series(0, 2) AS n",
+        DEFAULT_TENANT,
+    )
+    await connection.close()
+    assert await counted(database, "perdure_foreign_topics_failing") == 1
+
+
+async def counted(database: str, name: str = "perdure_triggers_shadowed") -> float | None:
     registry = CollectorRegistry()
     metrics = TriggerMetrics(registry)
     pool = await open_pool(database)
@@ -58,4 +72,4 @@ async def counted(database: str) -> float | None:
         await metrics.look(pool)
     finally:
         await pool.close()
-    return registry.get_sample_value("perdure_triggers_shadowed")
+    return registry.get_sample_value(name)

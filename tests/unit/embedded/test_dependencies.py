@@ -38,7 +38,7 @@ def test_every_declared_dependency_is_explained_once() -> None:
 
 @pytest.mark.parametrize(("name", "requirement"), sorted(_declared().items()))
 def test_every_declared_dependency_is_pinned_and_locked(name: str, requirement: str) -> None:
-    pin = re.match(r"[a-z0-9-]+(?:\[[a-z,]+\])?==([0-9][^ ;]*)", requirement)
+    pin = re.match(r"[a-z0-9-]+(?:\[[a-z0-9,]+\])?==([0-9][^ ;]*)", requirement)
     assert pin, f"{requirement} names no exact version"
     assert re.search(rf"^{name}==({re.escape(pin[1])})(?= )", LOCK, re.M), "run `make lock`"
 

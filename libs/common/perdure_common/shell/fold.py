@@ -34,7 +34,15 @@ from perdure_common.shell.effects import (
     payloads_of,
 )
 from perdure_common.shell.intake import Link, Registry, Taken, hearing
-from perdure_common.shell.part import Counts, FactKey, NeedsFacts, Part, Poisoned, fact_key
+from perdure_common.shell.part import (
+    Counts,
+    FactKey,
+    NeedsFacts,
+    Part,
+    Poisoned,
+    Seers,
+    fact_key,
+)
 from perdure_common.shell.payloads import PAYLOAD_BYTES_MIN, lighten
 from perdure_common.shell.ports import (
     Delivery,
@@ -89,13 +97,20 @@ class Batch:
     """One batch over the shards of a lane."""
 
     def __init__(
-        self, registry: Registry, *, tenant_id: str, partitions: int, clock_now: datetime
+        self,
+        registry: Registry,
+        *,
+        tenant_id: str,
+        partitions: int,
+        clock_now: datetime,
+        seers: Seers,
     ) -> None:
         self._registry = registry
         self._tenant_id = tenant_id
         self._service: Service = registry.service
         self._partitions = partitions
         self._clock_now = clock_now
+        self._seers = seers
         self.parts: dict[str, Part] = {}
         self.counts = Counts()
         self.facts: MutableMapping[FactKey, Sequence[Mapping[str, Any]]] = {}
@@ -271,6 +286,8 @@ class Batch:
         for upsert in upserts:
             (part.lazy if upsert.lazy else commit.upserts).append(upsert)
         self.counts.events += 1
+        if type(event) in self._seers:
+            part.seen.append(event)
         seq = commit.next_seq + len(commit.rows)
         if not (published or messages or self._again or size > PAYLOAD_BYTES_MIN):
             meta = self._silent(cause, commit.epoch)

@@ -24,7 +24,7 @@ from perdure_common.shell.fold import Batch
 from perdure_common.shell.gather import Item
 from perdure_common.shell.intake import Intake, Registry, Taken
 from perdure_common.shell.pace import Bell, Pace
-from perdure_common.shell.part import FactKey, NeedsFacts, Part, Poisoned, fact_key
+from perdure_common.shell.part import FactKey, NeedsFacts, Part, Poisoned, Seers, fact_key
 from perdure_common.shell.ports import (
     Fenced,
     Refused,
@@ -90,6 +90,7 @@ class Context:
     tenant_id: str
     partitions: int
     streams_bytes: int
+    seers: Seers
     remembered: dict[FactKey, Sequence[Row]] = field(default_factory=dict)
 
 
@@ -241,6 +242,7 @@ class Lane:
             tenant_id=context.tenant_id,
             partitions=context.partitions,
             clock_now=context.now(),
+            seers=context.seers,
         )
         if len(context.remembered) > REMEMBERED_MAX:
             context.remembered.clear()
@@ -291,6 +293,7 @@ class Lane:
             else:
                 shard.put_off(part.commit)
             shard.say(part.sending, self._context.hand_over(shard))
+            part.show(self._context.seers)
             shard.trim(self._context.streams_bytes)
             if part.commit.parked:
                 fault.point("after_park")

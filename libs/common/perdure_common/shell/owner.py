@@ -87,6 +87,7 @@ class Owner:
             tenant_id=ground.tenant_id,
             partitions=ground.partitions,
             streams_bytes=limits.streams // ground.partitions,
+            seers=ground.seers,
         )
         self._context = context
         self._catching = Catching(service, intake, ground.store, ground.bus)

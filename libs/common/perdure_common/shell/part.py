@@ -1,14 +1,22 @@
 """What a batch is made of: its part in each shard, what it counts, why it cannot go on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
+from typing import Any, TypeAlias, cast
+
+import structlog
 
 from perdure_common.decider import Lookup, Page, Upsert
 from perdure_common.shell.intake import Taken
 from perdure_common.shell.ports import ShardCommit, TopicPartition
 from perdure_common.shell.shard import Sending, Shard
+
+Seers: TypeAlias = Mapping[type, Callable[[Any], None]]
+"""What is called with each new event of a type once it is committed, for metrics: by its process
+alone, not when events are made again, and not if the process dies or loses the answer first."""
+
+log = structlog.get_logger(__name__)
 
 
 class NeedsFacts(Exception):
@@ -46,7 +54,7 @@ class Part:
     """What the batch does to one shard; `events` is where its events are published.
 
     `written` says that it stands in the store: what changes nothing can wait. `weight` is by
-    how much the streams in memory have grown.
+    how much the streams in memory have grown. `seen` are new events that somebody looks at.
     """
 
     shard: Shard
@@ -60,6 +68,15 @@ class Part:
     written: bool = False
     parked: dict[str, int] = field(default_factory=dict)
     draining: dict[str, str | None] = field(default_factory=dict)
+    seen: list[Any] = field(default_factory=list)
+
+    def show(self, seers: Seers) -> None:
+        """Show what was written to those who look; one that fails is told of, and harms nobody."""
+        for event in self.seen:
+            try:
+                seers[type(event)](event)
+            except Exception:
+                log.exception("event_not_seen", event_type=type(event).__name__)
 
 
 @dataclass

@@ -6,9 +6,9 @@ that a lost last record is missed by whoever should have had it.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from perdure_contracts.shell import Resend, Tail
@@ -19,6 +19,7 @@ from perdure_common.shell import codec, remake
 from perdure_common.shell.flush import flush
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.lane import Lane
+from perdure_common.shell.part import Seers
 from perdure_common.shell.ports import (
     Bus,
     Fenced,
@@ -58,6 +59,7 @@ class Ground:
     lanes: int = 2
     hand_over: HandOver | None = None
     memory_mb: int = MEMORY_MB
+    seers: Seers = field(default_factory=dict[type, Callable[[Any], None]])
 
 
 class Shards(Protocol):

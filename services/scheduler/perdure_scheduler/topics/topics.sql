@@ -12,3 +12,20 @@ SELECT workflow_id::text, deployment_version, node_id,
   FROM scheduler.trigger_index
  WHERE tenant_id = $1 AND trigger_subtype = 'KAFKA' AND deployment_status = 'pending'
    AND NOT starts_with(index_key, 'perdure.triggers.v1/');
+
+-- name: note_trouble --
+-- Note why a partition cannot be read; since when stays as long as the reason does.
+INSERT INTO scheduler.topic_troubles AS t (tenant_id, topic, partition, code, message)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant_id, topic, partition) DO UPDATE
+   SET code = excluded.code, message = excluded.message, since = now()
+ WHERE t.code <> excluded.code;
+
+-- name: forget_trouble --
+-- A partition can be read again.
+DELETE FROM scheduler.topic_troubles WHERE tenant_id = $1 AND topic = $2 AND partition = $3;
+
+-- name: forget_old_troubles --
+-- Of topics that nobody listens to any more, and of those that were not there and are ($3).
+DELETE FROM scheduler.topic_troubles
+ WHERE tenant_id = $1 AND (topic <> ALL($2) OR partition = -1 AND topic = ANY($3));
