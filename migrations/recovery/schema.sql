@@ -42,6 +42,7 @@ TABLE dead_letters
     pattern_signature text DEFAULT ''::text NOT NULL
     pattern_id uuid
     family_branch text DEFAULT ''::text NOT NULL
+    last_failed_at timestamp with time zone
     CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['waiting'::text, 'redriven'::text, 'dropped'::text])))
     CONSTRAINT dead_letters_pkey PRIMARY KEY (id)
     INDEX dead_letters_pattern_idx CREATE INDEX dead_letters_pattern_idx ON dead_letters USING btree (tenant_id, pattern_signature, created_at)

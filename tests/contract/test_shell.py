@@ -1,10 +1,14 @@
 """The shell on both grounds: what is accepted is applied once, in order, and leaves once."""
 
+from dataclasses import replace
+from typing import Any
+
+from perdure_common.decider import Facts
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_contracts.message import Envelope
 from structlog.testing import capture_logs
-from tally import LEDGER, TALLY, TENANT, Add, Stage, total
+from tally import LEDGER, TALLY, TENANT, Add, Stage, Tally, decide, total
 
 
 async def test_a_command_becomes_a_row_and_a_message_to_the_next_service(stage: Stage) -> None:
@@ -94,6 +98,40 @@ async def test_poison_parks_its_stream_and_nothing_else(stage: Stage) -> None:
         letters = await stage.everything(dlt)
         letter = codec.decode_body("shell.dead-lettered.v1", letters[0].value)
         assert (letter.code, letter.stream) == ("poison", "b")
+
+
+async def test_a_stream_that_stops_again_is_told_again_and_goes_on_once_it_is_mended(
+    stage: Stage,
+) -> None:
+    dlt, bad = "perdure.tally.commands.v1.dlt", {13}
+
+    def moody(state: Tally, command: Any, facts: Facts, now: Any) -> Any:
+        if command.amount in bad:
+            raise ZeroDivisionError(f"{command.amount} is bad")
+        return decide(state, replace(command, amount=command.amount % 12), facts, now)
+
+    service = replace(TALLY, deciders=(replace(TALLY.deciders[0], decide=moody),))
+    async with stage.running(service):
+        for amount in (1, 13, 2):
+            await stage.ask(Add(account="a", amount=amount), id=f"{amount}")
+        for tried in (1, 2, 3):
+            await stage.eventually(lambda tried=tried: _has(stage, dlt, tried))
+            told = [
+                codec.decode_body("shell.dead-lettered.v1", r.value)
+                for r in await stage.everything(dlt)
+            ]
+            assert [letter.stream for letter in told] == ["a"] * tried
+            place = (told[0].topic, told[0].partition, told[0].offset)
+            if tried == 3:
+                bad.clear()
+            await stage.unpark("a", of=(place[0], place[1], place[2] + 1))  # not the first one
+            await stage.unpark("a", of=place)
+
+        async def all_counted() -> bool:
+            return total(await stage.rows("tally", "tallies"), "a") == 4
+
+        await stage.eventually(all_counted)
+        assert len(await stage.everything(dlt)) == 3
 
 
 async def test_facts_are_looked_up_for_the_commands_that_ask(stage: Stage) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.decider import Facts, Outgoing, Recorded, Rejected, Service
-from perdure_common.shell import codec, lane
-from perdure_common.shell.ports import Refused, ShardCommit, Unreachable
+from perdure_common.ids import partition_of
+from perdure_common.shell import codec, gather, lane
+from perdure_common.shell.intake import Taken
+from perdure_common.shell.ports import Claim, Record, Refused, ShardCommit, Unreachable
+from perdure_common.shell.shard import Shard
 from perdure_contracts.message import Envelope
-from perdure_contracts.shell import DeadLettered
+from perdure_contracts.shell import DeadLettered, Unpark
 from tally import TALLY, Add, Stage, Tally, decide, evolve, in_memory, total
 from virtual_time import timeless
 
@@ -106,6 +109,80 @@ async def test_behind_a_message_that_is_still_poison_nothing_is_let_go() -> None
         mood.bad.clear()
         await stage.put(COMMANDS, "a", b'{"stream":"a"}', "again", kind="shell.unpark.v1")
         await added(stage, store, [14, 2, 3, 4])
+        assert len(await letters(stage, 2)) == 2
+
+
+def places(told: Sequence[DeadLettered]) -> list[tuple[str, int, int]]:
+    """Return which records dead letters are about."""
+    return [(letter.topic, letter.partition, letter.offset) for letter in told]
+
+
+@timeless
+async def test_each_message_that_stops_a_stream_is_told_each_time_that_it_does() -> None:
+    memory, mood = in_memory(), Mood(bad={13, 21})
+    stage, store = memory.stage(), memory.stores["tally"]
+    async with stage.running(mood.service):
+        for amount in (13, 2, 21, 3):
+            await stage.ask(Add(account="a", amount=amount), id=f"{amount}")
+        await letters(stage, 1)
+        await stage.unpark("a")
+        told = await letters(stage, 2)
+        assert places(told[1:]) == places(told[:1]), "13 is bad still"
+        mood.bad.remove(13)
+        await stage.unpark("a")
+        told = await letters(stage, 3)
+        await added(stage, store, [14, 2])
+        assert [letter.stream for letter in told] == ["a"] * 3
+        assert b'"amount":21' in told[2].value
+        await stage.unpark("a", "drop", of=places(told)[0])
+        await asyncio.sleep(2.0)
+        assert len(await store.parked("a", 9)) == 2, "13 was meant, which has gone on"
+        await stage.unpark("a", "drop", of=places(told)[2])
+        await added(stage, store, [14, 2, 3])
+        assert len(await letters(stage, 3)) == 3
+        assert await store.parked("a", 9) == []
+
+
+@timeless
+async def test_who_lets_a_stream_go_in_the_moment_in_which_it_is_parked_means_its_message() -> None:
+    memory, mood = in_memory(), Mood()
+    stage, store = memory.stage(), memory.stores["tally"]
+    await stage.ask(Add(account="a", amount=13), id="13")
+    await stage.ask(Add(account="a", amount=2), id="2")
+    for n in range(2):
+        place = (COMMANDS, partition_of("a", 2), n)
+        unpark = codec.encode_body(Unpark(stream="a", action="drop", of=place))
+        await stage.put(COMMANDS, "a", unpark, f"drop {n}", kind="shell.unpark.v1")
+    async with stage.running(mood.service):
+        await added(stage, store, [2])
+        assert await store.parked("a", 9) == []
+
+
+@timeless
+async def test_a_wake_that_fails_again_after_it_was_let_go_is_told_again() -> None:
+    memory, mood = in_memory(), Mood()
+    stage = memory.stage()
+    async with stage.running(mood.service):
+        await stage.ask(Add(account="a", amount=5, after_s=3.0), id="5")
+        mood.bad.add(1)  # a wake has no amount, and counts as 1
+        (first,) = await letters(stage, 1)
+        await stage.unpark("a")
+        told = await letters(stage, 2)
+        assert places(told) == places([first, first])
+        mood.bad.clear()
+        await stage.unpark("a")
+        await stage.until("tally", "tallies", 1)
+        assert len(await letters(stage, 2)) == 2
+
+
+def test_parked_messages_that_lie_in_no_topic_are_told_apart() -> None:
+    shard = Shard.of(Claim("0", 1, 1, 0, 0, 1, None, {}, {}, {}, {}, {}))
+    answer = Record(COMMANDS, 0, -1, b"")
+    found = [
+        gather.Item(shard, Taken(answer, stream=stream, parked=n))
+        for stream, n in (("a", 1), ("a", 2), ("b", 1))
+    ]
+    assert len({item.place for item in found}) == 3
 
 
 @timeless

@@ -310,9 +310,11 @@ class Stage:
         body = codec.encode_body(command)
         await self.put("perdure.tally.commands.v1", command.account, body, id, partition)
 
-    async def unpark(self, account: str, action: str = "retry") -> None:
-        """Let a parked stream go on, as a person does."""
-        body = codec.encode_body(Unpark(stream=account, action=action))
+    async def unpark(
+        self, account: str, action: str = "retry", of: tuple[str, int, int] | None = None
+    ) -> None:
+        """Let a parked stream go on, as a person does; `of` is the message that is meant."""
+        body = codec.encode_body(Unpark(stream=account, action=action, of=of))
         topic = "perdure.tally.commands.v1"
         await self.put(topic, account, body, f"unpark {account}", kind="shell.unpark.v1")
 

@@ -15,7 +15,8 @@ executions.py    `perdure executions`
 recovery.py      `perdure recovery`
 dead_letters.py  `perdure dead-letters`
 status.py        `perdure status`: what runs, what is stuck, and why
-promises.py      the promises checked on live data; endings.py has what spans services (I2)
+promises.py      the promises checked on live data; endings.py has what spans services (I2),
+                 parked.py what is told of parked streams (I10)
 checks.py        `perdure verify` and `perdure replay`
 demo.py          `perdure demo`; demo_stage.py is how it looks
 """

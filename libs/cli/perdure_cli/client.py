@@ -201,6 +201,7 @@ class Client:
         self,
         service: str,
         table: str,
+        /,
         *,
         limit: int = 50,
         cursor: str | None = None,
@@ -221,7 +222,7 @@ class Client:
         return body["items"], body["next"]
 
     async def rows(
-        self, service: str, table: str, *, most: int = PAGE, **equal: str | Sequence[str]
+        self, service: str, table: str, /, *, most: int = PAGE, **equal: str | Sequence[str]
     ) -> list[Row]:
         """Return up to `most` rows of a table, the API's first ones first. Raises as `page`."""
         found: list[Row] = []
@@ -250,6 +251,19 @@ class Client:
             CommandError: It is refused (`code` is the refusal's), or not answered in time.
             Unreachable: Kafka does not answer.
         """
+        sent = await self.tell(service, stream, message)
+        found = await self.answer(service, sent)
+        if found is None:
+            raise await self._unanswered(service, NAMES[type(message)], sent)
+        return found
+
+    async def tell(self, service: str, stream: str, message: object) -> Sent:
+        """Send a message to a service's commands and return when it is safely written.
+
+        Raises:
+            CommandError: It is too large.
+            Unreachable: Kafka does not answer.
+        """
         name = NAMES[type(message)]
         event = CloudEvent(
             id=str(uuid.uuid4()),
@@ -269,10 +283,7 @@ class Client:
             )
         topic = f"perdure.{service}.commands.v1"
         await self._send(topic, partition_of(stream, self.settings.partitions), event, stream)
-        found = await self.answer(service, Sent(event.source, event.id))
-        if found is None:
-            raise await self._unanswered(service, name, Sent(event.source, event.id))
-        return found
+        return Sent(event.source, event.id)
 
     async def trigger(
         self,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 from perdure_contracts.dead_letters import EditDeadLetter, RedriveDeadLetter
+from perdure_contracts.shell import Unpark
 from rich.markup import escape
 
 from perdure_cli import platform
@@ -30,6 +31,7 @@ app = typer.Typer(help="Records that could not be applied.", no_args_is_help=Tru
 Pattern = Annotated[
     str | None, typer.Option(help="Only those that are alike: a signature of `patterns`.")
 ]
+PARTS = ("engine", "recovery", "scheduler")
 STATUSES = ("waiting", "redriven", "dropped")
 Status = Annotated[str, typer.Option(help="waiting, redriven, dropped or all.")]
 
@@ -140,6 +142,8 @@ def show_(
     )
     if row["pattern_signature"]:
         say(f"it was tried {row['attempts']} time(s); its pattern is {row['pattern_signature']}")
+    if row["last_failed_at"] != row["created_at"]:
+        say(f"it failed last {clock(row['last_failed_at'])}, and was sent again before")
     say(f"it is taken for {row['failure_type']}: {row['user_action_required']}")
     if row["parked_stream"]:
         say(f"the stream {row['parked_stream']} waits for it")
@@ -230,6 +234,38 @@ def edit(
         show(row)
         return
     say(f"dead letter {id} goes with {len(value):,} bytes now: `perdure dead-letters redrive {id}`")
+
+
+@app.command()
+def unpark(
+    service: Annotated[str, typer.Argument(help="The service that has parked the stream.")],
+    stream: Annotated[str, typer.Argument(help="The stream, as `perdure verify` names it.")],
+) -> None:
+    """Let a parked stream go on for which no dead letter waits; if it stops again, one does."""
+    if service not in PARTS:
+        raise CommandError(
+            f"{service!r} parks no streams; {', '.join(PARTS)} do",
+            exit_code=2,
+            code="unknown_service",
+        )
+
+    async def work() -> None:
+        async with Client(platform.require()) as client:
+            waiting = await client.rows(
+                "recovery", "dead_letters", most=1, service=service, parked_stream=stream,
+                status="waiting",
+            )  # fmt: skip
+            if waiting:
+                letter = waiting[0]["id"]
+                raise CommandError(
+                    f"a dead letter waits for it: `perdure dead-letters redrive {letter}`",
+                    exit_code=2,
+                    code="letter_waits",
+                )
+            await client.tell(service, stream, Unpark(stream=stream))
+
+    wait_for(work())
+    say(f"{service} was told to let {stream} go on; if it stops again, a dead letter waits for it")
 
 
 def _read(path: Path) -> bytes:

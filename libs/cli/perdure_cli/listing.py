@@ -17,7 +17,7 @@ Statuses = Annotated[
 ROWS_MOST = 500
 
 
-def fetched(service: str, table: str, most: int = ROWS_MOST, **equal: Any) -> list[Row]:
+def fetched(service: str, table: str, /, most: int = ROWS_MOST, **equal: Any) -> list[Row]:
     """Return rows of a table, the newest first; what is asked for as None is not asked for."""
     wanted = {name: value for name, value in equal.items() if value is not None}
 

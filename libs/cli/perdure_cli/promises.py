@@ -1,7 +1,8 @@
 """Checks the promises on live data: those of each service, I2 and I3 across them, I14 of paths.
 
 The checks are those of `perdure_common.verify`, read as streams: any amount of data is checked
-while the services work. I2 is in endings.py; I3 rebuilds the tables beside the live ones.
+while the services work. I2 is in endings.py, parked streams are in parked.py; I3 rebuilds the
+tables beside the live ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from perdure_common.verify.service import verified as verified_service
 from perdure_cli.client import Row
 from perdure_cli.endings import endings
 from perdure_cli.errors import CommandError
+from perdure_cli.parked import forgotten
 
 SQL = queries(Path(__file__).with_name("verify.sql"))
 
@@ -99,6 +101,9 @@ async def verified(
         if "scheduler" in archives:
             said("who serves which path (I14)")
             await _paths(settings, found)
+        if "recovery" in archives:
+            said("who is told of parked streams (I10)")
+            _take(found, await forgotten(settings.database_url, archives))
         for service in everything:
             await _service(settings, service, archives[service.name], found, said)
     for service in everything if rebuild else ():

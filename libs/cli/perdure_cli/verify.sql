@@ -40,3 +40,25 @@ WHERE t.deployment_status = 'active' AND t.path IS NOT NULL AND t.attempt > 0
             AND node -> 'methods' @> coalesce(t.trigger_config -> 'methods', '["POST"]')
     )
 LIMIT 50;
+
+-- name: streams_forgotten
+-- Parked streams of the service whose schema is the search path ($1 names it) that nobody lets go
+-- and for which no dead letter waits. What is parked behind a dead letter that could not be kept
+-- has none: it is tried again when the shard changes hands.
+SELECT p.stream, convert_from(m.raw, 'UTF8')::json ->> 'topic' AS topic
+FROM parked_stream p
+    CROSS JOIN LATERAL (
+        SELECT n, raw FROM parked_message WHERE stream = p.stream ORDER BY n LIMIT 1
+    ) m
+WHERE m.n > 0
+    AND convert_from(m.raw, 'UTF8')::json ->> 'topic' NOT LIKE '%.dlt'
+    AND NOT EXISTS (
+        SELECT FROM recovery.dead_letters d
+        WHERE d.service = $1 AND d.parked_stream = p.stream AND d.status = 'waiting'
+    )
+ORDER BY p.stream
+LIMIT 50;
+
+-- name: streams_parked
+-- How many streams of the service whose schema is the search path are parked.
+SELECT count(*) FROM parked_stream;

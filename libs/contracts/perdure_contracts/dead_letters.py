@@ -1,4 +1,4 @@
-"""Records that no service could apply: kept, edited, and sent again once.
+"""Records that no service could apply: kept, edited, and sent again.
 
 Owner: services/recovery; a stream for each letter.
 """
@@ -15,7 +15,9 @@ class KeepDeadLetter:
 
     It was tried `attempts` times: the record, or the node that it stands for. `signature` tells
     letters that are alike, `pattern_id` is the failure's pattern where a failure made the letter,
-    `family_branch` the branch of the families in which patterns with such a text are.
+    `family_branch` the branch of the families in which patterns with such a text are. `told_by`
+    is the id of the message that told of it, empty where recovery made the letter itself: what
+    is told of a parked stream under another id is that it has failed again.
     """
 
     letter_id: str
@@ -25,6 +27,7 @@ class KeepDeadLetter:
     signature: str = ""
     pattern_id: str = ""
     family_branch: str = ""
+    told_by: str = ""
 
 
 @message("recovery.redrive-dead-letter.v1")
@@ -63,6 +66,23 @@ class DeadLetterKept:
     signature: str = ""
     pattern_id: str = ""
     family_branch: str = ""
+    told_by: str = ""
+
+
+@message("recovery.dead-letter-reopened.v1")
+class DeadLetterReopened:
+    """The stream that waits behind a kept letter was let go and stopped again: the letter waits.
+
+    `letter` is the record as it is told now: for a stream's wake, and for an answer that came by
+    no topic, it need not be the one of before. `attempts` counts all tries of it.
+    """
+
+    letter_id: str
+    letter: DeadLettered
+    attempts: int
+    signature: str
+    family_branch: str
+    told_by: str
 
 
 @message("recovery.dead-letter-settled.v1")
@@ -87,4 +107,4 @@ class DeadLetterEdited:
 
 
 LetterCommand: TypeAlias = KeepDeadLetter | RedriveDeadLetter | EditDeadLetter
-LetterEvent: TypeAlias = DeadLetterKept | DeadLetterSettled | DeadLetterEdited
+LetterEvent: TypeAlias = DeadLetterKept | DeadLetterSettled | DeadLetterEdited | DeadLetterReopened

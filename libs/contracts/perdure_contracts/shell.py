@@ -64,10 +64,15 @@ class ShardRestored:
 
 @message("shell.unpark.v1")
 class Unpark:
-    """Let a parked stream go on: `retry` its first message, or `drop` it."""
+    """Let a parked stream go on: `retry` its first message, or `drop` it.
+
+    `of` is the topic, partition and offset of the message that is meant: if another one is the
+    first by now, nothing happens, for nobody has looked at that one.
+    """
 
     stream: str
     action: str = "retry"
+    of: tuple[str, int, int] | None = None
 
 
 @message("shell.resend.v1")

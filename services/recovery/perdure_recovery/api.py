@@ -269,6 +269,7 @@ TABLES = {
             "edit_reason",
             "received_at",
             "created_at",
+            "last_failed_at",
             "processed_at",
         ),
         order=("created_at", "id"),

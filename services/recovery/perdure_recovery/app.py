@@ -14,6 +14,7 @@ from perdure_contracts.breakers import BreakerTurned, DependencyCalls
 from perdure_contracts.dead_letters import (
     DeadLetterEdited,
     DeadLetterKept,
+    DeadLetterReopened,
     DeadLetterSettled,
     EditDeadLetter,
     KeepDeadLetter,
@@ -172,13 +173,14 @@ letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(
     name="dead-letter",
     initial=letters.Letter(),
     commands=(KeepDeadLetter, RedriveDeadLetter, EditDeadLetter),
-    events=(DeadLetterKept, DeadLetterSettled, DeadLetterEdited),
+    events=(DeadLetterKept, DeadLetterSettled, DeadLetterEdited, DeadLetterReopened),
     stream_of=letters.stream_of,
     decide=letters.decide,
     evolve=letters.evolve,
     project=letters.project,
     route=letters.route,
-    private=(DeadLetterKept, DeadLetterEdited),
+    private=(DeadLetterKept, DeadLetterEdited, DeadLetterReopened),
+    state_version=2,
 )
 
 breaker_streams: Decider[breakers.Breaker, DependencyCalls, BreakerEvent] = Decider(

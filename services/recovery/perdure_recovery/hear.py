@@ -178,7 +178,10 @@ def _execution_failed(message: ExecutionFailed, envelope: Envelope) -> NoteEnd:
 
 def _dead_letter(message: DeadLettered, envelope: Envelope) -> KeepDeadLetter:
     service = envelope.source.strip("/").partition("/")[0]
-    place = (service, message.topic, message.partition, message.offset, message.stream)
+    place: tuple[str | int, ...] = (service, message.topic, message.partition, message.offset)
+    place = (*place, message.stream)
+    if message.offset < 0:  # an answer of the process itself, which lies in no topic
+        place = (*place, dict(message.headers).get("ce_id", b"").decode("utf-8", "replace"))
     error = ErrorFacts(type=message.code, message=message.reason, stage="record")
     return KeepDeadLetter(
         letter_id=derived("dead-letter", *place),
@@ -187,6 +190,7 @@ def _dead_letter(message: DeadLettered, envelope: Envelope) -> KeepDeadLetter:
         attempts=attempts_of(message),
         signature=signature(error),
         family_branch=branch(error_message(error)),
+        told_by=envelope.id,
     )
 
 

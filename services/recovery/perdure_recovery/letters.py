@@ -2,7 +2,9 @@
 
 A stream of its own for each letter. `retry` sends the record, bytes and all, to where it
 came from, or lets the stream go on that it has parked; `drop` settles it without. Its body may
-be edited before. If it fails again it is a new letter, which is why a letter is settled only once.
+be edited before. A letter that waits is settled only once. A record that was sent again and fails
+again is a new letter; a parked stream that stops again behind its record waits for the same one,
+which is opened again: there are never two of them that wait for one record (ADR 0056).
 """
 
 import hashlib
@@ -17,6 +19,7 @@ from perdure_common.scrub import scrub_json, scrub_text
 from perdure_contracts.dead_letters import (
     DeadLetterEdited,
     DeadLetterKept,
+    DeadLetterReopened,
     DeadLetterSettled,
     EditDeadLetter,
     KeepDeadLetter,
@@ -39,13 +42,16 @@ EDITED_MAX = 512 * 1024
 class Letter:
     """A dead letter, the service that could not apply it, and how it was settled.
 
-    `edited` is the body that it will be sent with instead of its own.
+    `edited` is the body that it will be sent with instead of its own, `attempts` how often the
+    record was tried, `told_by` the last message that told of it.
     """
 
     service: str = ""
     letter: DeadLettered | None = None
     settled: str = ""
     edited: bytes | None = None
+    attempts: int = 1
+    told_by: str = ""
 
 
 def stream_of(command: LetterCommand) -> str:
@@ -62,22 +68,13 @@ def decide(
     """Return that a letter is kept, or settled."""
     del facts  # a letter knows only itself
     if isinstance(command, KeepDeadLetter):
-        kept = DeadLetterKept(
-            letter_id=command.letter_id,
-            service=command.service,
-            letter=command.letter,
-            attempts=command.attempts,
-            signature=command.signature,
-            pattern_id=command.pattern_id,
-            family_branch=command.family_branch,
-        )
-        return () if state.letter is not None else (kept,)
+        return _kept(state, command)
     if state.letter is None:
         return Rejected(f"there is no dead letter {command.letter!r}", "not_found")
     if state.settled:
         return Rejected(
-            f"dead letter {command.letter!r} was settled ({state.settled}); if its record failed "
-            "again there is a new dead letter for it",
+            f"dead letter {command.letter!r} was settled ({state.settled}); if its record fails "
+            "again there is a new dead letter for it, or this one waits again",
             "already_settled",
         )
     if isinstance(command, EditDeadLetter):
@@ -89,6 +86,49 @@ def decide(
             asked_by=command.asked_by,
             settled_at=written(now),
         ),
+    )
+
+
+def _kept(state: Letter, command: KeepDeadLetter) -> tuple[LetterEvent, ...]:
+    """Keep what is told for the first time; open the letter of a parked stream again."""
+    if state.letter is None:
+        kept = DeadLetterKept(
+            letter_id=command.letter_id,
+            service=command.service,
+            letter=command.letter,
+            attempts=command.attempts,
+            signature=command.signature,
+            pattern_id=command.pattern_id,
+            family_branch=command.family_branch,
+            told_by=command.told_by,
+        )
+        return (kept,)
+    if not command.letter.stream or not _is_news(state.told_by, command.told_by):
+        return ()
+    return (
+        DeadLetterReopened(
+            letter_id=command.letter_id,
+            letter=command.letter,
+            attempts=state.attempts + 1,
+            signature=command.signature,
+            family_branch=command.family_branch,
+            told_by=command.told_by,
+        ),
+    )
+
+
+def _is_news(before: str, told_by: str) -> bool:
+    """Return whether a message tells of something later: numbers of one shard only grow."""
+    source, _, number = told_by.rpartition("/")
+    source_before, _, number_before = before.rpartition("/")
+    if source != source_before:
+        return bool(told_by)
+    return _numbers(number) > _numbers(number_before)
+
+
+def _numbers(number: str) -> tuple[int, ...]:
+    return tuple(
+        int(each) if each.isdecimal() and len(each) < 20 else 0 for each in number.split(".")
     )
 
 
@@ -122,7 +162,15 @@ def evolve(state: Letter, event: LetterEvent) -> Letter:
     if isinstance(event, DeadLetterEdited):
         return replace(state, edited=event.value)
     if isinstance(event, DeadLetterKept):
-        return Letter(event.service, event.letter)
+        return Letter(event.service, event.letter, attempts=event.attempts, told_by=event.told_by)
+    if isinstance(event, DeadLetterReopened):
+        return replace(
+            state,
+            letter=event.letter,
+            settled="",
+            attempts=event.attempts,
+            told_by=event.told_by,
+        )
     return replace(state, settled="redriven" if event.action == "retry" else "dropped")
 
 
@@ -147,13 +195,29 @@ def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...
         }
         again = {"retry_count": 1} if event.action == "retry" else {}
         return (Upsert(TABLE, key, row, add=again),)
+    row = _row(state, recorded.stream, event)
+    if isinstance(event, DeadLetterReopened):
+        waits = {"processed_at": None, "settled_by": None}
+        return (Upsert(TABLE, key, {**row, **waits, "last_failed_at": recorded.recorded_at}),)
+    row |= {
+        "tenant_id": recorded.tenant_id,
+        "pattern_id": event.pattern_id or None,
+        "created_at": recorded.recorded_at,
+        "last_failed_at": recorded.recorded_at,
+    }
+    return (Upsert(TABLE, key, row, new=True),)
+
+
+def _row(
+    state: Letter, stream: str, event: DeadLetterKept | DeadLetterReopened
+) -> dict[str, object]:
+    """Return what a letter's row says of its record, and of what is wrong with it."""
     record = event.letter
     headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
     received = datetime.fromtimestamp(record.received_ms / 1000, tz=UTC)
-    row = {
-        "tenant_id": recorded.tenant_id,
-        "stream": recorded.stream,
-        "service": event.service,
+    return {
+        "stream": stream,
+        "service": state.service,
         "source": headers.get("ce_source", record.topic),
         "event_type": headers.get("ce_type", "unreadable"),
         "payload": _payload(record.value),
@@ -161,7 +225,6 @@ def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...
         **words_of(record.code),
         "attempts": event.attempts,
         "pattern_signature": event.signature,
-        "pattern_id": event.pattern_id or None,
         "family_branch": event.family_branch,
         "status": "waiting",
         "topic": record.topic,
@@ -173,9 +236,7 @@ def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...
         "sha256": hashlib.sha256(record.value).hexdigest(),
         "parked_stream": record.stream,
         "received_at": received if record.received_ms else None,
-        "created_at": recorded.recorded_at,
     }
-    return (Upsert(TABLE, key, row, new=True),)
 
 
 def route(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Outgoing, ...]:
@@ -184,7 +245,8 @@ def route(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Outgoing, ...
     if not isinstance(event, DeadLetterSettled) or record is None:
         return ()
     if record.stream:
-        unpark = Unpark(stream=record.stream, action=event.action)
+        place = (record.topic, record.partition, record.offset)
+        unpark = Unpark(stream=record.stream, action=event.action, of=place)
         return (Outgoing(f"perdure.{state.service}.commands.v1", record.stream, unpark),)
     if event.action == "drop":
         return ()

@@ -29,6 +29,7 @@ from perdure_recovery.route import ENGINE, OWN
 
 TENANT = "00000000-0000-7000-8000-000000000001"
 PARTITIONS = 2
+REJECTED = "shell.command-rejected.v1"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DOWN = ErrorFacts(
     type="http_status",
@@ -49,12 +50,12 @@ class Platform:
         self.outside = self.broker.client("outside")
         self.sent = 0
 
-    async def says(self, topic: str, stream: str, message: object) -> None:
-        """Send a message as another program does."""
+    async def says(self, topic: str, stream: str, message: object, id: str = "") -> None:
+        """Send a message as another program does, under an id of its own if none is given."""
         self.sent += 1
         headers = (
             ("ce_specversion", b"1.0"),
-            ("ce_id", f"id-{self.sent}".encode()),
+            ("ce_id", (id or f"id-{self.sent}").encode()),
             ("ce_source", b"/scheduler/triggers/0"),
             ("ce_type", NAMES[type(message)].encode()),
             ("ce_time", codec.instant(NOW).encode()),
@@ -256,12 +257,54 @@ async def test_a_dead_letter_is_kept_and_sent_again_once(platform: Platform) -> 
         await platform.says(OWN, row["stream"], redrive)
     (row,) = await platform.until("dead_letters", "status = 'redriven'")
     assert (row["retry_count"], row["settled_by"]) == (1, "ann")
-    rejected = "shell.command-rejected.v1"
-    (refusal,) = await platform.received("perdure.recovery.events.v1", rejected, 1)
+    (refusal,) = await platform.received("perdure.recovery.events.v1", REJECTED, 1)
     assert refusal.code == "already_settled"
     (again,) = platform.broker.records("perdure.triggers.v1")
     assert (again.partition, again.value) == (1, b"{oops")
     assert again.headers == (*letter.headers, ("x-attempts", b"1"))
+
+
+async def test_the_letter_of_a_stream_that_stops_again_is_opened_again(
+    platform: Platform,
+) -> None:
+    commands = "perdure.scheduler.commands.v1"
+    letter = DeadLettered(
+        topic=commands,
+        partition=1,
+        offset=7,
+        code="poison",
+        reason="ZeroDivisionError",
+        value=b"{}",
+        stream="w1",
+    )
+    for tried, action in ((1, "retry"), (2, "retry"), (3, "drop")):
+        told = replace(letter, reason=f"ZeroDivisionError, try {tried}")
+        for _ in range(2):  # the second one is heard once more
+            id = f"scheduler/1/{7 * tried}.1"
+            await platform.says(f"{commands}.dlt", "w1", told, id)
+        (row,) = await platform.until("dead_letters", f"status = 'waiting' AND attempts = {tried}")
+        assert (row["retry_count"], row["parked_stream"]) == (tried - 1, "w1")
+        assert row["error"] == f"poison: ZeroDivisionError, try {tried}"
+        assert (row["processed_at"], row["settled_by"]) == (None, None)
+        for asked_by in ("ann", "bob"):  # one of them is too late
+            redrive = RedriveDeadLetter(
+                letter=row["stream"],
+                asked_by=asked_by,
+                action=action,  # pyright: ignore[reportArgumentType]
+            )
+            await platform.says(OWN, row["stream"], redrive)
+        asked = await platform.received(commands, "shell.unpark.v1", tried)
+        assert len(asked) == tried
+        assert (asked[-1].action, asked[-1].of) == (action, (commands, 1, 7))
+    (row,) = await platform.until("dead_letters", "status = 'dropped'")
+    assert (row["retry_count"], row["attempts"], row["settled_by"]) == (2, 3, "ann")
+    assert row["last_failed_at"] > row["created_at"]
+    assert len(await platform.received(OWN, "recovery.redrive-dead-letter.v1", 6)) == 6
+    refusals = await platform.received("perdure.recovery.events.v1", REJECTED, 3)
+    assert {each.code for each in refusals} == {"already_settled"}
+    report = await replay.check(service, platform.url)
+    assert report.differences == []
+    assert report.rows["dead_letters"] == 1
 
 
 async def test_storms_of_one_execution_are_bounded(platform: Platform) -> None:

@@ -1,4 +1,4 @@
-"""Defects of restores, gates and questions; like those in mutants.py, and in the same list."""
+"""Defects of restores, gates, questions and parked streams; in the same list as mutants.py's."""
 # pyright: reportPrivateUsage=false
 
 from contextlib import ExitStack
@@ -7,10 +7,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perdure_common import fencing
+from perdure_common.decider import Rejected
 from perdure_common.fencing import Plan, Standing
+from perdure_common.shell import parking
+from perdure_common.shell.fold import Batch
+from perdure_common.shell.intake import Taken
+from perdure_common.shell.part import Part
+from perdure_common.shell.shard import GOING
 from perdure_engine.executions import route, route_asking
 from perdure_engine.gates import decide as gate
 from perdure_engine.runner.agents.journal import Journal
+from perdure_recovery import letters
 
 from simulation import restoring, run
 from simulation.mutants import mutant, put
@@ -89,3 +96,27 @@ def _questions_stay(stack: ExitStack) -> None:
         return () if hasattr(event, "by") else asked_of(event)
 
     put(stack, route, "asked_of", only_asked)
+
+
+# Parked streams --------------------------------------------------------------------------
+
+
+def _always_too_early(stack: ExitStack) -> None:
+    put(stack, run, "NOT_MENDED", 1.0)
+
+
+@mutant("nobody is told of a stream that was let go and stops again", "liveness")
+def _stops_in_silence(stack: ExitStack) -> None:
+    def stop(batch: Batch, part: Part, taken: Taken, poison: Rejected) -> None:
+        del batch, poison
+        part.draining[taken.stream] = None
+        part.commit.unparked.append((taken.stream, GOING))
+
+    _always_too_early(stack)
+    put(stack, parking, "stop", stop)
+
+
+@mutant("a dead letter that was settled is settled for good", "liveness")
+def _letters_stay_settled(stack: ExitStack) -> None:
+    _always_too_early(stack)
+    put(stack, letters, "_is_news", lambda before, told_by: False)  # pyright: ignore[reportUnknownLambdaType]

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from perdure_contracts.shell import Unpark
-
 from simulation import judge
+from simulation.letting_go import let_go
 from simulation.load import OFTEN, WORKFLOWS, Load, data_for
 from simulation.loop import SimLoop, Stuck, run
 from simulation.others import Others
@@ -27,6 +26,9 @@ REST_S = 500.0
 
 RESTORED = 0.25
 """How many runs go back to a backup."""
+
+NOT_MENDED, MISTAKEN_S = 0.25, 1.5
+"""How often people let streams go too early, and how long the core still fails then."""
 
 LET_GO_S = 5.0
 """How often parked streams are let go while everything comes to rest."""
@@ -173,19 +175,13 @@ async def _use(load: Load, triggers: int, for_s: float) -> None:
 
 
 async def _mend(stage: Stage, load: Load, until_s: float) -> None:
-    """Let parked streams go on, as a person does who has mended the mistake."""
+    """Let parked streams go on, as a person does who has mended the mistake, or thinks so."""
     loop = asyncio.get_running_loop()
     while loop.time() < until_s:
         await asyncio.sleep(stage.load_chance.uniform(1.0, 6.0))
-        await _let_go(stage, load)
-
-
-async def _let_go(stage: Stage, load: Load) -> None:
-    for name, database in stage.databases.items():
-        for shard in database.store.shards():
-            for stream in sorted(shard.parked):
-                stage.watch.note(f"let go {name} {stream}")
-                await load.command(name, stream, Unpark(stream=stream), "unpark")
+        if stage.load_chance.random() < NOT_MENDED:
+            stage.mistaken_until_s = loop.time() + MISTAKEN_S
+        await let_go(stage, load)
 
 
 async def _come_to_rest(stage: Stage, load: Load, others: Others) -> float:
@@ -200,7 +196,7 @@ async def _come_to_rest(stage: Stage, load: Load, others: Others) -> float:
             break
         if loop.time() > let_go_s:
             let_go_s = loop.time() + LET_GO_S
-            await _let_go(stage, load)
+            await let_go(stage, load)
             await others.answer_all()
         if loop.time() - began_s > REST_S:
             for each in restless[:5]:

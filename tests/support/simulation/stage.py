@@ -46,6 +46,9 @@ SERVICES: tuple[Service, ...] = (ENGINE, SCHEDULER, RECOVERY)
 SKEWS_S = (0.0, 0.0, -0.4, 0.7)
 """By how much clocks of processes may be wrong."""
 
+MISTAKEN = 0.5
+"""How often the core makes a mistake while what was let go too early is tried again."""
+
 KINDS = ("engine", "scheduler", "recovery", "runner")
 
 
@@ -113,6 +116,8 @@ class Stage:
         self.claims: dict[str, SimClaims] = {}
         self.kill_at: dict[str, float] = {}
         self.mistakes = 0.0
+        self.mistaken_until_s = 0.0
+        """Until when the core makes mistakes most of the time, where it makes any."""
         self.hand_over = self.chance.choice((0, 4, 100))
         self.definitions: OrderedDict[str, Workflow] = OrderedDict()
         self._stops: dict[str, asyncio.Event] = {}
@@ -302,6 +307,8 @@ class Stage:
         probability = self.kill_at.get(place, 0.0)
         process = current()
         mistakes = self.mistakes if place == "while_deciding" else 0.0
+        if mistakes and asyncio.get_running_loop().time() < self.mistaken_until_s:
+            mistakes = MISTAKEN
         if mistakes and self.chance.random() < mistakes:
             self.watch.fault("mistake of the core")
             raise fault.Injected("a mistake of the core")

@@ -167,7 +167,9 @@ def test_a_parked_stream_goes_on_instead() -> None:
     box.settle()
     (sent,) = box.sent
     assert sent == Outgoing(
-        "perdure.scheduler.commands.v1", "e/n", Unpark(stream="e/n", action="retry")
+        "perdure.scheduler.commands.v1",
+        "e/n",
+        Unpark(stream="e/n", action="retry", of=("perdure.engine.events.v1", 3, 17)),
     )
 
 
@@ -180,7 +182,82 @@ def test_a_dropped_letter_sends_nothing_but_still_frees_its_stream() -> None:
     parked = Box(replace(RECORD, stream="e/n"))
     parked.does(parked.kept)
     parked.settle("drop")
-    assert parked.sent[0].message == Unpark(stream="e/n", action="drop")
+    place = (RECORD.topic, RECORD.partition, RECORD.offset)
+    assert parked.sent[0].message == Unpark(stream="e/n", action="drop", of=place)
+
+
+PARKED = replace(RECORD, topic="perdure.engine.commands.v1", stream="e1", code="poison")
+
+
+def told(record: DeadLettered, number: str) -> KeepDeadLetter:
+    """Return what recovery hears of a dead letter that a shard tells under a number."""
+    kept = hear(record, replace(ENVELOPE, id=f"engine/1/{number}", source="/engine/1"))
+    assert isinstance(kept, KeepDeadLetter)
+    return kept
+
+
+def test_the_letter_of_a_parked_stream_that_stops_again_waits_again() -> None:
+    box, kept = Box(PARKED), told(PARKED, "7.1")
+    box.does(kept)
+    for number, tried in (("9.1", 2), ("10.1", 3)):
+        assert box.settle() == 1
+        assert box.does(told(replace(PARKED, reason="still bad"), number)) == 1
+        row = box.rows[-1]
+        assert row.key == {"id": kept.letter_id}
+        assert (row.set["status"], row.set["attempts"]) == ("waiting", tried)
+        assert row.set["error"] == "poison: still bad"
+        assert (row.set["processed_at"], row.set["settled_by"]) == (None, None)
+        assert row.set["last_failed_at"] == NOW
+        assert "retry_count" not in {**row.set, **row.add}, "how often it was sent again stays"
+    assert box.settle("drop") == 1
+    actions = [each.message.action for each in box.sent if isinstance(each.message, Unpark)]
+    assert actions == ["retry", "retry", "drop"]
+    again = box.settle()
+    assert isinstance(again, Rejected)
+    assert again.code == "already_settled"
+
+
+@pytest.mark.parametrize("number", ["7.1", "6.900", "7.0"])
+def test_what_was_told_before_opens_no_letter_again(number: str) -> None:
+    box = Box(PARKED)
+    box.does(told(PARKED, "7.1"))
+    box.settle()
+    assert box.does(told(PARKED, number)) == 0
+    assert box.state.settled == "redriven"
+
+
+def test_a_letter_that_waits_and_is_told_again_is_one_letter_that_says_the_newest() -> None:
+    box = Box(PARKED)
+    box.does(told(PARKED, "7.1"))
+    assert box.does(told(replace(PARKED, reason="other"), "8.1")) == 1
+    assert (box.rows[-1].set["status"], box.rows[-1].set["attempts"]) == ("waiting", 2)
+    assert box.settle() == 1
+    assert len(box.sent) == 1
+
+
+def test_a_record_without_a_stream_that_is_told_again_opens_no_letter() -> None:
+    box = Box()
+    box.does(told(RECORD, "7.1"))
+    box.settle()
+    assert box.does(told(RECORD, "9.1")) == 0, "it was read again after a restore"
+
+
+def test_a_message_with_an_odd_id_is_no_news() -> None:
+    box = Box(PARKED)
+    box.does(told(PARKED, "7.1"))
+    for number in ("².1", "", "9" * 5_000, "x"):
+        assert box.does(told(PARKED, number)) == 0
+    nobody = hear(PARKED, replace(ENVELOPE, id=""))
+    assert isinstance(nobody, KeepDeadLetter)
+    assert box.does(nobody) == 0
+
+
+def test_answers_that_lie_in_no_topic_have_letters_of_their_own() -> None:
+    first = replace(PARKED, offset=-1, headers=(("ce_id", b"answer-1"),))
+    second = replace(first, headers=(("ce_id", b"answer-2"),))
+    assert told(first, "7.1").letter_id == told(first, "9.1").letter_id
+    assert told(first, "7.1").letter_id != told(second, "9.1").letter_id
+    assert told(PARKED, "7.1").letter_id == told(replace(PARKED, headers=()), "9.1").letter_id
 
 
 def test_a_letter_is_settled_once_and_must_exist() -> None:

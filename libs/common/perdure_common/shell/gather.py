@@ -39,6 +39,8 @@ class Item(msgspec.Struct, eq=False, gc=False):
     def place(self) -> tuple[str, int, int]:
         """What identifies the item when the batch goes again."""
         record = self.taken.record
+        if self.taken.parked:  # wakes and answers that are parked have no place in a topic
+            return (f"parked/{self.taken.stream}", self.taken.parked, 0)
         if self.due:
             return (f"wake/{self.taken.stream}", 0, 0)
         if self.answer is not None:

@@ -52,8 +52,9 @@ class Taken(msgspec.Struct, gc=False):
 
     `outsider` is (tenant, source, id) when the message is settled by its delivery.
     `parked` is its place behind a parked stream when it comes from there. `elsewhere` says of
-    an `unpark` that another shard of the service has the stream, one of a foreign topic. Whose
-    it is says `tenant_id` where there is no envelope.
+    an `unpark` that another shard of the service has the stream, one of a foreign topic; `first`
+    is the place of the message that is first behind it. Whose it is says `tenant_id` where there
+    is no envelope.
     """
 
     record: Record
@@ -69,6 +70,7 @@ class Taken(msgspec.Struct, gc=False):
     unpark: Unpark | None = None
     parked: int = 0
     elsewhere: bool = False
+    first: tuple[str, int, int] | None = None
     passed_over: str = ""
     tenant_id: str = ""
 

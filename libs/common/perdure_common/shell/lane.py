@@ -35,7 +35,7 @@ from perdure_common.shell.ports import (
     Unreachable,
 )
 from perdure_common.shell.publisher import Publisher
-from perdure_common.shell.shard import GOING, Answer, Held, Sending, Shard
+from perdure_common.shell.shard import Answer, Held, Sending, Shard
 from perdure_common.shell.snapshots import write_snapshots
 
 BATCH_S = 0.05
@@ -372,7 +372,8 @@ class Lane:
         for item in items:
             stream, shard = item.taken.stream, item.shard
             if item.taken.unpark is not None:
-                await self._find_parked(item)
+                service = self._context.registry.service
+                await parking.look(self._context.store, service, item.shard, item.taken)
             if not stream or item.taken.unpark is not None:
                 continue
             known = shard.streams.get(stream)
@@ -392,13 +393,6 @@ class Lane:
             for stream, held in loaded.items():
                 wanted[stream].pop().hold(stream, held)
             wanted = {stream: shards for stream, shards in wanted.items() if shards}
-
-    async def _find_parked(self, item: Item) -> None:
-        """Find out whether a stream to be let go is parked in the shard of a foreign topic."""
-        stream = item.taken.stream
-        if self._context.registry.service.foreign and stream not in item.shard.parked:
-            first = await self._context.store.parked(stream, 1)
-            item.taken.elsewhere = bool(first) and first[0].n > GOING
 
     def _visit(self, batch: Batch, item: Item) -> None:
         """Move the marks behind an item, once, in the order of the records."""
@@ -463,8 +457,9 @@ class Lane:
         if action is None:
             return  # one before it is poison still
         if action != "drop":
-            if item.place in self._poison:
-                parking.stop(part, taken.stream)
+            poison = self._poison.get(item.place)
+            if poison is not None:
+                parking.stop(batch, part, taken, poison)
                 return
             if taken.bad is not None:
                 batch.bury(part, taken, taken.bad)

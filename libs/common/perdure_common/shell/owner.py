@@ -16,7 +16,7 @@ from perdure_contracts.message import NAMES
 
 from perdure_common import fault
 from perdure_common.decider import Service
-from perdure_common.shell import codec, remake
+from perdure_common.shell import codec, parking, remake
 from perdure_common.shell.catching import Catching
 from perdure_common.shell.due import Dues
 from perdure_common.shell.flush import flush
@@ -34,7 +34,7 @@ from perdure_common.shell.ports import (
 )
 from perdure_common.shell.pressure import FETCH_MAX, Limits, Pressure, pressure
 from perdure_common.shell.publisher import Publisher
-from perdure_common.shell.shard import DROPPING, GOING, Answer, Held, Sending, Shard
+from perdure_common.shell.shard import Answer, Held, Sending, Shard
 from perdure_common.shell.upkeep import Ground, Upkeep
 
 CLAIM_BACK_OFF_S = (0.2, 5.0)
@@ -325,8 +325,9 @@ class Owner:
         """Go on with parked streams that a person let go, wherever that was heard."""
         for stream in [each for each in shard.parked if each not in shard.draining]:
             first = await self._store.parked(stream, 1)
-            if first and first[0].n <= GOING and stream in shard.parked:
-                shard.draining[stream] = "drop" if first[0].n == DROPPING else "retry"
+            what = parking.goes_on(first[0]) if first else None
+            if what is not None and stream in shard.parked:
+                shard.draining[stream] = what
                 self._lane_of(shard.id).poke.set()
 
     def _hand_over(self, shard: Shard) -> Callable[[Sending], bool] | None:
