@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from perdure_contracts.admission import NoteSlot
 from perdure_contracts.control import AdoptRuns, RerunExecution
-from perdure_contracts.engine import ExecutionStarted, NodeTask, StartExecution
+from perdure_contracts.engine import ExecutionFailed, ExecutionStarted, NodeTask, StartExecution
 from perdure_contracts.files import FilesReferred
-from perdure_contracts.flow import NoteChildEnd, ResumeWait, StartChild
+from perdure_contracts.flow import ExecutionResponded, NoteChildEnd, ResumeWait, StartChild
 from playing import EXECUTION_ID, WORKFLOW_ID, Play, failed, http, link, node, workflow
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -215,6 +215,20 @@ def test_an_iteration_that_failed_leaves_its_item_with_its_files() -> None:
     stop = node("b", "FLOW.STOP_AND_ERROR", parameters={"message": "no"})
     done = play(each, stop, links=["t>l", "l.item>b"])
     assert carried(done, "l", "done") == BOTH
+
+
+def test_an_execution_answers_with_a_file_of_its_first_item() -> None:
+    done = play(node("r", "FLOW.RESPOND", parameters={"file": "data"}), links=["t>r"])
+    assert done.state.flow is not None and done.state.flow.response is not None
+    assert done.state.flow.response["file"] == ref(ONE)
+    assert done.told(ExecutionResponded)[0].body is None
+    for name in ("other", "{{ $json.n }}"):
+        none = node("r", "FLOW.RESPOND", parameters={"file": name})
+        made = workflow([none], ["t>r"], recovery="off")
+        done = Play(made).start(ITEMS, files=FILES)
+        assert done.state.status == "ERROR"
+        assert done.told(ExecutionFailed)[0].error.type == "file_not_found"
+        assert done.told(ExecutionResponded) == []
 
 
 def test_what_waits_keeps_its_files() -> None:

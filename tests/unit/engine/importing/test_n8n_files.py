@@ -198,6 +198,13 @@ def test_pinned_rows_are_there_without_a_file() -> None:
     assert play(made, {}, None).items("end") == [{"a": 1}, {"a": 2}]
 
 
+def test_a_webhook_is_answered_with_a_file() -> None:
+    parameters = {"respondWith": "binary", "inputFieldName": "pdf"}
+    made = imported(given("Say", "respondToWebhook", parameters))
+    assert made.valid and made.definition is not None and codes(made) == []
+    assert made.definition["nodes"][1]["parameters"] == {"file": "pdf"}
+
+
 def test_a_request_is_answered_with_a_file_and_sends_one() -> None:
     response = {"response": {"responseFormat": "file", "outputPropertyName": "pdf"}}
     get = {"url": "https://example.com/a.pdf", "options": {"response": response}}
