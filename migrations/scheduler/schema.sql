@@ -157,6 +157,7 @@ TABLE trigger_answers
     body jsonb
     ended text DEFAULT ''::text NOT NULL
     answered_at timestamp with time zone NOT NULL
+    file jsonb
     CONSTRAINT trigger_answers_pkey PRIMARY KEY (tenant_id, execution_id)
     INDEX trigger_answers_answered_idx CREATE INDEX trigger_answers_answered_idx ON trigger_answers USING btree (answered_at)
 

@@ -5,6 +5,7 @@ The commands of docs/files.md are typed as they stand there.
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -139,7 +140,7 @@ async def typed(stage: Stage, begins: str, **words: str) -> Said:
     """Type the command of the page that begins so, with its words in capitals replaced."""
     (line,) = [each for each in COMMANDS if each.startswith(f"perdure {begins}")][:1]
     TYPED.append(line)
-    line = re.sub(r"\b(FILE_ID|ID|PATH)\b", lambda found: words[found[0]], line)
+    line = re.sub(r"\b(FILE_ID|FILE|ID|PATH)\b", lambda found: words[found[0]], line)
     return await asyncio.to_thread(perdure, *shlex.split(line)[1:], env=stage.environment)
 
 
@@ -303,6 +304,18 @@ async def test_the_commands_of_the_page(stage: Stage, outside: Outside, tmp_path
     said = await typed(stage, "executions file ID FILE_ID --output", **words)
     assert said.code == 1 and "refers to no file" in said.err
     assert in_folder(tmp_path) == {"table.csv": TABLE}, "what is refused changes nothing"
+    flow = tmp_path / "run.json"
+    told = node("told", "ACTION.SET", values={"name": "{{ $binary.data.file_name }}"})
+    flow.write_text(json.dumps({**chain("from-disk", told), "settings": {"recovery": "off"}}))
+    said = await typed(stage, "run FILE --file", FILE=str(flow), PATH=str(path))
+    assert said.code == 0 and '"name": "table.csv"' in said.out, said
+    words["PATH"] = str(tmp_path / "larger.bin")
+    (tmp_path / "larger.bin").write_bytes(LARGE + b"x")
+    words["FILE"] = str(tmp_path / "never.json")
+    (tmp_path / "never.json").write_text(json.dumps(chain("never", told)))
+    said = await typed(stage, "run FILE --file", **words)
+    assert said.code == 1 and "PERDURE_FILE_BYTES_MAX" in said.err
+    assert await stage.rows("select 1 from engine.workflows where name = 'never'") == []
     (line,) = [each for each in COMMANDS if each.endswith("FILE_ID")]
     TYPED.append(line)
     program = [sys.executable, "-c", "from perdure_cli.main import main; main()"]

@@ -205,6 +205,21 @@ async def test_a_workflow_answers_as_its_respond_node_says(stage: Stage, hooks: 
     answer = await hooks.post("/respond", ORDER, signed(ORDER))
     assert (answer.status_code, answer.json()) == (201, {"thanks": 7})
     assert answer.headers["x-order"] == "7"
+    letter = node("w", "ACTION.FILE", operation="write", content="für {{ $json.order }}",
+                  file_name="brief ä.html", mime_type="text/html")  # fmt: skip
+    sent = node("say", "FLOW.RESPOND", file="data", headers={"X-Order": "7"})
+    await stage.deploy(hooked("/file", letter, sent, respond="respond_node"), FIELDS)
+    answer = await hooks.post("/file", ORDER, signed(ORDER))
+    assert (answer.status_code, answer.content) == (200, "für 7".encode()), answer.text
+    told = {name: answer.headers[name] for name in ("content-type", "content-disposition")}
+    assert told == {
+        "content-type": "text/html",
+        "content-disposition": "inline; filename*=UTF-8''brief%20%C3%A4.html",
+    }
+    assert (answer.headers["content-security-policy"], answer.headers["x-order"]) == (
+        "sandbox",
+        "7",
+    )
     plain = node("say", "FLOW.RESPOND", status=204, body="gone")
     await stage.deploy(hooked("/nothing", plain, respond="respond_node"), FIELDS)
     assert (await hooks.post("/nothing", ORDER, signed(ORDER))).status_code == 204

@@ -192,6 +192,11 @@ class Stage:
             "PERDURE_HTTP_ALLOW": ",".join(self.allow),
             f"PERDURE_{name.upper()}_PORT": str(self.ports[key]),
             "PERDURE_FAULT": fault,
+            **(
+                {"PERDURE_ENGINE_URL": f"http://127.0.0.1:{self.ports['engine']}"}
+                if "engine" in self.ports
+                else {}
+            ),
             **({"PERDURE_HOOKS_PORT": str(self.hooks_port(key))} if name == "scheduler" else {}),
             **self.settings,
         }

@@ -209,6 +209,8 @@ def _services(
     """Return the children of the supervisor; they learn the servers' addresses from a file."""
     env = {_port_of(name): str(port) for name, port in ports.items() if name in SERVICES}
     env |= {"PERDURE_HOOKS_PORT": str(hooks)}
+    if "engine" in ports:
+        env |= {"PERDURE_ENGINE_URL": f"http://{HOST}:{ports['engine']}"}
     env |= {SERVERS: str(addresses_file(root))}
     env |= {"PERDURE_DATABASE_URL": "", "PERDURE_KAFKA_BOOTSTRAP": ""}
     secret = {} if os.environ.get(credentials_key.VARIABLE) else {

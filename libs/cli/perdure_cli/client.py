@@ -10,7 +10,7 @@ import os
 import time
 import uuid
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -42,6 +42,7 @@ LOOK_S = (0.02, 0.25)
 
 REQUEST_S = 15.0
 PAGE = 500
+CHUNK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,33 @@ class Client:
                 "shows what runs",
                 code="unreachable",
             ) from error
+
+    async def upload(
+        self, service: str, path: str, source: BinaryIO, name: str, mime_type: str
+    ) -> Row:
+        """Send a service's API a file as it is read, and return what it answers.
+
+        Raises:
+            CommandError: It does not answer, breaks off, or refuses the file.
+        """
+
+        async def chunks() -> AsyncIterator[bytes]:
+            while chunk := await asyncio.to_thread(source.read, CHUNK_BYTES):
+                yield chunk
+
+        try:
+            response = await self._http.post(
+                f"{self.url(service)}{path}",
+                params={"file_name": name},
+                content=chunks(),
+                headers={"content-type": mime_type},
+            )
+        except httpx.HTTPError as error:
+            raise CommandError(
+                f"{service} does not take {name!r} ({type(error).__name__}); try again",
+                code="unreachable",
+            ) from error
+        return told(response, service)
 
     async def page(
         self,

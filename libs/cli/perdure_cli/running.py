@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,14 +11,15 @@ import typer
 from perdure_contracts.engine import StartExecution
 from perdure_contracts.publish import TRIGGERS
 
-from perdure_cli import deploying, platform
-from perdure_cli.client import Client, Sent, user
+from perdure_cli import deploying, platform, sending_files
+from perdure_cli.client import Client, Sent, told, user
 from perdure_cli.definitions import read_input
 from perdure_cli.deploying import Loaded
 from perdure_cli.errors import CommandError
 from perdure_cli.executions import followed, outcome
 from perdure_cli.output import AsJson, say, show, wait_for
 from perdure_cli.pictures import Picture
+from perdure_cli.sending_files import FilesOption
 
 MANUAL = "perdure.trigger.manual"
 OURS = "perdure.trigger."
@@ -124,6 +125,37 @@ async def _run(
         return await followed(client, ids[0], quiet=quiet)
 
 
+async def _with_files(
+    target: str | Loaded,
+    data: Any,
+    node: str | None,
+    key: str | None,
+    mocks: Any,
+    paths: Mapping[str, Path],
+    *,
+    quiet: bool,
+) -> Picture:
+    """Run a version whose first item has files: a trigger event carries none."""
+    async with Client(platform.require()) as client:
+        files = await sending_files.sent(client, paths)  # what is too large deploys nothing
+        version, fresh = await deploying.apply_and_deploy(client, target)
+        if fresh and not quiet:
+            say(f"{version['name']} version {version['version']} serves now")
+        wanted = {
+            "workflow_id": str(version["workflow_id"]),
+            "version": int(version["version"]),
+            "node_id": node,
+            "data": {} if data is None else data,
+            "execution_id": key,
+            "pin_data": mocks,
+            "files": {"0": files},
+        }
+        answer = await client.post("engine", "/v1/workflow_executions", wanted)
+        execution_id = str(told(answer, "engine")["execution_id"])
+        await appeared(client, execution_id)
+        return await followed(client, execution_id, quiet=quiet)
+
+
 async def _mocked(target: str | Loaded, data: Any, node: str | None, mocks: Any) -> Picture:
     """Run a version with nodes mocked, at once: a test run fires no trigger event."""
     async with Client(platform.require()) as client:
@@ -163,6 +195,7 @@ def run(
         str | None,
         typer.Option("--mock", metavar="JSON|@FILE", help="What nodes emit instead of running."),
     ] = None,
+    file: FilesOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Apply, deploy, publish a trigger event, follow the execution to its end.
@@ -170,10 +203,15 @@ def run(
     Exit code 0: SUCCESS. 1: ERROR, TIMEOUT or CANCELED. 2: the definition is refused.
     """
     value = read_input(data)
+    paths = sending_files.paths_of(file or ())
     loaded: str | Loaded = target
     if deploying.is_file(target):
         loaded = deploying.checked(Path(target), needs_trigger=True)
-    if mock is not None:
+    if paths:
+        mocks = None if mock is None else read_input(mock)
+        work = _with_files(loaded, value, node, key, mocks, paths, quiet=as_json)
+        picture = wait_for(work)
+    elif mock is not None:
         picture = wait_for(_mocked(loaded, value, node, read_input(mock)))
     else:
         picture = wait_for(_run(loaded, value, node, key, quiet=as_json))

@@ -98,7 +98,8 @@ class Settings:
     `smtp_key` are files in PEM for STARTTLS, without which nothing is taken unless `smtp_tls` is
     `offer`.
     The `hooks_…` are of the scheduler's listener: where it listens, how others reach it, how many
-    requests a path takes a minute (0: any number), and how large a body may be.
+    requests a path takes a minute (0: any number), and how large a body may be. `engine_url` is
+    where it gets the files that workflows answer with.
     `code_languages` are those in which nodes may run code of a workflow's author.
     """
 
@@ -127,6 +128,7 @@ class Settings:
     hooks_host: str = "127.0.0.1"
     hooks_port: int = HOOKS_PORT
     hooks_url: str = ""
+    engine_url: str = f"http://127.0.0.1:{PORTS['engine']}"
     hooks_per_minute: int = HOOKS_PER_MINUTE
     hooks_bytes_max: int = HOOKS_BYTES_MAX
     credentials_keys: tuple[bytes, ...] = field(default=(), repr=False)
@@ -199,6 +201,7 @@ class Settings:
             hooks_host=env.get("PERDURE_HOOKS_HOST") or "127.0.0.1",
             hooks_port=_integer(env, "PERDURE_HOOKS_PORT", HOOKS_PORT, least=0),
             hooks_url=_maybe_url(env, "PERDURE_HOOKS_URL"),
+            engine_url=_url(env, "PERDURE_ENGINE_URL", cls.engine_url),
             hooks_per_minute=_integer(env, "PERDURE_HOOKS_PER_MINUTE", HOOKS_PER_MINUTE, least=0),
             hooks_bytes_max=_integer(env, "PERDURE_HOOKS_BYTES_MAX", HOOKS_BYTES_MAX, least=1_000),
             credentials_keys=credentials_keys(env),

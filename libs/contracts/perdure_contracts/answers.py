@@ -7,6 +7,7 @@ RESPOND node says, or else the end; `result` is the end alone.
 from dataclasses import field
 from typing import Literal, TypeAlias
 
+from .files import FileRef
 from .message import Json, message
 
 Watch: TypeAlias = Literal["answer", "result"]
@@ -25,7 +26,10 @@ def watches(watched_by: str) -> str:
 
 @message("scheduler.note-answer.v1")
 class NoteAnswer:
-    """An execution answers: a RESPOND node did (`responded`), or it ended. Sent by the engine."""
+    """An execution answers: a RESPOND node did (`responded`), or it ended. Sent by the engine.
+
+    With a `file` that is the body; the engine has it.
+    """
 
     watcher: str
     execution_id: str
@@ -34,13 +38,14 @@ class NoteAnswer:
     body: Json = None
     responded: bool = False
     ended: str = ""
+    file: FileRef | None = None
 
 
 @message("scheduler.answer-kept.v1")
 class AnswerKept:
     """What an execution answers to whoever started it: the first answer counts.
 
-    `ended` is how it ended, empty if a RESPOND node answered.
+    `ended` is how it ended, empty if a RESPOND node answered. With a `file` that is the body.
     """
 
     execution_id: str
@@ -48,3 +53,4 @@ class AnswerKept:
     headers: dict[str, str] = field(default_factory=dict[str, str])
     body: Json = None
     ended: str = ""
+    file: FileRef | None = None

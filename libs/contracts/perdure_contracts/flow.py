@@ -6,7 +6,7 @@ Owner: services/engine. Stream: the execution id.
 from typing import Literal, TypeAlias
 
 from .engine import ErrorFacts, Mode, Scope
-from .files import FilesByItem
+from .files import FileRef, FilesByItem
 from .message import Json, message
 
 WaitKind: TypeAlias = Literal[
@@ -259,7 +259,7 @@ class ChildEndTold:
 class ExecutionResponded:
     """A RESPOND node answered whoever started the execution: the first one does, once.
 
-    `headers` are texts by name, `body` any JSON.
+    `headers` are texts by name, `body` any JSON; with a `file` that is the body.
     """
 
     execution_id: str
@@ -271,3 +271,4 @@ class ExecutionResponded:
     headers: dict[str, str]
     body: Json
     responded_at: str
+    file: FileRef | None = None

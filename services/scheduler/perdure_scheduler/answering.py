@@ -35,6 +35,7 @@ def decide_answer(
             headers=command.headers,
             body=command.body,
             ended=command.ended,
+            file=command.file,
         ),
     )
 
@@ -54,6 +55,7 @@ def project_answer(state: Answered, recorded: Recorded[AnswerKept]) -> tuple[Ups
         "headers": event.headers,
         "body": event.body,
         "ended": event.ended,
+        "file": None if event.file is None else dict(event.file),
         "answered_at": recorded.recorded_at,
     }
     key = {"tenant_id": recorded.tenant_id, "execution_id": event.execution_id}

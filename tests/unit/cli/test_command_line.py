@@ -209,3 +209,29 @@ def test_a_program_gets_the_problems_of_a_refused_definition(
     error = said.json["error"]
     assert error["code"] == "invalid_definition"
     assert "nodes[1].node_subtype" in {each["path"] for each in error["problems"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "words"),
+    [
+        (["invoice.pdf"], "invalid_file", "NAME=PATH"),
+        (["=flow.yaml"], "invalid_file", "NAME=PATH"),
+        (["data="], "invalid_file", "NAME=PATH"),
+        (["a=flow.yaml", "a=flow.yaml"], "invalid_file", "two files are called 'a'"),
+        (["data=not-there.pdf"], "unreadable_file", "No such file"),
+        (["data=."], "unreadable_file", "Is a directory"),
+        (["data=a\0b"], "unreadable_file", "null byte"),
+    ],
+)
+def test_a_file_that_cannot_be_given_to_a_run_starts_nothing(
+    given: list[str], code: str, words: str, nowhere: dict[str, str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path, GOOD)
+    options = [word for each in given for word in ("--file", each)]
+    said = perdure("run", path, *options, env=nowhere)
+    assert said.code == 2
+    assert words in said.err
+    assert perdure("run", path, *options, "--json", env=nowhere).json["error"]["code"] == code
+    expect_one_sentence(said)

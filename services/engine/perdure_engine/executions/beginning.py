@@ -105,6 +105,9 @@ def start(
         return refused
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
+    unplaced = None if accepted else _unplaced(data, command.files)
+    if unplaced is not None:
+        return unplaced
     progress = Progress(state, workflow, now, terms.verdict_wait_s, happen, terms.output_bytes_max)
     admission = admission_of(state)
     if admission is None:
@@ -292,6 +295,22 @@ def _bad_pins(workflow: Workflow, command: StartExecution) -> Rejected | None:
     if fault is None:
         return None
     return Rejected(f"pin_data{fault.path}: {fault.message}", "invalid_pin_data")
+
+
+def _unplaced(data: Json, files: FilesByItem | None) -> Rejected | None:
+    """Return that files are given to items which the data does not have, None if none are."""
+    if not files:
+        return None
+    count = len(as_items(data))
+    for place in files:
+        number = int(place) if place.isascii() and place.isdecimal() and len(place) < 10 else count
+        if number >= count:
+            text = (
+                f"`files` names item {place[:20]!r}, the data makes {count:,} items; name them by "
+                "their places, from 0 on"
+            )
+            return Rejected(text, "invalid_files")
+    return None
 
 
 def _pinned(pins: Mapping[str, Json], trigger: Node, data: Json) -> Json:

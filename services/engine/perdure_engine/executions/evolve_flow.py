@@ -185,4 +185,5 @@ def responded(state: Execution, event: ExecutionResponded) -> None:
         "headers": event.headers,
         "body": event.body,
         "node_id": event.node_id,
+        **({} if event.file is None else {"file": event.file}),
     }

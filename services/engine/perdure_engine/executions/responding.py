@@ -53,6 +53,15 @@ def _answer(
         text = "`headers` must be an object of texts without line breaks, by their names"
         return data_error("invalid_response", text)
     body: Json = values.get("body", first.json)
+    file = None
+    if "file" in values:
+        body, found = None, first.binary or {}
+        name = values["file"]
+        file = found.get(name) if isinstance(name, str) else None
+        if file is None:
+            known = ", ".join(map(repr, found)) or "none"
+            text = f"the first item has no file {str(name)[:80]!r}; it has: {known}"
+            return data_error("file_not_found", text)
     size = encoded_bytes([headers, body])
     if size is None or size > ANSWER_BYTES_MAX:
         text = f"the answer has {size or 0:,} bytes, at most {ANSWER_BYTES_MAX:,} can be given"
@@ -67,6 +76,7 @@ def _answer(
         headers=headers,
         body=body,
         responded_at=progress.at,
+        file=file,
     )
 
 

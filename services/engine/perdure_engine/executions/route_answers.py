@@ -23,6 +23,7 @@ def responded_told(state: Execution, event: ExecutionResponded) -> tuple[Outgoin
         headers=event.headers,
         body=event.body,
         responded=True,
+        file=event.file,
     )
     return (Outgoing(SCHEDULER, state.watched_by, message),)
 

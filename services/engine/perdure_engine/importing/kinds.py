@@ -181,7 +181,7 @@ def flow_stop(node: Source) -> Made:
 def flow_respond(node: Source) -> Made:
     """Respond to Webhook."""
     way = node.only("respondWith", ("firstIncomingItem", "allIncomingItems", "json", "text",
-                                    "noData", "redirect"))  # fmt: skip
+                                    "noData", "redirect", "binary"))  # fmt: skip
     parameters: dict[str, Any] = {}
     status = node.get("options.responseCode")
     if status is not None:
@@ -193,7 +193,9 @@ def flow_respond(node: Source) -> Made:
         parameters.setdefault("status", 307)
     if headers:
         parameters["headers"] = headers
-    if way == "json":
+    if way == "binary":
+        parameters["file"] = node.get("inputFieldName", "data")
+    elif way == "json":
         parameters["body"] = whole(f"JSON.parse({json_code(node.raw('responseBody', '{}'))})")
     elif way == "text":
         parameters["body"] = node.get("responseBody", "")

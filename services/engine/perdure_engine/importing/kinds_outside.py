@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from .kinds import KINDS, Map, alone, json_code
 from .kinds_agents import AGENTS, PACKAGE
+from .kinds_files import FILES
 from .source import Helper, Made, NotMapped, Source
 from .texts import is_expression, translated, whole
 
@@ -157,6 +158,15 @@ def http_request(node: Source) -> Made:
         parameters["timeout_s"] = max(0.1, min(3_600.0, limit / 1_000))
     if node.raw("options.pagination"):
         raise NotMapped("its pagination is another one; set `pagination`")
+    kind = node.raw("options.response.response.responseFormat", node.raw("responseFormat"))
+    if kind == "file":
+        older = node.raw("dataPropertyName", "data")
+        parameters["response"] = "file"
+        parameters["response_file"] = node.fixed(
+            "options.response.response.outputPropertyName", older
+        )
+        note = "what is known of the answer is the item's data, not what the item had before"
+        return Made("EXTERNAL_ACTION", "HTTP_REQUEST", parameters, notes=(note,))
     return Made("EXTERNAL_ACTION", "HTTP_REQUEST", parameters, behind=_answer(node))
 
 
@@ -185,6 +195,13 @@ def _body(node: Source, parameters: dict[str, Any]) -> None:
             if isinstance(headers, dict):
                 cast("dict[str, Any]", headers).setdefault("Content-Type", given)
         return
+    if kind == "binaryData":
+        parameters["file"] = {"file": node.get("inputDataFieldName", "data")}
+        return
+    if kind == "multipart-form-data":
+        rows = node.rows("bodyParameters.parameters")
+        parameters["form"] = {str(row.get("name")): _part(row) for row in rows}
+        return
     if kind not in ("json", "form-urlencoded"):
         raise NotMapped(f"a body of `{kind}` has no counterpart")
     ours = "json" if kind == "json" else "form"
@@ -195,6 +212,13 @@ def _body(node: Source, parameters: dict[str, Any]) -> None:
         return
     rows = node.rows("bodyParameters.parameters") or node.rows("bodyParametersUi.parameter")
     parameters[ours] = {str(row.get("name")): translated(row.get("value")) for row in rows}
+
+
+def _part(row: Mapping[str, Any]) -> Any:
+    """Return a field of a form, which may be a file."""
+    if row.get("parameterType") == "formBinaryData":
+        return {"file": translated(row.get("inputDataFieldName", "data"))}
+    return translated(row.get("value"))
 
 
 def _answer(node: Source) -> tuple[Helper, ...]:
@@ -259,6 +283,7 @@ def code(node: Source) -> Made:
 
 ALL: Mapping[str, Map] = {
     **KINDS,
+    **FILES,
     "manualTrigger": manual, "start": manual, "executeWorkflowTrigger": manual,
     "errorTrigger": manual, "webhook": webhook, "scheduleTrigger": schedule, "cron": schedule,
     "interval": interval, "httpRequest": http_request, "slack": slack, "github": github,

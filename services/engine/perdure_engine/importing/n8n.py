@@ -371,7 +371,15 @@ class Import:
             node_id = part.first if called and len(part.ids) > 2 else part.last
             port = "main" if len(part.ids) > 1 else part.made.outputs[0][0]
             found[node_id] = {"ports": {port: data}}
+            for before in part.ids[:-1]:  # and no file is read that a test run does not have
+                if self._is_file(before):
+                    found[before] = {"ports": {"main": [{"rows": [{}]}]}}
         return found
+
+    def _is_file(self, node_id: str) -> bool:
+        return any(
+            each["node_id"] == node_id and each["node_subtype"] == "FILE" for each in self.nodes
+        )
 
     def _tell(self, code: str, message: str, source: Source) -> None:
         self.reasons.append(Reason(code, message, source.name))

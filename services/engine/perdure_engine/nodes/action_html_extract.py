@@ -87,7 +87,7 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
         nonlocal spent_ns
         del index
         html = text_of(plan.value, scope, "value", HTML_LENGTH_MAX)
-        elements = _elements(html)
+        elements = count_elements(html)
         spent_ns += sum(_work_ns(part.selector, elements) for part in plan.parts)
         if spent_ns > WORK_NS_MAX:
             text = (
@@ -108,7 +108,7 @@ def _work_ns(selector: str, elements: int) -> int:
     return elements * ELEMENT_NS + (elements**2 * PAIR_NS if COSTLY.search(selector) else 0)
 
 
-def _elements(html: str) -> int:
+def count_elements(html: str) -> int:
     """Return how many elements a page has at most.
 
     Raises:

@@ -1,17 +1,16 @@
 """ACTION FILE: reads a file of an item into its data, or writes what stands there into a file."""
 
 import base64
-import csv
-import io
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from perdure_contracts.message import Json
 
-from perdure_engine.nodes.action_file import BYTES_MAX, FILE, MIME_TYPES, ROWS_MAX
+from perdure_engine.nodes.action_file import BYTES_MAX, FILE, MIME_TYPES
 from perdure_engine.nodes.each import ItemFault, attempted, put, too_deep
 from perdure_engine.runner.failures import Failed
+from perdure_engine.runner.file_tables import csv_rows, csv_text, html_rows, html_text
 from perdure_engine.runner.files import FAULTS, FileFault, ItemFiles, Made, failed
 
 
@@ -58,33 +57,27 @@ def _value(parameters: Mapping[str, Any], content: bytes) -> Json:
         if too_deep(value):
             raise ItemFault("data_too_deep", "the file's JSON is nested too deep; take a part")
         return value
-    return _rows(text, str(parameters.get("delimiter") or ",")) if kind == "csv" else text
+    if kind == "csv":
+        return cast("Json", csv_rows(text, *_form(parameters)))
+    return cast("Json", html_rows(text)) if kind == "html" else text
+
+
+def _form(parameters: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return what stands between the fields of a CSV, and whether it has a header."""
+    return str(parameters.get("delimiter") or ","), parameters.get("header", True) is not False
 
 
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number in JSON")
 
 
-def _rows(text: str, delimiter: str) -> list[dict[str, str | None]]:
-    """Return the rows of a table as objects, by the names in its first row."""
-    try:
-        table = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
-    except csv.Error as error:
-        raise ItemFault("file_not_csv", f"the file is no CSV: {error}") from error
-    if len(table) > ROWS_MAX:
-        words = f"the file has {len(table):,} rows, at most {ROWS_MAX:,} are read"
-        raise ItemFault("too_many_items", words)
-    header = table[0] if table else []
-    for number, row in enumerate(table[1:], 2):
-        if len(row) != len(header):
-            words = f"row {number} has {len(row)} fields, the header has {len(header)}"
-            raise ItemFault("file_not_csv", words)
-    return [dict(zip(header, row, strict=True)) for row in table[1:]]
-
-
 async def _written(parameters: Mapping[str, Any], files: ItemFiles) -> Made:
     name = parameters.get("file") or FILE
     value, kind = parameters.get("content"), parameters.get("format") or "text"
+    if kind == "csv":
+        value = csv_text(value, *_form(parameters))
+    elif kind == "html":
+        value = html_text(value)
     if not isinstance(name, str) or not name:
         raise FileFault("invalid_input", "`file` must give a name, a text")
     content = _bytes(value, kind, str(parameters.get("encoding") or "utf-8"))

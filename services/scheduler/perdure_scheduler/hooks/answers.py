@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import structlog
 from perdure_common.shell.ports import Unreachable
+from perdure_contracts.files import FileRef
 
 from .store import HookStore
 
@@ -26,13 +27,14 @@ log = structlog.get_logger(__name__)
 class Answer:
     """What an execution answers; `ended` is how it ended, empty if a RESPOND node answered.
 
-    `body` is JSON text.
+    `body` is JSON text. With a `file` that is the body.
     """
 
     status: int
     headers: Mapping[str, str]
     body: str
     ended: str
+    file: FileRef | None = None
 
 
 class Answers:
@@ -101,4 +103,5 @@ def _answer(row: Any) -> Answer:
         headers=orjson.loads(row["headers"]),
         body=row["body"] or "null",
         ended=row["ended"],
+        file=None if row["file"] is None else orjson.loads(row["file"]),
     )

@@ -9,8 +9,6 @@ It is an ASGI application without a framework: this is the path that senders wai
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 import structlog
 from perdure_common.shell.ports import Unreachable
@@ -18,12 +16,11 @@ from perdure_common.shell.ports import Unreachable
 from perdure_scheduler.hook_settings import path_key
 
 from .asked import Asked, query_of
+from .files import Send, send_file
 from .judging import Gone, Message, Receive, candidates, nobody, proved, whole_body
 from .reply import BODILESS, Refusal, Reply, answered, told
 from .taking import NOT_STORED, take_shared, take_webhook
 from .tools import Tools
-
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +56,9 @@ class Listener:
             log.exception("hook_failed", path=scope["path"][:300])
             reply = Refusal(500, "internal_error", "something failed here that should not").reply()
         self._tools.metrics.answered(subtype, reply.status, time.perf_counter() - began)
+        if reply.file is not None and scope["method"] != "HEAD":
+            await send_file(self._tools.files, reply, send)
+            return
         length = (b"content-length", b"%d" % len(reply.body))
         headers = list(reply.headers) if reply.status in BODILESS else [*reply.headers, length]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})

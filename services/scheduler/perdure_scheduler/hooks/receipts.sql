@@ -46,7 +46,7 @@ SELECT content_type, data
 
 -- name: answers --
 -- What executions have answered, of those that somebody waits for here.
-SELECT execution_id, status, headers::text, body::text, ended
+SELECT execution_id, status, headers::text, body::text, ended, file::text
   FROM trigger_answers
  WHERE tenant_id = $1
    AND execution_id = ANY ($2::text[]);

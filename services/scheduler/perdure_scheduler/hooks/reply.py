@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from perdure_common.api.problem import MEDIA_TYPE, problem_body
+from perdure_contracts.files import FileRef
 
 from .answers import Answer
 
@@ -32,6 +34,10 @@ class Reply:
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    file: FileRef | None = None
+    """What is the body instead, of the execution `execution_id`."""
+
+    execution_id: str = ""
 
 
 class Refusal(Exception):
@@ -71,7 +77,32 @@ def answered(answer: Answer, execution_id: str) -> Reply:
         )
         problem = refusal.reply()
         return Reply(problem.status, (*problem.headers, *headers), problem.body)
-    return _responded(answer, headers)
+    replied = _responded(answer, headers)
+    if answer.file is None or replied.status in (*BODILESS, 502):
+        return replied
+    more = _headers_of(answer.file, {name for name, _ in replied.headers})
+    return replace(
+        replied,
+        headers=(*replied.headers, *more),
+        body=b"",
+        file=answer.file,
+        execution_id=execution_id,
+    )
+
+
+def _headers_of(file: FileRef, given: set[bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return what is said of a file where the workflow says nothing else.
+
+    It may come from anybody: a browser shows it, but lets it do nothing here.
+    """
+    name = quote(file["file_name"], safe="")
+    all_headers = (
+        (b"content-type", file["mime_type"].encode()),
+        (b"content-disposition", f"inline; filename*=UTF-8''{name}".encode()),
+        (b"content-security-policy", b"sandbox"),
+        (b"x-content-type-options", b"nosniff"),
+    )
+    return tuple(each for each in all_headers if each[0] not in given)
 
 
 def _responded(answer: Answer, headers: list[tuple[bytes, bytes]]) -> Reply:
@@ -91,7 +122,7 @@ def _responded(answer: Answer, headers: list[tuple[bytes, bytes]]) -> Reply:
         given.append((lower.encode(), value.encode("latin-1")))
     text = answer.body.startswith('"')
     raw = str(orjson.loads(answer.body)).encode() if text else answer.body.encode()
-    if not any(name == b"content-type" for name, _ in given):
+    if answer.file is None and not any(name == b"content-type" for name, _ in given):
         given.append((b"content-type", b"text/plain; charset=utf-8") if text else JSON_TYPE)
     if answer.status in BODILESS:
         raw = b""

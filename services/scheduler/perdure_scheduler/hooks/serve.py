@@ -28,6 +28,7 @@ from perdure_scheduler.hook_settings import methods_of, path_of
 
 from .answers import Answers
 from .document import described
+from .files import Files
 from .limits import Rates
 from .listener import Listener
 from .metrics import HookMetrics
@@ -90,6 +91,7 @@ class HookSide:
         trials = Trials(store, bus, settings.partitions)
         intake = Intake(store, bus)
         answers = Answers(store)
+        files = Files(settings.engine_url, settings.tenant_id)
         metrics = HookMetrics(self._registry)
         metrics.waiting.set_function(lambda: answers.waiting)
         self._store, self._trials = store, trials
@@ -102,6 +104,7 @@ class HookSide:
             intake=intake,
             answers=answers,
             trials=trials,
+            files=files,
             metrics=metrics,
             bytes_max=settings.hooks_bytes_max,
             public_url=settings.hooks_url or f"http://{host}:{port}",
@@ -119,6 +122,7 @@ class HookSide:
                     drained.set()
         finally:
             self._trials = None
+            await files.close()
             await credentials.close()
             await bus.close()
             await store.close()

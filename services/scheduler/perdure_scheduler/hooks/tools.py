@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .answers import Answers
+from .files import Files
 from .limits import Rates
 from .metrics import HookMetrics
 from .receipts import Intake
@@ -24,6 +25,7 @@ class Tools:
     intake: Intake
     answers: Answers
     trials: Trials
+    files: Files
     metrics: HookMetrics
     bytes_max: int
     public_url: str

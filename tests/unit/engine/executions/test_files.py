@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from perdure_contracts.admission import NoteSlot
 from perdure_contracts.control import AdoptRuns, RerunExecution
-from perdure_contracts.engine import ExecutionStarted, NodeTask, StartExecution
+from perdure_contracts.engine import ExecutionFailed, ExecutionStarted, NodeTask, StartExecution
 from perdure_contracts.files import FilesReferred
-from perdure_contracts.flow import NoteChildEnd, ResumeWait, StartChild
-from playing import EXECUTION_ID, Play, failed, http, link, node, workflow
+from perdure_contracts.flow import ExecutionResponded, NoteChildEnd, ResumeWait, StartChild
+from playing import EXECUTION_ID, WORKFLOW_ID, Play, failed, http, link, node, workflow
 
 ONE, TWO = "1" * 64, "2" * 64
 
@@ -217,12 +217,27 @@ def test_an_iteration_that_failed_leaves_its_item_with_its_files() -> None:
     assert carried(done, "l", "done") == BOTH
 
 
+def test_an_execution_answers_with_a_file_of_its_first_item() -> None:
+    done = play(node("r", "FLOW.RESPOND", parameters={"file": "data"}), links=["t>r"])
+    assert done.state.flow is not None and done.state.flow.response is not None
+    assert done.state.flow.response["file"] == ref(ONE)
+    assert done.told(ExecutionResponded)[0].body is None
+    for name in ("other", "{{ $json.n }}"):
+        none = node("r", "FLOW.RESPOND", parameters={"file": name})
+        made = workflow([none], ["t>r"], recovery="off")
+        done = Play(made).start(ITEMS, files=FILES)
+        assert done.state.status == "ERROR"
+        assert done.told(ExecutionFailed)[0].error.type == "file_not_found"
+        assert done.told(ExecutionResponded) == []
+
+
 def test_what_waits_keeps_its_files() -> None:
     done = play(node("w", "FLOW.WAIT", parameters={"seconds": 5}), links=["t>w"])
     done.pass_time(10)
     assert carried(done, "w") == BOTH
     hook = node("w", "FLOW.WAIT", parameters={"webhook": True})
-    done = play(hook, links=["t>w"], data={"n": 1})
+    carry = {"0": files(data=ONE)}
+    done = play(hook, links=["t>w"], data={"n": 1}, carried=carry)
     assert done.state.flow is not None
     token = done.state.flow.resume_token
     call = ResumeWait(execution_id=EXECUTION_ID, token=token, signal_id="s", payload={"ok": 1})
@@ -285,6 +300,16 @@ def test_an_execution_that_waits_for_its_turn_refers_to_its_files_at_once() -> N
     assert done.told(FilesReferred)[0].files == (ref(ONE), ref(TWO))
     done.give(NoteSlot(execution_id=EXECUTION_ID, kind="key", outcome="granted"))
     assert (done.state.status, carried(done, "n")) == ("SUCCESS", BOTH)
+
+
+@pytest.mark.parametrize("place", ["2", "-1", "x", "²", "9" * 5_000])
+def test_files_for_items_that_the_data_does_not_have_start_nothing(place: str) -> None:
+    done = Play(workflow([node("n")], ["t>n"]))
+    start = StartExecution(
+        execution_id=EXECUTION_ID, workflow_id=WORKFLOW_ID, version=1, node_id="t", mode="MANUAL",
+        triggered_by="MANUAL:t", trigger={}, data=ITEMS, files={place: files(data=ONE)},
+    )  # fmt: skip
+    assert done.refused(start) == "invalid_files"
 
 
 def test_without_files_nothing_is_said_of_any() -> None:

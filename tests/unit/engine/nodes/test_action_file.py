@@ -14,6 +14,11 @@ from perdure_engine.runner.file import run
 from perdure_engine.runner.files import ItemFiles, Made
 
 KIND = "ACTION.FILE"
+PAGE = (
+    b'<!DOCTYPE html>\n<html><head><meta charset="utf-8"></head><body><table>\n'
+    b"<tr><th>&lt;a&gt;</th></tr>\n<tr><td>&lt;script&gt;</td></tr>\n</table></body></html>\n"
+)
+"""What is written of a table in which something looks like markup."""
 
 
 async def item(content: bytes, name: str = "data", json: Any = None) -> ItemFiles:
@@ -54,6 +59,13 @@ async def fails(content: bytes, **parameters: Any) -> str:
          [{"a": "1", "b": "x,y"}, {"a": "2", "b": "z"}]),
         (b"a;b\n1;2\n", {"format": "csv", "delimiter": ";"}, [{"a": "1", "b": "2"}]),
         (b"", {"format": "csv"}, []),
+        (b"1,2\n3\n", {"format": "csv", "header": False},
+         [{"column1": "1", "column2": "2"}, {"column1": "3"}]),
+        (b"<p>x<table><tr><th>a<th>b<tr><td>1 &amp;<td><table><tr><td>in</table><tr><td>2<td>3<td>4"
+         b"</table><table><tr><td>no</table>", {"format": "html"},
+         [{"a": "1 &", "b": "in"}, {"a": "2", "b": "3", "column3": "4"}]),
+        (b"<table><tr><td>a<td>a<td></tr><tr><td>1</table>", {"format": "html"},
+         [{"a": "1", "column2": None, "column3": None}]),
     ],
 )  # fmt: skip
 async def test_what_stands_in_a_file_is_read_into_a_field(
@@ -74,6 +86,10 @@ async def test_what_stands_in_a_file_is_read_into_a_field(
         (b"[" * 100_000, {"format": "json"}, "file_not_json"),
         (b"[" * 200 + b"]" * 200, {"format": "json"}, "data_too_deep"),
         (b"a,b\n1\n", {"format": "csv"}, "file_not_csv"),
+        (b"a,a\n1,2\n", {"format": "csv"}, "file_not_csv"),
+        (b"no table", {"format": "html"}, "file_not_html"),
+        (b"<div>" * 300, {"format": "html"}, "data_too_deep"),
+        (b"x" * 300_001, {"format": "html"}, "file_too_large"),
         (b"a\n" + b"1\n" * 50_001, {"format": "csv"}, "too_many_items"),
         (b"x" * (BYTES_MAX + 1), {}, "file_too_large"),
         (b"x", {"file": "other"}, "file_not_found"),
@@ -94,6 +110,17 @@ async def test_a_file_that_is_not_what_it_is_to_be_read_as_fails_its_item(
         ({"content": "AP8=", "format": "base64"}, b"\x00\xff", "application/octet-stream"),
         ({"content": {"a": 1}, "format": "json"}, b'{\n  "a": 1\n}', "application/json"),
         ({"content": "x", "mime_type": "text/csv"}, b"x", "text/csv"),
+        (
+            {"content": [{"a": 1, "b": "x,y"}, {"b": None, "c": [2]}], "format": "csv"},
+            b'a,b,c\r\n1,"x,y",\r\n,,[2]\r\n',
+            "text/csv",
+        ),
+        (
+            {"content": [{"a": 1}], "format": "csv", "header": False, "delimiter": ";"},
+            b"1\r\n",
+            "text/csv",
+        ),
+        ({"content": [{"<a>": "<script>"}], "format": "html"}, PAGE, "text/html"),
     ],
 )
 async def test_a_value_is_written_into_a_file_beside_those_that_there_are(
@@ -116,6 +143,8 @@ async def test_a_value_is_written_into_a_file_beside_those_that_there_are(
         {"content": "é", "encoding": "ascii"},
         {"content": "no base64!", "format": "base64"},
         {"content": "x", "file": 7},
+        {"content": "a,b", "format": "csv"},
+        {"content": [{"a": 1}, 2], "format": "html"},
     ],
 )
 async def test_what_cannot_be_written_fails_its_item(parameters: dict[str, Any]) -> None:
@@ -143,8 +172,6 @@ async def test_a_file_above_the_limit_of_the_installation_is_not_written() -> No
 
 def test_parameters_that_cannot_work_are_refused() -> None:
     assert refused(KIND, operation="write") == [("missing_parameter", "content")]
-    as_csv = refused(KIND, operation="write", content="x", format="csv")
-    assert as_csv == [("invalid_parameter", "format")]
     two = refused(KIND, operation="read", delimiter="::")
     assert two == [("invalid_parameter", "delimiter")]
     assert refused(KIND, operation="read") == []

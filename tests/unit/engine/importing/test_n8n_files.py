@@ -1,0 +1,227 @@
+"""n8n's nodes for files: what they become reads and writes as they did."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from n8n_files import codes, file, given, imported
+from perdure_common.adapters.memory_files import MemoryFiles
+from perdure_common.shell.files import read
+from perdure_contracts.engine import NodeResult
+from perdure_engine.importing import Imported, import_n8n
+from perdure_engine.runner.failures import Failed
+from perdure_engine.runner.file import run
+from perdure_engine.runner.files import ItemFiles, Made, refs_of
+from playing import Play
+
+TENANT = "tenant"
+
+
+def play(made: Imported, data: Any, content: bytes | None, name: str = "data") -> "Filed":
+    """Run what was imported to its end, with a file at its first item."""
+    assert made.valid and made.definition is not None, made.problems
+    definition = {**made.definition, "settings": {"recovery": "off"}}
+    return Filed(Play(definition), MemoryFiles()).run(data, content, name)
+
+
+class Filed:
+    """A played execution whose nodes for files are done by what does them in a runner."""
+
+    def __init__(self, played: Play, store: MemoryFiles) -> None:
+        self.played = played
+        self.store = store
+
+    def run(self, data: Any, content: bytes | None, name: str) -> "Filed":
+        files = None
+        if content is not None:
+            files = {"0": {name: asyncio.run(self._kept(content))}}
+        self.played.start(data, node_id="start", files=files)
+        while waiting := [each for each in self.played.state.open if self._task(each) is not None]:
+            asyncio.run(self._answer(waiting[0]))
+        assert self.played.state.status == "SUCCESS", self.played.state
+        return self
+
+    def items(self, node_id: str) -> list[Any]:
+        return self.played.emitted(node_id)
+
+    def file(self, node_id: str, name: str = "data") -> tuple[str, str, bytes]:
+        """Return name, type and bytes of the file of a node's first item."""
+        ref = self.played.run(node_id).ports["main"][0]["binary_ref"][name]
+        return ref["file_name"], ref["mime_type"], asyncio.run(self._bytes(ref["file_id"]))
+
+    def _task(self, place: str) -> Any:
+        known = self.played.state.runs[place].dispatch
+        return None if known is None else self.played.tasks.get(known.token)
+
+    async def _kept(self, content: bytes) -> Any:
+        async def source() -> AsyncIterator[bytes]:
+            yield content
+
+        return await ItemFiles(self.store, TENANT).keep(source(), "a.bin", "")
+
+    async def _bytes(self, file_id: str) -> bytes:
+        return b"".join([chunk async for chunk in await read(self.store, TENANT, file_id)])
+
+    async def _answer(self, place: str) -> None:
+        task = self._task(place)
+        assert task.node_subtype == "FILE"
+        items: list[Any] = []
+        failed: list[Any] = []
+        for at, json in enumerate(task.items):
+            given = ItemFiles(self.store, TENANT, refs_of(task.files, at), json)
+            made = await run(task.parameters[at], given)
+            if isinstance(made, Failed):
+                failed.append((at, made.error))
+                items.append(None)
+            else:
+                assert isinstance(made, Made)
+                items.append({"json": made.json, "binary_ref": made.files})
+        self.played.give(
+            NodeResult(
+                execution_id=task.execution_id, token=task.token,
+                outcome="failed" if failed else "completed", ports={"main": items},
+                failed=tuple(failed), error=failed[0][1] if failed else None,
+            )
+        )  # fmt: skip
+
+
+TABLE = b"n,who\n1,ada\n2,bob\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "content", "emitted"),
+    [
+        ("extractFromFile", {}, TABLE, [{"n": "1", "who": "ada"}, {"n": "2", "who": "bob"}]),
+        ("extractFromFile", {"options": {"delimiter": ";", "headerRow": False}}, b"1;2\n",
+         [{"column1": "1", "column2": "2"}]),
+        ("extractFromFile", {"operation": "text", "destinationKey": "t"}, b"hi", [{"t": "hi"}]),
+        ("extractFromFile", {"operation": "text", "options": {"encoding": "win1252"}}, b"\x80",
+         [{"data": "€"}]),
+        ("extractFromFile", {"operation": "text", "options": {"keepSource": "both"}}, b"hi",
+         [{"old": 1, "data": "hi"}]),
+        ("extractFromFile", {"operation": "xml"}, b"<a/>", [{"data": "<a/>"}]),
+        ("extractFromFile", {"operation": "fromJson"}, b'{"a": 1}', [{"data": {"a": 1}}]),
+        ("extractFromFile", {"operation": "binaryToPropery"}, b"\x00\xff", [{"data": "AP8="}]),
+        ("extractFromFile", {"operation": "html"}, b"<table><tr><th>a<tr><td>1</table>",
+         [{"a": "1"}]),
+        ("spreadsheetFile", {"fileFormat": "csv"}, TABLE,
+         [{"n": "1", "who": "ada"}, {"n": "2", "who": "bob"}]),
+        ("moveBinaryData", {}, b'{"a": 1}', [{"a": 1}]),
+        ("moveBinaryData", {"setAllData": False, "destinationKey": "t"}, b"hi",
+         [{"old": 1, "t": "hi"}]),
+        ("moveBinaryData", {"setAllData": False, "options": {"jsonParse": True}}, b"[1]",
+         [{"old": 1, "data": [1]}]),
+        ("moveBinaryData", {"setAllData": False, "options": {"keepAsBase64": True}}, b"\x00\xff",
+         [{"old": 1, "data": "AP8="}]),
+    ],
+)  # fmt: skip
+def test_what_read_a_file_gives_the_items_that_it_gave(
+    kind: str, parameters: dict[str, Any], content: bytes, emitted: list[Any]
+) -> None:
+    made = imported(given("It", kind, parameters), given("End", "noOp"))
+    assert codes(made) == []
+    assert play(made, {"old": 1}, content).items("end") == emitted
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "file"),
+    [
+        ("convertToFile", {}, ("file.csv", "text/csv", b"a,b\r\n1,\r\n2,x\r\n")),
+        ("convertToFile", {"options": {"fileName": "t.csv", "delimiter": ";"}},
+         ("t.csv", "text/csv", b"a;b\r\n1;\r\n2;x\r\n")),
+        ("convertToFile", {"operation": "toJson"},
+         ("file.json", "application/json",
+          b'[\n  {\n    "a": 1\n  },\n  {\n    "a": 2,\n    "b": "x"\n  }\n]')),
+        ("convertToFile", {"operation": "toJson", "mode": "each",
+                           "options": {"fileName": "={{ $json.a }}.json"}},
+         ("1.json", "application/json", b'{\n  "a": 1\n}')),
+        ("convertToFile", {"operation": "toText", "sourceProperty": "a"},
+         ("file.txt", "text/plain", b"1")),
+        ("spreadsheetFile", {"operation": "toFile", "fileFormat": "csv"},
+         ("file.csv", "text/csv", b"a,b\r\n1,\r\n2,x\r\n")),
+        ("moveBinaryData", {"mode": "jsonToBinary"},
+         ("file.json", "application/json", b'{\n  "a": 1\n}')),
+    ],
+)  # fmt: skip
+def test_what_made_a_file_makes_the_one_that_it_made(
+    kind: str, parameters: dict[str, Any], file: tuple[str, str, bytes]
+) -> None:
+    made = imported(given("It", kind, parameters), given("End", "noOp"))
+    assert codes(made) == []
+    done = play(made, [{"a": 1}, {"a": 2, "b": "x"}], None)
+    assert done.file("end") == file
+    assert done.items("end")[0] == {}
+
+
+def test_a_base64_text_becomes_its_bytes() -> None:
+    parameters = {"operation": "toBinary", "sourceProperty": "in.side", "options": {
+        "mimeType": "image/png"}, "binaryPropertyName": "image"}  # fmt: skip
+    done = play(imported(given("It", "convertToFile", parameters)), {"in": {"side": "AP8="}}, None)
+    assert done.file("it", "image") == ("file.bin", "image/png", b"\x00\xff")
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "words"),
+    [
+        ("extractFromFile", {"operation": "xlsx"}, "spreadsheets, PDF"),
+        ("extractFromFile", {"operation": "pdf"}, "spreadsheets, PDF"),
+        ("convertToFile", {"operation": "iCal"}, "spreadsheets, PDF"),
+        ("convertToFile", {"operation": "toText"}, "names no field"),
+        ("spreadsheetFile", {}, "autodetect"),
+        ("moveBinaryData", {"mode": "other"}, "has no counterpart"),
+        ("readBinaryFile", {"filePath": "/etc/passwd"}, "reach no disk"),
+        ("readWriteFile", {}, "perdure run --file"),
+    ],
+)
+def test_what_has_no_counterpart_is_said_with_what_to_do(
+    kind: str, parameters: dict[str, Any], words: str
+) -> None:
+    made = imported(given("It", kind, parameters))
+    assert made.valid
+    (reason,) = made.reasons
+    assert (reason.code, reason.node) == ("node_not_mapped", "It")
+    assert words in reason.message
+
+
+def test_an_item_whose_file_cannot_be_read_goes_on_with_its_error() -> None:
+    goes_on = given("It", "extractFromFile", {}, onError="continueRegularOutput")
+    done = play(imported(goes_on, given("End", "noOp")), {"n": 1}, None)
+    (item,) = done.items("end")
+    assert (item["n"], item["error"]["type"]) == (1, "file_not_found")
+
+
+def test_pinned_rows_are_there_without_a_file() -> None:
+    nodes = [given("Start", "manualTrigger"), given("It", "extractFromFile"), given("End", "noOp")]
+    pins = {"It": [{"json": {"a": 1}}, {"json": {"a": 2}}]}
+    made = import_n8n(file(nodes, "Start>It", "It>End", pinData=pins))
+    assert play(made, {}, None).items("end") == [{"a": 1}, {"a": 2}]
+
+
+def test_a_webhook_is_answered_with_a_file() -> None:
+    parameters = {"respondWith": "binary", "inputFieldName": "pdf"}
+    made = imported(given("Say", "respondToWebhook", parameters))
+    assert made.valid and made.definition is not None and codes(made) == []
+    assert made.definition["nodes"][1]["parameters"] == {"file": "pdf"}
+
+
+def test_a_request_is_answered_with_a_file_and_sends_one() -> None:
+    response = {"response": {"responseFormat": "file", "outputPropertyName": "pdf"}}
+    get = {"url": "https://example.com/a.pdf", "options": {"response": response}}
+    made = imported(given("Get", "httpRequest", get, version=4))
+    assert made.definition is not None and codes(made) == [("differs", "Get")]
+    parameters = made.definition["nodes"][1]["parameters"]
+    assert (parameters["response"], parameters["response_file"]) == ("file", "pdf")
+    put = {"url": "https://example.com", "method": "PUT", "sendBody": True,
+           "contentType": "binaryData", "inputDataFieldName": "pdf"}  # fmt: skip
+    form = {**put, "contentType": "multipart-form-data", "bodyParameters": {"parameters": [
+        {"parameterType": "formBinaryData", "name": "f", "inputDataFieldName": "pdf"},
+        {"name": "title", "value": "={{ $json.t }}"}]}}  # fmt: skip
+    for given_parameters, body in (
+        (put, {"file": {"file": "pdf"}}),
+        (form, {"form": {"f": {"file": "pdf"}, "title": "{{ $json.t }}"}}),
+    ):
+        made = imported(given("Put", "httpRequest", given_parameters, version=4))
+        assert made.valid and made.definition is not None
+        parameters = made.definition["nodes"][1]["parameters"]
+        assert {name: parameters[name] for name in body} == body
