@@ -220,7 +220,7 @@ TABLE recovery_attempts
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
     CONSTRAINT about_something CHECK (((task_id IS NOT NULL) OR (execution_id IS NOT NULL)))
-    CONSTRAINT valid_recovery_outcome CHECK (((recovery_outcome = ANY (ARRAY['recovered'::text, 'relapsed'::text, 'same_failure'::text, 'other_failure'::text, 'superseded'::text, 'handled'::text, 'escalated'::text, 'dead_lettered'::text])) OR (recovery_outcome ~~ 'refused:%'::text)))
+    CONSTRAINT valid_recovery_outcome CHECK (((recovery_outcome = ANY (ARRAY['recovered'::text, 'relapsed'::text, 'same_failure'::text, 'other_failure'::text, 'superseded'::text, 'held'::text, 'handled'::text, 'escalated'::text, 'dead_lettered'::text])) OR (recovery_outcome ~~ 'refused:%'::text)))
     CONSTRAINT valid_recovery_strategy CHECK ((recovery_strategy = ANY (ARRAY['retry_now'::text, 'backoff'::text, 'wait_until'::text, 'reassign'::text, 'fallback_model'::text, 'reduce_input'::text, 'reprompt'::text, 'refresh_credentials'::text, 'skip_compensate'::text, 'escalate_human'::text, 'dead_letter'::text])))
     CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['planned'::text, 'waiting_approval'::text, 'parked'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'superseded'::text, 'expired'::text])))
     CONSTRAINT valid_triggered_by CHECK ((triggered_by = ANY (ARRAY['engine'::text, 'task'::text, 'lease'::text, 'dead_letter'::text, 'stall'::text, 'person'::text, 'probe'::text])))

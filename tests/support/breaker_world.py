@@ -7,6 +7,7 @@ to one sooner than to another. Which runner gets an attempt is as a partition wo
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from perdure_common.breaking import breaker_of
@@ -16,7 +17,8 @@ from perdure_contracts.deciding import IncidentOpened, NoteProbe
 from perdure_contracts.engine import ErrorFacts, NodeRecovered, RecoveryVerdict, RetryNode
 from perdure_contracts.recovery import SetMode
 from perdure_engine.runner.breakers import TELL_S
-from perdure_engine.runner.dependencies import Called, Dependencies
+from perdure_engine.runner.dependencies import Begun, Called, Dependencies
+from perdure_engine.runner.failures import Failed
 from recovery_world import ERRORS, START, TENANT, Node, World
 
 SHOP = "http:shop"
@@ -146,7 +148,8 @@ class BreakerWorld(World):
             calls = DependencyCalls(
                 breaker_id=called.breaker_id, dependency=called.dependency, runner=runner.runner,
                 n=self.numbers[n], ok=heard.ok, failed=heard.failed, in_a_row=heard.in_a_row,
-                told_at=self.now.isoformat(),
+                told_at=self.now.isoformat(), probe_at=heard.probe_at,
+                probe_ok=heard.probe_ok, probe_failed=heard.probe_failed,
             )  # fmt: skip
             self._after("breaker", 0.05, lambda calls=calls: self._hear(calls))
 
@@ -159,12 +162,12 @@ class BreakerWorld(World):
         node.waiting = False
         strays = self.random.random() < self.strays
         n = self.random.randrange(len(self.runners)) if strays else self.home[node.execution_id]
-        refused = self.runners[n].refusal(CALLED)
+        begun = self.runners[n].begin(CALLED)
         name = node.execution_id
-        if refused is not None:
+        if isinstance(begun, Failed):
             self.held_s.setdefault(name, self.elapsed_s)
             self._turned_away(node, n)
-            error = refused.error
+            error = begun.error
             self.at(self.random.uniform(0.01, 0.2), lambda: self._answered(node, error))
             return
         since_s = self.held_s.pop(name, None)
@@ -175,7 +178,8 @@ class BreakerWorld(World):
                 _longer(self.followed_s, name, self.elapsed_s - max(since_s, self.first_s))
         fails = self.elapsed_s < self.well_s
         error = ErrorFacts(message="down", dependency=SHOP, stage="call", **ERRORS["down"])
-        self.at(self.random.uniform(0.05, CALL_MAX_S), lambda: self._called(node, n, error, fails))
+        answered = partial(self._called, node, n, begun, error if fails else None)
+        self.at(self.random.uniform(0.05, CALL_MAX_S), answered)
 
     def _turned_away(self, node: Node, n: int) -> None:
         """Note in which order of events an attempt that was to go and see is turned away."""
@@ -192,9 +196,9 @@ class BreakerWorld(World):
             strays = n != self.home[node.execution_id]
             self.orders.add("elsewhere" if strays else "not the prober")
 
-    def _called(self, node: Node, n: int, error: ErrorFacts, fails: bool) -> None:
-        self.runners[n].heard(CALLED, error if fails else None)
-        self._answered(node, error if fails else None)
+    def _called(self, node: Node, n: int, begun: Begun, error: ErrorFacts | None) -> None:
+        self.runners[n].heard(begun, error)
+        self._answered(node, error)
 
     def _answered(self, node: Node, error: ErrorFacts | None) -> None:
         self.source = f"engine/{node.execution_id}"

@@ -13,7 +13,7 @@ from rich.markup import escape
 from perdure_cli import platform
 from perdure_cli.client import Client, Row, told, user
 from perdure_cli.errors import CommandError
-from perdure_cli.listing import ROWS_MOST, Limit, column, fetched, print_rows
+from perdure_cli.listing import Limit, column, fetched, print_rows
 from perdure_cli.output import (
     AsJson,
     ago,
@@ -32,6 +32,7 @@ Pattern = Annotated[
     str | None, typer.Option(help="Only those that are alike: a signature of `patterns`.")
 ]
 PARTS = ("engine", "recovery", "scheduler")
+DONE = {"retry": "sent", "drop": "dropped"}
 STATUSES = ("waiting", "redriven", "dropped")
 Status = Annotated[str, typer.Option(help="waiting, redriven, dropped or all.")]
 
@@ -179,9 +180,9 @@ def redrive(
 
     Exit code 1 if one of them is refused.
     """
-    narrowed = {"service": service, "topic": topic, "event_type": event,
-                "pattern_signature": pattern}  # fmt: skip
-    if bool(ids) == every or (ids and (code or any(narrowed.values()))):
+    narrowed = {"service": service, "topic": topic, "event_type": event, "code": code,
+                "pattern": pattern}  # fmt: skip
+    if bool(ids) == every or (ids and any(narrowed.values())):
         raise CommandError(
             "name dead letters by their ids, or give --all with what they must match",
             exit_code=2,
@@ -189,25 +190,27 @@ def redrive(
         )
     action = "drop" if drop else "retry"
 
-    async def work() -> list[Row]:
+    async def work() -> tuple[list[Row], bool]:
         async with Client(platform.require()) as client:
             if ids:
-                letters = [await _find(client, id) for id in ids]
+                letters, more = [await _find(client, id) for id in ids], False
             else:
-                letters = await _waiting(client, narrowed, code, limit)
+                letters, more = await _waiting(client, narrowed, limit)
             named = bool(ids)
             return [
                 await _settled(client, row, action, dry_run=dry_run, named=named) for row in letters
-            ]
+            ], more
 
-    rows = wait_for(work())
+    rows, more = wait_for(work())
     if as_json:
         show(rows)
     elif not rows:
         say("no dead letter waits that is like that")
     for row in () if as_json else rows:
         what = row["status"] if row["refused"] is None else f"refused: {row['refused']}"
-        say(f"dead letter {row['id']} {'would be sent' if dry_run else f'is {what}'}")
+        say(f"dead letter {row['id']} {f'would be {DONE[action]}' if dry_run else f'is {what}'}")
+    if more and not as_json:
+        say("others match as well: run it again, or give a higher --limit")
     if any(row["refused"] is not None for row in rows):
         raise typer.Exit(1)
 
@@ -278,13 +281,13 @@ def _read(path: Path) -> bytes:
 
 
 async def _waiting(
-    client: Client, narrowed: Mapping[str, str | None], code: str | None, limit: int
-) -> list[Row]:
-    """Return the letters that wait and match, the oldest first."""
+    client: Client, narrowed: Mapping[str, str | None], limit: int
+) -> tuple[list[Row], bool]:
+    """Return the letters that wait and match, the oldest first, and whether there are more."""
     wanted = {name: value for name, value in narrowed.items() if value is not None}
-    rows = await client.rows("recovery", "dead_letters", most=ROWS_MOST, status="waiting", **wanted)
-    alike = [row for row in rows if code is None or row["error"].partition(":")[0] == code]
-    return sorted(alike, key=lambda row: (row["created_at"], row["id"]))[:limit]
+    body = {"action": "retry", "dry_run": True, "limit": limit, **wanted}
+    found: Row = told(await client.post("recovery", "/v1/bulk/dead_letters", body), "recovery")
+    return [await _find(client, letter["id"]) for letter in found["letters"]], found["more"]
 
 
 async def _settled(

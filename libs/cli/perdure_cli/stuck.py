@@ -20,8 +20,11 @@ async def looked(client: Client, older_than_s: int) -> tuple[Status, list[Row]]:
     parameters = [("older_than_s", str(older_than_s)), ("limit", str(SHOWN_MAX))]
     rows: Row = told(await client.get("engine", "/v1/stuck", parameters), "engine")
     letters: dict[str, Row] = {}
-    if "recovery" in client.running.urls:
-        found = await client.rows("recovery", "dead_letters", status="waiting")
+    parked = [str(row["execution_id"]) for row in rows["items"] if row["parked"]]
+    if parked and "recovery" in client.running.urls:
+        found = await client.rows(
+            "recovery", "dead_letters", status="waiting", parked_stream=parked
+        )
         letters = {str(row["parked_stream"]): row for row in found if row.get("parked_stream")}
     for row in rows["items"]:
         row["reasons"] = list(reasons(row, letters.get(str(row["execution_id"]))))

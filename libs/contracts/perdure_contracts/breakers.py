@@ -22,6 +22,9 @@ class DependencyCalls:
     calls of all of them are counted, and time-outs, network failures and a dependency that is down
     have `failed`; with one (its id, never a secret) those that were throttled or not let in. All
     other answers are `ok`. `in_a_row` are the failures since the last success, at the end.
+    `probe_ok` and `probe_failed` are those of the calls that a half-open breaker let through: made
+    after the news of the instant `probe_at` (its `turned_at`), which is empty if none were. Other
+    calls began before and say nothing of now. (None is from runners that do not tell them apart.)
     `n` counts what `runner` has told since it started, from 1; the name is new at each start.
     An interval without calls is not told. It may be lost, and may come twice.
     """
@@ -36,6 +39,9 @@ class DependencyCalls:
     in_a_row: int = 0
     window_s: float = 5.0
     credential: str = ""
+    probe_at: str | None = None
+    probe_ok: int = 0
+    probe_failed: int = 0
 
 
 @message("recovery.breaker-turned.v1")

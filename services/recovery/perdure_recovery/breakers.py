@@ -2,7 +2,8 @@
 
 A stream of its own for each dependency, and for each of its credentials. It opens when half of five
 calls or more in a minute have failed, or five in a row; after a while one call is let through, and
-what comes of that closes it or opens it for longer. Runners obey what it says (`BreakerTurned`).
+what comes of that, not of those that began before, closes it or opens it for longer. Runners obey
+what it says (`BreakerTurned`).
 
 One call of all: it is the runner that called last which may make it. Only if that one has no call
 to make within `PROBER_S`, so that few are made anywhere, may each runner make one.
@@ -50,7 +51,7 @@ class Breaker:
 
     `row` counts failures in a row, since `row_at`; `heard` has the number of each runner's last
     message, who told last at the end. `closed_at` is when it closed last, `prober` who alone may
-    call now.
+    call now. `half_open_at` is when it became half open, since it was open last.
     """
 
     breaker_id: str = ""
@@ -65,6 +66,7 @@ class Breaker:
     row_at: datetime | None = None
     heard: dict[str, int] = field(default_factory=dict[str, int])
     prober: str = ""
+    half_open_at: datetime | None = None
 
 
 def stream_of(command: DependencyCalls) -> str:
@@ -112,6 +114,7 @@ def evolve(state: Breaker, event: BreakerEvent) -> Breaker:
     """Return the breaker as it stands after `event`."""
     if isinstance(event, BreakerTurned):
         closes = event.state == "closed"
+        half_open_at = state.half_open_at if state.state == "half_open" else parsed(event.turned_at)
         return replace(
             state,
             state=event.state,
@@ -122,6 +125,7 @@ def evolve(state: Breaker, event: BreakerEvent) -> Breaker:
             row=0 if closes else state.row,
             row_at=None if closes else state.row_at,
             prober=event.prober,
+            half_open_at=half_open_at if event.state == "half_open" else None,
         )
     at = parsed(event.noted_at)
     since = at - timedelta(seconds=WINDOW_S)
@@ -185,9 +189,10 @@ def _matters(state: Breaker, command: DependencyCalls, now: datetime) -> bool:
 
 def _turns(state: Breaker, command: DependencyCalls, now: datetime) -> tuple[BreakerTurned, ...]:
     if state.state == "half_open":
-        if command.failed:
+        ok, failed = _seen(state, command)
+        if failed:
             return (_open(state, "the call that was let through failed", now),)
-        return (_closed(state, now),) if command.ok else ()
+        return (_closed(state, now),) if ok else ()
     if state.state == "open":
         return ()  # answers to what was sent before
     since = now - timedelta(seconds=WINDOW_S)
@@ -200,6 +205,20 @@ def _turns(state: Breaker, command: DependencyCalls, now: datetime) -> tuple[Bre
     if state.row >= ROW and lately:
         return (_open(state, f"{state.row} calls failed in a row", now),)
     return ()
+
+
+def _seen(state: Breaker, command: DependencyCalls) -> tuple[int, int]:
+    """Return how many of the calls that a half-open breaker let through were answered and failed.
+
+    One that was let through a while ago, when the breaker was half open already, is one of them: a
+    call may take longer than it is waited for. What began before says how it was then.
+    """
+    if command.probe_at is None:
+        return command.ok, command.failed
+    since = state.half_open_at
+    if not command.probe_at or (since is not None and command.probe_at < written(since)):
+        return 0, 0
+    return command.probe_ok, command.probe_failed
 
 
 def _open(state: Breaker, reason: str, now: datetime) -> BreakerTurned:

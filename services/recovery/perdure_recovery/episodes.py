@@ -113,7 +113,9 @@ def _answered(
         row |= {"completed_at": None, "cured_unchanged": False}
     elif event.outcome == "superseded":
         row["obsolete"] = True
-    return Upsert(EPISODES, {"id": event.episode_id}, row)
+    uncounts = isinstance(event, AttemptFailed) and event.uncounts
+    add = {"attempts": -1} if uncounts else {}
+    return Upsert(EPISODES, {"id": event.episode_id}, row, add=add)
 
 
 def _closed(recorded: Recorded[ExecutionEvent], event: EpisodeClosed) -> Upsert:

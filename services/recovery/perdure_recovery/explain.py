@@ -120,7 +120,7 @@ def explain_outcome(
         confidence_explanation=_confidence(noted),
         user_action_required=NO_ACTION,
         estimated_resolution_time=templates.NEXT[outcome].format(resolution_s=resolution_s),
-        severity_level="low" if well or outcome == "superseded" else "medium",
+        severity_level="low" if well or outcome in ("superseded", "held") else "medium",
         display_category=CATEGORY[noted.pattern.root_cause_category],
     )
     return measured(made, noted, (reason, attempt_number, resolution_s))

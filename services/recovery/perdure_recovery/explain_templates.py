@@ -17,6 +17,7 @@ Outcome = Literal[
     "other_failure",
     "superseded",
     "relapsed",
+    "held",
 ]
 
 MEANING: Final[dict[FailureType, str]] = {
@@ -220,6 +221,10 @@ OUTCOMES: Final[dict[Outcome, tuple[str, ...]]] = {
         "The node failed the same way again after it had completed.",
         "It did not stay well: the node completed and then failed the same way again.",
     ),
+    "held": (
+        "Nothing was sent, for a breaker was open: it was no try, and counts as none.",
+        "An open breaker held it back before anything was sent, so it counts as no try.",
+    ),
 }
 
 NEXT: Final[dict[Outcome, str]] = {
@@ -230,5 +235,6 @@ NEXT: Final[dict[Outcome, str]] = {
     "other_failure": "see the next decision",
     "superseded": "none: nothing is to be done",
     "relapsed": "see the next decision",
+    "held": "see the next decision",
 }
 """How long it takes, or took, once the outcome is known."""

@@ -25,7 +25,7 @@ from perdure_contracts.recovery import (
 )
 from perdure_contracts.telling import EpisodeFixed
 
-from .cases import UNDO, tried_as
+from .cases import UNDO, counts, tried_as
 from .circumstances import Proposal, situation_of
 from .experience import line_of
 from .explain import explain_decision, explain_outcome
@@ -186,14 +186,20 @@ def ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[Exe
     if command.run != attempt.run:
         return ended(episode, now)
     failed = _failed(episode, attempt, "same_failure" if same else "other_failure", now)
-    if command.error.type == OPEN_CODE:  # nothing was sent: it teaches nothing and counts nowhere
-        failed = replace(
-            failed, held_back=True, teaches=False, outcome="other_failure", settled=None,
-            left=attempt.probe_of,
-        )  # fmt: skip
+    if command.error.type == OPEN_CODE:
+        failed = _held(episode, attempt, now)
     elif asked_nobody(command.error) and attempt.probe_of != line_of(episode.failure.pattern_id):
         failed = replace(failed, left=attempt.probe_of)  # it says nothing of who was to be asked
     return (failed,) if command.run == episode.failure.run else (failed, _closed(episode, now))
+
+
+def _held(episode: Episode, attempt: Attempt, now: datetime) -> AttemptFailed:
+    """Return that a breaker held an attempt back: nothing was sent, so it counts nowhere."""
+    return replace(
+        _failed(episode, attempt, "held", now),
+        held_back=True,
+        uncounts=counts(attempt.strategy, attempt.by),
+    )
 
 
 def ended(episode: Episode, now: datetime) -> tuple[ExecutionEvent, ...]:
@@ -295,9 +301,10 @@ def _settled(episode: Episode, attempt: Attempt) -> Settled | None:
 def _failed(
     episode: Episode,
     attempt: Attempt,
-    outcome: Literal["same_failure", "other_failure", "superseded", "relapsed"],
+    outcome: Literal["same_failure", "other_failure", "superseded", "relapsed", "held"],
     now: datetime,
 ) -> AttemptFailed:
+    unmade = outcome in ("superseded", "held")
     spent_s = seconds_between(episode.failure.first_failed_at, now)
     return AttemptFailed(
         attempt_id=attempt.attempt_id,
@@ -310,7 +317,7 @@ def _failed(
             episode.failure, attempt.number, attempt.reason, outcome, spent_s
         ),
         probe_of=attempt.probe_of,
-        settled=_settled(episode, attempt) if outcome != "superseded" else None,
-        left=attempt.probe_of if outcome == "superseded" else "",
+        settled=None if unmade else _settled(episode, attempt),
+        left=attempt.probe_of if unmade else "",
         episode_id=episode.failure.episode_id,
     )

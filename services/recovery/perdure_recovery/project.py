@@ -75,10 +75,10 @@ def _decisions(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
             }
             return _outcome(recorded, event.attempt_id, outcome, event.explanation)
         case AttemptFailed():
-            superseded = event.outcome == "superseded"
+            unmade = event.outcome in ("superseded", "held")
             outcome = {
-                "status": "superseded" if superseded else "failed",
-                "success": None if superseded else False,
+                "status": "superseded" if unmade else "failed",
+                "success": None if unmade else False,
                 "recovery_outcome": event.outcome,
                 "completed_at": event.failed_at,
                 "actual_resolution_time": timedelta(seconds=event.resolution_s),

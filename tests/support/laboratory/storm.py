@@ -22,11 +22,11 @@ MOST = 0.9
 """Of the executions, how many must have failed before the server comes back."""
 
 
-# A probe that a breaker held up before it called has another failure than the pattern's.
+# A probe that a breaker held up before it called was none.
 FOUND = """
     select count(*) filter (where a.status = 'succeeded') as attempts,
            count(*) filter (where a.triggered_by = 'probe'
-                            and a.recovery_outcome is distinct from 'other_failure') as probes,
+                            and a.recovery_outcome is distinct from 'held') as probes,
            (select count(*) from recovery.recovery_incidents where dependency = $1) as incidents
       from recovery.recovery_attempts a
       join recovery.failure_patterns p on p.id = a.failure_pattern_id

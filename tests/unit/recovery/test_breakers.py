@@ -18,9 +18,21 @@ class Shop(OneStream[Breaker]):
         super().__init__(breaker_streams)
         self.n = 0
 
-    def told(self, ok: int, failed: int, *, in_a_row: int = 0, runner: str = "r1") -> list[str]:
-        """Let a runner tell; return how the breaker turned."""
+    def told(
+        self,
+        ok: int,
+        failed: int,
+        *,
+        in_a_row: int = 0,
+        runner: str = "r1",
+        probe: tuple[str, int, int] | None = None,
+    ) -> list[str]:
+        """Let a runner tell; return how the breaker turned.
+
+        `probe` says by which news calls were let through, and how many of them went well and not.
+        """
         self.n += 1
+        at, well, badly = probe or (None, 0, 0)
         calls = DependencyCalls(
             breaker_id="b",
             dependency="http:shop",
@@ -30,6 +42,9 @@ class Shop(OneStream[Breaker]):
             failed=failed,
             in_a_row=in_a_row,
             told_at="",
+            probe_at=at,
+            probe_ok=well,
+            probe_failed=badly,
         )
         return [each.state for each in self.asked(calls) if isinstance(each, BreakerTurned)]
 
@@ -84,6 +99,45 @@ def test_it_opens_longer_each_time_and_one_call_decides() -> None:
     gates = [each.gate for each in shop.sent if isinstance(each, SetGate)]
     assert gates[:3] == ["shut", "probe", "shut"]
     assert gates[-1] == "open"
+
+
+@pytest.mark.parametrize(("ok", "failed"), [(1, 0), (0, 1), (3, 4)])
+def test_half_open_what_began_before_turns_nothing(ok: int, failed: int) -> None:
+    shop = Shop()
+    shop.told(0, 5, probe=("", 0, 0))
+    (opened,) = [each for each in shop.sent if isinstance(each, BreakerTurned)]
+    (turned,) = shop.wakes()
+    assert shop.told(ok, failed, probe=("", 0, 0)) == []
+    assert shop.told(ok, failed, probe=(opened.turned_at, ok, failed)) == []
+    assert shop.told(0, 9, probe=(turned.turned_at, 0, 0)) == []
+    assert shop.told(ok, failed + 1, probe=(turned.turned_at, 1, 0)) == ["closed"]
+
+
+def test_half_open_the_call_that_was_let_through_decides_whatever_else_is_told() -> None:
+    shop = Shop()
+    shop.told(0, 5)
+    (turned,) = shop.wakes()
+    assert shop.told(9, 1, probe=(turned.turned_at, 0, 1)) == ["open"]
+
+
+def test_a_call_that_was_let_through_and_takes_long_decides_when_others_may_call_too() -> None:
+    shop = Shop()
+    shop.told(0, 5)
+    (first,) = shop.wakes()
+    for _ in range(3):
+        (again,) = shop.wakes()
+        assert again.state == "half_open"
+    assert shop.told(1, 0, probe=(first.turned_at, 1, 0)) == ["closed"]
+
+
+def test_a_call_that_was_let_through_before_it_opened_once_more_decides_nothing() -> None:
+    shop = Shop()
+    shop.told(0, 5)
+    (first,) = shop.wakes()
+    assert shop.told(0, 1, probe=(first.turned_at, 0, 1)) == ["open"]
+    (second,) = shop.wakes()
+    assert shop.told(1, 0, probe=(first.turned_at, 1, 0)) == []
+    assert shop.told(1, 0, probe=(second.turned_at, 1, 0)) == ["closed"]
 
 
 def test_a_lost_probe_is_followed_by_another() -> None:

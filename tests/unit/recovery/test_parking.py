@@ -15,6 +15,7 @@ from perdure_contracts.deciding import (
     JoinLine,
     LeaveLine,
     NoteAnswer,
+    NoteResult,
     ReleaseAttempt,
 )
 from perdure_contracts.engine import ErrorFacts, RecoveryVerdict
@@ -270,6 +271,14 @@ def test_what_a_breaker_holds_back_was_no_attempt() -> None:
     assert (story.state.tried, story.state.tried_today) == ({"fetch": 1}, 1)
     assert story.state.episodes["fetch"].retried == 1
     assert story.lessons() == []
+    assert [each for each in story.sent if isinstance(each, NoteResult)] == []
+    first = story.table("recovery_attempts")[0]
+    assert (first["status"], first["success"]) == ("superseded", None)
+    assert first["recovery_outcome"] == "held"
+    (episode,) = story.table("recovery_episodes")
+    assert (episode["attempts"], episode["failures"]) == (1, 2)
+    explained = story.table("recovery_explanations")[0]
+    assert "breaker" in str(explained["retry_decision"])
 
 
 def test_what_was_ordered_before_a_storm_was_known_to_be_one_waits_in_its_line() -> None:

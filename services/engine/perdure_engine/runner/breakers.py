@@ -95,6 +95,9 @@ class Breakers:
                 in_a_row=heard.in_a_row,
                 window_s=TELL_S,
                 credential=called.credential,
+                probe_at=heard.probe_at,
+                probe_ok=heard.probe_ok,
+                probe_failed=heard.probe_failed,
             )
             key = called.breaker_id.encode()
             headers = (

@@ -2,8 +2,8 @@
 
 A dependency is named `kind:what`, as recovery and its breakers know it: `http:host`, `sql:host`,
 `smtp:host`, `llm:provider:model`. Two names of the operator's for one host are one dependency:
-when it is down, both are. Whoever calls asks `refusal` first and tells `heard` afterwards; what
-was heard is published, and recovery's breakers come back, in breakers.py.
+when it is down, both are. Whoever calls asks `begin` first and tells `heard` afterwards, with what
+it was given; what was heard is published, and recovery's breakers come back, in breakers.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,13 +62,36 @@ def _breaker(tenant_id: str, dependency: str, credential: str) -> str:
     return breaker_of(tenant_id, dependency, credential)
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A call that may be made.
+
+    `sees` are the half-open breakers for which it goes to see: their ids, each with the instant at
+    which the breaker was said to be half open.
+    """
+
+    called: Called
+    sees: tuple[tuple[str, str], ...] = ()
+
+    def seen_at(self, breaker_id: str) -> str:
+        """Return since when a breaker is half open for which the call sees, empty if for none."""
+        return next((at for each, at in self.sees if each == breaker_id), "")
+
+
 @dataclass(slots=True)
 class Heard:
-    """How calls went since the last report; `in_a_row` are the failures at its end."""
+    """How calls went since the last report; `in_a_row` are the failures at its end.
+
+    `probe_ok` and `probe_failed` are those of them that went to see, let go by the news of
+    `probe_at`: only the newest.
+    """
 
     ok: int = 0
     failed: int = 0
     in_a_row: int = 0
+    probe_at: str = ""
+    probe_ok: int = 0
+    probe_failed: int = 0
 
 
 @dataclass
@@ -87,48 +110,59 @@ class Dependencies:
     _turned: dict[str, BreakerTurned] = field(default_factory=dict[str, BreakerTurned])
     _probing: dict[str, datetime] = field(default_factory=dict[str, datetime])
 
-    def refusal(self, called: Called) -> Failed | None:
-        """Return why a call must not be made now, None if it may be, and then it is made."""
+    def begin(self, called: Called) -> Begun | Failed:
+        """Return why a call must not be made now; if it may be, it is made, and told of."""
         if not self._turned or not called.dependency:
-            return None
+            return Begun(called)
         now = self.now()
         probes: list[str] = []
+        sees: list[tuple[str, str]] = []
         for each in called.breakers:
             turned = self._turned.get(each.breaker_id)
             if turned is None or turned.state == "closed":
                 continue
             if not passes(turned, now, self.runner):
                 return Failed(_held(turned, now))
-            if turned.state == "half_open" and not is_over(turned, now):
+            if turned.state == "half_open":
+                sees.append((each.breaker_id, turned.turned_at))
+                if is_over(turned, now):
+                    continue
                 if now < self._probing.get(each.breaker_id, now):
                     return Failed(_held(turned, now))  # one is under way, or was answered
                 probes.append(each.breaker_id)
         for breaker_id in probes:
             self._probing[breaker_id] = now + timedelta(seconds=PROBE_S)
-        return None
+        return Begun(called, tuple(sees))
 
-    def heard(self, called: Called, error: ErrorFacts | None = None) -> None:
+    def heard(self, begun: Begun, error: ErrorFacts | None = None) -> None:
         """Count a call: it was answered, or failed by `error`."""
+        called = begun.called
         if not called.dependency:
             return
         if error is not None and asked_nobody(error):
-            for each in called.breakers:  # if it was to see, it has not: another one may
-                self._probing.pop(each.breaker_id, None)
+            for breaker_id, _ in begun.sees:  # it was to see, and has not: another one may
+                self._probing.pop(breaker_id, None)
             return
         strike = strikes(error) if error is not None else None
-        self._count(Called(called.tenant_id, called.dependency), strike == "dependency")
+        everybody = Called(called.tenant_id, called.dependency)
+        self._count(everybody, begun.seen_at(everybody.breaker_id), strike == "dependency")
         if called.credential and strike != "dependency":
-            self._count(called, strike == "credential")
-        if self._probing and any(each.breaker_id in self._probing for each in called.breakers):
+            self._count(called, begun.seen_at(called.breaker_id), strike == "credential")
+        if begun.sees:
             self.hurry()
 
-    def _count(self, called: Called, failed: bool) -> None:
+    def _count(self, called: Called, seen_at: str, failed: bool) -> None:
         counts = self._heard.get(called)
         if counts is None:
             if len(self._heard) >= KEPT_MAX:
                 self.dropped += 1
                 return
             counts = self._heard[called] = Heard()
+        if seen_at > counts.probe_at:
+            counts.probe_at, counts.probe_ok, counts.probe_failed = seen_at, 0, 0
+        if seen_at and seen_at == counts.probe_at:
+            counts.probe_ok += not failed
+            counts.probe_failed += failed
         if failed:
             counts.failed += 1
             counts.in_a_row += 1

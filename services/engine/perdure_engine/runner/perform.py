@@ -188,10 +188,9 @@ async def perform(
                 if isinstance(given, Failed):
                     return given
                 dependency = dependency_of(tools, task.node_subtype, given)
-                called = Called(tenant_id, dependency, handle)
-                refusal = tools.dependencies.refusal(called)
-                if refusal is not None:
-                    return refusal
+                call = tools.dependencies.begin(Called(tenant_id, dependency, handle))
+                if isinstance(call, Failed):
+                    return call
                 key = item_key(task, index)
                 files = ItemFiles(
                     tools.files, tenant_id, refs_of(task.files, index), jsons[index],
@@ -203,7 +202,7 @@ async def perform(
                 if answer is None:
                     answer = await performer(tools, given, key, files)
                 error = answer.error if isinstance(answer, Failed) else None
-                tools.dependencies.heard(called, error)
+                tools.dependencies.heard(call, error)
                 answer = await after_refusal(tools, tenant_id, handle, fields, answer)
                 if isinstance(answer, Made):
                     return Made(hidden(answer.json, fields), answer.files)

@@ -19,8 +19,9 @@ from perdure_contracts.engine import ErrorFacts, NodeTask
 from perdure_contracts.message import NAMES
 from perdure_engine.runner.breakers import Breakers
 from perdure_engine.runner.clients import Clients
-from perdure_engine.runner.dependencies import KEPT_MAX, Called, Dependencies
+from perdure_engine.runner.dependencies import KEPT_MAX, Begun, Called, Dependencies
 from perdure_engine.runner.depending import dependency_of
+from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.perform import perform
 from perdure_engine.runner.tools import Tools
 
@@ -122,7 +123,7 @@ async def test_a_breaker_lets_calls_through_when_its_time_is_over_or_it_was_clos
     clock.now += timedelta(seconds=LATE_S)
     assert (await ran(dependencies, f"http://127.0.0.1:{port}/")).error is None
     dependencies.turn(turned("open", 90))
-    assert dependencies.refusal(CALLED) is not None
+    assert isinstance(dependencies.begin(CALLED), Failed)
     dependencies.turn(turned("closed"))
     assert (await ran(dependencies, f"http://127.0.0.1:{port}/")).error is None
     assert len(made.asked) == 2
@@ -131,31 +132,38 @@ async def test_a_breaker_lets_calls_through_when_its_time_is_over_or_it_was_clos
 def test_others_are_called_while_one_is_down(clock: Clock) -> None:
     dependencies = Dependencies("r", clock)
     dependencies.turn(turned("open", 30))
-    assert dependencies.refusal(CALLED) is not None
-    assert dependencies.refusal(Called(TENANT, "llm:anthropic:two")) is None
-    assert dependencies.refusal(Called("another", HOST)) is None, "breakers are a tenant's own"
+    assert isinstance(dependencies.begin(CALLED), Failed)
+    assert isinstance(dependencies.begin(Called(TENANT, "llm:anthropic:two")), Begun)
+    assert isinstance(dependencies.begin(Called("another", HOST)), Begun), (
+        "breakers are a tenant's own"
+    )
 
 
 def test_half_open_one_call_goes_out_and_its_answer_is_told_at_once(clock: Clock) -> None:
     hurried: list[bool] = []
     dependencies = Dependencies("r", clock, hurry=lambda: hurried.append(True))
     dependencies.turn(turned("half_open", 60, prober="r"))
-    assert dependencies.refusal(CALLED) is None
-    assert dependencies.refusal(CALLED) is not None, "one probe is under way"
-    dependencies.heard(CALLED)
+    probe = dependencies.begin(CALLED)
+    assert isinstance(probe, Begun)
+    assert isinstance(dependencies.begin(CALLED), Failed), "one probe is under way"
+    dependencies.heard(probe)
     assert hurried == [True]
-    assert dependencies.refusal(CALLED) is not None, "until recovery has heard of it"
+    assert isinstance(dependencies.begin(CALLED), Failed), "until recovery has heard of it"
     dependencies.turn(turned("closed"))
-    assert dependencies.refusal(CALLED) is None
+    assert isinstance(dependencies.begin(CALLED), Begun)
 
 
 def test_half_open_a_call_that_came_to_nothing_lets_another_one_go(clock: Clock) -> None:
     dependencies = Dependencies("r", clock)
     dependencies.turn(turned("half_open", 60))
-    assert dependencies.refusal(CALLED) is None
-    dependencies.heard(CALLED, ErrorFacts(type="name_not_found", message="", dependency=HOST))
+    late, probe = Begun(CALLED), dependencies.begin(CALLED)
+    assert isinstance(probe, Begun)
+    unmade = ErrorFacts(type="name_not_found", message="", dependency=HOST)
+    dependencies.heard(late, unmade)
+    assert isinstance(dependencies.begin(CALLED), Failed), "it was another one that was to see"
+    dependencies.heard(probe, unmade)
     assert counts(dependencies) == {}
-    assert dependencies.refusal(CALLED) is None
+    assert isinstance(dependencies.begin(CALLED), Begun)
 
 
 def test_half_open_only_the_named_runner_may_call_and_a_lost_probe_is_made_again(
@@ -164,19 +172,55 @@ def test_half_open_only_the_named_runner_may_call_and_a_lost_probe_is_made_again
     other, prober = Dependencies("other", clock), Dependencies("r", clock)
     for each in (other, prober):
         each.turn(turned("half_open", 300, prober="r"))
-    assert other.refusal(CALLED) is not None
-    assert prober.refusal(CALLED) is None
+    assert isinstance(other.begin(CALLED), Failed)
+    assert isinstance(prober.begin(CALLED), Begun)
     clock.now += timedelta(seconds=61)
-    assert prober.refusal(CALLED) is None
-    assert other.refusal(CALLED) is not None
+    assert isinstance(prober.begin(CALLED), Begun)
+    assert isinstance(other.begin(CALLED), Failed)
+
+
+def test_a_call_that_began_before_the_breaker_was_half_open_is_told_as_no_probe(
+    clock: Clock,
+) -> None:
+    dependencies = Dependencies("r", clock)
+    before = dependencies.begin(CALLED)
+    assert isinstance(before, Begun)
+    dependencies.turn(turned("open", 30))
+    news = turned("half_open", 60)
+    dependencies.turn(news)
+    dependencies.heard(before)
+    dependencies.heard(before, ErrorFacts(type="read_timeout", message="", dependency=HOST))
+    [(_, heard)] = dependencies.take()
+    assert (heard.ok, heard.failed) == (1, 1)
+    assert (heard.probe_at, heard.probe_ok, heard.probe_failed) == ("", 0, 0)
+    probe = dependencies.begin(CALLED)
+    assert isinstance(probe, Begun)
+    dependencies.heard(before, ErrorFacts(type="read_timeout", message="", dependency=HOST))
+    dependencies.heard(probe)
+    [(_, heard)] = dependencies.take()
+    assert (heard.ok, heard.failed) == (1, 1)
+    assert (heard.probe_at, heard.probe_ok, heard.probe_failed) == (news.turned_at, 1, 0)
+
+
+def test_a_call_says_of_each_breaker_by_itself_whether_it_went_to_see(clock: Clock) -> None:
+    dependencies = Dependencies("r", clock)
+    mine = Called(TENANT, HOST, "mine")
+    news = turned("half_open", 60, mine)
+    dependencies.turn(news)
+    probe = dependencies.begin(mine)
+    assert isinstance(probe, Begun)
+    dependencies.heard(probe, ErrorFacts(type="rate_limit", message="", dependency=HOST))
+    found = {each.credential: heard for each, heard in dependencies.take()}
+    assert found[""].probe_at == ""
+    assert (found["mine"].probe_at, found["mine"].probe_failed) == (news.turned_at, 1)
 
 
 def test_a_throttled_credential_holds_up_only_its_own_calls(clock: Clock) -> None:
     dependencies = Dependencies("r", clock)
     mine = Called(TENANT, "llm:openai:one", "mine")
     dependencies.turn(turned("open", 30, mine))
-    assert dependencies.refusal(mine) is not None
-    assert dependencies.refusal(Called(TENANT, "llm:openai:one", "yours")) is None
+    assert isinstance(dependencies.begin(mine), Failed)
+    assert isinstance(dependencies.begin(Called(TENANT, "llm:openai:one", "yours")), Begun)
 
 
 def test_what_concerns_a_credential_is_counted_for_it_and_not_against_the_dependency() -> None:
@@ -185,7 +229,7 @@ def test_what_concerns_a_credential_is_counted_for_it_and_not_against_the_depend
     throttled = ErrorFacts(type="rate_limit", message="", dependency=mine.dependency)
     down = ErrorFacts(type="connect_failed", message="", dependency=mine.dependency)
     for error in (None, throttled, throttled, down):
-        dependencies.heard(mine, error)
+        dependencies.heard(Begun(mine), error)
     found = {each.credential: heard for each, heard in dependencies.take()}
     assert (found[""].ok, found[""].failed, found[""].in_a_row) == (3, 1, 1)
     assert (found["mine"].ok, found["mine"].failed, found["mine"].in_a_row) == (1, 2, 2)
@@ -198,7 +242,7 @@ async def test_what_was_heard_is_told_and_what_recovery_says_is_obeyed(clock: Cl
     dependencies = Dependencies("r", clock)
     breakers = Breakers(broker.client("r"), dependencies, 2)
     working = asyncio.create_task(breakers.run())
-    dependencies.heard(CALLED, ErrorFacts(type="read_timeout", message="", dependency=HOST))
+    dependencies.heard(Begun(CALLED), ErrorFacts(type="read_timeout", message="", dependency=HOST))
     await breakers.tell()
     [record] = broker.records(TOPIC_CALLS)
     told = codec.decode_body(NAMES[DependencyCalls], record.value)
@@ -209,7 +253,7 @@ async def test_what_was_heard_is_told_and_what_recovery_says_is_obeyed(clock: Cl
     body = codec.encode_body(event)
     await broker.client("recovery").send([Outbound(TOPIC_BREAKERS, place, body, None, headers)])
     async with asyncio.timeout(10):
-        while dependencies.refusal(CALLED) is None:
+        while isinstance(dependencies.begin(CALLED), Begun):
             await asyncio.sleep(0.01)
     working.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -219,7 +263,7 @@ async def test_what_was_heard_is_told_and_what_recovery_says_is_obeyed(clock: Cl
 def test_made_up_hosts_do_not_fill_the_memory() -> None:
     dependencies = Dependencies()
     for n in range(KEPT_MAX + 5):
-        dependencies.heard(Called(TENANT, f"http:h{n}.example.com"))
+        dependencies.heard(Begun(Called(TENANT, f"http:h{n}.example.com")))
     assert dependencies.dropped == 5
     assert len(dependencies.take()) == KEPT_MAX
 

@@ -234,9 +234,9 @@ class Work:
         tenant_id = self.journal.agent.tenant_id
         handle = str(self.parameters.get("credential") or "")
         called = Called(tenant_id, self.choice.dependency, handle)
-        refused = self.tools.dependencies.refusal(called)
-        if refused is not None:
-            raise Stop(refused.error)
+        begun = self.tools.dependencies.begin(called)
+        if isinstance(begun, Failed):
+            raise Stop(begun.error)
         await self.journal.begin(request, "model", name)
         self.tell("model_started", name=name)
         timeout_s = float(self.parameters.get("request_timeout_s") or REQUEST_TIMEOUT_S)
@@ -245,9 +245,9 @@ class Work:
                 response = await self._request(model)
         except Exception as error:  # whatever a library raises is told, none of it is ours
             facts = of_model(error, called.dependency, timeout_s)
-            self.tools.dependencies.heard(called, facts)
+            self.tools.dependencies.heard(begun, facts)
             raise Stop(facts) from error
-        self.tools.dependencies.heard(called)
+        self.tools.dependencies.heard(begun)
         usage = response.usage
         cost = self.limits.cost_of(name, usage, self.choice.provider, self.choice.base_url)
         used = Usage(usage.input_tokens, usage.output_tokens, cost or 0.0)

@@ -106,16 +106,16 @@ class Calls:
         if self.journal.begun_before(request) and not tool.repeatable:
             raise Stop(_unknown(tool, "an earlier attempt ended while it was under way"))
         called = self._called(tool)
-        refused = self.on.dependencies.refusal(called)
-        if refused is not None:  # nothing has begun: a later attempt goes on from here
-            raise Stop(refused.error)
+        begun = self.on.dependencies.begin(called)
+        if isinstance(begun, Failed):  # nothing was sent: a later attempt goes on from here
+            raise Stop(begun.error)
         await self.journal.begin(request, "tool", tool.name)
         self.tell("tool_started", name=tool.name)
         agent = self.journal.agent
         key = derived("tool-call", agent.key, request)
         answer = await call(self.on, agent.tenant_id, tool, arguments, key)
         error = answer.error if isinstance(answer, Failed) else None
-        self.on.dependencies.heard(called, error)
+        self.on.dependencies.heard(begun, error)
         if error is not None:
             unknown = not tool.repeatable and error.effect_state == "unknown"
             kept: dict[str, Json] = {"ok": False, "content": f"{error.type}: {error.message}"}
