@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from perdure_common import replay
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.embedded import Addresses
 from perdure_common.settings import DEFAULT_TENANT
+from perdure_common.shell.files import write
 from perdure_engine.app import service
 from perdure_engine.retention import sweep
 from platform_stage import PATIENT, Stage
@@ -291,6 +292,67 @@ async def test_a_file_is_sent_to_the_api_and_given_to_an_execution(
     assert (row["file_name"], row["file_id"]) == ("y", told["file_id"])
 
 
+async def test_what_a_person_gives_by_hand_has_files_of_that_tenant_alone(stage: Stage) -> None:
+    read = node("read", "ACTION.FILE", operation="read", file="letter")
+    named = node("named", "ACTION.SET", values={"name": "{{ $binary.letter.file_name }}"})
+    definition = {**chain("by-hand", read, named), "settings": {"recovery": "off"}}
+    execution_id, status = await run(stage, definition)
+    assert status == "ERROR", "it has no file"
+    base = f"http://127.0.0.1:{stage.ports['engine']}/v1"
+    here = f"{base}/workflow_executions/{execution_id}"
+    async with httpx.AsyncClient(trust_env=False, timeout=60.0) as client:
+        upload = f"{base}/files?file_name=a.txt"
+        told = (await client.post(upload, content=b"dear Bob")).json()
+        hidden = {"file_id": await another_tenants(stage, b"not yours")}
+        order = {"input": [{"n": 2}], "files": {"0": {"letter": told}}}
+        for bad in (hidden, {"file_id": "0" * 64}):
+            files = {"0": {"letter": bad}}
+            changed = {"overrides": {**order, "files": files}}
+            for path, body in (
+                ("retry", changed),
+                ("rerun", {"from": "node", "node_id": "read", **changed}),
+                ("nodes/read/mark", {"outcome": "done", "data": {"n": 1}, "files": files}),
+            ):
+                refused = await client.post(f"{here}/{path}", json=body)
+                assert (refused.status_code, refused.json()["code"]) == (422, "file_not_found")
+        odds: tuple[Any, ...] = ([1], {"7": {"letter": told}})
+        for odd in odds:
+            refused = await client.post(
+                f"{here}/retry", json={"overrides": {**order, "files": odd}}
+            )
+            assert refused.json()["code"] == "invalid_files", refused.text
+        rerun = {"from": "node", "node_id": "read", "overrides": order}
+        begun = (await client.post(f"{here}/rerun", json=rerun)).json()
+        assert (await client.post(f"{here}/retry", json={"overrides": order})).status_code == 200
+        pins: Any = {
+            "read": {"ports": {"main": [{"n": 1}]}, "files": {"main": {"0": {"letter": told}}}}
+        }
+        saved = await stage.save(definition)
+        start: Any = {"workflow_id": saved, "version": 1, "pin_data": pins}
+        tried = (await client.post(f"{base}/workflow_executions", json=start)).json()
+    for id in (execution_id, begun["execution_id"], tried["execution_id"]):
+
+        async def named_it(id: str = id) -> bool:
+            output = (await stage.nodes_of(id)).get("named", {}).get("output_data")
+            return '"name": "a.txt"' in str(output)
+
+        await stage.until(named_it, f"{id} to have the file")
+        assert [row["file_id"] for row in await files_of(stage, id)] == [told["file_id"]]
+
+
+async def another_tenants(stage: Stage, content: bytes) -> str:
+    """Keep a file for another tenant, and return its id."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield content
+
+    store = PostgresStore(stage.ground.database_url, "engine")
+    try:
+        return (await write(store.files, "another", source(), len(content))).file_id
+    finally:
+        await store.close()
+
+
 async def test_the_commands_of_the_page(stage: Stage, outside: Outside, tmp_path: Path) -> None:
     execution_id, _ = await run(stage, chain("shown", get("get", outside.url("/table.csv"))))
     said = await typed(stage, "executions files ID", ID=execution_id)
@@ -359,7 +421,9 @@ async def test_files_go_with_the_last_execution_that_has_them(
         assert await store.files.sweep_files(3_600, 100) == 0
         assert await stage.rows(there, row["file_id"]), "for an hour it may be referred to again"
         await stage.rows("update engine.files set unused_since = unused_since - interval '2 hours'")
-        assert await store.files.sweep_files(3_600, 100) == 1
+        unused = await stage.rows("select sha256 from engine.files where unused_since is not null")
+        assert row["file_id"] in [each["sha256"] for each in unused]
+        assert await store.files.sweep_files(3_600, 100) == len(unused)
     finally:
         await store.close()
     assert not await stage.rows(there, row["file_id"])

@@ -1,6 +1,6 @@
 """Compares what an execution came to with what the specification says that it means."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from perdure_contracts.engine import (
@@ -57,6 +57,12 @@ def either_of(item: dict[str, Any]) -> list[dict[str, Any]]:
     return [item] if errors is None else [{**item, "error": error} for error in errors]
 
 
+def with_ids(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item's data, with the ids of its files by name where it has any."""
+    files = {name: ref["file_id"] for name, ref in item.get("binary_ref", {}).items()}
+    return {**item["json"], "files": files} if files else item["json"]
+
+
 def live_runs(
     state: Execution, named: Sequence[str] = NAMED
 ) -> dict[tuple[str, Scope], dict[str, Any]]:
@@ -64,7 +70,7 @@ def live_runs(
 
     def data_of(run: Run) -> dict[str, Any]:
         ports = run.ports.items()
-        return {port: plain([item["json"] for item in items], named) for port, items in ports}
+        return {port: plain([with_ids(item) for item in items], named) for port, items in ports}
 
     runs = [run for run in state.runs.values() if run.status == "SUCCESS"]
     return {(run.node_id, run.scope): data_of(run) for run in runs}

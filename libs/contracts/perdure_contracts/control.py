@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Literal, TypeAlias
 
 from .engine import ErrorFacts, Scope
+from .files import FilesByItem
 from .message import Json, message
 
 # Commands ---------------------------------------------------------------------------
@@ -35,7 +36,8 @@ class MarkNode:
 
     `done` lets it end with SUCCESS and emit `data`: `{"ports": {port: [data, …]}}`, or what a
     trigger event's data may be, for the node's first port. `skipped` makes its out-edges DEAD.
-    An execution that has ended goes on, as with `engine.retry-node.v1`.
+    An execution that has ended goes on, as with `engine.retry-node.v1`. `files` are those of the
+    items of `data`, by their places, counted on from port to port.
     """
 
     execution_id: str
@@ -45,6 +47,7 @@ class MarkNode:
     data: Json = None
     reason: str = ""
     asked_by: str = ""
+    files: FilesByItem | None = None
 
 
 @message("engine.rerun-execution.v1")

@@ -120,6 +120,7 @@ def _made(here: "Evaluation", at: At, items: Items) -> tuple[dict[str, Placed], 
             out = {**json, "n": json["n"] + 1}
         elif subtype == "HTTP_REQUEST":
             kind = here.world.answers(node_id, scope, json)
+            out = here.world.made(node_id, json)
         if kind is None:
             made.setdefault(port, []).append((place, out))
         else:

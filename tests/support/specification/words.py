@@ -17,6 +17,16 @@ Asked: TypeAlias = Callable[[dict[str, Any]], Any]
 Answers: TypeAlias = Callable[[str, Scope, dict[str, Any]], str | None]
 """The type of the error with which a runner fails an item for good, None if it does not."""
 
+Makes: TypeAlias = Callable[[str, dict[str, Any]], Mapping[str, str]]
+"""The files, by name, that a runner gives an item which it was given."""
+
+
+def no_files(node_id: str, item: dict[str, Any]) -> Mapping[str, str]:
+    """Return none: what answers with something of its own carries no files on."""
+    del node_id, item
+    return {}
+
+
 CONDITIONS: Mapping[str, Asked] = {
     "{{ $json.n % 2 == 0 }}": lambda json: json["n"] % 2 == 0,
     "{{ $json.n % 2 == 1 }}": lambda json: json["n"] % 2 == 1,
@@ -70,7 +80,9 @@ class World:
 
     `winners` has which connection won a race, by its place in the file. `said` is what runs were
     told that waited. `marks` are runs that people settled: with what they emit, None: skipped; a
-    port alone is that of what arrived. `children` are the worlds of child executions.
+    port alone is that of what arrived. `children` are the worlds of child executions. `makes` says
+    what files a runner gives the items of its answer; an item that has files has them in `files`,
+    and they go wherever it goes.
     """
 
     answers: Answers
@@ -81,6 +93,13 @@ class World:
     children: Mapping[At, "Child"] = field(default_factory=dict[At, "Child"])
     workflows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Any])
     """What can be called, by name."""
+    makes: Makes = no_files
+
+    def made(self, node_id: str, item: dict[str, Any]) -> dict[str, Any]:
+        """Return an item as a runner gives it back: with the files that it made, and no others."""
+        files = self.makes(node_id, item)
+        bare = {name: value for name, value in item.items() if name != "files"}
+        return {**bare, "files": dict(files)} if files else bare
 
 
 @dataclass

@@ -78,7 +78,8 @@ class Retry(msgspec.Struct, forbid_unknown_fields=True):
     """Which node of an ended execution runs once more; without `node_id` the one that failed.
 
     `scope` has the (region, iteration)s around it. `overrides` may have `parameters` ({name:
-    value}), `model`, `credentials` and `input` (a list of data to take instead of what arrived).
+    value}), `model`, `credentials` and `input` (a list of data to take instead of what arrived,
+    with `files` beside it as in a start).
     """
 
     node_id: str = ""
@@ -122,7 +123,7 @@ def _add_start(ground: Ground) -> None:
             triggered_by=f"{trigger.node_subtype}:{trigger.node_id}",
             trigger={"type": "perdure.api.start", "source": "/api/engine"},
             data=body.data,
-            pin_data=body.pin_data,
+            pin_data=await uploads.in_pins(ground, ground.tenant(request), body.pin_data),
             files=files,
         )
         asked = await ground.asking.ask(request, execution_id, message, topic=STARTS)
@@ -237,7 +238,7 @@ def _add_retry(ground: Ground) -> None:
             execution_id=key,
             node_id=body.node_id,
             scope=tuple(body.scope),
-            overrides=body.overrides,
+            overrides=await uploads.in_overrides(ground, ground.tenant(request), body.overrides),
             asked_by=body.asked_by,
             delay_s=body.delay_s,
         )

@@ -8,6 +8,7 @@ from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, responses
 from perdure_contracts.control import RerunExecution
 
+from . import uploads
 from .executions import Key
 from .ground import PREFIX, Ground, tags, writes
 
@@ -107,7 +108,7 @@ async def _begun(
         origin=origin,
         node_id=node_id,
         version=version,
-        overrides=overrides,
+        overrides=await uploads.in_overrides(ground, ground.tenant(request), overrides),
         fork=fork,
         asked_by=asked_by,
     )

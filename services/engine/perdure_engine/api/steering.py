@@ -7,6 +7,9 @@ from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, responses
 from perdure_contracts.control import MarkNode, PauseExecution, ResumeExecution
 
+from perdure_engine.runner.files import Uploaded
+
+from . import uploads
 from .executions import Accepted, accepted
 from .ground import PREFIX, Ground, tags, writes
 
@@ -31,11 +34,13 @@ class Mark(msgspec.Struct, forbid_unknown_fields=True):
 
     `scope` has the (region, iteration)s around it. `data` is `{"ports": {port: [data, …]}}`, or an
     object or a list of objects for the node's first port; without it what arrived is passed on.
+    `files` are those of the items of `data`, as in a start.
     """
 
     outcome: Literal["done", "skipped"]
     scope: list[tuple[str, int]] = []
     data: Any = None
+    files: dict[str, dict[str, Uploaded]] | None = None
     reason: Text = ""
     asked_by: Text = ""
 
@@ -61,6 +66,7 @@ def add(ground: Ground) -> None:
             outcome=body.outcome,
             scope=tuple(body.scope),
             data=body.data,
+            files=await uploads.given(ground, ground.tenant(request), body.files),
             reason=body.reason,
             asked_by=body.asked_by,
         )

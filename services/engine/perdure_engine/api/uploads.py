@@ -3,8 +3,9 @@
 Bytes that no start has named for an hour are swept like any file that nothing refers to.
 """
 
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import responses
 from perdure_common.api.problem import Problem
@@ -69,6 +70,40 @@ def add(ground: Ground) -> None:
 def _too_large(most: int) -> Problem:
     text = f"the file has more than {most:,} bytes; send less, or raise PERDURE_FILE_BYTES_MAX"
     return Problem(413, "file_too_large", text)
+
+
+async def in_overrides(ground: Ground, tenant_id: str, overrides: Any) -> Any:
+    """Return overrides with the `files` beside their `input` as they are kept.
+
+    Raises as `given`.
+    """
+    if not isinstance(overrides, dict) or "files" not in overrides:
+        return cast("Any", overrides)
+    fields = cast("dict[str, Any]", overrides)
+    return {**fields, "files": await given(ground, tenant_id, _named(fields["files"])) or {}}
+
+
+async def in_pins(ground: Ground, tenant_id: str, pins: dict[str, Any] | None) -> Any:
+    """Return what nodes emit in a test run with its files as they are kept. Raises as `given`."""
+    found: dict[str, Any] = {}
+    for node_id, pin in (pins or {}).items():
+        files: Any = cast("dict[str, Any]", pin).get("files") if isinstance(pin, dict) else None
+        found[node_id] = pin
+        if isinstance(files, dict):
+            ports = cast("dict[str, Any]", files).items()
+            kept = {
+                port: await given(ground, tenant_id, _named(each)) or {} for port, each in ports
+            }
+            found[node_id] = {**pin, "files": kept}
+    return None if pins is None else found
+
+
+def _named(files: Any) -> dict[str, dict[str, Uploaded]]:
+    try:
+        return msgspec.convert(files, dict[str, dict[str, Uploaded]])
+    except msgspec.ValidationError as error:
+        text = f"`files` must be files by the places and names of items: {error}"
+        raise Problem(422, "invalid_files", text) from None
 
 
 async def given(

@@ -1,7 +1,8 @@
 """Pinned data: what nodes emit instead of running, in MANUAL and test runs (rule 34).
 
 `{node_id: {ports: {port: [data, …]}, fail: {attempts, type, retryable, items}}}`; a list alone is
-what leaves on the node's first port. `fail` lets attempts fail before that: the first `attempts`
+what leaves on the node's first port. A test run may add `files: {port: {"0": {name: file}}}`, those
+of the items of a port by their places. `fail` lets attempts fail before that: the first `attempts`
 (all, if it is left out), for the items named by their places (all, if they are left out).
 """
 
@@ -14,7 +15,7 @@ from perdure_contracts.message import Json
 from .model import Node, Workflow
 from .problems import Found
 
-KEYS = ("ports", "fail")
+KEYS = ("ports", "fail", "files")
 FAIL_KEYS = ("attempts", "type", "retryable", "items")
 ATTEMPTS_MAX = 1_000_000
 
@@ -41,12 +42,12 @@ def pins_of(workflow: Workflow, more: Json = None) -> dict[str, Json]:
 
 def check_pins(workflow: Workflow, found: Found) -> None:
     """Note what is wrong with a definition's pinned data."""
-    for fault in pin_faults(workflow, workflow.pin_data):
+    for fault in pin_faults(workflow, workflow.pin_data, files=False):
         found.error("invalid_pin_data", f"pin_data{fault.path}", fault.message, fault.node_id)
 
 
-def pin_faults(workflow: Workflow, pins: Json) -> Iterable[PinFault]:
-    """Yield what is wrong with pinned data."""
+def pin_faults(workflow: Workflow, pins: Json, *, files: bool = True) -> Iterable[PinFault]:
+    """Yield what is wrong with pinned data, in which there may be `files` or not."""
     if pins is None:
         return
     if not isinstance(pins, dict):
@@ -58,13 +59,16 @@ def pin_faults(workflow: Workflow, pins: Json) -> Iterable[PinFault]:
             yield PinFault(path, f"there is no node {node_id!r}; name one of the file", node_id)
         elif not _is_list(pin):
             yield from _faults_of(node, path, pin)
+            if isinstance(pin, dict) and "files" in pin and not files:
+                text = "a definition keeps no files; give them to a test run, with its pin_data"
+                yield PinFault(f"{path}.files", text, node_id)
 
 
 def _faults_of(node: Node, path: str, pin: Any) -> Iterable[PinFault]:
     fields = _object(pin)
     if fields is None or not fields or not set(fields) <= set(KEYS):
         yield PinFault(
-            path, "a pin is a list of data, or an object with ports or fail", node.node_id
+            path, "a pin is a list of data, or an object with ports, files or fail", node.node_id
         )
         return
     ports = _object(fields.get("ports", {}))

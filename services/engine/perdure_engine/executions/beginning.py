@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from perdure_common.decider import Due, Facts, Rejected
 from perdure_contracts.admission import ExecutionRefused, GatePassed, NoteSlot
@@ -25,7 +25,9 @@ from .children import canceled_before, cannot_start, start_of
 from .ending import end_if_done, new_deadline
 from .files import files_of_runs, refer_files, with_files
 from .finishing import Ended, complete
+from .given_files import files_fault
 from .items import as_items
+from .overriding import bad_overrides
 from .pausing import keep_ready
 from .progress import Progress
 from .queueing import (
@@ -105,9 +107,12 @@ def start(
         return refused
     pins = pins_of(workflow, command.pin_data) if command.mode == "MANUAL" else {}
     data = _pinned(pins, trigger, command.data)
-    unplaced = None if accepted else _unplaced(data, command.files)
-    if unplaced is not None:
-        return unplaced
+    if data is not command.data and command.files is None:
+        files = pins[trigger.node_id].get("files", {}).get(trigger.outputs[0])
+        command = replace(command, files=files)
+    refused = None if accepted else _bad_files(data, command)
+    if refused is not None:
+        return refused
     progress = Progress(state, workflow, now, terms.verdict_wait_s, happen, terms.output_bytes_max)
     admission = admission_of(state)
     if admission is None:
@@ -116,7 +121,7 @@ def start(
             return held
         if held is not None:
             progress.record(held)
-            refer_files(progress, trigger.node_id, command.files)
+            _refer_given(progress, trigger.node_id, command, pins)
             return None
     begun = _begun(progress, command, trigger, workspace_id)
     if pins or command.parts:
@@ -125,8 +130,7 @@ def start(
     if admission is not None and admission.reads:
         begun = replace(begun, **frozen_values(workflow, facts, admission.reads))
     progress.record(begun)
-    if command.files is not None:
-        refer_files(progress, trigger.node_id, command.files)
+    _refer_given(progress, trigger.node_id, command, pins)
     if terms.urls is not None:
         make_url(progress, terms.urls)
     if not command.parts:
@@ -293,23 +297,41 @@ def _bad_pins(workflow: Workflow, command: StartExecution) -> Rejected | None:
         )
     fault = next(iter(pin_faults(workflow, command.pin_data)), None)
     if fault is None:
-        return None
+        return _bad_files_of_pins(pins_of(workflow, command.pin_data))
     return Rejected(f"pin_data{fault.path}: {fault.message}", "invalid_pin_data")
 
 
-def _unplaced(data: Json, files: FilesByItem | None) -> Rejected | None:
-    """Return that files are given to items which the data does not have, None if none are."""
-    if not files:
+def _bad_files(data: Json, command: StartExecution) -> Rejected | None:
+    """Return what is wrong with files that a start gives, None if nothing is."""
+    if command.files is None:
         return None
-    count = len(as_items(data))
-    for place in files:
-        number = int(place) if place.isascii() and place.isdecimal() and len(place) < 10 else count
-        if number >= count:
-            text = (
-                f"`files` names item {place[:20]!r}, the data makes {count:,} items; name them by "
-                "their places, from 0 on"
-            )
-            return Rejected(text, "invalid_files")
+    fault = files_fault(command.files, len(as_items(data)))
+    return None if fault is None else Rejected(fault, "invalid_files")
+
+
+def _refer_given(
+    progress: Progress, node_id: str, command: StartExecution, pins: Mapping[str, Json]
+) -> None:
+    """Record that the execution refers to all files that its start gives, wherever it does."""
+    refer_files(progress, node_id, command.files)
+    for pinned, pin in pins.items():
+        for files in pin.get("files", {}).values():
+            refer_files(progress, pinned, files)
+    changed = cast("dict[str, Any]", command.overrides or {})
+    for given, overrides in changed.items():
+        if overrides is not None and bad_overrides(overrides) is None:
+            refer_files(progress, given, overrides.get("files"))
+
+
+def _bad_files_of_pins(pins: Mapping[str, Json]) -> Rejected | None:
+    for node_id, pin in pins.items():
+        given = pin.get("files", {})
+        if not isinstance(given, dict):
+            return Rejected(f"pin_data.{node_id}.files must be by ports", "invalid_files")
+        for port, files in cast("dict[str, Json]", given).items():
+            fault = files_fault(files, len(pin.get("ports", {}).get(port, ())))
+            if fault is not None:
+                return Rejected(f"pin_data.{node_id}.files.{port}: {fault}", "invalid_files")
     return None
 
 

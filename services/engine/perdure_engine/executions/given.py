@@ -16,6 +16,7 @@ from perdure_engine.nodes.base import ERROR, Inputs, Item, Outcome
 from perdure_engine.nodes.errors import Arranged
 
 from .conditions import pick
+from .files_of_items import with_files
 from .finishing import Ended, complete, finish
 from .progress import Progress
 from .state import Execution, place_of
@@ -128,7 +129,10 @@ def _pinned(pin: Json, inputs: Inputs) -> Outcome:
         failed = _failures(pin["fail"], range(count))
         return Outcome(ports={}, failed=tuple(sorted(failed.items(), key=lambda each: each[0])))
     ports = {
-        port: [_item(data, at, count) for at, data in enumerate(items)]
+        port: with_files(
+            [_item(data, at, count) for at, data in enumerate(items)],
+            pin.get("files", {}).get(port),
+        )
         for port, items in pin.get("ports", {}).items()
     }
     return Outcome(ports={port: items for port, items in ports.items() if items})
@@ -159,9 +163,10 @@ def mock_answer(pin: Json, execution_id: str, token: str, attempt: int, indexes:
         failed = _failures(fail, indexes)
     ports: dict[str, list[Any]] = {}
     for port, data in (pin.get("ports") or {"main": items}).items():
+        made: list[Item] = [{"json": each} for each in data]
+        made = with_files(made, pin.get("files", {}).get(port))
         ports[port] = [
-            {"json": data[index]} if index < len(data) and index not in failed else None
-            for index in indexes
+            made[index] if index < len(made) and index not in failed else None for index in indexes
         ]
     told = tuple((at, failed[index]) for at, index in enumerate(indexes) if index in failed)
     return NodeResult(

@@ -16,7 +16,9 @@ from perdure_engine.nodes.base import Inputs, Item, Outcome, passed_through
 from .asks import drop_asks
 from .beginning import items_of_trigger
 from .ending import end_wait
+from .files import refer_files, with_files
 from .finishing import Ended, encoded_bytes, finish
+from .given_files import files_fault
 from .progress import Progress
 from .revival import again_at, open_again, revive
 from .rounds import pass_by
@@ -46,9 +48,16 @@ def bad_mark(state: Execution, workflow: Workflow, command: MarkNode) -> Rejecte
             f"{command.node_id!r} is a loop that goes round; mark the node inside it that is stuck",
             "not_markable",
         )
+    node = workflow.by_id[command.node_id]
+    if command.files:
+        none = command.outcome == "skipped" or command.data is None
+        made = {} if none else _made(node, command.data)
+        fault = files_fault(command.files, sum(map(len, made.values())))
+        if fault is not None:
+            return Rejected(fault, "invalid_files")
     if command.outcome == "skipped":
         return None
-    return _bad_data(workflow.by_id[command.node_id], command.data)
+    return _bad_data(node, command.data)
 
 
 def mark(progress: Progress, command: MarkNode) -> None:
@@ -86,21 +95,37 @@ def mark(progress: Progress, command: MarkNode) -> None:
         _, where = gathered_by(workflow, node, scope)
         view = RunView(state, workflow, scope, inputs, edges, progress.now, where)
         ended = Ended(node, scope, number, inputs, edges, began if number == began.run else None)
-        finish(progress, ended, _outcome(node, command.data, inputs), view)
+        refer_files(progress, node.node_id, command.files)
+        finish(progress, ended, _outcome(node, command, inputs), view)
     region = progress.workflow.region_of(node)
     if region is not None and region.body:
         pass_by(progress, node, region, scope)
 
 
-def _outcome(node: Node, data: Json, inputs: Inputs) -> Outcome:
+def _outcome(node: Node, command: MarkNode, inputs: Inputs) -> Outcome:
     """Return what the node emits: what the person gave, or what arrived where that is nothing."""
-    if data is None:
+    if command.data is None:
         return passed_through(node.end_outputs, inputs)
+    made = _made(node, command.data)
+    if command.files:
+        files, first = command.files, 0
+        for port, items in made.items():
+            here = {
+                str(place): files[str(place + first)]
+                for place in range(len(items))
+                if str(place + first) in files
+            }
+            first += len(items)
+            made[port] = with_files(items, here)
+    return Outcome(ports={port: items for port, items in made.items() if items})
+
+
+def _made(node: Node, data: Json) -> dict[str, list[Item]]:
+    """Return the items that a person gave, by port."""
     ports = _ports(data)
     if ports is None:
-        return Outcome(ports={node.end_outputs[0]: items_of_trigger(data)})
-    made = {port: [_item(each) for each in items] for port, items in ports.items()}
-    return Outcome(ports={port: items for port, items in made.items() if items})
+        return {node.end_outputs[0]: items_of_trigger(data)}
+    return {port: [_item(each) for each in items] for port, items in ports.items()}
 
 
 def _item(data: Json) -> Item:

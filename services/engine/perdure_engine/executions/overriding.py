@@ -2,10 +2,10 @@
 
 `parameters` replace resolved parameters by name; `model` is short for the parameter of that name,
 `credentials` take the place of the node's. `input` is the data of items that the node takes
-instead of those that arrived; they come from no other node. Recovery's verdicts may also say
-`reduce` (the share of the input to keep), `reprompt` (what was wrong with the answer), which the
-node's subtype does by itself, `compensate` (the attempt undoes what the others did), and `avoid`
-(the runner that is not to have the attempt).
+instead of those that arrived; they come from no other node, and have the `files` beside it.
+Recovery's verdicts may also say `reduce` (the share of the input to keep), `reprompt` (what was
+wrong with the answer), which the node's subtype does by itself, `compensate` (the attempt undoes
+what the others did), and `avoid` (the runner that is not to have the attempt).
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,13 @@ from perdure_contracts.undoing import COMPENSATE
 from perdure_engine.definition import Node
 from perdure_engine.nodes.mending import Mending
 
+from .files_of_items import with_files
+from .given_files import files_fault
+
 FOR_ATTEMPTS = ("parameters", "reduce", "reprompt", "avoid", COMPENSATE)
 """What can be changed for one more attempt of a run: its items stay."""
 
-KEYS = ("parameters", "reduce", "reprompt", "avoid", "model", "credentials", "input")
+KEYS = ("parameters", "reduce", "reprompt", "avoid", "model", "credentials", "input", "files")
 """What can be changed for another run."""
 
 WHAT = {
@@ -32,6 +35,7 @@ WHAT = {
     "model": "(a text)",
     "credentials": "(an object)",
     "input": "(a list of data with one entry or more)",
+    "files": "(those of the items of `input`, by their places and names)",
     COMPENSATE: "(true)",
 }
 """What each of them must be, as it is told."""
@@ -39,8 +43,13 @@ WHAT = {
 
 def bad_overrides(overrides: Json, keys: tuple[str, ...] = KEYS) -> Rejected | None:
     """Return why overrides cannot be used, None if they can; `keys` are those that count."""
-    if overrides is None or _sound(overrides, keys):
+    if overrides is None:
         return None
+    if _sound(overrides, keys):
+        fault = None
+        if "files" in overrides:
+            fault = files_fault(overrides["files"], len(overrides.get("input", ())))
+        return None if fault is None else Rejected(fault, "invalid_files")
     each = ", ".join(f"`{key}` {WHAT[key]}" for key in keys)
     return Rejected(
         f"overrides must be an object with some of: {each}; leave overrides out to change nothing",
@@ -102,7 +111,10 @@ def given_items(overrides: Json) -> list[Any] | None:
     given: Sequence[Json] | None = None if overrides is None else overrides.get("input")
     if given is None:
         return None
-    return [{"json": each if isinstance(each, dict) else {"value": each}} for each in given]
+    items: list[Any] = [
+        {"json": each if isinstance(each, dict) else {"value": each}} for each in given
+    ]
+    return with_files(items, cast("dict[str, Any]", overrides).get("files"))
 
 
 def _sound(overrides: Json, keys: tuple[str, ...]) -> bool:

@@ -117,7 +117,7 @@ def messages(state: Execution, event: RerunBegun) -> list[object]:
     overrides: Json = event.overrides
     data, files = trigger_data(state), trigger_files(state)
     if event.node_id == state.trigger_node_id and overrides is not None and "input" in overrides:
-        data, overrides, files = overrides["input"], None, None
+        data, overrides, files = overrides["input"], None, overrides.get("files")
     start = StartExecution(
         execution_id=event.new_execution_id,
         workflow_id=state.workflow_id,

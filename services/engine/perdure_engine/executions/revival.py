@@ -13,6 +13,7 @@ from perdure_contracts.executions import ExecutionYielded
 from perdure_contracts.message import Json
 
 from .ending import new_deadline
+from .files import refer_files
 from .overriding import bad_overrides
 from .progress import Progress
 from .state import Execution, Rounds, edge_key, is_open, place_of, raced
@@ -105,6 +106,8 @@ def retry(progress: Progress, command: RetryNode) -> None:
     if command.delay_s:
         at = (progress.now + timedelta(seconds=command.delay_s)).isoformat()
     revive(progress, node_id, scope, command.asked_by, command.overrides, not_before=at)
+    if command.overrides is not None:
+        refer_files(progress, node_id, command.overrides.get("files"))
 
 
 def revive(
