@@ -37,6 +37,11 @@ HOOKS_PORT = 8745
 
 HOOKS_PER_MINUTE = 600
 HOOKS_BYTES_MAX = 1024 * 1024
+"""What the listener takes for triggers that say nothing of it: requests a minute, bytes."""
+
+HOOKS_PER_MINUTE_CAP = 6_000
+HOOKS_BYTES_CAP = 8 * 1024 * 1024
+"""The most of both that a trigger may ask for."""
 
 SLACK_URL = "https://slack.com/api"
 GITHUB_URL = "https://api.github.com"
@@ -98,7 +103,8 @@ class Settings:
     `smtp_key` are files in PEM for STARTTLS, without which nothing is taken unless `smtp_tls` is
     `offer`.
     The `hooks_…` are of the scheduler's listener: where it listens, how others reach it, how many
-    requests a path takes a minute (0: any number), and how large a body may be.
+    requests a path takes a minute (0: any number), and how large a body may be; the `…_cap` are
+    the most of both that a trigger may ask for.
     `code_languages` are those in which nodes may run code of a workflow's author.
     """
 
@@ -129,6 +135,8 @@ class Settings:
     hooks_url: str = ""
     hooks_per_minute: int = HOOKS_PER_MINUTE
     hooks_bytes_max: int = HOOKS_BYTES_MAX
+    hooks_per_minute_cap: int = HOOKS_PER_MINUTE_CAP
+    hooks_bytes_cap: int = HOOKS_BYTES_CAP
     credentials_keys: tuple[bytes, ...] = field(default=(), repr=False)
     model_prices: Mapping[str, tuple[float, float]] = field(
         default_factory=dict[str, tuple[float, float]]
@@ -201,6 +209,10 @@ class Settings:
             hooks_url=_maybe_url(env, "PERDURE_HOOKS_URL"),
             hooks_per_minute=_integer(env, "PERDURE_HOOKS_PER_MINUTE", HOOKS_PER_MINUTE, least=0),
             hooks_bytes_max=_integer(env, "PERDURE_HOOKS_BYTES_MAX", HOOKS_BYTES_MAX, least=1_000),
+            hooks_per_minute_cap=_integer(
+                env, "PERDURE_HOOKS_PER_MINUTE_CAP", HOOKS_PER_MINUTE_CAP, least=0
+            ),
+            hooks_bytes_cap=_integer(env, "PERDURE_HOOKS_BYTES_CAP", HOOKS_BYTES_CAP, least=1_000),
             credentials_keys=credentials_keys(env),
             model_prices=_prices(env),
             code_languages=_chosen(env, "PERDURE_CODE", CODE_LANGUAGES),

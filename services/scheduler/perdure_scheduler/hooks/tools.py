@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from perdure_scheduler.hook_settings import HookCaps
+
 from .answers import Answers
 from .limits import Rates
 from .metrics import HookMetrics
@@ -26,5 +28,6 @@ class Tools:
     trials: Trials
     metrics: HookMetrics
     bytes_max: int
+    caps: HookCaps
     public_url: str
     bodies_url: str
