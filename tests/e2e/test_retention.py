@@ -26,6 +26,10 @@ TABLES = (
     "workflow_executions", "node_executions", "workflow_execution_logs",
     "workflow_execution_pauses", "substeps",
 )  # fmt: skip
+SWEPT_S = 180.0
+"""How long sweeping is waited for, in seconds: on a machine with other work it has taken a minute
+until everything of an execution counted as published."""
+
 TEN_DAYS = 864_000_000
 AGED = """
 update engine.workflow_executions
@@ -99,7 +103,7 @@ async def sweep_all(stage: Stage, executions: int, *, tombstones: bool = False) 
         swept += counts[1] if tombstones else counts[0]
         return swept >= executions
 
-    await stage.until(done, f"{executions} executions to be swept")
+    await stage.until(done, f"{executions} executions to be swept", SWEPT_S)
     assert swept == executions
 
 

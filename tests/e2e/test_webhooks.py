@@ -154,6 +154,32 @@ async def test_a_path_takes_six_hundred_requests_a_minute(stage: Stage, hooks: H
     assert b"retry-after: 1" in limited
 
 
+async def test_a_trigger_has_limits_of_its_own(stage: Stage, hooks: Hooks) -> None:
+    lower = hooked("/narrow", rate_per_minute=3, body_bytes_max=100)
+    await stage.deploy(lower, FIELDS)
+    large = b'"%s"' % (b"x" * 99)
+    answers = [await hooks.post("/narrow", large, signed(large))]
+    answers += [await hooks.post("/narrow", ORDER, signed(ORDER)) for _ in range(4)]
+    assert [each.status_code for each in answers] == [413, 202, 202, 429, 429]
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 21
+    higher = hooked("/wide", body_bytes_max=3 * 1024 * 1024)
+    workflow_id = await stage.deploy(higher, FIELDS)
+    large = b'{"order": 7, "text": "%s"}' % (b"x" * 2 * 1024 * 1024)
+    answer = await hooks.post("/wide", large, signed(large))
+    assert answer.status_code == 202, answer.text
+    await settled(stage, workflow_id, 1)
+    greedy = hooked("/greedy", rate_per_minute=6_001, body_bytes_max=8 * 1024 * 1024 + 1)
+    with pytest.raises(AssertionError, match="deployment-failed"):
+        await stage.deploy(greedy, FIELDS)
+    [row] = await stage.rows(
+        "select error_message from scheduler.workflow_deployment_history "
+        "where deployment_action = 'DEPLOY_FAILED' order by started_at desc limit 1"
+    )
+    assert row["error_message"].startswith("above_cap: ")
+    assert "at most 6,000" in row["error_message"]
+    assert "at most 8,388,608" in row["error_message"]
+
+
 async def test_without_its_secret_nothing_is_deployed_and_nothing_taken(
     stage: Stage, hooks: Hooks
 ) -> None:

@@ -37,6 +37,11 @@ HOOKS_PORT = 8745
 
 HOOKS_PER_MINUTE = 600
 HOOKS_BYTES_MAX = 1024 * 1024
+"""What the listener takes for triggers that say nothing of it: requests a minute, bytes."""
+
+HOOKS_PER_MINUTE_CAP = 6_000
+HOOKS_BYTES_CAP = 8 * 1024 * 1024
+"""The most of both that a trigger may ask for."""
 
 SLACK_URL = "https://slack.com/api"
 GITHUB_URL = "https://api.github.com"
@@ -98,8 +103,13 @@ class Settings:
     `smtp_key` are files in PEM for STARTTLS, without which nothing is taken unless `smtp_tls` is
     `offer`.
     The `hooks_…` are of the scheduler's listener: where it listens, how others reach it, how many
+<<<<<<< HEAD
     requests a path takes a minute (0: any number), and how large a body may be. `engine_url` is
     where it gets the files that workflows answer with.
+=======
+    requests a path takes a minute (0: any number), and how large a body may be; the `…_cap` are
+    the most of both that a trigger may ask for.
+>>>>>>> triggers6
     `code_languages` are those in which nodes may run code of a workflow's author.
     """
 
@@ -131,6 +141,8 @@ class Settings:
     engine_url: str = f"http://127.0.0.1:{PORTS['engine']}"
     hooks_per_minute: int = HOOKS_PER_MINUTE
     hooks_bytes_max: int = HOOKS_BYTES_MAX
+    hooks_per_minute_cap: int = HOOKS_PER_MINUTE_CAP
+    hooks_bytes_cap: int = HOOKS_BYTES_CAP
     credentials_keys: tuple[bytes, ...] = field(default=(), repr=False)
     model_prices: Mapping[str, tuple[float, float]] = field(
         default_factory=dict[str, tuple[float, float]]
@@ -204,6 +216,10 @@ class Settings:
             engine_url=_url(env, "PERDURE_ENGINE_URL", cls.engine_url),
             hooks_per_minute=_integer(env, "PERDURE_HOOKS_PER_MINUTE", HOOKS_PER_MINUTE, least=0),
             hooks_bytes_max=_integer(env, "PERDURE_HOOKS_BYTES_MAX", HOOKS_BYTES_MAX, least=1_000),
+            hooks_per_minute_cap=_integer(
+                env, "PERDURE_HOOKS_PER_MINUTE_CAP", HOOKS_PER_MINUTE_CAP, least=0
+            ),
+            hooks_bytes_cap=_integer(env, "PERDURE_HOOKS_BYTES_CAP", HOOKS_BYTES_CAP, least=1_000),
             credentials_keys=credentials_keys(env),
             model_prices=_prices(env),
             code_languages=_chosen(env, "PERDURE_CODE", CODE_LANGUAGES),

@@ -1,5 +1,7 @@
 """Wiring and main(), nothing else: the deciders, what the service hears, its tables."""
 
+from functools import partial
+
 from fastapi import FastAPI
 from perdure_common import http
 from perdure_common.api.reading import Reading
@@ -86,6 +88,7 @@ from .answering import (
     stream_of_answer,
 )
 from .api import TABLES
+from .caps import caps_of
 from .cron_decide import cron_facts, decide_cron, stream_of_cron
 from .cron_project import project_cron
 from .cron_route import route_cron
@@ -98,6 +101,7 @@ from .evolve import evolve_deployment, evolve_trigger
 from .facts import trigger_facts
 from .forgetting import keep_forgetting
 from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
+from .hook_settings import UNCAPPED, HookCaps
 from .hooks.serve import HookSide
 from .mail.attachments import add_attachments
 from .mail.mailboxes import keep_reading
@@ -138,37 +142,45 @@ KEPT = (
 )
 """Tables that are written beside the journal."""
 
-deployments: Decider[Deployment, DeploymentCommand, DeploymentEvent] = Decider(
-    name="deployment",
-    initial=Deployment(),
-    commands=(
-        DeployWorkflow,
-        UndeployWorkflow,
-        RollbackWorkflow,
-        DeployCopy,
-        SettleHook,
-        PauseEventTrigger,
-        ResumeEventTrigger,
-    ),
-    events=(
-        DeploymentStarted,
-        CopyReceived,
-        HookSettled,
-        EventTriggerPaused,
-        EventTriggerResumed,
-        WorkflowDeployed,
-        DeploymentFailed,
-        UndeploymentStarted,
-        WorkflowUndeployed,
-    ),
-    stream_of=stream_of_deployment,
-    decide=decide_deployment,
-    evolve=evolve_deployment,
-    project=project_deployment,
-    route=route_deployment,
-    wake_at=deployment_wake_at,
-    state_version=3,
-)
+
+def deployments_with(
+    caps: HookCaps,
+) -> Decider[Deployment, DeploymentCommand, DeploymentEvent]:
+    """Return the decider of deployments whose triggers may ask for so much and no more."""
+    return Decider(
+        name="deployment",
+        initial=Deployment(),
+        commands=(
+            DeployWorkflow,
+            UndeployWorkflow,
+            RollbackWorkflow,
+            DeployCopy,
+            SettleHook,
+            PauseEventTrigger,
+            ResumeEventTrigger,
+        ),
+        events=(
+            DeploymentStarted,
+            CopyReceived,
+            HookSettled,
+            EventTriggerPaused,
+            EventTriggerResumed,
+            WorkflowDeployed,
+            DeploymentFailed,
+            UndeploymentStarted,
+            WorkflowUndeployed,
+        ),
+        stream_of=stream_of_deployment,
+        decide=partial(decide_deployment, caps=caps),
+        evolve=evolve_deployment,
+        project=project_deployment,
+        route=route_deployment,
+        wake_at=deployment_wake_at,
+        state_version=3,
+    )
+
+
+deployments = deployments_with(UNCAPPED)
 
 triggers: Decider[Trigger, ReceiveTrigger, TriggerEvent] = Decider(
     name="trigger",
@@ -273,15 +285,21 @@ paths: Decider[Path, PathCommand, PathEvent] = Decider(
     private=(PathGranted, PathRefused, PathReleased),
 )
 
-service = Service(
-    name="scheduler",
-    deciders=(deployments, triggers, events, registers, crons, answers, paths),
-    hear=hear,
-    foreign=(TRIGGERS,),
-    kept=KEPT,
-    expires={"trigger_deliveries": "received_at", "trigger_answers": "answered_at"},
-    judge=Judge,
-)
+
+def service_with(caps: HookCaps) -> Service:
+    """Return the scheduler of an installation with these caps."""
+    return Service(
+        name="scheduler",
+        deciders=(deployments_with(caps), triggers, events, registers, crons, answers, paths),
+        hear=hear,
+        foreign=(TRIGGERS,),
+        kept=KEPT,
+        expires={"trigger_deliveries": "received_at", "trigger_answers": "answered_at"},
+        judge=Judge,
+    )
+
+
+service = service_with(UNCAPPED)
 
 
 def main() -> None:
@@ -297,7 +315,8 @@ def main() -> None:
 
     edges = (side.listen, keep_reading, keep_listening, keep_ingress)
     api = http.beside(TABLES, more=more)
-    run(serve(service, api, *edges, keep_forgetting, measuring.keep))
+    ours = service_with(caps_of(Settings.read("scheduler")))
+    run(serve(ours, api, *edges, keep_forgetting, measuring.keep))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from perdure_contracts.scheduler import (
 
 from .definition import UUID, hooks_of, read_triggers
 from .hook_rules import claims_of, hook_problems
-from .hook_settings import path_of
+from .hook_settings import UNCAPPED, HookCaps, path_of
 from .parameters import Problem
 from .resting import rest
 from .state import Deployment, Pending, Served
@@ -68,25 +68,29 @@ class Candidate:
 
 
 def decide_deployment(
-    state: Deployment, command: DeploymentCommand | Due, facts: Facts, now: datetime
+    state: Deployment,
+    command: DeploymentCommand | Due,
+    facts: Facts,
+    now: datetime,
+    caps: HookCaps = UNCAPPED,
 ) -> Decided:
     """Return what becomes of a deployment, or why nothing does.
 
     A definition that cannot serve is no refusal: it is a deployment that failed, and what
-    served before goes on.
+    served before goes on. `caps` are the most that its triggers may ask for.
     """
     del facts  # whether others listen where this one wants to, its paths know
     match command:
         case Due():
             return _hangs(state, command.stream, now)
         case DeployCopy():
-            return _copied(state, command, now)
+            return _copied(state, command, now, caps)
         case SettleHook():
             return _hook(state, command, now)
         case PauseEventTrigger() | ResumeEventTrigger():
             return rest(state, command)
         case DeployWorkflow() | UndeployWorkflow() | RollbackWorkflow():
-            return _busy(state, command) or _asked(state, command, now)
+            return _busy(state, command) or _asked(state, command, now, caps)
 
 
 def wake_at(state: Deployment) -> datetime | None:
@@ -113,10 +117,11 @@ def _asked(
     state: Deployment,
     command: DeployWorkflow | UndeployWorkflow | RollbackWorkflow,
     now: datetime,
+    caps: HookCaps,
 ) -> Decided:
     match command:
         case DeployWorkflow():
-            return _deploy(state, command, now)
+            return _deploy(state, command, now, caps)
         case UndeployWorkflow():
             return _undeploy(state, command, now)
         case RollbackWorkflow():
@@ -126,14 +131,14 @@ def _asked(
 # Deploying --------------------------------------------------------------------------
 
 
-def _deploy(state: Deployment, command: DeployWorkflow, now: datetime) -> Decided:
+def _deploy(state: Deployment, command: DeployWorkflow, now: datetime, caps: HookCaps) -> Decided:
     refused = _refusal(state, command)
     if refused is not None:
         return refused
     serving = state.serving
     if serving is not None and serving.version == command.version:
         return ()  # unchanged
-    triggers, problems = _checked(command, command.credentials)
+    triggers, problems = _checked(command, command.credentials, caps)
     found = Candidate(
         workflow_id=command.workflow_id,
         version=command.version,
@@ -208,7 +213,9 @@ def _unexpected(state: Deployment, command: DeployWorkflow | RollbackWorkflow) -
 
 
 def _checked(
-    command: DeployWorkflow | DeployCopy, credentials: Mapping[str, tuple[str, ...]]
+    command: DeployWorkflow | DeployCopy,
+    credentials: Mapping[str, tuple[str, ...]],
+    caps: HookCaps,
 ) -> tuple[tuple[DeployedTrigger, ...], tuple[Problem, ...]]:
     """Return the triggers of the command's definition, and what is wrong with it."""
     found = sha256_of_json(command.definition)
@@ -219,7 +226,7 @@ def _checked(
         )
         return (), (Problem("sha256_mismatch", reason),)
     triggers, problems = read_triggers(command.workflow_id, command.definition)
-    return triggers, problems or hook_problems(credentials, triggers)
+    return triggers, problems or hook_problems(credentials, triggers, caps)
 
 
 def _failed(
@@ -337,11 +344,11 @@ def target_sha256(state: Deployment, version: int) -> str:
     return next((each.sha256 for each in state.served if each.version == version), "")
 
 
-def _copied(state: Deployment, command: DeployCopy, now: datetime) -> Decided:
+def _copied(state: Deployment, command: DeployCopy, now: datetime, caps: HookCaps) -> Decided:
     waits = state.pending
     if waits is None or waits.sha256 or waits.rollback_of != command.rollback_of:
         return ()  # it came too late: the rollback has failed meanwhile
-    triggers, problems = _checked(command, waits.credentials)
+    triggers, problems = _checked(command, waits.credentials, caps)
     problems = problems or _unasked(waits, triggers)
     received = CopyReceived(
         workflow_id=command.workflow_id,

@@ -8,14 +8,16 @@ from collections.abc import Iterable, Mapping
 from perdure_contracts.paths import PathClaim
 from perdure_contracts.scheduler import DeployedTrigger
 
-from .hook_settings import PREVIOUS, methods_of, path_of, secrets_of
+from .hook_settings import PREVIOUS, UNCAPPED, HookCaps, asked_of, methods_of, path_of, secrets_of
 from .parameters import Problem
 
 
 def hook_problems(
-    credentials: Mapping[str, tuple[str, ...]], triggers: Iterable[DeployedTrigger]
+    credentials: Mapping[str, tuple[str, ...]],
+    triggers: Iterable[DeployedTrigger],
+    caps: HookCaps = UNCAPPED,
 ) -> tuple[Problem, ...]:
-    """Return why triggers cannot listen: a secret is missing, or two of them have one path."""
+    """Return why triggers cannot listen: a secret is missing, two have one path, one asks much."""
     problems: list[Problem] = []
     claimed: dict[str, list[PathClaim]] = {}
     for trigger in triggers:
@@ -23,6 +25,7 @@ def hook_problems(
         if path is None:
             continue
         problems.extend(_secret_missing(credentials, trigger))
+        problems.extend(_above_caps(caps, trigger))
         claim = _claim(trigger)
         others = claimed.setdefault(path, [])
         taken = next((each for each in others if common_methods(claim, each)), None)
@@ -70,6 +73,21 @@ def _secret_missing(
         f"cannot be verified; `perdure credentials set {handle}` with {', '.join(fields)} (and "
         f"{PREVIOUS}… while senders change over), then deploy again",
     )
+
+
+def _above_caps(caps: HookCaps, trigger: DeployedTrigger) -> Iterable[Problem]:
+    for name, most, setting in (
+        ("rate_per_minute", caps.rate_of(trigger.config), "PERDURE_HOOKS_PER_MINUTE_CAP"),
+        ("body_bytes_max", caps.body_bytes_of(trigger.config), "PERDURE_HOOKS_BYTES_CAP"),
+    ):
+        asked = asked_of(trigger.config, name)
+        if asked is not None and most is not None and asked > most:
+            yield Problem(
+                "above_cap",
+                f"node {trigger.node_id!r} ({trigger.subtype}): `{name}` is {asked:,}, and this "
+                f"installation gives at most {most:,}; ask for less, or let its operator raise "
+                f"{setting}",
+            )
 
 
 def _claim(trigger: DeployedTrigger) -> PathClaim:

@@ -5,6 +5,7 @@ answered. Secrets are never in it, only the name of the credential that has them
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from perdure_contracts.message import Json
@@ -33,9 +34,16 @@ RESPONDS = ("immediate", "last_node", "respond_node")
 DEADLINE_S = 30
 DEADLINE_S_MAX = 300
 
+RATE_MAX = 60_000
+"""Requests a minute that a trigger may ask for in any installation."""
+
+BODY_BYTES = (1, 64 * 1024 * 1024)
+"""The least and the most that a trigger may say of its bodies in any installation."""
+
 HMAC_ONLY = ("signature_header", "algorithm", "encoding", "prefix", "timestamp_header")
 WEBHOOK = (
     *("path", "methods", "auth", "credential", "respond", "deadline_s", "delivery_header"),
+    *("rate_per_minute", "body_bytes_max"),
     *HMAC_ONLY,
 )
 
@@ -93,6 +101,9 @@ def read_webhook(parameters: Parameters) -> dict[str, Json]:
     _respond(parameters, config)
     if "delivery_header" in parameters.values:
         config["delivery_header"] = _header(parameters, "delivery_header", "X-Delivery-Id")
+    for name, bounds in (("rate_per_minute", (1, RATE_MAX)), ("body_bytes_max", BODY_BYTES)):
+        if name in parameters.values:
+            config[name] = _whole(parameters, name, bounds)
     return config
 
 
@@ -184,6 +195,16 @@ def _header(parameters: Parameters, name: str, example: str) -> str:
     return text
 
 
+def _whole(parameters: Parameters, name: str, bounds: tuple[int, int]) -> int:
+    value: Any = parameters.values[name]
+    least, most = bounds
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    text = f"`{name}` must be a whole number from {least} to {most:,}; without it the setting holds"
+    parameters.refuse("invalid_parameter", text)
+    return least
+
+
 def _choices(
     parameters: Parameters, name: str, given: Iterable[object], known: tuple[str, ...]
 ) -> None:
@@ -205,6 +226,36 @@ def secrets_of(config: Json) -> tuple[str, tuple[str, ...]] | None:
     if not isinstance(handle, str) or not handle:
         return None
     return handle, FIELDS.get(str(settings.get("auth")), ())
+
+
+def asked_of(config: Json, name: str) -> int | None:
+    """Return a limit that a trigger asks for, None if it asks for none."""
+    asked = _mapping(config).get(name)
+    return asked if isinstance(asked, int) else None
+
+
+@dataclass(frozen=True)
+class HookCaps:
+    """The most that triggers of this installation may ask for; a rate of 0 is any."""
+
+    rate_per_minute: int = 0
+    body_bytes: int = BODY_BYTES[1]
+
+    def rate_of(self, config: Json) -> int | None:
+        """Return how many requests a minute a trigger takes, None if it says nothing."""
+        asked = asked_of(config, "rate_per_minute")
+        if asked is None or not self.rate_per_minute:
+            return asked
+        return min(asked, self.rate_per_minute)
+
+    def body_bytes_of(self, config: Json) -> int | None:
+        """Return how large its bodies may be, None if it says nothing."""
+        asked = asked_of(config, "body_bytes_max")
+        return None if asked is None else min(asked, self.body_bytes)
+
+
+UNCAPPED = HookCaps()
+"""Of an installation that has no caps: where nobody says which there are."""
 
 
 def methods_of(config: Json) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from perdure_common.ids import sha256_of_json
+from perdure_common.settings import Settings
 from perdure_contracts.answers import AnswerKept, NoteAnswer, answer_stream, watches
 from perdure_contracts.scheduler import (
     DeploymentFailed,
@@ -17,9 +18,11 @@ from perdure_contracts.scheduler import (
     TriggerAccepted,
 )
 from perdure_scheduler.answering import Answered, decide_answer, evolve_answer
+from perdure_scheduler.caps import caps_of
 from perdure_scheduler.decide import decide_trigger
 from perdure_scheduler.definition import read_triggers
 from perdure_scheduler.deploying import decide_deployment
+from perdure_scheduler.hook_settings import UNCAPPED, HookCaps
 from perdure_scheduler.hooks.document import described
 from perdure_scheduler.hooks.limits import Rates
 from perdure_scheduler.slack_match import slack_fulfils, team_of
@@ -51,7 +54,11 @@ def config(subtype: str, **parameters: Any) -> Any:
     return triggers[0].config
 
 
-def deployed(*nodes: Any, credentials: Mapping[str, tuple[str, ...]] = SECRET) -> Any:
+def deployed(
+    *nodes: Any,
+    credentials: Mapping[str, tuple[str, ...]] = SECRET,
+    caps: HookCaps = UNCAPPED,
+) -> Any:
     """Return what a deployment leads to at once: it has failed, or waits for its paths."""
     definition = {"name": "w", "nodes": list(nodes)}
     command = DeployWorkflow(
@@ -61,7 +68,7 @@ def deployed(*nodes: Any, credentials: Mapping[str, tuple[str, ...]] = SECRET) -
         definition=definition,
         credentials=dict(credentials),
     )
-    found = decide_deployment(Deployment(), command, {}, NOW)
+    found = decide_deployment(Deployment(), command, {}, NOW, caps)
     assert isinstance(found, tuple)
     return found[-1]
 
@@ -91,6 +98,14 @@ def test_none_must_be_written() -> None:
         {"auth": "none", "respond": "last_node", "deadline_s": 301},
         {"auth": "none", "respond": "last_node", "deadline_s": True},
         {"auth": "none", "respond": "last_node", "deadline_s": 0},
+        {"auth": "none", "rate_per_minute": 0},
+        {"auth": "none", "rate_per_minute": 60_001},
+        {"auth": "none", "rate_per_minute": True},
+        {"auth": "none", "rate_per_minute": "60"},
+        {"auth": "none", "rate_per_minute": None},
+        {"auth": "none", "body_bytes_max": 0},
+        {"auth": "none", "body_bytes_max": 1e6},
+        {"auth": "none", "body_bytes_max": 64 * 1024 * 1024 + 1},
         {"auth": "none", "path": "/a%20b"},
         {"auth": "none", "path": "/a b"},
     ],
@@ -112,6 +127,33 @@ def test_what_is_kept_of_a_webhook_has_no_defaults() -> None:
         "respond": "last_node",
         "deadline_s": 30,
     }
+
+
+def test_a_trigger_that_asks_for_more_than_the_installation_gives_is_not_deployed() -> None:
+    asks = node("WEBHOOK", path="/o", auth="none", rate_per_minute=700, body_bytes_max=2_000)
+    assert isinstance(deployed(asks), DeploymentStarted)
+    assert isinstance(deployed(asks, caps=HookCaps(700, 2_000)), DeploymentStarted)
+    failed = deployed(asks, caps=HookCaps(699, 1_999))
+    assert isinstance(failed, DeploymentFailed)
+    assert failed.code == "above_cap"
+    assert "`rate_per_minute` is 700" in failed.reason and "at most 1,999" in failed.reason
+
+
+def test_what_holds_for_all_may_be_asked_for_and_lowered_caps_hold_at_once() -> None:
+    def caps(**env: str) -> HookCaps:
+        servers = {"PERDURE_DATABASE_URL": "postgresql:///x", "PERDURE_KAFKA_BOOTSTRAP": "x:1"}
+        said = {f"PERDURE_HOOKS_{name}": value for name, value in env.items()}
+        return caps_of(Settings.read("scheduler", {**servers, **said}))
+
+    assert caps() == HookCaps(6_000, 8 * 1024 * 1024)
+    assert caps(PER_MINUTE="9000", BYTES_MAX="9000000") == HookCaps(9_000, 9_000_000)
+    assert caps(PER_MINUTE="0").rate_per_minute == caps(PER_MINUTE_CAP="0").rate_per_minute == 0
+    wants = {"rate_per_minute": 500, "body_bytes_max": 5_000}
+    assert HookCaps(100, 1_000).rate_of(wants) == 100
+    assert HookCaps(100, 1_000).body_bytes_of(wants) == 1_000
+    assert HookCaps(0, 9_000).rate_of(wants) == 500
+    assert HookCaps(0, 9_000).body_bytes_of(wants) == 5_000
+    assert HookCaps().rate_of({}) is HookCaps().body_bytes_of({}) is None
 
 
 def test_github_listens_on_http_if_it_has_a_credential() -> None:
@@ -295,6 +337,7 @@ def test_a_path_takes_so_many_requests_a_minute_in_a_burst_or_spread_out() -> No
     taken = sum(rates.wait_s("/a", 100.2 + n / 100) == 0.0 for n in range(6_000))
     assert taken == pytest.approx(600, abs=2)
     assert Rates(0).wait_s("/a", 1.0) == 0.0
+    assert [rates.wait_s("/own", 1.0, 2) for _ in range(3)] == [0.0, 0.0, pytest.approx(30.0)]
 
 
 def test_schedulers_share_what_a_path_takes() -> None:

@@ -41,14 +41,22 @@ async def candidates(tools: Tools, asked: Asked) -> Sequence[Route]:
     if not fitting:
         allowed = ", ".join(sorted({each for route in routes for each in route.methods}))
         raise Refusal(405, "method_not_allowed", f"send {allowed} to this path", {"allow": allowed})
-    wait_s = tools.rates.wait_s(asked.source, time.monotonic())
+    first = fitting[0]
+    rate = tools.caps.rate_of(first.config)
+    # Who says nothing shares its path's number with others that say nothing.
+    counted = asked.source if rate is None else f"{asked.source} {'/'.join(first.node)}"
+    wait_s = tools.rates.wait_s(counted, time.monotonic(), rate)
     if wait_s:
         after = str(int(wait_s) + 1)
         raise Refusal(429, "too_many_requests", f"come again in {after} s", {"retry-after": after})
-    first = fitting[0]
     if first.subtype == "WEBHOOK":
         return (first,)
     return [route for route in fitting if route.subtype == first.subtype]
+
+
+def most_bytes(tools: Tools, routes: Sequence[Route]) -> int:
+    """Return how large the body may be, in bytes."""
+    return tools.caps.body_bytes_of(routes[0].config) or tools.bytes_max
 
 
 async def whole_body(scope: Message, receive: Receive, headers: Headers, most: int) -> bytes:

@@ -25,11 +25,15 @@ class Rates:
     sharers: int = 1
     _until: dict[str, float] = field(default_factory=dict[str, float])
 
-    def wait_s(self, path: str, now: float) -> float:
-        """Count a request; return 0, or in how many seconds it may come again if it is refused."""
-        if not self.per_minute:
+    def wait_s(self, path: str, now: float, per_minute: int | None = None) -> float:
+        """Count a request; return 0, or in how many seconds it may come again if it is refused.
+
+        `per_minute` is what the trigger says itself, None if it says nothing.
+        """
+        most = self.per_minute if per_minute is None else per_minute
+        if not most:
             return 0.0
-        share = max(1.0, self.per_minute / self.sharers)  # of less nobody would ever take one
+        share = max(1.0, most / self.sharers)  # of less nobody would ever take one
         until = max(self._until.get(path, 0.0), now) + WINDOW_S / share
         if until > now + WINDOW_S + 1e-9:
             return until - now - WINDOW_S

@@ -16,8 +16,12 @@ from perdure_common.shell.ports import Unreachable
 from perdure_scheduler.hook_settings import path_key
 
 from .asked import Asked, query_of
+<<<<<<< HEAD
 from .files import Send, send_file
 from .judging import Gone, Message, Receive, candidates, nobody, proved, whole_body
+=======
+from .judging import Gone, Message, Receive, candidates, most_bytes, nobody, proved, whole_body
+>>>>>>> triggers6
 from .reply import BODILESS, Refusal, Reply, answered, told
 from .taking import NOT_STORED, take_shared, take_webhook
 from .tools import Tools
@@ -95,7 +99,7 @@ class Listener:
         query = query_of(raw) if raw else ()
         asked = Asked(scope["method"], path_key(rest), query, headers, test=test)
         routes = await candidates(self._tools, asked)
-        asked.body = await whole_body(scope, receive, headers, self._tools.bytes_max)
+        asked.body = await whole_body(scope, receive, headers, most_bytes(self._tools, routes))
         right = await proved(self._tools, asked, routes)
         subtype = right[0].subtype
         if subtype == "WEBHOOK":

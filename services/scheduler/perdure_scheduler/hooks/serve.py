@@ -23,6 +23,7 @@ from perdure_contracts.message import Json
 from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 
+from perdure_scheduler.caps import caps_of
 from perdure_scheduler.definition import read_triggers
 from perdure_scheduler.hook_settings import methods_of, path_of
 
@@ -107,6 +108,7 @@ class HookSide:
             files=files,
             metrics=metrics,
             bytes_max=settings.hooks_bytes_max,
+            caps=caps_of(settings),
             public_url=settings.hooks_url or f"http://{host}:{port}",
             bodies_url=f"http://{settings.http_host}:{settings.http_port}/v1/trigger_bodies/",
         )

@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import secrets as chance
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from perdure_scheduler.hook_event import nodes_text
 from perdure_scheduler.slack_match import CHALLENGE
 
 from .asked import Asked, chosen, http_text, read, read_payload, shared_ids, webhook_ids
+from .body import Parsed
 from .reading import about_github, about_slack
 from .receipts import Entry, NotStored, Outcome
 from .reply import JSON_TYPE, Refusal, Reply, answered, told
@@ -18,6 +19,8 @@ from .tools import Tools
 
 SLACK_S = 2.5
 """Slack gives up after 3 s."""
+
+LARGE_BYTES = 256 * 1024
 
 WATCHES = {"last_node": "result", "respond_node": "answer"}
 """What is waited for, by what the node says to respond."""
@@ -29,7 +32,7 @@ async def take_webhook(tools: Tools, asked: Asked, route: Route) -> Reply:
     """Take a request for one WEBHOOK trigger; answer at once, or with what it answers."""
     config = route.config
     signed_as = config["auth"]
-    parsed = (read_payload if signed_as in ("github", "slack") else read)(asked, tools.bodies_url)
+    parsed = await _parsed(tools, asked, read_payload if signed_as in ("github", "slack") else read)
     if signed_as == "slack" and (challenge := _challenge(parsed.data)) is not None:
         return challenge
     event_id, keys = webhook_ids(asked, config, parsed)
@@ -61,7 +64,7 @@ async def take_webhook(tools: Tools, asked: Asked, route: Route) -> Reply:
 
 async def take_shared(tools: Tools, asked: Asked, routes: Sequence[Route]) -> Reply:
     """Take what GitHub or Slack sent, for all triggers that it proved itself to."""
-    parsed = read_payload(asked, tools.bodies_url)
+    parsed = await _parsed(tools, asked, read_payload)
     slack = routes[0].subtype == "SLACK"
     if slack and (challenge := _challenge(parsed.data)) is not None:
         return challenge
@@ -91,6 +94,13 @@ async def take_shared(tools: Tools, asked: Asked, routes: Sequence[Route]) -> Re
     except TimeoutError:
         raise Refusal(503, "not_stored", NOT_STORED) from None
     return _slack_ok()
+
+
+async def _parsed(tools: Tools, asked: Asked, how: Callable[[Asked, str], Parsed]) -> Parsed:
+    """Return a body as data; a large one is read in a thread, as the loop has other work."""
+    if len(asked.body) <= LARGE_BYTES:
+        return how(asked, tools.bodies_url)
+    return await asyncio.to_thread(how, asked, tools.bodies_url)
 
 
 async def _put(tools: Tools, entry: Entry, routes: Sequence[Route]) -> Outcome:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from perdure_scheduler.hook_settings import HookCaps
+
 from .answers import Answers
 from .files import Files
 from .limits import Rates
@@ -28,5 +30,6 @@ class Tools:
     files: Files
     metrics: HookMetrics
     bytes_max: int
+    caps: HookCaps
     public_url: str
     bodies_url: str
