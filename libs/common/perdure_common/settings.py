@@ -103,13 +103,9 @@ class Settings:
     `smtp_key` are files in PEM for STARTTLS, without which nothing is taken unless `smtp_tls` is
     `offer`.
     The `hooks_…` are of the scheduler's listener: where it listens, how others reach it, how many
-<<<<<<< HEAD
-    requests a path takes a minute (0: any number), and how large a body may be. `engine_url` is
-    where it gets the files that workflows answer with.
-=======
     requests a path takes a minute (0: any number), and how large a body may be; the `…_cap` are
-    the most of both that a trigger may ask for.
->>>>>>> triggers6
+    the most of both that a trigger may ask for. `engine_url` is where it gets the files that
+    workflows answer with.
     `code_languages` are those in which nodes may run code of a workflow's author.
     """
 

@@ -16,12 +16,8 @@ from perdure_common.shell.ports import Unreachable
 from perdure_scheduler.hook_settings import path_key
 
 from .asked import Asked, query_of
-<<<<<<< HEAD
 from .files import Send, send_file
-from .judging import Gone, Message, Receive, candidates, nobody, proved, whole_body
-=======
 from .judging import Gone, Message, Receive, candidates, most_bytes, nobody, proved, whole_body
->>>>>>> triggers6
 from .reply import BODILESS, Refusal, Reply, answered, told
 from .taking import NOT_STORED, take_shared, take_webhook
 from .tools import Tools
