@@ -18,6 +18,10 @@ class CommandRejected:
     reason: str
 
 
+NO_SUCH_TOPIC = "no_such_topic"
+"""The code of a record that could not be sent: its dead letter cannot lie beside its topic."""
+
+
 @message("shell.dead-lettered.v1")
 class DeadLettered:
     """A record that cannot be applied, with its bytes, for a person to look at.

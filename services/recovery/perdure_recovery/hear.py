@@ -38,7 +38,7 @@ from perdure_contracts.executions import AttemptDue
 from perdure_contracts.message import Envelope
 from perdure_contracts.patterns import NoteLesson, NoteOccurrence
 from perdure_contracts.recovery import NoteCompletion, NoteEnd, NoteFailure, NoteGivenUp, SetMode
-from perdure_contracts.shell import DeadLettered
+from perdure_contracts.shell import NO_SUCH_TOPIC, DeadLettered
 from perdure_contracts.telling import KeepProse
 from perdure_contracts.topology import TOPICS
 from perdure_contracts.undoing import NodeCompensated
@@ -180,7 +180,9 @@ def _dead_letter(message: DeadLettered, envelope: Envelope) -> KeepDeadLetter:
     service = envelope.source.strip("/").partition("/")[0]
     place: tuple[str | int, ...] = (service, message.topic, message.partition, message.offset)
     place = (*place, message.stream)
-    if message.offset < 0:  # an answer of the process itself, which lies in no topic
+    if message.code == NO_SUCH_TOPIC:  # it was never in a topic, and may have no id
+        place = (*place, envelope.id)
+    elif message.offset < 0:  # an answer of the process itself, which lies in no topic
         place = (*place, dict(message.headers).get("ce_id", b"").decode("utf-8", "replace"))
     error = ErrorFacts(type=message.code, message=message.reason, stage="record")
     return KeepDeadLetter(

@@ -22,7 +22,7 @@ from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Envelope
 from perdure_contracts.patterns import NoteOccurrence
 from perdure_contracts.recovery import ModeSet, SetMode
-from perdure_contracts.shell import DeadLettered, Unpark
+from perdure_contracts.shell import NO_SUCH_TOPIC, DeadLettered, Unpark
 from perdure_recovery import letter_words, letters, modes
 from perdure_recovery.experience import policy_in
 from perdure_recovery.hear import hear
@@ -258,6 +258,12 @@ def test_answers_that_lie_in_no_topic_have_letters_of_their_own() -> None:
     assert told(first, "7.1").letter_id == told(first, "9.1").letter_id
     assert told(first, "7.1").letter_id != told(second, "9.1").letter_id
     assert told(PARKED, "7.1").letter_id == told(replace(PARKED, headers=()), "9.1").letter_id
+
+
+def test_records_that_could_not_be_sent_have_letters_of_their_own() -> None:
+    record = replace(RECORD, code=NO_SUCH_TOPIC, offset=-1, headers=())
+    first, second, again = told(record, "7.1"), told(record, "9.1"), told(record, "7.1")
+    assert first.letter_id == again.letter_id != second.letter_id
 
 
 def test_a_letter_is_settled_once_and_must_exist() -> None:

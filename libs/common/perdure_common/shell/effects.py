@@ -10,6 +10,7 @@ from typing import Any, cast
 from msgspec.structs import replace
 from perdure_contracts.message import NAMES
 from perdure_contracts.shell import (
+    NO_SUCH_TOPIC,
     CommandRejected,
     DeadLettered,
     ShardRestored,
@@ -23,9 +24,6 @@ from perdure_common.shell.intake import Registry
 from perdure_common.shell.payloads import PAYLOAD_BYTES_MIN, Payload, Refs, header_of, lighten
 from perdure_common.shell.ports import JournalRow, Outbound
 from perdure_common.shell.shard import Held
-
-NO_SUCH_TOPIC = "no_such_topic"
-"""The code of a record that could not be sent; its dead letter cannot go beside its topic."""
 
 SHELL_EVENTS = (CommandRejected, DeadLettered, ShardRestored, StreamUnparked)
 

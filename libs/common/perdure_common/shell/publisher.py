@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
+from perdure_contracts.shell import NO_SUCH_TOPIC
 
 from perdure_common import fault
 from perdure_common.decider import Rejected
 from perdure_common.shell import codec
-from perdure_common.shell.effects import NO_SUCH_TOPIC
 from perdure_common.shell.ports import Bus, NoSuchTopic, Record, TopicPartition, Unreachable
 from perdure_common.shell.shard import Answer, Sending, Shard, place_of
 
