@@ -243,6 +243,7 @@ def edit(
 def unpark(
     service: Annotated[str, typer.Argument(help="The service that has parked the stream.")],
     stream: Annotated[str, typer.Argument(help="The stream, as `perdure verify` names it.")],
+    as_json: AsJson = False,
 ) -> None:
     """Let a parked stream go on for which no dead letter waits; if it stops again, one does."""
     if service not in PARTS:
@@ -268,6 +269,9 @@ def unpark(
             await client.tell(service, stream, Unpark(stream=stream))
 
     wait_for(work())
+    if as_json:
+        show({"service": service, "stream": stream, "asked": "unpark"})
+        return
     say(f"{service} was told to let {stream} go on; if it stops again, a dead letter waits for it")
 
 
