@@ -47,7 +47,15 @@ async def test_a_stream_that_stops_again_waits_behind_its_letter_until_it_is_men
     stage: Stage, world: World
 ) -> None:
     name = f"mistaken-{uuid.uuid4().hex[:8]}"
-    await stage.deploy(chain(name, node("calm", "FLOW.NOOP")))
+    workflow_id = await stage.deploy(chain(name, node("calm", "FLOW.NOOP")))
+
+    async def heard() -> Any:  # else it would be this that the engine fails on
+        return await stage.rows(
+            "select from engine.workflows where id = $1 and deployment_status = 'ACTIVE'",
+            workflow_id,
+        )
+
+    await stage.until(heard, "the engine to hear of the deployment")
     await begun_anew(stage, MISTAKE)
     event_id = await stage.trigger(name, {})
     first = await letter_of(stage, 1)

@@ -11,7 +11,7 @@ from simulation.run import REST_S, Result
 AT_ONCE = 10
 
 
-@pytest.mark.parametrize("first", range(1, 200, 2 * AT_ONCE))
+@pytest.mark.parametrize("first", range(1, 300, 2 * AT_ONCE))
 def test_everything_comes_to_rest_when_nothing_fails_any_more(
     first: int, seeds: Callable[[Iterable[int]], list[Result]]
 ) -> None:

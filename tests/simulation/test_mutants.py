@@ -7,7 +7,7 @@ from simulation.run import simulate
 from simulation.stage import quiet
 from simulation.watch import Broken
 
-SEEDS_MAX = 200
+SEEDS_MAX = 300
 """Within as many seeds as the suite runs every mutant is found; most are found by the first few."""
 
 

@@ -12,7 +12,7 @@ from simulation.run import Result
 AT_ONCE = 10
 
 
-@pytest.mark.parametrize("first", range(0, 200, 2 * AT_ONCE))
+@pytest.mark.parametrize("first", range(0, 300, 2 * AT_ONCE))
 def test_no_promise_breaks_while_everything_fails(
     first: int, seeds: Callable[[Iterable[int]], list[Result]]
 ) -> None:

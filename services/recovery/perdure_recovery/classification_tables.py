@@ -43,7 +43,7 @@ ENGINE_CODES: Final = _by_word(
         "invalid_encoding invalid_key data_too_deep price_unknown code_output code_not_allowed "
         "interaction_too_large memory_content_too_large invalid_wait invalid_response "
         "static_data_conflict static_data_too_large "
-        "file_not_text file_not_json file_not_csv "
+        "file_not_text file_not_json file_not_csv file_not_html "
         "invalid_sub_workflow sub_workflow_failed ambiguous_workflow",
         "output_invalid": "invalid_json response_invalid decoding_failed",
         "dependency_down": "breaker_open files_unreachable",

@@ -341,7 +341,7 @@ def _claim_twice(stack: ExitStack) -> None:
     put(stack, MemoryClaims, "claim", generous)
 
 
-@mutant("an unsafe task runs without a claim", "I1", "lease")
+@mutant("an unsafe task runs without a claim", "I1", "I2", "runner", "lease")
 def _unsafe_without_claim(stack: ExitStack) -> None:
     begin = Work._begin
 
