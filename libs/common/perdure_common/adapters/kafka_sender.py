@@ -98,11 +98,10 @@ class Sender:
             updated = await client.force_metadata_update()
         if not updated:
             raise Unreachable("no broker says which topics there are")
-        found = unknown()
-        allowed = {each for each in found if not self._is_forbidden(client, each[0])}
-        for topic, _ in allowed:  # else it is asked for, and complained about, for ever
+        missing = {each for each in unknown() if not self._is_forbidden(client, each[0])}
+        for topic, _ in missing:  # else it is asked for, and complained about, for ever
             client._topics.discard(self._names.physical(topic))
-        return allowed
+        return missing
 
     def _is_forbidden(self, client: Client, topic: str) -> bool:
         """Tell whether a topic is not shown to us: that is told when it is written to."""

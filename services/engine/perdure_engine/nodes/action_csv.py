@@ -127,11 +127,12 @@ def _written(plan: Plan, jsons: Sequence[Json]) -> str:
     if plan.header:
         writer.writerow(columns)
     for json in jsons:
-        writer.writerow([_cell(field(json, name)) for name in columns])
+        writer.writerow([cell(field(json, name)) for name in columns])
     return text.getvalue()
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """Return a value as a table's cell has it: text as it is, nothing for null, else JSON."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -3,12 +3,12 @@
 import csv
 import html
 import io
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from perdure_engine.nodes.action_csv import cell
 from perdure_engine.nodes.action_file import ROWS_MAX
 from perdure_engine.nodes.action_html_extract import HTML_LENGTH_MAX, count_elements
 from perdure_engine.nodes.each import ItemFault
@@ -129,12 +129,4 @@ def _cells(value: Any, kind: str) -> tuple[Sequence[str], list[list[str]]]:
         raise FileFault("invalid_input", text)
     rows = cast("list[dict[str, Any]]", entries)
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    return columns, [[_cell(row.get(name)) for name in columns] for row in rows]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return columns, [[cell(row.get(name)) for name in columns] for row in rows]
