@@ -35,6 +35,7 @@ LOOK_S = 0.004
 
 BATCH = 250
 DRAIN_S = 60.0
+SETTLE_S = 20.0
 _ID = "0" * 36
 
 
@@ -164,14 +165,16 @@ class Load:
     ) -> float:
         """Keep `most` executions under way and return how many steps ended per second.
 
-        `mark` is called when the measuring begins and when it ends.
+        `mark` is called when the measuring begins and when it ends. It begins when executions end
+        at the rate at which they are worked on: after `warm_s`, and when half as many have ended
+        as are under way, but no later than `SETTLE_S` after that.
         """
         assert workflow_id in self.lengths, "how many steps the workflow has must be known"
-        begin = time.perf_counter() + warm_s
+        begin, ended = time.perf_counter() + warm_s, self.ended + most // 2
         started = counted = 0.0
         while True:
             now = time.perf_counter()
-            if not started and now >= begin:
+            if not started and now >= begin + (0.0 if self.ended >= ended else SETTLE_S):
                 mark()
                 started, counted = now, self.steps
             if started and now >= started + measure_s:
