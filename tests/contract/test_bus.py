@@ -25,6 +25,10 @@ from perdure_common.topics import create_topics
 
 COMMANDS = "perdure.engine.commands.v1"
 STARTS = "perdure.engine.starts.v1"
+OTHERS = tuple(f"perdure.{name}.v1" for name in (
+    "engine.events", "engine.tasks", "engine.calls", "recovery.commands", "recovery.events",
+    "scheduler.commands", "scheduler.events", "triggers",
+))  # fmt: skip
 NOWHERE = "perdure.nowhere.commands.v1"
 PARTITIONS = 4
 PATIENCE_S = 30.0
@@ -72,7 +76,7 @@ def kafka(request: pytest.FixtureRequest) -> tuple[str, str] | None:
 @pytest.fixture
 async def world(kafka: tuple[str, str] | None) -> AsyncIterator[Clients]:
     if kafka is None:
-        broker = MemoryBroker({COMMANDS: PARTITIONS, STARTS: PARTITIONS})
+        broker = MemoryBroker(dict.fromkeys((COMMANDS, STARTS, *OTHERS), PARTITIONS))
         clients = Clients(broker.client)
     else:
         bootstrap, prefix = kafka
@@ -265,6 +269,18 @@ async def test_what_has_no_topic_is_told_at_once_and_keeps_nothing_of_other_plac
         assert NOWHERE in str(results[1])
     begin, end = (await bus.bounds([(COMMANDS, 0)]))[COMMANDS, 0]
     assert end - begin == 4
+
+
+async def test_topics_that_are_met_while_others_are_looked_up_are_found(world: World) -> None:
+    assert not any(await world.client().send([out(0, "first", topic) for topic in OTHERS]))
+    bus = world.client()
+    assert not any(await bus.send([out(0, "first")]))
+    sending: list[asyncio.Task[Sequence[BaseException | None]]] = []
+    for topic in OTHERS:
+        sending.append(asyncio.create_task(bus.send([out(0, "x", topic)])))
+        for _ in range(5):  # what was met before is being asked for now
+            await asyncio.sleep(0)
+    assert [list(each) for each in await asyncio.gather(*sending)] == [[None]] * len(OTHERS)
 
 
 async def test_nothing_to_send_is_no_error(world: World) -> None:

@@ -5,7 +5,7 @@ behind a batch that was refused, and everything after it would be refused as wel
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -82,25 +82,28 @@ class Sender:
 
         aiokafka would wait for each a quarter of a minute, and all others with it.
         """
-        client = producer.client
+        client, names = producer.client, self._names.physical
+
+        def known(topic: str) -> Collection[int]:
+            return client.cluster.partitions_for_topic(names(topic)) or ()
 
         def unknown() -> set[TopicPartition]:
-            known = client.cluster.partitions_for_topic
-            return {(t, p) for t, p in places if p not in (known(self._names.physical(t)) or ())}
+            return {(t, p) for t, p in places if p not in known(t)}
 
-        found = unknown()
-        if not found:
-            return found
-        topics = {self._names.physical(topic) for topic, _ in found}
-        for topic in topics:
-            client.add_topic(topic)
-        async with reaching("the brokers' topics are unknown", self._delivery_s):
-            updated = await client.force_metadata_update()
-        if not updated:
-            raise Unreachable("no broker says which topics there are")
-        missing = {each for each in unknown() if not self._is_forbidden(client, each[0])}
-        for topic, _ in missing:  # else it is asked for, and complained about, for ever
-            client._topics.discard(self._names.physical(topic))
+        missing = unknown()
+        for topic, _ in missing:
+            client.add_topic(names(topic))
+        for _ in range(2):  # the first answer may be to a question of before we added ours
+            if not missing:
+                break
+            async with reaching("the brokers' topics are unknown", self._delivery_s):
+                updated = await client.force_metadata_update()
+            if not updated:
+                raise Unreachable("no broker says which topics there are")
+            missing = {each for each in unknown() if not self._is_forbidden(client, each[0])}
+        for topic, _ in missing:
+            if not known(topic):  # else it is asked for, and complained about, for ever
+                client._topics.discard(names(topic))
         return missing
 
     def _is_forbidden(self, client: Client, topic: str) -> bool:
