@@ -22,6 +22,7 @@ from perdure_contracts.deciding import (
     NoteResult,
     NoteSpending,
     ReleaseAttempt,
+    ReturnTokens,
     SetBudget,
     SetGate,
 )
@@ -52,7 +53,7 @@ CALLS = "perdure.engine.calls.v1"
 OWN = (
     *(NoteOccurrence, NoteLesson, SetMode, SetBudget, RedriveDeadLetter, KeepDeadLetter),
     *(ReleaseAttempt, NoteAnswer, SetGate, JoinLine, LeaveLine, CountFailure, NoteProbe),
-    *(NoteSpending, NoteResult, DependencyCalls, EditDeadLetter, KeepProse),
+    *(NoteSpending, ReturnTokens, NoteResult, DependencyCalls, EditDeadLetter, KeepProse),
 )
 """What is a command as it is heard."""
 DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))
