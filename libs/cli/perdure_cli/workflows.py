@@ -176,7 +176,6 @@ def rollback(
 @app.command(name="list")
 def list_(as_json: AsJson = False) -> None:
     """List the workflows."""
-
     found = fetched("engine", "workflows")
     rows = found.rows
     if as_json:

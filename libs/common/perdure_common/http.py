@@ -137,7 +137,7 @@ def _add_table(app: FastAPI, reading: Reading, tenant_id: str, name: str, view: 
         counted,
         name=f"count_{name}",
         summary=f"Count {name}",
-        description=f"How many rows the list has: exactly, or that they are more than {COUNT_MAX:,}.",
+        description=f"How many rows the list has; of more than {COUNT_MAX:,} that they are more.",
         tags=[name],
         openapi_extra={"parameters": [_TENANT, *_filters(view)]},
         responses={200: _json(_COUNT_SCHEMA)},

@@ -137,8 +137,8 @@ class AttemptStopped:
     """An attempt that was ordered or parked is not made after all; `rail` says what stopped it.
 
     With `answered` the engine is told to give the node up; otherwise it has done so. It does not
-    wait in its `line` any more, or that had let it go to see. `returns` is what it had taken from its
-    workspace's allowance when it was ordered, which gets that back.
+    wait in its `line` any more, or that had let it go to see. `returns` is what its workspace's
+    allowance gets back: it had taken that when it was ordered.
     """
 
     failure_id: str
@@ -414,7 +414,7 @@ class TokensSpent:
 class TokensReturned:
     """An attempt that was not made gave back what it took; `left` are the tokens there are then.
 
-    The money comes back only in the `month` in which it was taken; `month_usd` is what is left of it.
+    Money comes back only in the `month` in which it was taken; `month_usd` is what is spent of it.
     """
 
     workspace_id: str

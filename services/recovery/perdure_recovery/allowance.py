@@ -1,7 +1,8 @@
 """What a workspace's automatic attempts may take: a bucket of tokens, and money by the month.
 
 A stream of its own for each workspace. The bucket fills by itself; an attempt that succeeded gives
-its tokens back, and one that was not made also its money. Beside that it keeps what came of each strategy, for the sampler.
+its tokens back, and one that was not made its money as well. Beside that it keeps what came of
+each strategy, for the sampler.
 """
 
 from dataclasses import dataclass, replace

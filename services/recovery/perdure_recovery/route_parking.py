@@ -136,7 +136,7 @@ def spent(event: AttemptOrdered, failure: FailureNoted) -> Outgoing:
 
 
 def given_back(taken: Taken, attempt_id: str, at: str) -> Outgoing:
-    """Return what tells the workspace's allowance that an attempt which took from it is not made."""
+    """Return what tells a workspace's allowance that an attempt which took from it is not made."""
     line = f"{taken.workspace_id}/allowance"
     returned = ReturnTokens(
         line=line,

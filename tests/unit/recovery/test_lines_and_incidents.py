@@ -223,7 +223,9 @@ def test_an_attempt_that_was_not_made_gives_back_its_tokens_and_its_money_once()
     purse.asked(returns("a1"))
     assert purse.asked(returns("a1")) == []
     assert (purse.state.tokens, purse.state.month_usd) == (472.0, 1.0)
-    assert [row for row in purse.rows if row.table == "recovery_records"] == [], "no outcome is known"
+    assert [row for row in purse.rows if row.table == "recovery_records"] == [], (
+        "no outcome is known"
+    )
 
 
 def test_a_bucket_never_holds_more_than_it_can_and_money_of_another_month_stays_spent() -> None:

@@ -297,9 +297,7 @@ def taken_by(story: Story) -> list[tuple[str, str, int]]:
     ]
 
 
-def test_an_attempt_that_a_breaker_held_back_gives_back_what_it_took_and_the_next_one_takes_it() -> (
-    None
-):
+def test_an_attempt_that_a_breaker_held_back_gives_back_what_it_took_for_the_next_one() -> None:
     story = Story(facts())
     _, first = story.hears(failed())
     assert isinstance(first, AttemptOrdered)

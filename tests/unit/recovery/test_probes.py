@@ -15,8 +15,8 @@ from perdure_contracts.deciding import (
     LeaveLine,
     NoteProbe,
     NoteSpending,
-    ReturnTokens,
     ReleaseAttempt,
+    ReturnTokens,
     SetGate,
     Waiter,
 )

@@ -67,8 +67,8 @@ class Begun:
     """A call that may be made.
 
     `sees` are the half-open breakers for which it goes to see: their ids, each with the instant at
-    which the breaker was said to be half open. `opened` are those of its breakers that had been open
-    before it began, each with the instant at which it had opened last.
+    which the breaker was said to be half open. `opened` are those of its breakers that had opened
+    before it began, each with the last instant at which it had.
     """
 
     called: Called

@@ -262,11 +262,15 @@ def test_a_breaker_of_a_credential_that_opened_forgets_no_call_for_the_dependenc
 
 def test_what_opened_is_remembered_for_so_many_breakers_only(clock: Clock) -> None:
     dependencies = Dependencies("r", clock)
-    for n in range(KEPT_MAX + 5):
-        called = Called(TENANT, f"http:h{n}.example.com")
+    hosts = [Called(TENANT, f"http:h{n}.example.com") for n in range(KEPT_MAX + 1)]
+    for called in hosts:
         dependencies.turn(turned("open", 30, called))
         dependencies.turn(turned("closed", None, called))
-    assert len(dependencies._opened) == KEPT_MAX
+    begun = [dependencies.begin(called) for called in (hosts[0], hosts[1])]
+    assert [each.opened for each in begun if isinstance(each, Begun)] == [
+        (),
+        ((hosts[1].breaker_id, START.isoformat()),),
+    ]
 
 
 def test_a_call_says_of_each_breaker_by_itself_whether_it_went_to_see(clock: Clock) -> None:
