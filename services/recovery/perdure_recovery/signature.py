@@ -23,6 +23,8 @@ MESSAGE_MAX: Final = 500
 INPUT_MAX: Final = 8_192
 """Longest text that is masked, in bytes of UTF-8; the rest says nothing new."""
 FRAMES_MAX: Final = 5
+DEPTH_MAX: Final = 200
+"""Deepest level of a body that is read."""
 ESCAPED_MAX: Final = 32
 """Escaped quotes in a text that the mask may look through; of more their ends are counted out."""
 REMEMBERED_MAX: Final = 2_000
@@ -211,6 +213,8 @@ def text_of(error: ErrorFacts) -> str:
     if isinstance(body, dict) and "body" in body:
         body = cast("dict[str, Any]", body)["body"]
     if isinstance(body, str) and body[:1] == "{" and len(body) <= INPUT_MAX:
+        if _is_deep(body):
+            return error.message
         try:
             body = json.loads(body)
         except ValueError:
@@ -222,6 +226,17 @@ def text_of(error: ErrorFacts) -> str:
             if isinstance(said, str) and said:
                 return said
     return error.message
+
+
+def _is_deep(body: str) -> bool:
+    """Return whether JSON may be nested so deep that reading it depends on who reads it."""
+    if body.count("{") + body.count("[") <= DEPTH_MAX:
+        return False
+    depth = deepest = 0
+    for char in body:
+        depth += (char in "{[") - (char in "}]")
+        deepest = max(deepest, depth)
+    return deepest > DEPTH_MAX
 
 
 def in_app_frames(frames: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,15 @@ def test_a_text_of_escaped_quotes_is_not_looked_through_from_each_of_them(
     mask('\\"a 2' * ESCAPED_MAX)
     with pytest.raises(AssertionError, match="counted out"):
         mask('\\"a 2' * (ESCAPED_MAX + 1))
+
+
+@pytest.mark.parametrize("body", ['{"a":' * 1_300, '{"error":' + '{"a":[' * 600 + "]}" * 600 + "}"])
+def test_a_body_that_is_nested_however_deep_is_text_and_stops_nobody(body: str) -> None:
+    deep = ErrorFacts(type="http_status", message="it was 503", detail={"body": body})
+    assert text_of(deep) == "it was 503"
+    assert signature(deep) == signature(replace(deep, detail=None))
+
+
+def test_a_body_of_many_short_parts_is_read() -> None:
+    body = json.dumps({"error": {"message": "no", "parts": [{"n": n} for n in range(300)]}})
+    assert text_of(ErrorFacts(type="t", message="", detail={"body": body})) == "no"
