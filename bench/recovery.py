@@ -7,15 +7,24 @@ recovery alone is told of failures as the engine tells them, and its verdicts ar
 
     QUICK=1 python -m bench.recovery
     RECOVERIES=1 python -m bench.recovery
+
+`QUICK=1` has one platform for both, one after the other, runs the scenarios of `SHORT`
+(tests/support/laboratory/catalogue.py) and fewer texts, and no storm: the breaker of what is down
+opens for half a minute, and no key is measured by it. The seconds that each part took are told.
 """
 
 import asyncio
 import json
 import math
 import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import httpx
 
 from bench import machine, recovery_text
 from bench.failing import Failures
@@ -25,21 +34,22 @@ from bench.stack import QUICK
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from laboratory import measures
-from laboratory.catalogue import KILLED, SCENARIOS
+from laboratory.catalogue import KILLED, SCENARIOS, SHORT
 from laboratory.running import Laboratory, Seen, laboratory_stage
 from laboratory.storm import Storm
-from platform_stage import PARTITIONS
+from platform_stage import PARTITIONS, Stage
 from stage_ground import own_ground
 
-STORM = 100 if QUICK else 1_000
+STORM = 1_000
 RATE_PER_S = 200.0
 RATE_S = 3.0 if QUICK else 10.0
 SUSTAINED = 2_000 if QUICK else 10_000
 PROCESSES = int(os.environ.get("RECOVERIES") or min(2, os.cpu_count() or 1))
 """Processes of recovery that share the failures whose verdicts are timed: one for each core."""
 
-SHARED_OUT_S = 8.0
-"""What the group takes to share the shards out anew; who loses some goes on with the others."""
+SHARED_OUT_S = 60.0
+"""The most that the processes of recovery may take until each of them owns shards."""
+OWNED = re.compile(r"^perdure_shards_owned(?:\{[^}]*\})? (\d+)", re.MULTILINE)
 
 MEANING = {
     "scenarios": "failures that are staged, each with what must become of it",
@@ -88,30 +98,87 @@ def decisions(bootstrap: str) -> Mapping[str, float]:
         failures.end()
 
 
-async def laboratory() -> measures.Measures:
-    """Return what the laboratory gives on a platform of its own, with a storm at its end."""
-    async with own_ground() as ground, laboratory_stage(ground=ground) as stage:
-        seen = await Laboratory(stage).run(SCENARIOS, () if QUICK else KILLED)
-        show(seen)
-        print((await Storm(stage, STORM).run()).told(), flush=True)
+@contextmanager
+def timed(part: str) -> Generator[None]:
+    """Tell how many seconds a part of the benchmark took."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        print(f"    {time.perf_counter() - began:5.1f} s  {part}", flush=True)
+
+
+async def laboratory(stage: Stage) -> measures.Measures:
+    """Return what the laboratory gives; a whole one has a storm at its end."""
+    with timed("laboratory"):
+        seen = await Laboratory(stage).run(SHORT if QUICK else SCENARIOS, () if QUICK else KILLED)
+    show(seen)
+    if not QUICK:
+        with timed("storm"):
+            print((await Storm(stage, STORM).run()).told(), flush=True)
     found = measures.measured(seen)
     print("\n".join(measures.lines(found)))
     return found
 
 
-async def speed() -> Mapping[str, float]:
+def recoveries(stage: Stage) -> list[str]:
+    """Start the other processes of recovery; return the names of all."""
+    others = [f"recovery-{n}" for n in range(2, PROCESSES + 1)]
+    for name in others:
+        stage.begin("recovery", beside=name)
+    return ["recovery", *others]
+
+
+async def shared_out(stage: Stage, names: Sequence[str]) -> None:
+    """Wait until every shard has an owner, and every process shards.
+
+    Raises:
+        TimeoutError: They are not shared out in `SHARED_OUT_S`.
+    """
+    async with (
+        asyncio.timeout(SHARED_OUT_S),
+        httpx.AsyncClient(timeout=5.0, trust_env=False) as client,
+    ):
+        while True:
+            owned: list[int] = []
+            for name in names:
+                try:
+                    told = await client.get(f"http://127.0.0.1:{stage.ports[name]}/metrics")
+                except httpx.TransportError:  # it has only begun
+                    break
+                found = OWNED.search(told.text)
+                owned.append(int(found[1]) if found else 0)
+            if len(owned) == len(names) and all(owned) and sum(owned) == PARTITIONS:
+                return
+            await asyncio.sleep(0.1)
+
+
+async def speed(stage: Stage, names: Sequence[str]) -> Mapping[str, float]:
     """Return how fast verdicts come on a platform that does nothing else."""
+    with timed("shards shared out"):
+        await shared_out(stage, names)
+    with timed("decisions"):
+        return await asyncio.to_thread(decisions, stage.ground.kafka_bootstrap)
+
+
+async def platform() -> tuple[measures.Measures, Mapping[str, float]]:
+    """Return what the laboratory gives, and how fast verdicts come."""
     async with own_ground() as ground, laboratory_stage(ground=ground) as stage:
-        for n in range(2, PROCESSES + 1):
-            stage.begin("recovery", beside=f"recovery-{n}")
-            await stage.until_ready([f"recovery-{n}"])
-        await asyncio.sleep(SHARED_OUT_S)
-        return await asyncio.to_thread(decisions, ground.kafka_bootstrap)
+        if QUICK:
+            # They share the shards out while the laboratory waits for what it stages.
+            names = recoveries(stage)
+            return await laboratory(stage), await speed(stage, names)
+        found = await laboratory(stage)
+    async with own_ground() as ground, laboratory_stage(ground=ground) as stage:
+        return found, await speed(stage, recoveries(stage))
 
 
 async def measure() -> Mapping[str, float]:
     """Run everything."""
-    found = await laboratory()
+    with timed("platform, all in all"):
+        found, decided = await platform()
+    with timed("texts"):
+        texts = recovery_text.measure()
     result = {
         "scenarios": float(found.scenarios),
         "success_rate": found.success.value,
@@ -119,8 +186,8 @@ async def measure() -> Mapping[str, float]:
         "false_positive_rate": found.false_positives.value,
         "missed_rate": found.missed.value,
         "completeness": found.complete.value,
-        **await speed(),
-        **recovery_text.measure(),
+        **decided,
+        **texts,
     }
     return {key: value if math.isfinite(value) else -1.0 for key, value in result.items()}
 

@@ -24,11 +24,12 @@ from perdure_recovery.signature import mask, signature
 
 from bench.recovery_corpus import STYLES, Line, lines
 from bench.recovery_secrets import is_removed, samples
+from bench.stack import QUICK
 
-LINES: Final = 2_000
-"""Lines of each style, as many as LogHub's samples have."""
+LINES: Final = 400 if QUICK else 2_000
+"""Lines of each style: as many as LogHub's samples have, fewer for a short look."""
 SEED: Final = 20_261_128
-ROUNDS: Final = 20
+ROUNDS: Final = 5 if QUICK else 20
 
 
 def grouping_accuracy(groups: Mapping[str, str], truth: Mapping[str, str]) -> float:

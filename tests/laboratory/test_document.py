@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from laboratory.catalogue import KILLED, SCENARIOS
+from laboratory.catalogue import KILLED, SCENARIOS, SHORT, SHORT_NAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,3 +32,13 @@ def test_every_scenario_says_what_must_happen() -> None:
         for expected in each.expected:
             assert set(expected.calls) <= set(each.servers), each.name
             assert len(expected.types) == len(expected.strategies), each.name
+
+
+def test_a_short_look_has_scenarios_of_every_group_and_each_by_its_name() -> None:
+    assert len(SHORT) == len(SHORT_NAMES) == len(set(SHORT_NAMES))
+    assert {each.group for each in SHORT} == {each.group for each in SCENARIOS}
+    decided = {strategy for each in SHORT for one in each.expected for strategy in one.strategies}
+    assert decided >= {
+        *("retry_now", "backoff", "fallback_model", "reduce_input", "reprompt"),
+        *("refresh_credentials", "skip_compensate", "escalate_human"),
+    }

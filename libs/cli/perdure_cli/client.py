@@ -69,6 +69,18 @@ class Sent:
     id: str
 
 
+@dataclass(frozen=True)
+class Counted:
+    """How many rows there are; if it is not `exact`, more than so many."""
+
+    count: int
+    exact: bool = True
+
+    def __str__(self) -> str:
+        """Return `3,000`, or `100,000+` where they are more."""
+        return f"{self.count:,}{'' if self.exact else '+'}"
+
+
 def user() -> str:
     """Return who types, as rows and sources name him."""
     try:
@@ -243,9 +255,7 @@ class Client:
         parameters = [("limit", str(limit))]
         if cursor:
             parameters.append(("cursor", cursor))
-        for name, values in equal.items():
-            each = [values] if isinstance(values, str) else values
-            parameters.extend((name, value) for value in each)
+        parameters.extend(_parameters(equal))
         body = told(await self.get(service, f"/v1/{table}", parameters), service)
         return body["items"], body["next"]
 
@@ -262,6 +272,12 @@ class Client:
             if cursor is None:
                 break
         return found
+
+    async def count(self, service: str, table: str, /, **equal: str | Sequence[str]) -> Counted:
+        """Return how many rows of a table there are. Raises as `page`."""
+        path = f"/v1/count/{table}"
+        found = told(await self.get(service, path, _parameters(equal)), service)
+        return Counted(found["count"], found["exact"])
 
     async def row(self, service: str, table: str, key: str) -> Row | None:
         """Return one row of a table, None if there is none. Raises as `page`."""
@@ -416,6 +432,11 @@ class Client:
             prefix = self.settings.topic_prefix
             self._bus = KafkaBus(self.running.kafka_bootstrap, "perdure-cli", prefix)
         return self._bus
+
+
+def _parameters(equal: Mapping[str, str | Sequence[str]]) -> list[tuple[str, str]]:
+    several = {name: [each] if isinstance(each, str) else each for name, each in equal.items()}
+    return [(name, value) for name, values in several.items() for value in values]
 
 
 def told(response: httpx.Response, service: str) -> Any:

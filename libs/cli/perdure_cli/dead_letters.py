@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from perdure_contracts.dead_letters import EditDeadLetter, RedriveDeadLetter
@@ -32,7 +32,11 @@ Pattern = Annotated[
     str | None, typer.Option(help="Only those that are alike: a signature of `patterns`.")
 ]
 PARTS = ("engine", "recovery", "scheduler")
-DONE = {"retry": "sent", "drop": "dropped"}
+Action: TypeAlias = Literal["retry", "drop"]
+DONE: dict[Action, str] = {"retry": "sent", "drop": "dropped"}
+SETTLED: dict[Action, str] = {"retry": "redriven", "drop": "dropped"}
+PART = 200
+"""Letters that one request settles: it is answered long before the client gives it up."""
 STATUSES = ("waiting", "redriven", "dropped")
 Status = Annotated[str, typer.Option(help="waiting, redriven, dropped or all.")]
 
@@ -188,18 +192,14 @@ def redrive(
             exit_code=2,
             code="wrong_usage",
         )
-    action = "drop" if drop else "retry"
+    action: Action = "drop" if drop else "retry"
 
     async def work() -> tuple[list[Row], bool]:
         async with Client(platform.require()) as client:
-            if ids:
-                letters, more = [await _find(client, id) for id in ids], False
-            else:
-                letters, more = await _waiting(client, narrowed, limit)
-            named = bool(ids)
-            return [
-                await _settled(client, row, action, dry_run=dry_run, named=named) for row in letters
-            ], more
+            if not ids:
+                return await _in_bulk(client, narrowed, action, limit, dry_run=dry_run)
+            letters = [await _find(client, id) for id in ids]
+            return [await _settled(client, row, action, dry_run=dry_run) for row in letters], False
 
     rows, more = wait_for(work())
     if as_json:
@@ -284,31 +284,49 @@ def _read(path: Path) -> bytes:
         ) from None
 
 
-async def _waiting(
-    client: Client, narrowed: Mapping[str, str | None], limit: int
+async def _in_bulk(
+    client: Client,
+    narrowed: Mapping[str, str | None],
+    action: Action,
+    limit: int,
+    *,
+    dry_run: bool,
 ) -> tuple[list[Row], bool]:
-    """Return the letters that wait and match, the oldest first, and whether there are more."""
+    """Settle the letters that wait and match, the oldest first; return them, and if there are more.
+
+    Each has its `status` then, and in `refused` why it refused, None if it did not.
+    """
     wanted = {name: value for name, value in narrowed.items() if value is not None}
-    body = {"action": "retry", "dry_run": True, "limit": limit, **wanted}
-    found: Row = told(await client.post("recovery", "/v1/bulk/dead_letters", body), "recovery")
-    return [await _find(client, letter["id"]) for letter in found["letters"]], found["more"]
+    wanted |= {"action": action, "asked_by": user()}
+    rows: list[Row] = []
+    while True:
+        part = limit if dry_run else min(PART, limit - len(rows))
+        body = {**wanted, "dry_run": dry_run, "limit": part}
+        found: Row = told(await client.post("recovery", "/v1/bulk/dead_letters", body), "recovery")
+        rows += [_came(each, action, dry_run=dry_run) for each in found["letters"]]
+        stuck = found["accepted"] < found["matched"]
+        if dry_run or stuck or not found["more"] or len(rows) >= limit:
+            return rows, found["more"]
 
 
-async def _settled(
-    client: Client, row: Row, action: Literal["retry", "drop"], *, dry_run: bool, named: bool
-) -> Row:
-    """Settle a letter and return its row, with the reason in `refused` if it was refused.
+def _came(letter: Row, action: Action, *, dry_run: bool) -> Row:
+    row = {name: letter[name] for name in ("id", "service", "event_type", "error")}
+    if dry_run:
+        return {**row, "status": "waiting", "refused": None}
+    if letter["accepted"]:
+        return {**row, "status": SETTLED[action], "refused": None}
+    reason = letter["detail"] or "it was not answered in time, and may still be carried out"
+    return {**row, "status": "waiting", "refused": reason}
+
+
+async def _settled(client: Client, row: Row, action: Action, *, dry_run: bool) -> Row:
+    """Settle a letter and return its row; `refused` is None.
 
     Raises:
-        CommandError: It was refused, and it was `named` by its id.
+        CommandError: It was refused.
     """
     if dry_run:
         return {**row, "refused": None}
     message = RedriveDeadLetter(letter=row["stream"], asked_by=user(), action=action)
-    try:
-        await client.command("recovery", row["stream"], message)
-    except CommandError as error:
-        if named:
-            raise
-        return {**row, "refused": str(error)}
+    await client.command("recovery", row["stream"], message)
     return {**await _find(client, row["id"]), "refused": None}

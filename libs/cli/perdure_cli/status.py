@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from perdure_cli import platform, promises
-from perdure_cli.client import Client, Row
+from perdure_cli.client import Client, Counted, Row
 from perdure_cli.errors import CommandError
 from perdure_cli.output import AsJson, console, duration, instant, print_table, show, wait_for
 
@@ -57,7 +57,7 @@ class Status:
     servers: list[Row] = field(default_factory=list)
     services: list[Row] = field(default_factory=list)
     executions: list[Row] = field(default_factory=list)
-    dead_letters: int | None = None
+    dead_letters: Counted | None = None
     clock_behind_s: float = 0.0
     failing_filters: int = 0
     trouble: list[str] = field(default_factory=list)
@@ -77,8 +77,7 @@ async def examined(client: Client) -> Status:
     found.services = list(await asyncio.gather(*(_service(client, name) for name in running.urls)))
     if "recovery" in running.urls:
         try:
-            letters = await client.rows("recovery", "dead_letters", status="waiting")
-            found.dead_letters = len(letters)
+            found.dead_letters = await client.count("recovery", "dead_letters", status="waiting")
         except CommandError:
             found.dead_letters = None  # the row of the service says that it does not answer
     found.trouble = list(_trouble(found))
@@ -190,7 +189,7 @@ def _trouble(found: Status) -> Iterable[str]:
             f"{found.failing_filters} triggers have filters that fail: `perdure triggers list` "
             "shows why"
         )
-    if found.dead_letters:
+    if found.dead_letters is not None and found.dead_letters.count:
         yield f"{found.dead_letters} dead letters wait: `perdure dead-letters list` shows them"
     now = datetime.now(UTC)
     for row in found.executions:
@@ -221,6 +220,7 @@ def status(
             return await examined(client)
 
     found = wait_for(work())
+    letters = found.dead_letters
     if as_json:
         show(
             {
@@ -228,7 +228,8 @@ def status(
                 "servers": found.servers,
                 "services": found.services,
                 "open_executions": found.executions,
-                "dead_letters_waiting": found.dead_letters,
+                "dead_letters_waiting": letters.count if letters else None,
+                "dead_letters_more": bool(letters and not letters.exact),
                 "trouble": found.trouble,
             }
         )
@@ -268,8 +269,9 @@ def _print(found: Status) -> None:
     console.print()
     listed = ", ".join(f"{row['executions']} {row['status']}" for row in found.executions)
     console.print(f"open executions: {listed or 'none'}")
-    letters = "unknown" if found.dead_letters is None else found.dead_letters or "none"
-    console.print(f"dead letters that wait: {letters}")
+    letters = found.dead_letters
+    waiting = "unknown" if letters is None else letters if letters.count else "none"
+    console.print(f"dead letters that wait: {waiting}")
     for text in found.trouble:
         console.print(f"[yellow]![/yellow] {escape(text)}")
     if not found.trouble:

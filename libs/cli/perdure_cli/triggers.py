@@ -14,7 +14,7 @@ from perdure_cli import deploying, platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.definitions import read_input
 from perdure_cli.errors import CommandError
-from perdure_cli.listing import Limit, fetched
+from perdure_cli.listing import Limit, fetched, say_more
 from perdure_cli.output import AsJson, clock, instant, print_table, say, short, show, wait_for
 from perdure_cli.running import MANUAL, started_by
 
@@ -42,7 +42,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the triggers that serve, with the next firing of those that a clock fires."""
-    rows = fetched(
+    found = fetched(
         "scheduler",
         "trigger_index",
         limit,
@@ -50,6 +50,7 @@ def list_(
         workflow_name=workflow,
         trigger_subtype=None if subtype is None else subtype.upper(),
     )
+    rows = found.rows
     _name_troubles(rows)
     if as_json:
         show(rows)
@@ -70,15 +71,15 @@ def list_(
         ),
         "no trigger serves; `perdure workflow deploy FILE` deploys one",
     )
+    say_more(found)
 
 
 def _name_troubles(rows: Sequence[Row]) -> None:
     """Say of KAFKA triggers why their topics cannot be read now."""
     if not any(row["trigger_subtype"] == "KAFKA" for row in rows):
         return
-    troubles = {
-        row["topic"]: row["message"] for row in fetched("scheduler", "topic_troubles", TROUBLES_MAX)
-    }
+    told = fetched("scheduler", "topic_troubles", TROUBLES_MAX).rows
+    troubles = {row["topic"]: row["message"] for row in told}
     for row in rows:
         if row["trigger_subtype"] == "KAFKA" and not row["error_message"]:
             row["error_message"] = troubles.get(str(row["index_key"]).partition("/")[0])

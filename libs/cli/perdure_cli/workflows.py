@@ -13,6 +13,7 @@ from perdure_cli import deploying, diff, importing, platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.deploying import Loaded
 from perdure_cli.errors import CommandError
+from perdure_cli.listing import fetched, say_more
 from perdure_cli.output import AsJson, ago, clock, console, print_table, say, short, show, wait_for
 
 app = typer.Typer(help="Definitions: check, apply, deploy, look at them.", no_args_is_help=True)
@@ -175,12 +176,8 @@ def rollback(
 @app.command(name="list")
 def list_(as_json: AsJson = False) -> None:
     """List the workflows."""
-
-    async def work() -> list[Row]:
-        async with Client(platform.require()) as client:
-            return await client.rows("engine", "workflows")
-
-    rows = wait_for(work())
+    found = fetched("engine", "workflows")
+    rows = found.rows
     if as_json:
         show(rows)
         return
@@ -200,6 +197,7 @@ def list_(as_json: AsJson = False) -> None:
         ),
         "there are no workflows; `perdure workflow apply FILE` makes one",
     )
+    say_more(found)
 
 
 @app.command(name="show")

@@ -22,10 +22,12 @@ from starlette.responses import Response
 from perdure_common.api.problem import Problem, answer_with_problems
 from perdure_common.api.reading import Reading
 from perdure_common.api.table import (
+    COUNT_MAX,
     LIMIT_DEFAULT,
     LIMIT_MAX,
     TableView,
     make_cursor,
+    read_count,
     read_query,
 )
 from perdure_common.observe import CONTENT_TYPE, Figures, Metrics, RowCount
@@ -109,6 +111,11 @@ def _add_table(app: FastAPI, reading: Reading, tenant_id: str, name: str, view: 
         body = b'{"items":[%b],"next":%b}' % (b",".join(rows), orjson.dumps(following))
         return Response(body, media_type="application/json")
 
+    async def counted(request: Request) -> dict[str, Any]:
+        query = read_count(view, request.query_params.multi_items())
+        count = await reading.count(name, view, _tenant(request, tenant_id), query)
+        return {"count": min(count, COUNT_MAX), "exact": count <= COUNT_MAX}
+
     async def shown(request: Request, key: str) -> Response:
         row = await reading.row(name, view, _tenant(request, tenant_id), key)
         if row is None:
@@ -124,6 +131,16 @@ def _add_table(app: FastAPI, reading: Reading, tenant_id: str, name: str, view: 
         tags=[name],
         openapi_extra={"parameters": _parameters(view)},
         responses={200: _json(_page_schema(view))},
+    )
+    app.add_api_route(
+        f"/v1/count/{name}",
+        counted,
+        name=f"count_{name}",
+        summary=f"Count {name}",
+        description=f"How many rows the list has; of more than {COUNT_MAX:,} that they are more.",
+        tags=[name],
+        openapi_extra={"parameters": [_TENANT, *_filters(view)]},
+        responses={200: _json(_COUNT_SCHEMA)},
     )
     if view.key is not None:
         app.add_api_route(
@@ -187,6 +204,11 @@ def _parameters(view: TableView) -> list[dict[str, Any]]:
         about = f"a part of {', '.join(view.search)}, in any case"
         text = {"name": "q", "in": "query", "schema": {"type": "string"}, "description": about}
         found.append(text)
+    return found + _filters(view)
+
+
+def _filters(view: TableView) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     for what in view.times:
         instant = {"type": "string", "format": "date-time"}
         names = (f"{what}_after", f"{what}_before")
@@ -194,6 +216,15 @@ def _parameters(view: TableView) -> list[dict[str, Any]]:
     several = {"type": "array", "items": {"type": "string"}}
     found.extend({"name": name, "in": "query", "schema": several} for name in view.filters)
     return found
+
+
+_COUNT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "count": {"type": "integer", "description": f"{COUNT_MAX:,} at most"},
+        "exact": {"type": "boolean", "description": "false: there are more"},
+    },
+}
 
 
 def _row_schema(view: TableView) -> dict[str, Any]:

@@ -73,10 +73,37 @@ _FLAG = re.compile(
     r"(?!-)([^\s\"']{3,512})"
 )
 _KEY = re.compile(
-    r"(?<![\w.\-])-{0,2}([A-Za-z][\w.\-]{1,60}+)\\{0,2}[\"']?\]?\s{0,3}(?:=>|:=|==?|:)(\s{0,3})"
+    r"(?<![\w.\-])-{0,2}([A-Za-z][\w.\-]{1,60}+)\\{0,15}[\"']?\]?\s{0,40}(?:=>|:=|==?|:)(\s{0,40})"
 )
-_QUOTED = re.compile(r"([\"'])((?:(?!\1)[^\\\n]|\\.){0,4096})\1?")
-_ESCAPED = re.compile(r"\\{1,2}([\"'])((?:(?!\1)[^\\\n]){0,4096})\\{0,2}\1?")
+_QUOTE_ENTITY = "(?:&quot;|&#34;|&#x22;|&apos;|&#39;|&#x27;)"
+_MARKUP: tuple[re.Pattern[str], ...] = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # <password>…</password>, in SOAP and configurations
+        r"<(?:[\w\-]{1,40}+:)?([A-Za-z][\w.\-]{1,60}+)(?:\s[^<>]{0,200})?>([^<>]{1,4096})</",
+        # &quot;password&quot;: &quot;…&quot;, JSON in a page
+        rf"([A-Za-z][\w.\-]{{1,60}}+){_QUOTE_ENTITY}\s{{0,3}}:\s{{0,3}}{_QUOTE_ENTITY}"
+        rf"((?:(?!{_QUOTE_ENTITY})[^<>\n]){{1,4096}})",
+        # name="password" value="…", and the field of a form: name="password", a blank line, …
+        r"\bname=[\"']([A-Za-z][\w.\-]{1,60}+)[\"'](?:[^<>\r\n]{0,200}\bvalue=[\"']"
+        r"|(?:;[^\r\n]{0,200})?(?:\r?\n){2})([^\"'<>\r\n]{1,4096})",
+    )
+)
+"""What markup sets secret keys to: (key, value). Each is bounded and begins at its own mark."""
+_PERCENT = "%(?:25){0,2}"
+_ENCODED = re.compile(
+    rf"(?i)(?:(?<![\w.\-])|(?<=%26)|(?<=%3F)|(?<=%22)|(?<=%20)|(?<=%2526)|(?<=%2522)|(?<=%253F))"
+    rf"([A-Za-z][\w.\-]{{1,60}}+)(?:{_PERCENT}22)?(?:{_PERCENT}20|\+){{0,3}}{_PERCENT}3[AD]"
+    rf"(?:{_PERCENT}20|\+){{0,3}}+(?:{_PERCENT}22)?+"
+    rf"((?:(?!{_PERCENT}(?:26|22|7D))[^\s&\"'<>,;)\]}}]){{1,4096}})"
+)
+"""What is set to a secret key in text that is written as in a URL: `password%3D…`."""
+_BLOCK = re.compile(
+    r"[|>][+\-]?[ \t]{0,8}\r?\n[ \t]{1,40}"
+    r"([^\s][^\r\n]{0,4096}(?:\r?\n[ \t]{1,40}[^\s][^\r\n]{0,4096}){0,63})"
+)
+_QUOTED = re.compile(r"(?:[bru]{1,2}(?=[\"']))?([\"'])((?:(?!\1)[^\\\n]|\\.){0,4096})\1?")
+_ESCAPED = re.compile(r"\\{1,15}([\"'])((?:(?!\1)[^\\\n]){0,4096})\\{0,15}\1?")
 _BARE = re.compile(r"(?:[^\s,;&\"')\]}]|,(?=\S)){1,1024}")
 _LINE = re.compile(r"[^\r\n\"']{1,4096}")
 _PLAIN = re.compile(r"(?i)[a-z]{1,12}[.,;]?$|\d{1,6}$|\[?<?null>?$")
@@ -143,6 +170,11 @@ def scrub_text(text: str) -> str:
     text = _SCHEME.sub(_masked_scheme, text)
     text = _FLAG.sub(rf"\1 {SECRET}", text)
     text = _without_keyed(text)
+    if "<" in text or "&" in text or "name=" in text:
+        for pattern in _MARKUP:
+            text = pattern.sub(_masked_markup, text)
+    if "%" in text:
+        text = _ENCODED.sub(_masked_markup, text)
     return _TOKEN.sub(_masked_token, text)
 
 
@@ -240,6 +272,14 @@ def _masked_scheme(match: re.Match[str]) -> str:
     return f"{scheme} {SECRET}"
 
 
+def _masked_markup(match: re.Match[str]) -> str:
+    key, value = match.groups()
+    if not is_secret_key(key) or not value.strip() or value == SECRET:
+        return match[0]
+    whole, at = match[0], match.start()
+    return whole[: match.start(2) - at] + SECRET + whole[match.end(2) - at :]
+
+
 def _without_keyed(text: str) -> str:
     """Mask the values of secret keys: `password=…`, `"token": "…"`, `Cookie: …`."""
     parts: list[str] = []
@@ -261,6 +301,8 @@ def _value_after(text: str, key: re.Match[str]) -> tuple[int, int] | None:
     start = key.end()
     if quoted := _QUOTED.match(text, start) or _ESCAPED.match(text, start):
         return (quoted.start(2), quoted.end(2)) if quoted[2] else None
+    if block := _BLOCK.match(text, start):  # YAML: what is indented below
+        return block.span(1)
     whole_line = key[1].lower().endswith(("authorization", "cookie"))
     value = (_LINE if whole_line else _BARE).match(text, start)
     if value is None or value[0].startswith(("{", "[", "(")):

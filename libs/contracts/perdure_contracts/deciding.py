@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from . import recovery
 from .asking import RequestInteraction
 from .breakers import BreakerTurned, DependencyCalls
-from .failures import Explanation, Strategy
+from .failures import Explanation, Strategy, Taken
 from .message import Json, message
 from .patterns import FailureType
 from .questions import QuestionEvent
@@ -137,7 +137,8 @@ class AttemptStopped:
     """An attempt that was ordered or parked is not made after all; `rail` says what stopped it.
 
     With `answered` the engine is told to give the node up; otherwise it has done so. It does not
-    wait in its `line` any more, or that had let it go to see.
+    wait in its `line` any more, or that had let it go to see. `returns` is what its workspace's
+    allowance gets back: it had taken that when it was ordered.
     """
 
     failure_id: str
@@ -150,6 +151,7 @@ class AttemptStopped:
     answered: bool = False
     line: str = ""
     interaction_id: str = ""
+    returns: Taken | None = None
 
 
 # Waiting lines --------------------------------------------------------------------------
@@ -358,6 +360,19 @@ class NoteSpending:
     spent_at: str
 
 
+@message("recovery.return-tokens.v1")
+class ReturnTokens:
+    """An attempt was not made: it gives back its tokens and its money, taken at `taken_at`."""
+
+    line: str
+    workspace_id: str
+    attempt_id: str
+    cost: int
+    usd: float
+    taken_at: str
+    returned_at: str
+
+
 @message("recovery.note-result.v1")
 class NoteResult:
     """What came of an automatic attempt: a strategy's record; a success gets its tokens back."""
@@ -395,6 +410,23 @@ class TokensSpent:
     spent_at: str
 
 
+@message("recovery.tokens-returned.v1")
+class TokensReturned:
+    """An attempt that was not made gave back what it took; `left` are the tokens there are then.
+
+    Money comes back only in the `month` in which it was taken; `month_usd` is what is spent of it.
+    """
+
+    workspace_id: str
+    attempt_id: str
+    cost: int
+    usd: float
+    left: float
+    month: str
+    month_usd: float
+    returned_at: str
+
+
 @message("recovery.result-noted.v1")
 class ResultNoted:
     """An attempt's outcome was counted; `left` are the tokens after a refund."""
@@ -415,8 +447,8 @@ BreakerEvent: TypeAlias = CallsNoted | BreakerTurned
 BreakerCommand: TypeAlias = DependencyCalls
 IncidentCommand: TypeAlias = CountFailure | NoteProbe
 IncidentEvent: TypeAlias = FailureCounted | IncidentOpened | ProbeNoted | IncidentClosed
-AllowanceCommand: TypeAlias = SetBudget | NoteSpending | NoteResult
-AllowanceEvent: TypeAlias = BudgetSet | TokensSpent | ResultNoted
+AllowanceCommand: TypeAlias = SetBudget | NoteSpending | ReturnTokens | NoteResult
+AllowanceEvent: TypeAlias = BudgetSet | TokensSpent | TokensReturned | ResultNoted
 ExecutionCommand: TypeAlias = (
     recovery.ExecutionCommand | NoteDue | ReleaseAttempt | NoteAnswer | NoteCompensated
 )

@@ -54,6 +54,16 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What an attempt had taken from its workspace's allowance, `taken_at`, or before that."""
+
+    workspace_id: str
+    cost: int
+    usd: float
+    taken_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """An automatic attempt whose outcome is known, for its workspace's allowance and records."""
 

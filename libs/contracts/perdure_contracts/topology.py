@@ -211,6 +211,7 @@ VERBS = frozenset(
         "receive",
         "release",
         "retire",
+        "return",
         "delete",
         "set",
         "update",

@@ -1,7 +1,8 @@
 """What a workspace's automatic attempts may take: a bucket of tokens, and money by the month.
 
 A stream of its own for each workspace. The bucket fills by itself; an attempt that succeeded gives
-its tokens back. Beside that it keeps what came of each strategy, for the sampler.
+its tokens back, and one that was not made its money as well. Beside that it keeps what came of
+each strategy, for the sampler.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +17,9 @@ from perdure_contracts.deciding import (
     NoteResult,
     NoteSpending,
     ResultNoted,
+    ReturnTokens,
     SetBudget,
+    TokensReturned,
     TokensSpent,
 )
 
@@ -92,6 +95,8 @@ def decide(
                 spent_at=written(now),
             )
             return (spent,)
+        case ReturnTokens():
+            return _returned(state, command, now)
         case NoteResult():
             if f"+{command.attempt_id}" in state.known:
                 return ()
@@ -109,6 +114,24 @@ def decide(
             return (noted,)
 
 
+def _returned(state: Purse, command: ReturnTokens, now: datetime) -> tuple[AllowanceEvent, ...]:
+    if f"~{command.attempt_id}" in state.known:
+        return ()
+    same_month = month_of(parsed(command.taken_at)) == state.month
+    usd = min(command.usd, state.month_usd) if same_month else 0.0
+    returned = TokensReturned(
+        workspace_id=command.workspace_id,
+        attempt_id=command.attempt_id,
+        cost=command.cost,
+        usd=usd,
+        left=round(min(BUCKET_MAX, tokens_at(state, now) + command.cost), 3),
+        month=state.month,
+        month_usd=round(state.month_usd - usd, 6),
+        returned_at=written(now),
+    )
+    return (returned,)
+
+
 def evolve(state: Purse, event: AllowanceEvent) -> Purse:
     """Return the allowance as it stands after `event`."""
     match event:
@@ -122,6 +145,15 @@ def evolve(state: Purse, event: AllowanceEvent) -> Purse:
                 month=event.month,
                 month_usd=event.month_usd,
                 known=(*state.known, f"-{event.attempt_id}")[-REMEMBERED_MAX:],
+            )
+        case TokensReturned():
+            return replace(
+                state,
+                tokens=event.left,
+                at=parsed(event.returned_at),
+                month=event.month,
+                month_usd=event.month_usd,
+                known=(*state.known, f"~{event.attempt_id}")[-REMEMBERED_MAX:],
             )
         case ResultNoted():
             return replace(

@@ -55,8 +55,10 @@ from perdure_contracts.deciding import (
     ProbeNoted,
     ReleaseAttempt,
     ResultNoted,
+    ReturnTokens,
     SetBudget,
     SetGate,
+    TokensReturned,
     TokensSpent,
     WaitersReleased,
 )
@@ -229,14 +231,15 @@ line_streams: Decider[lines.Line, LineCommand, LineEvent] = Decider(
 allowance_streams: Decider[allowance.Purse, AllowanceCommand, AllowanceEvent] = Decider(
     name="allowance",
     initial=allowance.Purse(),
-    commands=(SetBudget, NoteSpending, NoteResult),
-    events=(BudgetSet, TokensSpent, ResultNoted),
+    commands=(SetBudget, NoteSpending, ReturnTokens, NoteResult),
+    events=(BudgetSet, TokensSpent, TokensReturned, ResultNoted),
     stream_of=allowance.stream_of,
     decide=allowance.decide,
     evolve=allowance.evolve,
     project=allowance.project,
     route=allowance.route,
-    private=(TokensSpent, ResultNoted),
+    private=(TokensSpent, TokensReturned, ResultNoted),
+    state_version=2,
 )
 
 prose_streams: Decider[prose.Prose, KeepProse, ProseKept] = Decider(
@@ -266,7 +269,7 @@ service = Service(
     ),
     hear=hear,
     hears=(FAILURES, CALLS, *DEAD_LETTERS),
-    patient=(NoteOccurrence, NoteLesson, NoteSpending, NoteResult),
+    patient=(NoteOccurrence, NoteLesson, NoteSpending, ReturnTokens, NoteResult),
     by_token=(DependencyCalls,),
     news=(DependencyCalls,),
     judge=Judge,

@@ -1,21 +1,21 @@
 """What the guard rails are told about an attempt: from the state, the facts and its plan. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from perdure_common.decider import Facts
 from perdure_contracts.engine import EffectClass, EffectState
-from perdure_contracts.failures import Strategy
+from perdure_contracts.failures import Strategy, Taken
 from perdure_contracts.message import Json
 from perdure_contracts.recovery import FailureNoted
 
 from .cases import UNDO
 from .experience import allowance_in, breakers_in, incident_in, modes_in
-from .guard import Situation
-from .instants import parsed
-from .state import Execution, place, tried_on
+from .guard import BUCKET_MAX, Situation
+from .instants import parsed, written
+from .state import Attempt, Episode, Execution, Parked, place, tried_on
 
 COST: Final = 14
 COST_THROTTLED: Final = 5
@@ -51,6 +51,34 @@ def tokens_for(strategy: Strategy, *, throttled: bool) -> int:
 def price_of(dependency: str, usd: float) -> float:
     """Return what an attempt is taken to cost, in US dollars: only models have a price."""
     return (usd or USD_GUESSED) if dependency.startswith("llm:") else 0.0
+
+
+def taken(episode: Episode, waiting: Attempt | Parked) -> Taken | None:
+    """Return what an attempt that is not made took when it was ordered, None if that is nothing.
+
+    One that was parked before it was ordered has taken nothing yet.
+    """
+    ordered_at = waiting.since if isinstance(waiting, Parked) else waiting.ordered_at
+    ordered = waiting.counted if isinstance(waiting, Parked) else True
+    if not ordered or ordered_at is None or not (waiting.cost or waiting.usd):
+        return None
+    return Taken(
+        workspace_id=episode.failure.pattern.workspace_id,
+        cost=waiting.cost,
+        usd=waiting.usd,
+        taken_at=written(ordered_at),
+    )
+
+
+def given_back(situation: Situation, returned: Taken) -> Situation:
+    """Return a situation in which the allowance has again what an attempt gives back just now."""
+    allowance = situation.allowance
+    again = replace(
+        allowance,
+        tokens=min(BUCKET_MAX, allowance.tokens + returned.cost),
+        month_usd=max(0.0, allowance.month_usd - returned.usd),
+    )
+    return replace(situation, allowance=again)
 
 
 def situation_of(

@@ -22,9 +22,10 @@ from perdure_contracts.deciding import (
     NoteDue,
     ReleaseAttempt,
 )
-from perdure_contracts.failures import RecoveryMode
+from perdure_contracts.failures import RecoveryMode, Taken
 from perdure_contracts.patterns import PatternFacts
 from perdure_contracts.recovery import (
+    AttemptFailed,
     AttemptOrdered,
     AttemptRefused,
     EpisodeClosed,
@@ -37,7 +38,7 @@ from perdure_contracts.recovery import (
 from perdure_contracts.undoing import IN_DOUBT, UNDO_STAGE
 
 from .cases import tried_as
-from .circumstances import Proposal, price_of, situation_of, tokens_for
+from .circumstances import Proposal, given_back, price_of, situation_of, tokens_for
 from .classify import Classification
 from .evolve import evolve
 from .experience import (
@@ -151,7 +152,9 @@ def _failure(
     shown = episode is not None or not off
     noted, tried_at = _noted(command, kind, near, facts, now, shown=shown)
     case = _case(episode, command, kind, noted, tried_at, facts, now)
-    decision = _judged(state, command, noted, case, choose(case), facts)
+    failed = (each for each in before if isinstance(each, AttemptFailed))
+    returned = next((each.returns for each in failed if each.held_back), None)
+    decision = _judged(state, command, noted, case, choose(case), facts, returned)
     twice = (written(now),) if twice_asked else ()
     return (*before, noted, *_decided(command, noted, decision, now, twice))
 
@@ -275,13 +278,17 @@ def _judged(
     case: Case,
     plan: Plan,
     facts: Facts,
+    returned: Taken | None,
 ) -> _Decision:
-    """Ask the guard rails about a plan that acts by itself."""
+    """Ask the guard rails about a plan that acts by itself.
+
+    `returned` is what the attempt before gives back, which a breaker held up.
+    """
     now = case.now
     cost = tokens_for(plan.strategy, throttled=case.classification.throttled)
     usd = price_of(case.dependency, case.means.usd)
-    if case.unsent:  # the call that a breaker held up is paid for, or was nobody's retry
-        cost, usd = 0, 0.0
+    if case.unsent:  # it takes what the attempt had taken, or the call was nobody's retry
+        cost, usd = (returned.cost, returned.usd) if returned else (0, 0.0)
     situation = situation_of(
         state,
         noted,
@@ -293,10 +300,11 @@ def _judged(
         effect=command.effect,
         effect_state=command.error.effect_state,
     )
+    situation = given_back(situation, returned) if returned else situation
     refusal = first_refusal(situation) if plan.automatic else Refusal("rules", plan.reason)
     instead = undone_instead(case, plan, refusal)
     if instead is not None:
-        return _judged(state, command, noted, case, instead, facts)
+        return _judged(state, command, noted, case, instead, facts, returned)
     refusal, ask = _with_people(plan, refusal, situation, facts)
     in_time = replace(situation, verdict_until=None)
     late = (

@@ -22,6 +22,7 @@ from perdure_contracts.deciding import (
     NoteResult,
     NoteSpending,
     ReleaseAttempt,
+    ReturnTokens,
     SetBudget,
     SetGate,
 )
@@ -44,7 +45,7 @@ from perdure_contracts.topology import TOPICS
 from perdure_contracts.undoing import NodeCompensated
 
 from .families import branch
-from .letters import attempts_of
+from .letters import attempts_of, copy_of
 from .signature import error_message, signature
 
 FAILURES = "perdure.engine.failures.v1"
@@ -52,7 +53,7 @@ CALLS = "perdure.engine.calls.v1"
 OWN = (
     *(NoteOccurrence, NoteLesson, SetMode, SetBudget, RedriveDeadLetter, KeepDeadLetter),
     *(ReleaseAttempt, NoteAnswer, SetGate, JoinLine, LeaveLine, CountFailure, NoteProbe),
-    *(NoteSpending, NoteResult, DependencyCalls, EditDeadLetter, KeepProse),
+    *(NoteSpending, ReturnTokens, NoteResult, DependencyCalls, EditDeadLetter, KeepProse),
 )
 """What is a command as it is heard."""
 DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))
@@ -184,6 +185,9 @@ def _dead_letter(message: DeadLettered, envelope: Envelope) -> KeepDeadLetter:
         place = (*place, envelope.id)
     elif message.offset < 0:  # an answer of the process itself, which lies in no topic
         place = (*place, dict(message.headers).get("ce_id", b"").decode("utf-8", "replace"))
+    copy = copy_of(message)
+    if copy is not None:  # in whatever place, as often as it was sent
+        place = (service, message.topic, message.partition, *copy)
     error = ErrorFacts(type=message.code, message=message.reason, stage="record")
     return KeepDeadLetter(
         letter_id=derived("dead-letter", *place),

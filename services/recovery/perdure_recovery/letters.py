@@ -34,6 +34,9 @@ from .letter_words import words_of
 TABLE = "dead_letters"
 ATTEMPTS = "x-attempts"
 """The header in which a record that is sent again says how often it was tried before."""
+REDRIVEN = "x-redriven"
+"""The header in which a record that is sent again names its letter: after a crash it may be sent
+twice, and if it fails again both copies are one letter."""
 EDITED_MAX = 512 * 1024
 """Bytes of an edited body, so that the command that brings it, in base64, can be sent."""
 
@@ -251,8 +254,10 @@ def route(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Outgoing, ...
     if event.action == "drop":
         return ()
     # Without its number it is heard as from outside: the numbered place is settled for good.
-    headers = tuple(each for each in record.headers if each[0] not in ("x-prev", ATTEMPTS))
+    ours = ("x-prev", ATTEMPTS, REDRIVEN)
+    headers = tuple(each for each in record.headers if each[0] not in ours)
     headers = (*headers, (ATTEMPTS, b"%d" % attempts_of(record)))
+    headers = (*headers, (REDRIVEN, event.letter_id.encode()))
     raw = (record.key, record.value if state.edited is None else state.edited, headers)
     return (Outgoing(record.topic, recorded.stream, raw=raw, partition=record.partition),)
 
@@ -261,6 +266,17 @@ def attempts_of(record: DeadLettered) -> int:
     """Return how often a record was tried: once, and as often as it says before that."""
     before = dict(record.headers).get(ATTEMPTS, b"")
     return 1 + (int(before) if before.isdigit() and len(before) < 6 else 0)
+
+
+def copy_of(record: DeadLettered) -> tuple[str, str] | None:
+    """Return what all copies of a record that was sent again have in common, None of any other.
+
+    Its bytes are part of it: what somebody else sends under that name is a letter of its own.
+    """
+    sent_by = dict(record.headers).get(REDRIVEN, b"")
+    if not sent_by or record.stream:
+        return None
+    return sent_by.decode("utf-8", "replace"), hashlib.sha256(record.value).hexdigest()
 
 
 def _payload(value: bytes) -> Any:

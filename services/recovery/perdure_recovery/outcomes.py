@@ -26,7 +26,7 @@ from perdure_contracts.recovery import (
 from perdure_contracts.telling import EpisodeFixed
 
 from .cases import UNDO, counts, tried_as
-from .circumstances import Proposal, situation_of
+from .circumstances import Proposal, situation_of, taken
 from .experience import line_of
 from .explain import explain_decision, explain_outcome
 from .guard import first_refusal
@@ -199,6 +199,7 @@ def _held(episode: Episode, attempt: Attempt, now: datetime) -> AttemptFailed:
         _failed(episode, attempt, "held", now),
         held_back=True,
         uncounts=counts(attempt.strategy, attempt.by),
+        returns=taken(episode, attempt),
     )
 
 

@@ -29,7 +29,7 @@ from perdure_contracts.recovery import (
 )
 
 from .cases import Plan, tried_as
-from .circumstances import Proposal, situation_of
+from .circumstances import Proposal, situation_of, taken
 from .explain import explain_decision
 from .explain_waiting import explain_waiting, explain_wanted, went_on
 from .guard import RAILS, WHEN_DUE, Hold, Refusal, first_refusal, wanted
@@ -237,6 +237,7 @@ def withdrawn(episode: Episode, parked: Parked, now: datetime) -> AttemptStopped
         explanation=explanation,
         line=parked.line,
         interaction_id=parked.interaction_id,
+        returns=taken(episode, parked),
     )
 
 
@@ -430,6 +431,7 @@ def _stopped(
         explanation=explanation,
         answered=answered,
         line=line,
+        returns=taken(episode, waiting),
     )
 
 

@@ -101,6 +101,8 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
                 told.append(parking.probed(event, at, succeeded=False))
             if event.settled is not None:
                 told.append(parking.result(event.settled, at, recovered=False))
+            if event.returns is not None:
+                told.append(parking.given_back(event.returns, event.attempt_id, at))
             return tuple(told)
         case EpisodeClosed() if event.settled is not None:
             at = written(recorded.recorded_at)

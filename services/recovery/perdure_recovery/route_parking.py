@@ -16,10 +16,11 @@ from perdure_contracts.deciding import (
     NoteProbe,
     NoteResult,
     NoteSpending,
+    ReturnTokens,
     Waiter,
 )
 from perdure_contracts.engine import RecoveryVerdict, RetryNode
-from perdure_contracts.failures import Settled
+from perdure_contracts.failures import Settled, Taken
 from perdure_contracts.message import NAMES
 from perdure_contracts.questions import QuestionSettled
 from perdure_contracts.recovery import (
@@ -108,6 +109,8 @@ def stopped(episode: Episode, event: AttemptStopped) -> Iterator[Outgoing]:
             reason=event.reason,
         )
         yield Outgoing(HIL, event.interaction_id, cancel)
+    if event.returns is not None:
+        yield given_back(event.returns, event.attempt_id, event.stopped_at)
 
 
 def withdrawn(event: QuestionSettled, execution_id: str) -> Outgoing:
@@ -130,6 +133,21 @@ def spent(event: AttemptOrdered, failure: FailureNoted) -> Outgoing:
         spent_at=event.ordered_at,
     )
     return Outgoing(OWN, line, spending)
+
+
+def given_back(taken: Taken, attempt_id: str, at: str) -> Outgoing:
+    """Return what tells a workspace's allowance that an attempt which took from it is not made."""
+    line = f"{taken.workspace_id}/allowance"
+    returned = ReturnTokens(
+        line=line,
+        workspace_id=taken.workspace_id,
+        attempt_id=attempt_id,
+        cost=taken.cost,
+        usd=taken.usd,
+        taken_at=taken.taken_at,
+        returned_at=at,
+    )
+    return Outgoing(OWN, line, returned)
 
 
 def result(settled: Settled, at: str, *, recovered: bool) -> Outgoing:

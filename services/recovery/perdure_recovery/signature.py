@@ -23,6 +23,10 @@ MESSAGE_MAX: Final = 500
 INPUT_MAX: Final = 8_192
 """Longest text that is masked, in bytes of UTF-8; the rest says nothing new."""
 FRAMES_MAX: Final = 5
+DEPTH_MAX: Final = 200
+"""Deepest level of a body that is read."""
+ESCAPED_MAX: Final = 32
+"""Escaped quotes in a text that the mask may look through; of more their ends are counted out."""
 REMEMBERED_MAX: Final = 2_000
 """Masked texts that are remembered: a failure's is asked for when it is heard, and decided on."""
 
@@ -104,6 +108,9 @@ _POSSIBLE: Final[dict[str, Callable[[str], object]]] = {
 """What must be in a text for a mask to fit anywhere: most texts need not be searched for most."""
 
 _PATTERNS = tuple((name, _POSSIBLE.get(name, bool), _compiled(pattern)) for name, pattern in MASKS)
+_QUOTE = re.compile(rf"{_KEEP}|(?P<ticks>`[^`\n]{{1,2048}}`)|[\"']")
+QUOTED_MAX: Final = 2_048
+"""Longest value in quotes that is one, in characters."""
 _BEFORE_PROSE = re.compile(rf"(?i)[\"']{_PROSE_KEYS}[\"']\s*[:=]\s*$")
 
 
@@ -121,9 +128,50 @@ def mask(text: str) -> str:
 @lru_cache(REMEMBERED_MAX)
 def _laid_on(text: str) -> str:
     for name, fits, pattern in _PATTERNS:
-        if fits(text):
+        if name == "quoted" and text.count('\\"') + text.count("\\'") > ESCAPED_MAX:
+            text = _without_quoted(text)
+        elif fits(text):
             text = pattern.sub(lambda match, name=name: _masked(match, name), text)
     return " ".join(text.split())
+
+
+def _without_quoted(text: str) -> str:
+    """Lay the mask for quoted values on a text of many escaped quotes, in time linear in its size.
+
+    The pattern would look from each of them to the end of the text whether a quote closes.
+    """
+    ends = {quote: _ends(text, quote) for quote in "\"'"}
+    parts: list[str] = []
+    done = at = 0
+    while match := _QUOTE.search(text, at):
+        begin, at = match.start(), match.end()
+        if match["keep"]:
+            continue
+        end = at if match["ticks"] else ends[match[0]][begin + 1]
+        if end:
+            parts += [text[done:begin], _shown(text, begin, end)]
+            done = at = end
+    return "".join([*parts, text[done:]])
+
+
+def _ends(text: str, quote: str) -> list[int]:
+    """Return for each place after which place a value closes that begins there, 0 if none does.
+
+    As the pattern says: up to 2,048 characters, one behind a backslash counted with it.
+    """
+    ends, lengths = [0] * (len(text) + 3), [0] * (len(text) + 3)
+    for at in range(len(text) - 1, -1, -1):
+        char = text[at]
+        if char == quote:
+            ends[at], lengths[at] = at + 1, 0
+            continue
+        step = 2 if char == "\\" else 1
+        if char == "\n" or text[at + 1 : at + step] == "\n":
+            continue
+        ends[at], lengths[at] = ends[at + step], lengths[at + step] + 1
+    return [
+        end if 1 <= length <= QUOTED_MAX else 0 for end, length in zip(ends, lengths, strict=True)
+    ]
 
 
 def signature(error: ErrorFacts) -> str:
@@ -165,6 +213,8 @@ def text_of(error: ErrorFacts) -> str:
     if isinstance(body, dict) and "body" in body:
         body = cast("dict[str, Any]", body)["body"]
     if isinstance(body, str) and body[:1] == "{" and len(body) <= INPUT_MAX:
+        if _is_deep(body):
+            return error.message
         try:
             body = json.loads(body)
         except ValueError:
@@ -176,6 +226,17 @@ def text_of(error: ErrorFacts) -> str:
             if isinstance(said, str) and said:
                 return said
     return error.message
+
+
+def _is_deep(body: str) -> bool:
+    """Return whether JSON may be nested so deep that reading it depends on who reads it."""
+    if body.count("{") + body.count("[") <= DEPTH_MAX:
+        return False
+    depth = deepest = 0
+    for char in body:
+        depth += (char in "{[") - (char in "}]")
+        deepest = max(deepest, depth)
+    return deepest > DEPTH_MAX
 
 
 def in_app_frames(frames: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -191,10 +252,14 @@ def in_app_frames(frames: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str],
 def _masked(match: re.Match[str], name: str) -> str:
     if match["keep"]:
         return match[0]
-    if name == "quoted":
-        value = match[0][1:-1]
-        telling = any(char.isdigit() or char.isspace() for char in value) or len(value) > 40
-        prose = _BEFORE_PROSE.search(match.string[max(0, match.start() - 24) : match.start()])
-        if not telling or prose or match.string[match.end() : match.end() + 1] == ":":
-            return match[0]
-    return f"<{name}>"
+    return _shown(match.string, *match.span()) if name == "quoted" else f"<{name}>"
+
+
+def _shown(text: str, begin: int, end: int) -> str:
+    """Return what stands for a quoted value: names and prose stay as they are."""
+    value = text[begin + 1 : end - 1]
+    telling = any(char.isdigit() or char.isspace() for char in value) or len(value) > 40
+    prose = _BEFORE_PROSE.search(text[max(0, begin - 24) : begin])
+    if not telling or prose or text[end : end + 1] == ":":
+        return text[begin:end]
+    return "<quoted>"

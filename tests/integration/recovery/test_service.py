@@ -261,7 +261,8 @@ async def test_a_dead_letter_is_kept_and_sent_again_once(platform: Platform) -> 
     assert refusal.code == "already_settled"
     (again,) = platform.broker.records("perdure.triggers.v1")
     assert (again.partition, again.value) == (1, b"{oops")
-    assert again.headers == (*letter.headers, ("x-attempts", b"1"))
+    ours = (("x-attempts", b"1"), ("x-redriven", str(row["id"]).encode()))
+    assert again.headers == (*letter.headers, *ours)
 
 
 async def test_the_letter_of_a_stream_that_stops_again_is_opened_again(

@@ -11,7 +11,8 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
-from perdure_common import migrate
+from perdure_common import http, migrate
+from perdure_common.api import table
 from perdure_common.api.reading import Reading
 from perdure_common.api.table import LIMIT_MAX, TableView
 from perdure_common.http import listen, make_app, serve
@@ -59,6 +60,14 @@ TABLES = {
     "parcels": PARCELS,
     "missing": TableView(columns=("id",), order=("id",)),
 }
+
+
+COUNTS = (
+    ((), 10),
+    ((("sent", "true"),), 5),
+    ((("sent", "true"), ("sent", "false")), 10),
+    ((("name", "parcel 3"), ("sent", "true")), 0),
+)
 
 
 @dataclass
@@ -187,6 +196,33 @@ async def test_filters_are_equalities_and_one_given_twice_means_any(api: Api) ->
     assert await api.names(weight=7) == ["parcel 7"]
     assert await api.names(weight=[7, 2]) == ["parcel 7", "parcel 2"]
     assert await api.names(weight=[7, 2], sent="true") == ["parcel 2"]
+
+
+@pytest.mark.parametrize(("parameters", "count"), COUNTS)
+async def test_a_count_is_of_all_rows_that_a_list_has(
+    api: Api, parameters: Sequence[tuple[str, str]], count: int
+) -> None:
+    answer = await api.client.get("/v1/count/parcels", params=list(parameters))
+    assert answer.json() == {"count": count, "exact": True}
+    listed = await api.client.get("/v1/parcels", params=list(parameters))
+    assert len(listed.json()["items"]) == count
+
+
+async def test_a_count_ends_where_it_would_take_too_long_and_says_so(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (table, http):
+        monkeypatch.setattr(module, "COUNT_MAX", 7)
+    assert (await api.get("/v1/count/parcels")).json() == {"count": 7, "exact": False}
+    assert (await api.get("/v1/count/parcels", sent=True)).json() == {"count": 5, "exact": True}
+
+
+async def test_a_count_is_of_ones_own_rows_and_has_no_pages(api: Api) -> None:
+    theirs = await api.client.get("/v1/count/parcels", headers={"x-perdure-tenant": THEIRS})
+    assert theirs.json() == {"count": 1, "exact": True}
+    for name in ("limit", "cursor", "q", "nonsense"):
+        problem = await api.problem("/v1/count/parcels", 400, **{name: "1"})
+        assert problem["code"] == "unknown_parameter"
 
 
 async def test_a_text_is_looked_for_literally_and_in_any_case(api: Api) -> None:

@@ -242,3 +242,46 @@ def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
 @given(st.text(alphabet="äöüßéñ漢字кириллица€ .,", max_size=100))
 def test_letters_of_other_scripts_stay(text: str) -> None:
     assert scrub_text(text) == text
+
+
+OUTSIDE: dict[str, str] = {
+    "an element": "<soap:password type='text'>{}</soap:password>",
+    "an attribute beside its name": '<input type="hidden" name="api_key" value="{}"/>',
+    "a field of a form": 'Content-Disposition: form-data; name="password"\r\n\r\n{}\r\n--b--',
+    "JSON in a page": "{{&quot;password&quot;: &quot;{}&quot;, &quot;n&quot;: 1}}",
+    "a block in YAML": "kind: Secret\npassword: |\n  {}\nname: db",
+    "far from its key": "password               = {}",
+    "a query in a query": "GET /login?next=%2Fa%3Fuser%3Dbob%26password%3D{}%26page%3D2 was 403",
+    "a query in a query in a query": "next=a%253Fuser%253Dbob%2526password%253D{}%2526page%253D2",
+    "JSON in a URL": "q=%7B%22password%22%3A%20%22{}%22%2C%20%22n%22%3A%201%7D",
+    "JSON in JSON in JSON": json.dumps(json.dumps(json.dumps({"password": "{}", "n": 1})))
+    .replace("{", "{{")
+    .replace("}", "}}")
+    .replace("{{}}", "{}"),
+    "bytes of Python": "{{b'password': b'{}', b'n': 1}}",
+}
+"""What stands around a secret that is a word like any other: only its key gives it away."""
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_word_is_secret_by_its_key_whatever_it_is_written_in(name: str) -> None:
+    text = OUTSIDE[name].format("correcthorsebattery")
+    scrubbed = scrub_text(text)
+    assert "correcthorse" not in scrubbed
+    assert SECRET in scrubbed
+    assert scrub_text(scrubbed) == scrubbed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<title>403 Forbidden</title><p>your token has expired</p>",
+        "the key <secret> was refused, and <secret> as well",
+        '<input name="page" value="2"/>',
+        "next=%2Forders%3Fpage%3D2%26size%3D50",
+        "{&quot;page&quot;: &quot;two&quot;}",
+        "name: |\n  orders\nkind: Service",
+    ],
+)
+def test_what_is_under_no_secret_key_stays_whatever_it_is_written_in(text: str) -> None:
+    assert scrub_text(text) == text

@@ -5,9 +5,11 @@ from datetime import timedelta
 import pytest
 from one_stream import START, OneStream
 from perdure_common.breaking import passes
-from perdure_contracts.breakers import BreakerTurned, DependencyCalls
+from perdure_contracts.breakers import BreakerState, BreakerTurned, DependencyCalls
 from perdure_contracts.deciding import SetGate
+from perdure_contracts.engine import ErrorFacts
 from perdure_engine.runner.breakers import TELL_S
+from perdure_engine.runner.dependencies import Begun, Called, Dependencies
 from perdure_recovery.app import breaker_streams
 from perdure_recovery.breakers import PROBE_S, PROBER_S, Breaker
 from perdure_recovery.instants import parsed
@@ -195,3 +197,40 @@ def test_runners_hear_how_it_stands_and_a_row_says_it() -> None:
     assert parsed(told.until or "") == START + timedelta(seconds=30)
     (row,) = shop.rows
     assert row.set["state"] == "open"
+
+
+LOST = ErrorFacts(type="read_timeout", message="", dependency="http:shop")
+TURNS: tuple[tuple[int, BreakerState], ...] = ((5, "open"), (30, "half_open"), (35, "closed"))
+
+
+def fail(dependencies: Dependencies, begun: list[Begun], shop: Shop) -> list[str]:
+    """Let calls come to nothing, and the runner tell of it; return how the breaker turned."""
+    for each in begun:
+        dependencies.heard(each, LOST)
+    return [
+        turned
+        for _, heard in dependencies.take()
+        for turned in shop.told(heard.ok, heard.failed, in_a_row=heard.in_a_row, probe=("", 0, 0))
+    ]
+
+
+def begins(dependencies: Dependencies, called: Called, count: int) -> list[Begun]:
+    begun = [dependencies.begin(called) for _ in range(count)]
+    return [each for each in begun if isinstance(each, Begun)]
+
+
+def test_calls_that_began_before_it_opened_do_not_open_it_again_once_it_is_closed() -> None:
+    shop, called = Shop(), Called("t", "http:shop")
+    dependencies = Dependencies("r1", lambda: shop.now)
+    slow = begins(dependencies, called, 6)
+    for seconds, state in TURNS:
+        news = BreakerTurned(
+            breaker_id=called.breaker_id, dependency="http:shop", state=state,
+            reason="", turned_at=(START + timedelta(seconds=seconds)).isoformat(),
+        )  # fmt: skip
+        dependencies.turn(news)
+    assert fail(dependencies, slow, shop) == []
+    assert shop.version == 0
+    fresh = begins(dependencies, called, 6)
+    assert len(fresh) == 6
+    assert fail(dependencies, fresh, shop) == ["open"]

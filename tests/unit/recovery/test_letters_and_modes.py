@@ -104,7 +104,7 @@ def test_a_redriven_record_leaves_as_it_came_but_without_its_number() -> None:
     assert box.settle() == 1
     (sent,) = box.sent
     assert (sent.topic, sent.partition) == (RECORD.topic, RECORD.partition)
-    tried = (("x-attempts", b"1"),)
+    tried = (("x-attempts", b"1"), ("x-redriven", box.kept.letter_id.encode()))
     assert sent.raw == (RECORD.key, RECORD.value, RECORD.headers[:2] + tried)
     row = box.rows[-1]
     assert (row.key, row.set["status"], row.add) == (
@@ -126,6 +126,41 @@ def test_a_record_that_fails_again_says_how_often_it_was_tried() -> None:
         record = replace(RECORD, headers=raw[2], offset=RECORD.offset + tried)
     odd = replace(RECORD, headers=(("x-attempts", b"-1e9"),))
     assert Box(odd).kept.attempts == 1
+
+
+def redriven_by(box: Box) -> DeadLettered:
+    """Return the record as it fails again where it was sent to."""
+    box.does(box.kept)
+    box.settle()
+    raw = box.sent[0].raw
+    assert raw is not None
+    return replace(RECORD, value=raw[1], headers=raw[2], offset=RECORD.offset + 100)
+
+
+def test_a_record_that_was_sent_again_twice_because_of_a_crash_is_one_letter() -> None:
+    first = redriven_by(Box())
+    second = replace(first, offset=first.offset + 1)
+    box, copy = Box(first), Box(second)
+    assert copy.kept.letter_id == box.kept.letter_id != Box().kept.letter_id
+    assert box.does(box.kept) == 1
+    assert box.does(copy.kept) == 0
+    assert box.settle() == 1
+    assert box.does(copy.kept) == 0, "it was settled, and its copy with it"
+
+
+def test_each_time_a_record_is_sent_again_it_may_become_another_letter() -> None:
+    first = redriven_by(Box())
+    second = redriven_by(Box(first))
+    assert [name for name, _ in second.headers].count("x-redriven") == 1
+    ids = {Box(each).kept.letter_id for each in (RECORD, first, second)}
+    assert len(ids) == 3
+
+
+def test_what_somebody_else_sends_under_the_name_of_a_letter_is_a_letter_of_its_own() -> None:
+    again = redriven_by(Box())
+    ours = Box(again).kept.letter_id
+    assert Box(replace(again, value=b"theirs")).kept.letter_id != ours
+    assert Box(replace(again, stream="0190-execution/fetch")).kept.letter_id != ours
 
 
 def test_letters_that_are_alike_have_one_signature_whatever_is_in_them() -> None:

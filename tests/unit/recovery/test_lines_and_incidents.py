@@ -1,6 +1,6 @@
 """Waiting lines, incidents and allowances: who goes when, and what it takes."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 import pytest
@@ -16,9 +16,11 @@ from perdure_contracts.deciding import (
     NoteResult,
     NoteSpending,
     ReleaseAttempt,
+    ReturnTokens,
     SetGate,
     Waiter,
 )
+from perdure_recovery.allowance import Purse
 from perdure_recovery.app import allowance_streams, incident_streams, line_streams
 from perdure_recovery.incidents import Incident
 from perdure_recovery.instants import parsed
@@ -201,3 +203,33 @@ def test_tokens_are_taken_once_come_back_with_time_and_with_success() -> None:
     assert purse.state.tokens == 384.0  # 10 by time, 14 by success
     (record,) = [row for row in purse.rows if row.table == "recovery_records"]
     assert record.add == {"tried": 1, "recovered": 1}
+
+
+def spent(purse: OneStream[Purse], attempt_id: str, usd: float = 0.5) -> None:
+    purse.asked(NoteSpending(line="l", workspace_id="ws", attempt_id=attempt_id, cost=14, usd=usd,
+                             spent_at=""))  # fmt: skip
+
+
+def returns(attempt_id: str, taken_at: datetime = START) -> ReturnTokens:
+    return ReturnTokens(line="l", workspace_id="ws", attempt_id=attempt_id, cost=14, usd=0.5,
+                        taken_at=taken_at.isoformat(), returned_at="")  # fmt: skip
+
+
+def test_an_attempt_that_was_not_made_gives_back_its_tokens_and_its_money_once() -> None:
+    purse = OneStream(allowance_streams)
+    for n in range(3):
+        spent(purse, f"a{n}")
+    assert (purse.state.tokens, purse.state.month_usd) == (458.0, 1.5)
+    purse.asked(returns("a1"))
+    assert purse.asked(returns("a1")) == []
+    assert (purse.state.tokens, purse.state.month_usd) == (472.0, 1.0)
+    assert [row for row in purse.rows if row.table == "recovery_records"] == [], (
+        "no outcome is known"
+    )
+
+
+def test_a_bucket_never_holds_more_than_it_can_and_money_of_another_month_stays_spent() -> None:
+    purse = OneStream(allowance_streams)
+    spent(purse, "a0")
+    purse.after(3_600.0).asked(returns("a0", START - timedelta(days=40)))
+    assert (purse.state.tokens, purse.state.month_usd) == (500.0, 0.5)

@@ -16,6 +16,7 @@ from perdure_contracts.deciding import (
     NoteProbe,
     NoteSpending,
     ReleaseAttempt,
+    ReturnTokens,
     SetGate,
     Waiter,
 )
@@ -170,7 +171,9 @@ def test_two_breakers_that_are_half_open_do_not_send_one_attempt_to_and_fro(
     assert isinstance(event, AttemptOrdered if goes else AttemptParked)
 
 
-def test_who_waits_after_a_breaker_held_it_up_waits_as_long_as_it_says_and_pays_nothing() -> None:
+def test_who_waits_after_a_breaker_held_it_up_waits_as_long_as_it_says_and_pays_nothing_more() -> (
+    None
+):
     story = Story(facts("closed"))
     story.hears(failed())
     [before] = story.state.episodes.values()
@@ -178,7 +181,8 @@ def test_who_waits_after_a_breaker_held_it_up_waits_as_long_as_it_says_and_pays_
     assert isinstance(ordered, AttemptOrdered)
     assert 1.0 <= ordered.delay_s <= 1.1, "no try was made: no wait grows"
     assert ordered.drawn_s == before.drawn_s
-    assert ordered.cost == 0
+    [returned] = told(story, ReturnTokens)
+    assert ordered.cost == returned.cost, "it takes what the one before has given back"
 
 
 def test_what_a_line_lets_go_takes_no_tokens_and_its_money_is_noted() -> None:

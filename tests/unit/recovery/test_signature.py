@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from perdure_common.scrub import SECRET, scrub_text
 from perdure_contracts.engine import ErrorFacts
+from perdure_recovery import signature as masks
 from perdure_recovery.signature import (
+    ESCAPED_MAX,
     INPUT_MAX,
     MASKS,
     MESSAGE_MAX,
@@ -201,3 +204,49 @@ def test_signatures_do_not_depend_on_the_process_or_the_order_of_failures() -> N
             check=True,
         )
         assert told.stdout.split() == [case["signature"] for case in cases]
+
+
+PIECES = (
+    *('"', "'", "`", "\\", '\\"', "\\'", "\\\\", "\n", "a", "1", " ", ":", "<quoted>", "gpt-4"),
+    *('"message": ', "x" * 50, f'"{"y" * 2_047}"', f'"{"z" * 2_049}"', '"' + '\\"' * 2_048 + '"'),
+)
+
+
+def masked(text: str, escaped_max: int) -> str:
+    """Return a masked text, as if so many escaped quotes were few."""
+    vars(masks)["_laid_on"].cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masks, "ESCAPED_MAX", escaped_max)
+        found = mask(text)
+    vars(masks)["_laid_on"].cache_clear()
+    return found
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
+@settings(deadline=None, max_examples=60)
+def test_quotes_are_masked_the_same_however_many_of_them_are_escaped(text: str) -> None:
+    assert masked(text, -1) == masked(text, INPUT_MAX)
+
+
+def test_a_text_of_escaped_quotes_is_not_looked_through_from_each_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(text: str) -> str:
+        raise AssertionError(f"{len(text)} characters were to be counted out")
+
+    monkeypatch.setattr(masks, "_without_quoted", never)
+    mask('\\"a 2' * ESCAPED_MAX)
+    with pytest.raises(AssertionError, match="counted out"):
+        mask('\\"a 2' * (ESCAPED_MAX + 1))
+
+
+@pytest.mark.parametrize("body", ['{"a":' * 1_300, '{"error":' + '{"a":[' * 600 + "]}" * 600 + "}"])
+def test_a_body_that_is_nested_however_deep_is_text_and_stops_nobody(body: str) -> None:
+    deep = ErrorFacts(type="http_status", message="it was 503", detail={"body": body})
+    assert text_of(deep) == "it was 503"
+    assert signature(deep) == signature(replace(deep, detail=None))
+
+
+def test_a_body_of_many_short_parts_is_read() -> None:
+    body = json.dumps({"error": {"message": "no", "parts": [{"n": n} for n in range(300)]}})
+    assert text_of(ErrorFacts(type="t", message="", detail={"body": body})) == "no"

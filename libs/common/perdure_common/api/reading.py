@@ -12,7 +12,16 @@ from perdure_common.adapters.postgres_errors import LOST
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
-from perdure_common.api.table import Query, TableView, Types, page_sql, row_sql, walk_of, walked_sql
+from perdure_common.api.table import (
+    Query,
+    TableView,
+    Types,
+    count_sql,
+    page_sql,
+    row_sql,
+    walk_of,
+    walked_sql,
+)
 
 _SQL = queries(Path(__file__).with_name("reading.sql"))
 
@@ -61,6 +70,12 @@ class Reading:
         sql, arguments = walked_sql(table, view, types, tenant_id, query)
         last = await self._fetch(sql, *arguments)
         return rows, last[0][0].encode() if last else None
+
+    async def count(self, table: str, view: TableView, tenant_id: str, query: Query) -> int:
+        """Return how many rows a list has, up to one more than `COUNT_MAX`. Raises as `page`."""
+        types = await self._types_of(table, (*view.columns, "tenant_id"))
+        sql, arguments = count_sql(table, view, types, tenant_id, query)
+        return int((await self._fetch(sql, *arguments))[0][0])
 
     async def row(self, table: str, view: TableView, tenant_id: str, key: str) -> bytes | None:
         """Return a row as JSON, None if there is none. Raises as `page`."""

@@ -22,6 +22,9 @@ LIMIT_DEFAULT = 50
 LIMIT_MAX = 500
 """Rows of one page."""
 
+COUNT_MAX = 100_000
+"""As many rows are counted; of more it is said that they are more."""
+
 RESERVED = ("limit", "cursor", "q")
 """Parameters of a list that are no columns."""
 
@@ -113,6 +116,18 @@ def read_query(view: TableView, parameters: Sequence[tuple[str, str]]) -> Query:
     return Query(limit, after, text, equal, bounds)
 
 
+def read_count(view: TableView, parameters: Sequence[tuple[str, str]]) -> Query:
+    """Return what the parameters of a request want counted: filters and times, as of a list.
+
+    Raises:
+        Problem: `unknown_parameter`, `invalid_instant`.
+    """
+    for name, _ in parameters:
+        if name in RESERVED:
+            raise Problem(400, "unknown_parameter", f"a count has no {name!r}; it is of all rows")
+    return read_query(view, parameters)
+
+
 def _first_id(name: str, value: str) -> str:
     """Return the first time-ordered id of an instant (`ids.time_ordered`)."""
     try:
@@ -197,6 +212,20 @@ def page_sql(
     return (
         f"SELECT row_to_json(t)::text FROM (SELECT {_columns(view)} FROM {source} "
         f"WHERE {' AND '.join([*near, *far])} ORDER BY {order} LIMIT ${len(arguments)}::int) AS t",
+        arguments,
+    )
+
+
+def count_sql(
+    table: str, view: TableView, types: Types, tenant_id: str, query: Query
+) -> tuple[str, list[Any]]:
+    """Return the statement that counts the rows of a list, one more than `COUNT_MAX` at most."""
+    arguments: list[Any] = [tenant_id]
+    found = _bounds(view, types, query, arguments)
+    found += _equal(types, query, arguments, list(query.equal))
+    return (
+        f"SELECT count(*) FROM (SELECT 1 FROM {quoted(table)} WHERE {' AND '.join(found)} "
+        f"LIMIT {COUNT_MAX + 1}) AS counted",
         arguments,
     )
 

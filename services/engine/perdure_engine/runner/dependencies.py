@@ -67,15 +67,21 @@ class Begun:
     """A call that may be made.
 
     `sees` are the half-open breakers for which it goes to see: their ids, each with the instant at
-    which the breaker was said to be half open.
+    which the breaker was said to be half open. `opened` are those of its breakers that had opened
+    before it began, each with the last instant at which it had.
     """
 
     called: Called
     sees: tuple[tuple[str, str], ...] = ()
+    opened: tuple[tuple[str, str], ...] = ()
 
     def seen_at(self, breaker_id: str) -> str:
         """Return since when a breaker is half open for which the call sees, empty if for none."""
         return next((at for each, at in self.sees if each == breaker_id), "")
+
+    def opened_at(self, breaker_id: str) -> str:
+        """Return when a breaker had opened last before the call began, empty if it is not known."""
+        return next((at for each, at in self.opened if each == breaker_id), "")
 
 
 @dataclass(slots=True)
@@ -108,11 +114,12 @@ class Dependencies:
     dropped: int = 0
     _heard: dict[Called, Heard] = field(default_factory=dict[Called, Heard])
     _turned: dict[str, BreakerTurned] = field(default_factory=dict[str, BreakerTurned])
+    _opened: dict[str, str] = field(default_factory=dict[str, str])
     _probing: dict[str, datetime] = field(default_factory=dict[str, datetime])
 
     def begin(self, called: Called) -> Begun | Failed:
         """Return why a call must not be made now; if it may be, it is made, and told of."""
-        if not self._turned or not called.dependency:
+        if not (self._turned or self._opened) or not called.dependency:
             return Begun(called)
         now = self.now()
         probes: list[str] = []
@@ -132,7 +139,9 @@ class Dependencies:
                 probes.append(each.breaker_id)
         for breaker_id in probes:
             self._probing[breaker_id] = now + timedelta(seconds=PROBE_S)
-        return Begun(called, tuple(sees))
+        ids = (each.breaker_id for each in called.breakers)
+        opened = tuple((each, self._opened[each]) for each in ids if each in self._opened)
+        return Begun(called, tuple(sees), opened)
 
     def heard(self, begun: Begun, error: ErrorFacts | None = None) -> None:
         """Count a call: it was answered, or failed by `error`."""
@@ -145,13 +154,18 @@ class Dependencies:
             return
         strike = strikes(error) if error is not None else None
         everybody = Called(called.tenant_id, called.dependency)
-        self._count(everybody, begun.seen_at(everybody.breaker_id), strike == "dependency")
+        self._count(begun, everybody, strike == "dependency")
         if called.credential and strike != "dependency":
-            self._count(called, begun.seen_at(called.breaker_id), strike == "credential")
+            self._count(begun, called, strike == "credential")
         if begun.sees:
             self.hurry()
 
-    def _count(self, called: Called, seen_at: str, failed: bool) -> None:
+    def _count(self, begun: Begun, called: Called, failed: bool) -> None:
+        """Count a call for one of its breakers, unless that has opened since the call began."""
+        breaker_id = called.breaker_id if self._opened or begun.sees else ""
+        if self._opened.get(breaker_id, "") > begun.opened_at(breaker_id):
+            return  # it says how things stood before, and that is known
+        seen_at = begun.seen_at(breaker_id)
         counts = self._heard.get(called)
         if counts is None:
             if len(self._heard) >= KEPT_MAX:
@@ -178,6 +192,11 @@ class Dependencies:
     def turn(self, turned: BreakerTurned) -> None:
         """Note how a breaker stands from now on."""
         self._probing.pop(turned.breaker_id, None)
+        if turned.state == "open":
+            self._opened.pop(turned.breaker_id, None)
+            self._opened[turned.breaker_id] = turned.turned_at
+            if len(self._opened) > KEPT_MAX:  # who opened first of all is forgotten
+                del self._opened[next(iter(self._opened))]
         if turned.state == "closed":
             self._turned.pop(turned.breaker_id, None)
         else:

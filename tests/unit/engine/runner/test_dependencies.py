@@ -29,6 +29,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 HOST = "http:127.0.0.1"
 TENANT = "t1"
 CALLED = Called(TENANT, HOST)
+LOST = ErrorFacts(type="read_timeout", message="", dependency=HOST)
 
 
 class Clock:
@@ -69,12 +70,16 @@ def counts(dependencies: Dependencies) -> dict[str, tuple[int, int]]:
 
 
 def turned(
-    state: BreakerState, seconds: float | None = None, called: Called = CALLED, prober: str = ""
+    state: BreakerState,
+    seconds: float | None = None,
+    called: Called = CALLED,
+    prober: str = "",
+    at: datetime = START,
 ) -> BreakerTurned:
     until = None if seconds is None else (START + timedelta(seconds=seconds)).isoformat()
     return BreakerTurned(
         breaker_id=called.breaker_id, dependency=called.dependency, state=state,
-        reason="5 of 5 calls failed", turned_at=START.isoformat(), until=until,
+        reason="5 of 5 calls failed", turned_at=at.isoformat(), until=until,
         credential=called.credential, prober=prober,
     )  # fmt: skip
 
@@ -185,21 +190,87 @@ def test_a_call_that_began_before_the_breaker_was_half_open_is_told_as_no_probe(
     dependencies = Dependencies("r", clock)
     before = dependencies.begin(CALLED)
     assert isinstance(before, Begun)
-    dependencies.turn(turned("open", 30))
     news = turned("half_open", 60)
     dependencies.turn(news)
     dependencies.heard(before)
-    dependencies.heard(before, ErrorFacts(type="read_timeout", message="", dependency=HOST))
+    dependencies.heard(before, LOST)
     [(_, heard)] = dependencies.take()
     assert (heard.ok, heard.failed) == (1, 1)
     assert (heard.probe_at, heard.probe_ok, heard.probe_failed) == ("", 0, 0)
     probe = dependencies.begin(CALLED)
     assert isinstance(probe, Begun)
-    dependencies.heard(before, ErrorFacts(type="read_timeout", message="", dependency=HOST))
+    dependencies.heard(before, LOST)
     dependencies.heard(probe)
     [(_, heard)] = dependencies.take()
     assert (heard.ok, heard.failed) == (1, 1)
     assert (heard.probe_at, heard.probe_ok, heard.probe_failed) == (news.turned_at, 1, 0)
+
+
+def opened_and_closed(dependencies: Dependencies, clock: Clock, called: Called = CALLED) -> None:
+    news: tuple[tuple[BreakerState, float | None], ...] = (
+        *(("open", 30.0), ("half_open", 60.0)),
+        ("closed", None),
+    )
+    for state, until_s in news:
+        dependencies.turn(turned(state, until_s, called, at=clock.now))
+        clock.now += timedelta(seconds=30)
+
+
+def test_a_call_that_began_before_the_breaker_opened_counts_nowhere_however_it_ends(
+    clock: Clock,
+) -> None:
+    dependencies = Dependencies("r", clock)
+    before = dependencies.begin(CALLED)
+    assert isinstance(before, Begun)
+    dependencies.turn(turned("open", 30))
+    dependencies.heard(before, LOST)
+    assert counts(dependencies) == {}
+    dependencies.turn(turned("closed"))
+    dependencies.heard(before, LOST)
+    dependencies.heard(before)
+    assert counts(dependencies) == {}
+    after = dependencies.begin(CALLED)
+    assert isinstance(after, Begun)
+    dependencies.heard(after, LOST)
+    assert counts(dependencies) == {CALLED.dependency: (0, 1)}
+
+
+def test_each_opening_is_one_of_its_own_for_the_calls_before_it(clock: Clock) -> None:
+    dependencies = Dependencies("r", clock)
+    opened_and_closed(dependencies, clock)
+    between = dependencies.begin(CALLED)
+    assert isinstance(between, Begun)
+    opened_and_closed(dependencies, clock)
+    dependencies.heard(between, LOST)
+    assert counts(dependencies) == {}
+
+
+def test_a_breaker_of_a_credential_that_opened_forgets_no_call_for_the_dependency(
+    clock: Clock,
+) -> None:
+    dependencies = Dependencies("r", clock)
+    mine = Called(TENANT, HOST, "mine")
+    before = dependencies.begin(mine)
+    assert isinstance(before, Begun)
+    opened_and_closed(dependencies, clock, mine)
+    throttled = ErrorFacts(type="rate_limit", message="", dependency=HOST)
+    dependencies.heard(before, throttled)
+    dependencies.heard(before, LOST)
+    found = {each.credential: (heard.ok, heard.failed) for each, heard in dependencies.take()}
+    assert found == {"": (1, 1)}
+
+
+def test_what_opened_is_remembered_for_so_many_breakers_only(clock: Clock) -> None:
+    dependencies = Dependencies("r", clock)
+    hosts = [Called(TENANT, f"http:h{n}.example.com") for n in range(KEPT_MAX + 1)]
+    for called in hosts:
+        dependencies.turn(turned("open", 30, called))
+        dependencies.turn(turned("closed", None, called))
+    begun = [dependencies.begin(called) for called in (hosts[0], hosts[1])]
+    assert [each.opened for each in begun if isinstance(each, Begun)] == [
+        (),
+        ((hosts[1].breaker_id, START.isoformat()),),
+    ]
 
 
 def test_a_call_says_of_each_breaker_by_itself_whether_it_went_to_see(clock: Clock) -> None:
