@@ -105,7 +105,7 @@ def _asked(state: CronTrigger, command: BackfillCron) -> Sequence[datetime] | Re
 
 
 def _typed(text: str) -> datetime | None:
-    """Return an instant that somebody wrote; None if it is none or has no zone, or is too far off."""
+    """Return an instant that somebody wrote; None if it has no zone, or is none of `YEARS`."""
     try:
         found = datetime.fromisoformat(text)
         return found.astimezone(UTC) if found.tzinfo is not None and found.year in YEARS else None

@@ -50,8 +50,8 @@ def read_kafka(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str,
     if topic.startswith(KAFKAS_TOPICS):
         parameters.refuse(
             "own_topic",
-            f"`topic` {topic!r} is one of Kafka's own: reading it writes to it, without end; name a "
-            "topic of yours",
+            f"`topic` {topic!r} is one of Kafka's own: reading it writes to it, without end; name "
+            "a topic of yours",
         )
     if kind.startswith("perdure.trigger.") and topic == TRIGGERS:
         parameters.refuse(
