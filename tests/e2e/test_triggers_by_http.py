@@ -110,6 +110,63 @@ async def test_slack_is_answered_at_once_and_its_own_messages_start_nothing(
     assert len(await settled(stage, workflow_id, 2)) == 2
 
 
+async def test_triggers_that_share_a_path_have_limits_each_of_its_own(
+    stage: Stage, hooks: Hooks
+) -> None:
+    for handle in ("gh-small", "gh-wide", "gh-alone"):
+        await set_credential(stage, handle, secret="one's own" if "alone" in handle else "shared")
+    settings: dict[str, Any] = {"kind": "GITHUB", "repository": "acme/*"}
+
+    async def serve(handle: str, **limits: Any) -> str:
+        made = hooked("/limited", credential=handle, **settings, **limits)
+        return await stage.deploy(made, {handle: ("secret",)})
+
+    small = await serve("gh-small", rate_per_minute=2, body_bytes_max=200)
+    wide = await serve("gh-wide", body_bytes_max=2 * 1024 * 1024)
+    alone = await serve("gh-alone", rate_per_minute=1, body_bytes_max=100)
+
+    async def send(n: int, secret: str, padding: int = 0) -> httpx.Response:
+        whole = {"repository": {"full_name": "acme/shop"}, "n": n, "text": "x" * padding}
+        body = json.dumps(whole).encode()
+        return await hooks.post("/limited", body, by_github(body, "push", secret))
+
+    strangers = [await send(0, "nobody's") for _ in range(3)]
+    assert {each.status_code for each in strangers} == {401}, "and none of them uses up a rate"
+    answers = [await send(n, "shared") for n in range(3)] + [await send(3, "shared", 1_500_000)]
+    assert [each.status_code for each in answers] == [202] * 4, [each.text for each in answers]
+    refused = await send(4, "one's own", 100)
+    assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+    answers = [await send(n, "one's own") for n in (5, 6)]
+    assert [each.status_code for each in answers] == [202, 429]
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 61
+    assert answers[-1].headers["content-type"] == "application/problem+json"
+    assert len(await settled(stage, wide, 4)) == 4
+    assert len(await settled(stage, small, 2)) == 2
+    assert len(await settled(stage, alone, 1)) == 1
+    lines = stage.log_of("scheduler").read_text(encoding="utf-8").splitlines()
+    [told] = [json.loads(line) for line in lines if '"hook_left_out"' in line]
+    assert told["nodes"] == [[small, "hook"]]
+
+
+async def test_a_slack_trigger_with_a_rate_is_still_asked_whether_it_is_there(
+    stage: Stage, hooks: Hooks
+) -> None:
+    await set_credential(stage, "slack-rate", secret="slow")
+    limits: dict[str, Any] = {"rate_per_minute": 1, "body_bytes_max": 200}
+    made = hooked("/slow", kind="SLACK", credential="slack-rate", **limits)
+    workflow_id = await stage.deploy(made, {"slack-rate": ("secret",)})
+    form = "application/x-www-form-urlencoded"
+
+    async def said(body: bytes, kind: str = form) -> int:
+        return (await hooks.post("/slow", body, by_slack(body, "slow", kind))).status_code
+
+    command = b"command=%2Fdeploy&team_id=T1&user_id=U1&trigger_id="
+    assert [await said(command + n) for n in (b"1", b"2")] == [200, 429]
+    assert await said(b'{"type": "url_verification", "challenge": "c"}', "application/json") == 200
+    assert await said(command + b"3" * 200) == 413
+    assert len(await settled(stage, workflow_id, 1)) == 1
+
+
 async def typed(stage: Stage, *words: str) -> Said:
     """Type a command, pointed at a stage."""
     return await asyncio.to_thread(perdure, *words, env=environment(stage))

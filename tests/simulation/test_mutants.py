@@ -35,5 +35,6 @@ def test_every_mutant_of_the_protocol_is_there() -> None:
         "apply_twice", "no_numbers_skipped", "nobody_hears_of_the_restore", "claims_forgotten",
         "open_gate", "slots_are_kept",
         "questions_stay", "agents_forget", "stops_in_silence", "letters_stay_settled",
+        "answered_too_early", "receipts_are_not_kept",
     }  # fmt: skip
     assert named <= {mutant.name for mutant in MUTANTS}

@@ -19,6 +19,7 @@ def test_no_promise_breaks_while_everything_fails(
     results = seeds(range(first, first + 2 * AT_ONCE, 2))
     assert {result.kind for result in results} == {"safety"}
     assert sum(result.checked["requests"] for result in results) > 0, "the world was not asked"
+    assert sum(result.checked["webhooks"] for result in results) > 0, "no request was answered"
     kinds = {kind for result in results for kind in result.faults}
     assert len(kinds) >= 20, f"ten runs with {sorted(kinds)} only prove too little"
     assert sum(result.executions for result in results) >= 10

@@ -151,9 +151,11 @@ def as_bytes(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
 
 
 def hooked(path: str, *nodes: Mapping[str, Any], kind: str = "WEBHOOK", **more: Any) -> Any:
-    """Return a workflow that a request starts."""
+    """Return a workflow that a request starts; of other kinds `path` may be a name alone."""
     if kind == "WEBHOOK":
         more = {"path": path, "auth": "standard", "credential": "hooks", **more}
+    elif path.startswith("/"):
+        more = {"path": path, **more}
     steps = [*nodes] or [node("step", "ACTION.SET", values={"seen": "{{ $json.order }}"})]
     whole = [node("hook", f"TRIGGER.{kind}", **more), *steps]
     ids = [str(each["node_id"]) for each in whole]

@@ -31,6 +31,12 @@ TRACING = ("traceparent", "tracestate")
 JSON_DEPTH_MAX = 200
 """How deep JSON may be nested: parsers recurse, and nobody writes this by hand."""
 
+WHOLE_DIGITS_SAFE = 308
+"""Fewer digits than this are a double in any case; the largest one has 309."""
+
+NUMBER_SHOWN = 40
+"""Characters of a number that an error shows."""
+
 CACHED_MAX = 100
 """The longest text of an outsider that a cache keeps, in characters."""
 
@@ -196,7 +202,8 @@ def parse_json(raw: bytes | str, what: str) -> Any:
 
     Raises:
         CloudEventError: `bad_json`: no JSON, nested deeper than `JSON_DEPTH_MAX`, or with
-            numbers that JSON does not have; `bad_encoding`: not UTF-8.
+            numbers that JSON does not have or that no double is near to; `bad_encoding`: not
+            UTF-8.
     """
     try:
         text = raw if isinstance(raw, str) else raw.decode()
@@ -209,7 +216,7 @@ def parse_json(raw: bytes | str, what: str) -> Any:
             "bad_json", f"{what} is nested deeper than {JSON_DEPTH_MAX} levels; flatten it"
         )
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise CloudEventError("bad_json", f"{what} is not JSON: {error}") from None
     if "\\u" in text:
@@ -224,8 +231,15 @@ def _no_constant(name: str) -> Any:
 def _finite(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise ValueError(f"{text} is too large a number")
+        raise ValueError(f"{text[:NUMBER_SHOWN]} is too large a number")
     return value
+
+
+def _whole(text: str) -> int:
+    # Expressions compute with doubles: what is none of them would fail far from its sender.
+    if len(text) >= WHOLE_DIGITS_SAFE:
+        _finite(text)
+    return int(text)
 
 
 def _depth(text: str) -> int:

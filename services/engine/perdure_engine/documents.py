@@ -131,8 +131,8 @@ def _kind(kind: Mapping[str, Any]) -> str:
     least = kind.get("minimum", kind.get("minItems"))
     most = kind.get("maximum", kind.get("maxItems"))
     if least is not None and most is not None:
-        return f"{text} ({least:g} to {most:g})"
-    return text if least is None else f"{text} ({least:g} or more)"
+        return f"{text} ({least:,.15g} to {most:,.15g})"
+    return text if least is None else f"{text} ({least:,.15g} or more)"
 
 
 def generate() -> dict[str, str]:

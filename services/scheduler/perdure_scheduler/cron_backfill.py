@@ -16,6 +16,9 @@ BACKFILL_MAX = 1000
 REACH = timedelta(days=30)
 """How far back a backfill knows what has happened; after one day more it is forgotten."""
 
+YEARS = range(1970, 2200)
+"""Of which years a backfill may speak: clocks of zones cannot be asked for the ends of time."""
+
 FIRINGS_KEPT = REACH + timedelta(days=1)
 """How long firings are remembered; one is remembered from when it happened, never earlier."""
 
@@ -81,7 +84,10 @@ def _asked(state: CronTrigger, command: BackfillCron) -> Sequence[datetime] | Re
     """Return the firings that a backfill asks for."""
     first, until = _typed(command.first), _typed(command.until)
     if first is None or until is None:
-        text = "write the beginning and the end of a backfill as 2026-01-31T12:00:00Z"
+        text = (
+            "write the beginning and the end of a backfill as 2026-01-31T12:00:00Z, in a year from "
+            f"{YEARS.start} to {YEARS.stop - 1}"
+        )
         return Rejected(text, "invalid_backfill")
     if first >= until:
         text = f"a backfill ends after it begins, not at {command.until} from {command.first} on"
@@ -99,9 +105,9 @@ def _asked(state: CronTrigger, command: BackfillCron) -> Sequence[datetime] | Re
 
 
 def _typed(text: str) -> datetime | None:
-    """Return an instant that somebody wrote; None if it is none, or does not say in which zone."""
+    """Return an instant that somebody wrote; None if it has no zone, or is none of `YEARS`."""
     try:
         found = datetime.fromisoformat(text)
-        return None if found.tzinfo is None else found.astimezone(UTC)
+        return found.astimezone(UTC) if found.tzinfo is not None and found.year in YEARS else None
     except (ValueError, OverflowError):
         return None

@@ -16,7 +16,7 @@ from perdure_contracts.scheduler import DeployedTrigger
 from .cron_settings import as_config, read_settings
 from .definition_edges import TRIGGERS, read_email, read_kafka
 from .filters import read_filter
-from .hook_settings import WEBHOOK, path_of, read_shared, read_webhook
+from .hook_settings import LIMITS, WEBHOOK, path_of, read_shared, read_webhook
 from .parameters import KEY_LENGTH_MAX, Parameters, Problem, is_word, listed_names
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -52,7 +52,7 @@ def _webhook(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, J
 
 def _slack(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Json]]:
     del workflow_id
-    parameters.known("team", "path", "credential", *SLACK_FILTERS)
+    parameters.known("team", "path", "credential", *SLACK_FILTERS, *LIMITS)
     team = parameters.text("team", "T024BE7LD") if "team" in parameters.values else "*"
     config = read_shared(parameters, "SLACK")
     for name, example in SLACK_FILTERS.items():
@@ -65,7 +65,7 @@ def _slack(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Jso
 def _github(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str, Json]]:
     del workflow_id
     parameters.known(
-        *("repository", "events", "actions", "branches", "paths"), *("path", "credential")
+        *("repository", "events", "actions", "branches", "paths"), *("path", "credential"), *LIMITS
     )
     repository = parameters.text("repository", "acme/shop").lower()
     if repository and not REPOSITORY.fullmatch(repository):

@@ -17,6 +17,9 @@ HANDLE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 OWN_TOPICS = "perdure."
+KAFKAS_TOPICS = "__"
+"""What topics begin with in which Kafka keeps offsets, transactions and their like."""
+
 TRIGGERS = "perdure.triggers.v1"
 ANY_TYPE = "*"
 
@@ -43,6 +46,12 @@ def read_kafka(workflow_id: str, parameters: Parameters) -> tuple[str, dict[str,
             "own_topic",
             f"`topic` {topic!r} is one of perdure's own; leave it out for {TRIGGERS}, or name a "
             "topic of yours",
+        )
+    if topic.startswith(KAFKAS_TOPICS):
+        parameters.refuse(
+            "own_topic",
+            f"`topic` {topic!r} is one of Kafka's own: reading it writes to it, without end; name "
+            "a topic of yours",
         )
     if kind.startswith("perdure.trigger.") and topic == TRIGGERS:
         parameters.refuse(

@@ -40,10 +40,16 @@ RATE_MAX = 60_000
 BODY_BYTES = (1, 64 * 1024 * 1024)
 """The least and the most that a trigger may say of its bodies in any installation."""
 
+LIMITS: Mapping[str, tuple[int, int]] = {
+    "rate_per_minute": (1, RATE_MAX),
+    "body_bytes_max": BODY_BYTES,
+}
+"""The limits that a trigger may have of its own, each with the least and the most."""
+
 HMAC_ONLY = ("signature_header", "algorithm", "encoding", "prefix", "timestamp_header")
 WEBHOOK = (
     *("path", "methods", "auth", "credential", "respond", "deadline_s", "delivery_header"),
-    *("rate_per_minute", "body_bytes_max"),
+    *LIMITS,
     *HMAC_ONLY,
 )
 
@@ -101,10 +107,16 @@ def read_webhook(parameters: Parameters) -> dict[str, Json]:
     _respond(parameters, config)
     if "delivery_header" in parameters.values:
         config["delivery_header"] = _header(parameters, "delivery_header", "X-Delivery-Id")
-    for name, bounds in (("rate_per_minute", (1, RATE_MAX)), ("body_bytes_max", BODY_BYTES)):
-        if name in parameters.values:
-            config[name] = _whole(parameters, name, bounds)
-    return config
+    return config | _limits(parameters)
+
+
+def _limits(parameters: Parameters) -> dict[str, Json]:
+    """Return how many requests a trigger asks for, and how large, where it says so."""
+    return {
+        name: _whole(parameters, name, bounds)
+        for name, bounds in LIMITS.items()
+        if name in parameters.values
+    }
 
 
 def read_shared(parameters: Parameters, subtype: str) -> dict[str, Json]:
@@ -113,7 +125,7 @@ def read_shared(parameters: Parameters, subtype: str) -> dict[str, Json]:
     It does if it names a credential: GitHub and Slack sign what they send.
     """
     if "credential" not in parameters.values:
-        if "path" in parameters.values or subtype == "SLACK":
+        if subtype == "SLACK" or any(name in parameters.values for name in ("path", *LIMITS)):
             parameters.refuse(
                 "missing_parameter",
                 f"`credential` must name a credential with `secret`, such as {HANDLE_EXAMPLE!r}: "
@@ -121,7 +133,8 @@ def read_shared(parameters: Parameters, subtype: str) -> dict[str, Json]:
             )
         return {}
     path = read_path(parameters, DEFAULT_PATHS[subtype])
-    return {"path": path, "auth": subtype.lower(), "credential": _credential(parameters)}
+    config: dict[str, Json] = {"path": path, "auth": subtype.lower()}
+    return config | {"credential": _credential(parameters)} | _limits(parameters)
 
 
 def _auth(parameters: Parameters) -> dict[str, Json]:
@@ -190,7 +203,7 @@ def _credential(parameters: Parameters) -> str:
 
 def _header(parameters: Parameters, name: str, example: str) -> str:
     text = parameters.text(name, example).lower()
-    if text and not all(sign.isalnum() or sign in "-_" for sign in text):
+    if text and not (text.isascii() and all(sign.isalnum() or sign in "-_" for sign in text)):
         parameters.refuse("invalid_parameter", f"`{name}` must be a header, such as {example!r}")
     return text
 

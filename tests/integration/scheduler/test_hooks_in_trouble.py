@@ -182,6 +182,99 @@ async def test_a_head_without_end_is_refused(endless: bytes) -> None:
             assert (await asked).startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize("endless", [b"1;" + b"x" * 1_000 + b"\r\nx\r\n", b"0\r\n" + b"y: 1\r\n"])
+async def test_what_stands_around_a_body_has_an_end(database: str, endless: bytes) -> None:
+    await serve_hook(database)
+    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+    trailers = endless.startswith(b"0")
+    async with (
+        listener(database) as port,
+        asyncio.timeout(60),
+        connected(port) as (reader, writer),
+    ):
+        writer.write(head + (endless if trailers else b""))
+        asked = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+        part = b"y: 1\r\n" if trailers else endless
+        assert await _sends_until_closed(writer, part * 500) < 64 * 1024 * 1024
+        with contextlib.suppress(ConnectionError):
+            assert (await asked).startswith(b"HTTP/1.1 400 ")
+    assert await count(database, "trigger_receipts") == 0
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET / HTTP/1.1\r\nhost x\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: +7\r\n\r\n1234567",
+        b"POST / HTTP/1.1\r\ncontent-length: \xb27\r\n\r\n1234567",
+        b"POST / HTTP/1.1\r\ncontent-length: 7\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"POST /\xfc HTTP/1.1\r\nhost: x\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_answered_with_a_problem_and_a_line_in_the_log(
+    nonsense: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = f"postgresql://nobody@{NOBODY}/none"
+    async with listener(nobody) as port:
+        status, said = await answered(port, nonsense)
+    assert (status, '"code":"invalid_http"' in said) == (400, True), said
+    assert "application/problem+json" in said
+    assert not [each for each in caplog.records if "Invalid HTTP" in each.getMessage()]
+
+
+async def test_a_request_is_answered_although_its_sender_sends_no_more(database: str) -> None:
+    await serve_hook(database)
+    raw = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode()
+    async with listener(database) as port, connected(port) as (reader, writer):
+        writer.write(raw)
+        writer.write_eof()
+        assert (await reader.read()).startswith(b"HTTP/1.1 503 "), "Kafka is away: after 10 s"
+
+
+async def test_junk_behind_a_request_takes_its_answer_from_nobody(database: str) -> None:
+    await serve_hook(database)
+    raw = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode()
+    async with listener(database) as port, connected(port) as (reader, writer):
+        writer.write(raw + b"junk\r\n\r\n")
+        said = await reader.read()
+        assert said.startswith(b"HTTP/1.1 503 ") and said.count(b"HTTP/1.1") == 1
+
+
+async def test_headers_behind_a_body_are_not_those_of_the_request(database: str) -> None:
+    await serve_hook(database)
+    raw = (
+        f"POST {PATH} HTTP/1.1\r\nhost: x\r\n"
+        "webhook-id: first\r\ntransfer-encoding: chunked\r\n\r\n"
+        f"2\r\n{{}}\r\n0\r\nwebhook-id: {'x' * 300}\r\nidempotency-key: second\r\n\r\n"
+        f"POST {PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        "2\r\n{}\r\n0\r\nwebhook-id: third\r\n\r\n"
+    )
+    async with listener(database) as port, connected(port) as (reader, writer):
+        writer.write(raw.encode())
+        writer.write_eof()
+        assert (await reader.read()).count(b"HTTP/1.1 503 ") == 2
+    connection: Any = await asyncpg.connect(database)
+    try:
+        rows = await connection.fetch("SELECT id FROM scheduler.trigger_receipts")
+        assert [row["id"] for row in rows] == ["first"]
+    finally:
+        await connection.close()
+
+
+async def test_a_head_behind_a_large_body_is_not_taken_for_a_large_head(database: str) -> None:
+    await serve_hook(database)
+    body = b'"%b"' % (b"x" * 200_000)
+    head = f"POST {PATH}-nobody HTTP/1.1\r\nhost: x\r\ncontent-length: "
+    first = head.encode() + b"%d\r\n\r\n" % len(body) + body
+    async with listener(database) as port, connected(port) as (reader, writer):
+        writer.write(first + head.encode())
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        writer.write(b"2\r\nconnection: close\r\n\r\n{}")
+        assert (await reader.read()).count(b"HTTP/1.1 404 ") == 2
+
+
 async def _sends_until_closed(writer: asyncio.StreamWriter, part: bytes) -> int:
     """Send the same again and again; return how many bytes went until nobody took any more."""
     sent = 0

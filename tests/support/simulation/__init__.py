@@ -9,6 +9,7 @@ stores.py   PostgreSQL: commits whose answer is lost, or that land late; leases 
 outside.py  the world outside: requests that fail, and effects counted by their key
 agents.py   a model and tools for agents, and the journal of their steps
 others.py   people and memory: who answer at once, late, twice, or never
+hooks.py    senders of webhooks, and the listener that takes them
 load.py     the users: workflows, trigger events, cancels, deployments
 trouble.py  what goes wrong, and when
 restoring.py  a backup that is put back while Kafka goes on

@@ -15,7 +15,8 @@ from perdure_contracts.engine import NodeCompleted, Scope
 from perdure_contracts.executions import NodeScheduled
 from perdure_contracts.message import NAMES
 
-from simulation import answers
+from simulation import answers, hooks
+from simulation.hooks import Senders
 from simulation.load import PARTITIONS, SOURCE, TENANT, Load
 from simulation.loop import now
 from simulation.others import Others
@@ -94,7 +95,9 @@ def _unheard(stage: Stage) -> Iterator[str]:
                     yield f"{source} said {number} on {topic}/{partition}, heard is {known}"
 
 
-async def judged(stage: Stage, load: Load, others: Others, *, at_rest: bool) -> Counter[str]:
+async def judged(
+    stage: Stage, load: Load, others: Others, senders: Senders, *, at_rest: bool
+) -> Counter[str]:
     """Check every promise on what is there now, as `perdure verify` does."""
     stage.freeze()
     checked: Counter[str] = Counter()
@@ -126,6 +129,13 @@ async def judged(stage: Stage, load: Load, others: Others, *, at_rest: bool) -> 
         _unread_by_anybody(stage)
     _effects(stage)
     checked["answers"] = answers.count(stage, others, at_rest=at_rest)
+    checked["webhooks"] = hooks.check(
+        senders,
+        stage.databases["scheduler"].store.tables,
+        stage.databases["engine"].store.tables,
+        at_rest=at_rest,
+        restored=stage.restored,
+    )
     checked["calls of agents"] = stage.agents.asked.total()
     checked["requests"] = stage.world.asked.total()
     return checked

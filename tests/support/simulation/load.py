@@ -23,6 +23,7 @@ from perdure_contracts.message import NAMES
 from perdure_contracts.scheduler import DeployWorkflow, UndeployWorkflow
 
 from simulation.broker import SimBus
+from simulation.hooks import CREDENTIALS, HOOKED
 
 SOURCE = "/simulation"
 URL = "http://sim.example/do"
@@ -194,6 +195,7 @@ WORKFLOWS: tuple[Definition, ...] = (
     _asking(),
     _hurried(),
     _agent(),
+    *HOOKED,
 )
 """What runs: steps inside the engine, short and long ones, ones that must not be repeated, loops
 whose iterations a runner works on, children, questions to people and memory."""
@@ -210,6 +212,11 @@ def workflow_id(place: int) -> str:
 def limited_id() -> str:
     """Return the id of the workflow of which one execution may be open."""
     return workflow_id([each["name"] for each in WORKFLOWS].index("limited"))
+
+
+def hooked_ids() -> tuple[str, ...]:
+    """Return the ids of the workflows that requests start."""
+    return tuple(workflow_id(n) for n in range(len(WORKFLOWS) - len(HOOKED), len(WORKFLOWS)))
 
 
 @dataclass
@@ -256,6 +263,7 @@ class Load:
             sha256=sha256_of_json(definition),
             definition=definition,
             deployed_by="simulation",
+            credentials=dict(CREDENTIALS),
         )
         await self.command("scheduler", message.workflow_id, message, id)
 

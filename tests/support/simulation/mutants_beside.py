@@ -1,4 +1,4 @@
-"""Defects of restores, gates, questions and parked streams; in the same list as mutants.py's."""
+"""Defects of restores, gates, requests, questions and parked streams; listed as in mutants.py."""
 # pyright: reportPrivateUsage=false
 
 from contextlib import ExitStack
@@ -18,6 +18,7 @@ from perdure_engine.executions import route, route_asking
 from perdure_engine.gates import decide as gate
 from perdure_engine.runner.agents.journal import Journal
 from perdure_recovery import letters
+from perdure_scheduler.hooks.receipts import Intake
 
 from simulation import restoring, run
 from simulation.mutants import mutant, put
@@ -83,6 +84,29 @@ def _agents_forget(stack: ExitStack) -> None:
         del self, request
 
     put(stack, Journal, "answer", nothing)
+
+
+# Requests --------------------------------------------------------------------------------
+
+
+@mutant("a request is answered before Kafka has its event", "webhook", "I2")
+def _answered_too_early(stack: ExitStack) -> None:
+    publish = Intake._publish
+
+    async def early(self: Intake, going: Any) -> None:
+        for entry, outcome in going:
+            entry.done.set_result(outcome)
+        await publish(self, going)
+
+    put(stack, Intake, "_publish", early)
+
+
+@mutant("a request that comes again is taken for a new one", "webhook")
+def _receipts_are_not_kept(stack: ExitStack) -> None:
+    async def all_new(self: Intake, batch: Any) -> Any:
+        return list(batch), []
+
+    put(stack, Intake, "_receipts", all_new)
 
 
 # Questions -------------------------------------------------------------------------------

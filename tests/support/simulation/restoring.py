@@ -44,6 +44,7 @@ class Backup:
 
     services: tuple[Service, ...]
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    receipts: dict[tuple[str, str], Any] = field(default_factory=dict)
     leases: dict[str, Any] = field(default_factory=dict)
     substeps: dict[Any, Any] = field(default_factory=dict)
 
@@ -52,6 +53,7 @@ def back_up(stage: Stage, names: tuple[str, ...]) -> Backup:
     """Copy the tables of services as they are now."""
     services = tuple(s for s in SERVICES if not names or s.name in names)
     made = Backup(services, leases=deepcopy(stage.leases.leases))
+    made.receipts = deepcopy(stage.receipts)
     made.substeps = dict(stage.agents.kept.rows)
     for service in services:
         store = stage.databases[service.name].store
@@ -89,6 +91,9 @@ def _put_back(stage: Stage, service: Service, backup: Backup) -> None:
     store = database.store
     for name, value in deepcopy(backup.tables[service.name]).items():
         setattr(store, name, value)
+    if service.name == "scheduler":
+        stage.receipts.clear()
+        stage.receipts.update(deepcopy(backup.receipts))
     if service.name == "engine":
         stage.leases.leases = deepcopy(backup.leases)
         stage.agents.forget(backup.substeps)

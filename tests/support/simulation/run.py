@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from simulation import judge
+from simulation.hooks import Senders
 from simulation.letting_go import let_go
-from simulation.load import OFTEN, WORKFLOWS, Load, data_for
+from simulation.load import OFTEN, TENANT, WORKFLOWS, Load, data_for, hooked_ids
 from simulation.loop import SimLoop, Stuck, run
 from simulation.others import Others
 from simulation.restoring import restore_sometimes
@@ -34,6 +35,7 @@ LET_GO_S = 5.0
 """How often parked streams are let go while everything comes to rest."""
 
 TRIGGERS = (8, 16)
+REQUESTS = (2, 6)
 FAULT_KINDS_MIN = 3
 FAULTS_MIN = 8
 """A run with fewer faults, or fewer kinds of them, proves nothing and is a failure itself."""
@@ -71,20 +73,23 @@ async def _simulate(seed: int, watch: Watch) -> Result:
     stage = Stage(seed, watch)
     load = Load(stage.broker.connect("users"), stage.load_chance)
     others = Others(stage, load, chance=stage.others_chance)
+    senders = Senders(
+        stage.servers, stage.senders_chance, hooked_ids(), TENANT, watch.fault, watch.breaks
+    )
     rested_s = 0.0
     with patches(stage):
         try:
             await _set_up(stage, load)
             answering = asyncio.get_running_loop().create_task(others.work())
             trouble = Troublemaker(stage)
-            await _misuse(stage, load, trouble)
+            await _misuse(stage, load, senders, trouble)
             if kind == "liveness" and not watch.broken:
                 trouble.end()
                 rested_s = await _come_to_rest(stage, load, others)
             answering.cancel()
         except Stuck:
             watch.breaks("liveness", "everything waits for something that will never come")
-        checked = await judge.judged(stage, load, others, at_rest=kind == "liveness")
+        checked = await judge.judged(stage, load, others, senders, at_rest=kind == "liveness")
     kinds = len(watch.faults)
     if kinds < FAULT_KINDS_MIN or watch.faults.total() < FAULTS_MIN:
         watch.breaks("simulation", f"only {watch.faults.total()} faults of {kinds} kinds")
@@ -115,7 +120,12 @@ async def _set_up(stage: Stage, load: Load) -> None:
     await _until(lambda: len(engine.tables.get("workflow_versions", ())) == len(WORKFLOWS))
     for place in range(len(WORKFLOWS)):
         await load.deploy(place, f"deploy-{place}")
-    await _until(lambda: len(scheduler.tables.get("trigger_index", ())) == len(WORKFLOWS))
+    await _until(
+        lambda: (
+            [r["deployment_status"] for r in scheduler.tables.get("trigger_index", ())]
+            == ["active"] * len(WORKFLOWS)
+        )
+    )
 
 
 async def _until(found: Callable[[], bool], limit_s: float = 30.0) -> None:
@@ -124,7 +134,7 @@ async def _until(found: Callable[[], bool], limit_s: float = 30.0) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _misuse(stage: Stage, load: Load, trouble: Troublemaker) -> None:
+async def _misuse(stage: Stage, load: Load, senders: Senders, trouble: Troublemaker) -> None:
     """Let the users work while things go wrong; stop at the first promise that breaks."""
     loop, chance = asyncio.get_running_loop(), stage.chance
     until_s = loop.time() + chance.uniform(*FAULTS_S)
@@ -136,6 +146,7 @@ async def _misuse(stage: Stage, load: Load, trouble: Troublemaker) -> None:
         loop.create_task(trouble.run(until_s)),
         loop.create_task(_use(load, chance.randint(*TRIGGERS), until_s - loop.time())),
         loop.create_task(_mend(stage, load, until_s)),
+        loop.create_task(senders.work(senders.chance.randint(*REQUESTS), until_s - loop.time())),
     ]
     if restores:
         work = restore_sometimes(stage, stage.restoring, until_s - loop.time())

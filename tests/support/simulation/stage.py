@@ -33,9 +33,11 @@ from perdure_engine.runner.here import Here
 from perdure_engine.runner.work import Work
 from perdure_recovery.app import service as RECOVERY
 from perdure_scheduler.app import service as SCHEDULER
+from perdure_scheduler.hooks import receipts as taken
 
 from simulation.agents import Agents, SimSubsteps
-from simulation.broker import SimBroker
+from simulation.broker import SimBroker, SimBus
+from simulation.hooks import HookServer, Instants, Receipts
 from simulation.load import PARTITIONS, TENANT, TRIGGER_PARTITIONS, TRIGGERS, limited_id
 from simulation.loop import BEGIN, Clock, Killed, Process, SimLoop, State, current, now, spawn
 from simulation.outside import PERFORMERS, Tools, World, perform
@@ -108,11 +110,14 @@ class Stage:
         )
         self.load_chance = chance("load")
         self.others_chance = chance("others")
+        self.senders_chance = chance("senders")
         self.engine = _engine(chance("limits"), watch)
         self.processes: list[Process] = []
         self.buses: dict[str, list[str]] = {}
         self.owners: dict[str, Owner] = {}
         self.works: dict[str, Work] = {}
+        self.servers: dict[str, HookServer] = {}
+        self.receipts: Receipts = {}
         self.claims: dict[str, SimClaims] = {}
         self.kill_at: dict[str, float] = {}
         self.mistakes = 0.0
@@ -222,6 +227,7 @@ class Stage:
             self.broker.forget(bus)
         self.owners.pop(process.name, None)
         self.works.pop(process.name, None)
+        self.servers.pop(process.name, None)
         self.claims.pop(process.name, None)
 
     def freeze(self) -> None:
@@ -270,12 +276,28 @@ class Stage:
             store, bus, now, process.name, TENANT, PARTITIONS, 2, here.take if here else None
         )
         owner = self.owners[process.name] = Owner(service, ground)
+        listening = self._listen(process) if service is SCHEDULER else None
         try:
             await owner.run(stop)
         finally:
+            if listening is not None:
+                await self._listen_no_more(process, *listening)
             if here is not None:
                 await here.close()
             await bus.close()
+
+    def _listen(self, process: Process) -> tuple[HookServer, SimBus]:
+        """Let a scheduler take requests, with a client of Kafka's of their own."""
+        bus = self.broker.connect(f"{process.name}-hooks", process)
+        database = self.databases["scheduler"]
+        server = HookServer(process, bus, database, self.receipts, TENANT)
+        self.servers[process.name] = server
+        return server, bus
+
+    async def _listen_no_more(self, process: Process, server: HookServer, bus: SimBus) -> None:
+        self.servers.pop(process.name, None)
+        await server.close()
+        await bus.close()
 
     async def _run(self, process: Process, stop: asyncio.Event) -> None:
         bus = self.broker.connect(process.name, process)
@@ -336,6 +358,7 @@ def patches(stage: Stage) -> ExitStack:
     stack.enter_context(patch.object(performing, "time", Clock))
     stack.enter_context(patch.object(performing, "PERFORMERS", PERFORMERS))
     stack.enter_context(patch.object(fault, "point", stage.point))
+    stack.enter_context(patch.object(taken, "datetime", Instants))
     stack.enter_context(patch.object(loading, "_kept", stage.definitions))
     stack.enter_context(stage.agents.patches())
     for module, name, value in SMALL:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,3 +67,9 @@ def test_a_column_of_text_does_not_take_what_is_none(value: object) -> None:
 def test_characters_that_the_server_refuses_are_replaced() -> None:
     name = column("name", "text", is_array=False, required=True)
     assert unpacked(packed(name, ["a\x00", "b\ud800", "c"]), 3) == ["a\ufffd", "b\ufffd", "c"]
+
+
+def test_a_whole_number_that_no_float_is_near_to_is_null_in_a_row() -> None:
+    data = column("data", "jsonb", is_array=False, required=True)
+    (sent,) = packed(data, [{"large": 10**300, "larger": 10**309, "least": [-(10**5_000)]}])
+    assert orjson.loads(sent) == {"large": 1e300, "larger": None, "least": [None]}

@@ -200,6 +200,8 @@ WRONG: list[tuple[Any, str]] = [
     (b"[" * 100_000, "bad_json"),
     (b'{"a":' * 100_000, "bad_json"),
     (b'{"id": 1e999}', "bad_json"),
+    (b'{"id": ' + b"9" * 309 + b"}", "bad_json"),
+    (b'{"id": -' + b"9" * 4_000 + b"}", "bad_json"),
     (MINIMAL | {"data": 1, "data_base64": ""}, "bad_attribute"),
     (MINIMAL | {"data_base64": "!"}, "bad_encoding"),
     (MINIMAL | {"data_base64": 1}, "bad_encoding"),

@@ -368,6 +368,10 @@ def test_a_backfill_over_a_change_of_clocks_is_what_the_clock_would_have_fired(
         ("yesterday", "2025-12-31T02:00Z", "invalid_backfill"),
         ("2025-12-31T01:00", "2025-12-31T02:00", "invalid_backfill"),  # by which clocks?
         ("2025-01-01T00:00Z", "2025-12-31T02:00Z", "backfill_too_large"),
+        ("2015-01-01T00:00Z", "2025-01-01T00:00Z", "backfill_too_large"),
+        ("0001-01-01T00:00:00Z", "2025-12-31T02:00Z", "invalid_backfill"),
+        ("0001-01-01T00:00:01Z", "0001-01-02T00:00Z", "invalid_backfill"),
+        ("2025-12-31T02:00Z", "9999-12-31T23:59:59Z", "invalid_backfill"),
     ],
 )
 def test_a_backfill_that_cannot_be_is_refused(first: str, until: str, code: str) -> None:

@@ -320,6 +320,7 @@ FAULTS: list[tuple[list[Any], str, str]] = [
         "from 5 to 3,600",
     ),
     ([trigger("KAFKA", "k", topic="perdure.engine.starts.v1")], "own_topic", "perdure's own"),
+    ([trigger("KAFKA", "k", topic="__consumer_offsets")], "own_topic", "Kafka's own"),
     ([trigger("KAFKA", "k", topic="a/b")], "invalid_parameter", "letters, digits"),
     ([trigger("KAFKA", "k", type="perdure.trigger.manual")], "reserved_type", "other triggers"),
     ([trigger("KAFKA", "k", topic="a" * 200, type="b" * 60)], "invalid_parameter", "together"),

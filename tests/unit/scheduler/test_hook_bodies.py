@@ -1,6 +1,7 @@
 """Bodies as data: every kind of them, what is large, what is broken, and what is meant to harm."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import zlib
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from perdure_scheduler.hear import DATA_BYTES_MAX
-from perdure_scheduler.hooks.body import INLINE_BYTES_MAX, BadBody, parse
+from perdure_scheduler.hooks.body import INLINE_BYTES_MAX, BadBody, kind_of, parse
 from perdure_scheduler.hooks.reading import unwrapped
 
 BASE = "http://scheduler/v1/trigger_bodies/"
@@ -42,7 +43,7 @@ def test_json_travels_as_it_came(kind: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"{", b"nul", b"NaN", b"1e999", b"\xff", b'{"a": "\\ud800"}', b"[" * 300, b"{}{}",
-     b"[" * 10**6, b"\xef\xbb\xbf{}", b"1" * 5_000]
+     b"[" * 10**6, b"\xef\xbb\xbf{}", b"1" * 5_000, b"9" * 309, b"-" + b"9" * 4_000]
 )  # fmt: skip
 def test_what_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises(BadBody):
@@ -109,6 +110,28 @@ def test_parts_that_cannot_be_told_apart_are_refused(kind: str, body: bytes) -> 
         parse(kind, body, (), BASE)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"garbage", b"--XX\r\ngarbage", b"--XX\r\n: no name\r\n\r\n", part("a", b"1") + b"--XX?",
+     part("a", b"1") + b"--XX--\r\n" + b"more" * 1_000]
+)  # fmt: skip
+def test_parts_that_are_none_leave_nothing_in_the_log(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(0), contextlib.suppress(BadBody):
+        parse(BOUNDARY, body, (), BASE)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("content_type", "kind"),
+    [("", "json"), ("a/b+json; x=y", "json"), (BOUNDARY, "multipart"), ("image/svg+xml", "xml"),
+     ("Application/X-WWW-Form-URLEncoded", "form"), ("text/html", "text"), ("x", "bytes")]
+)  # fmt: skip
+def test_bodies_are_of_few_kinds(content_type: str, kind: str) -> None:
+    assert kind_of(content_type) == kind
+
+
 def test_xml_is_objects() -> None:
     body = b'<order id="7"><line>a</line><line>b</line></order>'
     assert data_of("application/xml", body) == {"order": {"@id": "7", "line": ["a", "b"]}}
@@ -125,6 +148,10 @@ def test_xml_is_objects() -> None:
         b"<a>" * 101 + b"</a>" * 101,
         b"<a>" + b"<b/>" * 20_000 + b"</a>",
         b'<?xml version="1.0" encoding="no-such"?><a/>',
+        b'<?xml version="1.0" encoding="shift_jis"?><a/>',
+        b'<?xml version="1.0" encoding="utf-7"?><a/>',
+        b'<?xml version="1.0" encoding="base64"?><a/>',
+        b'<?xml version="1.0" encoding="idna"?><a/>',
     ],
 )
 def test_xml_that_is_broken_or_meant_to_harm_is_refused(body: bytes) -> None:

@@ -87,6 +87,8 @@ def test_none_must_be_written() -> None:
         {"auth": "bearer"},
         {"auth": "hmac", "credential": "hooks"},
         {"auth": "hmac", "credential": "hooks", "signature_header": "X Y"},
+        {"auth": "hmac", "credential": "hooks", "signature_header": "X-Prüfung"},
+        {"auth": "none", "delivery_header": "X-٣"},
         {"auth": "hmac", "credential": "hooks", "signature_header": "X", "algorithm": "md5"},
         {"auth": "hmac", "credential": "hooks", "signature_header": "X", "encoding": "hexa"},
         {"auth": "hmac", "credential": "hooks", "signature_header": "X", "prefix": 7},
@@ -161,6 +163,27 @@ def test_github_listens_on_http_if_it_has_a_credential() -> None:
     found = config("GITHUB", repository="a/b", credential="hooks")
     assert found == {"path": "/github", "auth": "github", "credential": "hooks"}
     assert problems("GITHUB", repository="a/b", path="/gh") == ["missing_parameter"]
+
+
+@pytest.mark.parametrize("subtype", ["GITHUB", "SLACK"])
+def test_triggers_that_share_a_path_have_limits_of_their_own(subtype: str) -> None:
+    more: dict[str, Any] = {"credential": "hooks"}
+    if subtype == "GITHUB":
+        more["repository"] = "acme/shop"
+    limits: dict[str, Any] = {"rate_per_minute": 700, "body_bytes_max": 2_000}
+    kept = config(subtype, **more, **limits)
+    assert kept.items() >= limits.items()
+    assert not config(subtype, **more).keys() & limits.keys()
+    for wrong in ({"rate_per_minute": 0}, {"rate_per_minute": "60"}, {"body_bytes_max": 1e6}):
+        assert problems(subtype, **more, **wrong) == ["invalid_parameter"]
+    failed = deployed(node(subtype, **more, **limits), caps=HookCaps(600, 1_999))
+    assert isinstance(failed, DeploymentFailed)
+    assert "`rate_per_minute` is 700" in failed.reason and "at most 1,999" in failed.reason
+
+
+def test_limits_without_requests_to_limit_are_refused() -> None:
+    found = problems("GITHUB", repository="acme/shop", rate_per_minute=5)
+    assert found == ["missing_parameter"], "without a credential it does not listen on HTTP"
 
 
 def test_slack_needs_its_secret_and_takes_every_team_unless_one_is_named() -> None:

@@ -89,7 +89,8 @@ def to_json(value: Any) -> str | None:
 def cleaned(value: Any) -> Any:
     """Return a JSON value with every text in it cleaned; whole numbers stay exact.
 
-    Integers that do not fit in 64 bits become floats, as most readers of JSON take them.
+    Integers that do not fit in 64 bits become floats, as most readers of JSON take them; those
+    that no float is near to become null, as JSON writes infinity. A row must not fail for a number.
     """
     if isinstance(value, str):
         return clean(value)
@@ -99,7 +100,10 @@ def cleaned(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [cleaned(v) for v in cast(Sequence[Any], value)]
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return None
     return value
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
 from .credential import credential, handle_faults
+from .hook_limits import LIMITS
 from .word_filters import filter_faults
 
 REPOSITORY = re.compile(r"\*|[A-Za-z0-9_.-]+(/([A-Za-z0-9_.-]+|\*))?")
@@ -43,6 +44,7 @@ SPECIFICATION = NodeSpecification(
         Parameter("paths", "any", "Paths of changed files, with * for any text; none is all."),
         credential("`secret`, which GitHub signs with; without it events come by topic only"),
         Parameter("path", "text", "Where GitHub sends to; /github if left out."),
+        *LIMITS,
     ),
     inputs=(),
     check=_check,

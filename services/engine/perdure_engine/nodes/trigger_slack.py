@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
 from .credential import credential, handle_faults
+from .hook_limits import LIMITS
 from .word_filters import filter_faults
 
 FILTERS = {
@@ -38,6 +39,7 @@ SPECIFICATION = NodeSpecification(
         Parameter("channels", "any", "Ids of channels; none is all."),
         Parameter("users", "any", "Ids of who did it; none is all."),
         Parameter("path", "text", "Where Slack sends to; /slack if left out."),
+        *LIMITS,
     ),
     inputs=(),
     check=_check,

@@ -10,13 +10,10 @@ from collections.abc import Iterable
 
 from .base import Fault, NodeSpecification, Parameter, Parameters
 from .credential import credential, handle_faults
+from .hook_limits import LIMITS
 
 PATH_LENGTH_MAX = 255
 """Characters of a path; it is the key that requests are looked up by."""
-
-RATE_MAX = 60_000
-BODY_BYTES_MAX = 64 * 1024 * 1024
-"""What may be asked for anywhere; an installation may give less, and says so at the deployment."""
 
 
 def _check(parameters: Parameters) -> Iterable[Fault]:
@@ -62,20 +59,7 @@ SPECIFICATION = NodeSpecification(
             choices=("immediate", "last_node", "respond_node"),
         ),
         Parameter("deadline_s", "integer", "How long an answer is waited for.", least=1, most=300),
-        Parameter(
-            "rate_per_minute",
-            "integer",
-            "How many requests it takes a minute.",
-            least=1,
-            most=RATE_MAX,
-        ),
-        Parameter(
-            "body_bytes_max",
-            "integer",
-            "How large a body may be.",
-            least=1,
-            most=BODY_BYTES_MAX,
-        ),
+        *LIMITS,
     ),
     inputs=(),
     example={"path": "/orders/new", "auth": "standard", "credential": "orders"},

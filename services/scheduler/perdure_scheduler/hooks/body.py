@@ -6,6 +6,7 @@ the data has a reference to it instead: `{"payload": {sha256, bytes, content_typ
 
 import base64
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -36,6 +37,11 @@ INLINE_BYTES_MAX = 32 * 1024
 FIELDS_MAX = 1_000
 XML_DEPTH_MAX = 100
 XML_ELEMENTS_MAX = 20_000
+
+
+_UNHEARD = logging.getLogger("perdure_scheduler.hooks.multipart")
+_UNHEARD.disabled = True
+"""Where the parser of forms warns of each body that is none: strangers must not fill the log."""
 
 
 class BadBody(ValueError):
@@ -93,6 +99,18 @@ def parse(content_type: str, body: bytes, query: Sequence[tuple[str, str]], base
     whole = _apart(body, media or "application/json", base)
     data_of_it = {"payload": whole[0]}
     return Parsed(data, orjson.dumps(data_of_it), [whole[1]])
+
+
+def kind_of(content_type: str) -> str:
+    """Return which of few kinds of bodies this is: json, form, multipart, xml, text or bytes."""
+    media = content_type.partition(";")[0].strip().lower()
+    if not media or is_json(media):
+        return "json"
+    if media in XML or media.endswith("+xml"):
+        return "xml"
+    if media.startswith("text/"):
+        return "text"
+    return {FORM: "form", MULTIPART: "multipart"}.get(media, "bytes")
 
 
 def fits(data: Json, encoded: bytes) -> bool:
@@ -181,7 +199,9 @@ def _xml(body: bytes) -> Json:
     try:
         scan.Parse(body, True)
         return cast("Json", xmltodict.parse(body))
-    except (expat.ExpatError, LookupError, UnicodeError) as error:
+    except BadBody:
+        raise
+    except (expat.ExpatError, LookupError, ValueError) as error:  # ValueError: of its encoding
         raise BadBody(f"the body is no XML: {error}") from None
 
 
@@ -270,6 +290,7 @@ def _split(boundary: bytes, body: bytes) -> list[_Part]:
     }
     try:
         parser = MultipartParser(boundary, callbacks)
+        parser.logger = _UNHEARD
         parser.write(body)
         parser.finalize()
     except FormParserError as error:

@@ -19,6 +19,9 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 BODY_S = 30.0
 """How long a body may take to arrive."""
 
+LEFT_OUT_SHOWN = 20
+"""How many triggers that have had their number a line of the log names."""
+
 TRUNCATED = "perdure.truncated"
 """The key of a scope whose body ended before it was whole."""
 
@@ -42,21 +45,81 @@ async def candidates(tools: Tools, asked: Asked) -> Sequence[Route]:
         allowed = ", ".join(sorted({each for route in routes for each in route.methods}))
         raise Refusal(405, "method_not_allowed", f"send {allowed} to this path", {"allow": allowed})
     first = fitting[0]
-    rate = tools.caps.rate_of(first.config)
-    # Who says nothing shares its path's number with others that say nothing.
-    counted = asked.source if rate is None else f"{asked.source} {'/'.join(first.node)}"
-    wait_s = tools.rates.wait_s(counted, time.monotonic(), rate)
-    if wait_s:
-        after = str(int(wait_s) + 1)
-        raise Refusal(429, "too_many_requests", f"come again in {after} s", {"retry-after": after})
     if first.subtype == "WEBHOOK":
-        return (first,)
-    return [route for route in fitting if route.subtype == first.subtype]
+        wait_s = _wait_s(tools, asked, first, time.monotonic())
+        fitting = [first]
+    else:
+        fitting = [route for route in fitting if route.subtype == first.subtype]
+        wait_s = tools.rates.wait_s(asked.source, time.monotonic(), _most_of(tools, fitting))
+    if wait_s:
+        raise _too_many(wait_s)
+    return fitting
+
+
+def _wait_s(tools: Tools, asked: Asked, route: Route, now: float) -> float:
+    """Count a request for a trigger: by itself if it has a rate, else with others of its path."""
+    rate = tools.caps.rate_of(route.config)
+    counted = asked.source if rate is None else f"{asked.source} {'/'.join(route.node)}"
+    return tools.rates.wait_s(counted, now, rate)
+
+
+def _most_of(tools: Tools, routes: Sequence[Route]) -> int:
+    """Return how many requests a minute are judged on a path that triggers share, 0 for any.
+
+    Whom a request is for is not known before it has proved itself: the path takes as many as the
+    one that takes most, so that nobody is slowed by another's number.
+    """
+    own = [rate for route in routes if (rate := tools.caps.rate_of(route.config)) is not None]
+    return max((tools.rates.per_minute, *own)) if tools.rates.per_minute else 0
+
+
+def in_turn(tools: Tools, asked: Asked, routes: Sequence[Route]) -> list[Route]:
+    """Return the triggers of a shared path that may have one more request this minute.
+
+    Each with a rate of its own is counted by itself; the others of the path are counted together.
+
+    Raises:
+        Refusal: None may; it says when the first of them may again.
+    """
+    now = time.monotonic()
+    right: list[Route] = []
+    left_out: list[Route] = []
+    waits_s: list[float] = []
+    together_s: float | None = None
+    for route in routes:
+        if tools.caps.rate_of(route.config) is not None:
+            wait_s = _wait_s(tools, asked, route, now)
+        else:
+            if together_s is None:
+                together_s = tools.rates.wait_s(f"{asked.source} together", now)
+            wait_s = together_s
+        if wait_s:
+            waits_s.append(wait_s)
+        (left_out if wait_s else right).append(route)
+    if not right:
+        raise _too_many(min(waits_s))
+    if left_out:
+        tools.metrics.left_out(left_out[0].subtype, len(left_out))
+        nodes = [list(route.node) for route in left_out[:LEFT_OUT_SHOWN]]
+        log.info("hook_left_out", path=asked.path, nodes=nodes, count=len(left_out))
+    return right
 
 
 def most_bytes(tools: Tools, routes: Sequence[Route]) -> int:
-    """Return how large the body may be, in bytes."""
-    return tools.caps.body_bytes_of(routes[0].config) or tools.bytes_max
+    """Return how large the body may be for one of the triggers, in bytes."""
+    return max(tools.caps.body_bytes_of(route.config) or tools.bytes_max for route in routes)
+
+
+def small_enough(tools: Tools, asked: Asked, routes: Sequence[Route]) -> Sequence[Route]:
+    """Return the triggers that take a body as large as this one.
+
+    Raises:
+        Refusal: None does.
+    """
+    right = [route for route in routes if len(asked.body) <= most_bytes(tools, (route,))]
+    if not right:
+        raise _too_large(most_bytes(tools, routes))
+    return right
 
 
 async def whole_body(scope: Message, receive: Receive, headers: Headers, most: int) -> bytes:
@@ -82,7 +145,11 @@ async def whole_body(scope: Message, receive: Receive, headers: Headers, most: i
     if len(body) > most:
         raise _too_large(most)
     if scope.get(TRUNCATED) or (declared and len(body) != int(declared)):
-        raise Refusal(400, "truncated", "the body ends before it is whole; send all of it again")
+        raise Refusal(
+            400,
+            "truncated",
+            "the body ends before it is whole, or is not framed as HTTP says; send all of it again",
+        )
     return body
 
 
@@ -155,6 +222,11 @@ async def proved(tools: Tools, asked: Asked, routes: Sequence[Route]) -> Sequenc
 def nobody() -> Refusal:
     """Return the refusal of a path that nobody has."""
     return Refusal(404, "no_such_path", "nobody listens under this path")
+
+
+def _too_many(wait_s: float) -> Refusal:
+    after = str(int(wait_s) + 1)
+    return Refusal(429, "too_many_requests", f"come again in {after} s", {"retry-after": after})
 
 
 def _too_large(most: int) -> Refusal:

@@ -2,7 +2,8 @@
 
 404 path, 405 method, 429 rate, 413 size, 400 truncated, 503 secret missing, 400 repeated header,
 401 signature or time, 400 syntax, Slack's challenge, then 200 duplicate or 202; 503 when the event
-cannot be stored. Of a request that is refused nothing is kept but a line in the log.
+cannot be stored. Where triggers share a path, each one's own size and rate count when the request
+has proved itself to it. Of a request that is refused nothing is kept but a line in the log.
 
 It is an ASGI application without a framework: this is the path that senders wait on.
 """
@@ -17,7 +18,17 @@ from perdure_scheduler.hook_settings import path_key
 
 from .asked import Asked, query_of
 from .files import Send, send_file
-from .judging import Gone, Message, Receive, candidates, most_bytes, nobody, proved, whole_body
+from .judging import (
+    Gone,
+    Message,
+    Receive,
+    candidates,
+    most_bytes,
+    nobody,
+    proved,
+    small_enough,
+    whole_body,
+)
 from .reply import BODILESS, Refusal, Reply, answered, told
 from .taking import NOT_STORED, take_shared, take_webhook
 from .tools import Tools
@@ -65,6 +76,11 @@ class Listener:
         body = b"" if scope["method"] == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": body})
 
+    def refused(self, status: int, code: str, client: str) -> None:
+        """Note what was refused before it was a request."""
+        log.info("hook_refused", status=status, code=code, client=client)
+        self._tools.metrics.answered("none", status, 0.0)
+
     def _audit(self, scope: Message, status: int, code: str) -> None:
         client = scope.get("client")
         log.info(
@@ -96,7 +112,7 @@ class Listener:
         asked = Asked(scope["method"], path_key(rest), query, headers, test=test)
         routes = await candidates(self._tools, asked)
         asked.body = await whole_body(scope, receive, headers, most_bytes(self._tools, routes))
-        right = await proved(self._tools, asked, routes)
+        right = small_enough(self._tools, asked, await proved(self._tools, asked, routes))
         subtype = right[0].subtype
         if subtype == "WEBHOOK":
             return await take_webhook(self._tools, asked, right[0]), subtype

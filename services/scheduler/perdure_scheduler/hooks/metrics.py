@@ -21,6 +21,18 @@ class HookMetrics:
             ["subtype", "duplicate"],
             registry=registry,
         )
+        self._bad_bodies = Counter(
+            "perdure_hook_bad_bodies",
+            "Bodies that are not what their content type says.",
+            ["kind"],
+            registry=registry,
+        )
+        self._left_out = Counter(
+            "perdure_hook_left_out",
+            "Triggers that an event did not start, as they had had their number of requests.",
+            ["subtype"],
+            registry=registry,
+        )
         self._seconds = Histogram(
             "perdure_hook_seconds",
             "From the headers of a request to its answer.",
@@ -37,6 +49,14 @@ class HookMetrics:
         """Count an answer."""
         self._requests.labels(subtype, str(status)).inc()
         self._seconds.observe(took_s)
+
+    def bad_body(self, kind: str) -> None:
+        """Count a body that cannot be read."""
+        self._bad_bodies.labels(kind).inc()
+
+    def left_out(self, subtype: str, count: int) -> None:
+        """Count triggers that an event did not start although others had it."""
+        self._left_out.labels(subtype).inc(count)
 
     def stored(self, subtype: str, *, duplicate: bool) -> None:
         """Count a request that is safe."""

@@ -1,12 +1,16 @@
 """HTTP/1.1 of the listener: uvicorn's on httptools, with an end to what senders may take.
 
-A body that ends too soon is answered. A connection whose request is not whole in time is closed,
-whether its sender is silent, drips, or goes on and on after it was refused; headers have a size.
+A body that ends too soon is answered, and so is who sends no more but still listens. A connection
+whose request is not whole in time is closed, whether its sender is silent, drips, or goes on and on
+after it was refused; heads have a size, and what stands around a chunked body has one too.
 """
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Any
 
+from perdure_common.api.problem import MEDIA_TYPE, problem_body
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .judging import TRUNCATED
@@ -15,9 +19,30 @@ REQUEST_S = 60.0
 """How long a request may take from its first byte to its last, twice as long as its body alone."""
 
 HEAD_BYTES_MAX = 64 * 1024
-TOO_MUCH = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
+SLICE_BYTES = 16 * 1024
+"""How much is parsed at once: so much at most is taken for a head that is a body's end."""
+
+FRAMING_SHARE = 8
+"""How many bytes of framing a byte of a chunked body may have: chunks of one byte have six."""
+
+_ERRORS = logging.getLogger("perdure_scheduler.hooks.http")
+_ERRORS.setLevel(logging.ERROR)
+"""Where uvicorn tells what failed; its warnings of what strangers send would fill the log."""
+
+
+def _refusal(status: bytes, code: str, detail: str) -> bytes:
+    body = problem_body(int(status.split()[0]), code, detail)
+    head = b"HTTP/1.1 %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    return head % (status, MEDIA_TYPE.encode(), len(body)) + body
+
+
+TOO_MUCH = _refusal(
+    b"431 Request Header Fields Too Large",
+    "head_too_large",
+    f"the head, or what stands around the body, has more than {HEAD_BYTES_MAX:,} bytes",
+)
+NO_HTTP = _refusal(
+    b"400 Bad Request", "invalid_http", "the request is no HTTP/1.1, or its lengths contradict it"
 )
 
 
@@ -29,9 +54,23 @@ class HookProtocol(HttpToolsProtocol):
     """
 
     transport: asyncio.Transport
+    _deaf = False
+    """Whether nothing more is read: what came cannot be told apart any more."""
+
     _deadline: asyncio.TimerHandle | None = None
     _in_head = False
-    _head_bytes = 0
+    _around = 0
+    """Bytes of the request so far that are no body."""
+
+    _body_bytes = 0
+
+    def __init__(
+        self, *arguments: Any, refused: Callable[[int, str, str], None], **named: Any
+    ) -> None:
+        """Take what uvicorn gives; `refused` is told status, code and client of each refusal."""
+        super().__init__(*arguments, **named)
+        self.logger = _ERRORS
+        self._refused = refused
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -45,24 +84,57 @@ class HookProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless it is a head without end."""
-        super().data_received(data)
-        if not self._in_head:
+        for start in range(0, len(data), SLICE_BYTES):
+            if self._deaf or self.transport.is_closing():
+                return
+            part = data[start : start + SLICE_BYTES]
+            self._around += len(part)
+            super().data_received(part)
+            framing = 0 if self._in_head else self._body_bytes * FRAMING_SHARE
+            if self._around > HEAD_BYTES_MAX + framing and not self._deaf:
+                self._refuse(431, "head_too_large", TOO_MUCH)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, as every refusal looks here."""
+        del msg
+        self._refuse(400, "invalid_http", NO_HTTP)
+
+    def _refuse(self, status: int, code: str, answer: bytes) -> None:
+        """Read no more, and answer; a request that is under way is answered by itself, as cut."""
+        self._deaf = True
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            self._end(cycle)
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
-            self.transport.write(TOO_MUCH)
-            self.transport.close()
+        if self._in_head or cycle is None:
+            self._refused(status, code, self.client[0] if self.client else "")
+            self.transport.write(answer)
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Answer whoever asks for another protocol in this one, without a line in the log."""
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a request."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._around, self._body_bytes = True, 0, 0
         self._expect()
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header of the head; those behind a body are nobody's (RFC 9110, 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Judge the head."""
         self._in_head = False
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._body_bytes += len(body)
+        self._around -= len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Wait no more: the request is whole."""
@@ -72,13 +144,18 @@ class HookProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Answer before the connection is closed, if a request is under way."""
         cycle: Any = self.cycle
-        if cycle is None or cycle.response_complete or not cycle.more_body:
+        if cycle is None or cycle.response_complete:
             return None
-        cycle.scope[TRUNCATED] = True
-        cycle.keep_alive = False
-        cycle.more_body = False
-        cycle.message_event.set()
+        self._end(cycle)
         return True
+
+    def _end(self, cycle: Any) -> None:
+        """Close the connection once the last request is answered, which may be cut off."""
+        cycle.keep_alive = False
+        if cycle.more_body:
+            cycle.scope[TRUNCATED] = True
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def _expect(self) -> None:
         self._whole()

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -119,7 +120,9 @@ class HookSide:
                 group.create_task(self._forget(store, owner, stop))
                 group.create_task(_keep_sharing(tools.rates, store, owner, stop))
                 try:
-                    await http.serve(Listener(tools), listening, stop, protocol=HookProtocol)
+                    heard = Listener(tools)
+                    protocol = partial(HookProtocol, refused=heard.refused)
+                    await http.serve(heard, listening, stop, protocol=protocol)
                 finally:
                     drained.set()
         finally:

@@ -10,7 +10,8 @@ from perdure_scheduler.hook_event import nodes_text
 from perdure_scheduler.slack_match import CHALLENGE
 
 from .asked import Asked, chosen, http_text, read, read_payload, shared_ids, webhook_ids
-from .body import Parsed
+from .body import Parsed, kind_of
+from .judging import in_turn
 from .reading import about_github, about_slack
 from .receipts import Entry, NotStored, Outcome
 from .reply import JSON_TYPE, Refusal, Reply, answered, told
@@ -72,6 +73,7 @@ async def take_shared(tools: Tools, asked: Asked, routes: Sequence[Route]) -> Re
     fitting = chosen(routes, about, parsed)
     if not fitting:
         return _slack_ok() if slack else told(202, status="ignored", executions=[])
+    fitting = in_turn(tools, asked, fitting)
     event_id, keys = shared_ids(asked, about, slack=slack)
     entry = Entry(
         source=asked.source,
@@ -98,9 +100,13 @@ async def take_shared(tools: Tools, asked: Asked, routes: Sequence[Route]) -> Re
 
 async def _parsed(tools: Tools, asked: Asked, how: Callable[[Asked, str], Parsed]) -> Parsed:
     """Return a body as data; a large one is read in a thread, as the loop has other work."""
-    if len(asked.body) <= LARGE_BYTES:
-        return how(asked, tools.bodies_url)
-    return await asyncio.to_thread(how, asked, tools.bodies_url)
+    try:
+        if len(asked.body) <= LARGE_BYTES:
+            return how(asked, tools.bodies_url)
+        return await asyncio.to_thread(how, asked, tools.bodies_url)
+    except Refusal:
+        tools.metrics.bad_body(kind_of(asked.content_type))
+        raise
 
 
 async def _put(tools: Tools, entry: Entry, routes: Sequence[Route]) -> Outcome:

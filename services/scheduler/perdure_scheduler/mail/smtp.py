@@ -6,6 +6,7 @@ mails come by STARTTLS alone, unless the settings let others come too; there are
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
@@ -33,7 +34,12 @@ MAIL_BYTES_MAX = 25 * 1024 * 1024
 SILENCE_S = 60.0
 CONNECTIONS_MAX = 100
 
+REFUSED_MAX = 20
+"""Recipients of a connection that nobody listens to; each costs a question to the database."""
+
 log = structlog.get_logger(__name__)
+logging.getLogger("mail.log").setLevel(logging.ERROR)
+"""aiosmtpd writes down every line that a stranger sends; what is refused has a line of ours."""
 
 _SQL = queries(Path(__file__).with_name("smtp.sql"))
 
@@ -66,12 +72,14 @@ class Listener:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Take an address that a trigger listens to."""
-        del server, session, options
+        del options
         if len(envelope.rcpt_tos) >= RECIPIENTS_MAX:
             return "452 4.5.3 too many recipients; send the rest in another mail"
         lower = address.lower()
         if not ADDRESS.fullmatch(lower):
-            return "553 5.1.3 no such form of address is taken"
+            return await self._refused(
+                server, session, lower, "553 5.1.3 no such form of address is taken"
+            )
         try:
             heard = await self._outlet.pool.fetchval(
                 _SQL["heard"], self._outlet.tenant_id, list(keys_of("EMAIL", lower))
@@ -80,9 +88,24 @@ class Listener:
             log.warning("mail_deferred", error=str(error))
             return "451 4.3.0 the database does not answer; come again"
         if not heard:
-            return "550 5.1.1 no trigger listens to this address"
+            return await self._refused(
+                server, session, lower, "550 5.1.1 no trigger listens to this address"
+            )
         envelope.rcpt_tos.append(lower)
         return "250 2.1.5 OK"
+
+    async def _refused(self, server: SMTP, session: Session, address: str, why: str) -> str:
+        """Note a recipient that is refused; who names too many of them is sent away."""
+        assert isinstance(server, _Connection)
+        server.refused += 1
+        if server.refused <= REFUSED_MAX:
+            client = session.peer[0] if session.peer else ""
+            log.info("mail_recipient_refused", address=address[:320], reason=why, client=client)
+            return why
+        await server.push("421 4.7.0 too many recipients that nobody listens to; come again")
+        assert server.transport is not None
+        server.transport.close()
+        return why
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Let a mail become events, and answer when that is done."""
@@ -204,6 +227,7 @@ class _Connection(SMTP):
     """One client; there are not more of them than can be served."""
 
     others: set[SMTP]
+    refused = 0
 
     def connection_made(self, transport: Any) -> None:
         """Take a client, or turn it away; called again when the connection has been sealed."""
