@@ -19,7 +19,7 @@ from perdure_engine.expressions import Compiled, Scope
 
 from .base import Inputs, NodeSpecification, Outcome, Parameter, Parameters, ScopeOf
 from .conditions import kind_of
-from .each import AS, DEPTH_MAX, ItemFault, each, put, text_of
+from .each import AS, DEPTH_MAX, READ_BYTES, ItemFault, each, pay, put, text_of
 
 ELEMENTS_MAX = 50_000
 """The most elements that a document may have."""
@@ -32,8 +32,12 @@ def run(plan: Any, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     def make(index: int, json: Json, scope: Scope) -> Json:
         del index
         if reads:
-            return put(json, into, _read(text_of(compiled["value"], scope, "value"), lists))
-        return put(json, into, _written(compiled["value"].evaluate(scope), pretty))
+            text = text_of(compiled["value"], scope, "value")
+            pay(scope, len(text) * 2, len(text) * READ_BYTES)
+            return put(json, into, _read(text, lists))
+        text = _written(compiled["value"].evaluate(scope), pretty)
+        pay(scope, len(text) * 2)
+        return put(json, into, text, scope)
 
     return each(inputs, scope_of, make)
 
