@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from .errors import ExpressionError
-from .limits import DATA_DEPTH_MAX, RESULT_NODES_MAX, ROOM, Frame, Value, kind_of
+from .limits import DATA_DEPTH_MAX, ENTRY_BYTES, RESULT_NODES_MAX, ROOM, Frame, Value, kind_of
 from .moment import Moment
 from .regex import Regex
 from .values import FLOAT_COST, joined, number_text, quoted, too_deep
@@ -29,6 +29,7 @@ def settled(value: Value, f: Frame | None = None) -> Value:
     if kind is str:
         if f is not None:
             f.fuel -= len(value) >> 6
+            f.kept = len(value) * 4
         return _well_formed(value)
     settler = _Settler()
     try:
@@ -36,6 +37,7 @@ def settled(value: Value, f: Frame | None = None) -> Value:
     finally:
         if f is not None:
             f.fuel -= settler.nodes + (settler.size >> 6)
+            f.kept = settler.nodes * ENTRY_BYTES + settler.size * 4
 
 
 class _Settler:

@@ -12,7 +12,7 @@ from .errors import ExpressionError
 WORK: Final = 20_000_000
 """Units of work (`limits.FUEL`) that all evaluations with one meter may do: two seconds."""
 HELD: Final = 256 * 1024 * 1024
-"""Bytes that all evaluations with one meter may create."""
+"""Bytes that the results of all evaluations with one meter may take, where they are new."""
 
 
 class Meter:

@@ -39,8 +39,9 @@ from .values import joined
 
 OPENER: Final = "{{"
 CLOSER: Final = "}}"
-BASE_COST: Final = 10
-"""Units of work for one evaluation, whatever it does."""
+BASE_COST: Final = 30
+SHORT_COST: Final = 10
+"""Units of work for one evaluation, whatever it does, and for one of a path into `$json`."""
 
 
 class Compiled(ABC):
@@ -82,7 +83,7 @@ class Compiled(ABC):
         finally:
             if meter is not None:
                 meter.work -= self.cost + FUEL - frame.fuel
-                meter.held -= self.held + ROOM - frame.room
+                meter.held -= self.held + min(frame.kept, ROOM - frame.room)
 
 
 class Constant(Compiled):
@@ -151,7 +152,7 @@ class Expression(Compiled):
             meter = scope.meter
             if meter is not None:
                 meter.check()
-                meter.work -= BASE_COST
+                meter.work -= SHORT_COST
             value = self._fast(scope)
             if kind_of(value) is float and not math.isfinite(value):
                 raise not_a_number(value)

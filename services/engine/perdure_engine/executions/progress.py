@@ -24,8 +24,8 @@ OUTPUT_BYTES_MAX = 8 * 1024 * 1024
 FUEL = 1_000
 """Node runs that one command may begin; the rest goes on with a wake that is due at once."""
 
-UNITS_A_RUN = 20_000
-"""Units of work of expressions (`perdure_expressions.limits`) that count as one node run: 2 ms."""
+UNITS_A_RUN = 10_000
+"""Units of work of expressions (`perdure_expressions.limits`) that count as one node run: 1 ms."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +64,7 @@ class Progress:
         self.state = self.happen(event)
 
     def worked(self, meter: Meter) -> None:
-        """Spend fuel for what the expressions of a run did: a turn is over after seconds at most."""
+        """Spend fuel for what the expressions of a run did: no turn lasts long."""
         self.fuel -= meter.spent // UNITS_A_RUN
 
     def enqueue(self, node: Node, scope: Scope) -> None:

@@ -5,8 +5,8 @@ fills the field `name`: with the first match, or with `many` with a list of all.
 match it is null, or an empty list. In a text, spaces and line ends are one space. Scripts
 are not run, and nothing is fetched.
 
-What would take long is an error: very large or deeply nested pages, elements with hundreds of attributes, and selectors such as
-`:nth-child` or `:has` on pages with thousands of elements.
+What would take long is an error: very large or deeply nested pages, elements with hundreds of
+attributes, and selectors such as `:nth-child` or `:has` on pages with thousands of elements.
 """
 
 import re
@@ -56,8 +56,8 @@ ATTRIBUTE = (
 )
 """As HTML says (13.2.5.32 to 13.2.5.40 of its standard): a name may begin with `=`."""
 
-ATTRIBUTES = re.compile(rf"(?:{ATTRIBUTE}){{0,{ATTRIBUTES_MAX + 1}}}+({ATTRIBUTE})?+")
-"""An element's name, which is like an attribute, all that it may have, and one more."""
+ATTRIBUTES = re.compile(rf"[^\s/>]++(?:{ATTRIBUTE}){{0,{ATTRIBUTES_MAX}}}+({ATTRIBUTE})?+")
+"""An element's name, all the attributes that it may have, and one more."""
 
 CLOSED_BY_THE_NEXT = frozenset(
     (

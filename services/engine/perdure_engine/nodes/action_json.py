@@ -1,6 +1,7 @@
 """ACTION JSON: reads JSON text into data, or writes data as text.
 
-Read is what RFC 8259 calls JSON: no NaN, no comments, no numbers beyond 1.8e308; of two equal keys the last counts.
+Read is what RFC 8259 calls JSON: no NaN, no comments; of two equal keys the last counts. A number
+beyond 1.8e308 is an error.
 Written is one line, or with `indent` one line for each value; keys keep their order.
 """
 
