@@ -62,9 +62,10 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
         if not isinstance(values, dict):
             failed.append((index, data_error(NO_OBJECT, _no_object(values))))
             continue
-        if len(values) > FEW:
+        count = len(cast("dict[str, Json]", values))
+        if count > FEW:
             try:
-                pay(scope_of(index), len(values) >> 2, len(values) * ENTRY_BYTES)
+                pay(scope_of(index), count >> 2, count * ENTRY_BYTES)
             except ItemFault as fault:
                 failed.append((index, data_error(fault.code, str(fault))))
                 continue
