@@ -378,7 +378,6 @@ async def test_the_commands_of_the_page(stage: Stage, outside: Outside, tmp_path
     said = await typed(stage, "run FILE --file", **words)
     assert said.code == 1 and "PERDURE_FILE_BYTES_MAX" in said.err
     assert await stage.rows("select 1 from engine.workflows where name = 'never'") == []
-    await by_hand(stage, path, told)
     (line,) = [each for each in COMMANDS if each.endswith("FILE_ID")]
     TYPED.append(line)
     program = [sys.executable, "-c", "from perdure_cli.main import main; main()"]
@@ -390,37 +389,6 @@ async def test_the_commands_of_the_page(stage: Stage, outside: Outside, tmp_path
     out, _ = await process.communicate()
     assert (process.returncode, out) == (0, TABLE), "on standard output, and nothing else"
     assert sorted({*TYPED}) == sorted(COMMANDS)
-
-
-async def by_hand(stage: Stage, path: Path, told: Any) -> None:
-    """Give a file to a node that has failed for want of it, in three ways."""
-    read = node("read", "ACTION.FILE", operation="read", file="data")
-    ids = [await run(stage, chain("by-hand", read, told)) for _ in range(3)]
-    assert [status for _, status in ids] == ["ERROR"] * 3
-    words = ("--file", f"data={path}", "--json")
-    said = await typed(stage, "executions rerun ID", ID=ids[0][0], PATH=str(path))
-    assert said.code == 0 and '"name": "table.csv"' in said.out, said
-    given = ("--input", "{}", *words)
-    said = await asyncio.to_thread(
-        perdure, "executions", "retry", ids[1][0], *given, env=stage.environment
-    )
-    assert said.code == 0, said
-    given = ("read", "--as", "done", "--data", "{}", *words)
-    said = await asyncio.to_thread(
-        perdure, "executions", "mark", ids[2][0], *given, env=stage.environment
-    )
-    assert said.code == 0, said
-    sha256 = hashlib.sha256(TABLE).hexdigest()
-    for execution_id, _ in ids[1:]:
-
-        async def over(id: str = execution_id) -> Any:
-            sql = "select run_data from engine.workflow_executions where execution_id = $1"
-            [row] = await stage.rows(f"{sql} and status = 'SUCCESS'", id) or [None]
-            return row
-
-        row = await stage.until(over, "the execution to go on with the file")
-        assert "table.csv" in row["run_data"]
-        assert sha256 in [each["file_id"] for each in await files_of(stage, execution_id)]
 
 
 async def test_files_go_with_the_last_execution_that_has_them(
