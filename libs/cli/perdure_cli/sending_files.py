@@ -1,4 +1,4 @@
-"""Files from the disk for an execution: `perdure run --file NAME=PATH`."""
+"""Files from the disk for an execution: `--file NAME=PATH` of `perdure run` and others."""
 
 import mimetypes
 from collections.abc import Mapping, Sequence
@@ -45,6 +45,31 @@ def paths_of(pairs: Sequence[str]) -> dict[str, Path]:
         for path in found.values():
             _open(path, opened)
     return found
+
+
+def paths_beside(pairs: Sequence[str] | None, data: str | None, option: str) -> dict[str, Path]:
+    """Return the files for the first item of data that is given by hand with `option`.
+
+    Raises:
+        CommandError: There is no such data, or as `paths_of`.
+    """
+    if pairs and data is None:
+        raise CommandError(
+            f"--file gives files to the first item of {option}; give {option} too, such as "
+            f"{option} '{{}}'",
+            exit_code=2,
+            code="invalid_file",
+        )
+    return paths_of(pairs or ())
+
+
+async def beside(client: Client, paths: Mapping[str, Path]) -> dict[str, dict[str, Row]] | None:
+    """Send files to the platform; return them as the first item's, None where there are none.
+
+    Raises:
+        CommandError: As `sent`.
+    """
+    return {"0": await sent(client, paths)} if paths else None
 
 
 async def sent(client: Client, paths: Mapping[str, Path]) -> dict[str, Row]:

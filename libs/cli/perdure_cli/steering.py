@@ -5,7 +5,9 @@ The commands stand in the group of `executions`, which only looks and stops.
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -13,7 +15,7 @@ from perdure_contracts.control import MarkNode, PauseExecution, RerunExecution, 
 from perdure_contracts.engine import RetryNode
 
 from perdure_cli import bulk as bulk
-from perdure_cli import pictures, platform
+from perdure_cli import pictures, platform, sending_files
 from perdure_cli import purging as purging
 from perdure_cli.client import Client, Row, user
 from perdure_cli.definitions import read_input
@@ -22,6 +24,7 @@ from perdure_cli.executions import Id, app, followed, outcome
 from perdure_cli.output import AsJson, say, show, wait_for
 from perdure_cli.pictures import Picture
 from perdure_cli.running import appeared
+from perdure_cli.sending_files import FilesOption
 
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not follow it.")]
 Reason = Annotated[str, typer.Option(help="What is written down as the reason.")]
@@ -68,11 +71,13 @@ def mark(
     data: Annotated[
         str | None, typer.Option("--data", metavar="JSON|@FILE", help="What it emits.")
     ] = None,
+    file: FilesOption = None,
     scope: Scope = "",
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
     """Settle a node by hand, in place of an attempt that waits or has failed."""
+    paths = sending_files.paths_beside(file, data, "--data")
     message = MarkNode(
         execution_id=id,
         node_id=node,
@@ -82,7 +87,15 @@ def mark(
         reason=reason,
         asked_by=user(),
     )
-    _told(wait_for(sent(id, message)), f"has {node} marked as {outcome}", as_json=as_json)
+
+    async def work() -> Picture:
+        async with Client(platform.require()) as client:
+            await pictures.require(client, id)
+            files = await sending_files.beside(client, paths)
+            await client.command("engine", id, replace(message, files=files))
+            return await pictures.require(client, id)
+
+    _told(wait_for(work()), f"has {node} marked as {outcome}", as_json=as_json)
 
 
 def _scope(text: str) -> tuple[tuple[str, int], ...]:
@@ -113,12 +126,13 @@ def rerun(
         str | None,
         typer.Option("--input", metavar="JSON|@FILE", help="What --node takes instead."),
     ] = None,
+    file: FilesOption = None,
     no_wait: NoWait = False,
     as_json: AsJson = False,
 ) -> None:
     """Run an ended execution again as a new one, which adopts what was finished before."""
     origin = "start" if start else "failed" if node is None else "node"
-    _begin(id, origin, node, version, data, no_wait=no_wait, as_json=as_json, fork=False)
+    _begin(id, origin, node, version, data, file, no_wait=no_wait, as_json=as_json, fork=False)
 
 
 @app.command()
@@ -132,11 +146,12 @@ def fork(
         str | None,
         typer.Option("--input", metavar="JSON|@FILE", help="What the node takes instead."),
     ] = None,
+    file: FilesOption = None,
     no_wait: NoWait = False,
     as_json: AsJson = False,
 ) -> None:
     """Begin a new execution that goes on from a node; the old one goes on as it is."""
-    _begin(id, "node", node, version, data, no_wait=no_wait, as_json=as_json, fork=True)
+    _begin(id, "node", node, version, data, file, no_wait=no_wait, as_json=as_json, fork=True)
 
 
 def _begin(
@@ -145,12 +160,14 @@ def _begin(
     node: str | None,
     version: int | None,
     data: str | None,
+    file: list[str] | None,
     *,
     no_wait: bool,
     as_json: bool,
     fork: bool,
 ) -> None:
     """Begin an execution from another one, and follow it to its end unless `no_wait`."""
+    paths = sending_files.paths_beside(file, data, "--input")
     message = RerunExecution(
         execution_id=id,
         new_execution_id=str(uuid.uuid4()),
@@ -165,7 +182,8 @@ def _begin(
     async def work() -> Picture | None:
         async with Client(platform.require()) as client:
             await pictures.require(client, id)
-            await client.command("engine", id, message)
+            overrides = await _with_files(client, message.overrides, paths)
+            await client.command("engine", id, replace(message, overrides=overrides))
             if no_wait:
                 return None
             await appeared(client, message.new_execution_id)
@@ -195,11 +213,13 @@ def retry(
         str | None,
         typer.Option("--input", metavar="JSON|@FILE", help="What it takes instead of its items."),
     ] = None,
+    file: FilesOption = None,
     delay: Annotated[float, typer.Option(help="Seconds to wait before.")] = 0.0,
     no_wait: NoWait = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a node of an ended execution once more, and follow it to its end."""
+    paths = sending_files.paths_beside(file, data, "--input")
     overrides = changed(set_ or (), model, data)
 
     async def work() -> Picture | None:
@@ -211,7 +231,7 @@ def retry(
                 node_id=row["node_id"],
                 scope=tuple(pictures.scope_of(row)),
                 asked_by=user(),
-                overrides=overrides,
+                overrides=await _with_files(client, overrides, paths),
                 delay_s=delay,
             )
             await client.command("engine", id, message)
@@ -245,6 +265,12 @@ def changed(pairs: Sequence[str], model: str | None, data: str | None) -> Row | 
         given = read_input(data)
         found["input"] = given if isinstance(given, list) else [given]
     return found or None
+
+
+async def _with_files(client: Client, overrides: Any, paths: Mapping[str, Path]) -> Any:
+    """Send files, and return overrides in which the first item of the input has them."""
+    files = await sending_files.beside(client, paths)
+    return overrides if files is None else {**overrides, "files": files}
 
 
 def _json(text: str) -> Any:

@@ -21,7 +21,7 @@ Read next: `template` (the door), `parser` (the language), `compiler`, `limits`,
 
 from .analysis import References, Warning, lint
 from .errors import ExpressionError
-from .scope import NodeView, Scope
+from .scope import Meter, NodeView, Scope
 from .template import (
     Compiled,
     Constant,
@@ -38,6 +38,7 @@ __all__ = [
     "Constant",
     "Expression",
     "ExpressionError",
+    "Meter",
     "NodeView",
     "References",
     "Scope",

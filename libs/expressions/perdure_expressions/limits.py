@@ -47,14 +47,18 @@ DICT_BYTES: Final = 232
 
 
 class Frame:
-    """The state of one evaluation: what it may still use, and the arrow functions' arguments."""
+    """The state of one evaluation: what it may still use, and the arrow functions' arguments.
 
-    __slots__ = ("fuel", "room", "scope", "slots")
+    `kept` is how many bytes its result takes at most, once it is settled.
+    """
+
+    __slots__ = ("fuel", "kept", "room", "scope", "slots")
 
     def __init__(self, scope: Scope, slots: int = 0) -> None:
         self.scope = scope
         self.fuel = FUEL
         self.room = ROOM
+        self.kept = 0
         self.slots: list[Value] = [None] * slots
 
     def spend(self, units: int) -> None:

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from .errors import ExpressionError
-from .limits import DATA_DEPTH_MAX, RESULT_NODES_MAX, ROOM, Frame, Value, kind_of
+from .limits import DATA_DEPTH_MAX, ENTRY_BYTES, RESULT_NODES_MAX, ROOM, Frame, Value, kind_of
 from .moment import Moment
 from .regex import Regex
 from .values import FLOAT_COST, joined, number_text, quoted, too_deep
@@ -13,10 +13,11 @@ _WRITE_COST: Final = 10
 """Units for writing one value as JSON."""
 
 
-def settled(value: Value) -> Value:
+def settled(value: Value, f: Frame | None = None) -> Value:
     """A result as plain JSON: dates become text, lone surrogates U+FFFD.
 
-    The value itself is given when nothing in it has to change.
+    The value itself is given when nothing in it has to change. A frame pays for each value in it,
+    and is not refused for that.
 
     Raises:
         ExpressionError: `not_a_number`, `expression_depth`, or `expression_output` when it
@@ -26,8 +27,17 @@ def settled(value: Value) -> Value:
     if kind is bool or kind is int or value is None:
         return value
     if kind is str:
+        if f is not None:
+            f.fuel -= len(value) >> 6
+            f.kept = len(value) * 4
         return _well_formed(value)
-    return _Settler().settle(value, 0)
+    settler = _Settler()
+    try:
+        return settler.settle(value, 0)
+    finally:
+        if f is not None:
+            f.fuel -= settler.nodes + (settler.size >> 6)
+            f.kept = settler.nodes * ENTRY_BYTES + settler.size * 4
 
 
 class _Settler:

@@ -3,8 +3,60 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from perdure_contracts.message import Json
+
+from .errors import ExpressionError
+
+WORK: Final = 20_000_000
+"""Units of work (`limits.FUEL`) that all evaluations with one meter may do: two seconds."""
+HELD: Final = 256 * 1024 * 1024
+"""Bytes that the results of all evaluations with one meter may take, where they are new."""
+
+
+class Meter:
+    """What many evaluations may use together: each is bounded, and ten thousand of them are not.
+
+    Attributes:
+        work: units that are left. The evaluation that begins with some may end with none.
+        held: bytes that are left.
+    """
+
+    __slots__ = ("held", "work")
+
+    def __init__(self) -> None:
+        self.work = WORK
+        self.held = HELD
+
+    @property
+    def spent(self) -> int:
+        """Units that were used so far."""
+        return WORK - self.work
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether work or bytes are used up."""
+        return self.work < 0 or self.held < 0
+
+    def check(self) -> None:
+        """Refuse to go on when one of them is used up.
+
+        Raises:
+            ExpressionError: `expression_fuel` or `expression_output`.
+        """
+        if self.work < 0:
+            raise ExpressionError(
+                "expression_fuel",
+                "The expressions of this node do too much work for all items together: "
+                "do it in a code node, or on fewer items.",
+            )
+        if self.held < 0:
+            raise ExpressionError(
+                "expression_output",
+                f"The expressions of this node create more than {HELD // 1024 // 1024} MB for all "
+                "items together: build less, or let fewer items come.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +94,7 @@ class Scope:
         execution: `$execution`.
         context: `$context`, by the name of the context provider.
         event: `$event`, in the filter of a trigger: the event's attributes.
+        meter: what all evaluations of a node's run pay into, None where there is one only.
     """
 
     json: Json = None
@@ -53,3 +106,4 @@ class Scope:
     context: Mapping[str, Json] | Callable[[], Json] | None = None
     event: Mapping[str, Json] | None = None
     binary: Mapping[str, Json] | None = None
+    meter: Meter | None = None

@@ -18,7 +18,19 @@ from .calls import placed
 from .compiler import Compiler
 from .errors import ExpressionError
 from .lexer import Lexer
-from .limits import PARTS_MAX, SOURCE_MAX, TEMPLATE_MAX, VALUE_DEPTH_MAX, Frame, Value, kind_of
+from .limits import (
+    DICT_BYTES,
+    ENTRY_BYTES,
+    FUEL,
+    PARTS_MAX,
+    ROOM,
+    SOURCE_MAX,
+    TEMPLATE_MAX,
+    VALUE_DEPTH_MAX,
+    Frame,
+    Value,
+    kind_of,
+)
 from .output import not_a_number, printed, settled
 from .parser import parse_tokens
 from .scope import Scope
@@ -27,6 +39,9 @@ from .values import joined
 
 OPENER: Final = "{{"
 CLOSER: Final = "}}"
+BASE_COST: Final = 30
+SHORT_COST: Final = 10
+"""Units of work for one evaluation, whatever it does, and for one of a path into `$json`."""
 
 
 class Compiled(ABC):
@@ -35,10 +50,14 @@ class Compiled(ABC):
     Attributes:
         references: what it asks of the scope.
         slots: places it needs in a frame.
+        cost: units of work that it takes at least.
+        held: bytes that it creates at least.
     """
 
     references: References
     slots: int
+    cost: int = BASE_COST
+    held: int = 0
     is_constant: bool = False
 
     @abstractmethod
@@ -51,12 +70,20 @@ class Compiled(ABC):
         Raises:
             ExpressionError: see there for the codes.
         """
+        frame = Frame(scope, self.slots)
+        meter = scope.meter
+        if meter is not None:
+            meter.check()
         try:
-            return settled(self.run(Frame(scope, self.slots)))
+            return settled(self.run(frame), frame)
         except RecursionError:
             raise ExpressionError(
                 "expression_depth", "The expression or its data is nested too deep: split it."
             ) from None
+        finally:
+            if meter is not None:
+                meter.work -= self.cost + FUEL - frame.fuel
+                meter.held -= self.held + min(frame.kept, ROOM - frame.room)
 
 
 class Constant(Compiled):
@@ -92,7 +119,9 @@ class Expression(Compiled):
         if keys is not None:
             self._fast = fast_path(keys)
         try:
-            self._run = Compiler().compile(node)
+            compiler = Compiler()
+            self._run = compiler.compile(node)
+            self.cost = BASE_COST + compiler.weight
         except ExpressionError as error:
             raise self.told(error) from None
 
@@ -120,6 +149,10 @@ class Expression(Compiled):
         try:
             if self._fast is None:
                 return super().evaluate(scope)
+            meter = scope.meter
+            if meter is not None:
+                meter.check()
+                meter.work -= SHORT_COST
             value = self._fast(scope)
             if kind_of(value) is float and not math.isfinite(value):
                 raise not_a_number(value)
@@ -135,6 +168,7 @@ class Template(Compiled):
         self.texts = texts
         self.parts = parts
         self.slots = max(part.slots for part in parts)
+        self.cost = BASE_COST + sum(part.cost for part in parts)
         self.references = References.union(part.references for part in parts)
 
     def run(self, f: Frame) -> Value:
@@ -156,6 +190,9 @@ class Structure(Compiled):
         self.value = value
         self.parts = parts
         self.slots = max(part.slots for part in parts.values())
+        self.cost = BASE_COST + (len(value) >> 3) + sum(part.cost for part in parts.values())
+        self.held = DICT_BYTES + ENTRY_BYTES * len(value)
+        self.held += sum(part.held for part in parts.values())
         self.references = References.union(part.references for part in parts.values())
 
     def run(self, f: Frame) -> Value:

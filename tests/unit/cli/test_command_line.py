@@ -212,6 +212,28 @@ def test_a_program_gets_the_problems_of_a_refused_definition(
 
 
 @pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("retry", "id"), "--input"),
+        (("rerun", "id", "--node", "n"), "--input"),
+        (("fork", "id", "--node", "n"), "--input"),
+        (("mark", "id", "n", "--as", "done"), "--data"),
+    ],
+)
+def test_files_given_by_hand_need_the_item_that_they_are_of(
+    words: tuple[str, ...], option: str, nowhere: dict[str, str], tmp_path: Path
+) -> None:
+    path = written(tmp_path, GOOD)
+    command = ("executions", *words, "--file", f"data={path}")
+    said = perdure(*command, env=nowhere)
+    assert said.code == 2
+    assert f"give {option} too" in said.err
+    expect_one_sentence(said)
+    there = perdure(*command, option, "{}", "--file", "other=not-there", env=nowhere)
+    assert (there.code, "No such file" in there.err) == (2, True), there.err
+
+
+@pytest.mark.parametrize(
     ("given", "code", "words"),
     [
         (["invoice.pdf"], "invalid_file", "NAME=PATH"),

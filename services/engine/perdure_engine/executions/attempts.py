@@ -83,6 +83,7 @@ def dispatch(
             indexes.append(index)
         except ExpressionError as error:
             failed.append((index, scrubbed(expression_error(error))))
+    progress.worked(view.meter)
     most = progress.output_bytes_max
     size = listed_bytes([*sets, *(item["json"] for item in inputs.items)], most)
     local = node.specification.run is not None

@@ -13,6 +13,7 @@ from perdure_contracts.engine import Scope
 from perdure_contracts.executions import ExecutionEvent, ExecutionYielded
 
 from perdure_engine.definition import Edge, Node, Workflow
+from perdure_engine.expressions import Meter
 
 from .instants import text_of
 from .state import Execution, edge_key, place_of
@@ -22,6 +23,9 @@ OUTPUT_BYTES_MAX = 8 * 1024 * 1024
 
 FUEL = 1_000
 """Node runs that one command may begin; the rest goes on with a wake that is due at once."""
+
+UNITS_A_RUN = 10_000
+"""Units of work of expressions (`perdure_expressions.limits`) that count as one node run: 1 ms."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +62,10 @@ class Progress:
     def record(self, event: ExecutionEvent) -> None:
         """Let an event happen."""
         self.state = self.happen(event)
+
+    def worked(self, meter: Meter) -> None:
+        """Spend fuel for what the expressions of a run did: no turn lasts long."""
+        self.fuel -= meter.spent // UNITS_A_RUN
 
     def enqueue(self, node: Node, scope: Scope) -> None:
         """Let a node run, once."""

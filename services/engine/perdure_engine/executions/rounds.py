@@ -255,6 +255,7 @@ def _first_edges(
         inputs = Inputs({"main": items})
         view = RunView(progress.state, progress.workflow, rounds.scope, inputs, (), progress.now)
         places = pick(conditional, {region.body: items}, view, node.node_id).places
+        progress.worked(view.meter)
     live: list[tuple[Edge, Sequence[Part]]] = []
     dead: list[Edge] = []
     for edge in edges:
@@ -312,6 +313,7 @@ def _asked(
             return answer
         if answer:
             stay.append(at)
+    progress.worked(view.meter)
     parts: list[Part] = [(live.source, live.port, live.picks) for live in lives]
     kept = set(stay)
     leave = [at for at in range(len(items)) if at not in kept]

@@ -116,6 +116,7 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
         view,
         disabled=node.disabled,
     )
+    progress.worked(view.meter)
     if region is not None and passes:
         pass_by(progress, node, region, scope)
 

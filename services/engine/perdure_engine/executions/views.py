@@ -14,7 +14,7 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition import Edge, Node, Workflow
 from perdure_engine.definition.region import TOP
-from perdure_engine.expressions import NodeView
+from perdure_engine.expressions import Meter, NodeView
 from perdure_engine.expressions import Scope as ExpressionScope
 from perdure_engine.nodes.base import MAIN, Inputs, Item
 
@@ -72,11 +72,14 @@ def gather(
 
 
 class RunView:
-    """The scopes of one run's input items: `view(index)`; made once for each run."""
+    """The scopes of one run's input items: `view(index)`; made once for each run.
+
+    Whatever is evaluated in them pays into one `meter`.
+    """
 
     __slots__ = (
         "_edges", "_inputs", "_inputs_scope", "_json", "_now", "_others", "_scope", "_state",
-        "_vars", "_workflow",
+        "_vars", "_workflow", "meter",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +105,7 @@ class RunView:
         self._now = now
         given = state.given
         self._vars = NO_VARS if given is None or given.vars is None else given.vars
+        self.meter = Meter()
         self._json: list[Json] | None = None
         self._others: dict[str, tuple[Run, list[Json], Mapping[str, int]] | None] = {}
 
@@ -116,6 +120,7 @@ class RunView:
             vars=self._vars,
             execution=self._execution,
             context={},
+            meter=self.meter,
         )
 
     def output(self, items: Sequence[Any], place: int, node_id: str) -> ExpressionScope:
@@ -138,6 +143,7 @@ class RunView:
             vars=self._vars,
             execution=self._execution,
             context={},
+            meter=self.meter,
         )
 
     def node(self, name: str, index: int | None) -> NodeView | None:

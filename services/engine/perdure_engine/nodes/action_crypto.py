@@ -74,7 +74,7 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
                 text = f"one run uses at most {KEYS_MAX} keys, as reading them takes long"
                 raise ItemFault("too_many_items", text)
         text = text_of(plan.compiled["value"], scope, "value")
-        return put(json, plan.into, _computed(plan, text, scope))
+        return put(json, plan.into, _computed(plan, text, scope), scope)
 
     return each(inputs, scope_of, make)
 

@@ -11,6 +11,7 @@ Written, rows end with CR LF; null is empty, lists and objects are JSON.
 import csv
 import io
 import json as json_of_python
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,7 +19,7 @@ from typing import Any, cast
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
 
-from perdure_engine.expressions import Compiled
+from perdure_engine.expressions import Compiled, Scope
 
 from .base import (
     Fault,
@@ -31,9 +32,12 @@ from .base import (
     ScopeOf,
     paired,
 )
-from .each import AS, ItemFault, attempted, needs, put, text_of
-from .errors import bounded
-from .fields import ITEMS_MAX, field, fields_of
+from .each import AS, READ_BYTES, ItemFault, attempted, needs, pay, put, text_of
+from .errors import bounded, data_error, whole_run
+from .fields import ITEMS_MAX, field, fields_of, too_wide
+
+ENTRY_BYTES = 60
+"""What a field that a row does not have takes, in bytes."""
 
 CELL_LENGTH_MAX = 131_072
 """Characters of one cell: what the reader takes, in every process alike."""
@@ -55,16 +59,21 @@ class Plan:
 def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     """Read each item's text, or write all items."""
     if plan.value is None:
-        made: Json = {plan.into or "csv": _written(plan, [item["json"] for item in inputs.items])}
+        jsons = [item["json"] for item in inputs.items]
+        columns = plan.columns or tuple(
+            dict.fromkeys(name for json in jsons for name in fields_of(json))
+        )
+        fault = too_wide(len(jsons) * len(columns))
+        if fault:
+            return whole_run(inputs, data_error("too_many_items", fault))
+        made: Json = {plan.into or "csv": _written(plan, columns, jsons)}
         return Outcome(ports={"main": [{"json": made, "source": [*range(len(inputs.items))]}]})
     out: list[Item] = []
     failed: list[tuple[int, ErrorFacts]] = []
     read = plan.value
     for index, item in enumerate(inputs.items):
         room = ITEMS_MAX - len(out)
-        rows = attempted(
-            lambda at=index, left=room: _read(plan, text_of(read, scope_of(at), "value"), left)
-        )
+        rows = attempted(lambda at=index, left=room: _rows(plan, read, scope_of(at), left))
         if isinstance(rows, ErrorFacts):
             failed.append((index, rows))
         elif plan.into is not None:
@@ -73,6 +82,15 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
             for row in rows:
                 out.append(paired(row, index, len(out)))
     return Outcome(ports={"main": out}, failed=tuple(failed))
+
+
+def _rows(plan: Plan, value: Compiled, scope: Scope, most: int) -> list[Json]:
+    text = text_of(value, scope, "value")
+    pay(scope, len(text) >> 1, len(text) * READ_BYTES)
+    rows = _read(plan, text, most)
+    if plan.ragged and rows:  # what is missing takes no room in the text
+        pay(scope, held=len(rows) * len(rows[0]) * ENTRY_BYTES)
+    return rows
 
 
 def _read(plan: Plan, text: str, most: int) -> list[Json]:
@@ -92,6 +110,8 @@ def _read(plan: Plan, text: str, most: int) -> list[Json]:
                 is_header = False
                 names = plan.columns or _unique(cells)
                 continue
+            if plan.ragged and (fault := too_wide((len(rows) + 1) * len(names or ()))):
+                raise ItemFault("too_many_items", fault)
             if len(rows) >= most:
                 raise ItemFault("too_many_items", f"there are more than {ITEMS_MAX:,} rows")
             if names is None:
@@ -112,16 +132,13 @@ def _read(plan: Plan, text: str, most: int) -> list[Json]:
 
 def _unique(names: Sequence[str]) -> Sequence[str]:
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(names).items() if count > 1)
         text = f"two columns are called {twice!r}; name them all with `columns`"
         raise ItemFault("invalid_csv", text)
     return names
 
 
-def _written(plan: Plan, jsons: Sequence[Json]) -> str:
-    columns = plan.columns or tuple(
-        dict.fromkeys(name for json in jsons for name in fields_of(json))
-    )
+def _written(plan: Plan, columns: Sequence[str], jsons: Sequence[Json]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=plan.delimiter, lineterminator="\r\n")
     if plan.header:

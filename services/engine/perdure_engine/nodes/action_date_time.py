@@ -51,7 +51,11 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
         del index
         zone = zone_of(text_of(plan.compiled["zone"], scope, "zone", 255))
         value = plan.compiled["value"].evaluate(scope)
-        return put(json, plan.into, do(plan, value, zone, scope))
+        try:
+            return put(json, plan.into, do(plan, value, zone, scope))
+        except OverflowError:  # its own zone, or what is computed, is beyond them
+            text = "the date leaves the years 1 to 9999"
+            raise ItemFault("invalid_date", text) from None
 
     return each(inputs, scope_of, make)
 

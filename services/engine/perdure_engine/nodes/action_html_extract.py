@@ -5,8 +5,8 @@ fills the field `name`: with the first match, or with `many` with a list of all.
 match it is null, or an empty list. In a text, spaces and line ends are one space. Scripts
 are not run, and nothing is fetched.
 
-What would take long is an error: very large or deeply nested pages, and selectors such as
-`:nth-child` or `:has` on pages with thousands of elements.
+What would take long is an error: very large or deeply nested pages, elements with hundreds of
+attributes, and selectors such as `:nth-child` or `:has` on pages with thousands of elements.
 """
 
 import re
@@ -42,7 +42,23 @@ measured, rounded up."""
 COSTLY = re.compile(r":(?:nth-|has\b|last-of|only-of)", re.IGNORECASE)
 """Selectors whose work grows with the square of the page."""
 
+ATTRIBUTES_MAX = 200
+"""Attributes of one element: the parser compares each with all before it."""
+
+READ_AGAIN_MAX = 4
+"""How often the characters of a page may be looked at for attributes, on the average."""
+
 TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
+OPENS = re.compile(r"<(?=[a-zA-Z])")
+ATTRIBUTE = (
+    r"[\s/]*+[^\s/>][^\s/>=]*+"
+    r"""(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+"""
+)
+"""As HTML says (13.2.5.32 to 13.2.5.40 of its standard): a name may begin with `=`."""
+
+ATTRIBUTES = re.compile(rf"[^\s/>]++(?:{ATTRIBUTE}){{0,{ATTRIBUTES_MAX}}}+({ATTRIBUTE})?+")
+"""An element's name, all the attributes that it may have, and one more."""
+
 CLOSED_BY_THE_NEXT = frozenset(
     (
         *("p", "li", "dt", "dd", "option", "optgroup", "rt", "rp", "colgroup"),
@@ -98,7 +114,7 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
         page = LexborHTMLParser(html)
         made: Json = json if plan.keep else {}
         for part in plan.parts:
-            made = put(made, part.name, _taken(page, part))
+            made = put(made, part.name, _taken(page, part), scope)
         return made
 
     return each(inputs, scope_of, make)
@@ -112,8 +128,10 @@ def count_elements(html: str) -> int:
     """Return how many elements a page has at most.
 
     Raises:
-        ItemFault: `data_too_deep` when so many stand open that reading takes long.
+        ItemFault: `data_too_deep` when so many stand open that reading takes long,
+            `too_many_items` when one has so many attributes.
     """
+    _check_attributes(html)
     count = still_open = 0
     for close, name in TAG.findall(html):
         tag = name.lower()
@@ -128,6 +146,26 @@ def count_elements(html: str) -> int:
                 text = f"the HTML has more than {DEPTH_MAX} elements inside each other"
                 raise ItemFault("data_too_deep", text)
     return count + 3  # html, head and body are made where they are missing
+
+
+def _check_attributes(html: str) -> None:
+    """Refuse a page of which an element has very many attributes, before it is parsed.
+
+    Where comments and scripts end only a parser knows, so every `<` that could begin an element is
+    taken for one, though it stand in another one's attribute.
+
+    Raises:
+        ItemFault: `too_many_items`.
+    """
+    left = READ_AGAIN_MAX * len(html)
+    for begin in OPENS.finditer(html):
+        found = ATTRIBUTES.match(html, begin.end())
+        if found is None:
+            continue
+        left -= found.end() - found.start()
+        if found.lastindex or left < 0:
+            text = f"an element of the HTML has more than {ATTRIBUTES_MAX} attributes"
+            raise ItemFault("too_many_items", text)
 
 
 def _taken(page: LexborHTMLParser, part: Part) -> Json:

@@ -1,10 +1,12 @@
 """ACTION JSON: reads JSON text into data, or writes data as text.
 
-Read is what RFC 8259 calls JSON: no NaN, no comments; of two equal keys the last counts.
+Read is what RFC 8259 calls JSON: no NaN, no comments; of two equal keys the last counts. A number
+beyond 1.8e308 is an error.
 Written is one line, or with `indent` one line for each value; keys keep their order.
 """
 
 import json as json_of_python
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +15,7 @@ from perdure_contracts.message import Json
 from perdure_engine.expressions import Compiled, Scope
 
 from .base import Inputs, NodeSpecification, Outcome, Parameter, Parameters, ScopeOf
-from .each import AS, DEPTH_MAX, ItemFault, each, put, text_of, too_deep
+from .each import AS, DEPTH_MAX, READ_BYTES, ItemFault, each, pay, put, text_of, too_deep
 
 
 def run(plan: Any, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
@@ -23,7 +25,9 @@ def run(plan: Any, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     def make(index: int, json: Json, scope: Scope) -> Json:
         del index
         if reads:
-            return put(json, into, _read(text_of(compiled["value"], scope, "value")))
+            given = text_of(compiled["value"], scope, "value")
+            pay(scope, len(given) >> 2, len(given) * READ_BYTES)
+            return put(json, into, _read(given))
         value = compiled["value"].evaluate(scope)
         text = json_of_python.dumps(
             value,
@@ -31,18 +35,30 @@ def run(plan: Any, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
             indent=indent or None,
             separators=None if indent else (",", ":"),
         )
-        return put(json, into, text)
+        return put(json, into, text, scope)
 
     return each(inputs, scope_of, make)
 
 
 def _read(text: str) -> Json:
     try:
-        value = json_of_python.loads(text, parse_constant=_refuse)
+        value = json_of_python.loads(text, parse_constant=_refuse, parse_float=finite)
     except ValueError as error:
         raise ItemFault("invalid_json", f"the text is no JSON: {error}") from None
     if too_deep(value):
         raise ItemFault("data_too_deep", f"the JSON has more than {DEPTH_MAX} levels")
+    return value
+
+
+def finite(text: str) -> float:
+    """Return a number of JSON that has a fraction or an exponent.
+
+    Raises:
+        ValueError: It is beyond what a float can hold, and would be written as null.
+    """
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
     return value
 
 

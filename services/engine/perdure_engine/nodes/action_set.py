@@ -24,11 +24,17 @@ from .base import (
     paired,
 )
 from .conditions import kind_of
-from .each import ItemFault
+from .each import ItemFault, pay
 from .errors import data_error, expression_error
 
 NO_OBJECT = "invalid_parameters"
 """The type of the error that one expression for all fields gave no object."""
+
+FEW = 100
+"""Fields that an item may be given without paying for them."""
+
+ENTRY_BYTES = 60
+"""What a field of an object takes, in bytes, beside its name and its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,13 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
         if not isinstance(values, dict):
             failed.append((index, data_error(NO_OBJECT, _no_object(values))))
             continue
+        count = len(cast("dict[str, Json]", values))
+        if count > FEW:
+            try:
+                pay(scope_of(index), count >> 2, count * ENTRY_BYTES)
+            except ItemFault as fault:
+                failed.append((index, data_error(fault.code, str(fault))))
+                continue
         out.append(paired({**_kept(item["json"], plan.keep), **values}, index, len(out)))
     return Outcome(ports={"main": out}, failed=tuple(failed))
 
@@ -127,6 +140,6 @@ SPECIFICATION = NodeSpecification(
     each=each,
     prepare=_prepare,
     check=_check,
-    errors=(NO_OBJECT,),
+    errors=(NO_OBJECT, "input_too_large"),
     example={"values": {"total": "{{ $json.price * $json.count }}"}, "keep": ["id"]},
 )

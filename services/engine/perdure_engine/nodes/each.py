@@ -16,6 +16,9 @@ from .fields import with_field
 TEXT_LENGTH_MAX = 600_000
 """Characters of a text that an inline node reads: about what one event may carry."""
 
+READ_BYTES = 24
+"""What a character of a text takes at most, in bytes, when the text has been read into data."""
+
 DEPTH_MAX = 100
 """Levels of objects and lists in what a text is read into."""
 
@@ -62,8 +65,14 @@ AS = Parameter("as", "text", "The field that takes the result: a name, or a path
 """The parameter that nearly all of these nodes have."""
 
 
-def put(json: Json, name: str, value: Json) -> Json:
-    """Return the item's data with a result in its field."""
+def put(json: Json, name: str, value: Json, scope: Scope | None = None) -> Json:
+    """Return the item's data with a result in its field; with a scope, a new text is paid for.
+
+    Raises:
+        ItemFault: `input_too_large`, as `pay` says.
+    """
+    if scope is not None and isinstance(value, str):
+        pay(scope, held=len(value))
     return with_field(json, name, value)
 
 
@@ -79,7 +88,24 @@ def text_of(compiled: Compiled, scope: Scope, name: str, most: int = TEXT_LENGTH
     if len(value) > most:
         text = f"`{name}` has {len(value):,} characters, at most {most:,} are read; take a part"
         raise ItemFault("input_too_large", text)
+    pay(scope, len(value) >> 3)
     return value
+
+
+def pay(scope: Scope, work: int = 0, held: int = 0) -> None:
+    """Pay for work (units of 100 ns) and memory (bytes) of an item, into the meter of its run.
+
+    Raises:
+        ItemFault: `input_too_large` where the items before it have used up what all of them may.
+    """
+    meter = scope.meter
+    if meter is None:
+        return
+    if meter.is_empty:
+        text = "the items of this node are too much together; pass on fewer, or smaller ones"
+        raise ItemFault("input_too_large", text)
+    meter.work -= work
+    meter.held -= held
 
 
 def needs(

@@ -9,6 +9,13 @@ from perdure_contracts.message import Json
 ITEMS_MAX = 10_000
 """The most items that an inline node may make; larger ones belong to the runner."""
 
+CELLS_MAX = 4_000_000
+"""Fields of all items together that an inline node may make: each takes some 50 bytes, so
+few wide items and many narrow ones are not multiplied into gigabytes."""
+
+COMPARED_MAX = 2_000_000
+"""Values that an inline node may compare, its fields times its items: some seconds."""
+
 
 def fields_of(json: Json) -> dict[str, Json]:
     """Return the fields of an item's data; data that is no object is its field `value`."""
@@ -66,6 +73,26 @@ def has_field(json: Json, name: str) -> bool:
             return False
         value = cast("dict[str, Any]", value)[step]
     return True
+
+
+def too_wide(fields: int) -> str:
+    """Return why so many fields of all items together are not made, empty where they may be."""
+    if fields <= CELLS_MAX:
+        return ""
+    return (
+        f"the items would have {fields:,} fields together, at most {CELLS_MAX:,} are made; "
+        "keep fewer fields, or split the work before"
+    )
+
+
+def too_many_compared(fields: int, items: int) -> str:
+    """Return why so many fields of so many items are not compared, empty where they may be."""
+    if fields * items <= COMPARED_MAX:
+        return ""
+    return (
+        f"{fields:,} fields of {items:,} items would be compared, at most {COMPARED_MAX:,} values "
+        "are; name fewer fields, or split the items before"
+    )
 
 
 def key_of(values: Iterable[Any]) -> bytes:

@@ -22,8 +22,8 @@ from .base import (
     ScopeOf,
     paired,
 )
-from .errors import bounded
-from .fields import fields_key, fields_of, key_of
+from .errors import bounded, data_error, whole_run
+from .fields import fields_key, fields_of, key_of, too_many_compared
 
 TWO_INPUTS = ("input1", "input2")
 
@@ -32,6 +32,9 @@ TWO_INPUTS = ("input1", "input2")
 def run(keys: Any, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     """Pair the items of the two inputs, A's order first (rule 31)."""
     del scope_of
+    fault = too_many_compared(len(keys), len(inputs.items))
+    if fault:
+        return whole_run(inputs, data_error("too_many_items", fault))
     a, b = (_side(inputs, port) for port in TWO_INPUTS)
     waiting: dict[bytes, list[int]] = {}
     for at, (json, _) in enumerate(b):
@@ -121,5 +124,5 @@ SPECIFICATION = NodeSpecification(
     prepare=_prepare,
     check_inputs=_check_inputs,
     example={"keys": ["id"]},
-    errors=("data_too_deep",),
+    errors=("too_many_items", "data_too_deep"),
 )

@@ -7,14 +7,17 @@ not; missing and null are. Without `keys` the whole data is compared.
 from typing import Any
 
 from .base import Inputs, Item, NodeSpecification, Outcome, Parameter, Parameters, ScopeOf, paired
-from .errors import bounded
-from .fields import field, key_of
+from .errors import bounded, data_error, whole_run
+from .fields import field, key_of, too_many_compared
 
 
 @bounded
 def run(keys: Any, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     """Pass on the first of each kind (rule 31)."""
     del scope_of
+    fault = too_many_compared(1 if keys is None else len(keys), len(inputs.items))
+    if fault:
+        return whole_run(inputs, data_error("too_many_items", fault))
     seen: set[bytes] = set()
     out: list[Item] = []
     for index, item in enumerate(inputs.items):
@@ -49,5 +52,5 @@ SPECIFICATION = NodeSpecification(
     run=run,
     prepare=_prepare,
     example={"keys": ["email"]},
-    errors=("data_too_deep",),
+    errors=("too_many_items", "data_too_deep"),
 )

@@ -30,7 +30,7 @@ from .base import (
     input_number,
 )
 from .errors import bounded, data_error, whole_run
-from .fields import ITEMS_MAX, fields_of
+from .fields import CELLS_MAX, ITEMS_MAX, fields_of, too_many_compared
 from .merge_fields import Key, Side, TooManyItems, joined
 
 MODES = ("append", "position", "fields", "cross", "choose")
@@ -60,6 +60,9 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
         names = ", ".join(missing)
         text = f"nothing arrived on {names}; let that branch emit, or set `on_missing`"
         return whole_run(inputs, data_error("missing_input", text))
+    fault = too_many_compared(len(plan.keys), len(inputs.items))
+    if fault:
+        return whole_run(inputs, data_error("too_many_items", fault))
     ports = sorted(inputs.ports, key=lambda port: input_number(port) or 0)
     sides = {
         port: [(item["json"], inputs.starts[port] + at) for at, item in enumerate(items)]
@@ -69,7 +72,7 @@ def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
         return Outcome(ports={"main": _merged(plan, ports, sides)})
     except TooManyItems:
         text = (
-            f"the merge would give more than {ITEMS_MAX:,} items; "
+            f"the merge would give more than {ITEMS_MAX:,} items, or {CELLS_MAX:,} fields; "
             "filter the inputs first, or join by keys that are unique"
         )
         return whole_run(inputs, data_error("too_many_items", text))
@@ -102,7 +105,8 @@ def _crossed(sides: Sequence[Side]) -> list[Item]:
     count = 1
     for side in sides:
         count *= len(side)
-    if count > ITEMS_MAX:
+    cells = sum(len(fields_of(json)) * (count // len(side)) for side in sides for json, _ in side)
+    if count > ITEMS_MAX or cells > CELLS_MAX:
         raise TooManyItems
     combinations: list[list[tuple[Json, int]]] = [[]]
     for side in sides:

@@ -8,12 +8,15 @@ from typing import Any
 
 from .base import Inputs, NodeSpecification, Outcome, Parameter, Parameters, ScopeOf, paired
 from .errors import data_error, whole_run
-from .fields import field, one_rank
+from .fields import field, one_rank, too_many_compared
 
 
 def run(plan: Any, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     """Sort by the last field first: each sort keeps what the one before it did."""
     del scope_of
+    fault = too_many_compared(len(plan), len(inputs.items))
+    if fault:
+        return whole_run(inputs, data_error("too_many_items", fault))
     order: list[int] = list(range(len(inputs.items)))
     fields: list[tuple[str, bool]] = plan
     for name, descending in reversed(fields):
@@ -61,5 +64,5 @@ SPECIFICATION = NodeSpecification(
     run=run,
     prepare=_prepare,
     example={"by": [{"field": "priority", "order": "desc"}, {"field": "created_at"}]},
-    errors=("mixed_types",),
+    errors=("mixed_types", "too_many_items"),
 )

@@ -6,6 +6,7 @@ An item whose field is missing or null gives none; a field that is no list fails
 from typing import Any, cast
 
 from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.message import Json
 
 from .base import (
     Inputs,
@@ -19,7 +20,7 @@ from .base import (
 )
 from .conditions import kind_of
 from .errors import bounded, data_error
-from .fields import ITEMS_MAX, field, with_field
+from .fields import ITEMS_MAX, field, fields_of, too_wide, with_field
 
 
 @bounded
@@ -28,6 +29,7 @@ def run(name: Any, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     del scope_of
     out: list[Item] = []
     failed: list[tuple[int, ErrorFacts]] = []
+    fields = 0
     for index, item in enumerate(inputs.items):
         value = field(item["json"], name)
         if value is None:
@@ -41,9 +43,25 @@ def run(name: Any, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
             text = f"more than {ITEMS_MAX:,} items would come out; split the work before"
             failed.append((index, data_error("too_many_items", text)))
             continue
+        fields += _width(item["json"], name) * len(entries)
+        fault = too_wide(fields)
+        if fault:
+            failed.append((index, data_error("too_many_items", fault)))
+            continue
         for entry in entries:
             out.append(paired(with_field(item["json"], name, entry), index, len(out)))
     return Outcome(ports={"main": out}, failed=tuple(failed))
+
+
+def _width(json: Json, name: str) -> int:
+    """Return how many fields are copied for each entry: those of all objects on the way to it."""
+    value: Any = fields_of(json)
+    width = len(value)
+    if name not in value:
+        for step in name.split(".")[:-1]:
+            value = value[step]
+            width += len(value)
+    return width
 
 
 def _prepare(parameters: Parameters, compiled: object) -> object:

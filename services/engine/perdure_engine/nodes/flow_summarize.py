@@ -25,7 +25,7 @@ from .base import (
     ScopeOf,
 )
 from .errors import bounded, data_error, whole_run
-from .fields import field, key_of, one_rank
+from .fields import field, key_of, one_rank, too_many_compared
 
 EXACT_MAX = 2**53
 """The largest whole number up to which a float has every one."""
@@ -58,6 +58,9 @@ class Plan:
 def run(plan: Plan, inputs: Inputs, scope_of: ScopeOf) -> Outcome:
     """Make an item of each group; it comes from all of its items (rule 31)."""
     del scope_of
+    fault = too_many_compared(len(plan.group_by) + len(plan.measures), len(inputs.items))
+    if fault:
+        return whole_run(inputs, data_error("too_many_items", fault))
     groups: dict[bytes, list[int]] = {}
     jsons = [item["json"] for item in inputs.items]
     for index, json in enumerate(jsons):
@@ -204,5 +207,5 @@ SPECIFICATION = NodeSpecification(
             {"function": "sum", "field": "total", "as": "revenue"},
         ],
     },
-    errors=("mixed_types", "not_numeric", "not_a_number", "data_too_deep"),
+    errors=("mixed_types", "not_numeric", "not_a_number", "too_many_items", "data_too_deep"),
 )

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from perdure_contracts.message import Json
 
 from .base import Item
-from .fields import ITEMS_MAX, fields_key, fields_of
+from .fields import CELLS_MAX, ITEMS_MAX, fields_key, fields_of
 
 Side: TypeAlias = list[tuple[Json, int]]
 """The items of one input: their data, and their index among all input items."""
@@ -16,7 +16,7 @@ Key: TypeAlias = tuple[str, str]
 
 
 class TooManyItems(Exception):
-    """The result would have more than `ITEMS_MAX` items."""
+    """The result would have more than `ITEMS_MAX` items, or more than `CELLS_MAX` fields."""
 
 
 def joined(left: Side, right: Side, keys: Sequence[Key], join: str) -> list[Item]:
@@ -28,7 +28,7 @@ def joined(left: Side, right: Side, keys: Sequence[Key], join: str) -> list[Item
     wins where both have a field.
 
     Raises:
-        TooManyItems: More pairs than an inline node may make.
+        TooManyItems: More pairs, or fields of theirs, than an inline node may make.
     """
     by_key: dict[bytes, list[int]] = {}
     for at, (json, _) in enumerate(right):
@@ -37,12 +37,17 @@ def joined(left: Side, right: Side, keys: Sequence[Key], join: str) -> list[Item
             by_key.setdefault(found, []).append(at)
     items: list[Item] = []
     matched: set[int] = set()
+    cells = 0
     for json, source in left:
         found = fields_key(json, [key for key, _ in keys])
         partners = by_key.get(found, []) if found is not None else []
         matched.update(partners)
         if join != "anti":
             if len(items) + len(partners) > ITEMS_MAX:
+                raise TooManyItems
+            for at in partners:
+                cells += len(fields_of(json)) + len(fields_of(right[at][0]))
+            if cells > CELLS_MAX:
                 raise TooManyItems
             items.extend(_pair(json, source, *right[at]) for at in partners)
         if not partners and join in ("left", "outer", "anti"):

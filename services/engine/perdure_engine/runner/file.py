@@ -8,6 +8,7 @@ from typing import Any, cast
 from perdure_contracts.message import Json
 
 from perdure_engine.nodes.action_file import BYTES_MAX, FILE, MIME_TYPES
+from perdure_engine.nodes.action_json import finite
 from perdure_engine.nodes.each import ItemFault, attempted, put, too_deep
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.file_tables import csv_rows, csv_text, html_rows, html_text
@@ -51,7 +52,7 @@ def _value(parameters: Mapping[str, Any], content: bytes) -> Json:
         raise ItemFault("file_not_text", words) from error
     if kind == "json":
         try:
-            value = json.loads(text, parse_constant=_no_number)
+            value = json.loads(text, parse_constant=_no_number, parse_float=finite)
         except (ValueError, RecursionError) as error:
             raise ItemFault("file_not_json", f"the file is no JSON: {error}") from error
         if too_deep(value):

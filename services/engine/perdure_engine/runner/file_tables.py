@@ -3,6 +3,7 @@
 import csv
 import html
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from perdure_engine.nodes.action_csv import cell
 from perdure_engine.nodes.action_file import ROWS_MAX
 from perdure_engine.nodes.action_html_extract import HTML_LENGTH_MAX, count_elements
 from perdure_engine.nodes.each import ItemFault
+from perdure_engine.nodes.fields import too_wide
 from perdure_engine.runner.files import FileFault
 
 Rows = list[dict[str, str | None]]
@@ -31,7 +33,7 @@ def csv_rows(text: str, delimiter: str, header: bool) -> Rows:
     if not header:
         return [{f"column{at}": cell for at, cell in enumerate(row, 1)} for row in table]
     names = table[0] if table else []
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         words = f"two columns are called {twice[:80]!r}; set `header: false`, and name them after"
         raise ItemFault("file_not_csv", words)
@@ -64,9 +66,10 @@ def html_rows(text: str) -> Rows:
         if _table_of(row) == table
     ]
     _check_count(len(rows))
-    names: list[str] = []
+    names: dict[str, None] = {}  # in order, and found at once however many there are
     for at, name in enumerate(rows[0] if rows else (), 1):
-        names.append(name if name and name not in names else f"column{at}")
+        names[name if name and name not in names else f"column{at}"] = None
+    _check_width((len(rows) - 1) * len(names))  # what is missing takes no room in the page
     found: Rows = []
     for row in rows[1:]:
         named = {name: row[at] if at < len(row) else None for at, name in enumerate(names)}
@@ -82,6 +85,12 @@ def _table_of(row: LexborNode) -> LexborNode | None:
     return above
 
 
+def _check_width(fields: int) -> None:
+    fault = too_wide(fields)
+    if fault:
+        raise ItemFault("too_many_items", fault)
+
+
 def _check_count(count: int) -> None:
     if count > ROWS_MAX:
         words = f"the file has {count:,} rows, at most {ROWS_MAX:,} are read"
@@ -92,7 +101,8 @@ def csv_text(value: Any, delimiter: str, header: bool) -> str:
     """Return a list of objects as CSV (RFC 4180); its columns are the fields of all of them.
 
     Raises:
-        FileFault: `invalid_input`: It is no list of objects.
+        FileFault: `invalid_input`: It is no list of objects; `input_too_large`: It has too
+            many columns for so many rows.
     """
     columns, cells = _cells(value, "csv")
     text = io.StringIO(newline="")
@@ -107,7 +117,8 @@ def html_text(value: Any) -> str:
     """Return a list of objects as a page with one table, in which nothing is markup.
 
     Raises:
-        FileFault: `invalid_input`: It is no list of objects.
+        FileFault: `invalid_input`: It is no list of objects; `input_too_large`: It has too
+            many columns for so many rows.
     """
     columns, cells = _cells(value, "html")
     rows = [_row("th", columns), *(_row("td", each) for each in cells)]
@@ -129,4 +140,7 @@ def _cells(value: Any, kind: str) -> tuple[Sequence[str], list[list[str]]]:
         raise FileFault("invalid_input", text)
     rows = cast("list[dict[str, Any]]", entries)
     columns = list(dict.fromkeys(name for row in rows for name in row))
+    fault = too_wide(len(rows) * len(columns))
+    if fault:
+        raise FileFault("input_too_large", fault)
     return columns, [[cell(row.get(name)) for name in columns] for row in rows]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from perdure_contracts.engine import NodeErrored, Scope
-from perdure_contracts.executions import NodeScheduled
+from perdure_contracts.executions import ExecutionYielded, NodeScheduled
 from perdure_engine.definition import validate
 from perdure_engine.executions import bounds, progress
 from perdure_engine.executions.progress import FUEL
@@ -135,3 +135,34 @@ def test_a_start_looks_at_each_node_once_however_many_triggers_lead_to_it(
     played = Play(workflow([*others, node("join")], links), snapshots=False).start({"n": 1})
     assert (played.state.status, played.emitted("join")) == ("SUCCESS", [{"n": 1}])
     assert count < looked < 8 * count
+
+
+SLOW = "{{ 'x'.repeat(3000).split('').map(a => a + 'b').length > 4 }}"
+"""Some 30,000 units of work: three milliseconds."""
+
+
+def test_a_turn_ends_sooner_where_its_expressions_work_longer() -> None:
+    names = [f"n{at}" for at in range(400)]
+    slow = [node(name, "ACTION.SET", parameters={"values": {"a": SLOW}}) for name in names]
+    played = Play(workflow(slow, ["t>n0", *map(">".join, pairwise(names))]), snapshots=False).start(
+        {"n": 1}
+    )
+    assert len(played.told(ExecutionYielded)) == 1
+    assert 100 < len(played.state.runs) < 350
+    to_its_end(played)
+    assert (played.state.status, len(played.state.runs)) == ("SUCCESS", 401)
+
+
+@pytest.mark.parametrize("run_in", ["runner"])
+def test_the_expressions_of_all_items_are_bounded_wherever_the_node_runs(run_in: str) -> None:
+    slow = node("slow", "ACTION.SET", run_in=run_in, parameters={"values": {"a": SLOW}})
+    slow["error_handling"] = "CONTINUE_REGULAR_OUTPUT_ON_ERROR"
+    played = Play(workflow([slow], ["t>slow"]), snapshots=False).start(
+        [{"n": n} for n in range(900)]
+    )
+    to_its_end(played)
+    assert played.state.status == "SUCCESS"
+    told = [each.get("error", {}).get("type") for each in played.emitted("slow")]
+    assert len(told) == 900
+    assert set(told) == {None, "expression_fuel"}
+    assert told == sorted(told, key=lambda each: each is not None), "the first ones were done"
