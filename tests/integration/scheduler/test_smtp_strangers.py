@@ -20,7 +20,11 @@ async def smtp_listener(database: str) -> AsyncGenerator[int]:
     """Run the listener on a database without triggers; give its port."""
     await migrate.up(database, "scheduler")
     port = free_port()
-    environment = {"PERDURE_DATABASE_URL": database, "PERDURE_SMTP_PORT": str(port)}
+    environment = {
+        "PERDURE_DATABASE_URL": database,
+        "PERDURE_KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}",
+        "PERDURE_SMTP_PORT": str(port),
+    }
     owner: Any = SimpleNamespace(bus=None)  # nothing gets as far as Kafka
     stop = asyncio.Event()
     settings = Settings.read("scheduler", environment)
