@@ -97,6 +97,27 @@ def a_million() -> Definition:
     }
 
 
+def costly() -> Definition:
+    """Return ten thousand items, and a condition that takes milliseconds for each of them."""
+    slow = "{{ 'x'.repeat(3000).split('').map(a => a + 'b').length > 4 }}"
+    return chain(
+        "costly",
+        node("list", "ACTION.SET", values={"many": "{{ 'x'.repeat(10000).split('') }}"}),
+        node("split", "FLOW.SPLIT_OUT", field="many"),
+        node("ask", "FLOW.IF", condition=slow),
+    )
+
+
+def multiplied() -> Definition:
+    """Return an item of twenty thousand fields, which is to be one for each of ten thousand."""
+    fields = {f"f{n}": 0 for n in range(20_000)}
+    return chain(
+        "multiplied",
+        node("list", "ACTION.SET", values={**fields, "many": "{{ 'x'.repeat(10000).split('') }}"}),
+        node("split", "FLOW.SPLIT_OUT", field="many"),
+    )
+
+
 def wide() -> Definition:
     names = [f"n{n}" for n in range(BRANCHES)]
     nodes = [
@@ -154,6 +175,8 @@ async def test_hostile_workflows_end_with_typed_errors_and_neighbours_go_on(
 ) -> None:
     hostile = {
         "many": (many_items(), {"too_many_items"}),
+        "costly": (costly(), {"expression_fuel"}),
+        "multiplied": (multiplied(), {"too_many_items"}),
         "million": (a_million(), {"expression_fuel"}),
         "flood": (
             unrecovered(chain("flood", request("ask", world.url("/flood/100")))),
