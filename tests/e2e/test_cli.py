@@ -281,6 +281,20 @@ async def test_a_failed_node_is_run_again_by_hand(
     assert execution in [row["execution_id"] for row in listed.json]
 
 
+async def test_a_list_that_ends_at_its_limit_says_of_how_many_it_is(
+    stage: Stage, tmp_path: Path
+) -> None:
+    path = written(tmp_path, doubling(named("double")))
+    for n in range(3):
+        assert (await typed(stage, "run", path, "--input", json.dumps({"n": n}))).code == 0
+    mine = ("executions", "list", "--workflow", path.stem, "--limit")
+    said = await typed(stage, *mine, 2)
+    assert said.code == 0, said.err
+    assert "these are 2 of 3" in said.out + said.err
+    said = await typed(stage, *mine, 3)
+    assert "these are" not in said.out + said.err
+
+
 async def test_an_execution_that_is_not_there_is_said_not_to_be(stage: Stage) -> None:
     for words in (("show", "x"), ("why", "x"), ("cancel", "x"), ("watch", "x")):
         said = await typed(stage, "executions", *words)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from perdure_cli import deploying, pictures, platform
 from perdure_cli.client import Client, Row, told, user
 from perdure_cli.follow import drawn, follow, said, stage_for, took
-from perdure_cli.listing import Limit, Statuses
+from perdure_cli.listing import Limit, Listed, Statuses, listed, say_more
 from perdure_cli.output import (
     AsJson,
     ago,
@@ -82,14 +82,15 @@ def list_(
 ) -> None:
     """List executions, the newest first."""
 
-    async def work() -> list[Row]:
+    async def work() -> Listed:
         async with Client(platform.require()) as client:
             equal: dict[str, Any] = {"status": [each.upper() for each in status]} if status else {}
             if workflow is not None:
                 equal["workflow_id"] = str((await deploying.find(client, workflow))["id"])
-            return await client.rows("engine", "workflow_executions", most=limit, **equal)
+            return await listed(client, "engine", "workflow_executions", limit, **equal)
 
-    rows = wait_for(work())
+    found = wait_for(work())
+    rows = found.rows
     if as_json:
         show(rows)
         return
@@ -109,6 +110,7 @@ def list_(
         ),
         "there are no executions like that; `perdure run FILE` starts one",
     )
+    say_more(found)
 
 
 @app.command(name="show")

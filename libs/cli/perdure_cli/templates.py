@@ -11,7 +11,7 @@ from perdure_cli import definitions, deploying, platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.deploying import Loaded
 from perdure_cli.errors import CommandError
-from perdure_cli.listing import Limit
+from perdure_cli.listing import Limit, Listed, listed, say_more
 from perdure_cli.output import AsJson, ago, print_table, say, short, show, wait_for
 
 app = typer.Typer(help="Templates: definitions that workflows begin from.", no_args_is_help=True)
@@ -50,14 +50,15 @@ def list_(
 ) -> None:
     """List the templates that are offered."""
 
-    async def work() -> list[Row]:
+    async def work() -> Listed:
         async with Client(platform.require()) as client:
             equal: dict[str, Any] = {} if all_ else {"is_active": "true"}
             if document_type is not None:
                 equal["document_type"] = document_type
-            return await client.rows("engine", "workflow_templates", most=limit, **equal)
+            return await listed(client, "engine", "workflow_templates", limit, **equal)
 
-    rows = wait_for(work())
+    found = wait_for(work())
+    rows = found.rows
     if as_json:
         show(rows)
         return
@@ -76,6 +77,7 @@ def list_(
         ),
         "there are no templates; `perdure template save FILE --document-type invoice` makes one",
     )
+    say_more(found)
 
 
 @app.command(name="show")

@@ -11,7 +11,7 @@ from perdure_cli import deploying, platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.definitions import read_input
 from perdure_cli.errors import CommandError
-from perdure_cli.listing import Limit
+from perdure_cli.listing import Limit, fetched, say_more
 from perdure_cli.output import AsJson, ago, print_table, say, short, show, wait_for
 
 app = typer.Typer(help="Variables of a workspace, which expressions read as `$vars`.",
@@ -32,13 +32,8 @@ def list_(
     workspace: Workspace = DEFAULT_WORKSPACE, limit: Limit = 100, as_json: AsJson = False
 ) -> None:
     """List the variables that are set."""
-
-    async def work() -> list[Row]:
-        async with Client(platform.require()) as client:
-            equal = {"workspace_id": workspace, "is_set": "true"}
-            return await client.rows("engine", "variables", most=limit, **equal)
-
-    rows = wait_for(work())
+    found = fetched("engine", "variables", limit, workspace_id=workspace, is_set="true")
+    rows = found.rows
     if as_json:
         show(rows)
         return
@@ -56,6 +51,7 @@ def list_(
         ),
         "there are no variables; `perdure vars set NAME VALUE` sets one",
     )
+    say_more(found)
 
 
 @app.command()
