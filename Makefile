@@ -11,7 +11,8 @@ BIN := .venv/bin
 READY := .venv/setup.stamp
 PACKAGES := $(sort $(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 TESTS ?= tests
-# Tests wait for servers more than they compute: more of them at a time than there are cores.
+# Tests wait for servers more than they compute: more of them at a time than there are cores. In
+# the order of their folders: files with few tests, which take longest, are not left for the end.
 WORKERS ?= 4
 NAME ?=
 SEEDS ?= 200
@@ -40,7 +41,7 @@ doctor: $(READY) ## say what is missing or wrong on this machine
 	@$(BIN)/perdure doctor
 
 test: $(READY) ## run the tests against real servers (TESTS=tests/unit for some)
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(READY) ## check style, types, imports, generated files and house rules
 	@$(BIN)/ruff check
