@@ -5,7 +5,6 @@ Every service is the real one with its real wiring; only `main()` is left out.
 
 import asyncio
 import random
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import ExitStack
 from unittest.mock import patch
@@ -23,7 +22,8 @@ from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_contracts.topology import TOPICS
 from perdure_engine.app import service as ENGINE
 from perdure_engine.app import service_with
-from perdure_engine.definition import Workflow, loading
+from perdure_engine.definition import loading
+from perdure_engine.definition.loading import Models
 from perdure_engine.executions.queueing import Limits
 from perdure_engine.runner import claims as leasing
 from perdure_engine.runner import perform as performing
@@ -124,7 +124,7 @@ class Stage:
         self.mistaken_until_s = 0.0
         """Until when the core makes mistakes most of the time, where it makes any."""
         self.hand_over = self.chance.choice((0, 4, 100))
-        self.definitions: OrderedDict[str, Workflow] = OrderedDict()
+        self.definitions = Models()
         self._stops: dict[str, asyncio.Event] = {}
         self._names = 0
         self._down: set[str] = set()

@@ -12,9 +12,42 @@ from .problems import Found, InvalidDefinition
 NODES_KEPT_MAX = 50_000
 """Nodes of all workflows that are kept together; one node takes some kilobytes."""
 
-_kept: OrderedDict[str, Workflow] = OrderedDict()
-"""The models by their hashes, the one used last at the end. What is in it follows from the
-definitions alone, so nobody can tell whether a model was kept or made again."""
+
+class Models:
+    """Models by their hashes: those used longest ago make room for new ones."""
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[str, Workflow] = OrderedDict()
+        self._nodes = 0
+
+    def keep(self, workflow: Workflow) -> None:
+        """Keep a model, and let others go while there are too many nodes together."""
+        self._drop(self._models.pop(workflow.sha256, None))
+        self._models[workflow.sha256] = workflow
+        self._nodes += len(workflow.nodes)
+        while self._nodes > NODES_KEPT_MAX and len(self._models) > 1:
+            self._drop(self._models.popitem(last=False)[1])
+
+    def _drop(self, workflow: Workflow | None) -> None:
+        if workflow is not None:
+            self._nodes -= len(workflow.nodes)
+
+    def get(self, sha256: str) -> Workflow | None:
+        """Return the model with this hash if it is kept, as the one used last."""
+        workflow = self._models.get(sha256)
+        if workflow is not None:
+            self._models.move_to_end(sha256)
+        return workflow
+
+    def clear(self) -> None:
+        """Let all go."""
+        self._models.clear()
+        self._nodes = 0
+
+
+_kept = Models()
+"""What is in it follows from the definitions alone, so nobody can tell whether a model was kept or
+made again."""
 
 
 def load(definition: Json, sha256: str | None = None) -> Workflow:
@@ -41,16 +74,9 @@ def load(definition: Json, sha256: str | None = None) -> Workflow:
 
 def keep(workflow: Workflow) -> None:
     """Keep a model that is sound; those used longest ago make room."""
-    _kept[workflow.sha256] = workflow
-    _kept.move_to_end(workflow.sha256)
-    nodes = sum(len(each.nodes) for each in _kept.values())
-    while nodes > NODES_KEPT_MAX and len(_kept) > 1:
-        nodes -= len(_kept.popitem(last=False)[1].nodes)
+    _kept.keep(workflow)
 
 
 def kept(sha256: str) -> Workflow | None:
     """Return the model with this hash if it is kept: then its definition need not be fetched."""
-    workflow = _kept.get(sha256)
-    if workflow is not None:
-        _kept.move_to_end(sha256)
-    return workflow
+    return _kept.get(sha256)
