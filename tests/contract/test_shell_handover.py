@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from perdure_common.shell import codec
+import pytest
+from perdure_common.shell import codec, lane
 from perdure_common.shell.ports import Outbound, Record
 from perdure_contracts.message import NAMES
 from tally import TALLY, Add, Stage, in_memory, total
@@ -86,6 +87,20 @@ async def test_what_had_no_answer_when_the_process_died_goes_by_its_topic() -> N
     assert await sent(stage) == []
     async with stage.running(ANSWERED):
         await stage.eventually(lambda: _are(sent(stage), [5]))
+
+
+async def test_in_a_rush_nothing_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = in_memory().stage()
+    taker = Taker(5)
+    account = "a"
+    for n in range(2 * lane.RUSH):
+        await stage.ask(Add(account=account, amount=5), id=str(n))
+    monkeypatch.setattr(lane, "BATCH_S", 60.0)  # what was taken out is folded whole
+    async with stage.running(ANSWERED, hand_over=taker.take):
+        await stage.eventually(lambda: _are(sent(stage), [5] * 2 * lane.RUSH))
+        assert taker.taken == []
+        await stage.ask(Add(account=account, amount=5), id="alone")
+        await stage.eventually(lambda: _some(taker))
 
 
 async def test_a_process_that_stops_sends_what_has_no_answer() -> None:

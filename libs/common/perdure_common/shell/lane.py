@@ -49,6 +49,9 @@ BACK_OFF_S = (0.1, 2.0)
 REPEATS_MAX = 20
 """How often one batch may meet streams that it took for new; above, the shell is at fault."""
 
+RUSH = 128
+"""Records in a turn above which nothing is handed over: this process has enough to do."""
+
 DOUBTS = 20
 """Batches for which outsiders' messages are looked up before they are folded, after one came
 again. Until then the database says so itself when the batch is written: that costs nothing."""
@@ -292,7 +295,8 @@ class Lane:
                 shard.absorb(part.commit, part.lazy, flushed=False)
             else:
                 shard.put_off(part.commit)
-            shard.say(part.sending, self._context.hand_over(shard))
+            rush = self._last > RUSH
+            shard.say(part.sending, None if rush else self._context.hand_over(shard))
             part.show(self._context.seers)
             shard.trim(self._context.streams_bytes)
             if part.commit.parked:

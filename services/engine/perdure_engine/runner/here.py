@@ -8,6 +8,7 @@ runners. The task counts as sent when its answer is committed.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 
 from perdure_common import fault
@@ -18,6 +19,7 @@ from perdure_contracts.message import NAMES
 
 from perdure_engine.runner.answers import answer_of
 from perdure_engine.runner.large import is_large, refs_of
+from perdure_engine.runner.perform import is_computation
 from perdure_engine.runner.work import TASKS
 
 TASK = NAMES[NodeTask].encode()
@@ -25,12 +27,15 @@ TASK = NAMES[NodeTask].encode()
 BYTES_MAX = 100_000
 """A larger task goes to a runner: this process has others to serve."""
 
+AT_ONCE_BYTES = 4 * BYTES_MAX
+"""Tasks that are computation only, together: they stop the process until they are done."""
+
 
 class Here:
     """Takes up to `most` tasks at once; `perform` does one, given its tenant, and never raises.
 
-    Pure computation is done by `at_once` in the loop's next round, so the batch that sends
-    tasks hands over `most` of them, and the others go by Kafka.
+    Pure computation is done by `at_once` in the loop's next round, and is not among them: of
+    that a batch hands over what it can up to `AT_ONCE_BYTES`. The rest goes by Kafka.
     """
 
     def __init__(
@@ -52,12 +57,13 @@ class Here:
         self._most = most
         self._now = now
         self._running: set[asyncio.Task[None]] = set()
+        self._performing = self._computing = 0
 
     def take(self, message: Outbound, answer: Callable[[Record], None]) -> bool:
         """Run a task here and give its answer, or decline. See `HandOver`."""
-        if message.topic != TASKS or len(self._running) >= self._most:
-            return False
-        if len(message.value) > BYTES_MAX:
+        size = len(message.value)
+        room, time_left = self._performing < self._most, self._computing + size <= AT_ONCE_BYTES
+        if message.topic != TASKS or size > BYTES_MAX or not (room or time_left):
             return False
         if codec.header(message.headers, "ce_type") != TASK or refs_of(message.headers):
             return False
@@ -69,12 +75,26 @@ class Here:
             return False
         if task.avoid == self._name or datetime.fromisoformat(task.deadline) <= self._now():
             return False
+        computes = is_computation(task)
+        if not (time_left if computes else room):
+            return False
         tenant = (codec.header(message.headers, "ce_tenantid") or b"").decode()
         running = asyncio.create_task(self._run(task, tenant, answer))
         fault.point("after_hand_over")
         self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        running.add_done_callback(partial(self._done, size if computes else 0))
+        if computes:
+            self._computing += size
+        else:
+            self._performing += 1
         return True
+
+    def _done(self, computed: int, running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        if computed:
+            self._computing -= computed
+        else:
+            self._performing -= 1
 
     async def _run(self, task: NodeTask, tenant: str, answer: Callable[[Record], None]) -> None:
         fault.point("before_effect")

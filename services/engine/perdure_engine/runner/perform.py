@@ -111,6 +111,12 @@ def item_key(task: NodeTask, place: int) -> str:
     return f"{task.idempotency_key}-{index}"
 
 
+def is_computation(task: NodeTask) -> bool:
+    """Return whether a task is pure computation, which `at_once` does."""
+    specification = find(task.node_type, task.node_subtype)
+    return specification is not None and specification.each is not None
+
+
 def at_once(task: NodeTask, runner: str) -> NodeResult | None:
     """Return the answer to a task that is pure computation; None for any other.
 

@@ -73,13 +73,26 @@ async def test_a_side_effect_is_performed() -> None:
     assert stage.performed == ["a"]
 
 
-async def test_a_batch_hands_over_no_more_tasks_than_may_run_at_once() -> None:
+async def test_a_batch_hands_over_no_more_side_effects_than_may_run_at_once() -> None:
     stage = Stage(most=2)
-    assert [stage.offer(token) for token in "abc"] == [True, True, False]
-    await stage.until(2)
-    await asyncio.sleep(0)
-    assert stage.offer("d")
+    asks = {"node_type": "EXTERNAL_ACTION", "node_subtype": "HTTP_REQUEST", "effect": "keyed"}
+    assert [stage.offer(token, **asks) for token in "abc"] == [True, True, False]
+    assert stage.offer("d"), "computation is not among them"
     await stage.until(3)
+    assert stage.offer("e", **asks)
+    await stage.until(4)
+
+
+async def test_a_batch_hands_over_no_more_computation_than_the_process_can_stop_for() -> None:
+    stage = Stage(most=2)
+    large = {"items": [{"text": "x" * (BYTES_MAX - 1_000)}]}
+    taken = [stage.offer(str(n), **large) for n in range(9)]
+    assert taken == [True] * 4 + [False] * 5
+    asks = {"node_type": "EXTERNAL_ACTION", "node_subtype": "HTTP_REQUEST", "effect": "keyed"}
+    assert stage.offer("asks", **asks), "side effects are not among it"
+    await stage.until(5)
+    assert stage.offer("f", **large)
+    await stage.until(6)
 
 
 async def test_large_unsafe_long_and_late_tasks_are_left_to_the_runners() -> None:
