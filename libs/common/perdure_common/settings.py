@@ -84,7 +84,7 @@ class Settings:
     `delivery_retention_s` is how long answers to outsiders' messages are kept.
     `session_s` is how long a process may be silent until its shards go to others.
     `memory_mb` is what waiting records, unsent messages and open streams may weigh together.
-    `hand_over` is how many short tasks with side effects the engine runs in its own process at once.
+    `hand_over` is how many short side effects the engine has under way in its own process at once.
     `result_bytes_max` is how large what a node gives may be, as JSON, `file_bytes_max` a file.
     `log_retention_days` is how long logs of executions are kept, 0 for ever;
     `execution_retention_days` how long executions themselves are after their end, and
