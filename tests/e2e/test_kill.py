@@ -29,7 +29,7 @@ LOAD_MIN, LOAD_MAX = 120, 2000
 PAUSE_S = (0.8, 1.8)
 """Between a victim's being ready and its end."""
 
-DRAIN_S = 120.0
+DRAIN_S = 300.0
 
 
 def seeded() -> random.Random:
