@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from laboratory.catalogue import KILLED, SCENARIOS, SHORT, SHORT_NAMES
+from laboratory.catalogue import KILLED, LONG_NAMES, SCENARIOS, SHORT
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,8 +34,8 @@ def test_every_scenario_says_what_must_happen() -> None:
             assert len(expected.types) == len(expected.strategies), each.name
 
 
-def test_a_short_look_has_scenarios_of_every_group_and_each_by_its_name() -> None:
-    assert len(SHORT) == len(SHORT_NAMES) == len(set(SHORT_NAMES))
+def test_a_short_look_has_forty_scenarios_of_every_group_at_least() -> None:
+    assert len(SHORT) == len(SCENARIOS) - len(LONG_NAMES) >= 40
     assert {each.group for each in SHORT} == {each.group for each in SCENARIOS}
     decided = {strategy for each in SHORT for one in each.expected for strategy in one.strategies}
     assert decided >= {
