@@ -41,7 +41,7 @@ STILL_S = 5.0
 """How long Kafka stands still."""
 
 HELD = 8
-DRAIN_S = 600.0
+DRAIN_S = 150.0
 
 
 @pytest.fixture(scope="module")
