@@ -1,12 +1,11 @@
 """Attempts that wait: for leave, for an answer, for their turn, for an instant."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from perdure_common.decider import Due, Facts
+from perdure_common.decider import Due
 from perdure_contracts.asking import CancelInteraction, RequestInteraction
 from perdure_contracts.deciding import (
     AttemptParked,
@@ -15,13 +14,9 @@ from perdure_contracts.deciding import (
     JoinLine,
     LeaveLine,
     NoteAnswer,
-    NoteResult,
-    NoteSpending,
     ReleaseAttempt,
-    ReturnTokens,
 )
 from perdure_contracts.engine import ErrorFacts, RecoveryVerdict
-from perdure_contracts.executions import AttemptDue
 from perdure_contracts.recovery import (
     AttemptOrdered,
     AttemptRefused,
@@ -31,21 +26,9 @@ from perdure_contracts.recovery import (
 from perdure_recovery import explain
 from perdure_recovery.faithful import faithfulness
 from recovery_story import DOWN, NOW, Story, at, cancelled, completed, failed, kinds
+from recovery_waits import due_of, facts, open_breaker, storm_of, waiting
 
-LATER = NOW + timedelta(seconds=30)
 LASTING = ErrorFacts(type="code_failed", message="no such name", effect_state="unknown")
-
-
-def facts(mode: str = "auto", people: str = "tell", **more: Any) -> Facts:
-    row = {"workspace_id": "ws", "mode": mode, "sampler": "rules", "people": people}
-    return {"modes": [row], "patterns": [], **more}
-
-
-def open_breaker(state: str = "open") -> Mapping[str, Any]:
-    return {
-        "breaker_id": "b", "dependency": "http:tickets.example", "credential": "",
-        "state": state, "until": at(LATER),
-    }  # fmt: skip
 
 
 def asked_of(story: Story) -> RequestInteraction:
@@ -159,22 +142,6 @@ def test_whose_turn_it_is_may_go_though_the_breaker_is_half_open() -> None:
     assert (ordered.probe, ordered.probe_of) == (True, "b/line")
 
 
-def due_of(ordered: Any, story: Story) -> AttemptDue:
-    return AttemptDue(
-        execution_id="e", node_id="fetch", scope=(), run=1, failure_id="f1",
-        attempt_id=ordered.attempt_id, due_at=at(story.now),
-        verdict_until=at(story.now + timedelta(seconds=10)),
-    )  # fmt: skip
-
-
-def waiting() -> tuple[Story, AttemptOrdered]:
-    story = Story(facts())
-    _, ordered = story.hears(failed(error=ErrorFacts(type="rate_limit", message="slow down")))
-    assert isinstance(ordered, AttemptOrdered)
-    assert ordered.ask_again
-    return story.after(seconds=ordered.delay_s), ordered
-
-
 def test_when_the_wait_is_over_the_attempt_begins_if_nothing_changed() -> None:
     story, ordered = waiting()
     (begins,) = story.hears(due_of(ordered, story))
@@ -261,118 +228,13 @@ def test_a_failure_that_is_told_again_while_its_attempt_waits_is_held_again() ->
     assert len(story.table("recovery_attempts")) == 1
 
 
-def test_what_a_breaker_holds_back_was_no_attempt() -> None:
-    story = Story(facts())
-    story.hears(failed())
-    held = ErrorFacts(
-        type="breaker_open", message="not sent", dependency="http:tickets.example",
-        retry_after_s=20.0,
-    )  # fmt: skip
-    events = story.after(seconds=5).hears(failed("f2", error=held, attempt=2))
-    assert kinds(events) == ["AttemptFailed", "FailureNoted", "AttemptOrdered"]
-    assert (story.state.tried, story.state.tried_today) == ({"fetch": 1}, 1)
-    assert story.state.episodes["fetch"].retried == 1
-    assert story.lessons() == []
-    assert [each for each in story.sent if isinstance(each, NoteResult)] == []
-    first = story.table("recovery_attempts")[0]
-    assert (first["status"], first["success"]) == ("superseded", None)
-    assert first["recovery_outcome"] == "held"
-    (episode,) = story.table("recovery_episodes")
-    assert (episode["attempts"], episode["failures"]) == (1, 2)
-    explained = story.table("recovery_explanations")[0]
-    assert "breaker" in str(explained["retry_decision"])
-
-
-HELD = ErrorFacts(
-    type="breaker_open", message="not sent", dependency="http:tickets.example", retry_after_s=20.0
-)
-
-
-def taken_by(story: Story) -> list[tuple[str, str, int]]:
-    """Return what the workspace's allowance was told, in order: took or returned, who, how many."""
-    return [
-        ("took" if isinstance(each, NoteSpending) else "returned", each.attempt_id, each.cost)
-        for each in story.sent
-        if isinstance(each, NoteSpending | ReturnTokens)
-    ]
-
-
-def test_an_attempt_that_a_breaker_held_back_gives_back_what_it_took_for_the_next_one() -> None:
-    story = Story(facts())
-    _, first = story.hears(failed())
-    assert isinstance(first, AttemptOrdered)
-    _, _, second = story.after(seconds=5).hears(failed("f2", error=HELD, attempt=2))
-    assert isinstance(second, AttemptOrdered)
-    _, _, third = story.after(seconds=5).hears(failed("f3", error=HELD, attempt=3))
-    assert isinstance(third, AttemptOrdered)
-    assert first.cost == second.cost == third.cost > 0
-    assert taken_by(story) == [
-        ("took", first.attempt_id, 14),
-        ("returned", first.attempt_id, 14),
-        ("took", second.attempt_id, 14),
-        ("returned", second.attempt_id, 14),
-        ("took", third.attempt_id, 14),
-    ]
-    story.after(seconds=5).hears(completed(4))
-    story.hears(cancelled())
-    (result,) = [each for each in story.sent if isinstance(each, NoteResult)]
-    assert (result.recovered, result.cost) == (True, 14)
-
-
-def test_what_is_given_back_is_enough_for_the_next_one_though_the_bucket_is_empty() -> None:
-    story = Story(facts())
-    story.hears(failed())
-    empty = {"tokens": 0.0, "tokens_at": at(NOW), "month": "2026-01", "month_usd": 0.0,
-             "recovery_usd": None}  # fmt: skip
-    story.facts = facts(allowance=[empty])
-    events = story.hears(failed("f2", error=HELD, attempt=2))
-    assert kinds(events) == ["AttemptFailed", "FailureNoted", "AttemptOrdered"]
-
-
-def test_a_nodes_first_call_that_a_breaker_held_back_took_nothing_and_returns_nothing() -> None:
-    story = Story(facts())
-    story.hears(failed(error=HELD))
-    story.after(seconds=5).hears(failed("f2", error=HELD, attempt=2))
-    assert taken_by(story) == []
-
-
-def test_an_attempt_that_is_stopped_before_it_begins_gives_back_what_it_took() -> None:
-    story, ordered = waiting()
-    story.facts = facts("off")
-    story.hears(due_of(ordered, story))
-    assert taken_by(story) == [
-        ("took", ordered.attempt_id, 5),
-        ("returned", ordered.attempt_id, 5),
-    ]
-
-
-def test_an_attempt_that_waits_again_and_is_not_wanted_any_more_gives_back_what_it_took() -> None:
-    story, ordered = waiting()
-    (noted,) = [each.failure for each in story.state.episodes.values()]
-    incident = {"pattern_id": noted.pattern_id, "gate": "probe", "closed_at": None}
-    story.facts = facts(incidents=[incident])
-    (parked,) = story.hears(due_of(ordered, story))
-    assert isinstance(parked, AttemptParked)
-    assert [what for what, _, _ in taken_by(story)] == ["took"]
-    story.hears(cancelled())
-    assert [what for what, _, _ in taken_by(story)] == ["took", "returned"]
-
-
-def test_an_attempt_that_was_never_ordered_returns_nothing() -> None:
-    story = Story(facts(breakers=[open_breaker()]))
-    story.hears(failed())
-    story.hears(cancelled())
-    assert taken_by(story) == []
-
-
 def test_what_was_ordered_before_a_storm_was_known_to_be_one_waits_in_its_line() -> None:
     story, ordered = waiting()
-    (noted,) = [each.failure for each in story.state.episodes.values()]
-    incident = {"pattern_id": noted.pattern_id, "gate": "probe", "closed_at": None}
+    incident = storm_of(story)
     story.facts = facts(incidents=[incident])
     (parked,) = story.hears(due_of(ordered, story))
     assert isinstance(parked, AttemptParked)
-    assert (parked.cause, parked.line) == ("storm", f"{noted.pattern_id}/line")
+    assert (parked.cause, parked.line) == ("storm", f"{incident['pattern_id']}/line")
     (begins,) = story.does(
         ReleaseAttempt(execution_id="e", attempt_id=ordered.attempt_id, line=parked.line,
                        reason="to see", probe=True)
