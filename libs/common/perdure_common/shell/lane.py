@@ -23,7 +23,7 @@ from perdure_common.shell.due import Dues
 from perdure_common.shell.fold import Batch
 from perdure_common.shell.gather import Item
 from perdure_common.shell.intake import Intake, Registry, Taken
-from perdure_common.shell.pace import Bell, Pace
+from perdure_common.shell.pace import MANY, Bell, Pace
 from perdure_common.shell.part import FactKey, NeedsFacts, Part, Poisoned, Seers, fact_key
 from perdure_common.shell.ports import (
     Fenced,
@@ -49,7 +49,7 @@ BACK_OFF_S = (0.1, 2.0)
 REPEATS_MAX = 20
 """How often one batch may meet streams that it took for new; above, the shell is at fault."""
 
-RUSH = 128
+RUSH = MANY.start
 """Records in a turn above which nothing is handed over: this process has enough to do."""
 
 DOUBTS = 20
