@@ -3,15 +3,18 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from confluent_kafka import Producer
 from definitions_for_tests import branching, chain, node, request
 from outside_world import World
+from perdure_common.embedded import Addresses
 from platform_stage import MANUAL, SOURCE, Stage
 from promises import broken_promises
+from stage_ground import shared_ground
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,6 +34,17 @@ EXPLANATION = (
     "generation_model",
 )
 """The columns of an explanation that people read; none may be empty."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(servers: Addresses, world: World) -> AsyncGenerator[Stage]:
+    """A platform whose processes are started as containers start them, and not forked."""
+    allow = (f"{world.host}:{world.port}",)
+    async with (
+        shared_ground(servers) as ground,
+        Stage(ground, allow=allow, zygote=None) as made,
+    ):
+        yield made
 
 
 async def produce(

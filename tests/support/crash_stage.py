@@ -16,9 +16,8 @@ from definitions_for_tests import branching, chain, node, request
 from outside_world import World
 from perdure_common.ids import partition_of
 from perdure_contracts.shell import Resend, Unpark
-from platform_stage import ENDED, MODULES, PARTITIONS, PATIENT, Stage
+from platform_stage import ENDED, PARTITIONS, PATIENT, Stage
 from stage_ground import Ground
-from zygote import Zygote
 
 WORKFLOWS = ("branches", "inline", "flaky", "unsafe")
 ROUND = ("branches", "inline", "flaky", "unsafe", "branches", "inline")
@@ -184,13 +183,8 @@ async def deploy_all(stage: Stage, world: World) -> None:
 
 @asynccontextmanager
 async def crash_stage(ground: Ground, world: World, **settings: str) -> AsyncGenerator[Stage]:
-    """A platform whose processes start quickly, with the workflows of `ROUND`."""
-    zygote = Zygote(tuple(MODULES.values()))
-    try:
-        allow = (f"{world.host}:{world.port}",)
-        given = {**PATIENT, **settings}
-        async with Stage(ground, allow=allow, settings=given, zygote=zygote) as stage:
-            await deploy_all(stage, world)
-            yield stage
-    finally:
-        zygote.close()
+    """A platform with the workflows of `ROUND`."""
+    allow = (f"{world.host}:{world.port}",)
+    async with Stage(ground, allow=allow, settings={**PATIENT, **settings}) as stage:
+        await deploy_all(stage, world)
+        yield stage

@@ -38,7 +38,7 @@ from perdure_contracts.message import NAMES
 from perdure_contracts.publish import Publisher, PublishError
 from perdure_contracts.scheduler import DeploymentFailed, DeployWorkflow, WorkflowDeployed
 from stage_ground import Ground
-from zygote import Child, Zygote
+from zygote import Child, Zygote, shared_zygote
 
 MODULES = {
     "engine": "perdure_engine.app",
@@ -99,14 +99,14 @@ class Kill:
 class Stage:
     """The platform on its ground; an async context manager that starts and ends all of it.
 
-    With a `zygote` services are forked from it, which is quick.
+    Services are forked from a `zygote`, which is quick; without one each loads its code itself.
     """
 
     ground: Ground
     allow: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=lambda: PATIENT)
     names: Sequence[str] = tuple(MODULES)
-    zygote: Zygote | None = None
+    zygote: Zygote | None = field(default_factory=lambda: shared_zygote(*MODULES.values()))
     processes: dict[str, "subprocess.Popen[bytes] | Child"] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     _hooks: dict[str, int] = field(default_factory=dict)

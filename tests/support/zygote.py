@@ -1,9 +1,11 @@
 """Starts service processes quickly: a parent that has loaded their code forks each of them.
 
-A test that kills a process at every point starts hundreds; loading the code takes most of that
-time. A forked process is as real as any: a process id, a memory and connections of its own.
+The tests start hundreds, and loading the code takes most of that time. A forked process is as
+real as any: a process id, a memory and connections of its own; `perdure up` forks its own too.
 """
 
+import atexit
+import functools
 import gc
 import importlib
 import json
@@ -94,6 +96,14 @@ class Zygote:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
+
+
+@functools.cache
+def shared_zygote(*modules: str) -> Zygote:
+    """Return the parent that all tests of this process share."""
+    made = Zygote(modules)
+    atexit.register(made.close)
+    return made
 
 
 def _polled(pid: int) -> int | None:
