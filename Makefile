@@ -95,9 +95,11 @@ $(READY): requirements.lock $(PACKAGES)
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement .venv/uv.txt
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes \
+		requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation \
 		$(foreach package,$(PACKAGES),--editable $(dir $(package)))
+	@$(BIN)/python -m compileall -q libs services
 	@echo "Fetching Apache Kafka (once per machine)"
 	@$(BIN)/python -m perdure_common.embedded fetch
 	@echo "Compiling the hot modules, if there is a C compiler (once per machine)"

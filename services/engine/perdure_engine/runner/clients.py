@@ -5,6 +5,7 @@ one of them changes, so the cost of a request grows with the requests under way.
 clients with small pools keep that short; a host's requests are spread over them in turn.
 """
 
+import ssl
 from contextlib import AsyncExitStack
 from itertools import cycle
 from types import TracebackType
@@ -16,19 +17,29 @@ CONNECTIONS_MAX = 25
 """Of one client: together they reach 600 connections, twice the attempts of a runner."""
 
 
-def make_client() -> httpx.AsyncClient:
-    """Return one client: no proxies from the environment, no redirects."""
+def make_client(trusted: ssl.SSLContext) -> httpx.AsyncClient:
+    """Return one client: no proxies from the environment, no redirects.
+
+    `trusted` has the authorities by which it verifies servers. Reading them takes as long as
+    loading a small library, and some memory: clients share them.
+    """
     limits = httpx.Limits(
         max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX
     )
-    return httpx.AsyncClient(follow_redirects=False, trust_env=False, limits=limits)
+    return httpx.AsyncClient(
+        verify=trusted,
+        follow_redirects=False,
+        trust_env=False,
+        limits=limits,
+    )
 
 
 class Clients:
     """Clients that take turns; use it as an asynchronous context manager."""
 
     def __init__(self, count: int = CLIENTS) -> None:
-        self._clients = [make_client() for _ in range(count)]
+        trusted = httpx.create_ssl_context(trust_env=False)
+        self._clients = [make_client(trusted) for _ in range(count)]
         self._turns = cycle(self._clients)
         self._open = AsyncExitStack()
 
