@@ -6,7 +6,6 @@ real as any: a process id, a memory and connections of its own; `perdure up` for
 
 import atexit
 import functools
-import gc
 import importlib
 import json
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from perdure_common.embedded.lifeline import tied
+from perdure_common.prefork import load
 
 
 class Child:
@@ -138,10 +138,8 @@ def _become(request: Mapping[str, Any], tie: Callable[[], None]) -> None:
 def main() -> None:
     """Load the modules that are named, then fork and poll as asked until the input ends."""
     for module in sys.argv[1:]:
-        importlib.import_module(module)
+        load(module)
     tie = tied(signal.SIGKILL) or (lambda: None)
-    gc.collect()
-    gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
         if "poll" in request:

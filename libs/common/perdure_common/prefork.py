@@ -21,6 +21,15 @@ from pathlib import Path
 
 from perdure_common.embedded.lifeline import tied
 
+LATE = (
+    "anyio._backends._asyncio",
+    "httpcore",
+    "pydantic.v1",
+    "uvicorn.protocols.http.h11_impl",
+    "uvloop",
+)
+"""What libraries load only when they are first used, which every service does as it starts."""
+
 _PR_SET_NAME = 15  # linux/prctl.h
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
@@ -64,7 +73,8 @@ def load(module: str) -> None:
 
     A collection writes into every object that it looks at, and what is written is not shared.
     """
-    importlib.import_module(module)
+    for name in (module, *LATE):
+        importlib.import_module(name)
     gc.freeze()
 
 
