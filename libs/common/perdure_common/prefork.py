@@ -73,8 +73,10 @@ def load(module: str) -> None:
 
     A collection writes into every object that it looks at, and what is written is not shared.
     """
-    for name in (module, *LATE):
-        importlib.import_module(name)
+    importlib.import_module(module)
+    for name in LATE:
+        with suppress(ModuleNotFoundError):  # nobody here needs it, then
+            importlib.import_module(name)
     gc.freeze()
 
 
