@@ -1,5 +1,6 @@
 """How things are put into words: durations, statuses, why an execution waits, what is stuck."""
 
+import io
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from perdure_cli import demo
 from perdure_cli.deploying import problem_line
 from perdure_cli.executions import reasons
 from perdure_cli.follow import PlainStage, changes, scope_text
-from perdure_cli.output import ago, duration, instant, short
+from perdure_cli.output import Shown, ago, duration, instant, print_table, say, short
 from perdure_cli.pictures import Picture, as_json, scope_of
 from perdure_cli.status import Status, figures, trouble
 
@@ -220,6 +221,24 @@ def test_nobody_is_sent_to_letters_that_recovery_could_not_keep() -> None:
     assert "`perdure dead-letters unpark recovery w/a3`" in text
     both = list(trouble(Status(services=[row | {"parked_streams": 3}], untold=["w/a3"])))
     assert [each.partition(" ")[0] for each in both] == ["2", "recovery"]
+
+
+STEERING = "\x1b[31mred\x1b]0;title\x07 \x9b2J \u202eback\u2066"
+
+
+def test_a_text_of_somebody_elses_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"it said {STEERING}, and \u05e9\u05dc\u05d5\u05dd")
+    print_table(("what",), [(STEERING,)], "none")
+    shown = capsys.readouterr().out
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"} & set(shown)
+    assert "red" in shown
+    assert "\u05e9\u05dc\u05d5\u05dd" in shown
+
+
+def test_the_consoles_own_colours_still_reach_a_terminal() -> None:
+    file = io.StringIO()
+    Shown(file=file, force_terminal=True, color_system="standard").print("[red]no[/red]")
+    assert file.getvalue().startswith("\x1b[31mno")
 
 
 def test_the_payloads_of_the_demonstration_are_issues_of_the_repository_it_listens_to() -> None:
