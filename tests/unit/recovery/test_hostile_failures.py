@@ -50,7 +50,12 @@ HOSTILE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_failure_is_noted_and_decided_and_small(name: str) -> None:
-    fields = {"type": "http_status", "message": "503", "status_code": 503, **HOSTILE[name]}
+    fields: dict[str, Any] = {
+        "type": "http_status",
+        "message": "503",
+        "status_code": 503,
+        **HOSTILE[name],
+    }
     story = Story(facts())
     noted, decided, *_ = story.hears(failed(error=ErrorFacts(**fields)))
     assert isinstance(noted, FailureNoted)
