@@ -67,6 +67,7 @@ MEANING = {
     "masks_only_accuracy": "the same by masked text alone",
     "secrets_removed": "share of secrets of unknown formats that are taken out (target .90)",
     "plain_words_masked": "share of plain words that are taken for secrets (target < .005)",
+    "scrub_us_per_kb": "us for a kilobyte of a body out of which secrets are taken",
 }
 
 

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -21,10 +22,28 @@ T = TypeVar("T")
 PIPE_WIDTH = 240
 """Columns of what is printed to a pipe or a file: wide enough that ids stay whole."""
 
-console = Console(
-    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH
+UNSEEN = dict.fromkeys(
+    (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)),
+    "\ufffd",
 )
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+"""What would steer a terminal, or turn a line around, if it came from a text of somebody's."""
+
+
+class Shown(Console):
+    """A console on which texts of other systems are shown as they are, and steer nothing."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Return the segments of what is printed; only the console's own may steer."""
+        for segment in super().render(renderable, options):
+            if not segment.control:
+                segment = segment._replace(text=segment.text.translate(UNSEEN))
+            yield segment
+
+
+console = Shown(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+errors = Shown(stderr=True, highlight=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 

@@ -36,6 +36,16 @@ TRIGGERS_ASKED = """
       FROM scheduler.trigger_index WHERE deployment_status = 'active'
 """
 
+UNTOLD_ASKED = """
+    SELECT p.stream
+      FROM recovery.parked_stream p CROSS JOIN LATERAL (
+            SELECT n, raw FROM recovery.parked_message WHERE stream = p.stream ORDER BY n LIMIT 1
+        ) m
+     WHERE m.n > 0 AND convert_from(m.raw, 'UTF8')::json ->> 'topic' LIKE '%.dlt'
+     ORDER BY p.stream
+"""
+"""Streams of recovery that are parked behind a dead letter which it could not keep."""
+
 OPEN_S = 600.0
 """From which age on an open execution is worth a word."""
 
@@ -52,11 +62,15 @@ FIGURES: Mapping[str, str] = {
 
 @dataclass
 class Status:
-    """Everything the page shows. `trouble` has a sentence for each thing that is stuck."""
+    """Everything the page shows. `trouble` has a sentence for each thing that is stuck.
+
+    `untold` are parked streams that no dead letter tells of: recovery could not keep it.
+    """
 
     servers: list[Row] = field(default_factory=list)
     services: list[Row] = field(default_factory=list)
     executions: list[Row] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
     dead_letters: Counted | None = None
     clock_behind_s: float = 0.0
     failing_filters: int = 0
@@ -80,7 +94,7 @@ async def examined(client: Client) -> Status:
             found.dead_letters = await client.count("recovery", "dead_letters", status="waiting")
         except CommandError:
             found.dead_letters = None  # the row of the service says that it does not answer
-    found.trouble = list(_trouble(found))
+    found.trouble = list(trouble(found))
     return found
 
 
@@ -98,6 +112,7 @@ async def _database(client: Client, found: Status) -> Row:
         triggers = await connection.fetchrow(TRIGGERS_ASKED)
         found.clock_behind_s = float(triggers["behind_s"] or 0.0)
         found.failing_filters = int(triggers["failing"])
+        found.untold = [row["stream"] for row in await connection.fetch(UNTOLD_ASKED)]
     except asyncpg.UndefinedTableError:
         row |= {"ok": False, "why": "the schema is not there; run `perdure migrate`"}
     finally:
@@ -156,7 +171,7 @@ def figures(text: str) -> Row:
     return row
 
 
-def _trouble(found: Status) -> Iterable[str]:
+def trouble(found: Status) -> Iterable[str]:
     """Return a sentence for each thing that is stuck, with what to do."""
     logs = platform.home() / "logs"
     for row in (*found.servers, *found.services):
@@ -170,10 +185,17 @@ def _trouble(found: Status) -> Iterable[str]:
                 f"{name} cannot send: {row['unsent']} messages wait, the oldest for {age}; "
                 "is Kafka up?"
             )
-        if row.get("parked_streams"):
+        untold = found.untold if name == "recovery" else []
+        if (told := row.get("parked_streams", 0) - len(untold)) > 0:
             yield (
-                f"{row['parked_streams']} streams of {name} wait for a person: "
+                f"{told} streams of {name} wait for a person: "
                 "`perdure dead-letters list` shows why, `redrive` lets them go on"
+            )
+        if untold:
+            yield (
+                f"recovery could not keep {len(untold)} dead letters, so that none is listed; its "
+                f"log says why (`poison`, the stream {untold[0]}): a mended recovery tries again "
+                f"when it starts, `perdure dead-letters unpark recovery {untold[0]}` at once"
             )
         if row.get("shards_stopped"):
             yield f"{row['shards_stopped']} shards of {name} wait for a newer version of it"

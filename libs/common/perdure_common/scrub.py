@@ -1,22 +1,32 @@
 """Secrets taken out of texts and JSON before anything is published.
 
 Three nets, each for what the others let through: forms that give a secret away by
-themselves (known prefixes, headers, URLs, PEM blocks), values whose key says that they are
-secret, and opaque tokens, which do not look like words. Names of people get through: this
-is no promise that a text holds no personal data.
+themselves (known prefixes, headers, URLs, PEM blocks, command lines), values whose key says
+that they are secret, and opaque tokens, which do not look like words. Names of people get
+through: this is no promise that a text holds no personal data.
 
 Everything runs in time linear in the size of the text, which is capped; what is cut off
-is gone, not unscrubbed. Scrubbing twice changes nothing.
+is gone, not unscrubbed. Scrubbing twice changes nothing. Most texts of a document are short
+and plain, and most of its keys come again: neither is looked at more closely than it must.
+
+scrub_forms.py has the patterns, scrub_commands.py what only a command tells, scrub_opaque.py
+what looks like no word.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, Final, cast
 
 from perdure_contracts.message import Json
 
-SECRET = "<secret>"
-"""What stands where a secret stood."""
+from . import scrub_forms as forms
+from .scrub_commands import without_commands
+from .scrub_forms import SECRET
+from .scrub_opaque import is_opaque, without_opaque
+
+__all__ = ["CUT", "DEPTH_MAX", "SECRET", "TEXT_MAX", "is_secret_key", "scrub_json", "scrub_text"]
+
 CUT = "<cut>"
 """What stands where something too long or too deep was cut off."""
 
@@ -27,155 +37,84 @@ NODES_MAX = 100_000
 DEPTH_MAX = 64
 """Deepest level of a JSON document that is looked at."""
 
-TOKEN_MIN = 20
-"""Fewest letters and digits of an opaque token in running text."""
-ASSIGNED_MIN = 16
-"""Fewest letters and digits of an opaque token that something is set to."""
-PIECE_MIN = 6
-"""Fewest letters and digits of an opaque piece beside another one: `a1b2c3.<secret>`."""
-STRANGE_SHARE_MIN = 0.3
-"""Share of adjacent character pairs that no word has, from which a token is opaque.
-
-Random base 62 has about .65, hexadecimal .60, English and code identifiers .05 to .15.
-"""
-
-_SECRET_KEY = re.compile(
+_SECRET_KEY: Final = re.compile(
     r"(?:password|passwd|passwort|passphrase|passcode|pwd|secrets?|token|cookie|credentials?"
     r"|(?:api|access|secret|private|auth|signing|encryption|master|license|account|shared|session"
     r"|service|subscription)key|authorization|connectionstring|sessionid|sessid|jwt|otp)$"
 )
-_NOT_SECRET = re.compile(
+_NOT_SECRET: Final = re.compile(
     r"(?:max|min|num|total|count|prompt|completion|input|output|cached|per|bad|invalid|"
     r"unexpected|missing|stop|eos|bos|pad|error)token$"
 )
-_KNOWN = re.compile(
-    r"(?<![A-Za-z0-9_\-])(?:"  # a form begins where a token begins: keeps the search linear
-    r"sk-[A-Za-z0-9_\-]{16,}|[rsp]k_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/=]{16,}"
-    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl[a-z]{2,5}-[A-Za-z0-9_\-.]{16,}"
-    r"|xox[a-z]-[A-Za-z0-9\-]{8,}|xapp-[A-Za-z0-9\-]{8,}"
-    r"|(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}|AIza[A-Za-z0-9_\-]{30,}|ya29\.[A-Za-z0-9_\-]{16,}"
-    r"|GOCSPX-[A-Za-z0-9_\-]{16,}|1//[A-Za-z0-9_\-]{30,}|SG\.[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]+"
-    r"|eyJ[A-Za-z0-9_\-]{6,}(?:\.[A-Za-z0-9_\-]+){1,4}|npm_[A-Za-z0-9]{20,}|pypi-[A-Za-z0-9_\-]{16,}"
-    r"|do[opr]_v1_[a-f0-9]{20,}|hf_[A-Za-z0-9]{16,}|shp[a-z]{2}_[A-Za-z0-9]{16,}"
-    r"|dapi[a-f0-9]{20,}|hv[sb]\.[A-Za-z0-9_\-]{16,}|PMAK-[A-Za-z0-9\-]{16,}|lin_api_[A-Za-z0-9]{16,}"
-    r"|key-[0-9a-f]{20,}|AGE-SECRET-KEY-1[A-Z0-9]{20,}"
-    r")"
-)
-_HOOK = re.compile(
-    r"(?i)(?<=hooks\.slack\.com/)[\w/+\-]{8,}|(?<=discord\.com/api/webhooks/)[\w/\-]+"
-)
-_USERINFO = re.compile(r"(?<=://)[^\s/@\"'<>]{1,256}+@")
-_SCHEME = re.compile(
-    r"(?i)\b(bearer|basic|negotiate|digest|apikey)\s{1,3}([A-Za-z0-9+/_.~\-]{6,}={0,2})"
-)
-_FLAG = re.compile(
-    r"(?i)(?<!\S)(--?(?:[\w\-]{0,30}-)?(?:password|passwd|pass|token|secret|api-?key|pat))\s{1,3}"
-    r"(?!-)([^\s\"']{3,512})"
-)
-_KEY = re.compile(
-    r"(?<![\w.\-])-{0,2}([A-Za-z][\w.\-]{1,60}+)\\{0,15}[\"']?\]?\s{0,40}(?:=>|:=|==?|:)(\s{0,40})"
-)
-_QUOTE_ENTITY = "(?:&quot;|&#34;|&#x22;|&apos;|&#39;|&#x27;)"
-_MARKUP: tuple[re.Pattern[str], ...] = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        # <password>…</password>, in SOAP and configurations
-        r"<(?:[\w\-]{1,40}+:)?([A-Za-z][\w.\-]{1,60}+)(?:\s[^<>]{0,200})?>([^<>]{1,4096})</",
-        # &quot;password&quot;: &quot;…&quot;, JSON in a page
-        rf"([A-Za-z][\w.\-]{{1,60}}+){_QUOTE_ENTITY}\s{{0,3}}:\s{{0,3}}{_QUOTE_ENTITY}"
-        rf"((?:(?!{_QUOTE_ENTITY})[^<>\n]){{1,4096}})",
-        # name="password" value="…", and the field of a form: name="password", a blank line, …
-        r"\bname=[\"']([A-Za-z][\w.\-]{1,60}+)[\"'](?:[^<>\r\n]{0,200}\bvalue=[\"']"
-        r"|(?:;[^\r\n]{0,200})?(?:\r?\n){2})([^\"'<>\r\n]{1,4096})",
-    )
-)
-"""What markup sets secret keys to: (key, value). Each is bounded and begins at its own mark."""
-_PERCENT = "%(?:25){0,2}"
-_ENCODED = re.compile(
-    rf"(?i)(?:(?<![\w.\-])|(?<=%26)|(?<=%3F)|(?<=%22)|(?<=%20)|(?<=%2526)|(?<=%2522)|(?<=%253F))"
-    rf"([A-Za-z][\w.\-]{{1,60}}+)(?:{_PERCENT}22)?(?:{_PERCENT}20|\+){{0,3}}{_PERCENT}3[AD]"
-    rf"(?:{_PERCENT}20|\+){{0,3}}+(?:{_PERCENT}22)?+"
-    rf"((?:(?!{_PERCENT}(?:26|22|7D))[^\s&\"'<>,;)\]}}]){{1,4096}})"
-)
-"""What is set to a secret key in text that is written as in a URL: `password%3D…`."""
-_BLOCK = re.compile(
-    r"[|>][+\-]?[ \t]{0,8}\r?\n[ \t]{1,40}"
-    r"([^\s][^\r\n]{0,4096}(?:\r?\n[ \t]{1,40}[^\s][^\r\n]{0,4096}){0,63})"
-)
-_QUOTED = re.compile(r"(?:[bru]{1,2}(?=[\"']))?([\"'])((?:(?!\1)[^\\\n]|\\.){0,4096})\1?")
-_ESCAPED = re.compile(r"\\{1,15}([\"'])((?:(?!\1)[^\\\n]){0,4096})\\{0,15}\1?")
-_BARE = re.compile(r"(?:[^\s,;&\"')\]}]|,(?=\S)){1,1024}")
-_LINE = re.compile(r"[^\r\n\"']{1,4096}")
-_PLAIN = re.compile(r"(?i)[a-z]{1,12}[.,;]?$|\d{1,6}$|\[?<?null>?$")
-_TOKEN = re.compile(r"(?<![A-Za-z0-9+/_.~\-])[A-Za-z0-9+/_.~\-]{16,}={0,2}")
-_PIECE = re.compile(r"[^/.]+")
-_WORD = re.compile(r"[A-Za-z0-9]+")
-_UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NAMED_DIGEST = re.compile(
-    r"(?i)(?:sha-?(?:1|256|512)|md5|crc32c?|etag|commit|digest)[:= ]{1,2}\"?$"
-)
-_IDENTIFIER_KEY = re.compile(
+_NO_SIGN: Final = re.compile(r"[^a-z0-9]")
+_IDENTIFIER_KEY: Final = re.compile(
     r"(?i)(?:^|[_\-.])(?:sha1|sha256|sha512|md5|digest|checksum|etag|commit|fingerprint|traceparent"
     r"|tracestate|signature_id|pattern_signature)$|(?:^|[a-z_\-.])(?:trace|span|request|execution"
     r"|node|workflow|failure|attempt|event|tenant|workspace|message|job|run)[_\-]?id$"
 )
-_PEM_BEGIN = "-----BEGIN "
-_PEM_END = "-----END "
-
-_PAIRS = {
-    "a": "bcdgiklmnprstuvwy",
-    "b": "abeijlorsuy",
-    "c": "acehiklorstuy",
-    "d": "adegeilnorsuvwy",
-    "e": "abcdefghiklmnopqrstvwxy",
-    "f": "aefilorstuy",
-    "g": "aeghilnorstu",
-    "h": "aeinortuy",
-    "i": "abcdefgklmnopqrstvxz",
-    "j": "aeosu",
-    "k": "aeilnosy",
-    "l": "adefgiklmnopstuvy",
-    "m": "abeimnopsuy",
-    "n": "acdefgiklmnoqstuvyz",
-    "o": "abcdefghiklmnoprstuvwxy",
-    "p": "aehiloprstuy",
-    "q": "lu",
-    "r": "abcdefgiklmnoprstuvy",
-    "s": "acdehiklmnopqrstuvwy",
-    "t": "acehilmnoprstuwxy",
-    "u": "abcdefgilmnprstx",
-    "v": "aeio",
-    "w": "aehinors",
-    "x": "aceipty",
-    "y": "aceilmnopst",
-    "z": "aeioz",
-}
-"""Letters that follow each letter in English words and identifiers (94 % of their pairs)."""
+_PEM_BEGIN: Final = "-----BEGIN "
+_PEM_END: Final = "-----END "
 
 
 def scrub_text(text: str) -> str:
     """Return `text` without its secrets; each leaves `<secret>` in its place.
 
-    Text beyond `TEXT_MAX` characters is cut off at the last blank before, with `<cut>`.
+    Text beyond `TEXT_MAX` characters is cut off at the last blank before, with `<cut>`. What has
+    a secret that only shows without invisible characters, or with letters of full width as
+    usual ones, is returned so.
     """
     if len(text) > TEXT_MAX:
         head = text[:TEXT_MAX]
         text = head[: head.rfind(" ") + 1] + CUT
-    if len(text) < 6:
+    if len(text) < 6 or forms.HARMLESS.fullmatch(text):
         return text
-    text = _without_pem(text)
-    text = _USERINFO.sub(f"{SECRET}@", text)
-    text = _HOOK.sub(SECRET, text)
-    text = _KNOWN.sub(SECRET, text)
-    text = _SCHEME.sub(_masked_scheme, text)
-    text = _FLAG.sub(rf"\1 {SECRET}", text)
-    text = _without_keyed(text)
-    if "<" in text or "&" in text or "name=" in text:
-        for pattern in _MARKUP:
-            text = pattern.sub(_masked_markup, text)
-    if "%" in text:
-        text = _ENCODED.sub(_masked_markup, text)
-    return _TOKEN.sub(_masked_token, text)
+    if not text.isascii() and forms.UNUSUAL.search(text):
+        usual = text.translate(forms.USUAL)
+        scrubbed = _scrubbed_text(usual)
+        if scrubbed != usual:
+            return scrubbed
+    return _scrubbed_text(text)
+
+
+def _scrubbed_text(text: str) -> str:
+    low = text.lower()
+    if _is_plain(low):
+        return text
+    if _PEM_BEGIN in text:
+        text = _without_pem(text)
+    if "@" in text or "://" in text:
+        text = _without_addressed(text, low)
+    text = forms.KNOWN.sub(SECRET, forms.CLOUD_ID.sub(rf"\1{SECRET}", text))
+    if _has_any(forms.SCHEMES, low):
+        text = forms.SCHEME.sub(_masked_scheme, text)
+    if "-" in text and forms.OPTION.search(text):
+        text = forms.FLAG.sub(forms.masked_after_lead, without_commands(text))
+    if ":" in text or "=" in text:
+        text = _without_keyed(text)
+    if "uthorization" in low or "ookie" in low or "x-" in low:
+        text = forms.PAIR.sub(_masked_pair, text)
+    if "<" in text or "&" in text or "name=" in low:
+        for words, pattern in forms.MARKUP:
+            if _has_any(words, low):
+                text = pattern.sub(_masked_markup, text)
+    if "%3" in text or "%25" in text:
+        text = forms.ENCODED_USERINFO.sub(rf"\1{SECRET}", text)
+        text = forms.ENCODED.sub(_masked_markup, text)
+    return without_opaque(text)
+
+
+def _is_plain(low: str) -> bool:
+    """Tell whether a text has nothing that any form or net must have to match."""
+    return (
+        not forms.SIGNS.search(low)
+        and len(max(low.split(), key=len, default="")) < forms.WORD_MIN
+        and not _has_any(forms.SCHEMES, low)
+        and "cookie" not in low
+    )
+
+
+def _has_any(words: tuple[str, ...], low: str) -> bool:
+    return any(map(low.__contains__, words))
 
 
 def scrub_json(value: Json) -> Json:
@@ -183,69 +122,91 @@ def scrub_json(value: Json) -> Json:
 
     Beyond `DEPTH_MAX` levels or `NODES_MAX` values there is `<cut>`.
     """
-    return _scrubbed(value, "", secret=False, depth=0, left=[NODES_MAX])
+    return _Document().scrubbed(value, _Key(""), secret=False, depth=0)
 
 
+@lru_cache(maxsize=4_096)
 def is_secret_key(key: str) -> bool:
     """Tell whether a value under `key` is secret: `password`, `x-api-key`, `accessToken`."""
-    plain = re.sub(r"[^a-z0-9]", "", key[-64:].lower())
+    usual = key[-64:] if key.isascii() else key[-64:].translate(forms.USUAL)
+    plain = _NO_SIGN.sub("", usual.lower())
     return _SECRET_KEY.search(plain) is not None and _NOT_SECRET.search(plain) is None
 
 
-def is_opaque(token: str, length_min: int = TOKEN_MIN) -> bool:
-    """Tell whether `token` looks made by a machine to be unguessable.
+class _Key:
+    """What the name of a value says about it."""
 
-    Counted are pairs of adjacent characters inside runs of letters and digits; a pair is
-    strange if it joins a digit and a letter, or two letters that seldom meet in words.
-    """
-    runs = _WORD.findall(token)
-    length = sum(map(len, runs))
-    if length < length_min:
-        return False
-    strange = pairs = 0
-    for run in runs:
-        before = ""
-        for char in run:
-            if before and not (before.islower() and char.isupper()):  # camelCase is no pair
-                pairs += 1
-                strange += _is_strange(before, char)
-            before = char
-    if pairs == 0:
-        return False
-    if token.isalpha() and (token.islower() or token.isupper()):
-        return length >= TOKEN_MIN and strange / pairs >= 0.45  # a long word of any language
-    return strange / pairs >= STRANGE_SHARE_MIN
+    __slots__ = ("identifier", "kept", "secret")
+
+    def __init__(self, name: str) -> None:
+        self.kept = scrub_text(name)
+        self.secret = is_secret_key(name)
+        self.identifier = _IDENTIFIER_KEY.search(name) is not None
 
 
-def _is_strange(before: str, char: str) -> bool:
-    if before.isdigit() or char.isdigit():
-        return before.isdigit() != char.isdigit()
-    return char.lower() not in _PAIRS[before.lower()]
+class _Document:
+    """One document while it is scrubbed: the names that it had so far, and how much is left."""
 
+    def __init__(self) -> None:
+        self._keys: dict[str, _Key] = {}
+        self._left = NODES_MAX
 
-def _scrubbed(value: Json, key: str, *, secret: bool, depth: int, left: list[int]) -> Json:
-    left[0] -= 1
-    if depth > DEPTH_MAX or left[0] < 0:
-        return CUT
-    if isinstance(value, str):
-        if secret:
-            return SECRET if value else value
-        if key and _IDENTIFIER_KEY.search(key) and len(value) <= 200 and not _KNOWN.search(value):
-            return value
-        return scrub_text(value)
-    if isinstance(value, Mapping):
+    def scrubbed(self, value: Json, key: _Key, *, secret: bool, depth: int) -> Json:
+        """Return `value`, which stands under `key`, without its secrets."""
+        self._left -= 1
+        if depth > DEPTH_MAX or self._left < 0:
+            return CUT
+        if isinstance(value, str):
+            if secret:
+                return SECRET if value else value
+            if key.identifier and len(value) <= 200 and not forms.KNOWN.search(value):
+                return value
+            return scrub_text(value)
+        if value is None or isinstance(value, int | float):
+            return SECRET if secret and not isinstance(value, bool | None) else value
+        if isinstance(value, dict | Mapping):  # dict first: what is abstract is found out slowly
+            return self._mapping(cast("Mapping[Any, Any]", value), secret, depth)
+        if isinstance(value, list | Sequence) and not isinstance(value, bytes | bytearray):
+            return self._sequence(cast("Sequence[Any]", value), key, secret, depth)
+        return value
+
+    def _mapping(self, value: Mapping[Any, Any], secret: bool, depth: int) -> Json:
         result: dict[str, Any] = {}
-        for name, item in cast("Mapping[Any, Any]", value).items():
-            under = secret or is_secret_key(str(name))
-            kept = scrub_text(str(name))
-            result[kept] = _scrubbed(item, str(name), secret=under, depth=depth + 1, left=left)
+        named = value.get("name", value.get("key")) if "value" in value else None
+        for name, item in value.items():
+            key = self._key(str(name))
+            under = secret or key.secret
+            if name == "value" and isinstance(named, str):  # {"name": "password", "value": …}
+                under = under or is_secret_key(named)
+            result[key.kept] = self.scrubbed(item, key, secret=under, depth=depth + 1)
         return result
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        items = cast("Sequence[Any]", value)
-        return [_scrubbed(i, key, secret=secret, depth=depth + 1, left=left) for i in items]
-    if secret and isinstance(value, int | float) and not isinstance(value, bool):
-        return SECRET
-    return value
+
+    def _sequence(self, value: Sequence[Any], key: _Key, secret: bool, depth: int) -> Json:
+        result: list[Any] = []
+        before: Any = None
+        for item in value:
+            under = secret or _is_paired(before, item)
+            result.append(self.scrubbed(item, key, secret=under, depth=depth + 1))
+            before = item
+        return result
+
+    def _key(self, name: str) -> _Key:
+        key = self._keys.get(name)
+        if key is None:
+            key = self._keys[name] = _Key(name)
+        return key
+
+
+def _is_paired(name: object, value: object) -> bool:
+    """Tell whether a list has a secret header and its value: ["Authorization", "Bearer …"]."""
+    return (
+        isinstance(name, str)
+        and isinstance(value, str)
+        and len(name) <= 64
+        and name.lower().endswith(forms.HEADERS)
+        and is_secret_key(name)
+        and forms.PAIRED.search(value) is not None
+    )
 
 
 def _without_pem(text: str) -> str:
@@ -265,11 +226,26 @@ def _without_pem(text: str) -> str:
     return "".join([*parts, text[at:]])
 
 
+def _without_addressed(text: str, low: str) -> str:
+    """Mask what stands in addresses: names and passwords, and the paths of web hooks."""
+    if "://" in text:
+        text = forms.USERINFO.sub(f"://{SECRET}@", text)
+        if any(host in low for host in forms.HOOKS):
+            text = forms.HOOK.sub(SECRET, text)
+    if "@tcp(" in text or "@unix(" in text:
+        text = forms.SOURCE_NAME.sub(rf"\1{SECRET}@", text)
+    return text
+
+
 def _masked_scheme(match: re.Match[str]) -> str:
     scheme, value = match.groups()
     if value.isalpha() and (value.islower() or value.istitle()) and not is_opaque(value, 8):
         return match[0]  # "basic authentication"
     return f"{scheme} {SECRET}"
+
+
+def _masked_pair(match: re.Match[str]) -> str:
+    return match["lead"] + SECRET if _is_paired(match["key"], match["value"]) else match[0]
 
 
 def _masked_markup(match: re.Match[str]) -> str:
@@ -284,8 +260,8 @@ def _without_keyed(text: str) -> str:
     """Mask the values of secret keys: `password=…`, `"token": "…"`, `Cookie: …`."""
     parts: list[str] = []
     at = 0
-    for match in _KEY.finditer(text):
-        if match.start() < at or not is_secret_key(match[1]):
+    for match in forms.KEY.finditer(text):
+        if not is_secret_key(match[1]) or match.start() < at:
             continue
         value = _value_after(text, match)
         if value is None:
@@ -299,37 +275,24 @@ def _without_keyed(text: str) -> str:
 def _value_after(text: str, key: re.Match[str]) -> tuple[int, int] | None:
     """Return where the value of a secret key stands, None if there is none."""
     start = key.end()
-    if quoted := _QUOTED.match(text, start) or _ESCAPED.match(text, start):
+    if quoted := forms.QUOTED.match(text, start) or forms.ESCAPED.match(text, start):
         return (quoted.start(2), quoted.end(2)) if quoted[2] else None
-    if block := _BLOCK.match(text, start):  # YAML: what is indented below
+    if block := forms.BLOCK.match(text, start):  # YAML: what is indented below
         return block.span(1)
-    whole_line = key[1].lower().endswith(("authorization", "cookie"))
-    value = (_LINE if whole_line else _BARE).match(text, start)
-    if value is None or value[0].startswith(("{", "[", "(")):
+    if listed := forms.LISTED.match(text, start):
+        return listed.span(1)
+    in_string = key.start() > 0 and text[key.start() - 1] == ";"
+    if in_string and (between := forms.BETWEEN.match(text, start)):
+        return between.span()
+    if text.startswith(("{", "[", "("), start):
         return None
-    words = value[0].partition(" ")
-    if key[2] and _PLAIN.match(words[0]) and not re.search(r"[\d=]", words[2]):
+    whole_line = key[1].lower().endswith(("authorization", "cookie"))
+    value = (forms.LINE if whole_line else forms.BARE).match(text, start)
+    if value is None:
+        return None
+    first, _, rest = value[0].partition(" ")
+    if first.lower() in forms.SCHEMES and rest and " " not in rest:
+        return start + len(first) + 1, value.end()  # "Authorization: Bearer …", whatever it is
+    if key[2] and forms.SENTENCE.match(first) and not re.search(r"[\d=]", rest):
         return None  # "token: expired", "cookie: missing"
     return value.span()
-
-
-def _masked_token(match: re.Match[str]) -> str:
-    token = match[0]
-    if _UUID.fullmatch(token) or "xn--" in token:
-        return token
-    before = match.string[max(0, match.start() - 24) : match.start()]
-    if _NAMED_DIGEST.search(before):
-        return token
-    assigned = before[-1:] in {"=", ":", '"', "'", "`"} or before[-2:] in {"= ", ": "}
-    length_min = ASSIGNED_MIN if assigned else TOKEN_MIN
-    if "/" in token or "." in token:
-        masked = _PIECE.sub(lambda piece: _masked_piece(piece[0], length_min), token)
-        if masked != token:  # beside an opaque piece, shorter ones that are no words belong to it
-            return _PIECE.sub(lambda piece: _masked_piece(piece[0], PIECE_MIN), masked)
-    return SECRET if is_opaque(token, length_min) else token
-
-
-def _masked_piece(piece: str, length_min: int) -> str:
-    if _UUID.fullmatch(piece):
-        return piece
-    return SECRET if is_opaque(piece, length_min) else piece

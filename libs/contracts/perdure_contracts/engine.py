@@ -4,7 +4,7 @@ Streams: the execution id, and the workflow id for definitions.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from .agent_asks import AgentAsk
 from .files import FilesByItem
@@ -51,6 +51,10 @@ class ErrorFacts:
     dependency: str = ""
     effect_state: EffectState = "not_sent"
     detail: Json = None
+
+
+RETRY_AFTER_S_MAX: Final = 366 * 86_400.0
+"""Longest wait that the other side is believed to mean: more seconds may have no date."""
 
 
 # Commands ---------------------------------------------------------------------------

@@ -39,6 +39,10 @@ PROBER_S: Final = 15.0
 reports, so that a call which takes its time is not joined by those of all others."""
 PROBE_S: Final = 60.0
 """After which a call that was let through is taken for lost."""
+UNCALLED_S: Final = 1_800.0
+"""After which one that is half open and that nobody has called closes: there are hosts that one
+workflow called once, and each would turn every minute for ever. Longer than `OPEN_MAX_S`, so that
+whoever waits for another breaker of the same call has called by then."""
 FORGIVEN_S: Final = 600.0
 """How long a breaker must be closed until it begins to count anew how often it opened."""
 RUNNERS_MAX: Final = 50
@@ -92,6 +96,9 @@ def decide(
             return ()
         if state.state == "open":
             return (_half_open(state, "it was open long enough", now, prober=_caller(state)),)
+        since = state.half_open_at
+        if since is not None and now - since >= timedelta(seconds=UNCALLED_S):
+            return (_closed(state, f"nobody has called for {UNCALLED_S / 60:.0f} minutes", now),)
         lost = "the runner that was to call did not" if state.prober else "the call was lost"
         return (_half_open(state, lost, now),)
     if command.n <= state.heard.get(command.runner, 0) or not _matters(state, command, now):
@@ -192,7 +199,7 @@ def _turns(state: Breaker, command: DependencyCalls, now: datetime) -> tuple[Bre
         ok, failed = _seen(state, command)
         if failed:
             return (_open(state, "the call that was let through failed", now),)
-        return (_closed(state, now),) if ok else ()
+        return (_closed(state, "a call was answered", now),) if ok else ()
     if state.state == "open":
         return ()  # answers to what was sent before
     since = now - timedelta(seconds=WINDOW_S)
@@ -238,8 +245,8 @@ def _half_open(state: Breaker, reason: str, now: datetime, prober: str = "") -> 
     return _turned(state, "half_open", reason, now, times=state.times, until=until, prober=prober)
 
 
-def _closed(state: Breaker, now: datetime) -> BreakerTurned:
-    return _turned(state, "closed", "a call was answered", now, times=state.times)
+def _closed(state: Breaker, reason: str, now: datetime) -> BreakerTurned:
+    return _turned(state, "closed", reason, now, times=state.times)
 
 
 def _caller(state: Breaker) -> str:

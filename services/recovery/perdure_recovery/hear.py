@@ -27,6 +27,7 @@ from perdure_contracts.deciding import (
     SetGate,
 )
 from perdure_contracts.engine import (
+    RETRY_AFTER_S_MAX,
     ErrorFacts,
     ExecutionCanceled,
     ExecutionCompleted,
@@ -56,6 +57,10 @@ OWN = (
     *(NoteSpending, ReturnTokens, NoteResult, DependencyCalls, EditDeadLetter, KeepProse),
 )
 """What is a command as it is heard."""
+NAMES_MAX = 64
+"""Most classes, causes and codes of a failure that are looked at."""
+NAME_MAX = 300
+"""Longest name of a class, a code or a dependency, in characters."""
 DEAD_LETTERS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dlt"))
 
 
@@ -201,10 +206,31 @@ def _dead_letter(message: DeadLettered, envelope: Envelope) -> KeepDeadLetter:
 
 
 def _scrubbed(error: ErrorFacts) -> ErrorFacts:
+    """Return a failure without secrets and no larger than it need be, whoever told it."""
+    after_s = error.retry_after_s
+    if after_s is not None:
+        after_s = min(after_s, RETRY_AFTER_S_MAX) if after_s >= 0 else None
     return replace(
         error,
+        type=_name(error.type),
         message=scrub_text(error.message),
-        codes=tuple(map(scrub_text, error.codes)),
-        dependency=scrub_text(error.dependency),
+        classes=_names(error.classes),
+        causes=_names(error.causes),
+        codes=tuple(scrub_text(code) for code in _names(error.codes)),
+        sqlstate=_name(error.sqlstate) if error.sqlstate else error.sqlstate,
+        retry_after_s=after_s,
+        stage=_name(error.stage),
+        dependency=scrub_text(_name(error.dependency)),
         detail=scrub_json(error.detail),
     )
+
+
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_name(name) for name in names[:NAMES_MAX])
+
+
+def _name(name: str) -> str:
+    """Return a name without control characters, cut off where no class or host is that long."""
+    if len(name) <= NAME_MAX and name.isprintable():
+        return name
+    return "".join(char if char.isprintable() else " " for char in name[:NAME_MAX])

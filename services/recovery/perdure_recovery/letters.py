@@ -37,6 +37,8 @@ ATTEMPTS = "x-attempts"
 REDRIVEN = "x-redriven"
 """The header in which a record that is sent again names its letter: after a crash it may be sent
 twice, and if it fails again both copies are one letter."""
+LAST_MS = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000)
+"""Senders choose the timestamps of records; later ones have no date."""
 EDITED_MAX = 512 * 1024
 """Bytes of an edited body, so that the command that brings it, in base64, can be sent."""
 
@@ -217,7 +219,7 @@ def _row(
     """Return what a letter's row says of its record, and of what is wrong with it."""
     record = event.letter
     headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
-    received = datetime.fromtimestamp(record.received_ms / 1000, tz=UTC)
+    received = datetime.fromtimestamp(min(max(0, record.received_ms), LAST_MS) / 1000, tz=UTC)
     return {
         "stream": stream,
         "service": state.service,

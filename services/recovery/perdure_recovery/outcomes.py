@@ -212,7 +212,10 @@ def ended(episode: Episode, now: datetime) -> tuple[ExecutionEvent, ...]:
         return (_closed(episode, now),)
     if attempt.succeeded_at is not None:
         return (_recovered(episode, attempt),)
-    return _failed(episode, attempt, "superseded", now), _closed(episode, now)
+    overtaken = _failed(episode, attempt, "superseded", now)
+    if attempt.ask_again:  # the engine asks before it makes it, and has not: it was not made
+        overtaken = replace(overtaken, returns=taken(episode, attempt))
+    return overtaken, _closed(episode, now)
 
 
 def _closed(

@@ -152,6 +152,8 @@ def answered(
         said = command.reason or command.port or "no answer"
         reason = f"{by} was asked and said: {said}"
         return _refused(episode, parked, Refusal("person", reason), now)
+    if now >= parked.until:
+        return _refused(episode, parked, Refusal("person", f"{by} agreed too late"), now)
     if parked.cause == "approval":
         reason = f"{by} agreed"
         return _goes(state, episode, parked, facts, now, reason=reason, approved=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from perdure_cli.status import UNTOLD_ASKED
 from perdure_common import migrate, replay
 from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.adapters.postgres import PostgresStore
@@ -235,6 +236,19 @@ async def test_what_cannot_be_read_is_a_dead_letter_on_every_topic_and_recovery_
     for n in range(4):
         await platform.says(FAILURES, f"e{n}", failed(f"f{n}", f"e{n}"))
     await platform.received(ENGINE, "engine.recovery-verdict.v1", 4)
+
+
+async def test_a_stream_that_no_letter_tells_of_is_found_by_whoever_looks(
+    platform: Platform,
+) -> None:
+    own = "perdure.recovery.commands.v1"
+    for stream, topic in (("letter", "perdure.triggers.v1.dlt"), ("told", own)):
+        raw = codec.pack_record(Record(topic, 0, 7, b"{}"))
+        into = "INSERT INTO recovery."
+        await platform.connection.execute(f"{into}parked_stream VALUES ($1, 's', 1)", stream)
+        await platform.connection.execute(f"{into}parked_message VALUES ($1, 1, $2)", stream, raw)
+    (row,) = await platform.connection.fetch(UNTOLD_ASKED)
+    assert row["stream"] == "letter"
 
 
 async def test_a_dead_letter_is_kept_and_sent_again_once(platform: Platform) -> None:

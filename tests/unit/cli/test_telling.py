@@ -1,5 +1,6 @@
 """How things are put into words: durations, statuses, why an execution waits, what is stuck."""
 
+import io
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -9,9 +10,9 @@ from perdure_cli import demo
 from perdure_cli.deploying import problem_line
 from perdure_cli.executions import reasons
 from perdure_cli.follow import PlainStage, changes, scope_text
-from perdure_cli.output import ago, duration, instant, short
+from perdure_cli.output import Shown, ago, duration, instant, print_table, say, short
 from perdure_cli.pictures import Picture, as_json, scope_of
-from perdure_cli.status import figures
+from perdure_cli.status import Status, figures, trouble
 
 AT = 1_767_600_000_000
 """An instant, in milliseconds since 1970."""
@@ -204,6 +205,40 @@ def test_the_figures_of_a_service_are_read_off_its_metrics() -> None:
         'perdure_parked_streams{service="engine"} 1.0\n'
     )
     assert figures(text) == {"unsent": 3, "oldest_unsent_s": 1.5, "lag": 7, "parked_streams": 1}
+
+
+def test_who_has_parked_streams_is_sent_to_the_letters_that_wait_for_them() -> None:
+    row = {"name": "engine", "ok": True, "parked_streams": 2}
+    (text,) = trouble(Status(services=[row], untold=["dead-letter/3"]))
+    assert text.startswith("2 streams of engine wait for a person")
+    assert "`perdure dead-letters list`" in text
+
+
+def test_nobody_is_sent_to_letters_that_recovery_could_not_keep() -> None:
+    row = {"name": "recovery", "ok": True, "parked_streams": 1}
+    (text,) = trouble(Status(services=[row], untold=["w/a3"]))
+    assert "dead-letters list" not in text
+    assert "`perdure dead-letters unpark recovery w/a3`" in text
+    both = list(trouble(Status(services=[row | {"parked_streams": 3}], untold=["w/a3"])))
+    assert [each.partition(" ")[0] for each in both] == ["2", "recovery"]
+
+
+STEERING = "\x1b[31mred\x1b]0;title\x07 \x9b2J \u202eback\u2066"
+
+
+def test_a_text_of_somebody_elses_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"it said {STEERING}, and \u05e9\u05dc\u05d5\u05dd")
+    print_table(("what",), [(STEERING,)], "none")
+    shown = capsys.readouterr().out
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"} & set(shown)
+    assert "red" in shown
+    assert "\u05e9\u05dc\u05d5\u05dd" in shown
+
+
+def test_the_consoles_own_colours_still_reach_a_terminal() -> None:
+    file = io.StringIO()
+    Shown(file=file, force_terminal=True, color_system="standard").print("[red]no[/red]")
+    assert file.getvalue().startswith("\x1b[31mno")
 
 
 def test_the_payloads_of_the_demonstration_are_issues_of_the_repository_it_listens_to() -> None:

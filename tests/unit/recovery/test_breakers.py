@@ -11,7 +11,7 @@ from perdure_contracts.engine import ErrorFacts
 from perdure_engine.runner.breakers import TELL_S
 from perdure_engine.runner.dependencies import Begun, Called, Dependencies
 from perdure_recovery.app import breaker_streams
-from perdure_recovery.breakers import PROBE_S, PROBER_S, Breaker
+from perdure_recovery.breakers import PROBE_S, PROBER_S, Breaker, wake_at
 from perdure_recovery.instants import parsed
 
 
@@ -151,6 +151,28 @@ def test_a_lost_probe_is_followed_by_another() -> None:
     (again,) = shop.wakes()
     assert (again.state, again.reason) == ("half_open", "the call was lost")
     assert shop.now == parsed(any_of_them.until)
+
+
+def test_a_breaker_that_nobody_calls_any_more_comes_to_rest() -> None:
+    shop = Shop()
+    shop.told(0, 5)
+    began, turns = shop.now, list[BreakerTurned]()
+    while wake_at(shop.state) is not None:
+        turns += shop.wakes()
+        assert len(turns) < 50, "it turns for ever, and each turn is an event"
+    assert turns[-1].state == "closed"
+    assert turns[-1].reason == "nobody has called for 30 minutes"
+    assert (shop.now - began).total_seconds() == pytest.approx(1_800 + 30, abs=60)
+    assert shop.told(0, 4) == []
+    assert shop.told(0, 1) == ["open"]
+
+
+def test_a_breaker_that_is_called_in_vain_for_long_does_not_come_to_rest() -> None:
+    shop = Shop()
+    shop.told(0, 5)
+    for _ in range(20):
+        (turned,) = shop.wakes()
+        assert shop.told(0, 1, probe=(turned.turned_at, 0, 1)) == ["open"]
 
 
 def test_half_open_one_call_of_all_runners_is_made_by_who_called_last() -> None:

@@ -102,3 +102,32 @@ def test_an_attempt_that_was_never_ordered_returns_nothing() -> None:
     story.hears(failed())
     story.hears(cancelled())
     assert taken_by(story) == []
+
+
+def test_an_attempt_that_is_overtaken_while_it_waits_gives_back_what_it_took() -> None:
+    story, ordered = waiting()
+    story.hears(cancelled())
+    assert taken_by(story) == [
+        ("took", ordered.attempt_id, 5),
+        ("returned", ordered.attempt_id, 5),
+    ]
+    assert [each for each in story.sent if isinstance(each, NoteResult)] == []
+
+
+def test_an_attempt_that_is_overtaken_when_it_may_have_been_made_keeps_what_it_took() -> None:
+    story, ordered = waiting()
+    story.hears(due_of(ordered, story))
+    story.hears(cancelled())
+    assert taken_by(story) == [("took", ordered.attempt_id, 5)]
+
+
+def test_an_attempt_that_the_engine_makes_without_asking_keeps_what_it_took() -> None:
+    story = Story(facts())
+    conflict = ErrorFacts(
+        type="x", message="", classes=("asyncpg.SerializationError",), sqlstate="40001"
+    )
+    _, ordered = story.hears(failed(error=conflict))
+    assert isinstance(ordered, AttemptOrdered)
+    assert not ordered.ask_again
+    story.hears(cancelled())
+    assert taken_by(story) == [("took", ordered.attempt_id, ordered.cost)]

@@ -91,6 +91,15 @@ def test_a_letter_is_kept_with_its_bytes_and_shown_without_its_secrets() -> None
     assert row.set["status"] == "waiting"
 
 
+@pytest.mark.parametrize("received_ms", [10**17, -(10**17), 2**63 - 1, -1])
+def test_a_letter_is_kept_whenever_its_record_says_that_it_was_sent(received_ms: int) -> None:
+    box = Box(replace(RECORD, received_ms=received_ms))
+    assert box.does(box.kept) == 1
+    received = box.rows[0].set["received_at"]
+    assert isinstance(received, datetime)
+    assert 1970 <= received.year <= 9999
+
+
 def test_a_letter_lies_in_the_shard_that_hears_of_it() -> None:
     told_to = f"{RECORD.topic}/{RECORD.partition}/{RECORD.offset}"
     assert partition_of(Box().stream, 8) == partition_of(told_to, 8)

@@ -83,6 +83,34 @@ def test_leave_that_comes_after_the_switch_was_thrown_is_too_late() -> None:
     assert refused.rail == "mode"
 
 
+@pytest.mark.parametrize(
+    ("mode", "people", "error"), [("approve", "tell", DOWN), ("auto", "hold", LASTING)]
+)
+def test_leave_that_comes_after_its_node_is_not_held_any_more_is_too_late(
+    mode: str, people: str, error: ErrorFacts
+) -> None:
+    story = Story(facts(mode, people))
+    story.hears(failed(error=error))
+    story.after(hours=24)
+    refused, _ = answer(story, "retry")
+    assert isinstance(refused, AttemptRefused)
+    assert (refused.rail, refused.reason) == ("person", "ann agreed too late")
+    assert story.verdicts() == ["hold", "give_up"]
+
+
+def test_what_the_first_of_two_people_says_counts() -> None:
+    for first, second, verdict in (
+        ("approved", "rejected", "retry"),
+        ("no", "approved", "give_up"),
+    ):
+        story = Story(facts("approve"))
+        story.hears(failed())
+        assert answer(story, first)
+        assert answer(story, second) == []
+        assert answer(story, first) == []
+        assert story.verdicts() == ["hold", verdict]
+
+
 def test_an_unsafe_effect_in_doubt_is_not_even_asked_about() -> None:
     story = Story(facts("approve"))
     _, refused, _ = story.hears(failed(effect="unsafe"))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from perdure_common.breaking import OPEN_CODE
-from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.engine import RETRY_AFTER_S_MAX, ErrorFacts
 
 from .state import Dispatch
 
@@ -25,7 +25,8 @@ def backoff_s(first_s: float, attempt: int, token: str, retry_after_s: float | N
     a hash, so it is the same whenever the event is made again.
     """
     doubled = first_s * 2.0 ** min(attempt - 1, 60)
-    wait_s = max(min(doubled, BACKOFF_S_MAX), retry_after_s or 0.0)
+    asked_s = min(retry_after_s or 0.0, RETRY_AFTER_S_MAX)
+    wait_s = max(min(doubled, BACKOFF_S_MAX), asked_s)
     chance = int(token[:8], 16) / 0x1_0000_0000
     return wait_s * (1 + JITTER * chance)
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 import httpx
 from perdure_common.outbound import AddressError, AllowList, resolve
 from perdure_common.scrub import scrub_text
-from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.engine import RETRY_AFTER_S_MAX, ErrorFacts
 from perdure_contracts.files import FileRef
 
 from perdure_engine.runner.dependencies import of_address
@@ -280,25 +280,28 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Return the seconds that Retry-After asks to wait (RFC 9110, 10.2.3), None if unreadable."""
+    """Return the seconds that Retry-After asks to wait (RFC 9110, 10.2.3), None if unreadable.
+
+    Who answers writes what it likes: more than a year is a year.
+    """
     if not value:
         return None
     if value.strip().isdecimal():
-        return float(value)
+        return min(RETRY_AFTER_S_MAX, float(value))
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+    return min(RETRY_AFTER_S_MAX, max(0.0, (at - datetime.now(UTC)).total_seconds()))
 
 
 def _until(value: str | None) -> float | None:
     """Return the seconds until a limit is lifted, given as seconds since 1970 (GitHub's way)."""
     if not value or not value.isdecimal() or len(value) > 12:
         return None
-    return max(0.0, int(value) - datetime.now(UTC).timestamp())
+    return min(RETRY_AFTER_S_MAX, max(0.0, int(value) - datetime.now(UTC).timestamp()))
 
 
 def _timed_out(error: Exception, call: Call, dependency: str, sending: Sending) -> ErrorFacts:

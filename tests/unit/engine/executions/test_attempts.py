@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from perdure_common.decider import Due
 from perdure_contracts.engine import (
+    RETRY_AFTER_S_MAX,
     ErrorFacts,
     ExecutionCanceled,
     ExecutionCompleted,
@@ -137,6 +138,7 @@ def test_the_other_side_says_how_long_to_wait_and_the_cap_does_not_bind_it() -> 
     assert backoff_s(5, 3, "0" * 8, None) == 20
     assert backoff_s(5, 80, "0" * 8, None) == BACKOFF_S_MAX
     assert backoff_s(5, 1, "0" * 8, 1_000.0) == 1_000
+    assert backoff_s(5, 1, "0" * 8, 1e300) == RETRY_AFTER_S_MAX  # what is longer has no date
     assert backoff_s(4, 1, TOKEN, None) == 4 * (1 + JITTER / 2)
 
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from answering_server import Server, answering_server, as_json, ok, parsed
 from perdure_common.outbound import AllowList
+from perdure_contracts.engine import RETRY_AFTER_S_MAX
 from perdure_engine.runner.clients import Clients, make_client
 from perdure_engine.runner.files import Made
 from perdure_engine.runner.http_request import BODY_BYTES_MAX, Failed, request
@@ -74,6 +75,19 @@ async def test_a_server_error_is_retryable_and_its_effect_unknown(
     assert (error.effect_state, error.retry_after_s) == ("unknown", 3.0)
     assert error.codes == ("overloaded",)
     assert error.dependency == "http:127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["9" * 17, "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 0001 23:59:59 +2359"],
+)
+async def test_who_asks_to_wait_for_ages_is_believed_a_year_at_most(
+    server: tuple[Server, int], client: httpx.AsyncClient, asked: str
+) -> None:
+    made, port = server
+    made.answer = lambda _: ok(b"", more=f"retry-after: {asked}\r\n", status="503 Unavailable")
+    error = await failure(client, port)
+    assert (error.retry_after_s or 0.0) <= RETRY_AFTER_S_MAX
 
 
 async def test_a_client_error_is_final_and_was_refused(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from perdure_common.outbound import AddressError
-from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.engine import RETRY_AFTER_S_MAX, ErrorFacts
 from perdure_contracts.message import Json
 
 from perdure_engine.runner.exchange import codes_of
@@ -129,7 +129,10 @@ def _refused(error: Any, dependency: str) -> ErrorFacts:
         retryable=retryable, codes=codes, dependency=dependency,
         effect_state="unknown" if status is None or status >= 500 else "refused",
     )  # fmt: skip
-    return replace(facts, status_code=status, retry_after_s=error.retry_after)
+    after_s = error.retry_after
+    if after_s is not None:  # who answers writes what it likes
+        after_s = min(RETRY_AFTER_S_MAX, max(0.0, after_s))
+    return replace(facts, status_code=status, retry_after_s=after_s)
 
 
 TOO_LONG = ("prompt is too long", "context length", "too many tokens")
