@@ -16,6 +16,7 @@ from perdure_contracts.scheduler import (
     DeployWorkflow,
     ReceiveTrigger,
     TriggerAccepted,
+    WorkflowDeployed,
 )
 from perdure_scheduler.answering import Answered, decide_answer, evolve_answer
 from perdure_scheduler.caps import caps_of
@@ -141,15 +142,31 @@ def test_a_trigger_that_asks_for_more_than_the_installation_gives_is_not_deploye
     assert "`rate_per_minute` is 700" in failed.reason and "at most 1,999" in failed.reason
 
 
+@pytest.mark.parametrize("name", ["triggers.v1", "engine.events.v1", "triggers.v1.dlt"])
+def test_a_topic_of_ours_under_the_prefix_of_the_installation_is_refused(name: str) -> None:
+    """Its records would come to our own topic, and be read from there again, without end."""
+    read = node("KAFKA", topic=f"acme.{name}")
+    failed = deployed(read, caps=HookCaps(topic_prefix="acme"))
+    assert isinstance(failed, DeploymentFailed)
+    assert failed.code == "own_topic" and f"'acme.{name}'" in failed.reason
+    assert isinstance(deployed(read), DeploymentStarted), "it is another's topic elsewhere"
+    orders = node("KAFKA", topic="acme.orders")
+    assert isinstance(deployed(orders, caps=HookCaps(topic_prefix="acme")), DeploymentStarted)
+    own = deployed(node("KAFKA", type="shop.paid"), caps=HookCaps(topic_prefix="acme"))
+    assert isinstance(own, WorkflowDeployed), "events on our own topic are asked for by its name"
+
+
 def test_what_holds_for_all_may_be_asked_for_and_lowered_caps_hold_at_once() -> None:
     def caps(**env: str) -> HookCaps:
         servers = {"PERDURE_DATABASE_URL": "postgresql:///x", "PERDURE_KAFKA_BOOTSTRAP": "x:1"}
-        said = {f"PERDURE_HOOKS_{name}": value for name, value in env.items()}
+        said = {f"PERDURE_{name}": value for name, value in env.items()}
         return caps_of(Settings.read("scheduler", {**servers, **said}))
 
     assert caps() == HookCaps(6_000, 8 * 1024 * 1024)
-    assert caps(PER_MINUTE="9000", BYTES_MAX="9000000") == HookCaps(9_000, 9_000_000)
-    assert caps(PER_MINUTE="0").rate_per_minute == caps(PER_MINUTE_CAP="0").rate_per_minute == 0
+    assert caps(HOOKS_PER_MINUTE="9000", HOOKS_BYTES_MAX="9000000") == HookCaps(9_000, 9_000_000)
+    assert caps(HOOKS_PER_MINUTE="0").rate_per_minute == 0
+    assert caps(HOOKS_PER_MINUTE_CAP="0").rate_per_minute == 0
+    assert caps(TOPIC_PREFIX="acme").topic_prefix == "acme"
     wants = {"rate_per_minute": 500, "body_bytes_max": 5_000}
     assert HookCaps(100, 1_000).rate_of(wants) == 100
     assert HookCaps(100, 1_000).body_bytes_of(wants) == 1_000
