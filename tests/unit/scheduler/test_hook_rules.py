@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,9 +24,14 @@ from perdure_scheduler.caps import caps_of
 from perdure_scheduler.decide import decide_trigger
 from perdure_scheduler.definition import read_triggers
 from perdure_scheduler.deploying import decide_deployment
+from perdure_scheduler.hook_event import nodes_in, versions_in
 from perdure_scheduler.hook_settings import UNCAPPED, HookCaps
+from perdure_scheduler.hooks.asked import Asked
 from perdure_scheduler.hooks.document import described
 from perdure_scheduler.hooks.limits import Rates
+from perdure_scheduler.hooks.receipts import Entry, Outcome
+from perdure_scheduler.hooks.routes import Route
+from perdure_scheduler.hooks.taking import take_webhook
 from perdure_scheduler.slack_match import slack_fulfils, team_of
 from perdure_scheduler.state import Deployment, Trigger
 
@@ -242,6 +248,34 @@ def test_two_triggers_of_a_workflow_cannot_have_one_path_and_method() -> None:
     assert "POST /orders" in twice.reason and "'hook'" in twice.reason
     put = node("WEBHOOK", "second", path="/orders", auth="none", methods="PUT")
     assert isinstance(deployed(hook, put), DeploymentStarted)
+
+
+async def test_a_request_says_which_version_took_it() -> None:
+    entries: list[Entry] = []
+
+    async def put(entry: Entry) -> Outcome:
+        entries.append(entry)
+        return Outcome(duplicate=False, event_id=entry.event_id)
+
+    def stored(subtype: str, *, duplicate: bool) -> None:
+        assert (subtype, duplicate) == ("WEBHOOK", False)
+
+    metrics = SimpleNamespace(stored=stored)
+    tools: Any = SimpleNamespace(
+        intake=SimpleNamespace(put=put), metrics=metrics, bodies_url="http://bodies/"
+    )
+    route = Route(WORKFLOW, "w", 3, "hook", "WEBHOOK", "/o", {"auth": "none"}, ("POST",))
+    reply = await take_webhook(tools, Asked("POST", "/o", (), {}), route)
+    assert reply.status == 202
+    said = entries[0].extensions
+    assert nodes_in(said["nodes"]) == ((WORKFLOW, "hook"),)
+    assert versions_in(said["versions"]) == (3,)
+
+
+@pytest.mark.parametrize("junk", ["{}", "[true]", '["1"]', "[1.5]", "[[1]]", "1", "["])
+def test_versions_that_are_none_of_ours_are_refused(junk: str) -> None:
+    with pytest.raises(ValueError, match=r"`versions`|unexpected|EOF|end of"):
+        versions_in(junk)
 
 
 def test_an_event_of_http_starts_only_what_it_has_proved_itself_to() -> None:
