@@ -68,12 +68,15 @@ class Desk:
     at: Position | None = BEGIN
     taken: list[Fetched] = field(default_factory=list[Fetched])
     errors: list[MailboxError] = field(default_factory=list[MailboxError])
+    counts: list[int] = field(default_factory=list[int])
+    """How many mails were taken at once."""
 
     def position(self) -> Position | None:
         return self.at
 
     def take(self, mails: Sequence[Fetched], uid_validity: int) -> None:
         self.taken += mails
+        self.counts.append(len(mails))
         if mails:
             self.at = Position(uid_validity, mails[-1].uid, mails[-1].arrived)
 
@@ -110,7 +113,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imap, "BACK_OFF_S", (0.01, 0.05))
 
 
-def mailbox(uids: Sequence[int], refuses: Callable[[int], bytes | None] = lambda _: None) -> Answer:
+def mailbox(
+    uids: Sequence[int], refuses: Callable[[int], bytes | None] = lambda _: None, size: int = 4
+) -> Answer:
     """Return a server that has mails under these numbers; some it gives otherwise, or not."""
 
     def answer(command: str) -> bytes | None:
@@ -130,7 +135,7 @@ def mailbox(uids: Sequence[int], refuses: Callable[[int], bytes | None] = lambda
             return whole if given is None else given
         asked = [int(each) for each in found[1].split(",")]
         return b"".join(
-            b"* %d FETCH (UID %d RFC822.SIZE 4 %b)\r\n" % (uid, uid, DATE) for uid in asked
+            b"* %d FETCH (UID %d RFC822.SIZE %d %b)\r\n" % (uid, uid, size, DATE) for uid in asked
         )
 
     return answer
@@ -186,6 +191,15 @@ def test_a_hundred_and_fifty_thousand_new_mails_are_read_in_order() -> None:
     assert [mail.uid for mail in desk.taken[:100]] == [*uids[:100]]
     assert not desk.errors
     assert len(searches) < 40
+
+
+def test_large_mails_are_read_few_at_a_time() -> None:
+    """All of those that are read at once are in memory, and their reading has an end in time."""
+    answer = mailbox(range(1, 8), size=10 * 1024 * 1024)
+    with server(answer) as account, reading(account) as desk:
+        until(lambda: len(desk.taken) >= 7)
+    assert [mail.uid for mail in desk.taken] == [*range(1, 8)]
+    assert desk.counts == [2, 2, 2, 1]
 
 
 def test_what_was_deleted_in_between_is_passed_over() -> None:

@@ -7,6 +7,7 @@ in our own table.
 
 import ssl
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -185,21 +186,23 @@ class Reader:
         while position.last_uid != before:  # more may have come meanwhile
             before = position.last_uid
             for uids in _behind(client, before):
-                for first in range(0, len(uids), AT_ONCE):
+                while uids:
                     if self._stop.is_set():
                         return position
-                    position = self._take(client, uids[first : first + AT_ONCE], position)
+                    position = self._take(client, uids[:AT_ONCE], position)
+                    uids = uids[bisect_right(uids, position.last_uid) :]
         return position
 
     def _take(self, client: Any, uids: Sequence[int], position: Position) -> Position:
         """Let mails become events; one that is refused ends the connection, but not for ever."""
-        there, mails, refused = _heads(client, uids), list[Fetched](), None
+        heads = _heads(client, uids)
+        there, mails, refused = _few(heads), list[Fetched](), None
         for head in there:
             try:
                 mail = _whole(client, head)
             except _Refused as error:
                 tries = self._tries.get(head.uid, 0) + 1
-                if tries < TRIES or not _gives_others(client, there, head):
+                if tries < TRIES or not _gives_others(client, heads, head):
                     self._tries = {head.uid: tries}
                     refused = error
                     break
@@ -212,7 +215,8 @@ class Reader:
             raise MailboxError("mailbox_unreachable", str(refused)) from refused
         self._tries.clear()
         arrived = max([position.seen_at, *(mail.arrived for mail in mails)])
-        return Position(position.uid_validity, uids[-1], arrived)
+        through = uids[-1] if len(there) == len(heads) else there[-1].uid
+        return Position(position.uid_validity, through, arrived)
 
     def _idle(self, client: Any, poll_s: float) -> None:
         asked(client.idle)
@@ -294,6 +298,16 @@ def _heads(client: Any, uids: Sequence[int]) -> list[Fetched]:
         if size is not None and arrived is not None:
             found.append(Fetched(uid, None, _instant(arrived), int(size)))
     return found
+
+
+def _few(heads: Sequence[Fetched]) -> Sequence[Fetched]:
+    """Return the first mails that are no larger together than one may be, or the first alone."""
+    total = 0
+    for count, head in enumerate(heads):
+        total += head.size if head.size <= MAIL_BYTES_MAX else 0
+        if count and total > MAIL_BYTES_MAX:
+            return heads[:count]
+    return heads
 
 
 def _whole(client: Any, head: Fetched) -> Fetched | None:
