@@ -212,6 +212,9 @@ def test_an_attachment_in_base64_comes_as_its_bytes() -> None:
 
 
 HEAD = b"From: a@b.example\r\nSubject: a book\r\n"
+NESTED = b"".join(
+    b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(250)
+)
 MANY_PARAMETERS = b"--b\r\nContent-Type: text/plain" + b"; a" * 20_000 + b"\r\n\r\nx\r\n"
 
 
@@ -221,10 +224,11 @@ MANY_PARAMETERS = b"--b\r\nContent-Type: text/plain" + b"; a" * 20_000 + b"\r\n\
         HEAD + b"Content-Type: text/plain" + b";" * 400_000 + b"\r\n\r\nx",
         HEAD + b"Content-Type: multipart/mixed" + b"; a" * 200_000 + b"\r\n\r\nx",
         HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + MANY_PARAMETERS * 50,
+        HEAD + NESTED + b"x\r\n" * 200_000,
         HEAD + b"\r\n" + b"\n" * 12_000_000,
         HEAD + b"\r\n" + b"\r" * 12_000_000,
     ],
-    ids=["semicolons", "parameters", "parts", "lines", "returns"],
+    ids=["semicolons", "parameters", "parts", "ends", "lines", "returns"],
 )
 def test_no_mail_takes_long(raw: bytes) -> None:
     """One that did would be read for hours, again and again, and keep all others waiting."""

@@ -32,6 +32,9 @@ LINES_MAX, HEAD_BYTES_MAX = 1_000_000, 1024 * 1024
 """Lines of a mail that is taken apart, more than 25 MiB of base64 have; of another one the headers
 are looked for in its first bytes."""
 
+COMPARED_MAX = 20_000_000
+"""Lines times boundaries of a mail that is taken apart: each line may end each open part."""
+
 NAME_MAX, TYPE_MAX = 100, 255
 """Characters of a header's name, and of a content type."""
 
@@ -134,7 +137,8 @@ _BOUNDED = _Bounded()
 
 
 def _read(raw: bytes) -> Mail:
-    if raw.count(b"\n") + raw.count(b"\r") > 2 * LINES_MAX:  # CR LF is one end of a line
+    ends = raw.count(b"\n") + raw.count(b"\r")  # CR LF is one end of a line
+    if ends > 2 * LINES_MAX or ends * raw.lower().count(b"boundary") > 2 * COMPARED_MAX:
         return _unread(raw)
     message = BytesParser(policy=_BOUNDED).parsebytes(raw)
     texts: dict[str, list[str]] = {"plain": [], "html": []}
