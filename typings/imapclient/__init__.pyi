@@ -1,4 +1,4 @@
-import ssl
+import ssl as _ssl
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -8,6 +8,10 @@ class SocketTimeout(NamedTuple):
     read: float
 
 class IMAPClient:
+    host: str
+    port: int
+    ssl: bool
+    ssl_context: _ssl.SSLContext | None
     def __init__(
         self,
         host: str,
@@ -15,9 +19,10 @@ class IMAPClient:
         use_uid: bool = True,
         ssl: bool = True,
         stream: bool = False,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: _ssl.SSLContext | None = None,
         timeout: float | SocketTimeout | None = None,
     ) -> None: ...
+    def _create_IMAP4(self) -> Any: ...
     def __enter__(self) -> IMAPClient: ...
     def __exit__(
         self,
@@ -25,7 +30,7 @@ class IMAPClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
-    def starttls(self, ssl_context: ssl.SSLContext | None = None) -> Any: ...
+    def starttls(self, ssl_context: _ssl.SSLContext | None = None) -> Any: ...
     def login(self, username: str, password: str) -> Any: ...
     def shutdown(self) -> None: ...
     def select_folder(self, folder: str, readonly: bool = False) -> dict[bytes, Any]: ...

@@ -13,4 +13,5 @@ def caps_of(settings: Settings) -> HookCaps:
     rate = 0
     if settings.hooks_per_minute and settings.hooks_per_minute_cap:
         rate = max(settings.hooks_per_minute, settings.hooks_per_minute_cap)
-    return HookCaps(rate, max(settings.hooks_bytes_max, settings.hooks_bytes_cap))
+    body_bytes = max(settings.hooks_bytes_max, settings.hooks_bytes_cap)
+    return HookCaps(rate, body_bytes, settings.topic_prefix)

@@ -16,7 +16,7 @@ from perdure_contracts.scheduler import (
 )
 
 from .filters import sift
-from .match import matches, subtype_of
+from .match import matches, subtype_of, taken_by
 from .state import Trigger
 
 MODES: Mapping[str, Mode] = {"MANUAL": "MANUAL", "WEBHOOK": "WEBHOOK"}
@@ -51,6 +51,7 @@ def decide_trigger(
         rows: Sequence[Row] = (row,)
     else:
         rows = _matching(command, subtype, facts["by_key"])
+        rows = [*rows, *_served(command, subtype, rows, facts.get("taken_by", ()))]
     sifted = sift(rows, command)
     starts = [_start(command, subtype, row) for row in sorted(sifted.rows, key=_place)]
     accepted = tuple(
@@ -71,6 +72,18 @@ def _matching(command: ReceiveTrigger, subtype: str, rows: Sequence[Row]) -> Seq
         exact = [row for row in rows if row["index_key"] == command.subject.lower()]
         return exact or rows  # an address with a tag of its own first
     return [row for row in rows if matches(subtype, row, command)]
+
+
+def _served(
+    command: ReceiveTrigger, subtype: str, serving: Sequence[Row], rows: Sequence[Row]
+) -> Iterable[Row]:
+    """Return who took a request and serves no more: its sender was told that it starts."""
+    taken = set(taken_by(subtype, command))
+    there = {(str(row["workflow_id"]), str(row["node_id"])) for row in serving}
+    for row in rows:
+        node = (str(row["workflow_id"]), str(row["node_id"]))
+        if (node, row["deployment_version"]) in taken and node not in there:
+            yield row
 
 
 def _named(command: ReceiveTrigger, facts: Facts) -> Row | Rejected:

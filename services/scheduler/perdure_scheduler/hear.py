@@ -40,7 +40,7 @@ from perdure_contracts.scheduler import (
     UndeployWorkflow,
 )
 
-from .hook_event import http_in, nodes_in
+from .hook_event import http_in, nodes_in, versions_in
 from .match import FOREIGN, SUBTYPES
 
 TRIGGERS = "perdure.triggers.v1"
@@ -121,9 +121,12 @@ def _trigger(event: CloudEvent, envelope: Envelope) -> ReceiveTrigger | Rejected
         return data
     try:
         nodes = nodes_in(event.extensions.get("nodes"))
+        versions = versions_in(event.extensions.get("versions"))
         http = http_in(event.extensions.get("http"))
     except ValueError:
-        return _dead("bad_attribute", "the extensions `nodes` and `http` must be as ours are")
+        return _dead(
+            "bad_attribute", "the extensions `nodes`, `versions` and `http` must be as ours are"
+        )
     return ReceiveTrigger(
         tenant_id=envelope.tenant_id,
         source=event.source,
@@ -136,6 +139,7 @@ def _trigger(event: CloudEvent, envelope: Envelope) -> ReceiveTrigger | Rejected
         trigger_node=event.extensions.get("triggernode"),
         extensions=dict(event.extensions),
         nodes=nodes,
+        versions=versions,
         http=http,
         watch=event.extensions.get("watch", ""),
     )

@@ -40,6 +40,26 @@ def _is_pair(value: Any) -> bool:
     )
 
 
+def versions_text(versions: Iterable[int]) -> str:
+    """Return the versions that took a request as the extension `versions` has them."""
+    return orjson.dumps(list(versions)).decode()
+
+
+def versions_in(text: str | None) -> tuple[int, ...]:
+    """Return the versions of an extension, one for each of `nodes`; none if there is none.
+
+    Raises:
+        ValueError: It is none of ours.
+    """
+    found: Any = [] if text is None else orjson.loads(text)
+    if not isinstance(found, list):
+        raise ValueError("`versions` is no list")
+    listed = cast("list[Any]", found)
+    if len(listed) > PLACES_MAX or not all(type(each) is int for each in listed):
+        raise ValueError("`versions` has something that is no version")
+    return tuple(listed)
+
+
 def http_in(text: str | None) -> Json:
     """Return what the extension `http` says of a request, None if there is none.
 

@@ -1,4 +1,4 @@
-"""What a deployment must fulfil so that its triggers can listen on HTTP. Pure.
+"""What a deployment must fulfil so that its triggers can listen here, above all on HTTP. Pure.
 
 Whether another workflow has the path already is decided by the path itself (paths.py).
 """
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from perdure_contracts.paths import PathClaim
 from perdure_contracts.scheduler import DeployedTrigger
+from perdure_contracts.topology import TOPICS, physical
 
+from .definition_edges import TRIGGERS
 from .hook_settings import PREVIOUS, UNCAPPED, HookCaps, asked_of, methods_of, path_of, secrets_of
 from .parameters import Problem
 
@@ -17,10 +19,14 @@ def hook_problems(
     triggers: Iterable[DeployedTrigger],
     caps: HookCaps = UNCAPPED,
 ) -> tuple[Problem, ...]:
-    """Return why triggers cannot listen: a secret is missing, two have one path, one asks much."""
+    """Return why triggers cannot listen.
+
+    A secret is missing, two have one path, one asks for too much, or for a topic of ours.
+    """
     problems: list[Problem] = []
     claimed: dict[str, list[PathClaim]] = {}
     for trigger in triggers:
+        problems.extend(_own_topic(caps, trigger))
         path = path_of(trigger.config)
         if path is None:
             continue
@@ -73,6 +79,19 @@ def _secret_missing(
         f"cannot be verified; `perdure credentials set {handle}` with {', '.join(fields)} (and "
         f"{PREVIOUS}… while senders change over), then deploy again",
     )
+
+
+def _own_topic(caps: HookCaps, trigger: DeployedTrigger) -> Iterable[Problem]:
+    """Refuse a topic that is one of ours in Kafka: what is read there comes there again."""
+    topic = trigger.index_key.partition("/")[0]
+    if trigger.subtype != "KAFKA" or topic == TRIGGERS:
+        return
+    if any(topic == physical(each.name, caps.topic_prefix) for each in TOPICS):
+        yield Problem(
+            "own_topic",
+            f"node {trigger.node_id!r} (KAFKA): `topic` {topic!r} is one of perdure's own in this "
+            f"installation; leave it out for {TRIGGERS}, or name a topic of yours",
+        )
 
 
 def _above_caps(caps: HookCaps, trigger: DeployedTrigger) -> Iterable[Problem]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from perdure_contracts.message import Json
+from perdure_contracts.topology import FIRST_WORD
 
 PATH_LENGTH_MAX = 255
 HANDLE_EXAMPLE = "hooks"
@@ -249,10 +250,14 @@ def asked_of(config: Json, name: str) -> int | None:
 
 @dataclass(frozen=True)
 class HookCaps:
-    """The most that triggers of this installation may ask for; a rate of 0 is any."""
+    """The most that triggers of this installation may ask for; a rate of 0 is any.
+
+    `topic_prefix` is what perdure's own topics begin with: nobody may ask for those.
+    """
 
     rate_per_minute: int = 0
     body_bytes: int = BODY_BYTES[1]
+    topic_prefix: str = FIRST_WORD
 
     def rate_of(self, config: Json) -> int | None:
         """Return how many requests a minute a trigger takes, None if it says nothing."""

@@ -92,6 +92,14 @@ def matches(subtype: str, row: Mapping[str, Any], command: ReceiveTrigger) -> bo
     return subtype != "SLACK" or slack_fulfils(row["trigger_config"], command.data)
 
 
+def taken_by(subtype: str, command: ReceiveTrigger) -> Iterable[tuple[tuple[str, str], int]]:
+    """Return the (workflow, node)s that have taken a request, each with the version that did."""
+    if subtype not in BY_HTTP or command.nodes is None:
+        return ()
+    # One of a release before has no versions.
+    return zip(command.nodes, command.versions, strict=False)
+
+
 def fulfils(config: Mapping[str, Any], extensions: Mapping[str, str], data: Json) -> bool:
     """Return whether a GitHub event fulfils every filter that the trigger gives.
 

@@ -195,6 +195,11 @@ async def test_events_find_what_serves_and_nothing_else(scheduler: Scheduler) ->
     assert await scheduler.starts("manual", W2) == [(W2, 7, "hook")]
     await scheduler.does(UndeployWorkflow(workflow_id=W1))
     assert await scheduler.starts("webhook", "/orders") == [(W2, 7, "hook")]
+    junk = (("x\0", "hook"), 1), ((W1, "\0"), 1), ((W2, "hook"), 2**40)
+    taken = [((W1, "hook"), 1), ((W2, "hook"), 3), *junk]
+    nodes, versions = zip(*taken, strict=True)
+    both = await scheduler.starts("webhook", "/orders", nodes=nodes, versions=versions)
+    assert both == [(W1, 1, "hook"), (W2, 7, "hook")], "one as it took the request, one as it is"
     await scheduler.connection.execute("UPDATE trigger_index SET is_active = false")
     assert await scheduler.starts("webhook", "/orders") == []
 

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,15 +17,21 @@ from perdure_contracts.scheduler import (
     DeployWorkflow,
     ReceiveTrigger,
     TriggerAccepted,
+    WorkflowDeployed,
 )
 from perdure_scheduler.answering import Answered, decide_answer, evolve_answer
 from perdure_scheduler.caps import caps_of
 from perdure_scheduler.decide import decide_trigger
 from perdure_scheduler.definition import read_triggers
 from perdure_scheduler.deploying import decide_deployment
+from perdure_scheduler.hook_event import nodes_in, versions_in
 from perdure_scheduler.hook_settings import UNCAPPED, HookCaps
+from perdure_scheduler.hooks.asked import Asked
 from perdure_scheduler.hooks.document import described
 from perdure_scheduler.hooks.limits import Rates
+from perdure_scheduler.hooks.receipts import Entry, Outcome
+from perdure_scheduler.hooks.routes import Route
+from perdure_scheduler.hooks.taking import take_webhook
 from perdure_scheduler.slack_match import slack_fulfils, team_of
 from perdure_scheduler.state import Deployment, Trigger
 
@@ -141,15 +148,31 @@ def test_a_trigger_that_asks_for_more_than_the_installation_gives_is_not_deploye
     assert "`rate_per_minute` is 700" in failed.reason and "at most 1,999" in failed.reason
 
 
+@pytest.mark.parametrize("name", ["triggers.v1", "engine.events.v1", "triggers.v1.dlt"])
+def test_a_topic_of_ours_under_the_prefix_of_the_installation_is_refused(name: str) -> None:
+    """Its records would come to our own topic, and be read from there again, without end."""
+    read = node("KAFKA", topic=f"acme.{name}")
+    failed = deployed(read, caps=HookCaps(topic_prefix="acme"))
+    assert isinstance(failed, DeploymentFailed)
+    assert failed.code == "own_topic" and f"'acme.{name}'" in failed.reason
+    assert isinstance(deployed(read), DeploymentStarted), "it is another's topic elsewhere"
+    orders = node("KAFKA", topic="acme.orders")
+    assert isinstance(deployed(orders, caps=HookCaps(topic_prefix="acme")), DeploymentStarted)
+    own = deployed(node("KAFKA", type="shop.paid"), caps=HookCaps(topic_prefix="acme"))
+    assert isinstance(own, WorkflowDeployed), "events on our own topic are asked for by its name"
+
+
 def test_what_holds_for_all_may_be_asked_for_and_lowered_caps_hold_at_once() -> None:
     def caps(**env: str) -> HookCaps:
         servers = {"PERDURE_DATABASE_URL": "postgresql:///x", "PERDURE_KAFKA_BOOTSTRAP": "x:1"}
-        said = {f"PERDURE_HOOKS_{name}": value for name, value in env.items()}
+        said = {f"PERDURE_{name}": value for name, value in env.items()}
         return caps_of(Settings.read("scheduler", {**servers, **said}))
 
     assert caps() == HookCaps(6_000, 8 * 1024 * 1024)
-    assert caps(PER_MINUTE="9000", BYTES_MAX="9000000") == HookCaps(9_000, 9_000_000)
-    assert caps(PER_MINUTE="0").rate_per_minute == caps(PER_MINUTE_CAP="0").rate_per_minute == 0
+    assert caps(HOOKS_PER_MINUTE="9000", HOOKS_BYTES_MAX="9000000") == HookCaps(9_000, 9_000_000)
+    assert caps(HOOKS_PER_MINUTE="0").rate_per_minute == 0
+    assert caps(HOOKS_PER_MINUTE_CAP="0").rate_per_minute == 0
+    assert caps(TOPIC_PREFIX="acme").topic_prefix == "acme"
     wants = {"rate_per_minute": 500, "body_bytes_max": 5_000}
     assert HookCaps(100, 1_000).rate_of(wants) == 100
     assert HookCaps(100, 1_000).body_bytes_of(wants) == 1_000
@@ -225,6 +248,34 @@ def test_two_triggers_of_a_workflow_cannot_have_one_path_and_method() -> None:
     assert "POST /orders" in twice.reason and "'hook'" in twice.reason
     put = node("WEBHOOK", "second", path="/orders", auth="none", methods="PUT")
     assert isinstance(deployed(hook, put), DeploymentStarted)
+
+
+async def test_a_request_says_which_version_took_it() -> None:
+    entries: list[Entry] = []
+
+    async def put(entry: Entry) -> Outcome:
+        entries.append(entry)
+        return Outcome(duplicate=False, event_id=entry.event_id)
+
+    def stored(subtype: str, *, duplicate: bool) -> None:
+        assert (subtype, duplicate) == ("WEBHOOK", False)
+
+    metrics = SimpleNamespace(stored=stored)
+    tools: Any = SimpleNamespace(
+        intake=SimpleNamespace(put=put), metrics=metrics, bodies_url="http://bodies/"
+    )
+    route = Route(WORKFLOW, "w", 3, "hook", "WEBHOOK", "/o", {"auth": "none"}, ("POST",))
+    reply = await take_webhook(tools, Asked("POST", "/o", (), {}), route)
+    assert reply.status == 202
+    said = entries[0].extensions
+    assert nodes_in(said["nodes"]) == ((WORKFLOW, "hook"),)
+    assert versions_in(said["versions"]) == (3,)
+
+
+@pytest.mark.parametrize("junk", ["{}", "[true]", '["1"]', "[1.5]", "[[1]]", "1", "["])
+def test_versions_that_are_none_of_ours_are_refused(junk: str) -> None:
+    with pytest.raises(ValueError, match=r"`versions`|unexpected|EOF|end of"):
+        versions_in(junk)
 
 
 def test_an_event_of_http_starts_only_what_it_has_proved_itself_to() -> None:

@@ -1,6 +1,7 @@
 """What is in a mail, which mails start nothing, and for whom one is."""
 
 import base64
+import time
 from datetime import UTC, datetime
 from email.message import EmailMessage
 
@@ -208,3 +209,37 @@ def test_an_attachment_in_base64_comes_as_its_bytes() -> None:
     head = b"Content-Type: application/x; name=f\nContent-Transfer-Encoding: base64\n\n"
     [attachment] = read_mail(head + body).attachments
     assert (attachment.content, attachment.filename) == (b"hello", "f")
+
+
+HEAD = b"From: a@b.example\r\nSubject: a book\r\n"
+NESTED = b"".join(
+    b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(250)
+)
+MANY_PARAMETERS = b"--b\r\nContent-Type: text/plain" + b"; a" * 20_000 + b"\r\n\r\nx\r\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        HEAD + b"Content-Type: text/plain" + b";" * 400_000 + b"\r\n\r\nx",
+        HEAD + b"Content-Type: multipart/mixed" + b"; a" * 200_000 + b"\r\n\r\nx",
+        HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + MANY_PARAMETERS * 50,
+        HEAD + NESTED + b"x\r\n" * 200_000,
+        HEAD + b"\r\n" + b"\n" * 12_000_000,
+        HEAD + b"\r\n" + b"\r" * 12_000_000,
+    ],
+    ids=["semicolons", "parameters", "parts", "ends", "lines", "returns"],
+)
+def test_no_mail_takes_long(raw: bytes) -> None:
+    """One that did would be read for hours, again and again, and keep all others waiting."""
+    began = time.process_time()
+    mail = read_mail(raw)
+    assert time.process_time() - began < 3
+    assert mail.header("subject") == "a book"
+
+
+def test_a_mail_of_an_ordinary_kind_is_taken_apart_up_to_its_largest() -> None:
+    lines = b"QUJD" * 19 + b"\r\n"
+    kind = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    (attachment,) = read_mail(HEAD + kind + lines * 330_000).attachments
+    assert attachment.content == b"ABC" * 19 * 330_000

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.ids import partition_of, sha256_of_json
@@ -67,7 +68,14 @@ class World:
             await bus.close()
 
     async def publish(
-        self, kind: str, subject: str, *, id: str, partition: int = 0, data: bytes = b"{}"
+        self,
+        kind: str,
+        subject: str,
+        *,
+        id: str,
+        partition: int = 0,
+        data: bytes = b"{}",
+        **extensions: str,
     ) -> None:
         attributes = {
             "specversion": "1.0",
@@ -75,6 +83,7 @@ class World:
             "source": "/test",
             "type": f"perdure.trigger.{kind}",
             "subject": subject,
+            **extensions,
         }
         headers = tuple((f"ce_{name}", text.encode()) for name, text in attributes.items())
         await self._outside.send([Outbound(TRIGGERS, partition, data, None, headers)])
@@ -99,10 +108,10 @@ class World:
         assert len(found) == count
         return found
 
-    async def deployed(self, status: str) -> None:
-        """Wait until the triggers have the status."""
+    async def deployed(self, *statuses: str) -> None:
+        """Wait until the triggers have the statuses."""
         async with asyncio.timeout(30):
-            while {r["deployment_status"] for r in self._rows("trigger_index")} != {status}:
+            while {r["deployment_status"] for r in self._rows("trigger_index")} != {*statuses}:
                 await asyncio.sleep(0.01)
 
     def _rows(self, table: str) -> list[Any]:
@@ -111,6 +120,8 @@ class World:
     def deliveries(self) -> dict[str, list[str]]:
         return {row["id"]: row["executions"] for row in self._rows("trigger_deliveries")}
 
+
+TAKER = json.dumps([[WORKFLOW, "hook"]])
 
 DEPLOY = DeployWorkflow(
     workflow_id=WORKFLOW, version=1, sha256=sha256_of_json(DEFINITION), definition=DEFINITION
@@ -192,3 +203,54 @@ async def test_what_was_started_before_a_crash_is_not_started_again_after_it() -
         await world.publish("webhook", "/orders", id="e2")
         await world.until(STARTS, 2)
     assert set(world.deliveries()) == {"e1", "e2"}
+
+
+def version(number: int, node_id: str, path: str) -> DeployWorkflow:
+    """Return the deployment of a version that listens under a path."""
+    hook = {
+        "node_id": node_id,
+        "node_type": "TRIGGER",
+        "node_subtype": "WEBHOOK",
+        "parameters": {"path": path, "auth": "none"},
+    }
+    definition: Any = {"name": "triage", "nodes": [hook]}
+    sha256 = sha256_of_json(definition)
+    return DeployWorkflow(
+        workflow_id=WORKFLOW, version=number, sha256=sha256, definition=definition
+    )
+
+
+@pytest.mark.parametrize(
+    ("then", "statuses"),
+    [
+        (version(2, "inbox", "/orders"), ("active", "inactive")),
+        (version(2, "hook", "/elsewhere"), ("active", "inactive")),
+        (UndeployWorkflow(workflow_id=WORKFLOW), ("inactive",)),
+    ],
+    ids=["another node", "another path", "nothing"],
+)
+async def test_a_request_that_was_taken_starts_whatever_was_deployed_meanwhile(
+    then: DeployWorkflow | UndeployWorkflow, statuses: tuple[str, ...]
+) -> None:
+    """Its sender was answered 202: the version that took it starts, though it serves no more."""
+    world = World()
+    async with world.running():
+        await world.ask(version(1, "hook", "/orders"))
+        await world.deployed("active")
+        await world.ask(then)
+        await world.deployed(*statuses)
+        await world.publish("webhook", "/orders", id="e1", nodes=TAKER, versions="[1]")
+        (start,) = starts(await world.until(STARTS, 1))
+    assert (start["version"], start["node_id"]) == (1, "hook")
+
+
+async def test_a_request_goes_to_the_version_that_serves_if_that_has_its_node_and_path() -> None:
+    world = World()
+    async with world.running():
+        await world.ask(version(1, "hook", "/orders"))
+        await world.deployed("active")
+        await world.ask(version(2, "hook", "/orders"))
+        await world.deployed("active", "inactive")
+        await world.publish("webhook", "/orders", id="e1", nodes=TAKER, versions="[1]")
+        (start,) = starts(await world.until(STARTS, 1))
+    assert start["version"] == 2

@@ -6,7 +6,7 @@ import secrets as chance
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from perdure_scheduler.hook_event import nodes_text
+from perdure_scheduler.hook_event import nodes_text, versions_text
 from perdure_scheduler.slack_match import CHALLENGE
 
 from .asked import Asked, chosen, http_text, read, read_payload, shared_ids, webhook_ids
@@ -113,8 +113,11 @@ async def _put(tools: Tools, entry: Entry, routes: Sequence[Route]) -> Outcome:
     """Make a request safe; a test URL starts its one execution itself."""
     if routes[0].trial:
         return await tools.trials.start(entry, routes[0])
-    extensions = {**entry.extensions, "nodes": nodes_text(route.node for route in routes)}
-    entry.extensions = extensions
+    entry.extensions = {
+        **entry.extensions,
+        "nodes": nodes_text(route.node for route in routes),
+        "versions": versions_text(route.version for route in routes),
+    }
     try:
         outcome = await tools.intake.put(entry)
     except NotStored:

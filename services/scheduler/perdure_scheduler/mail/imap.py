@@ -7,22 +7,32 @@ in our own table.
 
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from imapclient import IMAPClient, SocketTimeout
-from imapclient.exceptions import IMAPClientError, LoginError
+from imapclient import SocketTimeout
+from imapclient.exceptions import IMAPClientAbortError, IMAPClientError, LoginError
 
-CONNECT_S, ANSWER_S = 10.0, 30.0
+from .bounded import CONNECT_S, BoundedClient
+
+ANSWER_S = 30.0
 BACK_OFF_S = (1.0, 60.0)
 AT_ONCE = 20
 """Mails that are fetched in one go."""
 
+AT_A_LOOK = 50_000
+"""How many numbers are asked at once for mails: those of all in one line would be too long."""
+
 MAIL_BYTES_MAX = 25 * 1024 * 1024
-"""A larger mail is passed over, with a warning."""
+"""A larger mail is passed over, with a warning. `bounded.py` lets servers say a little more."""
+
+TRIES = 3
+"""How often a mail is asked for that its server does not give; if it gives those behind it then,
+this one is passed over."""
 
 LOOK_S = 0.5
 """How often a thread that waits looks whether it is to stop."""
@@ -74,7 +84,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A mail as it lies in a mailbox; `raw` is None where it is too large."""
+    """A mail as it lies in a mailbox; `raw` is None where it is too large, or is not given."""
 
     uid: int
     raw: bytes | None
@@ -113,6 +123,8 @@ class Reader:
         self._account = account
         self._desk = desk
         self._stop = threading.Event()
+        self._tries: dict[int, int] = {}
+        """By number: how often the server has refused to give the mail that is next."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -139,17 +151,17 @@ class Reader:
             wait_s = min(2 * wait_s, BACK_OFF_S[1])
 
     def _read(self, client: Any, account: Account) -> None:
-        chosen: Any = _asked(lambda: client.select_folder(account.folder, readonly=True))
+        chosen: Any = asked(lambda: client.select_folder(account.folder, readonly=True))
         position = self._where(client, chosen)
         self._desk.opened()
-        idles = _asked(lambda: client.has_capability("IDLE"))
+        idles = asked(lambda: client.has_capability("IDLE"))
         while not self._stop.is_set():
             position = self._catch_up(client, position)
             if idles:
                 self._idle(client, account.poll_s)
             else:
                 self._stop.wait(account.poll_s)
-                _asked(client.noop)
+                asked(client.noop)
 
     def _where(self, client: Any, chosen: Any) -> Position:
         """Return where to go on: a mailbox that was never read begins with the next mail."""
@@ -162,7 +174,7 @@ class Reader:
             begun = Position(validity, int(chosen[b"UIDNEXT"]) - 1, now)
         else:  # numbered anew: go through the last days again, ids tell what came before
             since = (known.seen_at - SLACK).date()
-            uids: list[int] = _asked(lambda: client.search(["SINCE", since]))
+            uids: list[int] = asked(lambda: client.search(["SINCE", since]))
             first = min(uids, default=int(chosen[b"UIDNEXT"]))
             begun = Position(validity, first - 1, known.seen_at)
         self._desk.move(begun)
@@ -170,27 +182,50 @@ class Reader:
 
     def _catch_up(self, client: Any, position: Position) -> Position:
         """Read what is new, a few at a time."""
-        while not self._stop.is_set():
-            # `n:*` has the last mail even if that is older than n.
-            criteria = ["UID", f"{position.last_uid + 1}:*"]
-            found: list[int] = _asked(lambda: client.search(criteria))  # noqa: B023
-            uids = sorted(uid for uid in found if uid > position.last_uid)[:AT_ONCE]
-            if not uids:
-                return position
-            mails = _fetched(client, uids)
-            self._desk.take(mails, position.uid_validity)
-            arrived = max([position.seen_at, *(mail.arrived for mail in mails)])
-            position = Position(position.uid_validity, uids[-1], arrived)
+        before = None
+        while position.last_uid != before:  # more may have come meanwhile
+            before = position.last_uid
+            for uids in _behind(client, before):
+                while uids:
+                    if self._stop.is_set():
+                        return position
+                    position = self._take(client, uids[:AT_ONCE], position)
+                    uids = uids[bisect_right(uids, position.last_uid) :]
         return position
 
+    def _take(self, client: Any, uids: Sequence[int], position: Position) -> Position:
+        """Let mails become events; one that is refused ends the connection, but not for ever."""
+        heads = _heads(client, uids)
+        there, mails, refused = _few(heads), list[Fetched](), None
+        for head in there:
+            try:
+                mail = _whole(client, head)
+            except _Refused as error:
+                tries = self._tries.get(head.uid, 0) + 1
+                if tries < TRIES or not _gives_others(client, heads, head):
+                    self._tries = {head.uid: tries}
+                    refused = error
+                    break
+                mail = head
+            if mail is not None:
+                mails.append(mail)
+        if mails:
+            self._desk.take(mails, position.uid_validity)
+        if refused is not None:
+            raise MailboxError("mailbox_unreachable", str(refused)) from refused
+        self._tries.clear()
+        arrived = max([position.seen_at, *(mail.arrived for mail in mails)])
+        through = uids[-1] if len(there) == len(heads) else there[-1].uid
+        return Position(position.uid_validity, through, arrived)
+
     def _idle(self, client: Any, poll_s: float) -> None:
-        _asked(client.idle)
+        asked(client.idle)
         waited = 0.0
         while waited < poll_s and not self._stop.is_set():
-            if _asked(lambda: client.idle_check(timeout=LOOK_S)):
+            if asked(lambda: client.idle_check(timeout=LOOK_S)):
                 break
             waited += LOOK_S
-        _asked(client.idle_done)
+        asked(client.idle_done)
 
 
 def session(account: Account) -> Any:
@@ -204,7 +239,7 @@ def session(account: Account) -> Any:
     host = account.address if account.tls == "none" else account.host
     context = None if account.tls == "none" else ssl.create_default_context()
     try:
-        client = IMAPClient(
+        client = BoundedClient(
             host,
             port=account.port,
             ssl=sealed,
@@ -235,21 +270,74 @@ def _hang_up(client: Any) -> None:
         client.shutdown()
 
 
-def _fetched(client: Any, uids: Sequence[int]) -> list[Fetched]:
-    sizes: Any = _asked(lambda: client.fetch(uids, ["RFC822.SIZE", "INTERNALDATE"]))
+class _Refused(Exception):
+    """A server answers, and does not give a mail."""
+
+    def __init__(self, uid: int, error: Exception) -> None:
+        super().__init__(f"the server does not give mail {uid}: {error}")
+
+
+def _behind(client: Any, last_uid: int) -> Iterator[list[int]]:
+    """Yield the numbers of mails behind one, in their order, some at a time."""
+    newest = max(_found(client, ["UID", "*"]), default=0)
+    for first in range(last_uid + 1, newest + 1, AT_A_LOOK):
+        yield _found(client, ["UID", f"{first}:{min(newest, first + AT_A_LOOK - 1)}"])
+
+
+def _found(client: Any, criteria: Sequence[Any]) -> list[int]:
+    found: list[int] = asked(lambda: client.search(criteria))
+    return sorted(found)
+
+
+def _heads(client: Any, uids: Sequence[int]) -> list[Fetched]:
+    """Return what is known of mails before they are fetched, without those that are gone."""
+    said: Any = asked(lambda: client.fetch(uids, ["RFC822.SIZE", "INTERNALDATE"]))
     found: list[Fetched] = []
     for uid in uids:
-        if uid not in sizes:
-            continue  # deleted since it was found
-        size, arrived = int(sizes[uid][b"RFC822.SIZE"]), _instant(sizes[uid][b"INTERNALDATE"])
-        raw: bytes | None = None
-        if size <= MAIL_BYTES_MAX:
-            whole: Any = _asked(lambda: client.fetch([uid], ["BODY.PEEK[]"]))  # noqa: B023
-            if uid not in whole:
-                continue
-            raw = bytes(whole[uid][b"BODY[]"])
-        found.append(Fetched(uid, raw, arrived, size))
+        size, arrived = (said.get(uid, {}).get(name) for name in (b"RFC822.SIZE", b"INTERNALDATE"))
+        if size is not None and arrived is not None:
+            found.append(Fetched(uid, None, _instant(arrived), int(size)))
     return found
+
+
+def _few(heads: Sequence[Fetched]) -> Sequence[Fetched]:
+    """Return the first mails that are no larger together than one may be, or the first alone."""
+    total = 0
+    for count, head in enumerate(heads):
+        total += head.size if head.size <= MAIL_BYTES_MAX else 0
+        if count and total > MAIL_BYTES_MAX:
+            return heads[:count]
+    return heads
+
+
+def _whole(client: Any, head: Fetched) -> Fetched | None:
+    """Return a mail with what is in it, None if it is gone (RFC 2180, 4.1).
+
+    Raises:
+        _Refused: The server does not give it, and goes on answering.
+    """
+    if head.size > MAIL_BYTES_MAX:
+        return head
+
+    def fetched() -> Any:
+        try:
+            return client.fetch([head.uid], ["BODY.PEEK[]"])
+        except IMAPClientAbortError:
+            raise
+        except IMAPClientError as error:
+            raise _Refused(head.uid, error) from error
+
+    raw: Any = asked(fetched).get(head.uid, {}).get(b"BODY[]")
+    return None if raw is None else replace(head, raw=bytes(raw))
+
+
+def _gives_others(client: Any, heads: Sequence[Fetched], refused: Fetched) -> bool:
+    """Tell whether a server gives a mail behind one that it does not give."""
+    for head in heads:
+        if head.uid > refused.uid:
+            with suppress(_Refused):
+                return _whole(client, head) is not None
+    return False
 
 
 def _instant(at: datetime) -> datetime:
@@ -257,7 +345,7 @@ def _instant(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-def _asked(ask: Callable[[], Any]) -> Any:
+def asked(ask: Callable[[], Any]) -> Any:
     """Return what a server answers.
 
     Raises:

@@ -27,7 +27,7 @@ from perdure_common.shell.ports import Unreachable
 from perdure_scheduler.match import untagged
 from perdure_scheduler.settling import Settling, Waiting
 
-from .imap import Account, Fetched, MailboxError, Position, Reader, name_of
+from .imap import MAIL_BYTES_MAX, Account, Fetched, MailboxError, Position, Reader, name_of
 from .outlet import Outlet
 from .parsing import Mail, read_mail
 
@@ -217,7 +217,8 @@ class Mailboxes:
         addresses = list(dict.fromkeys(each.address for each in kept.wanted))
         for mail in mails:
             if mail.raw is None:
-                log.warning("mail_too_large", mailbox=name, uid=mail.uid, bytes=mail.size)
+                why = "mail_too_large" if mail.size > MAIL_BYTES_MAX else "mail_not_given"
+                log.warning(why, mailbox=name, uid=mail.uid, bytes=mail.size)
                 continue
             # In a thread: a large mail takes a second, and this loop has other work.
             read = await asyncio.to_thread(read_mail, mail.raw)

@@ -24,6 +24,17 @@ HEADERS_MAX, HEADERS_READ_MAX = 100, 1_000
 HEADER_READ_MAX = 16 * 1024
 """Characters of a header that are read; longer ones are none that people write."""
 
+PARAMETERS_READ_MAX = 2_000
+"""Characters that are read of what says how a part is written: what the parser takes for its
+parameters grows by the square of their length, and each part has its own."""
+
+LINES_MAX, HEAD_BYTES_MAX = 1_000_000, 1024 * 1024
+"""Lines of a mail that is taken apart, more than 25 MiB of base64 have; of another one the headers
+are looked for in its first bytes."""
+
+COMPARED_MAX = 20_000_000
+"""Lines times boundaries of a mail that is taken apart: each line may end each open part."""
+
 NAME_MAX, TYPE_MAX = 100, 255
 """Characters of a header's name, and of a content type."""
 
@@ -112,8 +123,24 @@ def read_mail(raw: bytes) -> Mail:
         return _unread(raw)
 
 
+class _Bounded(policy.Compat32):
+    """Reads headers up to a length."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """Return a header's name and value from its lines."""
+        name, value = super().header_source_parse(sourcelines)
+        most = PARAMETERS_READ_MAX if name.lower().startswith("content-") else HEADER_READ_MAX
+        return name, value[:most]
+
+
+_BOUNDED = _Bounded()
+
+
 def _read(raw: bytes) -> Mail:
-    message = BytesParser(policy=policy.compat32).parsebytes(raw)
+    ends = raw.count(b"\n") + raw.count(b"\r")  # CR LF is one end of a line
+    if ends > 2 * LINES_MAX or ends * raw.lower().count(b"boundary") > 2 * COMPARED_MAX:
+        return _unread(raw)
+    message = BytesParser(policy=_BOUNDED).parsebytes(raw)
     texts: dict[str, list[str]] = {"plain": [], "html": []}
     attachments: list[Attachment] = []
     parts = _Parts(message)
@@ -141,7 +168,7 @@ def _unread(raw: bytes) -> Mail:
     headers: Sequence[tuple[str, str]] = ()
     kind = "text/plain"
     with suppress(Exception):
-        message = BytesHeaderParser(policy=policy.compat32).parsebytes(raw)
+        message = BytesHeaderParser(policy=_BOUNDED).parsebytes(raw[:HEAD_BYTES_MAX])
         headers, kind = _headers(message), message.get_content_type()
     return Mail(raw, headers, "", "", (), kind, is_whole=False)
 

@@ -31,8 +31,20 @@ from .parsing import read_mail
 
 SOURCE = "smtp"
 MAIL_BYTES_MAX = 25 * 1024 * 1024
+BYTES_MAX = MAIL_BYTES_MAX + 1024 * 1024
+"""What may come between a mail that is taken and the next one. aiosmtpd keeps a line until it
+ends, whatever its length, and reads a mail that is too large to its end."""
+
 SILENCE_S = 60.0
-CONNECTIONS_MAX = 100
+WITHOUT_MAIL_S = 600.0
+"""How long a client that goes on talking may have a connection without a mail."""
+
+CONNECTIONS_MAX, CONNECTIONS_OF_ONE_MAX = 100, 50
+"""Connections at once, and those that one address may have of them."""
+
+TOO_MANY = b"421 4.3.2 too many connections; come again\r\n"
+TOO_MUCH = b"552 5.3.4 too much; come again with less\r\n"
+NO_MAIL = b"421 4.4.2 no mail has come for long; come again with one\r\n"
 
 REFUSED_MAX = 20
 """Recipients of a connection that nobody listens to; each costs a question to the database."""
@@ -109,7 +121,9 @@ class Listener:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Let a mail become events, and answer when that is done."""
-        del server, session
+        del session
+        assert isinstance(server, _Connection)
+        server.expect_a_mail()
         content: Any = envelope.content
         sender = (envelope.mail_from or "").strip("<>")  # "<>" is that of a bounce
         raw = content if isinstance(content, bytes) else str(content).encode()
@@ -191,7 +205,7 @@ async def keep_listening(settings: Settings, owner: Owner, stop: asyncio.Event) 
     pool = await open_pool(settings.database_url)
     listener = Listener(Outlet(owner.bus, pool, settings.tenant_id))
     loop = asyncio.get_running_loop()
-    open_connections: set[SMTP] = set()
+    open_connections: set[_Connection] = set()
 
     def connected() -> SMTP:
         made = _Connection(
@@ -224,22 +238,57 @@ async def keep_listening(settings: Settings, owner: Owner, stop: asyncio.Event) 
 
 
 class _Connection(SMTP):
-    """One client; there are not more of them than can be served."""
+    """One client; there are not more of them than can be served, and none takes for ever."""
 
-    others: set[SMTP]
+    others: set["_Connection"]
     refused = 0
+    _address: str = ""
+    _came = 0
+    """Bytes since the last mail."""
+
+    _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Take a client, or turn it away; called again when the connection has been sealed."""
-        if self not in self.others and len(self.others) >= CONNECTIONS_MAX:
-            transport.write(b"421 4.3.2 too many connections; come again\r\n")
-            transport.close()
-            return
-        self.others.add(self)
+        if self not in self.others:
+            self._address = str((transport.get_extra_info("peername") or ("",))[0])
+            of_it = sum(1 for each in self.others if each._address == self._address)
+            if len(self.others) >= CONNECTIONS_MAX or of_it >= CONNECTIONS_OF_ONE_MAX:
+                transport.write(TOO_MANY)
+                transport.close()
+                return
+            self.others.add(self)
+            self.expect_a_mail()
         super().connection_made(transport)
+
+    def expect_a_mail(self) -> None:
+        """Begin to wait for the next mail."""
+        self._came = 0
+        self._wait_no_more()
+        self._deadline = self.loop.call_later(WITHOUT_MAIL_S, self._send_away, NO_MAIL)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, unless it is too much."""
+        self._came += len(data)
+        if self._came > BYTES_MAX:
+            self._send_away(TOO_MUCH)
+        else:
+            super().data_received(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Forget a client."""
+        self._wait_no_more()
         if self in self.others:
             self.others.discard(self)
             super().connection_lost(error)
+
+    def _send_away(self, why: bytes) -> None:
+        transport: Any = self.transport
+        if transport is not None:
+            transport.write(why)
+            transport.close()
+
+    def _wait_no_more(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

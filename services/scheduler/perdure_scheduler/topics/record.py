@@ -15,7 +15,7 @@ from perdure_scheduler.match import FOREIGN
 TYPE = "kafka.record"
 """The type of a record that is no CloudEvent."""
 
-OURS_ALONE = frozenset({"nodes", "http", "watch", "triggernode", TOO_LARGE, FOREIGN})
+OURS_ALONE = frozenset({"nodes", "versions", "http", "watch", "triggernode", TOO_LARGE, FOREIGN})
 """Extensions that say something to the scheduler; a foreign sender does not get to say it."""
 
 ATTRIBUTES_BYTES_MAX = 64 * 1024
