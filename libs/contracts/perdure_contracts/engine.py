@@ -27,6 +27,9 @@ Scope: TypeAlias = tuple[tuple[str, int], ...]
 Failed: TypeAlias = tuple[tuple[int, "ErrorFacts"], ...]
 """Items that failed, by index among the inputs, each with what is known."""
 
+RETRY_AFTER_S_MAX = 31 * 86_400.0
+"""The longest wait that another side can ask for, in seconds: a quota of a month."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorFacts:

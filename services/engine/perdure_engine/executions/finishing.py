@@ -21,6 +21,7 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node, Workflow
 from perdure_engine.nodes.base import ERROR, Inputs, Outcome
+from perdure_engine.nodes.each import too_deep
 from perdure_engine.nodes.errors import Arranged, arrange, data_error
 
 from .conditions import Picks, pick, without_failed
@@ -32,6 +33,9 @@ from .views import RunView, gathered_by
 
 ENCODED_AT_ONCE = 16
 """Values that are written as JSON at once to count their bytes."""
+
+LEVELS_MAX = 230
+"""Levels of objects and lists in the data of items: the rows that show them stop at 254."""
 
 ERRORS_KEPT_MAX = 20
 """Failed items whose errors are kept with a run; the others are counted."""
@@ -285,11 +289,13 @@ def error_data(failed: Sequence[tuple[int, ErrorFacts]]) -> Json:
 
 
 def encoded_bytes(value: Any) -> int | None:
-    """Return how many bytes a value has as JSON, None if it is none."""
+    """Return how many bytes a value has as JSON, None if it is none or nested too deep."""
     try:
-        return len(_encode(value))
+        text = _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
+    brackets = text.count(b"{") + text.count(b"[")
+    return None if brackets > LEVELS_MAX and too_deep(value, LEVELS_MAX) else len(text)
 
 
 def listed_bytes(values: Sequence[Any], most: int) -> int | None:
@@ -318,7 +324,10 @@ def _unfit(arranged: Arranged, most: int) -> ErrorFacts | None:
     for items in [*emitted, arranged.errors] if arranged.errors else emitted:
         part = listed_bytes(items, most)
         if part is None:
-            text = "what the node made cannot be written as JSON; use plain values and whole texts"
+            text = (
+                "what the node made cannot be written as JSON; use plain values, whole texts, and "
+                f"at most {LEVELS_MAX} levels of objects and lists"
+            )
             return data_error("output_not_json", text)
         size += part
     if size > most:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from perdure_common.decider import Due
 from perdure_contracts.engine import (
+    RETRY_AFTER_S_MAX,
     ErrorFacts,
     ExecutionCanceled,
     ExecutionCompleted,
@@ -80,6 +81,15 @@ def test_what_a_breaker_holds_back_uses_up_no_attempt() -> None:
     played.wake()
     played.answer("h", error=PASSING)
     assert played.state.status == "ERROR"
+
+
+@pytest.mark.parametrize("asked_s", [1e12, 1e300])
+def test_a_wait_of_centuries_that_the_other_side_asks_for_is_bounded(asked_s: float) -> None:
+    played = play(one(max_retries=1), {"n": 1})
+    played.answer("h", error=replace(PASSING, retry_after_s=asked_s))
+    at = wake_at(played.state)
+    assert at is not None and played.run("h").status == "RETRYING"
+    assert 1 <= (at - played.now).total_seconds() / RETRY_AFTER_S_MAX <= 1 + JITTER
 
 
 def test_recovery_is_asked_about_what_a_breaker_holds_back_before_any_retry() -> None:

@@ -1,10 +1,11 @@
 """What a model's answer must hold to, and what the model is told when it does not."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from perdure_contracts.cloudevents import CloudEventError, parse_json
 
 from perdure_engine.nodes.json_schemas import problems_of
 
@@ -48,8 +49,8 @@ def judged(schema: Mapping[str, Any] | None, raw: Any) -> Accepted | Rejected:
     if isinstance(raw, str):
         fenced = FENCED.match(raw)
         try:
-            value = json.loads(fenced.group(1) if fenced else raw)
-        except (ValueError, RecursionError) as error:
-            return Rejected([{"path": "", "message": f"the answer is no JSON: {error}"[:300]}])
+            value = parse_json(fenced.group(1) if fenced else raw, "the answer")
+        except CloudEventError as error:
+            return Rejected([{"path": "", "message": str(error)[:300]}])
     problems = problems_of(schema, value)
     return Rejected(problems) if problems else Accepted(value)
