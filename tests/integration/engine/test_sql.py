@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from importlib import import_module
 from typing import Any
 
 import asyncpg
@@ -176,13 +177,14 @@ async def test_large_rows_are_not_asked_for_many_at_once(
     databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    fetch = asyncpg.cursor.Cursor.fetch
+    cursors: Any = import_module("asyncpg.cursor").Cursor
+    fetch = cursors.fetch
 
     async def counted(self: Any, n: int, **more: Any) -> Any:
         asked.append(n)
         return await fetch(self, n, **more)
 
-    monkeypatch.setattr(asyncpg.cursor.Cursor, "fetch", counted)
+    monkeypatch.setattr(cursors, "fetch", counted)
     large = "SELECT repeat('x', 1000000) AS x FROM generate_series(1, 100)"
     assert (await ask(databases, large)).type == "response_too_large"
     assert max(asked) <= 4, "five megabytes are the most that is kept"
