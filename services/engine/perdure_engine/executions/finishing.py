@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from perdure_common.ids import derived
 from perdure_common.scrub import scrub_json, scrub_text
+from perdure_contracts.cloudevents import deeper
 from perdure_contracts.engine import (
     EffectClass,
     ErrorFacts,
@@ -21,7 +22,6 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node, Workflow
 from perdure_engine.nodes.base import ERROR, Inputs, Outcome
-from perdure_engine.nodes.each import too_deep
 from perdure_engine.nodes.errors import Arranged, arrange, data_error
 
 from .conditions import Picks, pick, without_failed
@@ -294,8 +294,7 @@ def encoded_bytes(value: Any) -> int | None:
         text = _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
-    brackets = text.count(b"{") + text.count(b"[")
-    return None if brackets > LEVELS_MAX and too_deep(value, LEVELS_MAX) else len(text)
+    return None if deeper(text, LEVELS_MAX) else len(text)
 
 
 def listed_bytes(values: Sequence[Any], most: int) -> int | None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Outbound
+from perdure_contracts.cloudevents import deeper
 from perdure_contracts.engine import ErrorFacts, NodeResult
 from perdure_contracts.message import NAMES
 
@@ -29,9 +30,8 @@ def answer_of(result: NodeResult, tenant_id: str, runner: str, partitions: int) 
     A result too large to be sent becomes a failure that says so, and so does each item that is no
     JSON: an attempt without an answer would be waited for until its deadline.
     """
-    try:
-        body = codec.encode_body(result)
-    except UNFIT:
+    body = _body(result)
+    if body is None:
         result = _without_unfit(result, runner)
         body = codec.encode_body(result)
     if len(body) > codec.MESSAGE_BYTES_MAX:
@@ -51,13 +51,18 @@ def answer_of(result: NodeResult, tenant_id: str, runner: str, partitions: int) 
     return Outbound(RESULTS, partition, body, key, headers)
 
 
-def is_json(value: object) -> bool:
-    """Tell whether a value can be written as JSON."""
+def _body(value: object) -> bytes | None:
+    """Return a value as JSON that a message may have, None if it cannot be."""
     try:
-        codec.encode_body(value)
+        body = codec.encode_body(value)
     except UNFIT:
-        return False
-    return True
+        return None
+    return None if deeper(body, codec.MESSAGE_LEVELS_MAX) else body
+
+
+def _is_json(value: object) -> bool:
+    # An item stands some levels deep in its message.
+    return _body([[[[value]]]]) is not None
 
 
 def _without_unfit(result: NodeResult, runner: str) -> NodeResult:
@@ -65,8 +70,8 @@ def _without_unfit(result: NodeResult, runner: str) -> NodeResult:
     ports = cast("dict[str, Any]", result.ports) if isinstance(result.ports, dict) else {}
     main: Any = ports.get("main")
     items = cast("list[Any]", main) if isinstance(main, list) else []
-    unfit = {place for place, item in enumerate(items) if not is_json(item)}
-    failed = [(place, error if is_json(error) else NO_JSON) for place, error in result.failed]
+    unfit = {place for place, item in enumerate(items) if not _is_json(item)}
+    failed = [(place, error if _is_json(error) else NO_JSON) for place, error in result.failed]
     failed += [(place, NO_JSON) for place in unfit]
     made = replace(
         result,
@@ -76,7 +81,7 @@ def _without_unfit(result: NodeResult, runner: str) -> NodeResult:
         error=NO_JSON,
         runner=runner,
     )
-    return made if is_json(made) else replace(made, ports=None, failed=(), suspended=())
+    return made if _body(made) is not None else replace(made, ports=None, failed=(), suspended=())
 
 
 def _too_large(result: NodeResult, size: int, runner: str) -> NodeResult:

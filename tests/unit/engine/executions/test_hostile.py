@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 from perdure_common.adapters.postgres_types import to_json
-from perdure_contracts.engine import NodeErrored, Scope
+from perdure_common.decider import Rejected
+from perdure_contracts.engine import NodeErrored, Scope, StartExecution
 from perdure_contracts.executions import ExecutionYielded, NodeScheduled
 from perdure_engine.definition import validate
 from perdure_engine.executions import bounds, progress
 from perdure_engine.executions.progress import FUEL
 from perdure_engine.executions.state import edge_key
 from perdure_engine.runner.perform import at_once
-from playing import Play, node, play, workflow
+from playing import WORKFLOW_ID, Play, node, play, workflow
 
 
 def fan(branches: int, **place: Any) -> dict[str, Any]:
@@ -136,6 +137,31 @@ def test_data_nested_deeper_than_a_row_can_show_is_a_typed_error() -> None:
         for table, _ in played.rows:
             for row in played.table(table):
                 to_json(row)
+
+
+LONG = "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"parent_execution_id": LONG}, "invalid_execution_id"),
+        ({"overrides": [1]}, "invalid_overrides"),
+        ({"overrides": "x"}, "invalid_overrides"),
+        ({"node_id": LONG}, "trigger_not_found"),
+        ({"workflow_id": "../"}, "workflow_not_found"),
+        ({"version": 10**30}, "workflow_not_found"),
+        ({"execution_id": LONG}, "invalid_execution_id"),
+    ],
+)
+def test_a_start_that_makes_no_sense_is_a_dead_letter(fields: dict[str, Any], code: str) -> None:
+    plain: dict[str, Any] = {
+        "execution_id": "e", "workflow_id": WORKFLOW_ID, "version": 1, "node_id": "t",
+        "mode": "MANUAL", "triggered_by": LONG, "trigger": {}, "data": {},
+    }  # fmt: skip
+    refused = Play(chain_of(2)).ask(StartExecution(**{**plain, **fields}))
+    assert isinstance(refused, Rejected)
+    assert (refused.code, refused.dead_letter) == (code, True)
 
 
 def test_a_chain_that_nests_its_data_without_end_stops_at_the_limit() -> None:

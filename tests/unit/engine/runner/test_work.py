@@ -256,7 +256,8 @@ HALF = "half a pair: \ud800"
 
 async def test_items_that_are_no_json_fail_and_the_attempt_is_answered_at_once() -> None:
     async def perform(task: NodeTask) -> NodeResult:
-        items = [{"json": {"t": "a"}}, {"json": {"t": HALF}}, {"json": endless()}, None]
+        items = [{"json": {"t": "a"}}, {"json": {"t": HALF}}, {"json": endless(5_000)}, None]
+        items += [{"json": endless(240)}, {"json": endless(260)}]
         why = ErrorFacts(type="upstream", message=HALF, codes=(HALF,))
         return NodeResult(
             execution_id=task.execution_id,
@@ -273,15 +274,16 @@ async def test_items_that_are_no_json_fail_and_the_attempt_is_answered_at_once()
         await stage.until(lambda: len(stage.answers()) == 1)
         await stage.until(lambda: not work.runs)
     (answer,) = stage.answers()
-    assert answer.ports == {"main": [{"json": {"t": "a"}}, None, None, None]}
-    assert [place for place, _ in answer.failed] == [1, 2, 3]
+    made = [{"json": {"t": "a"}}, None, None, None, {"json": endless(240)}, None]
+    assert answer.ports == {"main": made}
+    assert [place for place, _ in answer.failed] == [1, 2, 3, 5]
     assert {error.type for _, error in answer.failed} == {"output_not_json"}
     assert answer.error is not None and answer.error.effect_state == "done"
 
 
-def endless() -> Any:
+def endless(levels: int) -> Any:
     made: Any = []
-    for _ in range(5_000):
+    for _ in range(levels):
         made = [made]
     return made
 
