@@ -23,6 +23,7 @@ from perdure_contracts.files import FileRef
 from perdure_engine.runner.charsets import charset
 from perdure_engine.runner.dependencies import of_address
 from perdure_engine.runner.failures import Failed, facts_of
+from perdure_engine.runner.pinning import Trace, pinned
 from perdure_engine.runner.sending import Sending
 
 BODY_BYTES_MAX = 5 * 1024 * 1024
@@ -138,8 +139,8 @@ async def exchange(
         dependency = of_address("http", call.url, url.host)
         async with asyncio.timeout(call.timeout_s):
             port = url.port or (443 if url.scheme == "https" else 80)
-            pinned = url.copy_with(host=await resolve(url.host, port, allowed))
-            built = _build(client, call, url, pinned, sending)
+            address = await resolve(url.host, port, allowed)
+            built = _build(client, call, url, pinned(address, sending.trace))
             return await _exchange(client, built, dependency, sink)
     except AddressError as error:
         retryable = error.code == "dns_failed"
@@ -158,18 +159,16 @@ async def exchange(
         return Failed(_transport_failure(error, dependency, sending))
 
 
-def _build(
-    client: httpx.AsyncClient, call: Call, url: httpx.URL, pinned: httpx.URL, sending: Sending
-) -> httpx.Request:
+def _build(client: httpx.AsyncClient, call: Call, url: httpx.URL, trace: Trace) -> httpx.Request:
     headers = dict(call.headers)
     headers["Host"] = url.netloc.decode("ascii").rpartition("@")[2]
     headers.setdefault("Accept-Encoding", "gzip, identity")
     return client.build_request(
         call.method,
-        pinned.copy_merge_params(list(call.query)) if call.query else pinned,
+        url.copy_merge_params(list(call.query)) if call.query else url,
         headers=headers,
         timeout=httpx.Timeout(None, connect=CONNECT_SHARE * call.timeout_s),
-        extensions={"sni_hostname": url.host, "trace": sending.trace},
+        extensions={"trace": trace},
         **call.body,
     )
 

@@ -5,17 +5,19 @@ import gzip
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 from answering_server import Server, answering_server, ok
-from perdure_common.outbound import AllowList
+from perdure_common.outbound import AddressError, AllowList
 from perdure_contracts.engine import RETRY_AFTER_S_MAX, ErrorFacts
 from perdure_engine.runner import exchange as exchanging
 from perdure_engine.runner.clients import make_client
 from perdure_engine.runner.exchange import Answer, Call, exchange
 from perdure_engine.runner.failures import Failed
+from perdure_engine.runner.pinning import pinned
 
 LOCAL = AllowList.parse(["127.0.0.0/8"])
 
@@ -201,6 +203,12 @@ async def test_a_broken_head_is_a_typed_failure_of_a_request_that_was_sent(
     assert error.effect_state in ("done", "unknown"), "what was sent may have happened"
 
 
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
 async def test_an_answer_that_drips_for_ever_ends_at_its_time(client: httpx.AsyncClient) -> None:
     over, gone = asyncio.Event(), asyncio.Event()
 
@@ -210,7 +218,7 @@ async def test_an_answer_that_drips_for_ever_ends_at_its_time(client: httpx.Asyn
         while not over.is_set():
             writer.write(b"1\r\nx\r\n")
             await asyncio.sleep(0.02)
-        writer.close()
+        await closed(writer)
         gone.set()
 
     listening = await asyncio.start_server(drip, "127.0.0.1", 0)
@@ -236,3 +244,75 @@ async def test_a_redirection_is_an_answer_and_is_not_followed(
     assert isinstance(answer, Answer)
     assert (answer.status, len(made.asked)) == (302, 1)
     assert json.loads(answer.text) == {}
+
+
+async def test_a_connection_to_one_host_is_not_used_for_another_at_the_same_address(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its certificate said of the first is not true of the second."""
+
+    async def resolve(*_: object) -> str:
+        return "127.0.0.1"
+
+    monkeypatch.setattr(exchanging, "resolve", resolve)
+    heard: list[list[str]] = []
+    ended: list[asyncio.Event] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(hosts := [])
+        ended.append(asyncio.Event())
+        over = ended[-1]
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                hosts.append(head.lower().partition("host: ")[2].partition(":")[0])
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        except asyncio.IncompleteReadError:
+            await closed(writer)
+            over.set()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    for host in ("one.example", "two.example", "one.example", "two.example"):
+        answer = await exchange(client, LOCAL, Call("GET", f"http://{host}:{port}/"))
+        assert isinstance(answer, Answer)
+    assert heard == [["one.example"] * 2, ["two.example"] * 2]
+    await client.aclose()
+    for each in ended:
+        await each.wait()
+    listening.close()
+
+
+class Connected:
+    """What a transport has connected."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def get_extra_info(self, name: str) -> tuple[str, int]:
+        assert name == "server_addr"
+        return self.address, 443
+
+
+@pytest.mark.parametrize(
+    ("judged", "reached", "fits"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("::ffff:c000:201", "::ffff:192.0.2.1", True),
+        ("fe80::1%eth0", "fe80::1", True),
+        ("192.0.2.1", "127.0.0.1", False),
+    ],
+)
+async def test_nothing_is_sent_to_an_address_that_was_not_judged(
+    judged: str, reached: str, fits: bool
+) -> None:
+    trace = pinned(judged)
+    info: dict[str, Any] = {"host": "shop.example"}
+    await trace("connection.connect_tcp.started", info)
+    assert info["host"] == judged
+    done = trace("connection.connect_tcp.complete", {"return_value": Connected(reached)})
+    if fits:
+        await done
+    else:
+        with pytest.raises(AddressError, match="which was judged"):
+            await done
