@@ -17,6 +17,7 @@ from perdure_engine.runner import exchange as exchanging
 from perdure_engine.runner.clients import make_client
 from perdure_engine.runner.exchange import Answer, Call, exchange
 from perdure_engine.runner.failures import Failed
+from perdure_engine.runner.pages import link_to_next
 from perdure_engine.runner.pinning import pinned
 
 LOCAL = AllowList.parse(["127.0.0.0/8"])
@@ -232,6 +233,25 @@ async def test_an_answer_that_drips_for_ever_ends_at_its_time(client: httpx.Asyn
     listening.close()
     assert isinstance(answer, Failed) and answer.error.type == "read_timeout"
     assert took_s < 5.0
+
+
+LINKS: dict[str, str | None] = {
+    "<a>; rel=next": "a",
+    '<a>; rel="prev", <b>; title="x, y"; REL = "last Next"': "b",
+    '<a>; rel="nextish", <b>; rel=': None,
+    "<a>; rel=" + " " * 8_100 + "x": None,
+    "<a>; rel=" + " next" * 1_600: "a",
+    "<" * 8_100: None,
+    "<a>" + "; " * 4_000: None,
+    '<a>; rel="' + "a " * 4_000: None,
+}
+
+
+@pytest.mark.parametrize(("header", "link"), LINKS.items(), ids=[each[:20] for each in LINKS])
+def test_a_header_link_is_read_in_little_time(header: str, link: str | None) -> None:
+    began = time.process_time()
+    assert link_to_next(header) == link
+    assert time.process_time() - began < 0.5
 
 
 async def test_a_redirection_is_an_answer_and_is_not_followed(
