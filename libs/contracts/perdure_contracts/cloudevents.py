@@ -41,6 +41,8 @@ CACHED_MAX = 100
 """The longest text of an outsider that a cache keeps, in characters."""
 
 _REQUIRED = frozenset(REQUIRED)
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_NO_BRACKETS = bytes(each for each in range(256) if each not in b"[]{}")
 _CONTENT_TYPE = "content-type"
 _NAME = re.compile(r"[a-z0-9]+\Z")
 _TIME = re.compile(
@@ -211,7 +213,7 @@ def parse_json(raw: bytes | str, what: str) -> Any:
         raise CloudEventError(
             "bad_encoding", f"{what} is not UTF-8 at byte {error.start}; send JSON as UTF-8"
         ) from None
-    if _depth(text) > JSON_DEPTH_MAX:
+    if deeper(text.encode("utf-8", "surrogatepass"), JSON_DEPTH_MAX):
         raise CloudEventError(
             "bad_json", f"{what} is nested deeper than {JSON_DEPTH_MAX} levels; flatten it"
         )
@@ -242,18 +244,33 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _depth(text: str) -> int:
-    """Return an upper bound of the nesting (brackets within strings count too, if deep)."""
-    if text.count("[") + text.count("{") <= JSON_DEPTH_MAX:
-        return 0
+def deeper(raw: bytes, most: int) -> bool:
+    """Tell whether JSON is nested deeper than `most` levels; little is done where it has few.
+
+    Brackets within texts may look so at first, and then texts are left out.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= most:
+        return False
+    if _is_flat(raw.translate(None, _NO_BRACKETS), most):
+        return False
+    brackets = _TEXT.sub(b"", raw).translate(None, _NO_BRACKETS)
+    return not _is_flat(brackets, most) and _depth(brackets) > most
+
+
+def _is_flat(left: bytes, most: int) -> bool:
+    """Tell whether brackets pair off, from the inside; a round takes two levels away at most."""
+    for _ in range(most // 2):
+        before, left = left, left.replace(b"{}", b"").replace(b"[]", b"")
+        if len(left) == len(before):
+            break
+    return not left
+
+
+def _depth(brackets: bytes) -> int:
     deepest = depth = 0
-    for piece in re.finditer(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', text):
-        mark = piece[0]
-        if mark in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif mark in "]}":
-            depth -= 1
+    for each in brackets:
+        depth += 1 if each in b"[{" else -1
+        deepest = max(deepest, depth)
     return deepest
 
 

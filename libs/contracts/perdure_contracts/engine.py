@@ -4,7 +4,7 @@ Streams: the execution id, and the workflow id for definitions.
 """
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from .agent_asks import AgentAsk
 from .files import FilesByItem
@@ -26,6 +26,11 @@ Scope: TypeAlias = tuple[tuple[str, int], ...]
 
 Failed: TypeAlias = tuple[tuple[int, "ErrorFacts"], ...]
 """Items that failed, by index among the inputs, each with what is known."""
+
+RETRY_AFTER_S_MAX = 31 * 86_400.0
+"""The longest wait that another side can ask for, in seconds: a quota of a month.
+
+More seconds may have no date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +56,6 @@ class ErrorFacts:
     dependency: str = ""
     effect_state: EffectState = "not_sent"
     detail: Json = None
-
-
-RETRY_AFTER_S_MAX: Final = 366 * 86_400.0
-"""Longest wait that the other side is believed to mean: more seconds may have no date."""
 
 
 # Commands ---------------------------------------------------------------------------

@@ -41,6 +41,7 @@ ENGINE_CODES: Final = _by_word(
         "not_a_list mixed_types not_a_number not_numeric invalid_input unsupported_protocol "
         "too_many_redirects invalid_csv invalid_xml unsafe_xml invalid_date invalid_zone "
         "invalid_encoding invalid_key data_too_deep price_unknown code_output code_not_allowed "
+        "input_not_json output_not_json "
         "interaction_too_large memory_content_too_large invalid_wait invalid_response "
         "static_data_conflict static_data_too_large "
         "file_not_text file_not_json file_not_csv file_not_html "

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from perdure_contracts.engine import RETRY_AFTER_S_MAX
+
 BASE_S: Final = 1.0
 BASE_THROTTLED_S: Final = 5.0
 """Shortest first wait, in seconds; the second where the other side asked for fewer calls."""
@@ -66,4 +68,5 @@ def decorrelated(
 def only_asked(failure_id: str, attempt: int, retry_after_s: float) -> Wait:
     """Return the wait that was asked for, and a little more, so that not all come at once."""
     slack = RETRY_AFTER_SLACK * uniform(failure_id, attempt, "retry-after")
-    return Wait(round(retry_after_s * (1.0 + slack), 3), 0.0)
+    asked_s = min(max(0.0, retry_after_s), RETRY_AFTER_S_MAX)
+    return Wait(round(asked_s * (1.0 + slack), 3), 0.0)

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from importlib import import_module
 from typing import Any
 
 import asyncpg
 import pytest
 from perdure_common.outbound import AllowList
 from perdure_engine.nodes.external_action_sql import effect
+from perdure_engine.runner import sql
 from perdure_engine.runner.clients import Clients
-from perdure_engine.runner.databases import Databases
+from perdure_engine.runner.databases import CONNECTIONS_MAX, Databases
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.sql import query
 from perdure_engine.runner.tools import Tools
@@ -149,6 +151,57 @@ async def test_what_is_refused_leaves_nothing(databases: Databases) -> None:
     error = await ask(databases, twice, mode="write")
     assert (error.sqlstate, error.effect_state) == ("23505", "refused")
     assert await rows(databases) == []
+
+
+UNREADABLE = (
+    *("'4713-01-01 BC'::date", "'20000-01-01'::timestamptz", "'24:00'::time"),
+    *("'100000000 years'::interval", "'[1e999]'::json", "'[1e400]'::jsonb"),
+    *('\'{"a": "\\ud800"}\'::json', "ARRAY['[1e999]'::json]"),
+    *("('[' || repeat('9', 5000) || ']')::json", "(repeat('[', 900) || repeat(']', 900))::json"),
+)
+
+
+async def test_a_value_that_cannot_be_passed_on_fails_its_item_and_nothing_is_written(
+    databases: Databases,
+) -> None:
+    for value in UNREADABLE:
+        error = await ask(databases, f"INSERT INTO notes (n) VALUES (1) RETURNING {value}",
+                          mode="write")  # fmt: skip
+        assert (error.type, error.retryable, error.effect_state) == (
+            "output_invalid", False, "not_sent",
+        ), value  # fmt: skip
+    assert await rows(databases) == []
+
+
+async def test_large_rows_are_not_asked_for_many_at_once(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    cursors: Any = import_module("asyncpg.cursor").Cursor
+    fetch = cursors.fetch
+
+    async def counted(self: Any, n: int, **more: Any) -> Any:
+        asked.append(n)
+        return await fetch(self, n, **more)
+
+    monkeypatch.setattr(cursors, "fetch", counted)
+    large = "SELECT repeat('x', 1000000) AS x FROM generate_series(1, 100)"
+    assert (await ask(databases, large)).type == "response_too_large"
+    assert max(asked) <= 4, "five megabytes are the most that is kept"
+    asked.clear()
+    assert (await ask(databases, "SELECT generate_series(1, 500) AS n"))["count"] == 500
+    assert len(asked) <= 10
+
+
+async def test_a_statement_that_waits_for_data_ends_in_its_time(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "GRACE_S", 0.1)
+    async with asyncio.timeout(20):
+        for _ in range(CONNECTIONS_MAX + 1):
+            error = await ask(databases, "COPY notes FROM STDIN", mode="write", timeout_s=0.1)
+            assert (error.type, error.effect_state) == ("attempt_timeout", "not_sent")
+    assert await rows(databases) == [], "and no connection is lost by it"
 
 
 async def test_a_slow_statement_is_stopped_by_the_server(databases: Databases) -> None:

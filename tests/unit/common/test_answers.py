@@ -63,3 +63,15 @@ def test_an_answer_that_is_no_answer_says_what_its_body_lacks(intake: Intake) ->
     bad = intake.take(record(HEADERS, b'{"account":"a"}')).bad
     assert bad is not None
     assert bad.code == "invalid_body"
+
+
+def test_a_body_that_no_row_could_show_is_refused_where_it_comes_in(intake: Intake) -> None:
+    def taken(levels: int) -> str:
+        nested = b"[" * levels + b"]" * levels
+        body = b'{"account":"a","amount":1,"more":%b}' % nested
+        bad = intake.take(record({**HEADERS, "ce_of": b"a stranger"}, body)).bad
+        return "" if bad is None else bad.code
+
+    assert [taken(levels) for levels in (10, 240, 260, 900, 100_000)] == [
+        "", "", "invalid_body", "invalid_body", "invalid_body",
+    ]  # fmt: skip

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,7 @@ from perdure_contracts.cloudevents import (
     CloudEvent,
     CloudEventError,
     decode,
+    deeper,
     encode,
 )
 
@@ -243,3 +244,39 @@ def test_data_that_is_no_json_is_text() -> None:
     assert decode(headers, b"a,b").json() == "a,b"
     assert decode(headers, b"\xff").json() == base64.b64encode(b"\xff").decode()
     assert decode((*PLAIN, ("content-type", b"application/vnd.x+json")), b"{}").json() == {}
+
+
+DEPTHS: list[tuple[str, int]] = [
+    ("[" * 9 + "]" * 9, 9),
+    ('{"a":' * 9 + "1" + "}" * 9, 9),
+    ("[" + "[[]]," * 99 + "[[[]]]]", 4),
+    ('{"t": "' + "[" * 99 + '", "u": [[]]}', 3),
+    ('{"t": "' + "]{" * 99 + '\\"[[[", "u": [[]]}', 3),
+    ("[" + '"x]",' * 99 + "[[" * 3 + "]]" * 3 + "]", 7),
+    ("[" * 99, 99),
+    ("1", 0),
+]
+
+
+@pytest.mark.parametrize(("text", "depth"), DEPTHS)
+def test_how_deep_json_is_nested_is_told_exactly(text: str, depth: int) -> None:
+    found = [most for most in range(2, 110) if deeper(text.encode(), most)]
+    assert found == list(range(2, depth))
+
+
+JSON = st.recursive(
+    st.none() | st.text(alphabet='[]{}"\\a'), lambda inner: st.lists(inner) | st.dictionaries(
+        st.text(alphabet='[]{}"\\a'), inner), max_leaves=60,
+)  # fmt: skip
+
+
+@given(JSON, st.integers(0, 9))
+def test_any_json_is_as_deep_as_it_is(value: Any, most: int) -> None:
+    def depth(each: Any) -> int:
+        if isinstance(each, dict):
+            return 1 + max(map(depth, cast("dict[str, Any]", each).values()), default=0)
+        if isinstance(each, list):
+            return 1 + max(map(depth, cast("list[Any]", each)), default=0)
+        return 0
+
+    assert deeper(json.dumps(value).encode(), most) == (depth(value) > most)

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from perdure_contracts.engine import ErrorFacts
+from perdure_contracts.engine import RETRY_AFTER_S_MAX, ErrorFacts
 from perdure_contracts.failures import Strategy
 from perdure_contracts.patterns import FailureType
 from perdure_recovery.classify import classify
@@ -120,6 +120,14 @@ def test_the_same_failure_waits_as_long_when_decided_again() -> None:
     assert choose(case(failure_id="a")) == choose(case(failure_id="a"))
     delays = {choose(case(failure_id=f"f{n}")).delay_s for n in range(100)}
     assert len(delays) > 90
+
+
+@pytest.mark.parametrize("asked_s", [1e12, 1e300])
+def test_a_retry_after_of_centuries_is_bounded(asked_s: float) -> None:
+    plan = choose(case("rate_limit", retry_after_s=asked_s))
+    assert plan.strategy == "wait_until"
+    assert 1 <= plan.delay_s / RETRY_AFTER_S_MAX <= 1.1
+    assert datetime.now(UTC) + timedelta(seconds=plan.delay_s)
 
 
 def test_retry_after_is_a_minimum_and_no_cap_binds_it() -> None:

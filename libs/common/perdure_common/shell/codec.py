@@ -24,6 +24,9 @@ FAN_OUT_MAX = 1 << FAN_OUT_BITS
 MESSAGE_BYTES_MAX = 900_000
 """The largest body that is sent: below Kafka's default of 1 MiB for a batch, headers too."""
 
+MESSAGE_LEVELS_MAX = 250
+"""Levels of objects and lists in a message: the encoder of rows stops at 254."""
+
 RAW_BYTES_MAX = 1_000_000
 """The largest foreign record that is sent as it was: one that Kafka refuses blocks its shard."""
 

@@ -227,6 +227,10 @@ class Intake:
             return self._between_shells(taken, event)
         if event.type not in TYPES:
             return self._unknown(taken, event)
+        if link is None and cloudevents.deeper(event.data, codec.MESSAGE_LEVELS_MAX):
+            reason = f"the body is nested deeper than {codec.MESSAGE_LEVELS_MAX} levels; flatten it"
+            taken.bad = Rejected(reason, "invalid_body")
+            return taken
         try:
             message = codec.decode_body(event.type, event.data)
         except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:

@@ -95,6 +95,12 @@ def start(
             "invalid_execution_id",
             dead_letter=True,
         )
+    if len(command.parent_execution_id or "") > ID_LENGTH_MAX:
+        text = f"the parent's id has more than {ID_LENGTH_MAX} characters"
+        return Rejected(text, "invalid_execution_id", dead_letter=True)
+    if not isinstance(command.overrides, dict | None):
+        text = "overrides must be an object: what is changed, by node"
+        return Rejected(text, "invalid_overrides", dead_letter=True)
     found = _version_of(command, facts)
     if isinstance(found, Rejected):
         return found

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from perdure_common.ids import derived
 from perdure_common.scrub import scrub_json, scrub_text
+from perdure_contracts.cloudevents import deeper
 from perdure_contracts.engine import (
     EffectClass,
     ErrorFacts,
@@ -32,6 +33,9 @@ from .views import RunView, gathered_by
 
 ENCODED_AT_ONCE = 16
 """Values that are written as JSON at once to count their bytes."""
+
+LEVELS_MAX = 230
+"""Levels of objects and lists in the data of items: the rows that show them stop at 254."""
 
 ERRORS_KEPT_MAX = 20
 """Failed items whose errors are kept with a run; the others are counted."""
@@ -285,11 +289,12 @@ def error_data(failed: Sequence[tuple[int, ErrorFacts]]) -> Json:
 
 
 def encoded_bytes(value: Any) -> int | None:
-    """Return how many bytes a value has as JSON, None if it is none."""
+    """Return how many bytes a value has as JSON, None if it is none or nested too deep."""
     try:
-        return len(_encode(value))
+        text = _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
+    return None if deeper(text, LEVELS_MAX) else len(text)
 
 
 def listed_bytes(values: Sequence[Any], most: int) -> int | None:
@@ -318,7 +323,10 @@ def _unfit(arranged: Arranged, most: int) -> ErrorFacts | None:
     for items in [*emitted, arranged.errors] if arranged.errors else emitted:
         part = listed_bytes(items, most)
         if part is None:
-            text = "what the node made cannot be written as JSON; use plain values and whole texts"
+            text = (
+                "what the node made cannot be written as JSON; use plain values, whole texts, and "
+                f"at most {LEVELS_MAX} levels of objects and lists"
+            )
             return data_error("output_not_json", text)
         size += part
     if size > most:

@@ -8,7 +8,7 @@ from perdure_contracts.engine import RETRY_AFTER_S_MAX, ErrorFacts
 from .state import Dispatch
 
 BACKOFF_S_MAX = 300.0
-"""The longest wait between two attempts, in seconds; Retry-After is not bound by it."""
+"""The longest wait between two attempts, in seconds; Retry-After has a bound of its own."""
 
 JITTER = 0.25
 """The most that is added to a wait, as a share of it, so that many do not come back at once."""
@@ -56,4 +56,4 @@ def held_back(failed: Mapping[int, ErrorFacts]) -> bool:
 def retry_after_s(failed: Mapping[int, ErrorFacts]) -> float | None:
     """Return the longest wait that the other side asked for, None if it asked for none."""
     waits = [error.retry_after_s for error in failed.values() if error.retry_after_s is not None]
-    return max(waits, default=None)
+    return min(max(waits), RETRY_AFTER_S_MAX) if waits else None

@@ -98,5 +98,6 @@ SPECIFICATION = NodeSpecification(
     errors=(
         *("sql_failed", "database_not_known", "connect_failed", "connection_reset"),
         *("attempt_timeout", "too_many_items", "response_too_large", "invalid_parameters"),
+        "output_invalid",
     ),
 )

@@ -17,20 +17,17 @@ CONNECTIONS_MAX = 25
 """Of one client: together they reach 600 connections, twice the attempts of a runner."""
 
 
-def make_client(trusted: ssl.SSLContext) -> httpx.AsyncClient:
+def make_client(trusted: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     """Return one client: no proxies from the environment, no redirects.
 
-    `trusted` has the authorities by which it verifies servers. Reading them takes as long as
-    loading a small library, and some memory: clients share them.
+    `trusted` has the authorities by which it verifies servers, httpx's own without. Reading them
+    takes as long as loading a small library, and some memory: clients share them.
     """
     limits = httpx.Limits(
         max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX
     )
     return httpx.AsyncClient(
-        verify=trusted,
-        follow_redirects=False,
-        trust_env=False,
-        limits=limits,
+        verify=trusted or True, follow_redirects=False, trust_env=False, limits=limits
     )
 
 

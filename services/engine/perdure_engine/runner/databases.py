@@ -3,9 +3,11 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import asyncpg
+from perdure_contracts.cloudevents import parse_json
 
 CONNECTIONS_MAX = 4
 """Connections to one database from one process."""
@@ -19,7 +21,7 @@ async def _read_json(connection: Any) -> None:
     """Let a connection take and give json as the values that it stands for."""
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(
-            kind, schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+            kind, schema="pg_catalog", encoder=json.dumps, decoder=partial(parse_json, what=kind)
         )
 
 

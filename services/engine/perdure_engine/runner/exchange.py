@@ -16,11 +16,14 @@ from typing import Any, Protocol, cast
 import httpx
 from perdure_common.outbound import AddressError, AllowList, resolve
 from perdure_common.scrub import scrub_text
-from perdure_contracts.engine import RETRY_AFTER_S_MAX, ErrorFacts
+from perdure_contracts.cloudevents import CloudEventError, parse_json
+from perdure_contracts.engine import RETRY_AFTER_S_MAX, EffectState, ErrorFacts
 from perdure_contracts.files import FileRef
 
+from perdure_engine.runner.charsets import charset
 from perdure_engine.runner.dependencies import of_address
 from perdure_engine.runner.failures import Failed, facts_of
+from perdure_engine.runner.pinning import Trace, pinned
 from perdure_engine.runner.sending import Sending
 
 BODY_BYTES_MAX = 5 * 1024 * 1024
@@ -44,6 +47,9 @@ CODES_MAX = 6
 
 UNPACKED_BYTES = 256 * 1024
 """What is unpacked at once."""
+
+PACKING_BYTES = 64 * 1024
+"""What the packing of an answer may have beyond what is packed: heads, and data that is random."""
 
 
 class AnswerTooLarge(Exception):
@@ -103,12 +109,12 @@ class Answer:
         return self.raw.decode(self.encoding, errors="replace")
 
     def json(self) -> Any | Failed:
-        """Return the body read as JSON, or the failure that it is none."""
-        text = self.text
+        """Return the body read as JSON that can be passed on, or the failure that it is none."""
+        text = self.text.removeprefix("\ufeff")
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            message = f"the answer is no JSON: {error}; it begins {text[:80]!r}"
+            return parse_json(text, "the answer")
+        except CloudEventError as error:
+            message = f"{error}; it begins {text[:80]!r}"
             return Failed(
                 facts_of(
                     error, "output_invalid", message, retryable=False,
@@ -133,8 +139,8 @@ async def exchange(
         dependency = of_address("http", call.url, url.host)
         async with asyncio.timeout(call.timeout_s):
             port = url.port or (443 if url.scheme == "https" else 80)
-            pinned = url.copy_with(host=await resolve(url.host, port, allowed))
-            built = _build(client, call, url, pinned, sending)
+            address = await resolve(url.host, port, allowed)
+            built = _build(client, call, url, pinned(address, sending.trace))
             return await _exchange(client, built, dependency, sink)
     except AddressError as error:
         retryable = error.code == "dns_failed"
@@ -143,27 +149,26 @@ async def exchange(
         )
     except httpx.ConnectTimeout as error:
         return Failed(_timed_out(error, call, dependency, sending))
-    except (httpx.InvalidURL, httpx.LocalProtocolError, ValueError, TypeError) as error:
-        text = f"the request cannot be sent: {error}"
-        return Failed(facts_of(error, "invalid_parameters", text, retryable=False))
+    except (httpx.InvalidURL, httpx.LocalProtocolError) as error:
+        return Failed(_cannot_be_sent(error, "not_sent"))
+    except (ValueError, TypeError) as error:  # of a value in the request, or a defect of ours
+        return Failed(_cannot_be_sent(error, sending.effect_state))
     except TimeoutError as error:
         return Failed(_timed_out(error, call, dependency, sending))
     except (httpx.HTTPError, AnswerTooLarge) as error:
         return Failed(_transport_failure(error, dependency, sending))
 
 
-def _build(
-    client: httpx.AsyncClient, call: Call, url: httpx.URL, pinned: httpx.URL, sending: Sending
-) -> httpx.Request:
+def _build(client: httpx.AsyncClient, call: Call, url: httpx.URL, trace: Trace) -> httpx.Request:
     headers = dict(call.headers)
     headers["Host"] = url.netloc.decode("ascii").rpartition("@")[2]
     headers.setdefault("Accept-Encoding", "gzip, identity")
     return client.build_request(
         call.method,
-        pinned.copy_merge_params(list(call.query)) if call.query else pinned,
+        url.copy_merge_params(list(call.query)) if call.query else url,
         headers=headers,
         timeout=httpx.Timeout(None, connect=CONNECT_SHARE * call.timeout_s),
-        extensions={"sni_hostname": url.host, "trace": sending.trace},
+        extensions={"trace": trace},
         **call.body,
     )
 
@@ -181,14 +186,15 @@ async def _exchange(
             raw = b"".join([part async for part in _plain(response, BODY_BYTES_MAX)])
     finally:
         await response.aclose()
+    encoding = charset(response.encoding or "") or "utf-8"
     if response.status_code >= 400:
-        text = raw.decode(response.encoding or "utf-8", errors="replace")
+        text = raw.decode(encoding, errors="replace")
         return Failed(_status_failure(response, text, dependency))
     return Answer(
         status=response.status_code,
         headers=headers,
         raw=raw,
-        encoding=response.encoding or "utf-8",
+        encoding=encoding,
         dependency=dependency,
         file=file,
     )
@@ -206,13 +212,18 @@ async def _plain(response: httpx.Response, most: int) -> AsyncIterator[bytes]:
     if packed not in ("identity", "gzip", "deflate", ""):
         raise httpx.DecodingError(f"the answer is packed with {packed}, which was not asked for")
     unpack = zlib.decompressobj(wbits=47) if packed in ("gzip", "deflate") else None
-    size = 0
+    size = came = 0
     async for chunk in response.aiter_raw():
+        came += len(chunk)
+        if came > most + PACKING_BYTES:
+            raise AnswerTooLarge("the answer has more", most)
         for plain in (chunk,) if unpack is None else _unpacked(unpack, chunk):
             size += len(plain)
             if size > most:
                 raise AnswerTooLarge("the answer has more", most)
             yield plain
+    if unpack is not None and came and not unpack.eof:
+        raise httpx.DecodingError("the packed answer has no end")
 
 
 def _unpacked(unpack: Any, chunk: bytes) -> Iterator[bytes]:
@@ -280,28 +291,35 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Return the seconds that Retry-After asks to wait (RFC 9110, 10.2.3), None if unreadable.
-
-    Who answers writes what it likes: more than a year is a year.
-    """
+    """Return the seconds that Retry-After asks to wait (RFC 9110, 10.2.3), None if unreadable."""
     if not value:
         return None
-    if value.strip().isdecimal():
-        return min(RETRY_AFTER_S_MAX, float(value))
+    seconds = value.strip()
+    if seconds.isascii() and seconds.isdecimal():
+        return _wait(float(seconds))
     try:
         at = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    return min(RETRY_AFTER_S_MAX, max(0.0, (at - datetime.now(UTC)).total_seconds()))
+    return _wait((at - datetime.now(UTC)).total_seconds())
 
 
 def _until(value: str | None) -> float | None:
     """Return the seconds until a limit is lifted, given as seconds since 1970 (GitHub's way)."""
     if not value or not value.isdecimal() or len(value) > 12:
         return None
-    return min(RETRY_AFTER_S_MAX, max(0.0, int(value) - datetime.now(UTC).timestamp()))
+    return _wait(int(value) - datetime.now(UTC).timestamp())
+
+
+def _wait(seconds: float) -> float:
+    return min(max(0.0, seconds), RETRY_AFTER_S_MAX)
+
+
+def _cannot_be_sent(error: Exception, effect_state: EffectState) -> ErrorFacts:
+    text = f"the request cannot be sent: {error}"
+    return facts_of(error, "invalid_parameters", text, retryable=False, effect_state=effect_state)
 
 
 def _timed_out(error: Exception, call: Call, dependency: str, sending: Sending) -> ErrorFacts:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from perdure_common.scrub import scrub_json, scrub_text
-from perdure_contracts.engine import EffectState, ErrorFacts
+from perdure_contracts.engine import RETRY_AFTER_S_MAX, EffectState, ErrorFacts
 
 import perdure_engine
 
@@ -111,15 +111,22 @@ def bug_of(error: BaseException) -> ErrorFacts:
     )
 
 
+def whole(text: str) -> str:
+    """Return a text that can be sent: half a surrogate pair, which is no character, becomes `?`."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def told(error: ErrorFacts) -> ErrorFacts:
     """Return what may leave the runner of a failure: every text scrubbed, all of bounded length.
 
     Each answer passes here, so no performer can forget it.
     """
+    wait_s = error.retry_after_s
     return replace(
         error,
-        message=scrub_text(error.message)[:MESSAGE_MAX],
-        codes=tuple(scrub_text(code)[:CODE_MAX] for code in error.codes[:CODES_MAX]),
+        message=whole(scrub_text(error.message))[:MESSAGE_MAX],
+        codes=tuple(whole(scrub_text(code))[:CODE_MAX] for code in error.codes[:CODES_MAX]),
+        retry_after_s=None if wait_s is None else min(max(0.0, wait_s), RETRY_AFTER_S_MAX),
         frames=error.frames[-FRAMES_MAX:],
         stage=error.stage or "run",
         detail=scrub_json(error.detail),

@@ -10,6 +10,7 @@ from perdure_contracts.message import Json
 from perdure_engine.nodes.action_file import BYTES_MAX, FILE, MIME_TYPES
 from perdure_engine.nodes.action_json import finite
 from perdure_engine.nodes.each import ItemFault, attempted, put, too_deep
+from perdure_engine.runner.charsets import charset
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.file_tables import csv_rows, csv_text, html_rows, html_text
 from perdure_engine.runner.files import FAULTS, FileFault, ItemFiles, Made, failed
@@ -46,6 +47,8 @@ def _value(parameters: Mapping[str, Any], content: bytes) -> Json:
         return base64.b64encode(content).decode()
     encoding = str(parameters.get("encoding") or "utf-8-sig")
     try:
+        if charset(encoding) is None:
+            raise LookupError(f"{encoding[:40]} is no encoding of texts")
         text = content.decode(encoding)
     except (UnicodeError, LookupError) as error:
         words = f"the file is no text in {encoding}: {error}; set `encoding`, or read it as base64"

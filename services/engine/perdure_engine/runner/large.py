@@ -20,6 +20,8 @@ from perdure_common.shell.payloads import (
 from perdure_common.shell.ports import Headers, Unreachable
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 
+from perdure_engine.runner.answers import UNFIT
+
 AGAIN_S = 0.5
 """How long to wait before the store is asked again; the attempt's deadline ends it."""
 
@@ -53,7 +55,15 @@ async def in_full(payloads: PayloadStore, tenant_id: str, task: NodeTask, refs: 
 
 def is_large(result: NodeResult) -> bool:
     """Return whether what a node gave is too large for a message."""
-    return result.ports is not None and len(_encode(result.ports)) > PAYLOAD_BYTES_MIN
+    return len(_written(result)) > PAYLOAD_BYTES_MIN
+
+
+def _written(result: NodeResult) -> bytes:
+    """Return what a node gave as JSON; nothing where it is none, which its answer will say."""
+    try:
+        return b"" if result.ports is None else _encode(result.ports)
+    except UNFIT:
+        return b""
 
 
 def lightening(
@@ -65,7 +75,7 @@ def lightening(
     """
 
     async def lighten(result: NodeResult, tenant_id: str) -> NodeResult:
-        text = b"" if result.ports is None else _encode(result.ports)
+        text = _written(result)
         if len(text) <= PAYLOAD_BYTES_MIN:
             return result
         if len(text) > most:

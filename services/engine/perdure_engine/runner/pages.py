@@ -16,7 +16,7 @@ from perdure_engine.runner.failures import Failed
 Exchange: TypeAlias = Callable[[Call], Awaitable[Answer | Failed]]
 
 LINK = re.compile(r'<([^<>]*)>\s*((?:;\s*[^,;"]*(?:"[^"]*")?\s*)*)')
-NEXT = re.compile(r';\s*rel\s*=\s*"?(?:[^";]*\s)?next(?:\s[^";]*)?"?\s*(?:;|$)', re.IGNORECASE)
+REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s";]+))', re.IGNORECASE)
 
 
 async def all_pages(
@@ -94,7 +94,11 @@ def _next(
             name = pagination.get("parameter") or "cursor"
             return _asking(call, name, cursor) if cursor not in (None, "", False) else None
         case _:
-            link = field(body, pagination["next"]) if pagination.get("next") else _link(answer)
+            link = (
+                field(body, pagination["next"])
+                if pagination.get("next")
+                else link_to_next(answer.headers.get("link", ""))
+            )
             return _at(call, answer, link) if isinstance(link, str) and link else None
 
 
@@ -104,10 +108,11 @@ def _asking(call: Call, name: str, value: Any) -> Call:
     return replace(call, query=(*others, (name, str(value))))
 
 
-def _link(answer: Answer) -> str | None:
+def link_to_next(header: str) -> str | None:
     """Return the target of `rel=next` in the header Link (RFC 8288)."""
-    for match in LINK.finditer(answer.headers.get("link", "")[:8_192]):
-        if NEXT.search(match[2]):
+    for match in LINK.finditer(header[:8_192]):
+        rel = REL.search(match[2])
+        if rel is not None and "next" in (rel[1] or rel[2] or "").lower().split():
             return match[1]
     return None
 

@@ -162,7 +162,13 @@ async def perform(
     kind = (task.node_type, task.node_subtype)
     performer = PERFORMERS.get(kind)
     if kind in CODE:
-        return await _code(tools, task, began, runner)
+        try:
+            return await _code(tools, task, began, runner)
+        except Exception as error:  # a defect of a node must not end the runner
+            facts = told(bug_of(error))
+            return NodeResult(
+                execution_id=task.execution_id, token=task.token, outcome="failed", error=facts
+            )
     if performer is None and kind not in AGENTS:
         error = ErrorFacts(
             type="node_type_not_supported",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -18,11 +19,19 @@ from perdure_engine.runner.failures import Failed, facts_of
 from perdure_engine.runner.sql_values import bound, plain
 
 FETCH_ROWS = 100
+"""Rows that are asked for at once; fewer where they are large, for all of them come at once."""
+
 GRACE_S = 2.0
 """What the server has beyond its own time-out to say that it gave up."""
 
 RETRYABLE = ("08", "40", "53", "57", "58", "55P03")
 """SQLSTATEs, by their beginnings, after which the same statement may succeed."""
+
+UNREADABLE = (
+    *(ValueError, ArithmeticError, RecursionError),
+    *(asyncpg.InternalClientError, asyncpg.UnsupportedClientFeatureError),
+)
+"""What the driver raises of a value that Python has not, as a day before the year 1."""
 
 LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
@@ -49,9 +58,12 @@ async def query(
         async with asyncio.timeout(timeout_s + GRACE_S):
             pool = await databases.pool(name, url)
             busy = pool.get_size() - pool.get_idle_size() >= pool.get_max_size()
-            async with pool.acquire() as connection:
-                busy = False
+            connection = await pool.acquire()
+            busy = False
+            try:
                 return await run.on(connection)
+            finally:
+                await _give_back(pool, connection)
     except _Refused as error:
         code, text = error.args
         return Failed(facts_of(error, code, text, retryable=False, dependency=dependency))
@@ -63,6 +75,17 @@ async def query(
         return Failed(
             facts_of(
                 error, "attempt_timeout", text, retryable=True,
+                dependency=dependency, effect_state=run.state,
+            )
+        )  # fmt: skip
+    except UNREADABLE as error:
+        if not run.began:
+            text = f"the address of the database {name!r} is none: {error}"
+            return Failed(facts_of(error, "invalid_parameters", text, retryable=False))
+        text = f"a value cannot be passed on: {error}; cast it in the statement, to text perhaps"
+        return Failed(
+            facts_of(
+                error, "output_invalid", text, retryable=False,
                 dependency=dependency, effect_state=run.state,
             )
         )  # fmt: skip
@@ -126,16 +149,21 @@ class _Run:
         most = int(self._parameters.get("rows_max") or ROWS_MAX)
         rows: list[dict[str, Any]] = []
         size = 0
-        async for record in statement.cursor(*arguments, prefetch=FETCH_ROWS):
-            row = {name: plain(value) for name, value in record.items()}
-            size += len(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
-            if len(rows) >= most:
-                text = f"there are more than {most:,} rows; add LIMIT, or raise `rows_max`"
-                raise _Refused("too_many_items", text)
-            if size > BODY_BYTES_MAX:
-                text = f"the rows have more than {BODY_BYTES_MAX:,} bytes; select less"
-                raise _Refused("response_too_large", text)
-            rows.append(row)
+        cursor = await statement.cursor(*arguments)
+        wanted, largest = 1, 1
+        while records := await cursor.fetch(wanted):
+            for record in records:
+                row = {name: plain(value) for name, value in record.items()}
+                bytes_of_row = len(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
+                size, largest = size + bytes_of_row, max(largest, bytes_of_row)
+                if len(rows) >= most:
+                    text = f"there are more than {most:,} rows; add LIMIT, or raise `rows_max`"
+                    raise _Refused("too_many_items", text)
+                if size > BODY_BYTES_MAX:
+                    text = f"the rows have more than {BODY_BYTES_MAX:,} bytes; select less"
+                    raise _Refused("response_too_large", text)
+                rows.append(row)
+            wanted = max(1, min(4 * wanted, FETCH_ROWS, (BODY_BYTES_MAX - size) // largest))
         return rows
 
 
@@ -152,6 +180,15 @@ def _arguments(statement: Any, values: Sequence[Any]) -> list[Any]:
             text = f"${at} is {str(value)[:80]!r}, which is no {kind}: {error}"
             raise _Refused("invalid_parameters", text) from None
     return made
+
+
+async def _give_back(pool: Any, connection: Any) -> None:
+    """Give a connection back; one that does not come to rest is closed.
+
+    A server that waits for data (`COPY … FROM STDIN`) hears no cancellation.
+    """
+    with suppress(TimeoutError, asyncpg.PostgresError, *LOST):
+        await pool.release(connection, timeout=GRACE_S)
 
 
 async def _undo(transaction: Any) -> None:

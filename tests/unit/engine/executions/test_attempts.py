@@ -83,6 +83,15 @@ def test_what_a_breaker_holds_back_uses_up_no_attempt() -> None:
     assert played.state.status == "ERROR"
 
 
+@pytest.mark.parametrize("asked_s", [1e12, 1e300])
+def test_a_wait_of_centuries_that_the_other_side_asks_for_is_bounded(asked_s: float) -> None:
+    played = play(one(max_retries=1), {"n": 1})
+    played.answer("h", error=replace(PASSING, retry_after_s=asked_s))
+    at = wake_at(played.state)
+    assert at is not None and played.run("h").status == "RETRYING"
+    assert 1 <= (at - played.now).total_seconds() / RETRY_AFTER_S_MAX <= 1 + JITTER
+
+
 def test_recovery_is_asked_about_what_a_breaker_holds_back_before_any_retry() -> None:
     played = play(one(recovery="on", max_retries=3), {"n": 1})
     played.answer("h", error=OPEN)

@@ -5,14 +5,16 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from perdure_contracts.engine import NodeErrored, Scope
+from perdure_common.adapters.postgres_types import to_json
+from perdure_common.decider import Rejected
+from perdure_contracts.engine import NodeErrored, Scope, StartExecution
 from perdure_contracts.executions import ExecutionYielded, NodeScheduled
 from perdure_engine.definition import validate
 from perdure_engine.executions import bounds, progress
 from perdure_engine.executions.progress import FUEL
 from perdure_engine.executions.state import edge_key
 from perdure_engine.runner.perform import at_once
-from playing import Play, node, play, workflow
+from playing import WORKFLOW_ID, Play, node, play, workflow
 
 
 def fan(branches: int, **place: Any) -> dict[str, Any]:
@@ -115,6 +117,62 @@ def test_a_result_of_a_hundred_megabytes_is_a_typed_error_and_the_execution_ends
     played.answer("a", {"text": "x" * 100_000_000})
     assert played.state.status == "ERROR"
     assert played.told(NodeErrored)[-1].error.type == "output_too_large"
+
+
+def deep(levels: int) -> Any:
+    made: Any = 1
+    for _ in range(levels):
+        made = {"a": made}
+    return made
+
+
+def test_data_nested_deeper_than_a_row_can_show_is_a_typed_error() -> None:
+    told = node("told", "FLOW.AGGREGATE", parameters={"as": "all"})
+    definition = workflow([node("a", run_in="runner"), told], ["t>a", "a>told"])
+    for levels, ends in ((200, "SUCCESS"), (260, "ERROR"), (900, "ERROR")):
+        played = play(definition, {"n": 1})
+        played.answer("a", deep(levels))
+        assert played.state.status == ends
+        assert levels == 200 or played.told(NodeErrored)[-1].error.type == "output_not_json"
+        for table, _ in played.rows:
+            for row in played.table(table):
+                to_json(row)
+
+
+LONG = "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"parent_execution_id": LONG}, "invalid_execution_id"),
+        ({"overrides": [1]}, "invalid_overrides"),
+        ({"overrides": "x"}, "invalid_overrides"),
+        ({"node_id": LONG}, "trigger_not_found"),
+        ({"workflow_id": "../"}, "workflow_not_found"),
+        ({"version": 10**30}, "workflow_not_found"),
+        ({"execution_id": LONG}, "invalid_execution_id"),
+    ],
+)
+def test_a_start_that_makes_no_sense_is_a_dead_letter(fields: dict[str, Any], code: str) -> None:
+    plain: dict[str, Any] = {
+        "execution_id": "e", "workflow_id": WORKFLOW_ID, "version": 1, "node_id": "t",
+        "mode": "MANUAL", "triggered_by": LONG, "trigger": {}, "data": {},
+    }  # fmt: skip
+    refused = Play(chain_of(2)).ask(StartExecution(**{**plain, **fields}))
+    assert isinstance(refused, Rejected)
+    assert (refused.code, refused.dead_letter) == (code, True)
+
+
+def test_a_chain_that_nests_its_data_without_end_stops_at_the_limit() -> None:
+    names = [f"n{at}" for at in range(150)]
+    nodes = [node(name, "FLOW.AGGREGATE", parameters={"as": "all"}) for name in names]
+    definition = workflow(nodes, ["t>n0", *map(">".join, pairwise(names))])
+    played = play(definition, {"n": 1})
+    while played.state.status == "RUNNING":
+        played.wake()
+    assert played.state.status == "ERROR"
+    assert played.told(NodeErrored)[-1].error.type == "output_not_json"
 
 
 def test_a_start_looks_at_each_node_once_however_many_triggers_lead_to_it(

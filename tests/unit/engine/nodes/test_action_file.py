@@ -85,6 +85,8 @@ async def test_what_stands_in_a_file_is_read_into_a_field(
         (b"[NaN]", {"format": "json"}, "file_not_json"),
         (b"[" * 100_000, {"format": "json"}, "file_not_json"),
         (b"[" * 200 + b"]" * 200, {"format": "json"}, "data_too_deep"),
+        (b"-9a" * 3, {"encoding": "punycode"}, "file_not_text"),
+        (b"+2AA-", {"encoding": "utf-7"}, "file_not_text"),
         (b"a,b\n1\n", {"format": "csv"}, "file_not_csv"),
         (b"a,a\n1,2\n", {"format": "csv"}, "file_not_csv"),
         (b"no table", {"format": "html"}, "file_not_html"),

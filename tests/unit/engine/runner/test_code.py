@@ -83,6 +83,9 @@ async def test_what_is_no_json_is_refused() -> None:
     assert await made("javascript", "return () => 1", {}) == ["code_output"]
     assert await made("python", "return {1, 2}", {}) == ["code_output"]
     assert await made("python", "return float('nan')", {}) == ["code_output"]
+    deep = "a = 1\nfor _ in range(DEPTH): a = [a]\nreturn a"
+    for code in ("return '\\ud800'", deep.replace("DEPTH", "400"), deep.replace("DEPTH", "980")):
+        assert await made("python", code, {}) == ["code_output"]
 
 
 ENDLESS = {

@@ -8,10 +8,11 @@ from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Outbound
-from perdure_contracts.engine import NodeResult, NodeTask
+from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 from perdure_contracts.message import NAMES
 from perdure_engine.runner.answers import RESULTS
 from perdure_engine.runner.claims import LEASE_S, MemoryClaims, Owner
+from perdure_engine.runner.large import is_large
 from perdure_engine.runner.perform import at_once
 from perdure_engine.runner.prefix import Prefix
 from perdure_engine.runner.work import TASKS, Work
@@ -248,3 +249,59 @@ def test_the_finished_prefix_waits_for_the_oldest_open_task() -> None:
     assert _next(prefix, [6, 7]) == 5
     assert _next(prefix, [5]) == 8
     assert prefix.open == 0
+
+
+HALF = "half a pair: \ud800"
+
+
+async def test_items_that_are_no_json_fail_and_the_attempt_is_answered_at_once() -> None:
+    async def perform(task: NodeTask) -> NodeResult:
+        items = [{"json": {"t": "a"}}, {"json": {"t": HALF}}, {"json": endless(5_000)}, None]
+        items += [{"json": endless(240)}, {"json": endless(260)}]
+        why = ErrorFacts(type="upstream", message=HALF, codes=(HALF,))
+        return NodeResult(
+            execution_id=task.execution_id,
+            token=task.token,
+            outcome="failed",
+            ports={"main": items},
+            failed=((3, why),),
+            error=why,
+        )
+
+    stage = Stage()
+    async with stage.runner("r1", perform) as work:
+        await stage.give(task("t"))
+        await stage.until(lambda: len(stage.answers()) == 1)
+        await stage.until(lambda: not work.runs)
+    (answer,) = stage.answers()
+    made = [{"json": {"t": "a"}}, None, None, None, {"json": endless(240)}, None]
+    assert answer.ports == {"main": made}
+    assert [place for place, _ in answer.failed] == [1, 2, 3, 5]
+    assert {error.type for _, error in answer.failed} == {"output_not_json"}
+    assert answer.error is not None and answer.error.effect_state == "done"
+
+
+def endless(levels: int) -> Any:
+    made: Any = []
+    for _ in range(levels):
+        made = [made]
+    return made
+
+
+async def test_what_is_no_json_outside_of_items_fails_the_attempt() -> None:
+    async def perform(task: NodeTask) -> NodeResult:
+        return NodeResult(
+            execution_id=task.execution_id, token=task.token, outcome="completed", ports=HALF
+        )
+
+    stage = Stage()
+    async with stage.runner("r1", perform):
+        await stage.give(task("t"))
+        await stage.until(lambda: len(stage.answers()) == 1)
+    (answer,) = stage.answers()
+    assert (answer.outcome, answer.error and answer.error.type) == ("failed", "output_not_json")
+
+
+def test_what_is_no_json_is_not_large() -> None:
+    result = NodeResult(execution_id="e", token="t", outcome="completed", ports=HALF * 100_000)
+    assert not is_large(result)

@@ -3,6 +3,8 @@
 import httpx2
 from perdure_common.outbound import AllowList, resolve
 
+from perdure_engine.runner.pinning import pinned
+
 CONNECTIONS_MAX = 100
 
 
@@ -14,7 +16,7 @@ class Guarded(httpx2.AsyncHTTPTransport):
         self._allowed = allowed
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request; its Host header and TLS name stay those of the address as written.
+        """Send a request to the address that its host has, if that is allowed.
 
         Raises:
             AddressError: The address may not be asked, or does not exist.
@@ -22,8 +24,8 @@ class Guarded(httpx2.AsyncHTTPTransport):
         url = request.url
         port = url.port or (443 if url.scheme == "https" else 80)
         address = await resolve(url.host, port, self._allowed)
-        request.url = url.copy_with(host=address)
-        request.extensions = {**request.extensions, "sni_hostname": url.host}
+        trace = pinned(address, request.extensions.get("trace"))
+        request.extensions = {**request.extensions, "trace": trace}
         return await super().handle_async_request(request)
 
 

@@ -1,17 +1,17 @@
 """What a model's answer must hold to, and what the model is told when it does not."""
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from perdure_contracts.cloudevents import CloudEventError, parse_json
 
 from perdure_engine.nodes.json_schemas import problems_of
 
 OUTPUT_TOOL = "final_answer"
 """The tool by which a model gives an answer that has a schema."""
 
-FENCED = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n\s*```\s*$", re.DOTALL)
+FENCE = "```"
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,16 @@ def judged(schema: Mapping[str, Any] | None, raw: Any) -> Accepted | Rejected:
         return Rejected([{"path": "", "message": "the answer is empty"}])
     value = raw
     if isinstance(raw, str):
-        fenced = FENCED.match(raw)
         try:
-            value = json.loads(fenced.group(1) if fenced else raw)
-        except (ValueError, RecursionError) as error:
-            return Rejected([{"path": "", "message": f"the answer is no JSON: {error}"[:300]}])
+            value = parse_json(_unfenced(raw), "the answer")
+        except CloudEventError as error:
+            return Rejected([{"path": "", "message": str(error)[:300]}])
     problems = problems_of(schema, value)
     return Rejected(problems) if problems else Accepted(value)
+
+
+def _unfenced(raw: str) -> str:
+    """Return what stands inside a code fence, all of the text where there is none."""
+    first, _, inside = raw.strip().partition("\n")
+    is_fence = first.startswith(FENCE) and first[len(FENCE) :].strip() in ("", "json")
+    return inside.removesuffix(FENCE) if is_fence and inside.endswith(FENCE) else raw

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
+from perdure_contracts.cloudevents import CloudEventError, parse_json
 from perdure_contracts.engine import EffectClass, ErrorFacts
 from perdure_contracts.message import Json
 
@@ -92,8 +93,8 @@ def read_arguments(tool: Tool, raw: Any) -> dict[str, Any] | str:
     """Return a call's arguments, or what the model is told is wrong with them."""
     if isinstance(raw, str):
         try:
-            raw = json.loads(raw) if raw.strip() else {}
-        except (ValueError, RecursionError) as error:
+            raw = parse_json(raw, "what was given") if raw.strip() else {}
+        except CloudEventError as error:
             return f"the arguments are no JSON: {error}"
     if raw is None:
         raw = {}
@@ -155,10 +156,8 @@ async def _request(
     )
     if isinstance(answer, Failed):
         return answer
-    try:
-        return json.loads(answer.text) if answer.raw else None
-    except (ValueError, RecursionError):
-        return answer.text
+    read = answer.json() if answer.raw else None
+    return answer.text if isinstance(read, Failed) else read
 
 
 def _text(value: Any) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from perdure_contracts.cloudevents import CloudEventError, parse_json
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
 
@@ -175,7 +176,10 @@ class Child:
         if not line:
             self.ended = True
             return await self._died()
-        answer = json.loads(line)
+        try:
+            answer: Any = parse_json(line, "what the code returns")
+        except CloudEventError as error:
+            return _failure("code_output", str(error))
         if "error" in answer:
             return self._failed(answer["error"])
         if len(line) > BODY_BYTES_MAX:

@@ -169,7 +169,7 @@ async def test_an_answer_that_does_not_hold_to_the_schema_is_asked_for_again(sta
     assert (told["role"], told["tool_call_id"]) == ("tool", "call_0")
     assert "team: 'sales' is not one of" in told["content"]
     assert third["messages"][-1]["role"] == "user"
-    assert "no JSON" in third["messages"][-1]["content"]
+    assert "not JSON" in third["messages"][-1]["content"]
 
 
 async def test_a_model_that_never_holds_to_the_schema_fails_with_what_is_wrong(
