@@ -28,6 +28,9 @@ UNSEEN = dict.fromkeys(
 )
 """What would steer a terminal, or turn a line around, if it came from a text of somebody's."""
 
+ESCAPED = {code: f"\\u{code:04x}" for code in UNSEEN}
+"""The same as JSON may say it: whoever reads the document gets what there was."""
+
 
 class Shown(Console):
     """A console on which texts of other systems are shown as they are, and steer nothing."""
@@ -72,12 +75,13 @@ COLOURS: Mapping[str, str] = {
 
 def show(value: object) -> None:
     """Print a value as JSON, one document."""
-    print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+    print(json.dumps(value, indent=2, default=str, ensure_ascii=False).translate(ESCAPED))
 
 
 def show_line(value: object) -> None:
     """Print a value as JSON in one line, at once: a program reads a stream of them."""
-    print(json.dumps(value, default=str, ensure_ascii=False), flush=True)
+    line = json.dumps(value, default=str, ensure_ascii=False)
+    print(line.translate(ESCAPED), flush=True)
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:

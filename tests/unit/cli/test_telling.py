@@ -1,6 +1,7 @@
 """How things are put into words: durations, statuses, why an execution waits, what is stuck."""
 
 import io
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,17 @@ from perdure_cli import demo
 from perdure_cli.deploying import problem_line
 from perdure_cli.executions import reasons
 from perdure_cli.follow import PlainStage, changes, scope_text
-from perdure_cli.output import Shown, ago, duration, instant, print_table, say, short
+from perdure_cli.output import (
+    Shown,
+    ago,
+    duration,
+    instant,
+    print_table,
+    say,
+    short,
+    show,
+    show_line,
+)
 from perdure_cli.pictures import Picture, as_json, scope_of
 from perdure_cli.status import Status, figures, trouble
 
@@ -249,3 +260,15 @@ def test_the_payloads_of_the_demonstration_are_issues_of_the_repository_it_liste
     assert any("bug" not in names for names in labels)
     assert all(each["repository"]["full_name"] == demo.REPOSITORY for each in payloads)
     assert len({each["issue"]["number"] for each in payloads}) == len(payloads)
+
+
+def test_json_is_what_was_there_and_steers_no_terminal_either(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = {"error": "a\x1b[2Jb\x7fc\x9b31md\u202ee\u2066f, é and 你好\n"}
+    for printed in (show, show_line):
+        printed(told)
+        out = capsys.readouterr().out
+        assert json.loads(out) == told
+        assert "é and 你好" in out
+        assert not set(out) & set("\x1b\x7f\x9b\u202e\u2066")
