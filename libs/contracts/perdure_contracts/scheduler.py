@@ -104,9 +104,9 @@ class ReceiveTrigger:
     `body_sha256` is of the bytes as they came. `trigger_node` is the CloudEvent's extension
     `triggernode`, `extensions` has all of them.
 
-    What came by HTTP says more: `nodes` are the (workflow, node)s that it is for, `versions` which
-    version of each has taken it, `http` has its method, query and headers, `watch` says that
-    somebody waits for an answer.
+    What came by HTTP or by mail says more: `nodes` are the (workflow, node)s that it is for,
+    `versions` which version of each has taken it; `http` has a request's method, query and headers,
+    `watch` says that somebody waits for an answer.
     """
 
     tenant_id: str

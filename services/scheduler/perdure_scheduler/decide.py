@@ -16,7 +16,7 @@ from perdure_contracts.scheduler import (
 )
 
 from .filters import sift
-from .match import matches, subtype_of, taken_by
+from .match import matches, nearest, subtype_of, taken_by
 from .state import Trigger
 
 MODES: Mapping[str, Mode] = {"MANUAL": "MANUAL", "WEBHOOK": "WEBHOOK"}
@@ -68,10 +68,8 @@ def decide_trigger(
 
 def _matching(command: ReceiveTrigger, subtype: str, rows: Sequence[Row]) -> Sequence[Row]:
     """Return the rows that an event is for, before their filters are asked."""
-    if subtype == "EMAIL":
-        exact = [row for row in rows if row["index_key"] == command.subject.lower()]
-        return exact or rows  # an address with a tag of its own first
-    return [row for row in rows if matches(subtype, row, command)]
+    found = [row for row in rows if matches(subtype, row, command)]
+    return nearest(command.subject, found) if subtype == "EMAIL" else found
 
 
 def _served(

@@ -1,8 +1,8 @@
 """When a trigger event matches a trigger: the keys it is looked up by, and the filters."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from perdure_contracts.message import Json
 from perdure_contracts.scheduler import ReceiveTrigger
@@ -11,6 +11,8 @@ from .definition_edges import ANY_TYPE
 from .hook_settings import path_key
 from .parameters import KEY_LENGTH_MAX
 from .slack_match import slack_fulfils
+
+Row: TypeAlias = Mapping[str, Any]
 
 SUBTYPES = {
     "perdure.trigger.manual": "MANUAL",
@@ -36,7 +38,8 @@ counts. Everything else needs the extension `event` (GitHub's header X-GitHub-Ev
 """
 
 
-BY_HTTP = ("WEBHOOK", "GITHUB", "SLACK")
+LISTENED = ("WEBHOOK", "GITHUB", "SLACK", "EMAIL")
+"""Subtypes whose listeners say which nodes have taken what they make an event of."""
 
 FOREIGN = "kafkatopic"
 """The extension of an event that came from a foreign topic: that topic's name."""
@@ -79,13 +82,20 @@ def keys_of(subtype: str, subject: str) -> tuple[str, ...]:
             return (subject,)
 
 
+def nearest(address: str, rows: Sequence[Row]) -> Sequence[Row]:
+    """Return which of those that listen take a mail: for an address with its tag, if any do."""
+    exact = [row for row in rows if row["index_key"] == address.lower()]
+    return exact or rows
+
+
 def matches(subtype: str, row: Mapping[str, Any], command: ReceiveTrigger) -> bool:
     """Return whether a trigger that is listened to by the event's key takes the event.
 
     What came by HTTP says itself which nodes it is for: they have verified it, each by its own
-    secret, and their filters have seen the whole of it.
+    secret, and their filters have seen the whole of it. So do mails, of which an address may have
+    been told that its workflows start.
     """
-    if command.nodes is not None and subtype in BY_HTTP:
+    if command.nodes is not None and subtype in LISTENED:
         return (str(row["workflow_id"]), str(row["node_id"])) in command.nodes
     if subtype == "GITHUB":
         return fulfils(row["trigger_config"], command.extensions, command.data)
@@ -93,8 +103,8 @@ def matches(subtype: str, row: Mapping[str, Any], command: ReceiveTrigger) -> bo
 
 
 def taken_by(subtype: str, command: ReceiveTrigger) -> Iterable[tuple[tuple[str, str], int]]:
-    """Return the (workflow, node)s that have taken a request, each with the version that did."""
-    if subtype not in BY_HTTP or command.nodes is None:
+    """Return the (workflow, node)s that took a request or a mail, each with its version then."""
+    if subtype not in LISTENED or command.nodes is None:
         return ()
     # One of a release before has no versions.
     return zip(command.nodes, command.versions, strict=False)

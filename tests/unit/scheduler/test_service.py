@@ -205,13 +205,14 @@ async def test_what_was_started_before_a_crash_is_not_started_again_after_it() -
     assert set(world.deliveries()) == {"e1", "e2"}
 
 
-def version(number: int, node_id: str, path: str) -> DeployWorkflow:
-    """Return the deployment of a version that listens under a path."""
+def version(number: int, node_id: str, key: str) -> DeployWorkflow:
+    """Return the deployment of a version that listens under a path, or to an address."""
+    by_mail = "@" in key
     hook = {
         "node_id": node_id,
         "node_type": "TRIGGER",
-        "node_subtype": "WEBHOOK",
-        "parameters": {"path": path, "auth": "none"},
+        "node_subtype": "EMAIL" if by_mail else "WEBHOOK",
+        "parameters": {"address": key} if by_mail else {"path": key, "auth": "none"},
     }
     definition: Any = {"name": "triage", "nodes": [hook]}
     sha256 = sha256_of_json(definition)
@@ -220,37 +221,41 @@ def version(number: int, node_id: str, path: str) -> DeployWorkflow:
     )
 
 
-@pytest.mark.parametrize(
-    ("then", "statuses"),
-    [
-        (version(2, "inbox", "/orders"), ("active", "inactive")),
-        (version(2, "hook", "/elsewhere"), ("active", "inactive")),
-        (UndeployWorkflow(workflow_id=WORKFLOW), ("inactive",)),
-    ],
-    ids=["another node", "another path", "nothing"],
-)
-async def test_a_request_that_was_taken_starts_whatever_was_deployed_meanwhile(
-    then: DeployWorkflow | UndeployWorkflow, statuses: tuple[str, ...]
-) -> None:
-    """Its sender was answered 202: the version that took it starts, though it serves no more."""
+LISTENERS = {"webhook": ("/orders", "/elsewhere"), "email": ("help@a.example", "desk@a.example")}
+
+
+@pytest.mark.parametrize("kind", LISTENERS)
+@pytest.mark.parametrize("then", ["another node", "another key", "nothing"])
+async def test_what_was_taken_starts_whatever_was_deployed_meanwhile(kind: str, then: str) -> None:
+    """Its sender was told so: the version that took it starts, though it serves no more."""
+    key, other = LISTENERS[kind]
     world = World()
     async with world.running():
-        await world.ask(version(1, "hook", "/orders"))
+        await world.ask(version(1, "hook", key))
         await world.deployed("active")
-        await world.ask(then)
-        await world.deployed(*statuses)
-        await world.publish("webhook", "/orders", id="e1", nodes=TAKER, versions="[1]")
+        if then == "nothing":
+            await world.ask(UndeployWorkflow(workflow_id=WORKFLOW))
+            await world.deployed("inactive")
+        else:
+            second = (2, "inbox", key) if then == "another node" else (2, "hook", other)
+            await world.ask(version(*second))
+            await world.deployed("active", "inactive")
+        await world.publish(kind, key, id="e1", nodes=TAKER, versions="[1]")
         (start,) = starts(await world.until(STARTS, 1))
     assert (start["version"], start["node_id"]) == (1, "hook")
 
 
-async def test_a_request_goes_to_the_version_that_serves_if_that_has_its_node_and_path() -> None:
+@pytest.mark.parametrize("kind", LISTENERS)
+async def test_what_was_taken_goes_to_the_version_that_serves_if_that_has_its_node_and_key(
+    kind: str,
+) -> None:
+    key, _ = LISTENERS[kind]
     world = World()
     async with world.running():
-        await world.ask(version(1, "hook", "/orders"))
+        await world.ask(version(1, "hook", key))
         await world.deployed("active")
-        await world.ask(version(2, "hook", "/orders"))
+        await world.ask(version(2, "hook", key))
         await world.deployed("active", "inactive")
-        await world.publish("webhook", "/orders", id="e1", nodes=TAKER, versions="[1]")
+        await world.publish(kind, key, id="e1", nodes=TAKER, versions="[1]")
         (start,) = starts(await world.until(STARTS, 1))
     assert start["version"] == 2

@@ -30,3 +30,11 @@ SELECT workflow_id::text, deployment_version, node_id, index_key, trigger_config
  WHERE tenant_id = $1 AND trigger_subtype = 'EMAIL'
    AND deployment_status IN ('active', 'pending')
    AND trigger_config ? 'mailbox';
+
+-- name: takers --
+-- The triggers that listen to one of these addresses now.
+SELECT index_key, workflow_id::text, node_id, deployment_version
+  FROM scheduler.trigger_index
+ WHERE tenant_id = $1 AND trigger_subtype = 'EMAIL' AND index_key = ANY ($2)
+   AND deployment_status = 'active' AND is_active
+ ORDER BY workflow_id, node_id;

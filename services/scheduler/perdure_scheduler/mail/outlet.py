@@ -1,12 +1,16 @@
-"""From a mail to events: attachments are kept first, then an event for each recipient is sent."""
+"""From a mail to events: attachments are kept first, then an event for each recipient is sent.
+
+An event says who listens to its address, and in which version: those start, whatever is deployed
+before the event is applied (docs/adr/0065-what-was-taken-starts.md).
+"""
 
 import hashlib
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 import structlog
@@ -17,6 +21,8 @@ from perdure_contracts.cloudevents import CloudEvent, encode
 from perdure_contracts.message import Json
 
 from perdure_scheduler.hear import TRIGGERS
+from perdure_scheduler.hook_event import nodes_text, versions_text
+from perdure_scheduler.match import keys_of, nearest
 
 from .loops import refusal
 from .parsing import Attachment, Mail
@@ -24,8 +30,13 @@ from .shown import attachments_of, data_of, reference
 
 TYPE = "perdure.trigger.email"
 RECIPIENTS_MAX = 100
+TAKERS_MAX = 100
+"""How many an event may name; a header has no room for thousands beside a large mail."""
 
 log = structlog.get_logger(__name__)
+
+Takers: TypeAlias = Mapping[tuple[str, str], int]
+"""The (workflow, node)s that listen to an address, each with the version that does."""
 
 Delivered = Callable[[str], Awaitable[None]]
 
@@ -59,9 +70,11 @@ class Outlet:
             log.info("mail_refused", source=source, message_id=mail.id, reason=why)
             return why
         kept = await self._keep(mail)
+        named = tuple(dict.fromkeys(recipients[:RECIPIENTS_MAX]))
+        takers = await self._takers(named)
         records = [
-            await self._record(event_of(mail, source, each, arrived, kept))
-            for each in dict.fromkeys(recipients[:RECIPIENTS_MAX])
+            await self._record(event_of(mail, source, each, arrived, kept, takers[each]))
+            for each in named
         ]
         for error in await self.bus.send(records):
             if error is not None:
@@ -74,6 +87,26 @@ class Outlet:
         partition = zlib.crc32(key) % await self.bus.partitions(TRIGGERS)
         return Outbound(TRIGGERS, partition, value, key, headers)
 
+    async def _takers(self, recipients: Sequence[str]) -> Mapping[str, Takers]:
+        """Return who listens to each recipient's address now.
+
+        Raises:
+            Unreachable: The database does not answer.
+        """
+        keys = {each: keys_of("EMAIL", each) for each in recipients}
+        wanted = sorted({key for each in keys.values() for key in each})
+        try:
+            rows: Any = await self.pool.fetch(_SQL["takers"], self.tenant_id, wanted)
+        except FAILED as error:
+            raise Unreachable(f"the database does not say who takes a mail: {error}") from error
+        return {
+            recipient: {
+                (row["workflow_id"], row["node_id"]): row["deployment_version"]
+                for row in nearest(recipient, [r for r in rows if r["index_key"] in listened])
+            }
+            for recipient, listened in keys.items()
+        }
+
     async def _keep(self, mail: Mail) -> Sequence[Json]:
         """Keep what came with a mail, and return references to it."""
         found = attachments_of(mail)
@@ -83,12 +116,21 @@ class Outlet:
 
 
 def event_of(
-    mail: Mail, source: str, recipient: str, arrived: datetime, kept: Sequence[Json]
+    mail: Mail,
+    source: str,
+    recipient: str,
+    arrived: datetime,
+    kept: Sequence[Json],
+    takers: Takers | None = None,
 ) -> CloudEvent:
     """Return the event of a mail for one recipient: the same one whenever the mail is read.
 
-    Its time is when the mail came, whatever its sender says.
+    Its time is when the mail came, whatever its sender says. Where nobody listens yet, as while
+    the mailbox of a first version is opened, whoever does when the event is applied takes it.
     """
+    extensions: dict[str, str] = {}
+    if takers and len(takers) <= TAKERS_MAX:
+        extensions = {"nodes": nodes_text(takers), "versions": versions_text(takers.values())}
     identity = hashlib.sha256(f"{mail.id}\n{recipient}".encode()).hexdigest()
     return CloudEvent(
         id=identity,
@@ -98,6 +140,7 @@ def event_of(
         time=arrived.isoformat(),
         datacontenttype="application/json",
         data=orjson.dumps(data_of(mail, recipient, kept)),
+        extensions=extensions,
     )
 
 
