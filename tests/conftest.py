@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -17,6 +18,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from hypothesis import HealthCheck, settings
 from perdure_common.embedded import Addresses, Embedded
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).parent.parent / ".perdure" / "tests"
 # What a killed run left behind is swept by the first run after this long.
@@ -25,6 +27,19 @@ LEFTOVER_AGE_S = 6 * 3600
 # Timings are not asserted: the machine may be busy with other tests.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+class _Scheduling(LoadFileScheduling):
+    """Workers take files, but of a long test each `part` alone: several work on it at once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if "[part " in nodeid else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Return who gives tests to workers."""
+    return _Scheduling(config, log)
 
 
 def _name() -> str:

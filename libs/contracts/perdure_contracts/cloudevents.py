@@ -249,12 +249,28 @@ def deeper(raw: bytes, most: int) -> bool:
 
     Brackets within texts may look so at first, and then texts are left out.
     """
-    if raw.count(b"[") + raw.count(b"{") <= most:
+    if _has_few_openings(raw, most):
         return False
     if _is_flat(raw.translate(None, _NO_BRACKETS), most):
         return False
     brackets = _TEXT.sub(b"", raw).translate(None, _NO_BRACKETS)
     return not _is_flat(brackets, most) and _depth(brackets) > most
+
+
+def _has_few_openings(raw: bytes, most: int) -> bool:
+    """Tell whether a text has at most so many brackets that open.
+
+    They are looked for one by one: counting all of them takes longer than writing the text.
+    """
+    found = 0
+    for bracket in (b"[", b"{"):
+        at = raw.find(bracket)
+        while at >= 0:
+            found += 1
+            if found > most:
+                return False
+            at = raw.find(bracket, at + 1)
+    return True
 
 
 def _is_flat(left: bytes, most: int) -> bool:

@@ -32,7 +32,7 @@ def test_whatever_is_said_and_done_it_means_what_the_specification_says(random: 
     assert compared(random) == ""
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", range(PARTS), ids="part {}".format)
 def test_thousands_of_workflows_mean_what_the_specification_says(part: int) -> None:
     seen: Counter[str] = Counter()
     many = WORKFLOWS // PARTS
