@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.text import Text
 
 from perdure_cli.client import Client, Row, told
+from perdure_cli.condition import Status, examined
 from perdure_cli.executions import WAITS
 from perdure_cli.output import clock, console, duration, print_table, say, show
-from perdure_cli.status import Status, examined
 
 SHOWN_MAX = 50
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from perdure_cli.status import UNTOLD_ASKED
+from perdure_cli.condition import UNTOLD_ASKED
 from perdure_common import migrate, replay
 from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.adapters.postgres import PostgresStore

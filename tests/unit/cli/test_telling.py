@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from perdure_cli import demo
+from perdure_cli.condition import Status, figures, trouble
 from perdure_cli.deploying import problem_line
 from perdure_cli.executions import reasons
 from perdure_cli.follow import PlainStage, changes, scope_text
@@ -23,7 +24,6 @@ from perdure_cli.output import (
     show_line,
 )
 from perdure_cli.pictures import Picture, as_json, scope_of
-from perdure_cli.status import Status, figures, trouble
 
 AT = 1_767_600_000_000
 """An instant, in milliseconds since 1970."""
