@@ -143,7 +143,7 @@ class Agents:
 
         put(looping.Work, "_really_ask", ask)
         put(looping.Work, "_request", request)
-        put(looping.models, "load_libraries", nothing)
+        put(looping.libraries, "load_libraries", nothing)
         put(looping.models, "model_of", no_model)
         put(calling, "call", call)
         return stack

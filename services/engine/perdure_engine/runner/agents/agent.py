@@ -23,7 +23,7 @@ from perdure_engine.runner.secrets import hidden, lacking, opened
 from perdure_engine.runner.substeps import Agent, Usage
 from perdure_engine.runner.tools import Tools
 
-from . import models, outputs
+from . import libraries, models, outputs
 from .calls import Calls
 from .failures import Stop, limit, of_model, output_invalid, refusal
 from .journal import Journal
@@ -61,7 +61,7 @@ async def run(
         if failed is not None:
             return failed
     try:
-        await models.load_libraries()
+        await libraries.load_libraries()
         journal = await Journal.read(tools.substeps, agent)
         await write_answers(journal, answers or {})
         work = Work(tools, journal, item, parameters, fields.get("api_key", ""))

@@ -4,8 +4,6 @@ Requests go through a client that judges and pins every address (guarded.py), as
 nodes do. Nothing is tried again here: the engine and recovery decide about that.
 """
 
-import asyncio
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,28 +20,6 @@ URLS: Mapping[str, str] = {
 
 NO_KEY = "none"
 """What is sent to a server that needs no key: the libraries insist on one."""
-
-LIBRARIES = (
-    "pydantic_ai.direct",
-    "pydantic_ai.models.openai",
-    "pydantic_ai.models.anthropic",
-    "pydantic_ai.providers.openai",
-    "pydantic_ai.providers.anthropic",
-)
-"""Loaded with the first agent: they take seconds and memory that other nodes can do without."""
-
-
-async def load_libraries() -> None:
-    """Load what agents need, beside the event loop, and see that it tries nothing again.
-
-    Raises:
-        RetriesBelow: It does: see one_layer.py.
-    """
-    for name in LIBRARIES:
-        await asyncio.to_thread(importlib.import_module, name)
-    from perdure_engine.runner.agents.one_layer import assure_one_layer
-
-    await assure_one_layer()
 
 
 @dataclass(frozen=True)
