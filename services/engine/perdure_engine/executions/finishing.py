@@ -321,7 +321,7 @@ def _unfit(arranged: Arranged, most: int) -> ErrorFacts | None:
     size = 0
     emitted = list(arranged.ports.values())
     for items in [*emitted, arranged.errors] if arranged.errors else emitted:
-        part = listed_bytes(items, most)
+        part = listed_bytes(items, most - size)
         if part is None:
             text = (
                 "what the node made cannot be written as JSON; use plain values, whole texts, and "
@@ -329,10 +329,10 @@ def _unfit(arranged: Arranged, most: int) -> ErrorFacts | None:
             )
             return data_error("output_not_json", text)
         size += part
-    if size > most:
-        text = (
-            f"the node's output has {size:,} bytes or more, at most {most:,} are "
-            "allowed; keep fewer items or fields, or pass a reference"
-        )
-        return data_error("output_too_large", text)
+        if size > most:
+            text = (
+                f"the node's output has {size:,} bytes or more, at most {most:,} are "
+                "allowed; keep fewer items or fields, or pass a reference"
+            )
+            return data_error("output_too_large", text)
     return None
