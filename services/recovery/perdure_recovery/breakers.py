@@ -27,7 +27,7 @@ OWN: Final = "perdure.recovery.commands.v1"
 WINDOW_S: Final = 60.0
 CALLS_MIN: Final = 5
 SHARE: Final = 0.5
-"""Half of this many calls in this many seconds open a breaker …"""
+"""Half of this many calls in this many seconds open a breaker when another one fails …"""
 ROW: Final = 5
 ROW_S: Final = 600.0
 """… and so do this many in a row within this time."""
@@ -200,8 +200,8 @@ def _turns(state: Breaker, command: DependencyCalls, now: datetime) -> tuple[Bre
         if failed:
             return (_open(state, "the call that was let through failed", now),)
         return (_closed(state, "a call was answered", now),) if ok else ()
-    if state.state == "open":
-        return ()  # answers to what was sent before
+    if state.state == "open" or not command.failed:
+        return ()  # answers to what was sent before, or good news, which stops nobody
     since = now - timedelta(seconds=WINDOW_S)
     calls = [(ok, failed) for at, ok, failed in state.calls if at > since]
     failed = sum(each for _, each in calls)

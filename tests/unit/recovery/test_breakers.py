@@ -64,6 +64,13 @@ def test_half_of_five_calls_in_a_minute_open_it(ok: int, failed: int, opens: boo
     assert Shop().told(ok, failed) == (["open"] if opens else [])
 
 
+def test_news_of_calls_that_went_well_opens_none() -> None:
+    shop = Shop()
+    assert shop.told(0, 3, in_a_row=3) == []
+    assert shop.after(1).told(2, 0) == [], "three of five failed, and then it was back"
+    assert shop.after(1).told(0, 1, in_a_row=1) == ["open"]
+
+
 def test_five_in_a_row_open_it_however_slowly_they_come() -> None:
     shop = Shop()
     for _ in range(4):
