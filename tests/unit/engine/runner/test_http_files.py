@@ -8,28 +8,15 @@ from typing import Any
 
 import httpx
 import pytest
-from answering_server import Server, answering_server, ok, parsed
+from answering_server import Server, ok, parsed
 from perdure_common.adapters.memory_files import MemoryFiles
 from perdure_common.outbound import AllowList
 from perdure_common.shell.files import CHUNK_BYTES, Upload, read
-from perdure_engine.runner.clients import make_client
 from perdure_engine.runner.files import ItemFiles, Made, mime_of, name_of
 from perdure_engine.runner.http_request import Failed, request
 
 LOCAL = AllowList.parse(["127.0.0.0/8"])
 MOST = 4 * CHUNK_BYTES
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[tuple[Server, int]]:
-    async with answering_server() as made:
-        yield made
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with make_client() as made:
-        yield made
 
 
 class Ground:

@@ -4,35 +4,21 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
-from answering_server import Server, answering_server, ok
+from answering_server import Server, ok
 from perdure_common.outbound import AddressError, AllowList
 from perdure_contracts.engine import RETRY_AFTER_S_MAX, ErrorFacts
 from perdure_engine.runner import exchange as exchanging
-from perdure_engine.runner.clients import make_client
 from perdure_engine.runner.exchange import Answer, Call, exchange
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.pages import link_to_next
 from perdure_engine.runner.pinning import pinned
 
 LOCAL = AllowList.parse(["127.0.0.0/8"])
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[tuple[Server, int]]:
-    async with answering_server() as made:
-        yield made
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with make_client() as made:
-        yield made
 
 
 async def asked(client: httpx.AsyncClient, port: int, **more: Any) -> Answer | Failed:

@@ -2,30 +2,16 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from answering_server import Server, answering_server, as_json, ok, parsed
+from answering_server import Server, as_json, ok, parsed
 from perdure_common.outbound import AllowList
 from perdure_contracts.engine import RETRY_AFTER_S_MAX
-from perdure_engine.runner.clients import Clients, make_client
+from perdure_engine.runner.clients import Clients
 from perdure_engine.runner.files import Made
 from perdure_engine.runner.http_request import BODY_BYTES_MAX, Failed, request
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[tuple[Server, int]]:
-    async with answering_server() as made:
-        yield made
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with make_client() as made:
-        yield made
-
 
 LOCAL = AllowList.parse(["127.0.0.0/8"])
 
