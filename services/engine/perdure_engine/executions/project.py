@@ -5,6 +5,7 @@ lazily, and never over what the journal said later (`stream_version`).
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from perdure_common.decider import Later, Recorded, Upsert
@@ -76,7 +77,7 @@ from .project_files import file_rows
 from .project_flow import child_accepted, child_refused, responded, run_data
 from .project_queueing import queued, refused
 from .purging import purge_row
-from .state import Execution, Items, Run, edge_key, marked_at, place_of
+from .state import Dispatch, Execution, Items, Run, edge_key, marked_at, place_of
 
 TEXT_MAX = 255
 """Characters of the columns that hold ids and names of others."""
@@ -293,20 +294,24 @@ def _open(
         return
     arrived = _arrived(state, run)
 
-    def make() -> Row:
-        row = _row(recorded, run, known.node_type, known.node_subtype, known.node_name)
-        row["max_retries"] = known.max_retries
-        row["input_data"] = _data(arrived)
-        failed = tuple((int(index), error) for index, error in known.failed.items())
-        row["error_data"] = error_data(failed)
-        return row
-
+    # No closure: it and this generator would be a cycle, which keeps what arrived for a minute.
+    make = partial(_opened, recorded, run, known, arrived)
     row = Later({"stream_version": recorded.version}, make)
     key = row_key(event.execution_id, event.node_id, event.scope, event.run)
     yield Upsert("node_executions", key, set=row, lazy=True, guard=GUARD)
     lost = isinstance(event, AttemptFailed) and not event.runner and known.claimed
     if isinstance(event, AttemptFailed) and lost:
         yield _stop_claim(recorded, event.token)
+
+
+def _opened(recorded: Seen, run: Run, known: Dispatch, arrived: dict[str, Items]) -> Row:
+    """Return the columns of a run that is under way."""
+    row = _row(recorded, run, known.node_type, known.node_subtype, known.node_name)
+    row["max_retries"] = known.max_retries
+    row["input_data"] = _data(arrived)
+    failed = tuple((int(index), error) for index, error in known.failed.items())
+    row["error_data"] = error_data(failed)
+    return row
 
 
 def _loop(state: Execution, recorded: Seen, event: RegionEntered) -> Iterable[Upsert]:
