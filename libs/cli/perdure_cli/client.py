@@ -37,7 +37,7 @@ Row = dict[str, Any]
 ANSWER_S = 20.0
 """How long the answer to a command is waited for."""
 
-LOOK_S = (0.02, 0.25)
+LOOK_S = (0.01, 0.25)
 """How long to wait between two looks: at first, and at most."""
 
 REQUEST_S = 15.0
@@ -367,7 +367,7 @@ class Client:
             if found is not None or time.monotonic() > deadline:
                 return found
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.3, LOOK_S[1])
+            pause_s = min(pause_s * 1.15, LOOK_S[1])
 
     async def look(self, service: str, sent: Sent) -> Answer | None:
         """Return what became of a message, None if nothing is known yet. Raises as `answer`."""
