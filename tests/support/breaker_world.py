@@ -44,7 +44,7 @@ class BreakerWorld(World):
         super().__init__(seed, crashes=False)
         self.well_s = self.random.uniform(5, 150)
         self.runners = [
-            Dependencies(runner=f"r{n}", now=lambda: self.now)
+            Dependencies(runner=f"r{n}", now=lambda: self.now, time_s=lambda: self.elapsed_s)
             for n in range(self.random.randrange(1, 4))
         ]
         self.home: dict[str, int] = {}

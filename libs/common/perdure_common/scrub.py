@@ -9,8 +9,8 @@ Everything runs in time linear in the size of the text, which is capped; what is
 is gone, not unscrubbed. Scrubbing twice changes nothing. Most texts of a document are short
 and plain, and most of its keys come again: neither is looked at more closely than it must.
 
-scrub_forms.py has the patterns, scrub_commands.py what only a command tells, scrub_opaque.py
-what looks like no word.
+scrub_forms.py has the patterns, scrub_commands.py what only a command tells, scrub_prose.py what a
+sentence does, scrub_opaque.py what looks like no word.
 """
 
 import re
@@ -24,6 +24,7 @@ from . import scrub_forms as forms
 from .scrub_commands import without_commands
 from .scrub_forms import SECRET
 from .scrub_opaque import is_opaque, without_opaque
+from .scrub_prose import STEMS, ends_clause, is_state, without_said
 
 __all__ = ["CUT", "DEPTH_MAX", "SECRET", "TEXT_MAX", "is_secret_key", "scrub_json", "scrub_text"]
 
@@ -38,10 +39,21 @@ DEPTH_MAX = 64
 """Deepest level of a JSON document that is looked at."""
 
 _SECRET_KEY: Final = re.compile(
-    r"(?:password|passwd|passwort|passphrase|passcode|pwd|secrets?|token|cookie|credentials?"
+    r"(?:password|passwd|passwort|passphrase|passcode|pwd|pswd|pword|kennwort|motdepasse|senha"
+    r"|wachtwoord|heslo|secrets?|token|cookie|credentials?"
     r"|(?:api|access|secret|private|auth|signing|encryption|master|license|account|shared|session"
-    r"|service|subscription)key|authorization|connectionstring|sessionid|sessid|jwt|otp)$"
+    r"|service|subscription|application|app|functions?|admin|storage|consumer|write|hmac)key"
+    r"|authorization|connectionstring|sessionid|sessid|jwt|otp)$"
 )
+_OTHER_KEY: Final = re.compile(
+    # DB_PASS and dbPass, but no bypass; what is written in letters of its own
+    r"(?<=[A-Za-z\d])(?:(?<!test)(?<!tests)(?<!first)(?<!second)(?<!one)(?<!two)(?<!by)[_\-.]pass"
+    r"|(?<=[a-z])Pass|[_\-]PASS)$"
+    r"|(?i:contraseña|hasło|lösenord|пароль|密码|密碼|パスワード|비밀번호)$"
+)
+_WORD_KEYS: Final = frozenset({"token", "secret", "secrets", "credential", "credentials", "jwt"})
+"""Keys after which a word is most likely no secret: "token: expired"."""
+_PASS: Final = re.compile(r"(?i)(?:pass|pw)=(?!(?:\d+|true|false|yes|no|ok)\b)")
 _NOT_SECRET: Final = re.compile(
     r"(?:max|min|num|total|count|prompt|completion|input|output|cached|per|bad|invalid|"
     r"unexpected|missing|stop|eos|bos|pad|error)token$"
@@ -87,16 +99,20 @@ def _scrubbed_text(text: str) -> str:
     text = forms.KNOWN.sub(SECRET, forms.CLOUD_ID.sub(rf"\1{SECRET}", text))
     if _has_any(forms.SCHEMES, low):
         text = forms.SCHEME.sub(_masked_scheme, text)
-    if "-" in text and forms.OPTION.search(text):
+    if "|" in text or ("-" in text and forms.OPTION.search(text)):
         text = forms.FLAG.sub(forms.masked_after_lead, without_commands(text))
     if ":" in text or "=" in text:
         text = _without_keyed(text)
+    if _has_any(STEMS, low):
+        text = without_said(text)
     if "uthorization" in low or "ookie" in low or "x-" in low:
         text = forms.PAIR.sub(_masked_pair, text)
     if "<" in text or "&" in text or "name=" in low:
         for words, pattern in forms.MARKUP:
             if _has_any(words, low):
                 text = pattern.sub(_masked_markup, text)
+    if "value" in low:
+        text = forms.NAMED.sub(_masked_markup, text)
     if "%3" in text or "%25" in text:
         text = forms.ENCODED_USERINFO.sub(rf"\1{SECRET}", text)
         text = forms.ENCODED.sub(_masked_markup, text)
@@ -110,6 +126,7 @@ def _is_plain(low: str) -> bool:
         and len(max(low.split(), key=len, default="")) < forms.WORD_MIN
         and not _has_any(forms.SCHEMES, low)
         and "cookie" not in low
+        and not (low.count(" ") > 1 and _has_any(STEMS, low))
     )
 
 
@@ -130,7 +147,9 @@ def is_secret_key(key: str) -> bool:
     """Tell whether a value under `key` is secret: `password`, `x-api-key`, `accessToken`."""
     usual = key[-64:] if key.isascii() else key[-64:].translate(forms.USUAL)
     plain = _NO_SIGN.sub("", usual.lower())
-    return _SECRET_KEY.search(plain) is not None and _NOT_SECRET.search(plain) is None
+    if _SECRET_KEY.search(plain) is not None:
+        return _NOT_SECRET.search(plain) is None
+    return _OTHER_KEY.search(usual) is not None
 
 
 class _Key:
@@ -245,7 +264,23 @@ def _masked_scheme(match: re.Match[str]) -> str:
 
 
 def _masked_pair(match: re.Match[str]) -> str:
-    return match["lead"] + SECRET if _is_paired(match["key"], match["value"]) else match[0]
+    paired = _is_paired(match["key"], match["value"]) or _is_tuple(match)
+    return match["lead"] + SECRET if paired else match[0]
+
+
+def _is_tuple(match: re.Match[str]) -> bool:
+    """Tell whether a secret header and a word stand by themselves: ("X-Api-Key", "…")."""
+    text, key, value = match.string, match["key"].lower(), match["value"].lower()
+    before = text[max(0, match.start() - 2) : match.start()].rstrip("bu")
+    after = text[match.end() : match.end() + 5].lstrip("\\")
+    others = value.endswith(forms.HEADERS) or value in ("accept", "host", "origin", "referer")
+    return (
+        before.endswith("(")
+        and after[1:2] == ")"
+        and key.endswith(forms.HEADERS)
+        and not others
+        and not is_state(value)
+    )
 
 
 def _masked_markup(match: re.Match[str]) -> str:
@@ -261,7 +296,8 @@ def _without_keyed(text: str) -> str:
     parts: list[str] = []
     at = 0
     for match in forms.KEY.finditer(text):
-        if not is_secret_key(match[1]) or match.start() < at:
+        secret = is_secret_key(match[1]) or _PASS.match(text, match.start())
+        if not secret or match.start() < at:
             continue
         value = _value_after(text, match)
         if value is None:
@@ -279,8 +315,8 @@ def _value_after(text: str, key: re.Match[str]) -> tuple[int, int] | None:
         return (quoted.start(2), quoted.end(2)) if quoted[2] else None
     if block := forms.BLOCK.match(text, start):  # YAML: what is indented below
         return block.span(1)
-    if listed := forms.LISTED.match(text, start):
-        return listed.span(1)
+    if listed := forms.LISTED.match(text, start) or forms.LISTED_BARE.match(text, start):
+        return None if is_state(listed[1]) else listed.span(1)
     in_string = key.start() > 0 and text[key.start() - 1] == ";"
     if in_string and (between := forms.BETWEEN.match(text, start)):
         return between.span()
@@ -293,6 +329,16 @@ def _value_after(text: str, key: re.Match[str]) -> tuple[int, int] | None:
     first, _, rest = value[0].partition(" ")
     if first.lower() in forms.SCHEMES and rest and " " not in rest:
         return start + len(first) + 1, value.end()  # "Authorization: Bearer …", whatever it is
-    if key[2] and forms.SENTENCE.match(first) and not re.search(r"[\d=]", rest):
-        return None  # "token: expired", "cookie: missing"
+    if first.lower() in forms.OWN_SCHEMES and rest and " " not in rest and not is_state(rest):
+        return start + len(first) + 1, value.end()
+    worded = key[2] and forms.SENTENCE.match(first) and not re.search(r"[\d=]", rest)
+    if worded and (whole_line or key[1].lower() in _WORD_KEYS or _is_said(text, value)):
+        return None  # "token: expired", "cookie: missing", "password: wrong"
     return value.span()
+
+
+def _is_said(text: str, value: re.Match[str]) -> bool:
+    """Tell whether a word or number after a secret key says something of it."""
+    word = value[0].rstrip(".")
+    short = word.isdecimal() and len(word) < 4
+    return short or is_state(word) or not ends_clause(text, value.start() + len(word))

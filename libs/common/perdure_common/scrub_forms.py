@@ -43,6 +43,8 @@ SOURCE_NAME: Final = re.compile(
 )
 """name:password@tcp(host:port), as Go writes it."""
 SCHEMES: Final = ("bearer", "basic", "negotiate", "digest", "apikey")
+OWN_SCHEMES: Final = ("token", "key", "api-key", "splunk", "ssws", "geniekey", "oauth", "jwt")
+"""Schemes that some services have in the header; elsewhere they are words like others."""
 SCHEME: Final = re.compile(
     r"([Bb](?<!\w.)(?i:earer|asic)|[Nn](?<!\w.)(?i:egotiate)|[Dd](?<!\w.)(?i:igest)"
     r"|[Aa](?<!\w.)(?i:pikey))\s{1,3}([A-Za-z0-9+/_.~\-]{6,}={0,2})"
@@ -69,13 +71,14 @@ OPTION: Final = re.compile(r"-(?<![^\s\"'\[(,]-)")
 """Where an option of a command begins."""
 FLAG: Final = re.compile(
     r"(?i)(?P<lead>-(?<![^\s\"'\[(,]-)-?(?:[\w\-]{0,30}-)?"
-    r"(?:password|passwd|pass|token|secret|api-?key|pat)"
+    r"(?:pass(?:word|wd|phrase|code)?|pwd|token|secret|pat|bearer"
+    r"|(?:api|access|secret|account|storage|license|auth)-?key)\d?"
     r"(?:\\{0,3}[\"'],\s{0,3}|\s{1,3})" + value_after(least=3)
 )
 """An option that says itself that it has a secret: `--token …`."""
 KEY: Final = re.compile(
     # up to two dashes before it belong to it
-    r"([A-Za-z](?<![\w.][A-Za-z])(?<![\w.]-[A-Za-z])(?<![\w.\-]--[A-Za-z])[\w.\-]{1,60}+)"
+    r"([A-Za-z\u00c0-\U0010ffff](?<![\w.].)(?<![\w.]-.)(?<![\w.\-]--.)[\w.\-]{1,60}+)"
     r"\\{0,15}[\"']?\]?\s{0,40}(?:=>|:=|==?|:)(\s{0,40})"
 )
 """A key and what sets it; the blanks after that are a group."""
@@ -84,11 +87,13 @@ PAIR: Final = re.compile(
     r"(?P=before),\s{0,3}[bu]?(?P<quote>\\{0,3}[\"']))(?P<value>(?:(?!(?P=quote))[^\n]){1,4096})"
 )
 """A header as two of a list: ("Authorization", "Bearer …")."""
-HEADERS: Final = ("authorization", "cookie", "-key", "-token", "-secret", "-password")
+HEADERS: Final = ("authorization", "cookie", "-key", "apikey", "-token", "-secret", "-password")
 """How the names of headers end that have secrets."""
 PAIRED: Final = re.compile(r"[\s=\d]")
 """What the value of a header has, and the name of the next one has not."""
 _QUOTE_ENTITY = "(?:&quot;|&#34;|&#x22;|&apos;|&#39;|&#x27;)"
+_WRAPPED: Final = r"(?:[A-Za-z_][\w.:]{0,40}\(\s{0,3}){0,3}(?:\d{1,9}\)\s{0,3})?"
+"""What languages write around a text: `Some("…")`, `SecretStr('…')`, `string(9) "…"`."""
 MARKUP: Final = tuple(
     (words, re.compile(pattern, re.IGNORECASE))
     for words, pattern in (
@@ -105,13 +110,25 @@ MARKUP: Final = tuple(
         ),
         # name="password" value="…", and the field of a form: name="password", a blank line, …
         (
-            ("name=",),
-            r"\bname=[\"']([A-Za-z][\w.\-]{1,60}+)[\"'](?:[^<>\r\n]{0,200}\bvalue=[\"']"
+            ("name=", "key="),
+            r"\b(?:name|key)=[\"']([A-Za-z][\w.\-]{1,60}+)[\"'](?:[^<>\r\n]{0,200}\bvalue=[\"']"
             r"|(?:;[^\r\n]{0,200})?(?:\r?\n){2})([^\"'<>\r\n]{1,4096})",
+        ),
+        # <entry key="password">…</entry>
+        (
+            ("</",),
+            r"<[\w:\-]{1,40}\s{1,3}(?:name|key)=[\"']([A-Za-z][\w.\-]{1,60}+)[\"'][^<>]{0,200}>"
+            r"([^<>]{1,4096})</",
         ),
     )
 )
 """What markup sets secret keys to: words of which a text must have one, and (key, value)."""
+NAMED: Final = re.compile(
+    r"(?i)\b(?:name|key)\\{0,3}[\"']?\s{0,3}[:=]\s{0,3}\\{0,3}[\"']?([A-Za-z][\w.\-]{1,60}+)"
+    r"\\{0,3}[\"']?(?:,\s{0,3}|\s{0,3}\n\s{0,40})\\{0,3}[\"']?value\\{0,3}[\"']?\s{0,3}[:=]\s{0,3}"
+    r"\\{0,3}[\"']?([^\s\"'<>,\\}\]][^\"'<>\\\r\n]{0,4096})"
+)
+"""The name of something and its value, in JSON and YAML: `name: PASSWORD`, then `value: …`."""
 _PERCENT = "%(?:25){0,2}"
 ENCODED: Final = re.compile(
     r"(?i)([A-Za-z](?:(?<![\w.\-].)|(?<=%(?:26|3F|22|20).)|(?<=%25(?:26|22|3F).))"
@@ -129,10 +146,14 @@ BLOCK: Final = re.compile(
     r"[|>][+\-]?[ \t]{0,8}\r?\n[ \t]{1,40}"
     r"([^\s][^\r\n]{0,4096}(?:\r?\n[ \t]{1,40}[^\s][^\r\n]{0,4096}){0,63})"
 )
-QUOTED: Final = re.compile(r"(?:[bru]{1,2}(?=[\"']))?([\"'])((?:(?!\1)[^\\\n]|\\.){0,4096})\1?")
+QUOTED: Final = re.compile(
+    rf"{_WRAPPED}(?:[bru]{{1,2}}(?=[\"']))?([\"'])((?:(?!\1)[^\\\n]|\\.){{0,4096}})\1?"
+)
 ESCAPED: Final = re.compile(r"\\{1,15}([\"'])((?:(?!\1)[^\\\n]){0,4096})\\{0,15}\1?")
 LISTED: Final = re.compile(r"\[\s{0,3}([bru]{0,2}\\{0,15}[\"'][^\]\n]{1,4096})")
 """What a list holds, if it begins with something quoted."""
+LISTED_BARE: Final = re.compile(r"\[\s{0,3}([^\s\[\]{}()\"'<>][^\[\]{}\"'<>\n]{0,4096})\]")
+"""What a list holds that has no quotes, as of headers: `X-Api-Key=[…]`."""
 BARE: Final = re.compile(r"(?:[^\s,;&\"')\]}]|,(?=\S)){1,1024}")
 BETWEEN: Final = re.compile(r"[^\s;\"'=][^;\"'=\r\n]{0,256}(?=;\s?[A-Za-z][\w ]{1,40}=)")
 """The value of a connection string, which may have blanks: `;Password=…;Database=…`."""

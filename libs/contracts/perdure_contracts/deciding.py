@@ -36,7 +36,8 @@ class NoteDue:
 class ReleaseAttempt:
     """A held attempt's turn has come. `line` is the stream of the line that it stood in.
 
-    A `probe` is the one that is made to see whether what stopped the others is over.
+    A `probe` is the one that is made to see whether what stopped the others is over. The attempt
+    begins at `not_before`, which was `wait_s` seconds away then: never later than after these.
     """
 
     execution_id: str
@@ -45,6 +46,7 @@ class ReleaseAttempt:
     reason: str
     not_before: str = ""
     probe: bool = False
+    wait_s: float | None = None
 
 
 @message("recovery.note-answer.v1")

@@ -34,6 +34,7 @@ native.use(
         "executions.beginning",
         "executions.decide",
         "executions.decider",
+        "executions.dispatching",
         "executions.ending",
         "executions.evolve",
         "executions.facts",

@@ -224,7 +224,7 @@ line_streams: Decider[lines.Line, LineCommand, LineEvent] = Decider(
     evolve=lines.evolve,
     project=lines.project,
     route=lines.route,
-    state_version=3,
+    state_version=4,
     private=(GateSet, LineJoined, LineLeft, WaitersReleased),
 )
 

@@ -6,7 +6,7 @@ with the earliest deadline first, at a pace that what has just come back can bea
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -26,7 +26,7 @@ from perdure_contracts.deciding import (
     WaitersReleased,
 )
 
-from .instants import written
+from .instants import parsed, seconds_between, written
 from .waits import uniform
 
 OWN: Final = "perdure.recovery.commands.v1"
@@ -49,18 +49,19 @@ Pace = Literal["doubling", "even"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Who waits, and how the gate stands.
+    """Who waits, by attempt and in the order in which they came, and how the gate stands.
 
-    `probing` is who went to see, empty: nobody yet. `seen` is the execution that went last: it
-    goes once more before others do, for its answer says most about what has changed, and behind
-    them after that (`twice`), for its call may fail for a reason of its own. Since the gate was
-    set, `blind` went to see and were held up before they could.
+    Thousands may wait, so what happens changes `waiting` in place. `probing` is who went to see,
+    empty: nobody yet. `seen` is the execution that went last: it goes once more before others do,
+    for its answer says most about what has changed, and behind them after that (`twice`), for its
+    call may fail for a reason of its own. Since the gate was set, `blind` went to see and were held
+    up before they could.
     """
 
     gate: Gate = "open"
     pace: Pace = "even"
     reason: str = ""
-    waiting: tuple[Waiter, ...] = ()
+    waiting: dict[str, Waiter] = field(default_factory=dict[str, Waiter])
     probing: str = ""
     seen: str = ""
     twice: bool = False
@@ -84,15 +85,16 @@ def decide(state: Line, command: LineCommand, facts: Facts, now: datetime) -> tu
             )
             return (gate, *_let_go(command.line, evolve(state, gate), now))
         case JoinLine():
-            known = {waiter.attempt_id for waiter in state.waiting}
-            if command.waiter.attempt_id in known:
+            if command.waiter.attempt_id in state.waiting:
                 return ()
             joined = LineJoined(line=command.line, waiter=command.waiter)
-            return (joined, *_let_go(command.line, evolve(state, joined), now))
+            if _stands(state):
+                return (joined,)
+            tried = replace(state, waiting=dict(state.waiting))
+            return (joined, *_let_go(command.line, evolve(tried, joined), now))
         case LeaveLine():
-            known = {waiter.attempt_id for waiter in state.waiting}
             left = LineLeft(line=command.line, attempt_id=command.attempt_id)
-            if command.attempt_id in known:
+            if command.attempt_id in state.waiting:
                 return (left,)
             if not state.probing or command.attempt_id != state.probing:
                 return ()
@@ -108,14 +110,18 @@ def evolve(state: Line, event: LineEvent) -> Line:
                 state, gate=event.gate, pace=event.pace, reason=event.reason, probing="", blind=0
             )
         case LineJoined():
-            return replace(state, waiting=(*state.waiting, event.waiter))
+            waiting = state.waiting or {}  # an empty one may be that of all new lines
+            waiting[event.waiter.attempt_id] = event.waiter
+            return replace(state, waiting=waiting)
         case LineLeft(probe=True):  # others first, then: it may be held up where it is sent
             return replace(state, probing="", twice=True, blind=state.blind + 1)
         case LineLeft():
-            return _without(state, {event.attempt_id})
+            state.waiting.pop(event.attempt_id, None)
+            return state
         case WaitersReleased():
             first = event.released[0][0]
-            state = _without(state, {waiter.attempt_id for waiter, _ in event.released})
+            for waiter, _ in event.released:
+                state.waiting.pop(waiter.attempt_id, None)
             if not event.probe:
                 return state
             return replace(
@@ -149,6 +155,7 @@ def route(state: Line, recorded: Recorded[LineEvent]) -> tuple[Outgoing, ...]:
                 reason=event.reason,
                 not_before=not_before,
                 probe=event.probe,
+                wait_s=seconds_between(event.released_at, parsed(not_before)),
             ),
         )
         for waiter, not_before in event.released
@@ -168,13 +175,18 @@ def offsets(count: int, pace: Pace) -> Iterator[float]:
             yield second + (place + 1 - 2**second) / 2**second
 
 
-def _let_go(line: str, state: Line, now: datetime) -> tuple[LineEvent, ...]:
-    if state.gate == "shut" or not state.waiting:
-        return ()
-    waiting = sorted(state.waiting, key=_urgency)
+def _stands(state: Line) -> bool:
+    """Return whether nobody may go, whoever waits."""
     if state.gate == "probe":
-        if state.probing or (state.pace == "doubling" and state.blind >= BLIND_MAX):
-            return ()
+        return bool(state.probing) or (state.pace == "doubling" and state.blind >= BLIND_MAX)
+    return state.gate == "shut"
+
+
+def _let_go(line: str, state: Line, now: datetime) -> tuple[LineEvent, ...]:
+    if _stands(state) or not state.waiting:
+        return ()
+    waiting = sorted(state.waiting.values(), key=_urgency)
+    if state.gate == "probe":
         again = (w for w in waiting if (w.execution_id == state.seen) != state.twice)
         wait_s = min(AGAIN_MAX_S, AGAIN_S * 2.0 ** (state.blind - 1)) if state.blind else 0.0
         first = ((next(again, waiting[0]), written(now + timedelta(seconds=wait_s))),)
@@ -207,7 +219,3 @@ def _released(
 def _urgency(waiter: Waiter) -> tuple[bool, str, float]:
     """Order by deadline; who have none come last, in an order that follows from their ids."""
     return (not waiter.deadline, waiter.deadline, uniform(waiter.attempt_id, 1, "line"))
-
-
-def _without(state: Line, gone: set[str]) -> Line:
-    return replace(state, waiting=tuple(w for w in state.waiting if w.attempt_id not in gone))

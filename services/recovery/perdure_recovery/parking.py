@@ -119,6 +119,8 @@ def released(
     probe_of = command.line if command.probe else ""
     if command.not_before:
         delay_s = max(0.0, round((parsed(command.not_before) - now).total_seconds(), 3))
+        if command.wait_s is not None:  # this stream's time may be behind that of its line
+            delay_s = min(delay_s, command.wait_s)
     # Its line has paced it. An empty bucket would hold up the one that goes to see, and so all.
     parked = replace(episode.parked, cost=0)
     return _goes(

@@ -1,5 +1,7 @@
 """Waiting lines, incidents and allowances: who goes when, and what it takes."""
 
+import tracemalloc
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -110,6 +112,54 @@ def test_who_joins_an_open_line_goes_a_little_later_and_who_leaves_does_not() ->
     queue.asked(LeaveLine(line="l", attempt_id="b"))
     queue.gate("open")
     assert [name for name, _ in queue.gone()] == ["a"]
+
+
+def test_a_turn_says_how_long_it_was_away_when_it_was_decided() -> None:
+    queue = Queue()
+    queue.gate("shut")
+    for name in ("a", "b", "c"):
+        queue.join(name)
+    queue.after(100).gate("open")
+    waits = [each.wait_s for each in queue.sent if isinstance(each, ReleaseAttempt)]
+    assert waits == [0.0, 0.05, 0.1]
+
+
+@pytest.mark.parametrize("gate", ["shut", "probe"])
+def test_joining_and_leaving_a_long_line_is_no_work_for_each_who_waits(gate: Gate) -> None:
+    queue = Queue()
+    queue.gate(gate)
+    queue.join("first")  # through a half-open gate it goes to see
+    for n in range(20_000):
+        queue.join(f"a{n}")
+    tracemalloc.start()
+    try:
+        (joined,) = queue.join("last")
+        (left,) = queue.asked(LeaveLine(line="l", attempt_id="a7"))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kinds([joined, left]) == ["LineJoined", "LineLeft"]
+    assert most < 20_000, "a copy of who waits has 160,000 bytes"
+
+
+def test_what_is_decided_of_a_line_changes_nothing_before_it_happens() -> None:
+    queue = Queue()
+    queue.gate("probe", "doubling")
+    queue.join("a")
+    queue.join("b")
+    before = replace(queue.state, waiting=dict(queue.state.waiting))
+    commands = (
+        JoinLine(line="l", waiter=Waiter(execution_id="e", attempt_id="c", joined_at="")),
+        LeaveLine(line="l", attempt_id="b"),
+        LeaveLine(line="l", attempt_id="a"),
+        SetGate(line="l", gate="open", pace="even", reason=""),
+    )
+    for command in commands:
+        assert line_streams.decide(queue.state, command, {}, queue.now) != ()
+        assert queue.state == before
+    empty = line_streams.initial
+    assert line_streams.decide(empty, commands[0], {}, queue.now) != ()
+    assert empty.waiting == {}
 
 
 class Storm(OneStream[Incident]):

@@ -157,6 +157,21 @@ def test_an_open_breaker_lets_an_attempt_wait_in_line() -> None:
     assert story.does(release) == []  # it has had its turn
 
 
+def test_a_turn_by_a_clock_that_is_ahead_is_waited_for_no_longer_than_its_line_says() -> None:
+    story = Story(facts(breakers=[open_breaker()]))
+    _, parked = story.hears(failed())
+    assert isinstance(parked, AttemptParked)
+    story.facts = facts(breakers=[open_breaker("closed")])
+    (ordered,) = story.does(
+        ReleaseAttempt(
+            execution_id="e", attempt_id=parked.attempt_id, line="b/line", reason="it is back",
+            not_before=at(NOW + timedelta(minutes=50)), wait_s=5.0,
+        )
+    )  # fmt: skip
+    assert isinstance(ordered, AttemptOrdered)
+    assert ordered.delay_s == 5.0
+
+
 def test_whose_turn_it_is_may_go_though_the_breaker_is_half_open() -> None:
     story = Story(facts(breakers=[open_breaker()]))
     (_, parked) = story.hears(failed())

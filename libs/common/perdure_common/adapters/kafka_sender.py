@@ -182,9 +182,15 @@ class Sender:
 async def _abandon(producer: Client) -> None:
     """Stop a producer without waiting for what it still wants to send.
 
-    `stop()` alone waits for ever when the broker is gone: idempotent batches never expire.
+    `stop()` alone waits for ever when the broker is gone: idempotent batches never expire. Who
+    waits for a batch is told that it failed; nobody waits for its turn to be sent any more, and
+    asyncio would complain in the log that this failed unheard.
     """
-    producer._message_accumulator.fail_all(KafkaTimeoutError())
+    waiting = producer._message_accumulator
+    batches = [batch for each in waiting._batches.values() for batch in each]
+    waiting.fail_all(KafkaTimeoutError())
+    for batch in batches:
+        batch._drain_waiter.exception()
     for stop in (producer._sender.close, producer.stop):
         try:
             async with asyncio.timeout(STOP_S):

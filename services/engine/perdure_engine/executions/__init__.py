@@ -6,6 +6,6 @@ Says   engine.execution-*.v1, engine.node-*.v1; engine.node-task.v1 to the runne
 Keeps  workflow_executions, node_executions, workflow_execution_logs
 
 Read next: state.py (what is remembered), decide.py (what each command leads to),
-running.py (what is ready), finishing.py (how a node run ends), attempts.py (what happens in
-the runner), ending.py (how an execution ends).
+running.py (what is ready), finishing.py (how a node run ends), dispatching.py (what the runner is
+sent), attempts.py (what becomes of it), ending.py (how an execution ends).
 """

@@ -36,9 +36,10 @@ from perdure_engine.definition import Workflow
 
 from .asking import bad_answer, note_answer
 from .asking_again import ask_again
-from .attempts import answered, apply_verdict, lost, time_over, try_again
+from .attempts import answered, apply_verdict, lost, time_over
 from .beginning import Happen, before_start, carry_on, start
 from .children import child_place, note_end
+from .dispatching import try_again
 from .ending import cancel, timed_out
 from .error_workflow import bad_error_workflow, start_error_workflow
 from .evolve import evolve

@@ -3,7 +3,8 @@
 from perdure_contracts.asking import NoteAnswer
 from perdure_contracts.flow import NoteChildEnd
 
-from .attempts import open_run, send_again
+from .attempts import open_run
+from .dispatching import send_again
 from .progress import Progress
 from .state import place_of
 from .suspending import answer_ask, answer_of, asked_by, late_asks

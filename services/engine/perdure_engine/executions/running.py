@@ -8,9 +8,9 @@ from perdure_engine.definition import Node
 from perdure_engine.nodes.base import Inputs, Outcome, passed_through
 
 from .asking import ask_memory, ask_people
-from .attempts import dispatch
 from .bounds import too_many_items
 from .children import begin_child
+from .dispatching import dispatch
 from .finishing import Ended, finish, scrubbed
 from .given import is_given, take, was_skipped
 from .progress import Progress

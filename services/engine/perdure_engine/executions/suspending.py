@@ -183,7 +183,7 @@ def _told(content: Json) -> Json:
 
 
 def answer_ask(progress: Progress, run: Run, ask_id: str, answer: Json) -> None:
-    """Keep an answer; the run goes on when it has all of them (`attempts.go_on`)."""
+    """Keep an answer; the run goes on when it has all of them (`resumption.go_on`)."""
     progress.record(
         AskAnswered(
             execution_id=progress.state.execution_id,

@@ -2,7 +2,7 @@
 
 The answer is `{status, headers, body}`. A status of 400 or more fails the item, and so do a
 time-out and an answer above 5 MB. JSON must be what RFC 8259 says, with at most 200 levels.
-`Retry-After` is waited for before it is tried again, 31 days at most. With
+`Retry-After` is waited for before it is tried again, by the server's clock, 31 days at most. With
 `response: file`, or without `response` if the answer's content type is no text, the answer's body
 becomes a file of the item, `data` or as `response_file` says, and `body` is `{file, bytes,
 content_type}`. A file of the item is sent with `file: {file: data}`, or among the fields of a

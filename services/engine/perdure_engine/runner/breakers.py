@@ -142,10 +142,9 @@ class Breakers:
             return
         try:
             turned: BreakerTurned = codec.decode_body(name, record.value)
+            self._dependencies.turn(turned)
         except (msgspec.DecodeError, RecursionError, ValueError) as error:
             log.warning("breaker_unreadable", offset=record.offset, error=str(error))
-            return
-        self._dependencies.turn(turned)
 
 
 async def keep_watching(

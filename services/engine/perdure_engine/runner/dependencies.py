@@ -6,6 +6,7 @@ when it is down, both are. Whoever calls asks `begin` first and tells `heard` af
 it was given; what was heard is published, and recovery's breakers come back, in breakers.py.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -100,45 +101,62 @@ class Heard:
     probe_failed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _News:
+    """How a breaker stands, as it was heard at `heard_at`, when the time was `heard_s`."""
+
+    turned: BreakerTurned
+    heard_at: datetime
+    heard_s: float
+
+    def now(self, time_s: float) -> datetime:
+        """Return the instant by the breaker's clock."""
+        return self.heard_at + timedelta(seconds=time_s - self.heard_s)
+
+
 @dataclass
 class Dependencies:
     """What the calls of one process met. Nothing here waits.
 
     `runner` is the name under which breakers know the process. `hurry` is called when a probe
-    was answered: everybody waits for what came of it.
+    was answered: everybody waits for what came of it. The clock of `now` may be set back, and may
+    be behind recovery's: how long a breaker stands is counted by `time_s`, in seconds that only
+    grow, and no wait is longer than the news says.
     """
 
     runner: str = ""
     now: Callable[[], datetime] = utc_now
+    time_s: Callable[[], float] = time.monotonic
     hurry: Callable[[], None] = lambda: None
     dropped: int = 0
     _heard: dict[Called, Heard] = field(default_factory=dict[Called, Heard])
-    _turned: dict[str, BreakerTurned] = field(default_factory=dict[str, BreakerTurned])
+    _turned: dict[str, _News] = field(default_factory=dict[str, _News])
     _opened: dict[str, str] = field(default_factory=dict[str, str])
-    _probing: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    _probing: dict[str, float] = field(default_factory=dict[str, float])
 
     def begin(self, called: Called) -> Begun | Failed:
         """Return why a call must not be made now; if it may be, it is made, and told of."""
         if not (self._turned or self._opened) or not called.dependency:
             return Begun(called)
-        now = self.now()
+        time_s = self.time_s()
         probes: list[str] = []
         sees: list[tuple[str, str]] = []
         for each in called.breakers:
-            turned = self._turned.get(each.breaker_id)
-            if turned is None or turned.state == "closed":
+            news = self._turned.get(each.breaker_id)
+            if news is None:
                 continue
+            turned, now = news.turned, news.now(time_s)
             if not passes(turned, now, self.runner):
                 return Failed(_held(turned, now))
             if turned.state == "half_open":
                 sees.append((each.breaker_id, turned.turned_at))
                 if is_over(turned, now):
                     continue
-                if now < self._probing.get(each.breaker_id, now):
+                if time_s < self._probing.get(each.breaker_id, time_s):
                     return Failed(_held(turned, now))  # one is under way, or was answered
                 probes.append(each.breaker_id)
         for breaker_id in probes:
-            self._probing[breaker_id] = now + timedelta(seconds=PROBE_S)
+            self._probing[breaker_id] = time_s + PROBE_S
         ids = (each.breaker_id for each in called.breakers)
         opened = tuple((each, self._opened[each]) for each in ids if each in self._opened)
         return Begun(called, tuple(sees), opened)
@@ -190,7 +208,12 @@ class Dependencies:
         return tuple(taken.items())
 
     def turn(self, turned: BreakerTurned) -> None:
-        """Note how a breaker stands from now on."""
+        """Note how a breaker stands from now on.
+
+        Raises:
+            ValueError: It turned at no instant.
+        """
+        heard_at = max(self.now(), datetime.fromisoformat(turned.turned_at))
         self._probing.pop(turned.breaker_id, None)
         if turned.state == "open":
             self._opened.pop(turned.breaker_id, None)
@@ -200,7 +223,7 @@ class Dependencies:
         if turned.state == "closed":
             self._turned.pop(turned.breaker_id, None)
         else:
-            self._turned[turned.breaker_id] = turned
+            self._turned[turned.breaker_id] = _News(turned, heard_at, self.time_s())
 
 
 def _held(turned: BreakerTurned, now: datetime) -> ErrorFacts:

@@ -244,10 +244,12 @@ def _status_failure(response: httpx.Response, text: str, dependency: str) -> Err
     excerpt = " ".join(text.split())[:EXCERPT]
     message = f"{dependency.partition(':')[2]} answered {status} {response.reason_phrase}".strip()
     codes = codes_of(text)
-    retry_after_s = _retry_after(response.headers.get("retry-after"))
+    # Its instants go by its own clock, and ours may have been set back.
+    now = _instant(response.headers.get("date")) or datetime.now(UTC)
+    retry_after_s = _retry_after(response.headers.get("retry-after"), now)
     if status in (403, 429) and response.headers.get("x-ratelimit-remaining") == "0":
         codes = ("rate_limited", *codes)
-        retry_after_s = retry_after_s or _until(response.headers.get("x-ratelimit-reset"))
+        retry_after_s = retry_after_s or _until(response.headers.get("x-ratelimit-reset"), now)
     return ErrorFacts(
         type="http_status",
         message=scrub_text(f"{message}: {excerpt}" if excerpt else message),
@@ -290,27 +292,29 @@ def _listed(value: Any) -> list[Any]:
     return cast("list[Any]", errors)[:CODES_MAX] if isinstance(errors, list) else []
 
 
-def _retry_after(value: str | None) -> float | None:
+def _retry_after(value: str | None, now: datetime) -> float | None:
     """Return the seconds that Retry-After asks to wait (RFC 9110, 10.2.3), None if unreadable."""
-    if not value:
-        return None
-    seconds = value.strip()
+    seconds = (value or "").strip()
     if seconds.isascii() and seconds.isdecimal():
         return _wait(float(seconds))
-    try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return _wait((at - datetime.now(UTC)).total_seconds())
+    at = _instant(value)
+    return None if at is None else _wait((at - now).total_seconds())
 
 
-def _until(value: str | None) -> float | None:
+def _until(value: str | None, now: datetime) -> float | None:
     """Return the seconds until a limit is lifted, given as seconds since 1970 (GitHub's way)."""
     if not value or not value.isdecimal() or len(value) > 12:
         return None
-    return _wait(int(value) - datetime.now(UTC).timestamp())
+    return _wait(int(value) - now.timestamp())
+
+
+def _instant(value: str | None) -> datetime | None:
+    """Return the instant of a header, None if it names none."""
+    try:
+        at = parsedate_to_datetime(value or "")
+    except (ValueError, OverflowError):
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _wait(seconds: float) -> float:

@@ -9,7 +9,7 @@ from perdure_contracts.engine import ExecutionCompleted, NodeErrored
 from perdure_contracts.executions import NodeScheduled
 from perdure_engine.definition import validate
 from perdure_engine.executions import running
-from perdure_engine.executions.attempts import TASK_BYTES_MAX
+from perdure_engine.executions.dispatching import TASK_BYTES_MAX
 from perdure_engine.runner.perform import at_once
 from playing import Play, failed, link, node, play, workflow
 

@@ -19,7 +19,7 @@ from perdure_contracts.engine import ErrorFacts, NodeTask
 from perdure_contracts.message import NAMES
 from perdure_engine.runner.breakers import Breakers
 from perdure_engine.runner.clients import Clients
-from perdure_engine.runner.dependencies import KEPT_MAX, Begun, Called, Dependencies
+from perdure_engine.runner.dependencies import KEPT_MAX, PROBE_S, Begun, Called, Dependencies
 from perdure_engine.runner.depending import dependency_of
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.perform import perform
@@ -33,11 +33,21 @@ LOST = ErrorFacts(type="read_timeout", message="", dependency=HOST)
 
 
 class Clock:
+    """A clock that can be set back, and the time that passes all the same."""
+
     def __init__(self) -> None:
         self.now = START
+        self.behind_s = 0.0
 
     def __call__(self) -> datetime:
         return self.now
+
+    def time_s(self) -> float:
+        return (self.now - START).total_seconds() + self.behind_s
+
+    def set_back(self, seconds: float) -> None:
+        self.now -= timedelta(seconds=seconds)
+        self.behind_s += seconds
 
 
 @pytest.fixture
@@ -106,7 +116,7 @@ async def test_an_open_breaker_keeps_a_call_from_being_made(
     server: tuple[Server, int], clock: Clock
 ) -> None:
     made, port = server
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     dependencies.turn(turned("open", 30))
     error = (await ran(dependencies, f"http://127.0.0.1:{port}/")).error
     assert made.asked == []
@@ -119,7 +129,7 @@ async def test_a_breaker_lets_calls_through_when_its_time_is_over_or_it_was_clos
     server: tuple[Server, int], clock: Clock
 ) -> None:
     made, port = server
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     dependencies.turn(turned("open", 30))
     clock.now += timedelta(seconds=30)
     held = (await ran(dependencies, f"http://127.0.0.1:{port}/")).error
@@ -134,8 +144,40 @@ async def test_a_breaker_lets_calls_through_when_its_time_is_over_or_it_was_clos
     assert len(made.asked) == 2
 
 
+def held_s(dependencies: Dependencies) -> float | None:
+    begun = dependencies.begin(CALLED)
+    return begun.error.retry_after_s if isinstance(begun, Failed) else None
+
+
+def test_a_clock_that_is_set_back_makes_no_breaker_stay_open_for_longer(clock: Clock) -> None:
+    dependencies = Dependencies("r", clock, clock.time_s)
+    dependencies.turn(turned("open", 30))
+    clock.now += timedelta(seconds=10)
+    clock.set_back(3_600)
+    assert held_s(dependencies) == 20.0
+    clock.now += timedelta(seconds=20 + LATE_S)
+    assert held_s(dependencies) is None
+
+
+def test_a_clock_that_is_set_back_makes_no_lost_probe_be_waited_for_longer(clock: Clock) -> None:
+    dependencies = Dependencies("r", clock, clock.time_s)
+    dependencies.turn(turned("half_open", 300))
+    assert isinstance(dependencies.begin(CALLED), Begun)
+    clock.set_back(3_600)
+    assert held_s(dependencies) is not None
+    clock.now += timedelta(seconds=PROBE_S)
+    assert isinstance(dependencies.begin(CALLED), Begun)
+
+
+def test_news_from_a_clock_that_is_ahead_holds_up_for_no_longer_than_it_says(clock: Clock) -> None:
+    dependencies = Dependencies("r", clock, clock.time_s)
+    hour = timedelta(hours=1)
+    dependencies.turn(turned("open", hour.total_seconds() + 30, at=START + hour))
+    assert held_s(dependencies) == 30.0
+
+
 def test_others_are_called_while_one_is_down(clock: Clock) -> None:
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     dependencies.turn(turned("open", 30))
     assert isinstance(dependencies.begin(CALLED), Failed)
     assert isinstance(dependencies.begin(Called(TENANT, "llm:anthropic:two")), Begun)
@@ -146,7 +188,7 @@ def test_others_are_called_while_one_is_down(clock: Clock) -> None:
 
 def test_half_open_one_call_goes_out_and_its_answer_is_told_at_once(clock: Clock) -> None:
     hurried: list[bool] = []
-    dependencies = Dependencies("r", clock, hurry=lambda: hurried.append(True))
+    dependencies = Dependencies("r", clock, clock.time_s, hurry=lambda: hurried.append(True))
     dependencies.turn(turned("half_open", 60, prober="r"))
     probe = dependencies.begin(CALLED)
     assert isinstance(probe, Begun)
@@ -159,7 +201,7 @@ def test_half_open_one_call_goes_out_and_its_answer_is_told_at_once(clock: Clock
 
 
 def test_half_open_a_call_that_came_to_nothing_lets_another_one_go(clock: Clock) -> None:
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     dependencies.turn(turned("half_open", 60))
     late, probe = Begun(CALLED), dependencies.begin(CALLED)
     assert isinstance(probe, Begun)
@@ -174,7 +216,8 @@ def test_half_open_a_call_that_came_to_nothing_lets_another_one_go(clock: Clock)
 def test_half_open_only_the_named_runner_may_call_and_a_lost_probe_is_made_again(
     clock: Clock,
 ) -> None:
-    other, prober = Dependencies("other", clock), Dependencies("r", clock)
+    other = Dependencies("other", clock, clock.time_s)
+    prober = Dependencies("r", clock, clock.time_s)
     for each in (other, prober):
         each.turn(turned("half_open", 300, prober="r"))
     assert isinstance(other.begin(CALLED), Failed)
@@ -187,7 +230,7 @@ def test_half_open_only_the_named_runner_may_call_and_a_lost_probe_is_made_again
 def test_a_call_that_began_before_the_breaker_was_half_open_is_told_as_no_probe(
     clock: Clock,
 ) -> None:
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     before = dependencies.begin(CALLED)
     assert isinstance(before, Begun)
     news = turned("half_open", 60)
@@ -219,7 +262,7 @@ def opened_and_closed(dependencies: Dependencies, clock: Clock, called: Called =
 def test_a_call_that_began_before_the_breaker_opened_counts_nowhere_however_it_ends(
     clock: Clock,
 ) -> None:
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     before = dependencies.begin(CALLED)
     assert isinstance(before, Begun)
     dependencies.turn(turned("open", 30))
@@ -236,7 +279,7 @@ def test_a_call_that_began_before_the_breaker_opened_counts_nowhere_however_it_e
 
 
 def test_each_opening_is_one_of_its_own_for_the_calls_before_it(clock: Clock) -> None:
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     opened_and_closed(dependencies, clock)
     between = dependencies.begin(CALLED)
     assert isinstance(between, Begun)
@@ -248,7 +291,7 @@ def test_each_opening_is_one_of_its_own_for_the_calls_before_it(clock: Clock) ->
 def test_a_breaker_of_a_credential_that_opened_forgets_no_call_for_the_dependency(
     clock: Clock,
 ) -> None:
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     mine = Called(TENANT, HOST, "mine")
     before = dependencies.begin(mine)
     assert isinstance(before, Begun)
@@ -261,7 +304,7 @@ def test_a_breaker_of_a_credential_that_opened_forgets_no_call_for_the_dependenc
 
 
 def test_what_opened_is_remembered_for_so_many_breakers_only(clock: Clock) -> None:
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     hosts = [Called(TENANT, f"http:h{n}.example.com") for n in range(KEPT_MAX + 1)]
     for called in hosts:
         dependencies.turn(turned("open", 30, called))
@@ -274,7 +317,7 @@ def test_what_opened_is_remembered_for_so_many_breakers_only(clock: Clock) -> No
 
 
 def test_a_call_says_of_each_breaker_by_itself_whether_it_went_to_see(clock: Clock) -> None:
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     mine = Called(TENANT, HOST, "mine")
     news = turned("half_open", 60, mine)
     dependencies.turn(news)
@@ -287,7 +330,7 @@ def test_a_call_says_of_each_breaker_by_itself_whether_it_went_to_see(clock: Clo
 
 
 def test_a_throttled_credential_holds_up_only_its_own_calls(clock: Clock) -> None:
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     mine = Called(TENANT, "llm:openai:one", "mine")
     dependencies.turn(turned("open", 30, mine))
     assert isinstance(dependencies.begin(mine), Failed)
@@ -310,7 +353,7 @@ async def test_what_was_heard_is_told_and_what_recovery_says_is_obeyed(clock: Cl
     broker = MemoryBroker(now_ms=lambda: int(clock.now.timestamp() * 1_000))
     for topic in (TOPIC_CALLS, TOPIC_BREAKERS):
         broker.create(topic, 2)
-    dependencies = Dependencies("r", clock)
+    dependencies = Dependencies("r", clock, clock.time_s)
     breakers = Breakers(broker.client("r"), dependencies, 2)
     working = asyncio.create_task(breakers.run())
     dependencies.heard(Begun(CALLED), ErrorFacts(type="read_timeout", message="", dependency=HOST))

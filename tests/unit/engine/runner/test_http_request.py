@@ -2,6 +2,7 @@ import asyncio
 import gzip
 import json
 import time
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -329,6 +330,21 @@ async def test_the_instant_of_a_rate_limit_is_a_wait(
     error = await failure(client, port)
     assert (error.retryable, error.codes[0]) == (True, "rate_limited")
     assert 90 < error.retry_after_s <= 100
+
+
+@pytest.mark.parametrize("behind_s", [3_600, -3_600])
+async def test_an_instant_of_the_other_side_goes_by_its_own_clock(
+    server: tuple[Server, int], client: httpx.AsyncClient, behind_s: int
+) -> None:
+    made, port = server
+    theirs = int(time.time()) + behind_s  # ours was set back, or is ahead
+    at = f"date: {formatdate(theirs, usegmt=True)}\r\n"
+    limit = f"{at}x-ratelimit-remaining: 0\r\nx-ratelimit-reset: {theirs + 100}\r\n"
+    made.answer = lambda asked: as_json({"message": "no"}, "403 Forbidden", limit)
+    assert (await failure(client, port)).retry_after_s == 100.0
+    later = f"{at}retry-after: {formatdate(theirs + 7, usegmt=True)}\r\n"
+    made.answer = lambda asked: as_json({"message": "no"}, "503 Unavailable", later)
+    assert (await failure(client, port)).retry_after_s == 7.0
 
 
 def pages_of(made: Server, port: int, kind: str) -> None:
