@@ -109,7 +109,7 @@ async def test_what_has_no_end_is_a_text_of_its_own(databases: Databases) -> Non
         ("tstzrange('-infinity', NULL, '(]')", "(-infinity,)"),
         ("'empty'::tsrange", "empty"),
         ("datemultirange(daterange('2026-01-01', 'infinity'))", ["[2026-01-01,infinity)"]),
-        ("'{\"a\": \"infinity\"}'::jsonb", {"a": "infinity"}),
+        ('\'{"a": "infinity"}\'::jsonb', {"a": "infinity"}),
     ):
         answer = await ask(databases, f"SELECT {text} AS r")
         assert answer == {"rows": [{"r": expected}], "count": 1}, text

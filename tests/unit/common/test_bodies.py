@@ -13,6 +13,7 @@ from perdure_common.api import bodies
 from perdure_common.api.bodies import read_body, read_json
 from perdure_common.api.problem import answer_with_problems
 from perdure_common.shell.ports import Unreachable
+from perdure_contracts.cloudevents import parse_json
 
 
 class Order(msgspec.Struct, forbid_unknown_fields=True):
@@ -77,11 +78,10 @@ async def test_a_large_body_is_read_beside_the_loop(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where: list[bool] = []
-    parse = bodies.parse_json
 
     def noted(raw: bytes, what: str) -> Any:
         where.append(threading.current_thread() is threading.main_thread())
-        return parse(raw, what)
+        return parse_json(raw, what)
 
     monkeypatch.setattr(bodies, "parse_json", noted)
     numbers = list(range(50_000))

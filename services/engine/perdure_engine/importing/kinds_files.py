@@ -142,7 +142,10 @@ def _together(node: Source, parameters: dict[str, Any]) -> Made:
     """Return the nodes that write all items into one file."""
     notes = _left_out(node)
     if is_expression(node.raw("options.fileName")):
-        notes = (*notes, "the name of the file sees all items as `$json.rows`, not the first one",)
+        notes = (
+            *notes,
+            "the name of the file sees all items as `$json.rows`, not the first one",
+        )
     write = {**parameters, "content": "{{ $json.rows }}"}
     behind = (Helper("file", "ACTION", "FILE", write), _only())
     return Made("FLOW", "AGGREGATE", {"as": "rows"}, behind=behind, notes=notes)

@@ -12,7 +12,7 @@ from typing import Any
 Numbers = tuple[int, ...]
 """A value as the driver has it: days, microseconds, or (months, days, microseconds)."""
 
-EPOCH = datetime(2000, 1, 1)
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 DAYS_OF_MONTH, DAYS_OF_YEAR, MONTHS_OF_YEAR = 30, 365, 12
 """How long a month and a year of a span are, in which they have no place in the calendar."""
@@ -66,30 +66,30 @@ def date_read(days: Numbers) -> str:
 def timestamp_sent(value: Any) -> Numbers:
     """Return an instant without a zone as the driver takes it. Raises as `date_sent`."""
     endless = _numbers(value, ENDLESS_INSTANTS)
-    return endless or _since_epoch(datetime.fromisoformat(_text(value)).replace(tzinfo=None))
+    return endless or _since_epoch(datetime.fromisoformat(_text(value)).replace(tzinfo=UTC))
 
 
 def timestamp_read(microseconds: Numbers) -> str:
     """Return an instant without a zone as text. Raises as `date_read`."""
-    return ENDLESS_INSTANTS.get(microseconds) or _at(microseconds).isoformat()
+    return ENDLESS_INSTANTS.get(microseconds) or _at(microseconds)
 
 
 def timestamptz_sent(value: Any) -> Numbers:
     """Return an instant as the driver takes it; one without an offset is in UTC.
 
     Raises:
-        ValueError, TypeError, OverflowError: It is none.
+        ValueError, TypeError: It is none.
     """
     endless = _numbers(value, ENDLESS_INSTANTS)
     if endless is not None:
         return endless
     at = datetime.fromisoformat(_text(value))
-    return _since_epoch(at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None))
+    return _since_epoch(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 def timestamptz_read(microseconds: Numbers) -> str:
     """Return an instant in UTC as text. Raises as `date_read`."""
-    return ENDLESS_INSTANTS.get(microseconds) or f"{_at(microseconds).isoformat()}Z"
+    return ENDLESS_INSTANTS.get(microseconds) or f"{_at(microseconds)}Z"
 
 
 def interval_sent(value: Any) -> Numbers:
@@ -126,8 +126,8 @@ def _since_epoch(at: datetime) -> Numbers:
     return ((at - EPOCH) // MICROSECOND,)
 
 
-def _at(microseconds: Numbers) -> datetime:
-    return EPOCH + timedelta(microseconds=microseconds[0])
+def _at(microseconds: Numbers) -> str:
+    return (EPOCH + timedelta(microseconds=microseconds[0])).replace(tzinfo=None).isoformat()
 
 
 CODECS: Mapping[str, tuple[Callable[[Any], Numbers], Callable[[Numbers], Any]]] = {

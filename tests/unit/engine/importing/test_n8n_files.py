@@ -155,7 +155,7 @@ def test_what_made_a_file_makes_the_one_that_it_made(
 
 
 def test_a_base64_text_becomes_its_bytes() -> None:
-    parameters = {"operation": "toBinary", "sourceProperty": "in.side", "options": {
+    parameters: dict[str, Any] = {"operation": "toBinary", "sourceProperty": "in.side", "options": {
         "mimeType": "image/png"}, "binaryPropertyName": "image"}  # fmt: skip
     done = play(imported(given("It", "convertToFile", parameters)), {"in": {"side": "AP8="}}, None)
     assert done.file("it", "image") == ("file.bin", "image/png", b"\x00\xff")

@@ -33,18 +33,18 @@ def test_a_text_is_looked_through_once(text: str) -> None:
     assert time.monotonic() - begun < PATIENCE_S
 
 
-@pytest.mark.parametrize(
-    ("kind", "parameters"),
-    [
-        ("merge", {"numberInputs": 10**12}),
-        ("merge", {"numberInputs": "many"}),
-        ("switch", {"mode": "expression", "numberOutputs": 10**12}),
-        ("switch", {"mode": "expression", "numberOutputs": 10**30}),
-        ("switch", {"rules": {"values": [{"conditions": {}}] * 10_000}}),
-        ("wait", {"amount": "1e999"}),
-        ("wait", {"amount": "nan"}),
-    ],
-)
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("merge", {"numberInputs": 10**12}),
+    ("merge", {"numberInputs": "many"}),
+    ("switch", {"mode": "expression", "numberOutputs": 10**12}),
+    ("switch", {"mode": "expression", "numberOutputs": 10**30}),
+    ("switch", {"rules": {"values": [{"conditions": {}}] * 10_000}}),
+    ("wait", {"amount": "1e999"}),
+    ("wait", {"amount": "nan"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "parameters"), REFUSED)
 def test_what_no_node_has_is_refused_by_name(kind: str, parameters: dict[str, Any]) -> None:
     made = imported(given("It", kind, parameters, version=3))
     assert made.valid
