@@ -13,7 +13,7 @@ from perdure_common.shell.ports import JournalRow, Outbound, Refused, Unreachabl
 from perdure_contracts.cloudevents import CloudEvent
 from perdure_contracts.message import NAMES, Envelope
 from perdure_contracts.shell import CommandRejected
-from tally import LEDGER, TALLY, TENANT, Add, Added, Tally, in_memory, total
+from tally import LEDGER, TALLY, TENANT, Add, Added, Note, Tally, in_memory, total
 from virtual_time import BEGIN, timeless
 
 MARKS = "perdure.marks.v1"
@@ -79,6 +79,20 @@ async def test_a_stream_that_is_over_leaves_the_memory_and_is_loaded_when_it_is_
 
             await stage.eventually(told)
             assert any("a" in shard.streams for shard in owner.shards.values()) == kept
+
+
+@timeless
+async def test_what_one_decider_has_refused_is_decided_by_another_as_if_it_were_new() -> None:
+    memory = in_memory()
+    stage, topic = memory.stage(), "perdure.tally.commands.v1"
+    both = replace(TALLY, deciders=(*TALLY.deciders, LEDGER.deciders[0]))
+    async with stage.running(both) as owner:
+        await stage.ask(Add(account="a", amount=0), id="refused")
+        body = codec.encode_body(Note(account="a", amount=7))
+        await stage.put(topic, "a", body, "noted", kind=NAMES[Note])
+        [entry] = await stage.until("tally", "entries", 1)
+        assert entry["amount"] == 7
+        assert not any(shard.parked for shard in owner.shards.values())
 
 
 def rows(*events: tuple[str, object]) -> list[JournalRow]:

@@ -7,6 +7,7 @@ dates do too. Keys are always text, as they were written. A key given twice is a
 import json
 import re
 from collections.abc import Hashable
+from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from perdure_contracts.cloudevents import CloudEventError, parse_json
 from perdure_cli.errors import CommandError
 
 VALUES_MAX = 500_000
-"""Values in a file, aliases counted as often as they stand for something."""
+"""Values and keys in a file, aliases counted as often as they stand for something."""
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -103,7 +104,7 @@ def read_text(text: str, place: str, *, is_json: bool = False) -> Any:
         raise _unreadable(place, f"{where}{error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _unreadable(place, str(error) or type(error).__name__) from None
-    _check_size(value, place)
+    _check(value, place)
     return value
 
 
@@ -119,8 +120,8 @@ def _json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=unique)
 
 
-def _check_size(value: Any, place: str) -> None:
-    """Refuse what aliases have blown up, or made endless."""
+def _check(value: Any, place: str) -> None:
+    """Refuse what aliases have blown up, or made endless, and what is no JSON."""
     waiting, count = [value], 0
     while waiting:
         each = waiting.pop()
@@ -130,9 +131,30 @@ def _check_size(value: Any, place: str) -> None:
                 place, f"it has more than {VALUES_MAX:,} values, aliases counted; make it smaller"
             )
         if isinstance(each, dict):
-            waiting.extend(cast("dict[str, Any]", each).values())
+            entries = cast("dict[str, Any]", each)
+            waiting.extend((*entries, *entries.values()))
         elif isinstance(each, list):
             waiting.extend(cast("list[Any]", each))
+        elif isinstance(each, str) and not each.isascii():
+            _check_text(each, place)
+        elif isinstance(each, int | float) and not _is_number(each):
+            text = f"{str(each)[:40]} is no number that JSON has; write a text"
+            raise _unreadable(place, text)
+
+
+def _check_text(text: str, place: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        told = "a text has half of a surrogate pair (\\ud800…); write whole characters"
+        raise _unreadable(place, told) from None
+
+
+def _is_number(value: float) -> bool:
+    try:
+        return isfinite(value)
+    except OverflowError:  # a whole number that no double is near to
+        return False
 
 
 def _text(path: Path) -> str:

@@ -11,7 +11,12 @@ from perdure_common.outbound import AllowList
 from perdure_engine.nodes.external_action_sql import effect
 from perdure_engine.runner import sql
 from perdure_engine.runner.clients import Clients
-from perdure_engine.runner.databases import CONNECTIONS_MAX, Databases
+from perdure_engine.runner.databases import (
+    CONNECTIONS_MAX,
+    RECEIVED_BYTES_MAX,
+    Databases,
+    Meter,
+)
 from perdure_engine.runner.failures import Failed
 from perdure_engine.runner.sql import query
 from perdure_engine.runner.tools import Tools
@@ -55,6 +60,18 @@ CASTS: list[tuple[str, Any, Any]] = [
     ("jsonb", {"a": [1, None]}, {"a": [1, None]}),
     ("json", "text", "text"),
     ("bytea", "AP8=", "AP8="),
+    ("date", "infinity", "infinity"),
+    ("date", "9999-12-31", "9999-12-31"),
+    ("date", "0001-01-01", "0001-01-01"),
+    ("timestamp", "-infinity", "-infinity"),
+    ("timestamp", "9999-12-31T23:59:59.999999", "9999-12-31T23:59:59.999999"),
+    ("timestamptz", "infinity", "infinity"),
+    ("timestamptz", "0001-01-01T00:00:00", "0001-01-01T00:00:00Z"),
+    ("timestamptz", "1999-12-31T23:59:59.999999Z", "1999-12-31T23:59:59.999999Z"),
+    ("timestamptz[]", ["-infinity", None], ["-infinity", None]),
+    ("interval", 90.5, 90.5),
+    ("interval", "-infinity", "-infinity"),
+    ("daterange", ["2026-01-01", "infinity"], "[2026-01-01,infinity]"),
     ("int[]", [1, None, 2], [1, None, 2]),
     ("date[]", ["2026-03-04"], ["2026-03-04"]),
     ("text", None, None),
@@ -67,11 +84,60 @@ async def test_values_go_in_and_come_out_as_json(databases: Databases) -> None:
         assert answer == {"rows": [{"r": expected}], "count": 1}, (kind, value)
 
 
+async def test_what_has_no_end_is_a_text_of_its_own(databases: Databases) -> None:
+    await ask(databases, "CREATE TYPE stay AS (a date, b timestamptz[])", mode="write")
+    await ask(databases, "CREATE DOMAIN day AS date", mode="write")
+    for text, expected in (
+        ("'infinity'::date", "infinity"),
+        ("'-infinity'::date", "-infinity"),
+        ("'9999-12-31'::date", "9999-12-31"),
+        ("'0001-01-01'::date", "0001-01-01"),
+        ("'infinity'::timestamp", "infinity"),
+        ("'-infinity'::timestamptz", "-infinity"),
+        ("'9999-12-31 23:59:59.999999'::timestamp", "9999-12-31T23:59:59.999999"),
+        ("'infinity'::interval", "infinity"),
+        ("'-infinity'::interval", "-infinity"),
+        ("'1 year 2 mons 3 days 4.5 s'::interval", (365 + 60 + 3) * 86_400 + 4.5),
+        ("'-1 year -2 mons 3 days'::interval", -(365 + 60 - 3) * 86_400.0),
+        ("ARRAY['infinity', '2026-03-04']::date[]", ["infinity", "2026-03-04"]),
+        ("ARRAY[['-infinity']]::timestamptz[]", [["-infinity"]]),
+        ("ROW('infinity', ARRAY['-infinity'])::stay", {"a": "infinity", "b": ["-infinity"]}),
+        ("ROW('infinity'::date, 1)", ["infinity", 1]),
+        ("ARRAY[ROW('-infinity', NULL)::stay]", [{"a": "-infinity", "b": None}]),
+        ("'infinity'::day", "infinity"),
+        ("daterange('2026-01-01', 'infinity')", "[2026-01-01,infinity)"),
+        ("tstzrange('-infinity', NULL, '(]')", "(-infinity,)"),
+        ("'empty'::tsrange", "empty"),
+        ("datemultirange(daterange('2026-01-01', 'infinity'))", ["[2026-01-01,infinity)"]),
+        ('\'{"a": "infinity"}\'::jsonb', {"a": "infinity"}),
+    ):
+        answer = await ask(databases, f"SELECT {text} AS r")
+        assert answer == {"rows": [{"r": expected}], "count": 1}, text
+
+
+async def test_what_json_has_not_is_as_postgresql_writes_it(databases: Databases) -> None:
+    await ask(databases, "CREATE TYPE words AS RANGE (subtype = text)", mode="write")
+    for text in (
+        "numrange(1.5, NULL)", "words('a b', 'c\"\\,')", "words('', 'x')", "int4range(1, 5)",
+        "'10110'::varbit", "''::varbit", "'Infinity'::float8", "'-Infinity'::float4",
+        "'NaN'::float8", "'NaN'::numeric", "'Infinity'::numeric", "'10.1.2.3/8'::inet",
+        "'::1'::inet", "'10.0.0.0/8'::cidr",
+    ):  # fmt: skip
+        answer = await ask(databases, f"SELECT {text} AS r, to_json({text}) AS j")
+        assert answer["rows"][0]["r"] == answer["rows"][0]["j"], text
+    path = await ask(databases, "SELECT '[(1,2),(3,4)]'::path AS r, '(1,2)'::point AS p")
+    assert path["rows"] == [{"r": [[1.0, 2.0], [3.0, 4.0]], "p": [1.0, 2.0]}]
+
+
 UNFIT: list[tuple[str, list[Any], str]] = [
     ("SELECT $1::int", ["five"], "sql_failed"),
     ("SELECT $1::date", ["soon"], "invalid_parameters"),
     ("SELECT $1::text", [5], "invalid_parameters"),
     ("SELECT $1::numeric", ["1e"], "invalid_parameters"),
+    ("SELECT $1::timestamptz", ["Infinity"], "invalid_parameters"),
+    ("SELECT $1::interval", ["1 day"], "invalid_parameters"),
+    ("SELECT $1::interval", [1e300], "invalid_parameters"),
+    ("SELECT $1::daterange", [["soon", None]], "sql_failed"),
     ("SELECT $1::int[]", [5], "invalid_parameters"),
     ("SELECT $1::int", [], "invalid_parameters"),
     ("SELECT 1", [1], "invalid_parameters"),
@@ -191,6 +257,45 @@ async def test_large_rows_are_not_asked_for_many_at_once(
     asked.clear()
     assert (await ask(databases, "SELECT generate_series(1, 500) AS n"))["count"] == 500
     assert len(asked) <= 10
+
+
+BROUGHT = (
+    "INSERT INTO notes (n) VALUES (1) RETURNING repeat('x', 200000000) AS x",
+    "INSERT INTO notes (n) VALUES (1) RETURNING (SELECT array_agg(repeat('x', 1000000))"
+    " FROM generate_series(1, 100))",
+    "DO $$ BEGIN FOR n IN 1..20 LOOP RAISE NOTICE '%', repeat('x', 1000000); END LOOP; END $$",
+    "DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 12000000); END $$",
+)
+
+
+async def test_a_row_that_is_too_large_never_comes_into_memory(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought = 0
+    receive = Meter.data_received
+
+    def counted(self: Meter, data: bytes) -> None:
+        nonlocal brought
+        brought += len(data)
+        receive(self, data)
+
+    monkeypatch.setattr(Meter, "data_received", counted)
+    for text in BROUGHT:
+        brought = 0
+        error = await ask(databases, text, mode="write")
+        assert (error.type, error.retryable, error.effect_state) == (
+            "response_too_large", False, "not_sent",
+        ), text  # fmt: skip
+        assert f"{RECEIVED_BYTES_MAX:,}" in error.message
+        assert RECEIVED_BYTES_MAX < brought < RECEIVED_BYTES_MAX + 2**20
+    for _ in range(CONNECTIONS_MAX + 1):
+        assert await rows(databases) == [], "and the database can be asked as before"
+
+
+async def test_what_a_connection_brought_before_does_not_count(databases: Databases) -> None:
+    for _ in range(4):
+        large = await ask(databases, "SELECT repeat('x', 4000000) AS x")
+        assert large["count"] == 1, large
 
 
 async def test_a_statement_that_waits_for_data_ends_in_its_time(

@@ -72,6 +72,32 @@ def test_a_fault_in_json_is_told_with_its_place(tmp_path: Path) -> None:
         read_file(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": NaN}', "no number that JSON has"),
+        ('{"a": [-Infinity]}', "no number that JSON has"),
+        ('{"a": 1e400}', "no number that JSON has"),
+        (f'{{"a": {"9" * 400}}}', "no number that JSON has"),
+        (f'{{"a": {"9" * 5_000}}}', "cannot be read"),
+        ('{"a": "\\ud800"}', "surrogate pair"),
+        ('{"\\udfff": 1}', "surrogate pair"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+)
+def test_what_no_service_could_take_is_refused_where_it_is_read(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    for name in ("flow.json", "flow.yaml"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        if name == "flow.yaml" and ("NaN" in text or "Infinity" in text):
+            continue  # texts in YAML
+        with pytest.raises(CommandError, match=said) as caught:
+            read_input(f"@{path}")
+        assert caught.value.exit_code == 2
+
+
 def test_a_file_that_is_missing_a_folder_or_no_text_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="there is no file"):
         read_file(tmp_path / "none.yaml")

@@ -20,6 +20,7 @@ from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
 from perdure_common.shell import codec
 from perdure_common.shell.commanding import commanded
+from perdure_common.shell.intake import STREAM_MAX
 from perdure_common.shell.ports import Bus, Outbound, Unreachable
 
 ANSWER_S = 10.0
@@ -159,10 +160,10 @@ class Asking:
         self.check_tenant(request)
         topic = topic or f"perdure.{service}.commands.v1"
         id = id or _key(request) or str(uuid.uuid4())
-        try:
-            record = commanded(message, topic, stream, self.partitions, id=id, source=self._source)
-        except ValueError as error:
-            raise Problem(422, "invalid_stream", f"{stream[:100]!r}: {error}") from None
+        if len(stream) > STREAM_MAX or not stream.isprintable():
+            text = f"{stream[:80]!r} names nothing: at most {STREAM_MAX} printable characters do"
+            raise Problem(422, "invalid_stream", text)
+        record = commanded(message, topic, stream, self.partitions, id=id, source=self._source)
         size = len(record.value)
         if size > codec.MESSAGE_BYTES_MAX:
             raise Problem(

@@ -4,49 +4,78 @@ Bodies are msgspec structs: one definition reads them, names every place that do
 makes the schema in the OpenAPI document.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 from fastapi import Request
-from perdure_contracts.cloudevents import CloudEventError, parse_json
+from perdure_contracts.cloudevents import CloudEventError, is_json, parse_json
 
 from perdure_common.api.problem import Problem
 
 BODY_BYTES_MAX = 1024 * 1024
 """The largest body that is read; what is larger is refused before it is in memory."""
 
-T = TypeVar("T", bound=msgspec.Struct)
+LARGE_BYTES = 64 * 1024
+"""A body of more is read in a thread: a megabyte of numbers takes longer than others may wait."""
+
+SHOWN_MAX = 500
+"""Characters of what was sent that a problem repeats: names of fields that there are not."""
+
+T = TypeVar("T")
 
 
 async def read_body(request: Request, kind: type[T], *, most: int = BODY_BYTES_MAX) -> T:
     """Return the request's body as `kind`; an empty body is an empty object.
 
+    What says that it is no JSON is refused, whatever is in it: a page in a browser may send a text
+    or a form to any address, and JSON only where it is allowed to.
+
     Raises:
-        Problem: `body_too_large`, `invalid_json`, `invalid_request` with the place.
+        Problem: `unsupported_media_type`, `body_too_large`, `invalid_json`, `invalid_request` with
+            the place.
     """
     raw = await _bounded(request, most)
-    try:
-        value: Any = parse_json(raw or b"{}", "the body")
-    except CloudEventError as error:
-        raise Problem(400, "invalid_json", error.message) from None
-    try:
-        return msgspec.convert(value, kind, strict=True)
-    except msgspec.ValidationError as error:
-        raise Problem(400, "invalid_request", f"the body does not fit: {error}") from None
+    declared = request.headers.get("content-type", "")
+    if raw and declared and not is_json(declared):
+        raise Problem(
+            415,
+            "unsupported_media_type",
+            f"the body is said to be {declared[:100]!r}; send JSON, with the content-type "
+            "application/json",
+        )
+    return await _aside(raw, partial(_converted, kind=kind))
 
 
 async def read_json(request: Request, *, most: int = BODY_BYTES_MAX) -> Any:
-    """Return the request's body as any JSON; an empty body is an empty object.
+    """Return the request's body as any JSON, whatever it is called; an empty one is an object.
 
     Raises:
         Problem: `body_too_large`, `invalid_json`.
     """
-    raw = await _bounded(request, most)
+    return await _aside(await _bounded(request, most), _parsed)
+
+
+async def _aside(raw: bytes, read: Callable[[bytes], T]) -> T:
+    """Read a body; a large one in a thread, for the loop has shards to write."""
+    return read(raw) if len(raw) <= LARGE_BYTES else await asyncio.to_thread(read, raw)
+
+
+def _parsed(raw: bytes) -> Any:
     try:
         return parse_json(raw or b"{}", "the body")
     except CloudEventError as error:
         raise Problem(400, "invalid_json", error.message) from None
+
+
+def _converted(raw: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(_parsed(raw), kind, strict=True)
+    except msgspec.ValidationError as error:
+        text = f"the body does not fit: {str(error)[:SHOWN_MAX]}"
+        raise Problem(400, "invalid_request", text) from None
 
 
 async def _bounded(request: Request, most: int) -> bytes:

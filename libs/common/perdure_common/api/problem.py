@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from perdure_common.shell.ports import Unreachable
+
 MEDIA_TYPE = "application/problem+json"
 
 CODES = {404: "no_such_path", 405: "method_not_allowed"}
@@ -61,6 +63,7 @@ def answer_with_problems(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Unreachable, _unreachable)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -86,6 +89,12 @@ async def _invalid(request: Request, error: Exception) -> Response:
         for fault in error.errors()
     ]
     return Problem(400, "invalid_request", "; ".join(places)).response()
+
+
+async def _unreachable(request: Request, error: Exception) -> Response:
+    log.warning("database_unreachable", path=request.url.path, error=str(error))
+    detail = "PostgreSQL does not answer now; try again in a moment"
+    return Problem(503, "database_unreachable", detail).response()
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

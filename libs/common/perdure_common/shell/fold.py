@@ -215,7 +215,7 @@ class Batch:
         command = taken.command
         if held.decider is None or not held.tenant_id:
             held.tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
-        if held.decider is None and held.state is None:
+        if held.decider is None:  # what it is at first: another decider may have refused before
             held.state = decider.initial
         if taken.decider is not decider:
             text = (

@@ -16,11 +16,12 @@ from perdure_common.decider import Lookup, Service
 from perdure_common.settings import Settings
 from perdure_common.shell import remake
 from perdure_common.shell.files import FileStore
-from perdure_common.shell.intake import Registry
+from perdure_common.shell.intake import STREAM_MAX, Registry
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Store
 
 from perdure_engine.definition import Workflow, kept, load
+from perdure_engine.executions.facts import VERSION_MAX
 from perdure_engine.executions.state import Execution
 
 SQL: Mapping[str, str] = queries(Path(__file__).with_name("queries.sql"))
@@ -56,6 +57,7 @@ class Ground:
         Raises:
             Problem: `execution_not_found`.
         """
+        check_name(key)
         held = (await remake.load(self.registry, self.store, {key: -1}))[key]
         state = held.state
         if (
@@ -87,7 +89,9 @@ class Ground:
         where = {"workflow_id": workflow_id, "version": version}
         columns = ("definition", "sha256", "name")
         lookup = Lookup("workflow_versions", where, columns, immutable=True)
-        (rows,) = await self.store.look_up(tenant_id, [lookup])
+        rows: Sequence[Mapping[str, Any]] = ()
+        if 0 < version <= VERSION_MAX:
+            (rows,) = await self.store.look_up(tenant_id, [lookup])
         if not rows:
             raise Problem(
                 404,
@@ -106,6 +110,16 @@ def owner_ground(
     store = owner.store
     files = store.files if isinstance(store, PostgresStore) else MemoryFiles()
     return Ground(app, service, settings, store, reading, asking, files)
+
+
+def check_name(key: str) -> None:
+    """Refuse what no execution can be called, before the journal is asked for it.
+
+    Raises:
+        Problem: `execution_not_found`.
+    """
+    if len(key) > STREAM_MAX or not key.isprintable():
+        raise no_execution(key)
 
 
 def no_execution(key: str) -> Problem:

@@ -11,7 +11,7 @@ from perdure_common.shell.shard import Held
 from perdure_engine.executions.state import Execution
 from perdure_engine.executions.travel import ITEMS_SHOWN, Seen, difference, seen
 
-from .ground import PREFIX, Ground, no_execution, number, only, query, reads, tags
+from .ground import PREFIX, Ground, check_name, no_execution, number, only, query, reads, tags
 from .history import VERSION_MAX
 
 ROWS_AT_ONCE = 200
@@ -68,6 +68,7 @@ async def travelled(ground: Ground, request: Request, key: str, versions: list[i
     Raises:
         Problem: `execution_not_found`.
     """
+    check_name(key)
     shown = number(request, "items", ITEMS_SHOWN, 0, ITEMS_MAX)
     tenant_id = ground.tenant(request)
     _, rows = (await ground.store.load({key: 0})).get(key, (None, ()))

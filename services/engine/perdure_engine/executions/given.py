@@ -144,7 +144,7 @@ def _item(data: Json, at: int, count: int) -> Item:
 
 
 def _failures(fail: Json, indexes: Sequence[int]) -> dict[int, ErrorFacts]:
-    places = fail.get("items") or indexes
+    places = frozenset(fail.get("items") or indexes)
     error = ErrorFacts(
         type=fail.get("type", "mocked"),
         message="the pinned data of the node lets it fail",

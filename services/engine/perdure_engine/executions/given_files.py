@@ -8,6 +8,9 @@ from perdure_contracts.message import Json
 REF = frozenset(FileRef.__annotations__)
 HASH_LENGTH = 64
 PLACE_LENGTH_MAX = 9
+SIZE_MAX = 2**63 - 1
+"""The largest number of bytes that a row can say."""
+
 HOW = '{"0": {"name": {file_id, file_name, mime_type, size}}}, the items by their places'
 
 
@@ -45,5 +48,5 @@ def _is_ref(value: Any) -> bool:
         and isinstance(ref["mime_type"], str)
         and isinstance(size, int)
         and not isinstance(size, bool)
-        and size >= 0
+        and 0 <= size <= SIZE_MAX
     )

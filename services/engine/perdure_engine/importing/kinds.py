@@ -6,6 +6,7 @@ and returns what it becomes, or raises `NotMapped` with the reason.
 
 import json
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, TypeAlias, cast
 
 from .conditions import code_of_conditions, compared, condition_of
@@ -16,6 +17,9 @@ Map: TypeAlias = Callable[[Source], Made]
 """Returns what a node becomes; raises `NotMapped`."""
 
 BRANCHES = (("true",), ("false",))
+
+PORTS_MAX = 100
+"""Inputs or outputs of one node; n8n draws ten of them at most."""
 
 
 def flow_if(node: Source) -> Made:
@@ -37,13 +41,13 @@ def flow_switch(node: Source) -> Made:
     if node.fixed("mode", "rules") == "expression":
         count = node.fixed("numberOutputs", node.raw("outputsAmount", 4))
         which = code_of(node.raw("output", 0))
-        if not isinstance(count, int):
-            raise NotMapped("the number of outputs is not known")
+        _check_ports(count, "outputs")
         rules = [(f"output{n}", f"Number({which}) === {n}") for n in range(count)]
         return _switch(rules, [[name] for name, _ in rules])
     if node.version < 3:
         return _older_switch(node)
     entries = node.rows("rules.values") or node.rows("rules.rules")
+    _check_ports(len(entries), "rules")
     rules: list[tuple[str, str]] = []
     for n, each in enumerate(entries):
         name = str(each.get("outputKey") or "") if each.get("renameOutput") else ""
@@ -62,7 +66,9 @@ def _older_switch(node: Source) -> Made:
     kind = str(node.fixed("dataType", "number"))
     left, rules = node.raw("value1"), list[tuple[str, str]]()
     outputs: list[list[str]] = [[] for _ in range(4)]
-    for n, each in enumerate(node.rows("rules.rules")):
+    entries = node.rows("rules.rules")
+    _check_ports(len(entries), "rules")
+    for n, each in enumerate(entries):
         operation = str(each.get("operation") or "equal")
         at = each.get("output", n)
         name = _unlike(str(each.get("outputKey") or f"rule{n}"), rules)
@@ -74,6 +80,11 @@ def _older_switch(node: Source) -> Made:
     if isinstance(fallback, int) and 0 <= fallback < len(outputs):
         outputs[fallback].append("fallback")
     return _switch(rules, outputs)
+
+
+def _check_ports(count: Any, what: str) -> None:
+    if not isinstance(count, int) or count > PORTS_MAX:
+        raise NotMapped(f"it has not 1 to {PORTS_MAX} {what}, but {str(count)[:20]}")
 
 
 def _unlike(name: str, rules: list[tuple[str, str]]) -> str:
@@ -106,7 +117,9 @@ def flow_merge(node: Source) -> Made:
     mode = str(node.fixed("mode", "append"))
     if mode == "combine":
         mode = str(node.fixed("combineBy", node.raw("combinationMode", "combineByFields")))
-    inputs = tuple(f"input{n}" for n in range(1, int(node.raw("numberInputs", 2)) + 1))
+    count = node.fixed("numberInputs", 2)
+    _check_ports(count, "inputs")
+    inputs = tuple(f"input{n}" for n in range(1, count + 1))
     if mode in ("chooseBranch", "passThrough") and node.raw("output", "input1") == "input1":
         return Made("FLOW", "MERGE", {"mode": "choose"}, inputs=inputs)
     ours = MERGE_MODES.get(mode)
@@ -154,7 +167,10 @@ def flow_wait(node: Source) -> Made:
         raise NotMapped(f"`unit: {unit}` has no counterpart")
     if is_expression(amount):
         return Made("FLOW", "WAIT", {"seconds": whole(f"{code_of(amount)} * {SECONDS[unit]}")})
-    return Made("FLOW", "WAIT", {"seconds": float(amount) * SECONDS[unit]})
+    seconds = float(amount) * SECONDS[unit]
+    if not isfinite(seconds):
+        raise NotMapped(f"`amount: {str(amount)[:40]}` is no length of time")
+    return Made("FLOW", "WAIT", {"seconds": seconds})
 
 
 def flow_sub_workflow(node: Source) -> Made:

@@ -4,9 +4,10 @@ A workflow that the agent may call is a tool here too. Any other attachment leav
 which keeps the names of all of them.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from perdure_contracts.cloudevents import parse_json
 
 from .kinds import Map
 from .source import Helper, Made, NotMapped, Source, slug
@@ -56,7 +57,7 @@ def tool_workflow(node: Source) -> Made:
     parameters = {
         "name": slug(str(node.fixed("name", "") or node.name))[:64],
         "description": str(node.fixed("description", "") or node.name),
-        "arguments": json.loads(given) if isinstance(given, str) else ASKED,
+        "arguments": parse_json(given, "the schema") if isinstance(given, str) else ASKED,
         "workflow": workflow,
     }
     note = f"it calls the workflow {workflow!r}: import that too, under this name"
@@ -110,7 +111,7 @@ def _schema(parser: Source) -> Any:
     given = parser.raw("inputSchema", parser.raw("jsonSchema"))
     if parser.raw("schemaType", "manual") != "manual" or not isinstance(given, str):
         raise NotMapped("a schema that follows from an example has no counterpart")
-    return json.loads(given)
+    return parse_json(given, "the schema")
 
 
 AGENTS: Mapping[str, Map] = {"agent": agent, "chainLlm": chain, "toolWorkflow": tool_workflow}

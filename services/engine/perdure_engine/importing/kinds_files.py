@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .kinds import Map, alone
@@ -29,7 +30,26 @@ def extract(node: Source) -> Made:
     parameters = _reads(node, kind, node.get("binaryPropertyName", "data"))
     if kind in TABLES:
         return _rows(node, parameters, keeps)
-    return _field(parameters, str(node.fixed("destinationKey", "data")), keeps)
+    made = _field(parameters, str(node.fixed("destinationKey", "data")), keeps)
+    return replace(made, notes=_left_out(node))
+
+
+OPTIONS: Mapping[str, tuple[Any, ...]] = {
+    "fromLine": (0,), "maxRowCount": (-1,), "range": ("",), "rawData": (False,),
+    "relaxQuotes": (False,), "skipRecordsWithErrors": (), "addBOM": (False,),
+}  # fmt: skip
+"""Options that change what is read or written and that there are not here, with what stands for
+none."""
+
+
+def _left_out(node: Source) -> tuple[str, ...]:
+    """Return what is to be said of options that have no counterpart."""
+    return tuple(
+        f"`options.{name}` has no counterpart: do it behind, with FLOW LIMIT or FILTER, or ACTION "
+        "CODE"
+        for name, none in OPTIONS.items()
+        if node.raw(f"options.{name}") not in (None, *none)
+    )
 
 
 def _reads(node: Source, kind: str, file: Any) -> dict[str, Any]:
@@ -71,10 +91,10 @@ def _rows(node: Source, parameters: dict[str, Any], keeps: bool) -> Made:
         failed = "$json.error !== null && $json.rows === null"
         rows = {"rows": whole(f"{failed} ? [$json] : $json.rows")}
         behind.insert(0, Helper("rows", "ACTION", "SET", {"values": rows}))
-    notes: tuple[str, ...] = ()
+    notes = _left_out(node)
     if keeps:
         behind.append(Helper("", "ACTION", "SET", {"values": whole("$json.rows")}))
-        notes = ("the row stands in `rows` as well",)
+        notes = (*notes, "the row stands in `rows` as well")
     else:
         behind.append(alone("$json.rows", "row"))
     read = {**parameters, "as": "rows"}
@@ -93,13 +113,16 @@ def convert(node: Source) -> Made:
     kind = WRITES.get(operation)
     if kind is None:
         raise NotMapped(f"`operation: {operation}` has no counterpart: {SHEETS}")
+    if operation == "toBinary" and node.fixed("options.dataIsBase64", True) is False:
+        kind = "text"
     parameters = _writes(node, kind, node.get("binaryPropertyName", "data"))
     if kind in TABLES or (kind == "json" and node.fixed("mode", "once") == "once"):
         return _together(node, parameters)
     code = "$json" if kind == "json" else _at(str(node.fixed("sourceProperty", "")))
     if kind == "text":
         code = f"typeof {code} === 'string' ? {code} : JSON.stringify({code})"
-    return Made("ACTION", "FILE", {**parameters, "content": whole(code)}, behind=(_only(),))
+    write = {**parameters, "content": whole(code)}
+    return Made("ACTION", "FILE", write, behind=(_only(),), notes=_left_out(node))
 
 
 def _writes(node: Source, kind: str, file: Any) -> dict[str, Any]:
@@ -117,9 +140,12 @@ def _writes(node: Source, kind: str, file: Any) -> dict[str, Any]:
 
 def _together(node: Source, parameters: dict[str, Any]) -> Made:
     """Return the nodes that write all items into one file."""
-    notes: tuple[str, ...] = ()
+    notes = _left_out(node)
     if is_expression(node.raw("options.fileName")):
-        notes = ("the name of the file sees all items as `$json.rows`, not the first one",)
+        notes = (
+            *notes,
+            "the name of the file sees all items as `$json.rows`, not the first one",
+        )
     write = {**parameters, "content": "{{ $json.rows }}"}
     behind = (Helper("file", "ACTION", "FILE", write), _only())
     return Made("FLOW", "AGGREGATE", {"as": "rows"}, behind=behind, notes=notes)
@@ -174,15 +200,48 @@ def _to_file(node: Source) -> Made:
 
 def disk(node: Source) -> Made:
     """Files of the server's own disk."""
+    kind = node.kind.rpartition(".")[2]
+    if kind == "writeBinaryFile" or node.raw("operation", "read") == "write":
+        raise NotMapped(
+            f"workflows reach no disk ({kind}): send the file on by HTTP_REQUEST or SEND_EMAIL, "
+            "answer with it (FLOW RESPOND), or fetch it afterwards (`perdure executions file`)"
+        )
     raise NotMapped(
-        f"workflows reach no disk ({node.kind.rpartition('.')[2]}): fetch the file by HTTP, or "
-        "give it to the start (`perdure run --file`)"
+        f"workflows reach no disk ({kind}): fetch the file by HTTP, or give it to the start "
+        "(`perdure run --file`)"
     )
 
+
+def _elsewhere(advice: str) -> Map:
+    """Return what says of a node for files what to do instead."""
+
+    def told(node: Source) -> Made:
+        raise NotMapped(f"{node.kind.rpartition('.')[2]} has no counterpart: {advice}")
+
+    return told
+
+
+STORE = (
+    "fetch the file by HTTP_REQUEST (`response: file`) from the store's own address, and send one "
+    "there with `file`"
+)
+SERVICE = (
+    "let a service do it that is asked by HTTP_REQUEST (`file` sends a file, `response: file` "
+    "takes one)"
+)
 
 FILES: Mapping[str, Map] = {
     "extractFromFile": extract, "convertToFile": convert, "spreadsheetFile": sheet,
     "moveBinaryData": move, "readBinaryFile": disk, "readBinaryFiles": disk,
     "writeBinaryFile": disk, "readWriteFile": disk,
+    **dict.fromkeys(("readPDF", "iCal"), _elsewhere(SHEETS)),
+    **dict.fromkeys(("compression", "editImage", "ftp"), _elsewhere(SERVICE)),
+    **dict.fromkeys(
+        ("awsS3", "s3", "googleDrive", "googleCloudStorage", "dropbox", "box", "nextCloud",
+         "microsoftOneDrive"), _elsewhere(STORE),
+    ),
+    "localFileTrigger": _elsewhere(
+        "workflows reach no disk: let who writes the file send it to a TRIGGER WEBHOOK"
+    ),
 }  # fmt: skip
 """By the last part of the node's type."""

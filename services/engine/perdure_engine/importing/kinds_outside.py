@@ -7,6 +7,7 @@ from typing import Any, cast
 from .kinds import KINDS, Map, alone, json_code
 from .kinds_agents import AGENTS, PACKAGE
 from .kinds_files import FILES
+from .kinds_mail import MAILS
 from .source import Helper, Made, NotMapped, Source
 from .texts import is_expression, translated, whole
 
@@ -42,6 +43,11 @@ def webhook(node: Source) -> Made:
         parameters["credential"] = node.handle() or "webhook"
     else:
         notes.append("everybody who knows the address can start it")
+    if node.fixed("responseData") == "firstEntryBinary":
+        notes.append(
+            "it answers with a file: end with a FLOW RESPOND that has `file`, and set `respond: "
+            "respond_node`"
+        )
     item: dict[str, Any] = {
         "headers": "{{ $execution.trigger.http.headers }}",
         "params": {},
@@ -151,6 +157,7 @@ def http_request(node: Source) -> Made:
     _pairs(node, parameters, "headers", "sendHeaders" if newer else "", "Header")
     if node.raw("sendBody") if newer else parameters["method"] not in ("GET", "HEAD"):
         _body(node, parameters)
+        _typed(parameters, node.get("options.bodyContentCustomMimeType"))
     if node.raw("authentication", "none") != "none":
         parameters["credential"] = node.handle() or "http"
     limit = node.raw("options.timeout")
@@ -186,23 +193,19 @@ def _pairs(node: Source, parameters: dict[str, Any], ours: str, sends: str, word
 
 
 def _body(node: Source, parameters: dict[str, Any]) -> None:
-    kind = str(node.fixed("contentType", node.fixed("bodyContentType", "json")))
+    older = node.fixed("bodyContentType", node.fixed("options.bodyContentType", "json"))
+    kind = str(node.fixed("contentType", older))
+    if node.version < 3 and node.raw("sendBinaryData") and node.raw("jsonParameters"):
+        _files(node, parameters, kind)
+        return
     if kind == "raw":
-        parameters["body"] = node.get("body", "")
-        given = node.get("rawContentType")
-        if given:
-            headers: Any = parameters.setdefault("headers", {})
-            if isinstance(headers, dict):
-                cast("dict[str, Any]", headers).setdefault("Content-Type", given)
+        parameters["body"] = node.get("body", node.get("bodyParametersJson", ""))
+        _typed(parameters, node.get("rawContentType"))
         return
     if kind == "binaryData":
         parameters["file"] = {"file": node.get("inputDataFieldName", "data")}
         return
-    if kind == "multipart-form-data":
-        rows = node.rows("bodyParameters.parameters")
-        parameters["form"] = {str(row.get("name")): _part(row) for row in rows}
-        return
-    if kind not in ("json", "form-urlencoded"):
+    if kind not in ("json", "form-urlencoded", "multipart-form-data"):
         raise NotMapped(f"a body of `{kind}` has no counterpart")
     ours = "json" if kind == "json" else "form"
     as_json = node.raw("jsonBody") if node.raw("specifyBody") == "json" else None
@@ -211,7 +214,29 @@ def _body(node: Source, parameters: dict[str, Any]) -> None:
         parameters[ours] = whole(f"JSON.parse({json_code(as_json)})")
         return
     rows = node.rows("bodyParameters.parameters") or node.rows("bodyParametersUi.parameter")
-    parameters[ours] = {str(row.get("name")): translated(row.get("value")) for row in rows}
+    parameters[ours] = {str(row.get("name")): _part(row) for row in rows}
+
+
+def _files(node: Source, parameters: dict[str, Any], kind: str) -> None:
+    """Take files that the older forms send: one as the body, or some as `field:file,…`."""
+    names = str(node.fixed("binaryPropertyName", "data"))
+    if kind == "raw":
+        parameters["file"] = {"file": names}
+    elif kind == "multipart-form-data":
+        pairs = [each.strip().partition(":") for each in names.split(",")]
+        parameters["form"] = {
+            field if sign else "file": {"file": file if sign else field}
+            for field, sign, file in pairs
+        }
+    else:
+        raise NotMapped(f"a file cannot be sent as `{kind}`: set `file`, or `form`")
+
+
+def _typed(parameters: dict[str, Any], media: Any) -> None:
+    """Say what kind of body is sent, where the headers do not."""
+    headers: Any = parameters.setdefault("headers", {}) if media else None
+    if isinstance(headers, dict):
+        cast("dict[str, Any]", headers).setdefault("Content-Type", media)
 
 
 def _part(row: Mapping[str, Any]) -> Any:
@@ -284,6 +309,7 @@ def code(node: Source) -> Made:
 ALL: Mapping[str, Map] = {
     **KINDS,
     **FILES,
+    **MAILS,
     "manualTrigger": manual, "start": manual, "executeWorkflowTrigger": manual,
     "errorTrigger": manual, "webhook": webhook, "scheduleTrigger": schedule, "cron": schedule,
     "interval": interval, "httpRequest": http_request, "slack": slack, "github": github,
@@ -310,7 +336,7 @@ def made_of(node: Source) -> Made:
 def _made(found: Map, node: Source) -> Made:
     try:
         return found(node)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise NotMapped(f"its parameters cannot be read: {error!r}"[:300]) from error
 
 

@@ -5,6 +5,7 @@ placeholder, a connection that would be is left out; what still is wrong then st
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +26,12 @@ NOTES_LENGTH_MAX = 19_000
 KEPT_LENGTH_MAX = 200_000
 ROUNDS_MAX = 10
 """How often what is refused is replaced and all validated again."""
+
+UPLOADED = (
+    "a file that a request brings is data here, not a file: `body.base64` (of a form `body.<field>"
+    ".base64`), above 32 KiB `body.payload.url`; make one of it behind this node with ACTION FILE "
+    "(`operation: write`, `format: base64`), or with HTTP_REQUEST (`response: file`)"
+)
 
 ON_ERROR = {
     "continueRegularOutput": "CONTINUE_REGULAR_OUTPUT_ON_ERROR",
@@ -93,7 +100,8 @@ class Import:
     parts: dict[str, Part] = field(default_factory=dict[str, Part])
     nodes: list[Row] = field(default_factory=list[Row])
     connections: list[Row] = field(default_factory=list[Row])
-    _taken: set[str] = field(default_factory=set[str])
+    _taken: dict[str, int] = field(default_factory=dict[str, int])
+    """Ids that there are, and how many were made of each."""
     _absorbed: set[str] = field(default_factory=set[str])
     """Models that have become parameters of their agents."""
 
@@ -113,6 +121,7 @@ class Import:
                 self._add(each, made[each.name])
         self._connect()
         self._note_joins()
+        self._note_files()
         name = str(self.document.get("name") or "").strip()[:255] or "imported"
         whole: Row = {"name": name, "nodes": self.nodes, "connections": self.connections}
         settings = self._settings()
@@ -176,19 +185,17 @@ class Import:
         self._tell(code, f"{source.kind}: {why}", source)
         attached = [{"node": each.name, "as": kind} for kind, each in source.attached]
         kept = shown({**source.parameters, **({"attached": attached} if attached else {})})
-        used = self._outputs_used(source.name)
+        used = self._outputs_used(source)
         ports = [("main",), *((f"output{n}",) for n in range(2, used + 1))]
         parameters: Row = {"kind": source.kind or "unknown", "kept": kept[:KEPT_LENGTH_MAX]}
         if used > 1:
             parameters["outputs"] = used
         return Made("ACTION", "PLACEHOLDER", parameters, ports)
 
-    def _outputs_used(self, name: str) -> int:
+    def _outputs_used(self, source: Source) -> int:
         """Return how many regular outputs of a node are connected."""
-        count = len(lists(mapping(self._links(name)).get("main")))
-        named = [e for e in objects(self.document.get("nodes")) if e.get("name") == name]
-        errors = bool(named) and named[0].get("onError") == "continueErrorOutput"
-        return max(1, count - errors)
+        count = len(lists(mapping(self._links(source.name)).get("main")))
+        return max(1, count - (source.entry.get("onError") == "continueErrorOutput"))
 
     def _named(self, source: Source, made: Made) -> tuple[list[str], list[str]]:
         """Return ids and names of our nodes; expressions call the last one by n8n's name."""
@@ -200,11 +207,12 @@ class Import:
         return [*ids, base], [*(f"{source.name} ({word})" for word in words), source.name]
 
     def _unlike(self, wanted: str) -> str:
-        found, number = wanted, 1
+        found, number = wanted, self._taken.get(wanted, 0)
         while found in self._taken:
             number += 1
             found = f"{wanted}_{number}"
-        self._taken.add(found)
+        self._taken[wanted] = max(1, number)
+        self._taken.setdefault(found, 1)
         return found
 
     def _write(self, part: Part) -> None:
@@ -332,18 +340,25 @@ class Import:
 
     def _note_joins(self) -> None:
         """Say where n8n would run a node once for each branch, and we once with all of them."""
+        meeting = Counter(
+            each["target_node_id"] for each in self.connections if "connection_type" not in each
+        )
         for part in self.parts.values():
-            here = [
-                each
-                for each in self.connections
-                if each["target_node_id"] == part.first and "connection_type" not in each
-            ]
-            if len(here) > 1 and part.made.subtype not in ("MERGE", "LOOP", "COMPARE"):
+            count = meeting[part.first]
+            if count > 1 and part.made.subtype not in ("MERGE", "LOOP", "COMPARE"):
                 text = (
-                    f"{len(here)} branches meet here: it runs once with what all of them bring; "
+                    f"{count} branches meet here: it runs once with what all of them bring; "
                     "n8n runs it for each, as `join: each` does"
                 )
                 self._tell("joins_once", text, part.source)
+
+    def _note_files(self) -> None:
+        """Say where a file comes from that a request brings, if anything here uses one."""
+        if not any(_uses_a_file(each) for each in self.nodes):
+            return
+        for part in self.parts.values():
+            if part.made.subtype == "WEBHOOK":
+                self._tell("differs", UPLOADED, part.source)
 
     # The rest -----------------------------------------------------------------------------
 
@@ -359,11 +374,14 @@ class Import:
 
     def _pins(self) -> Row:
         found = Row()
+        files = {each["node_id"] for each in self.nodes if each["node_subtype"] == "FILE"}
         for name, items in mapping(self.document.get("pinData")).items():
             part = self.parts.get(str(name))
             data: list[Any] = [each.get("json", each) for each in objects(items)]
             if part is None:
                 continue
+            if any(each.get("binary") for each in objects(items)):
+                self._tell("differs", "the files that are pinned to it are left out", part.source)
             # What a call would answer is pinned where it is made: nobody is called then.
             called = part.made.subtype == "HTTP_REQUEST"
             if called and "entries" in part.ids[1]:
@@ -372,17 +390,20 @@ class Import:
             port = "main" if len(part.ids) > 1 else part.made.outputs[0][0]
             found[node_id] = {"ports": {port: data}}
             for before in part.ids[:-1]:  # and no file is read that a test run does not have
-                if self._is_file(before):
+                if before in files:
                     found[before] = {"ports": {"main": [{"rows": [{}]}]}}
         return found
 
-    def _is_file(self, node_id: str) -> bool:
-        return any(
-            each["node_id"] == node_id and each["node_subtype"] == "FILE" for each in self.nodes
-        )
-
     def _tell(self, code: str, message: str, source: Source) -> None:
         self.reasons.append(Reason(code, message, source.name))
+
+
+def _uses_a_file(node: Row) -> bool:
+    given = node["parameters"]
+    if node["node_subtype"] == "FILE":
+        return given.get("operation") == "read"
+    form = mapping(given.get("form")).values()
+    return bool(given.get("file") or given.get("attachments")) or any(map(mapping, form))
 
 
 def import_n8n(document: Json) -> Imported:

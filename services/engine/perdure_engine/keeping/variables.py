@@ -37,8 +37,8 @@ def decide(
     known = number if there else 0
     if command.expected is not None and command.expected != known:
         return Rejected(
-            f"variable {command.name!r} was set {known} times, not {command.expected}; look at it "
-            "and try again",
+            f"variable {command.name[:100]!r} was set {known} times, not {command.expected}; look "
+            "at it and try again",
             "variable_changed",
         )
     match command:

@@ -4,7 +4,9 @@ The answer is `{rows, count}`: the rows with their columns, or for a statement t
 how many it changed. `values` are bound to `$1`, `$2`, … by the server and never become part
 of the statement, which can hold no expression. They are turned into the types that the
 statement wants: texts into dates and numbers with a point, objects into json. Numerics are
-given as texts (exact), dates as ISO 8601, bytes as base64.
+given as texts (exact), dates as ISO 8601 or `infinity`, spans in seconds, bytes as base64, ranges
+as texts such as `[2026-01-01,infinity)`, composite values as objects. More than 5 MB as JSON, or
+10 MB as the server sends it, is `response_too_large`: nothing is written then.
 
 `database` is a name that the operator has given an address (`PERDURE_SQL_DATABASES`), or a
 credential has the address as `url`, such as `postgresql://user:password@host/database`. Each

@@ -9,6 +9,9 @@ from typing import Any
 import asyncpg
 from perdure_contracts.cloudevents import parse_json
 
+from perdure_engine.runner.exchange import BODY_BYTES_MAX
+from perdure_engine.runner.sql_dates import CODECS
+
 CONNECTIONS_MAX = 4
 """Connections to one database from one process."""
 
@@ -17,11 +20,74 @@ IDLE_S = 60.0
 CLOSE_S = 5.0
 
 
-async def _read_json(connection: Any) -> None:
-    """Let a connection take and give json as the values that it stands for."""
+RECEIVED_BYTES_MAX = 2 * BODY_BYTES_MAX
+"""What one statement may bring, as the server sends it: what is kept as JSON is half of it."""
+
+
+class Meter(asyncio.Protocol):
+    """Counts what a connection brings, and cuts it where one statement brings too much.
+
+    A row is one message of up to 1 GB, and the driver has all of it in memory before anybody can
+    look at it. No setting of the server bounds that, nor does one of the driver.
+    """
+
+    def __init__(self, driver: asyncio.Protocol, transport: asyncio.Transport) -> None:
+        self._driver = driver
+        self._transport = transport
+        self._received = 0
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the connection was cut."""
+        return self._received > RECEIVED_BYTES_MAX
+
+    def begin(self) -> None:
+        """Count anew, for another statement."""
+        self._received = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what came, as long as it is not too much."""
+        self._received += len(data)
+        if self.exceeded:
+            self._transport.abort()
+        else:
+            self._driver.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Hand on that the server says no more."""
+        return self._driver.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hand on that there is no connection any more."""
+        self._driver.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Hand on that less should be sent."""
+        self._driver.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Hand on that more may be sent."""
+        self._driver.resume_writing()
+
+
+class Metered(asyncpg.Connection):
+    """A connection of the driver with a `meter` before it."""
+
+    def __init__(self, protocol: Any, transport: Any, *more: Any) -> None:
+        super().__init__(protocol, transport, *more)
+        self.meter = Meter(protocol, transport)
+        transport.set_protocol(self.meter)
+
+
+async def _prepare(connection: Any) -> None:
+    """Let a connection take and give the values of JSON for what they stand for."""
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(
             kind, schema="pg_catalog", encoder=json.dumps, decoder=partial(parse_json, what=kind)
+        )
+    for kind, (sent, read) in CODECS.items():
+        await connection.set_type_codec(
+            kind, schema="pg_catalog", encoder=sent, decoder=read, format="tuple"
         )
 
 
@@ -48,7 +114,7 @@ class Databases:
         Raises:
             KeyError: There is no such database.
             ValueError: The address is none.
-        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: It cannot be reached.
+            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: It cannot be reached.
         """
         address = self.address(name, url)
         async with self._opening:
@@ -59,7 +125,8 @@ class Databases:
                     max_size=CONNECTIONS_MAX,
                     max_inactive_connection_lifetime=IDLE_S,
                     timeout=CONNECT_S,
-                    init=_read_json,
+                    connection_class=Metered,
+                    init=_prepare,
                     server_settings={"application_name": "perdure", "timezone": "UTC"},
                 )
             return self._pools[address]

@@ -12,7 +12,7 @@ from perdure_contracts.engine import EffectState, ErrorFacts
 
 from perdure_engine.nodes.external_action_sql import ROWS_MAX
 from perdure_engine.nodes.services import TIMEOUT_S
-from perdure_engine.runner.databases import Databases
+from perdure_engine.runner.databases import RECEIVED_BYTES_MAX, Databases, Meter
 from perdure_engine.runner.dependencies import of_address
 from perdure_engine.runner.exchange import BODY_BYTES_MAX
 from perdure_engine.runner.failures import Failed, facts_of
@@ -26,6 +26,9 @@ GRACE_S = 2.0
 
 RETRYABLE = ("08", "40", "53", "57", "58", "55P03")
 """SQLSTATEs, by their beginnings, after which the same statement may succeed."""
+
+REFUSAL_LENGTH_MAX = 10_000
+"""Characters of a refusal that are looked through for secrets; a statement can raise megabytes."""
 
 UNREADABLE = (
     *(ValueError, ArithmeticError, RecursionError),
@@ -112,6 +115,8 @@ class _Run:
 
     async def on(self, connection: Any) -> dict[str, Any]:
         """Run it; what it did is undone unless everything of the answer is kept."""
+        meter: Meter = connection.meter
+        meter.begin()
         reads = self._parameters.get("mode", "read") == "read"
         transaction = connection.transaction(readonly=reads)
         await transaction.start()
@@ -120,9 +125,12 @@ class _Run:
             limit = f"SET LOCAL statement_timeout = {round(self._timeout_s * 1000)}"
             await connection.execute(limit)
             made = await self._answer(connection)
-        except BaseException:
+        except BaseException as error:
             self.state = "not_sent"
             await _undo(transaction)
+            if meter.exceeded and isinstance(error, LOST):
+                text = f"one row, or those asked for, have more than {RECEIVED_BYTES_MAX:,} bytes"
+                raise _Refused("response_too_large", f"{text}; select less") from None
             raise
         self.state = "not_sent" if reads else "unknown"  # until the commit is answered
         await transaction.commit()
@@ -207,7 +215,7 @@ def _refused_by_server(
     facts = facts_of(
         error,
         "sql_failed",
-        f"the database refused the statement: {error}",
+        f"the database refused the statement: {str(error)[:REFUSAL_LENGTH_MAX]}",
         retryable=sqlstate.startswith(RETRYABLE),
         dependency=dependency,
         effect_state=state if state == "unknown" else "refused",

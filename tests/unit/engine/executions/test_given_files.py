@@ -128,6 +128,7 @@ BAD: list[Any] = [
     [], {"0": []}, {"2": {"data": ref()}}, {"00": {"data": ref()}}, {"": {"data": ref()}},
     {"9" * 5_000: {"data": ref()}}, {"0": {"": ref()}}, {"0": {"data": "x"}},
     {"0": {"data": {**ref(), "size": -1}}}, {"0": {"data": {**ref(), "size": True}}},
+    {"0": {"data": {**ref(), "size": 2**63}}},
     {"0": {"data": {**ref(), "file_id": "../etc"}}}, {"0": {"data": {**ref(), "more": 1}}},
     {"0": {"data": {"file_id": ONE}}}, {"0": {"data": {**ref(), "file_name": None}}},
 ]  # fmt: skip

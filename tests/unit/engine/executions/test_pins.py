@@ -1,5 +1,6 @@
 """Pinned data and mocked nodes: in MANUAL and test runs only, and nobody is sent a task."""
 
+import time
 from typing import Any
 
 import pytest
@@ -37,6 +38,15 @@ def test_a_test_run_mocks_nodes_beside_what_is_pinned() -> None:
     played = begun(pinned({"b": [{"pin": True}]}), pin_data=mocks)
     assert played.emitted("a") == [{"mock": True}]
     assert played.emitted("b") == [{"pin": True}]
+
+
+def test_the_places_of_a_mock_are_looked_through_once() -> None:
+    items = [{"n": n} for n in range(8_000)]
+    pin = {"ports": {"main": items}, "fail": {"items": [9_999_999] * 300_000 + [7]}}
+    begin = time.monotonic()
+    played = begun(pinned({}, recovery="off"), items, pin_data={"a": pin})
+    assert time.monotonic() - begin < 10.0, "minutes, where each is looked for in a list"
+    assert played.statuses()["a"] == "ERROR"
 
 
 def test_a_mocked_node_may_fail_and_is_tried_again_as_any_other() -> None:

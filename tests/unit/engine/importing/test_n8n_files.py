@@ -155,10 +155,13 @@ def test_what_made_a_file_makes_the_one_that_it_made(
 
 
 def test_a_base64_text_becomes_its_bytes() -> None:
-    parameters = {"operation": "toBinary", "sourceProperty": "in.side", "options": {
+    parameters: dict[str, Any] = {"operation": "toBinary", "sourceProperty": "in.side", "options": {
         "mimeType": "image/png"}, "binaryPropertyName": "image"}  # fmt: skip
     done = play(imported(given("It", "convertToFile", parameters)), {"in": {"side": "AP8="}}, None)
     assert done.file("it", "image") == ("file.bin", "image/png", b"\x00\xff")
+    parameters["options"]["dataIsBase64"] = False
+    done = play(imported(given("It", "convertToFile", parameters)), {"in": {"side": "AP8="}}, None)
+    assert done.file("it", "image")[2] == b"AP8="
 
 
 @pytest.mark.parametrize(
@@ -172,6 +175,12 @@ def test_a_base64_text_becomes_its_bytes() -> None:
         ("moveBinaryData", {"mode": "other"}, "has no counterpart"),
         ("readBinaryFile", {"filePath": "/etc/passwd"}, "reach no disk"),
         ("readWriteFile", {}, "perdure run --file"),
+        ("readWriteFile", {"operation": "write", "fileName": "/tmp/a"}, "perdure executions file"),
+        ("writeBinaryFile", {"fileName": "/tmp/a"}, "SEND_EMAIL"),
+        ("readPDF", {}, "spreadsheets, PDF"),
+        ("compression", {}, "HTTP_REQUEST"),
+        ("ftp", {}, "HTTP_REQUEST"),
+        ("googleDrive", {"operation": "download"}, "the store's own address"),
     ],
 )
 def test_what_has_no_counterpart_is_said_with_what_to_do(
@@ -182,6 +191,37 @@ def test_what_has_no_counterpart_is_said_with_what_to_do(
     (reason,) = made.reasons
     assert (reason.code, reason.node) == ("node_not_mapped", "It")
     assert words in reason.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("localFileTrigger", "WEBHOOK"), ("emailReadImap", "TRIGGER EMAIL")]
+)
+def test_a_trigger_that_brings_files_is_told_by_name_with_what_to_do(kind: str, words: str) -> None:
+    made = import_n8n(file([given("Begin", kind), given("End", "noOp")], "Begin>End"))
+    (reason,) = made.reasons
+    assert (made.valid, reason.code, reason.node) == (True, "trigger_not_mapped", "Begin")
+    assert words in reason.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "names"),
+    [
+        ("extractFromFile", {"options": {"fromLine": 3, "maxRowCount": 10}},
+         ["fromLine", "maxRowCount"]),
+        ("extractFromFile", {"options": {"fromLine": 0, "maxRowCount": -1}}, []),
+        ("convertToFile", {"operation": "toText", "sourceProperty": "a",
+                           "options": {"addBOM": True}}, ["addBOM"]),
+        ("spreadsheetFile", {"fileFormat": "csv", "options": {"range": "A2:B3"}}, ["range"]),
+    ],
+)  # fmt: skip
+def test_an_option_that_there_is_not_is_told_by_name(
+    kind: str, parameters: dict[str, Any], names: list[str]
+) -> None:
+    made = imported(given("It", kind, parameters))
+    assert made.valid
+    assert [each.message.split("`")[1] for each in made.reasons] == [
+        f"options.{name}" for name in names
+    ]
 
 
 def test_an_item_whose_file_cannot_be_read_goes_on_with_its_error() -> None:
@@ -225,3 +265,103 @@ def test_a_request_is_answered_with_a_file_and_sends_one() -> None:
         assert made.valid and made.definition is not None
         parameters = made.definition["nodes"][1]["parameters"]
         assert {name: parameters[name] for name in body} == body
+
+
+OLDER = {"url": "https://example.com", "requestMethod": "POST", "jsonParameters": True}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "body"),
+    [
+        ({**OLDER, "sendBinaryData": True, "options": {"bodyContentType": "raw"},
+          "binaryPropertyName": "pdf"}, {"file": {"file": "pdf"}}),
+        ({**OLDER, "sendBinaryData": True, "options": {"bodyContentType": "multipart-form-data"}},
+         {"form": {"file": {"file": "data"}}}),
+        ({**OLDER, "sendBinaryData": True, "binaryPropertyName": "a:one, b:two",
+          "options": {"bodyContentType": "multipart-form-data"}},
+         {"form": {"a": {"file": "one"}, "b": {"file": "two"}}}),
+        ({**OLDER, "bodyParametersJson": "<a/>", "options": {
+            "bodyContentType": "raw", "bodyContentCustomMimeType": "text/xml"}},
+         {"body": "<a/>", "headers": {"Content-Type": "text/xml"}}),
+        ({**OLDER, "jsonParameters": False, "options": {"bodyContentType": "form-urlencoded"},
+          "bodyParametersUi": {"parameter": [{"name": "a", "value": "1"}]}}, {"form": {"a": "1"}}),
+    ],
+)  # fmt: skip
+def test_the_older_request_sends_what_it_sent(
+    parameters: dict[str, Any], body: dict[str, Any]
+) -> None:
+    made = imported(given("Put", "httpRequest", parameters, version=2))
+    assert made.valid and made.definition is not None, made.reasons
+    found = made.definition["nodes"][1]["parameters"]
+    kinds = ("body", "file", "form", "json", "headers")
+    assert {name: found[name] for name in kinds if name in found} == body
+
+
+def test_an_older_request_that_n8n_refuses_is_told() -> None:
+    parameters = {**OLDER, "sendBinaryData": True}
+    (reason,) = imported(given("Put", "httpRequest", parameters, version=2)).reasons
+    assert (reason.code, reason.node) == ("node_not_mapped", "Put")
+
+
+SMTP = {"smtp": {"id": "1", "name": "Office Mail"}}
+
+
+@pytest.mark.parametrize(
+    ("version", "parameters", "ours"),
+    [
+        (2.1, {"subject": "Hi {{", "html": "=<b>{{ $json.a }}</b>", "text": "not this",
+               "options": {"attachments": "data, report", "ccEmail": "c@example.com",
+                           "replyTo": "r@example.com", "appendAttribution": False}},
+         {"subject": "Hi {{ '{{' }}", "html": "<b>{{ $json.a }}</b>",
+          "attachments": ["data", "report"], "cc": "c@example.com",
+          "reply_to": "r@example.com"}),
+        (2, {"subject": "Hi", "text": "hello", "html": "not this"},
+         {"subject": "Hi", "text": "hello"}),
+        (1, {"subject": "Hi", "text": "hello", "html": "<b>", "attachments": "a",
+             "bccEmail": "b@example.com"},
+         {"subject": "Hi", "text": "hello", "html": "<b>", "attachments": ["a"],
+          "bcc": "b@example.com"}),
+        (2.1, {"subject": "=Hi", "emailFormat": "text",
+               "options": {"attachments": "={{ $json.names }}"}},
+         {"subject": "Hi", "text": "",
+          "attachments": "{{ `${($json.names)}`.split(',').map(name => name.trim()) }}"}),
+    ],
+)  # fmt: skip
+def test_a_mail_is_sent_with_its_attachments(
+    version: float, parameters: dict[str, Any], ours: dict[str, Any]
+) -> None:
+    named = {"fromEmail": "Shop <s@example.com>", "toEmail": "a@example.com, b@example.com"}
+    mail = given("Mail", "emailSend", {**named, **parameters}, version=version, credentials=SMTP)
+    made = imported(mail)
+    assert made.valid and made.definition is not None, made.problems
+    node = made.definition["nodes"][1]
+    assert (node["node_type"], node["node_subtype"]) == ("EXTERNAL_ACTION", "SEND_EMAIL")
+    sender = {"credential": "office_mail", "from": named["fromEmail"], "to": named["toEmail"]}
+    assert node["parameters"] == {**sender, **ours}
+    notes = 2 if "attachments" in ours else 1
+    assert [code for code, _ in codes(made)] == ["differs"] * notes + ["credential_to_set"]
+
+
+@pytest.mark.parametrize("parameters", [{"operation": "sendAndWait"}, {"toEmail": ""}])
+def test_a_mail_that_has_no_counterpart_is_told(parameters: dict[str, Any]) -> None:
+    whole = {"fromEmail": "s@example.com", "toEmail": "a@example.com", **parameters}
+    (reason,) = imported(given("Mail", "emailSend", whole, version=2.1)).reasons
+    assert (reason.code, reason.node) == ("node_not_mapped", "Mail")
+
+
+def test_what_a_webhook_brings_is_told_where_a_file_is_used() -> None:
+    hook = given("Hook", "webhook", {"path": "in", "httpMethod": "POST", "responseMode": "lastNode",
+                                     "responseData": "firstEntryBinary"}, version=2)  # fmt: skip
+    reads = import_n8n(file([hook, given("Read", "extractFromFile")], "Hook>Read"))
+    told = [each.message for each in reads.reasons if each.node == "Hook"]
+    assert [each for each in told if "body.base64" in each and "ACTION FILE" in each]
+    assert [each for each in told if "answers with a file" in each]
+    none = import_n8n(file([hook, given("Read", "noOp")], "Hook>Read"))
+    assert not [each for each in none.reasons if "body.base64" in each.message]
+
+
+def test_a_file_that_is_pinned_is_told() -> None:
+    pins = {"It": [{"json": {"a": 1}, "binary": {"data": {"data": "AP8=", "mimeType": "a/b"}}}]}
+    nodes = [given("Start", "manualTrigger"), given("It", "noOp")]
+    made = import_n8n(file(nodes, "Start>It", pinData=pins))
+    assert codes(made) == [("differs", "It")]
