@@ -27,7 +27,7 @@ from .tools import Tools
 SLACK_S = 2.5
 """Slack gives up after 3 s."""
 
-LARGE_BYTES = 256 * 1024
+LARGE_BYTES = 64 * 1024
 
 WATCHES = {"last_node": "result", "respond_node": "answer"}
 """What is waited for, by what the node says to respond."""
