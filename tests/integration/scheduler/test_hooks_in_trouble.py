@@ -225,3 +225,18 @@ async def test_a_sender_that_drips_its_next_request_still_gets_the_answer_before
     ):
         writer.write(head.encode() + body + b"POST / HTTP/1.1\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 503 "), "Kafka is away: after 10 s"
+
+
+async def test_whoever_cannot_be_answered_before_the_service_stops_is_told_to_come_again(
+    database: str,
+) -> None:
+    await serve_hook(database)
+    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 20\r\n\r\n"
+    stop = asyncio.Event()
+    async with listener(database, stop=stop) as port:
+        asking = asyncio.create_task(answered(port, f'{head}{{"a":'.encode()))
+        await asyncio.sleep(0.5)
+        stop.set()
+        status, said = await asking
+    assert (status, '"code":"not_stored"' in said) == (503, True), said
+    assert "retry-after: 5" in said
