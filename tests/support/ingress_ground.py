@@ -13,7 +13,7 @@ from perdure_common import migrate
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.settings import DEFAULT_TENANT, Settings
 from perdure_common.topics import create_topics
-from perdure_contracts.cloudevents import decode
+from perdure_contracts.cloudevents import CloudEvent, decode
 from perdure_contracts.topology import physical
 from perdure_scheduler.mail.mailboxes import open_pool
 from perdure_scheduler.topics.ingress import Ingress
@@ -92,10 +92,19 @@ class Ground:
 
     async def add(self, topic: str) -> None:
         """Add a topic, and a trigger whose deployment waits for it."""
-        async with self._admin() as admin:
-            await admin.create_topics([NewTopic(topic, 1, 1)])
+        await self.make(topic)
         self.topics.append(topic)
         await self.wait_for(topic)
+
+    async def make(self, topic: str) -> None:
+        """Make a topic, again if it was deleted."""
+        async with self._admin() as admin:
+            await admin.create_topics([NewTopic(topic, 1, 1)])
+
+    async def delete(self, topic: str) -> None:
+        """Delete a topic."""
+        async with self._admin() as admin:
+            await admin.delete_topics([topic])
 
     async def wait_for(self, topic: str) -> None:
         """Add a trigger whose deployment waits for a topic."""
@@ -181,19 +190,23 @@ class Ground:
 
     async def told(self, topic: str, count: int, about: bytes = b"") -> list[bytes]:
         """Return what was said on a topic of ours `about` something, once there is so much."""
+        return [event.data for event in await self.events(topic, count, about)]
+
+    async def events(self, topic: str, count: int, about: bytes = b"") -> list[CloudEvent]:
+        """Return as `told`, but the whole events."""
         consumer: Any = AIOKafkaConsumer(
             physical(topic, self.prefix),
             bootstrap_servers=self.bootstrap,
             auto_offset_reset="earliest",
         )
         await consumer.start()
-        found: list[bytes] = []
+        found: list[CloudEvent] = []
         try:
             async with asyncio.timeout(60):
                 while len(found) < count:
                     record = await consumer.getone()
-                    data = decode(record.headers, record.value).data
-                    found += [data] if about in data else []
+                    event = decode(record.headers, record.value)
+                    found += [event] if about in event.data else []
         finally:
             await consumer.stop()
         return found

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, TypeAlias, cast
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -34,6 +35,10 @@ JSON_DEPTH_MAX = 200
 WHOLE_DIGITS_SAFE = 308
 """Fewer digits than this are a double in any case; the largest one has 309."""
 
+ROUNDS_MAX = 8
+PART_BYTES = 16 * 1024
+"""How brackets are counted: so many rounds from the inside, and then so many at once."""
+
 NUMBER_SHOWN = 40
 """Characters of a number that an error shows."""
 
@@ -41,8 +46,8 @@ CACHED_MAX = 100
 """The longest text of an outsider that a cache keeps, in characters."""
 
 _REQUIRED = frozenset(REQUIRED)
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _NO_BRACKETS = bytes(each for each in range(256) if each not in b"[]{}")
+_STEPS = {each: 1 if each in b"[{" else -1 for each in b"[]{}"}
 _CONTENT_TYPE = "content-type"
 _NAME = re.compile(r"[a-z0-9]+\Z")
 _TIME = re.compile(
@@ -247,13 +252,12 @@ def _whole(text: str) -> int:
 def deeper(raw: bytes, most: int) -> bool:
     """Tell whether JSON is nested deeper than `most` levels; little is done where it has few.
 
-    Brackets within texts may look so at first, and then texts are left out.
+    Brackets within texts count for nothing: they could pair off with those that do.
     """
     if _has_few_openings(raw, most):
         return False
-    if _is_flat(raw.translate(None, _NO_BRACKETS), most):
-        return False
-    brackets = _TEXT.sub(b"", raw).translate(None, _NO_BRACKETS)
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in raw else raw
+    brackets = b"".join(plain.split(b'"')[::2]).translate(None, _NO_BRACKETS)
     return not _is_flat(brackets, most) and _depth(brackets) > most
 
 
@@ -274,8 +278,11 @@ def _has_few_openings(raw: bytes, most: int) -> bool:
 
 
 def _is_flat(left: bytes, most: int) -> bool:
-    """Tell whether brackets pair off, from the inside; a round takes two levels away at most."""
-    for _ in range(most // 2):
+    """Tell whether brackets pair off, from the inside; a round takes two levels away at most.
+
+    A few rounds are quick and enough for nearly everybody; more of them would take long.
+    """
+    for _ in range(min(most // 2, ROUNDS_MAX)):
         before, left = left, left.replace(b"{}", b"").replace(b"[]", b"")
         if len(left) == len(before):
             break
@@ -283,10 +290,12 @@ def _is_flat(left: bytes, most: int) -> bool:
 
 
 def _depth(brackets: bytes) -> int:
+    """Return how deep brackets go; a part at a time, so that other threads come in between."""
     deepest = depth = 0
-    for each in brackets:
-        depth += 1 if each in b"[{" else -1
-        deepest = max(deepest, depth)
+    for start in range(0, len(brackets), PART_BYTES):
+        steps = map(_STEPS.__getitem__, brackets[start : start + PART_BYTES])
+        depths = list(accumulate(steps, initial=depth))
+        deepest, depth = max(deepest, max(depths)), depths[-1]
     return deepest
 
 

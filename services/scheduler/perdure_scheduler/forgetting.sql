@@ -23,10 +23,15 @@ DELETE FROM trigger_deliveries t USING old
 
 -- name: forget_answers --
 -- Delete some answers of executions; the tokens of their status URLs go as early.
-DELETE FROM trigger_answers WHERE (tenant_id, execution_id) IN (
+WITH old AS (
     SELECT tenant_id, execution_id FROM trigger_answers WHERE answered_at < $1
      LIMIT $2 FOR UPDATE SKIP LOCKED
-);
+), tokens AS (
+    UPDATE trigger_receipts r SET token_sha256 = NULL FROM old
+     WHERE r.tenant_id = old.tenant_id AND r.execution_id = old.execution_id
+)
+DELETE FROM trigger_answers t USING old
+ WHERE t.tenant_id = old.tenant_id AND t.execution_id = old.execution_id;
 
 -- name: note --
 -- Remember up to when trigger events and answers are gone, so that a replay does not miss them.

@@ -81,12 +81,15 @@ def _secret_missing(
     )
 
 
+def own_topics(prefix: str) -> frozenset[str]:
+    """Return the topics of an installation that no KAFKA trigger may name, as Kafka has them."""
+    return frozenset(physical(each.name, prefix) for each in TOPICS) - {TRIGGERS}
+
+
 def _own_topic(caps: HookCaps, trigger: DeployedTrigger) -> Iterable[Problem]:
     """Refuse a topic that is one of ours in Kafka: what is read there comes there again."""
     topic = trigger.index_key.partition("/")[0]
-    if trigger.subtype != "KAFKA" or topic == TRIGGERS:
-        return
-    if any(topic == physical(each.name, caps.topic_prefix) for each in TOPICS):
+    if trigger.subtype == "KAFKA" and topic in own_topics(caps.topic_prefix):
         yield Problem(
             "own_topic",
             f"node {trigger.node_id!r} (KAFKA): `topic` {topic!r} is one of perdure's own in this "

@@ -34,6 +34,12 @@ async def test_trigger_events_go_after_a_week_and_firings_of_clocks_after_a_mont
                 str(days),
                 NOW - timedelta(days=days),
             )
+            await connection.execute(
+                "INSERT INTO trigger_receipts (tenant_id, source, id, event_id, received_at, "
+                "execution_id, token_sha256) VALUES ('t', '/s', $1, $1, $2, $1, 'hash')",
+                str(days),
+                NOW - timedelta(days=1),
+            )
         for days in (1, ATTACHMENTS_KEPT.days + 1):
             await connection.execute(
                 "INSERT INTO attachments (tenant_id, sha256, content_type, content, created_at) "
@@ -46,6 +52,8 @@ async def test_trigger_events_go_after_a_week_and_firings_of_clocks_after_a_mont
         left = [("CRON", "30"), ("CRON", "6"), ("CRON", "8"), ("KAFKA", "6")]
         assert [tuple(row) for row in rows] == left
         assert await connection.fetch("SELECT execution_id FROM trigger_answers") == [("6",)]
+        tokens = await connection.fetch("SELECT id FROM trigger_receipts WHERE token_sha256 <> ''")
+        assert tokens == [("6",)], "a status URL without its answer would say that it runs"
         gone = await connection.fetch("SELECT table_name, before FROM expired ORDER BY 1")
         week = NOW - timedelta(days=7)
         assert gone == [("trigger_answers", week), ("trigger_deliveries", week)]

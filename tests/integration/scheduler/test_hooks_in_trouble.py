@@ -2,90 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
-from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
-from mail_server import free_port
-from perdure_common import migrate
-from perdure_common.settings import DEFAULT_TENANT, Settings
+from hook_ground import NOBODY, PATH, connected, listener, serve_hook
 from perdure_scheduler.hooks import judging, protocol
-from perdure_scheduler.hooks.serve import HookSide
-
-PATH = f"/hooks/{DEFAULT_TENANT}/orders"
-NOBODY = f"127.0.0.1:{free_port()}"
-
-
-async def serve_hook(database: str) -> None:
-    """Let a workflow listen under a path, as its deployment would."""
-    await migrate.up(database, "scheduler")
-    connection: Any = await asyncpg.connect(database)
-    try:
-        await connection.execute(
-            """
-            INSERT INTO scheduler.trigger_index (
-                id, tenant_id, workflow_id, workflow_name, deployment_version, node_id, position,
-                trigger_type, trigger_subtype, trigger_config, index_key, path, deployment_status,
-                is_active
-            ) VALUES (
-                gen_random_uuid(), $1, gen_random_uuid(), 'orders', 1, 'hook', 0, 'TRIGGER',
-                'WEBHOOK', '{"path": "/orders", "auth": "none"}', '/orders', '/orders', 'active',
-                true
-            )
-            """,
-            DEFAULT_TENANT,
-        )
-    finally:
-        await connection.close()
-
-
-@contextlib.asynccontextmanager
-async def listener(database: str) -> AsyncGenerator[int]:
-    """Run the listener, with a Kafka that is not there; give its port."""
-    port = free_port()
-    environment = {
-        "PERDURE_DATABASE_URL": database,
-        "PERDURE_KAFKA_BOOTSTRAP": NOBODY,
-        "PERDURE_HOOKS_PORT": str(port),
-    }
-    stop = asyncio.Event()
-    owner: Any = SimpleNamespace(shards={})  # nothing is forgotten here
-    side = HookSide()
-    running = asyncio.create_task(side.listen(Settings.read("scheduler", environment), owner, stop))
-    try:
-        await _until_listening(port, running)
-        yield port
-    finally:
-        stop.set()
-        await running
-
-
-async def _until_listening(port: int, running: "asyncio.Task[None]") -> None:
-    async with asyncio.timeout(30):
-        while not running.done():
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                return
-            await asyncio.sleep(0.02)
-    await running
-
-
-@contextlib.asynccontextmanager
-async def connected(
-    port: int,
-) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect to the listener for as long as the block lasts."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
 
 
 async def answered(port: int, raw: bytes) -> tuple[int, str]:
@@ -302,3 +225,18 @@ async def test_a_sender_that_drips_its_next_request_still_gets_the_answer_before
     ):
         writer.write(head.encode() + body + b"POST / HTTP/1.1\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 503 "), "Kafka is away: after 10 s"
+
+
+async def test_whoever_cannot_be_answered_before_the_service_stops_is_told_to_come_again(
+    database: str,
+) -> None:
+    await serve_hook(database)
+    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 20\r\n\r\n"
+    stop = asyncio.Event()
+    async with listener(database, stop=stop) as port:
+        asking = asyncio.create_task(answered(port, f'{head}{{"a":'.encode()))
+        await asyncio.sleep(0.5)
+        stop.set()
+        status, said = await asking
+    assert (status, '"code":"not_stored"' in said) == (503, True), said
+    assert "retry-after: 5" in said

@@ -11,6 +11,7 @@ from confluent_kafka import Producer
 from guarded_kafka import GuardedKafka, guarded_kafka
 from ingress_ground import Ground, ground
 from perdure_common.embedded import Addresses
+from perdure_contracts.topology import physical
 from perdure_scheduler.definition_edges import TRIGGERS
 from perdure_scheduler.topics import ingress as ingress_module
 
@@ -136,3 +137,69 @@ async def test_records_are_read_however_they_are_packed(
             producer.produce(it.topic, b'{"n": %d, "text": "%s"}' % (n, b"x" * 500))
         assert await asyncio.to_thread(producer.flush, 30) == 0
         assert len(await it.told(TRIGGERS, 3)) == 3
+
+
+async def test_a_topic_that_is_made_anew_is_read_from_its_beginning_and_nothing_is_taken_for_old(
+    servers: Addresses, database: str, topic_prefix: str
+) -> None:
+    async with ground(servers.kafka_bootstrap, database, topic_prefix) as it:
+        anew = f"{topic_prefix}-anew"
+        await it.add(anew)
+        async with it.reading():
+            await serving(it, it.topic, anew)
+            for text in (b'"one"', b'"two"'):
+                await it.send(text, topic=anew)
+            await it.told(TRIGGERS, 2)
+            await it.delete(anew)
+            await until(it.troubles, {anew: "topic_not_found"})
+            await it.make(anew)
+            for text in (b'"three"', b'"four"', b'"five"'):
+                await it.send(text, topic=anew)
+            events = await it.events(TRIGGERS, 5)
+            await until(it.troubles, {})
+    assert [event.data for event in events] == [
+        *(b'"one"', b'"two"', b'"three"', b'"four"', b'"five"')
+    ]
+    assert len({(event.source, event.id) for event in events}) == 5, "the places are the same"
+
+
+async def test_a_topic_that_is_made_anew_in_a_moment_is_read_from_its_beginning_too(
+    servers: Addresses, database: str, topic_prefix: str
+) -> None:
+    async with ground(servers.kafka_bootstrap, database, topic_prefix) as it, it.reading():
+        await serving(it, it.topic)
+        for text in (b'"one"', b'"two"'):
+            await it.send(text)
+        await it.told(TRIGGERS, 2)
+        await it.delete(it.topic)
+        await it.make(it.topic)
+        await it.send(b'"three"')
+        events = await it.events(TRIGGERS, 3)
+    assert [event.data for event in events] == [b'"one"', b'"two"', b'"three"']
+    assert len({event.id for event in events}) == 3
+
+
+async def test_a_trigger_on_a_topic_of_ours_that_served_before_is_told_of_and_not_read(
+    servers: Addresses, database: str, topic_prefix: str
+) -> None:
+    """What is read there would come there again, without end; a deployment of it is refused."""
+    async with ground(servers.kafka_bootstrap, database, topic_prefix) as it:
+        own = physical(TRIGGERS, topic_prefix)
+        await it.wait_for(own)
+        await it.serves(own)
+        async with it.reading():
+            await serving(it, it.topic)
+            await until(it.troubles, {own: "own_topic"})
+            await it.send(b'"one"')
+            await it.told(TRIGGERS, 1, b'"one"')
+            await it.send(b'"two"')
+            assert await it.told(TRIGGERS, 2) == [b'"one"', b'"two"'], "each once"
+            await it.execute("DELETE FROM scheduler.trigger_index WHERE index_key = $1", f"{own}/*")
+            await until(it.troubles, {})
+    async with ground(servers.kafka_bootstrap, database, f"{topic_prefix}b") as it:
+        own = physical(TRIGGERS, it.prefix)
+        await it.execute("DELETE FROM scheduler.trigger_index")
+        await it.wait_for(own)
+        await it.serves(own)
+        async with it.reading():  # where it is the only one there is
+            await until(it.troubles, {own: "own_topic"})

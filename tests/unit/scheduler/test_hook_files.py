@@ -34,6 +34,7 @@ def test_what_the_workflow_says_of_a_file_counts_and_stands_there_once() -> None
     told = dict(reply.headers)
     assert (told[b"content-type"], told[b"content-security-policy"]) == (b"text/plain", b"none")
     assert answered(answer(204), "e").file is None
+    assert answered(answer(502), "e").file == FILE, "a workflow may say that, and send a file"
     assert answered(answer(200, Bad="\u20ac"), "e").file is None, "it is a problem instead"
 
 

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -47,6 +47,8 @@ def _serve(listening: socket.socket, answer: Answer, greeting: bytes) -> None:
 
 def _answered(answer: Answer, tag: bytes, command: str) -> bytes:
     said = answer(command)
+    if said is not None and said.startswith(UNTAGGED):
+        return said.removeprefix(UNTAGGED)
     if said is None:
         said = {
             "CAPABILITY": b"* CAPABILITY IMAP4rev1\r\n",
@@ -56,6 +58,8 @@ def _answered(answer: Answer, tag: bytes, command: str) -> bytes:
 
 
 NO = b"<NO>"
+UNTAGGED = b"<UNTAGGED>"
+"""What is said without the end of a command; alone: the server never answers."""
 
 
 BEGIN = Position(1, 0, datetime(2026, 1, 1, tzinfo=UTC))
@@ -230,3 +234,109 @@ def test_a_server_that_gives_nothing_for_a_while_loses_no_mail() -> None:
         away[0] = False
         until(lambda: len(desk.taken) >= 3)
     assert [mail.uid for mail in desk.taken if mail.raw == b"mail"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("said", [UNTAGGED, b"* BYE not this one\r\n"], ids=["silence", "bye"])
+def test_a_mail_at_which_its_server_hangs_or_hangs_up_keeps_nobody_waiting_for_ever(
+    said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap, "ANSWER_S", 0.2)
+    answer = mailbox(range(1, 5), lambda uid: said if uid == 2 else None)
+    with server(answer) as account, reading(account) as desk:
+        until(lambda: len(desk.taken) >= 1)
+        assert [mail.uid for mail in desk.taken] == [1], "those before it are taken at once"
+        until(lambda: len(desk.taken) >= 4)
+    assert [(mail.uid, mail.raw is None) for mail in desk.taken] == [
+        *((1, False), (2, True), (3, False), (4, False))
+    ]
+    assert len(desk.errors) == imap.TRIES + 1, "the last time others were given right before"
+
+
+# Connections and mailboxes that change ------------------------------------------------------
+
+
+def test_a_connection_that_has_died_in_silence_is_noticed_and_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A proxy that forwards nothing any more and closes nothing: mails come at the next poll."""
+    monkeypatch.setattr(imap, "ANSWER_S", 0.2)
+    uids = [1]
+    answer = mailbox(uids)
+
+    def silent(command: str) -> bytes | None:
+        match command:
+            case "CAPABILITY":
+                return b"* CAPABILITY IMAP4rev1 IDLE\r\n"
+            case "IDLE":
+                return UNTAGGED + b"+ idling\r\n"
+            case "" | "LOGOUT":  # nothing: the end of IDLE
+                return UNTAGGED
+            case _:
+                return answer(command)
+
+    with server(silent) as account, reading(replace(account, poll_s=0.6)) as desk:
+        until(lambda: desk.taken)
+        uids.append(2)
+        until(lambda: len(desk.taken) >= 2)
+    assert [mail.uid for mail in desk.taken] == [1, 2]
+
+
+@pytest.mark.parametrize("seen_at", [BEGIN.seen_at, datetime(2099, 1, 1, tzinfo=UTC)])
+def test_a_mailbox_that_is_made_anew_is_read_anew_although_nobody_hangs_up(
+    seen_at: datetime,
+) -> None:
+    """Whoever puts a mail there gives it a date, which may be to come."""
+    validity, uids = [1], [5]
+    answer = mailbox(uids)
+
+    def anew(command: str) -> bytes | None:
+        if command.startswith("EXAMINE"):
+            said = b"* 1 EXISTS\r\n* OK [UIDVALIDITY %d] x\r\n* OK [UIDNEXT 9] x\r\n"
+            return said % validity[0]
+        if found := re.fullmatch(r"UID SEARCH SINCE (\S+)", command):
+            since = datetime.strptime(found[1], "%d-%b-%Y").replace(tzinfo=UTC)
+            return b"* SEARCH 1\r\n" if since < datetime.now(UTC) else b"* SEARCH\r\n"
+        return answer(command)
+
+    with server(anew) as account, reading(replace(account, poll_s=0.05)) as desk:
+        until(lambda: desk.taken)
+        assert desk.at is not None
+        desk.at = replace(desk.at, seen_at=seen_at)
+        validity[0], uids[:] = 2, [1]
+        until(lambda: len(desk.taken) >= 2)
+    assert [mail.uid for mail in desk.taken] == [5, 1]
+    assert desk.at is not None and desk.at.uid_validity == 2 and not desk.errors
+
+
+def test_a_server_that_hangs_up_at_the_login_has_not_refused_it() -> None:
+    """It has too many connections, say: nobody need look at the credential."""
+    answer = b"* BYE too many connections\r\n"
+    with (
+        server(lambda asks: answer if asks.startswith("LOGIN") else None) as account,
+        pytest.raises(MailboxError, match="too many connections") as told,
+    ):
+        session(account)
+    assert told.value.code == "mailbox_unreachable"
+
+
+def test_what_went_well_for_a_while_is_tried_again_soon() -> None:
+    waits: list[float | None] = []
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return False
+
+    def account() -> Account:
+        if len(waits) == 4:
+            time.sleep(2 * imap.BACK_OFF_S[1])  # as long as a connection lasted
+        if len(waits) == 5:
+            stop.set()
+        raise MailboxError("mailbox_unreachable", "it ended")
+
+    stop = Stop()
+    reader = Reader(account, Desk(), "a mailbox")
+    reader._stop = stop  # pyright: ignore[reportPrivateUsage]
+    reader._run()  # pyright: ignore[reportPrivateUsage]
+    first, most = imap.BACK_OFF_S
+    assert waits == [first, 2 * first, 4 * first, most, first, 2 * first]

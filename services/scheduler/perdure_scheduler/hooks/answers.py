@@ -42,8 +42,9 @@ class Answers:
 
     def __init__(self, store: HookStore) -> None:
         self._store = store
-        self._waiting: dict[str, list[asyncio.Future[Answer]]] = {}
+        self._waiting: dict[str, list[asyncio.Future[Answer | None]]] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._ended = False
 
     @property
     def waiting(self) -> int:
@@ -51,9 +52,11 @@ class Answers:
         return len(self._waiting)
 
     async def wait(self, execution_id: str, limit_s: float) -> Answer | None:
-        """Return what an execution answers, None if it has not in time."""
+        """Return what an execution answers, None if it has not in time, or the process stops."""
+        if self._ended:
+            return None
         loop = asyncio.get_running_loop()
-        mine: asyncio.Future[Answer] = loop.create_future()
+        mine: asyncio.Future[Answer | None] = loop.create_future()
         self._waiting.setdefault(execution_id, []).append(mine)
         if self._looking is None:
             self._looking = loop.create_task(self._look())
@@ -68,6 +71,14 @@ class Answers:
                 others.remove(mine)
             if not others:
                 self._waiting.pop(execution_id, None)
+
+    def end(self) -> None:
+        """Let everybody go who waits: the process stops, and another one knows the answers."""
+        self._ended = True
+        waiting, self._waiting = self._waiting, {}
+        for each in (one for several in waiting.values() for one in several):
+            if not each.done():
+                each.set_result(None)
 
     async def now(self, execution_id: str) -> Answer | None:
         """Return what an execution has answered, None if nothing yet.

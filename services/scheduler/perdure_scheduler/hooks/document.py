@@ -8,7 +8,8 @@ from perdure_common.api.bodies import PROBLEM
 
 STATUSES: Mapping[str, str] = {
     "200": "It came before (`duplicate`), or the workflow has answered.",
-    "202": "It is safe and starts an execution, or the execution still runs (`status_url`).",
+    "202": "It is safe and starts an execution, the execution still runs (`status_url`), or the "
+    "trigger's filter lets it start nothing (`ignored`).",
     "400": "The body is truncated or no such body, or a security header is there twice.",
     "401": "The signature, token or time does not prove who sent it.",
     "404": "Nobody listens under this path.",
@@ -18,6 +19,7 @@ STATUSES: Mapping[str, str] = {
     "429": "Too many requests in a minute; `Retry-After` says when to come again.",
     "431": "The head is too large.",
     "500": "The execution that was waited for failed.",
+    "502": "What the workflow answers is no HTTP, or its file cannot be had now.",
     "503": "A secret is missing here, or it cannot be stored now; come again with the same id.",
 }
 
@@ -57,7 +59,8 @@ def _paths() -> dict[str, dict[str, Any]]:
         "tags": ["listener"],
         "responses": _responses(STATUSES),
     }
-    known = {name: text for name, text in STATUSES.items() if name in ("200", "202", "404", "500")}
+    asked = ("200", "202", "404", "500", "502")
+    known = {name: text for name, text in STATUSES.items() if name in asked}
     return {
         "/hooks/{tenant}/{path}": {
             "parameters": [tenant, path],

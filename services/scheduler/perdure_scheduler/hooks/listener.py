@@ -8,6 +8,7 @@ has proved itself to it. Of a request that is refused nothing is kept but a line
 It is an ASGI application without a framework: this is the path that senders wait on.
 """
 
+import asyncio
 import hashlib
 import time
 
@@ -62,6 +63,9 @@ class Listener:
             return
         except Unreachable as error:
             log.warning("hook_unanswered", error=str(error))
+            reply = Refusal(503, "not_stored", NOT_STORED, {"retry-after": "5"}).reply()
+        except asyncio.CancelledError:  # the server stops: it gives no more time than to say so
+            log.warning("hook_unanswered", error="the service stops")
             reply = Refusal(503, "not_stored", NOT_STORED, {"retry-after": "5"}).reply()
         except Exception:
             log.exception("hook_failed", path=scope["path"][:300])

@@ -2,7 +2,8 @@
 
 A body that ends too soon is answered, and so is who sends no more but still listens. A connection
 whose request is not whole in time is closed, whether its sender is silent, drips, or goes on and on
-after it was refused; heads have a size, and what stands around a chunked body has one too.
+after it was refused; so is one whose sender takes nothing of its answer. Heads have a size, and
+what stands around a chunked body has one too.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ REQUEST_S = 60.0
 HEAD_BYTES_MAX = 64 * 1024
 SLICE_BYTES = 16 * 1024
 """How much is parsed at once: so much at most is taken for a head that is a body's end."""
+
+STALLED_S = 30.0
+"""How long whoever asked may take nothing of the answer that is for it."""
 
 FRAMING_SHARE = 8
 """How many bytes of framing a byte of a chunked body may have: chunks of one byte have six."""
@@ -64,6 +68,11 @@ class HookProtocol(HttpToolsProtocol):
 
     _body_bytes = 0
 
+    _sending: asyncio.TimerHandle | None = None
+    """When it is looked whether the sender takes its answer."""
+
+    _unsent = 0
+
     def __init__(
         self, *arguments: Any, refused: Callable[[int, str, str], None], **named: Any
     ) -> None:
@@ -75,12 +84,40 @@ class HookProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # so that whatever is not taken is watched
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._whole()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Begin to watch whether the answer is taken."""
+        super().pause_writing()
+        self._watch_sending()
+
+    def resume_writing(self) -> None:
+        """Watch no more: all of it was taken."""
+        self._taken()
+        super().resume_writing()
+
+    def _watch_sending(self) -> None:
+        self._unsent = self.transport.get_write_buffer_size()
+        self._sending = self.loop.call_later(STALLED_S, self._is_taken)
+
+    def _is_taken(self) -> None:
+        """Cut a connection whose peer takes nothing: a file's would keep the engine waiting too."""
+        if self.transport.get_write_buffer_size() < self._unsent:
+            self._watch_sending()
+        else:
+            self.transport.abort()
+
+    def _taken(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless it is a head without end."""

@@ -18,6 +18,7 @@ import structlog
 from perdure_common.ids import partition_of
 from perdure_common.shell.ports import Bus, Outbound, Unreachable
 from perdure_contracts.cloudevents import CloudEvent, encode
+from perdure_contracts.message import Json
 from perdure_contracts.scheduler import ReceiveTrigger
 
 from perdure_scheduler.decide import execution_id
@@ -70,6 +71,20 @@ class Outcome:
     duplicate: bool
     executions: tuple[str, ...] = ()
     event_id: str = ""
+
+
+def command_of(tenant_id: str, entry: Entry, data: Json) -> ReceiveTrigger:
+    """Return what the event of a request will ask of its shard."""
+    return ReceiveTrigger(
+        tenant_id=tenant_id,
+        source=entry.source,
+        event_id=entry.event_id,
+        event_type=entry.type,
+        subject=entry.subject,
+        time=entry.received_at.isoformat(),
+        data=data,
+        extensions=dict(entry.extensions),
+    )
 
 
 class Intake:
@@ -188,15 +203,7 @@ class Intake:
         """Return the execution that an event starts, where that is certain."""
         if entry.node is None:
             return ()
-        command = ReceiveTrigger(
-            tenant_id=self._store.tenant_id,
-            source=entry.source,
-            event_id=entry.event_id,
-            event_type=entry.type,
-            subject=entry.subject,
-            time=entry.received_at.isoformat(),
-            data=None,
-        )
+        command = command_of(self._store.tenant_id, entry, None)
         return (execution_id(command, *entry.node),)
 
     async def _publish(self, going: Sequence[tuple[Entry, Outcome]]) -> None:

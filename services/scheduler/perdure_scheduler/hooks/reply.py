@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import orjson
@@ -20,7 +20,12 @@ FRAMING = frozenset(
 )
 """Headers that belong to the connection: a RESPOND node cannot set them."""
 
-BODILESS = (204, 304)
+OURS = frozenset(("date", "x-perdure-execution"))
+"""Headers that say what is known here, and stand there once: a RESPOND node cannot set them."""
+
+BODILESS = (204, 205, 304)
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -66,7 +71,7 @@ def told(code: int, /, **members: Any) -> Reply:
 
 def answered(answer: Answer, execution_id: str) -> Reply:
     """Return what an execution answers as a response."""
-    headers: list[tuple[bytes, bytes]] = [(b"x-perdure-execution", execution_id.encode())]
+    headers: Headers = [(b"x-perdure-execution", execution_id.encode())]
     if answer.ended == "SUCCESS":
         return Reply(200, (JSON_TYPE, *headers), answer.body.encode())
     if answer.ended:
@@ -77,17 +82,15 @@ def answered(answer: Answer, execution_id: str) -> Reply:
         )
         problem = refusal.reply()
         return Reply(problem.status, (*problem.headers, *headers), problem.body)
-    replied = _responded(answer, headers)
-    if answer.file is None or replied.status in (*BODILESS, 502):
-        return replied
-    more = _headers_of(answer.file, {name for name, _ in replied.headers})
-    return replace(
-        replied,
-        headers=(*replied.headers, *more),
-        body=b"",
-        file=answer.file,
-        execution_id=execution_id,
-    )
+    given = _given(answer)
+    if isinstance(given, Refusal):
+        problem = given.reply()
+        return replace(problem, headers=(*problem.headers, *headers))
+    if answer.file is None or answer.status in BODILESS:
+        return _responded(answer, given, headers)
+    more = _headers_of(answer.file, {name for name, _ in given})
+    all_headers = (*given, *headers, *more)
+    return Reply(answer.status, all_headers, b"", answer.file, execution_id)
 
 
 def _headers_of(file: FileRef, given: set[bytes]) -> tuple[tuple[bytes, bytes], ...]:
@@ -105,25 +108,30 @@ def _headers_of(file: FileRef, given: set[bytes]) -> tuple[tuple[bytes, bytes], 
     return tuple(each for each in all_headers if each[0] not in given)
 
 
-def _responded(answer: Answer, headers: list[tuple[bytes, bytes]]) -> Reply:
+def _given(answer: Answer) -> Headers | Refusal:
+    """Return the headers that a workflow answers with, or why its answer cannot be given."""
     if not 200 <= answer.status <= 599:
         return Refusal(
             502, "invalid_response", f"the workflow answered with status {answer.status}"
-        ).reply()
-    given: list[tuple[bytes, bytes]] = []
+        )
+    given: Headers = []
     for name, value in answer.headers.items():
         lower = name.strip().lower()
-        if lower in FRAMING:
+        if lower in FRAMING or lower in OURS:
             continue
         if not TOKEN.fullmatch(lower) or not VALUE.fullmatch(value):
             return Refusal(
                 502, "invalid_response", f"the workflow answered with a bad header {lower[:40]!r}"
-            ).reply()
+            )
         given.append((lower.encode(), value.encode("latin-1")))
+    return given
+
+
+def _responded(answer: Answer, given: Headers, ours: Headers) -> Reply:
     text = answer.body.startswith('"')
     raw = str(orjson.loads(answer.body)).encode() if text else answer.body.encode()
     if answer.file is None and not any(name == b"content-type" for name, _ in given):
         given.append((b"content-type", b"text/plain; charset=utf-8") if text else JSON_TYPE)
     if answer.status in BODILESS:
         raw = b""
-    return Reply(answer.status, (*given, *headers), raw)
+    return Reply(answer.status, (*given, *ours), raw)

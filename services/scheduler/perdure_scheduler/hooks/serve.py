@@ -119,6 +119,7 @@ class HookSide:
                 group.create_task(intake.run(drained))
                 group.create_task(self._forget(store, owner, stop))
                 group.create_task(_keep_sharing(tools.rates, store, owner, stop))
+                group.create_task(_let_go(answers, stop))
                 try:
                     heard = Listener(tools)
                     protocol = partial(HookProtocol, refused=heard.refused)
@@ -214,6 +215,12 @@ async def _keep_sharing(rates: Rates, store: HookStore, owner: Owner, stop: asyn
         with suppress(TimeoutError):
             async with asyncio.timeout(SHARED_EVERY_S):
                 await stop.wait()
+
+
+async def _let_go(answers: Answers, stop: asyncio.Event) -> None:
+    """Let those go who wait for answers once the service stops, before the server hangs up."""
+    await stop.wait()
+    answers.end()
 
 
 def _route(wanted: TrialWanted) -> tuple[Route, str]:

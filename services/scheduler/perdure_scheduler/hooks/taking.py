@@ -6,6 +6,12 @@ import secrets as chance
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import orjson
+from perdure_contracts.message import Json
+from perdure_expressions import Scope
+
+from perdure_scheduler.filters import NAME as FILTER
+from perdure_scheduler.filters import attributes, verdict
 from perdure_scheduler.hook_event import nodes_text, versions_text
 from perdure_scheduler.slack_match import CHALLENGE
 
@@ -13,7 +19,7 @@ from .asked import Asked, chosen, http_text, read, read_payload, shared_ids, web
 from .body import Parsed, kind_of
 from .judging import in_turn
 from .reading import about_github, about_slack
-from .receipts import Entry, NotStored, Outcome
+from .receipts import Entry, NotStored, Outcome, command_of
 from .reply import JSON_TYPE, Refusal, Reply, answered, told
 from .routes import Route
 from .tools import Tools
@@ -21,7 +27,7 @@ from .tools import Tools
 SLACK_S = 2.5
 """Slack gives up after 3 s."""
 
-LARGE_BYTES = 256 * 1024
+LARGE_BYTES = 64 * 1024
 
 WATCHES = {"last_node": "result", "respond_node": "answer"}
 """What is waited for, by what the node says to respond."""
@@ -38,29 +44,50 @@ async def take_webhook(tools: Tools, asked: Asked, route: Route) -> Reply:
         return challenge
     event_id, keys = webhook_ids(asked, config, parsed)
     watch = WATCHES.get(config.get("respond", ""), "")
-    token = chance.token_urlsafe(24) if watch else ""
-    extensions = {"http": http_text(asked)}
-    if watch:
-        extensions["watch"] = watch
     entry = Entry(
         source=asked.source,
         event_id=event_id,
-        keys=keys or ((event_id,) if watch else ()),
+        keys=keys,
         type="perdure.trigger.webhook",
         subject=asked.path,
         data=parsed.encoded,
-        extensions=extensions,
-        node=route.node if watch or "filter" not in config else None,
-        token_sha256=hashlib.sha256(token.encode()).hexdigest() if watch else None,
+        extensions={"http": http_text(asked)},
+        node=None if FILTER in config else route.node,
         kept=parsed.kept,
     )
+    waits = bool(watch) and _starts(tools, entry, route, parsed)
+    token = chance.token_urlsafe(24) if waits else ""
+    if waits:
+        entry.extensions = {**entry.extensions, "watch": watch}
+        entry.keys = keys or (event_id,)
+        entry.node = route.node
+        entry.token_sha256 = hashlib.sha256(token.encode()).hexdigest()
     outcome = await _put(tools, entry, (route,))
     if outcome.duplicate:
         return _duplicate(outcome)
-    if not watch:
-        return told(202, status="accepted", **_first(outcome), event_id=outcome.event_id)
+    if not waits:
+        status = "ignored" if watch else "accepted"
+        return told(202, status=status, **_first(outcome), event_id=outcome.event_id)
     (execution_id,) = outcome.executions
-    return await _waited(tools, execution_id, token, float(config["deadline_s"]))
+    answer = await tools.answers.wait(execution_id, float(config["deadline_s"]))
+    if answer is not None:
+        return answered(answer, execution_id)
+    url = f"{tools.public_url}/hooks-status/{tools.tenant_id}/{execution_id}?token={token}"
+    reply = told(202, status="running", execution_id=execution_id, status_url=url)
+    return Reply(202, (*reply.headers, (b"location", url.encode())), reply.body)
+
+
+def _starts(tools: Tools, entry: Entry, route: Route, parsed: Parsed) -> bool:
+    """Tell whether a request fulfils the filter: else there would be no answer to wait for.
+
+    Its event goes the usual way all the same, so that a filter that fails shows on its trigger.
+    """
+    text = route.config.get(FILTER)
+    if text is None or route.trial:  # a test URL starts whatever comes
+        return True
+    data: Json = orjson.loads(parsed.encoded) if parsed.kept else parsed.data
+    event = attributes(command_of(tools.tenant_id, entry, data))
+    return verdict(text, Scope(json=data, event=event)) is None
 
 
 async def take_shared(tools: Tools, asked: Asked, routes: Sequence[Route]) -> Reply:
@@ -124,15 +151,6 @@ async def _put(tools: Tools, entry: Entry, routes: Sequence[Route]) -> Outcome:
         raise Refusal(503, "not_stored", NOT_STORED, {"retry-after": "5"}) from None
     tools.metrics.stored(routes[0].subtype, duplicate=outcome.duplicate)
     return outcome
-
-
-async def _waited(tools: Tools, execution_id: str, token: str, deadline_s: float) -> Reply:
-    answer = await tools.answers.wait(execution_id, deadline_s)
-    if answer is not None:
-        return answered(answer, execution_id)
-    url = f"{tools.public_url}/hooks-status/{tools.tenant_id}/{execution_id}?token={token}"
-    reply = told(202, status="running", execution_id=execution_id, status_url=url)
-    return Reply(202, (*reply.headers, (b"location", url.encode())), reply.body)
 
 
 def _challenge(data: Any) -> Reply | None:

@@ -7,6 +7,7 @@ in our own table.
 
 import ssl
 import threading
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -31,8 +32,8 @@ MAIL_BYTES_MAX = 25 * 1024 * 1024
 """A larger mail is passed over, with a warning. `bounded.py` lets servers say a little more."""
 
 TRIES = 3
-"""How often a mail is asked for that its server does not give; if it gives those behind it then,
-this one is passed over."""
+"""How often a mail is asked for that its server does not give, or hangs up or hangs at; if it gives
+those behind it then, this one is passed over."""
 
 LOOK_S = 0.5
 """How often a thread that waits looks whether it is to stop."""
@@ -125,6 +126,8 @@ class Reader:
         self._stop = threading.Event()
         self._tries: dict[int, int] = {}
         """By number: how often the server has refused to give the mail that is next."""
+        self._ends_all = 0
+        """The mail at which connections end right after others were given: it is passed over."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -138,21 +141,22 @@ class Reader:
     def _run(self) -> None:
         wait_s = BACK_OFF_S[0]
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
                 account = self._account()
                 with session(account) as client:
                     self._read(client, account)
-                wait_s = BACK_OFF_S[0]
             except MailboxError as error:
                 self._desk.failed(error)
             except Exception as error:  # a reader never ends by itself: its mails would wait
                 self._desk.failed(MailboxError("mailbox_failed", f"{error!r}"[:500]))
+            if time.monotonic() - began > BACK_OFF_S[1]:
+                wait_s = BACK_OFF_S[0]  # it went well for a while: servers end what idles for long
             self._stop.wait(wait_s)
             wait_s = min(2 * wait_s, BACK_OFF_S[1])
 
     def _read(self, client: Any, account: Account) -> None:
-        chosen: Any = asked(lambda: client.select_folder(account.folder, readonly=True))
-        position = self._where(client, chosen)
+        position = self._where(client, account.folder)
         self._desk.opened()
         idles = asked(lambda: client.has_capability("IDLE"))
         while not self._stop.is_set():
@@ -161,11 +165,18 @@ class Reader:
                 self._idle(client, account.poll_s)
             else:
                 self._stop.wait(account.poll_s)
-                asked(client.noop)
+            position = self._where(client, account.folder, position)
 
-    def _where(self, client: Any, chosen: Any) -> Position:
-        """Return where to go on: a mailbox that was never read begins with the next mail."""
+    def _where(self, client: Any, folder: str, here: Position | None = None) -> Position:
+        """Choose the folder, and return where to go on: `here`, unless it is another one now.
+
+        A mailbox that was never read begins with the next mail. One that was deleted and made
+        anew has other numbers, and who has chosen it before may not be told.
+        """
+        chosen: Any = asked(lambda: client.select_folder(folder, readonly=True))
         validity = int(chosen[b"UIDVALIDITY"])
+        if here is not None and here.uid_validity == validity:
+            return here
         known = self._desk.position()
         if known is not None and known.uid_validity == validity:
             return known
@@ -173,10 +184,11 @@ class Reader:
         if known is None:
             begun = Position(validity, int(chosen[b"UIDNEXT"]) - 1, now)
         else:  # numbered anew: go through the last days again, ids tell what came before
-            since = (known.seen_at - SLACK).date()
+            since = (min(known.seen_at, now) - SLACK).date()  # who puts mails there may date them
             uids: list[int] = asked(lambda: client.search(["SINCE", since]))
             first = min(uids, default=int(chosen[b"UIDNEXT"]))
             begun = Position(validity, first - 1, known.seen_at)
+            self._tries, self._ends_all = {}, 0
         self._desk.move(begun)
         return begun
 
@@ -196,17 +208,24 @@ class Reader:
     def _take(self, client: Any, uids: Sequence[int], position: Position) -> Position:
         """Let mails become events; one that is refused ends the connection, but not for ever."""
         heads = _heads(client, uids)
-        there, mails, refused = _few(heads), list[Fetched](), None
+        there, mails = _few(heads), list[Fetched]()
+        refused: Exception | None = None
         for head in there:
+            tries = self._tries.get(head.uid, 0)
+            self._tries = {head.uid: tries + 1}
+            others = False
             try:
-                mail = _whole(client, head)
+                others = tries >= TRIES and _gives_others(client, heads, head)
+                mail = head if head.uid == self._ends_all else _whole(client, head)
             except _Refused as error:
-                tries = self._tries.get(head.uid, 0) + 1
-                if tries < TRIES or not _gives_others(client, heads, head):
-                    self._tries = {head.uid: tries}
+                if tries + 1 < TRIES or not _gives_others(client, heads, head):
                     refused = error
                     break
                 mail = head
+            except MailboxError as error:
+                self._ends_all = head.uid if others else 0
+                refused = error
+                break
             if mail is not None:
                 mails.append(mail)
         if mails:
@@ -255,6 +274,9 @@ def session(account: Account) -> Any:
         client.login(account.user, account.password)
     except LoginError as error:
         _hang_up(client)
+        if isinstance(error.__context__, IMAPClientAbortError):  # it hung up, and may not later
+            text = f"{account.host}:{account.port} does not let us in now: {error}"
+            raise MailboxError("mailbox_unreachable", text) from error
         text = f"{account.host} refuses the login of {account.user!r}; look at its credential"
         raise MailboxError("mailbox_refused", text) from error
     except (OSError, IMAPClientError) as error:

@@ -24,6 +24,7 @@ from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Unreachable
 
 from perdure_scheduler.definition_edges import TRIGGERS
+from perdure_scheduler.hook_rules import own_topics
 from perdure_scheduler.mail.mailboxes import open_pool
 from perdure_scheduler.settling import Settling, Waiting
 
@@ -72,10 +73,14 @@ _SQL = queries(Path(__file__).with_name("topics.sql"))
 
 @dataclass(frozen=True)
 class Wanted:
-    """The topics that triggers listen to, and deployments that wait for one, by its topic."""
+    """The topics that triggers listen to, and deployments that wait for one, by its topic.
+
+    `own` are topics of perdure's that triggers listen to which a version before let serve.
+    """
 
     active: frozenset[str]
     pending: Mapping[str, Sequence[Waiting]]
+    own: frozenset[str] = frozenset()
 
     @property
     def topics(self) -> frozenset[str]:
@@ -103,6 +108,10 @@ class Ingress(ConsumerRebalanceListener):
         """Since when deployments are known to wait, on the loop's clock, in seconds."""
         self._missing: dict[str, float] = {}
         """Since when topics are not there, on the loop's clock, in seconds."""
+        self._gone: set[str] = set()
+        """Topics that were not there while triggers served: whatever is there then is new."""
+        self._stood: set[TopicPartition] = set()
+        """Whose position was written down here: if Kafka has none, it went with the topic."""
         self._apart_until = float("-inf")
         self._consumer: Any = None
 
@@ -140,15 +149,17 @@ class Ingress(ConsumerRebalanceListener):
     async def _look(self) -> None:
         """Find out which topics are needed, subscribe to them, and tell who waits."""
         self._wanted = await self._read_wanted()
+        own = self._wanted.own
         if not self._wanted.topics:
-            await self._troubles.sweep(frozenset(), frozenset())
+            await self._troubles.sweep(own, frozenset(), own)
             if self._consumer is not None:
                 await self.close()
             return
         consumer: Any = self._consumer or await self._opened()
         there: Any = await consumer.topics()
         missing = self._missing_for_long(frozenset(there))
-        await self._troubles.sweep(self._wanted.topics, missing)
+        self._gone = {*self._gone, *self._wanted.active - there} & self._wanted.active
+        await self._troubles.sweep(self._wanted.topics | own, missing, own)
         await self._tell_missing(missing)
         await self._tell_troubled()
         topics = frozenset(self._wanted.topics & there)
@@ -253,6 +264,7 @@ class Ingress(ConsumerRebalanceListener):
         consumer.resume(*places)
         # A process that got no partition of a topic leaves the telling to those that did.
         self._placed.add(topic)
+        self._gone.discard(topic)
 
     async def _rest(self, topic: str) -> None:
         """Wait until a topic is to be tried again."""
@@ -302,7 +314,8 @@ class Ingress(ConsumerRebalanceListener):
     ) -> dict[TopicPartition, int]:
         """Return where reading begins: at the end of topics that nobody listened to so far.
 
-        It is written down in any case: whoever may not read a topic is told so then.
+        Kafka forgets positions with their topic: one that is made anew begins at its beginning.
+        All is written down in any case: whoever may not read a topic is told so then.
         """
         # What was seen last may be older than the end of the deployment that a topic waited for.
         self._wanted = await self._read_wanted()
@@ -320,10 +333,13 @@ class Ingress(ConsumerRebalanceListener):
                 new[place] = (firsts if await self._is_new(consumer, place) else ends)[place]
         begins = known | new
         await consumer.commit(begins)
+        self._stood.update(begins)
         return begins
 
     async def _is_new(self, consumer: Any, place: TopicPartition) -> bool:
-        """Tell whether a topic that is being read has got a partition more."""
+        """Tell whether a topic that is being read was made anew, or has got a partition more."""
+        if place.topic in self._gone or place in self._stood:
+            return True
         others: Any = consumer.partitions_for_topic(place.topic) or ()
         for each in others:
             if await consumer.committed(TopicPartition(place.topic, each)) is not None:
@@ -332,7 +348,8 @@ class Ingress(ConsumerRebalanceListener):
         return False
 
     async def _read_wanted(self) -> Wanted:
-        return _wanted(await self._pool.fetch(_SQL["wanted"], self._settings.tenant_id))
+        rows = await self._pool.fetch(_SQL["wanted"], self._settings.tenant_id)
+        return _wanted(rows, own_topics(self._settings.topic_prefix))
 
     async def _hand_on(self) -> None:
         """Send what was read to the trigger topic, then write down how far that was."""
@@ -441,17 +458,20 @@ def _numbers(places: Sequence[TopicPartition]) -> list[int]:
     return [place.partition for place in places]
 
 
-def _wanted(rows: Sequence[Any]) -> Wanted:
+def _wanted(rows: Sequence[Any], ours: frozenset[str]) -> Wanted:
     active: set[str] = set()
+    own: set[str] = set()
     pending: dict[str, list[Waiting]] = {}
     for row in rows:
         topic = str(row["topic"])
-        if row["deployment_status"] == "active":
+        if topic in ours:
+            own.add(topic)
+        elif row["deployment_status"] == "active":
             active.add(topic)
         else:
             waits = Waiting(row["workflow_id"], row["deployment_version"], row["node_id"])
             pending.setdefault(topic, []).append(waits)
-    return Wanted(frozenset(active), pending)
+    return Wanted(frozenset(active), pending, frozenset(own))
 
 
 async def keep_ingress(settings: Settings, owner: Owner, stop: asyncio.Event) -> None:

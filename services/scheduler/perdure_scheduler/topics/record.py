@@ -69,7 +69,8 @@ def _made(
 ) -> CloudEvent:
     at = datetime.fromtimestamp(min(max(0, timestamp_ms), LAST_MS) / 1000, UTC)
     return CloudEvent(
-        id=f"{partition}/{offset}",
+        # A topic that is deleted and made anew has the same places again, with other records.
+        id=f"{partition}/{offset}/{timestamp_ms}",
         source=f"kafka/{topic}",
         type=TYPE,
         subject=_text(key),

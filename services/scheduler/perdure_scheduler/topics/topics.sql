@@ -26,6 +26,6 @@ ON CONFLICT (tenant_id, topic, partition) DO UPDATE
 DELETE FROM scheduler.topic_troubles WHERE tenant_id = $1 AND topic = $2 AND partition = $3;
 
 -- name: forget_old_troubles --
--- Of topics that nobody listens to any more, and of those that were not there and are ($3).
+-- Of topics that nobody listens to any more, and of those that can be read as a whole again ($3).
 DELETE FROM scheduler.topic_troubles
  WHERE tenant_id = $1 AND (topic <> ALL($2) OR partition = -1 AND topic = ANY($3));

@@ -22,6 +22,7 @@ NOT_ALLOWED = "topic_not_allowed"
 NOT_FOUND = "topic_not_found"
 NOT_ANSWERING = "topic_not_answering"
 UNREADABLE = "topic_unreadable"
+OWN = "own_topic"
 
 FAILS_DEPLOYMENTS = frozenset({NOT_ALLOWED, UNREADABLE})
 """Those that waiting alone does not mend."""
@@ -90,6 +91,7 @@ class Troubles:
         self._tenant_id = tenant_id
         self._known: dict[str, Trouble] = {}
         self._swept: tuple[frozenset[str], frozenset[str]] | None = None
+        """What was swept last: the topics that are wanted, and those that are not read."""
 
     def of(self, topic: str) -> Trouble | None:
         """Return why a topic cannot be read here, None if it can."""
@@ -125,25 +127,34 @@ class Troubles:
         for partition in partitions:
             await self._pool.execute(_SQL["forget_trouble"], self._tenant_id, topic, partition)
 
-    async def sweep(self, wanted: frozenset[str], missing: frozenset[str]) -> None:
-        """Forget troubles of topics that nobody wants, and note which ones are not there.
+    async def sweep(
+        self, wanted: frozenset[str], missing: frozenset[str], own: frozenset[str]
+    ) -> None:
+        """Forget troubles of topics that nobody wants, and note which ones are not there, or ours.
 
         Raises:
             OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not answer.
         """
-        if (wanted, missing) == self._swept:
+        if (wanted, missing | own) == self._swept:
             return
-        there = wanted - missing
+        there = wanted - missing - own
         for topic, trouble in list(self._known.items()):
             if topic not in wanted or (trouble.code == NOT_FOUND and topic in there):
                 del self._known[topic]
         await self._pool.execute(
             _SQL["forget_old_troubles"], self._tenant_id, sorted(wanted), sorted(there)
         )
+        for topic in own:
+            text = (
+                f"topic {topic!r} is one of perdure's own in this installation: what is read there "
+                "comes there again, so nothing of it is read; deploy a version with a topic of "
+                "yours, or undeploy the workflow"
+            )
+            await self.note(topic, (NO_PARTITION,), OWN, text)
         for topic in missing:
             text = (
                 f"there is no topic {topic!r}, or Kafka does not let perdure see it; create it, "
                 "or allow READ and DESCRIBE there to the scheduler's user"
             )
             await self.note(topic, (NO_PARTITION,), NOT_FOUND, text)
-        self._swept = wanted, missing
+        self._swept = wanted, missing | own
