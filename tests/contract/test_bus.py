@@ -139,6 +139,14 @@ async def test_records_of_one_partition_keep_their_order(world: World) -> None:
         assert [record.offset for record in mine] == list(range(150))
 
 
+async def test_many_who_send_to_one_partition_at_once_are_all_served(world: World) -> None:
+    bus, count = world.client(), 400
+    bus.read(everywhere())
+    sends = [bus.send([out(1, str(n))]) for n in range(count)]
+    assert {result for results in await asyncio.gather(*sends) for result in results} == {None}
+    assert {int(value) for value in values(await take(bus, count))} == set(range(count))
+
+
 async def test_a_full_partition_does_not_hide_the_others(world: World) -> None:
     bus = world.client()
     await bus.send([out(0, f"full{i}") for i in range(200)])

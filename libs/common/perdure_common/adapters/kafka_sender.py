@@ -5,6 +5,7 @@ behind a batch that was refused, and everything after it would be refused as wel
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 import structlog
@@ -42,6 +43,9 @@ class Sender:
         self._delivery_s = delivery_s
         self._producer: Client = None
         self._starting = asyncio.Lock()
+        # aiokafka lets only one batch of a partition wait. Who comes meanwhile is called each time
+        # one has gone, all of them, and each time uses up its patience from the beginning on.
+        self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def send(self, records: Sequence[Outbound]) -> Sequence[BaseException | None]:
         """See `Bus.send`.
@@ -136,9 +140,10 @@ class Sender:
                     if added is None:
                         break
                     count += 1
-                written = await producer.send_batch(batch, topic, partition=partition)
-                fault.point("during_publish")
-                await written
+                async with self._turns[topic, partition]:
+                    written = await producer.send_batch(batch, topic, partition=partition)
+                    fault.point("during_publish")
+                    await written
                 for place in places[done : done + count]:
                     results[place] = None
                 done += count
