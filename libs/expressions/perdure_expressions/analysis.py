@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, Final
 
 from .limits import kind_of
@@ -57,11 +58,18 @@ def walk(node: Any) -> Iterator[Any]:
     pending: list[Any] = [node]
     while pending:
         each = pending.pop()
-        if kind_of(each) is tuple:
+        kind = kind_of(each)
+        if kind is tuple:
             pending.extend(each)
-        elif is_dataclass(each):
+        elif parts := _parts(kind):
             yield each
-            pending.extend(getattr(each, field.name) for field in fields(each))
+            pending.extend([getattr(each, part) for part in parts])
+
+
+@cache
+def _parts(kind: Any) -> tuple[str, ...]:
+    """The names of what a kind of node consists of; none for what is no node."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +128,9 @@ def references_of(node: Node) -> References:
                 roots.add("$input")
             else:
                 nodes.add(each.node)
-        elif isinstance(each, Member) and each.of == Root(each.of.at, "$context"):
-            context.add(str(each.key))
+        elif isinstance(each, Member):
+            if isinstance(each.of, Root) and each.of.name == "$context":
+                context.add(str(each.key))
     return References(
         nodes=frozenset(nodes),
         context=frozenset(context),

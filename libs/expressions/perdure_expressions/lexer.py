@@ -1,8 +1,7 @@
 """From text to tokens, in one pass. A template literal is one token that holds the inner ones."""
 
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .errors import ExpressionError
 from .limits import NESTING_MAX, SOURCE_MAX
@@ -28,8 +27,7 @@ _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "
 _OPENERS: Final = {"(": ")", "[": "]", "{": "}"}
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One word of the language.
 
     Kinds: `number`, `text`, `name`, `mark`, `template` (value: texts and tokens in turn),
