@@ -45,6 +45,8 @@ WAITS = {
     "event": "it waits for the event {what} until {until}",
     "webhook": "it waits for a call of its resume URL until {until}",
     "child": "it waits for the end of execution {what}",
+    "person": "it waits for people ({what}) until {until}",
+    "memory": "it waits for memory ({what}) until {until}",
     "turn": "it waits for its turn until {until}: {what}",
     "static": "it waits for its change of the workflow's static data",
     "adoption": "it waits for the runs that it adopts from the execution it is a rerun of",

@@ -10,7 +10,7 @@ from .engine import Scope
 from .message import Json
 
 ShownStatus: TypeAlias = Literal[
-    "NEW", "RUNNING", "PAUSED", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"
+    "NEW", "RUNNING", "WAITING_FOR_HUMAN", "PAUSED", "SUCCESS", "ERROR", "TIMEOUT", "CANCELED"
 ]
 
 ShownRunStatus: TypeAlias = Literal[

@@ -4,13 +4,13 @@ import io
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from perdure_cli import demo
 from perdure_cli.condition import Status, figures, trouble
 from perdure_cli.deploying import problem_line
-from perdure_cli.executions import reasons
+from perdure_cli.executions import WAITS, reasons
 from perdure_cli.follow import PlainStage, changes, scope_text
 from perdure_cli.output import (
     Shown,
@@ -24,6 +24,9 @@ from perdure_cli.output import (
     show_line,
 )
 from perdure_cli.pictures import Picture, as_json, scope_of
+from perdure_contracts.shown import ShownStatus
+from perdure_engine.executions.state import ENDED, OPEN
+from perdure_engine.executions.why import WaitsFor
 
 AT = 1_767_600_000_000
 """An instant, in milliseconds since 1970."""
@@ -158,6 +161,24 @@ def test_why_names_the_attempt_the_instant_and_what_recovery_says() -> None:
     assert row["waits_for"] == "retry"
     assert "attempt 2 failed; the next one begins at 2026-01-05" in row["text"]
     assert "recovery says: it passes." in row["text"]
+
+
+def test_why_has_words_for_all_that_the_engine_says_is_waited_for() -> None:
+    assert set(WAITS) == set(get_args(WaitsFor))
+    asked = {
+        "waits_for": "person",
+        "until": None,
+        "node_id": "sign",
+        "attempt": 1,
+        "failure_id": "",
+        "what": "w1; the service hil has not taken it: it may not run here",
+    }
+    (row,) = reasons(picture(nodes=[node("sign", "WAITING_INPUT")]), [asked], [])
+    assert "it waits for people (w1; the service hil has not taken it" in row["text"]
+
+
+def test_every_status_of_an_execution_has_its_place_in_what_is_printed_for_programs() -> None:
+    assert set(get_args(ShownStatus)) == {*OPEN, *ENDED}
 
 
 def test_why_names_the_dead_letter_that_a_stream_waits_for() -> None:

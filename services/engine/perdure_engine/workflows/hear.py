@@ -34,7 +34,7 @@ def noted(message: object) -> NoteDeployment | None:
                 status="ACTIVE",
                 version=version,
                 by=by,
-                config=message.config,
+                config={} if message.config is None else message.config,
             )
         case DeploymentFailed(workflow_id=workflow_id, serving=serving):
             status = "FAILED" if serving is None else "ACTIVE"

@@ -162,6 +162,16 @@ def test_a_connection_keeps_its_row_from_version_to_version() -> None:
                 "deployed_at": NOW, "undeployed_at": None, "deployment_config": {"a": 1},
             },
         ),
+        (  # whatever the deployment before had: of a rollback, for one
+            WorkflowDeployed(
+                workflow_id=ID, workflow_name="w", version=3, sha256="", triggers=(),
+                deployed_by="ann",
+            ),
+            {
+                "deployment_status": "ACTIVE", "deployment_version": 3, "deployed_by": "ann",
+                "deployed_at": NOW, "undeployed_at": None, "deployment_config": {},
+            },
+        ),
         (
             DeploymentFailed(workflow_id=ID, version=2, code="c", reason="r"),
             {"deployment_status": "FAILED"},
