@@ -15,6 +15,7 @@ from perdure_contracts.control import MarkNode, PauseExecution, RerunExecution, 
 from perdure_contracts.engine import RetryNode
 
 from perdure_cli import bulk as bulk
+from perdure_cli import log_lines as log_lines
 from perdure_cli import pictures, platform, sending_files
 from perdure_cli import purging as purging
 from perdure_cli.client import Client, Row, user

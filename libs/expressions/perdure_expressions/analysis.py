@@ -115,6 +115,10 @@ def fixed_path(node: Node) -> tuple[str | int, ...] | None:
     return tuple(reversed(keys)) if isinstance(node, Root) and node.name == "$json" else None
 
 
+def _is_context(node: Node) -> bool:
+    return isinstance(node, Root) and node.name == "$context"
+
+
 def references_of(node: Node) -> References:
     """What a tree asks for."""
     roots: set[str] = set()
@@ -128,9 +132,8 @@ def references_of(node: Node) -> References:
                 roots.add("$input")
             else:
                 nodes.add(each.node)
-        elif isinstance(each, Member):
-            if isinstance(each.of, Root) and each.of.name == "$context":
-                context.add(str(each.key))
+        elif isinstance(each, Member) and _is_context(each.of):
+            context.add(str(each.key))
     return References(
         nodes=frozenset(nodes),
         context=frozenset(context),
