@@ -314,6 +314,11 @@ async def test_a_list_that_ends_at_its_limit_says_of_how_many_it_is(
     assert "these are 2 of 3" in said.out + said.err
     said = await typed(stage, *mine, 3)
     assert "these are" not in said.out + said.err
+    for option, there in (("--from", 0), ("--to", 3)):
+        rows = (await typed(stage, *mine, 3, option, "2200-01-01", "--json")).json
+        assert len(rows) == there, option
+    wrong = await typed(stage, *mine, 3, "--from", "yesterday", "--json")
+    assert (wrong.code, wrong.json["error"]["code"]) == (2, "invalid_instant")
 
 
 async def test_an_execution_that_is_not_there_is_said_not_to_be(stage: Stage) -> None:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from perdure_cli import deploying, pictures, platform
 from perdure_cli.client import Client, Row, told, user
 from perdure_cli.follow import drawn, follow, said, stage_for, took
+from perdure_cli.instants import typed_instant
 from perdure_cli.listing import Limit, Listed, Statuses, listed, say_more
 from perdure_cli.output import (
     AsJson,
@@ -79,14 +80,22 @@ def _message(error: Row) -> str:
 def list_(
     status: Statuses = None,
     workflow: Annotated[str | None, typer.Option(help="Only this workflow's (name or id).")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="Started at this instant or later, in ISO 8601.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Started before this instant.")] = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """List executions, the newest first."""
+    equal: dict[str, Any] = {"status": [each.upper() for each in status]} if status else {}
+    if first is not None:
+        equal["started_after"] = typed_instant(first, "--from").isoformat()
+    if until is not None:
+        equal["started_before"] = typed_instant(until, "--to").isoformat()
 
     async def work() -> Listed:
         async with Client(platform.require()) as client:
-            equal: dict[str, Any] = {"status": [each.upper() for each in status]} if status else {}
             if workflow is not None:
                 equal["workflow_id"] = str((await deploying.find(client, workflow))["id"])
             return await listed(client, "engine", "workflow_executions", limit, **equal)

@@ -14,6 +14,7 @@ from perdure_cli import deploying, platform
 from perdure_cli.client import Client, Row, user
 from perdure_cli.definitions import read_input
 from perdure_cli.errors import CommandError
+from perdure_cli.instants import typed_instant
 from perdure_cli.listing import Limit, fetched, say_more
 from perdure_cli.output import AsJson, clock, instant, print_table, say, short, show, wait_for
 from perdure_cli.running import MANUAL, started_by
@@ -242,7 +243,7 @@ def backfill(
     as_json: AsJson = False,
 ) -> None:
     """Let firings of the past happen that did not; at most 1,000, in their order."""
-    begin, end = _instant(first, "--from"), _instant(until, "--to")
+    begin, end = typed_instant(first, "--from"), typed_instant(until, "--to")
 
     async def work() -> tuple[Row, int]:
         async with Client(platform.require()) as client:
@@ -279,19 +280,6 @@ def _stream(row: Row) -> str:
     if row["trigger_subtype"] != "CRON":
         return str(row["workflow_id"])
     return f"{row['workflow_id']}/cron/{row['node_id']}"
-
-
-def _instant(text: str, option: str) -> datetime:
-    """Return an instant that was typed; without an offset it is meant in UTC."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise CommandError(
-            f"{option} {text!r} is no instant; write it as 2026-01-31 or 2026-01-31T12:00:00Z",
-            exit_code=2,
-            code="invalid_instant",
-        ) from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 async def _serving(
