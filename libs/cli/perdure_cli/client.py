@@ -41,6 +41,9 @@ LOOK_S = (0.01, 0.25)
 """How long to wait between two looks: at first, and at most."""
 
 REQUEST_S = 15.0
+POST_S = 60.0
+"""How long an answer is waited for: to what only reads, and to what is sent on by Kafka. The service
+itself gives that half a minute to be written, and ten seconds to be carried out."""
 PAGE = 500
 CHUNK_BYTES = 256 * 1024
 
@@ -202,7 +205,7 @@ class Client:
         """
         url = self.url(service)
         try:
-            return await self._http.post(f"{url}{path}", json=body)
+            return await self._http.post(f"{url}{path}", json=body, timeout=POST_S)
         except httpx.HTTPError as error:
             raise CommandError(
                 f"{service} does not answer at {url} ({type(error).__name__}); `perdure status` "
