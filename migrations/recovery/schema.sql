@@ -427,6 +427,7 @@ VIEW recovery_system_health_summary
     open bigint
     parked bigint
     table_bytes bigint
+    open_breakers bigint
     WITH (security_invoker=true)
  WITH counted AS (
          SELECT e.tenant_id,
@@ -469,7 +470,10 @@ VIEW recovery_system_health_summary
           WHERE ((a.tenant_id = c.tenant_id) AND (a.workspace_id = c.workspace_id) AND (a.status = ANY (ARRAY['parked'::text, 'waiting_approval'::text])) AND (((a.started_at AT TIME ZONE 'UTC'::text))::date = c.day))) AS parked,
     ( SELECT (sum(pg_total_relation_size((t.oid)::regclass)))::bigint AS sum
            FROM pg_class t
-          WHERE ((t.relnamespace = ('recovery'::regnamespace)::oid) AND (t.relkind = 'r'::"char") AND (t.relname = ANY (ARRAY['failure_patterns'::name, 'recovery_attempts'::name, 'recovery_explanations'::name, 'recovery_episodes'::name, 'dead_letters'::name])))) AS table_bytes
+          WHERE ((t.relnamespace = ('recovery'::regnamespace)::oid) AND (t.relkind = 'r'::"char") AND (t.relname = ANY (ARRAY['failure_patterns'::name, 'recovery_attempts'::name, 'recovery_explanations'::name, 'recovery_episodes'::name, 'dead_letters'::name])))) AS table_bytes,
+    ( SELECT count(*) AS count
+           FROM recovery_breakers b
+          WHERE ((b.tenant_id = c.tenant_id) AND (b.state = 'open'::text))) AS open_breakers
    FROM counted c;
 
 TABLE sent

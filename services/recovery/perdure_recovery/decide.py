@@ -143,7 +143,7 @@ def _failure(
     if again is not None and not twice_asked:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
     command = _dated(command, now)
-    before = ended_by(known, command, now) if known else ()
+    before = ended_by(known, command, facts, now) if known else ()
     before = (*overtaken(state, command, now), *before)
     state = reduce(evolve, before, state)
     episode = state.episodes.get(key)  # gone if what happened before is over

@@ -32,16 +32,10 @@ def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mappin
         episode = _concerned(state, command)
         if episode is None:
             return {}
-        pattern = episode.failure.pattern
-        called = [pattern.dependency]
-        waiting = episode.parked or episode.attempt
-        if waiting is not None and waiting.changed:
-            called.append(str(waiting.changed.get("to", "")))
-        return _around(pattern.workspace_id, episode.failure.pattern_id, called)
+        return _around_attempt(episode)
     ended_by = _missed(state, command) if isinstance(command, NoteEnd) else None
     if ended_by is not None:
-        pattern = ended_by.failure.pattern
-        return _around(pattern.workspace_id, ended_by.failure.pattern_id, [pattern.dependency])
+        return _around_attempt(ended_by)
     failure = command.failure if isinstance(command, NoteEnd) else command
     if not isinstance(failure, NoteFailure):
         return {}
@@ -63,6 +57,16 @@ def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mappin
         **_around(workspace_id, pattern_id, [dependency, *others]),
         **neighbour_lookups(failure.workspace_id, failure.error, kind),
     }
+
+
+def _around_attempt(episode: Episode) -> dict[str, Lookup]:
+    """Return the lookups for an attempt that was planned before, perhaps with another model."""
+    pattern = episode.failure.pattern
+    called = [pattern.dependency]
+    planned = episode.parked or episode.attempt or episode.missed
+    if planned is not None and planned.changed:
+        called.append(str(planned.changed.get("to", "")))
+    return _around(pattern.workspace_id, episode.failure.pattern_id, called)
 
 
 def _around(workspace_id: str, pattern_id: str, called: list[str]) -> dict[str, Lookup]:

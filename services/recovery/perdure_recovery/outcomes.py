@@ -27,7 +27,7 @@ from perdure_contracts.telling import EpisodeFixed
 
 from .cases import UNDO, counts, tried_as
 from .circumstances import Proposal, situation_of, taken
-from .experience import line_of
+from .experience import breakers_in, incident_in, line_of
 from .explain import explain_decision, explain_outcome
 from .guard import first_refusal
 from .instants import parsed, seconds_between, written
@@ -171,7 +171,9 @@ def confirmed(state: Execution, now: datetime) -> tuple[ExecutionEvent, ...]:
     )
 
 
-def ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[ExecutionEvent, ...]:
+def ended_by(
+    episode: Episode, command: NoteFailure, facts: Facts, now: datetime
+) -> tuple[ExecutionEvent, ...]:
     """Return what a new failure of the same node says about what was open before it."""
     attempt = episode.attempt
     if attempt is None:
@@ -190,7 +192,22 @@ def ended_by(episode: Episode, command: NoteFailure, now: datetime) -> tuple[Exe
         failed = _held(episode, attempt, now)
     elif asked_nobody(command.error) and attempt.probe_of != line_of(episode.failure.pattern_id):
         failed = replace(failed, left=attempt.probe_of)  # it says nothing of who was to be asked
+    if failed.teaches and _known_to_be_down(episode, attempt, facts):
+        failed = replace(failed, teaches=False)  # what is down fails: it may pass all the same
     return (failed,) if command.run == episode.failure.run else (failed, _closed(episode, now))
+
+
+def _known_to_be_down(episode: Episode, attempt: Attempt, facts: Facts) -> bool:
+    """Return whether an attempt that failed was made in an incident or at a breaker not closed.
+
+    It was known when the attempt was decided or a line let it go, or it has become known meanwhile.
+    """
+    failure = episode.failure
+    if failure.incident or attempt.turn or attempt.probe_of:
+        return True
+    gate, _ = incident_in(facts, failure.pattern_id)
+    breakers = breakers_in(facts, (failure.pattern.dependency,), failure.credential)
+    return gate is not None or any(each.state != "closed" for each in breakers)
 
 
 def _held(episode: Episode, attempt: Attempt, now: datetime) -> AttemptFailed:

@@ -61,9 +61,8 @@ def _decisions(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
             said = {"recovery_context": said_context(event)}
             return _outcome(recorded, event.attempt_id, said, event.explanation, at + SHORT)
         case AttemptStopped():
-            return _outcome(
-                recorded, event.attempt_id, stopped_row(event), event.explanation, at + SHORT
-            )
+            stopped = {**stopped_row(event), "kept_until": at + LONG}
+            return _outcome(recorded, event.attempt_id, stopped, event.explanation, at + SHORT)
         case AttemptRefused() if event.shown:
             failure = episode_of(state, event.failure_id).failure
             return _decision(recorded, event, failure, _refused(event), again=event.parked)
@@ -84,7 +83,8 @@ def _decisions(state: Execution, recorded: _Recorded) -> tuple[Upsert, ...]:
                 "actual_resolution_time": timedelta(seconds=event.resolution_s),
                 "kept_until": at + LONG,
             }
-            return _outcome(recorded, event.attempt_id, outcome, event.explanation, at + SHORT)
+            until = at + (SHORT if unmade else LONG)
+            return _outcome(recorded, event.attempt_id, outcome, event.explanation, until)
         case EpisodeClosed(explanation=Explanation() as explanation):
             outcome = {
                 "success": True,

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 SHORT: Final = timedelta(days=90)
-"""Patterns that came once; attempts that helped; explanations of them and of refusals."""
+"""Patterns that came once; attempts that helped; explanations of all but failed attempts."""
 LONG: Final = timedelta(days=180)
-"""Attempts that did not help or were refused; explanations of failed ones; episodes."""
+"""Attempts that failed, with their explanations, were refused or not made; episodes."""
 FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """What is open, or frequent."""

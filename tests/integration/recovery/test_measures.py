@@ -122,6 +122,29 @@ async def test_the_summary_of_a_day_equals_the_measures(connection: Any, databas
     assert told["time_to_recovery"]["censored_median_s"] == times.censored_median_s
 
 
+async def test_the_summary_says_how_many_breakers_of_the_tenant_are_open(connection: Any) -> None:
+    row = drawn(random.Random(5), 1)
+    names, places = ", ".join(row), ", ".join(f"${n}" for n in range(1, len(row) + 1))
+    await connection.execute(
+        f"INSERT INTO recovery_episodes ({names}) VALUES ({places})", *row.values()
+    )
+    summary = "SELECT open_breakers FROM recovery_system_health_summary"
+    assert await connection.fetchval(summary) == 0
+    breakers = [
+        (TENANT, "a", "open"),
+        (TENANT, "b", "open"),
+        (TENANT, "c", "half_open"),
+        (TENANT, "d", "closed"),
+        ("somebody else", "a", "open"),
+    ]
+    await connection.executemany(
+        "INSERT INTO recovery_breakers (tenant_id, breaker_id, dependency, state)"
+        " VALUES ($1, $2, 'http:x', $3)",
+        breakers,
+    )
+    assert await connection.fetchval(summary) == 2
+
+
 @pytest.mark.parametrize(("successes", "trials"), [(0, 7), (7, 7), (3, 11), (990, 1_000)])
 async def test_the_interval_of_the_database_is_wilsons(
     connection: Any, successes: int, trials: int

@@ -17,7 +17,14 @@ from perdure_contracts.engine import (
     RetryNode,
 )
 from perdure_contracts.failures import Explanation
-from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, FailureNoted, NoteFailure
+from perdure_contracts.recovery import (
+    AttemptOrdered,
+    AttemptRefused,
+    FailureNoted,
+    NoteEnd,
+    NoteFailure,
+)
+from perdure_recovery.app import executions
 from perdure_recovery.guard import EXECUTION_ATTEMPTS_MAX
 from perdure_recovery.hear import hear
 from perdure_recovery.state import Execution
@@ -97,6 +104,31 @@ def test_the_caps_bind_revivals_too() -> None:
         until = at(story.now + timedelta(minutes=1))
         story.hears(failed(f"g{n}", scope=(("each", n),), verdict_until=until))
     assert "AttemptOrdered" not in kinds(story.hears(ended_by("f1")))
+
+
+@pytest.mark.parametrize(("state", "revived"), [("closed", True), ("open", False)])
+def test_an_execution_is_not_revived_with_a_model_whose_breaker_is_open(
+    state: str, revived: bool
+) -> None:
+    error = replace(DOWN, dependency="llm:openai:b")
+    other = {"provider": "anthropic", "model": "c", "overrides": {"parameters": {"model": "c"}}}
+    story = Story({"modes": [], "patterns": []})
+    until = at(NOW + timedelta(seconds=10))
+    late_one = failed(error=error, verdict_until=until, means={"fallback_model": [other]})
+    _, refused = story.after(seconds=30).hears(late_one)
+    assert isinstance(refused, AttemptRefused)
+    assert (refused.strategy, refused.late) == ("fallback_model", True)
+    row = {
+        "breaker_id": "c", "dependency": "llm:anthropic:c", "credential": "",
+        "state": state, "until": at(NOW + timedelta(minutes=5)),
+    }  # fmt: skip
+    end = hear(ended_by("f1"), ENVELOPE)
+    assert isinstance(end, NoteEnd)
+    looked_up = executions.facts(story.state, end)["breakers"].where["dependency"]
+    found = [row] if looked_up == ("llm:anthropic:c", "llm:openai:b") else []
+    story.facts = {"modes": [], "patterns": [], "breakers": found}
+    events = story.after(seconds=1).hears(ended_by("f1"))
+    assert kinds(events) == ["AttemptOrdered" if revived else "EpisodeClosed"]
 
 
 def test_an_execution_that_ended_by_something_else_is_not_revived() -> None:

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
 from perdure_common.decider import Due
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.telling import EpisodeFixed
 from perdure_recovery.retention import FOREVER, LONG, SHORT
-from recovery_story import NOW, Story, at, completed, failed, kinds
+from recovery_story import Story, at, cancelled, completed, failed, kinds
+from recovery_waits import due_of, facts, open_breaker, waiting
 
 BAD = ErrorFacts(type="invalid_parameter", message="the parameter url must be an address")
 
@@ -94,5 +96,39 @@ def test_rows_are_kept_by_what_became_of_them() -> None:
     lasting = Story()
     lasting.hears(failed())
     lasting.after(seconds=5).hears(failed("f2", attempt=2))
-    kept = {row["kept_until"] for row in lasting.table("recovery_attempts")}
-    assert kept == {NOW.replace(second=5) + LONG, FOREVER}
+    until = [lasting.now + LONG, FOREVER]
+    assert [row["kept_until"] for row in lasting.table("recovery_attempts")] == until
+    assert [row["kept_until"] for row in lasting.table("recovery_explanations")] == until
+
+
+def test_what_was_overtaken_is_kept_long_and_its_explanation_short() -> None:
+    story = Story()
+    story.hears(failed())
+    story.after(seconds=5).hears(cancelled())
+    (attempt,) = story.table("recovery_attempts")
+    assert (attempt["status"], attempt["kept_until"]) == ("superseded", story.now + LONG)
+    (explanation,) = story.table("recovery_explanations")
+    assert explanation["kept_until"] == story.now + SHORT
+
+
+@pytest.mark.parametrize("after_s", [10, 2 * 3_600])
+def test_an_attempt_that_waited_and_was_withdrawn_or_expired_is_not_kept_for_ever(
+    after_s: float,
+) -> None:
+    story = Story(facts(breakers=[open_breaker()]))
+    story.hears(failed())
+    (attempt,) = story.table("recovery_attempts")
+    assert (attempt["status"], attempt["kept_until"]) == ("parked", FOREVER)
+    story.after(seconds=after_s).hears(cancelled())
+    assert attempt["status"] == ("superseded" if after_s == 10 else "expired")
+    assert attempt["kept_until"] == story.now + LONG
+    (explanation,) = story.table("recovery_explanations")
+    assert explanation["kept_until"] == story.now + SHORT
+
+
+def test_an_attempt_that_a_rail_stopped_is_not_kept_for_ever() -> None:
+    story, ordered = waiting()
+    story.facts = facts(mode="off")
+    assert "AttemptStopped" in kinds(story.hears(due_of(ordered, story)))
+    (attempt,) = story.table("recovery_attempts")
+    assert (attempt["status"], attempt["kept_until"]) == ("refused", story.now + LONG)
