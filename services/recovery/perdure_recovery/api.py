@@ -290,7 +290,10 @@ ROWS = (
         about="decisions of recovery by status",
         table="recovery_attempts",
         column="status",
-        values=("planned", "succeeded", "failed", "refused", "superseded"),
+        values=(
+            *("planned", "waiting_approval", "parked", "running"),
+            *("succeeded", "failed", "refused", "superseded", "expired"),
+        ),
     ),
     RowCount(
         metric="perdure_dlq_depth",
