@@ -134,7 +134,7 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
     ),
     creates=(NoteFailure,),
     first=is_first,
-    state_version=5,
+    state_version=6,
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,

@@ -34,6 +34,8 @@ def parked(state: Execution, event: AttemptParked) -> Execution:
         before=event.before,
         since=parsed(event.parked_at),
         doubtful=event.doubtful,
+        scores=event.scores,
+        propensity=event.propensity,
     )
     return _with(state, replace(episode, parked=waiting, attempt=None))
 
@@ -66,6 +68,8 @@ def released(state: Execution, event: AttemptReleased) -> Execution:
         doubtful=waiting.doubtful,
         probe_of=event.probe_of,
         turn=event.turn,
+        scores=waiting.scores,
+        propensity=waiting.propensity,
     )
     return _with(state, replace(episode, parked=None, attempt=attempt))
 

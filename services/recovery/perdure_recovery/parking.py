@@ -97,6 +97,8 @@ def park(held: Held, now: datetime) -> AttemptParked:
         before=held.before,
         doubtful=held.doubtful,
         left=held.left,
+        scores=dict(plan.scores),
+        propensity=plan.propensity,
     )
 
 
@@ -326,6 +328,8 @@ def _ordered(
         usd=parked.usd,
         probe_of=probe_of,
         doubtful=parked.doubtful,
+        scores=dict(plan.scores),
+        propensity=plan.propensity,
     )
 
 
@@ -463,4 +467,6 @@ def _plan_of(waiting: Attempt | Parked, reason: str = "", delay_s: float = 0.0) 
         waiting.probe,
         overrides=waiting.overrides,
         changed=waiting.changed,
+        scores=waiting.scores,
+        propensity=waiting.propensity,
     )
