@@ -85,8 +85,8 @@ class AttemptParked:
     when recovery looks by itself. With `again` it had been parked or ordered before; with
     `counted` it counts as an attempt already; with `approved` people have agreed to it. The attempt
     itself is `planned` for that reason; `before` says what it has waited for so far. `doubtful` is
-    as in `recovery.attempt-ordered.v1`, and so are `scores` and `propensity`. `left` is the line
-    that had let it go to see, and hears now that it did not.
+    as in `recovery.attempt-ordered.v1`, and so are `scores`, `propensity` and `helps`. `left` is
+    the line that had let it go to see, and hears now that it did not.
     """
 
     failure_id: str
@@ -116,6 +116,7 @@ class AttemptParked:
     left: str = ""
     scores: dict[str, float] = field(default_factory=dict[str, float])
     propensity: float = 1.0
+    helps: float | None = None
 
 
 @message("recovery.attempt-released.v1")

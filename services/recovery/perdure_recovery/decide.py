@@ -398,6 +398,7 @@ def _decided(
         overrides=plan.overrides if decision.late else None,
         changed=plan.changed if decision.late else None,
         ask=decision.ask,
+        helps=plan.helps,
     )
     if decision.late:
         return (refused,)  # the episode goes on until it is known what the engine did
@@ -438,6 +439,7 @@ def _order(
         tried_as=tried_as(plan.strategy, plan.changed),
         scores=dict(plan.scores),
         propensity=plan.propensity,
+        helps=plan.helps,
         cost=decision.cost,
         usd=decision.usd,
         doubtful=decision.doubtful,

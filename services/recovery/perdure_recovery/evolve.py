@@ -162,6 +162,7 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         ask_again=event.ask_again,
         scores=event.scores,
         propensity=event.propensity,
+        helps=event.helps,
     )
     state = replace(state, told={**state.told, event.failure_id: "retry"})
     state = _counted(state, key, ordered_at) if counts(event.strategy, event.by) else state

@@ -36,6 +36,7 @@ def parked(state: Execution, event: AttemptParked) -> Execution:
         doubtful=event.doubtful,
         scores=event.scores,
         propensity=event.propensity,
+        helps=event.helps,
     )
     return _with(state, replace(episode, parked=waiting, attempt=None))
 
@@ -70,6 +71,7 @@ def released(state: Execution, event: AttemptReleased) -> Execution:
         turn=event.turn,
         scores=waiting.scores,
         propensity=waiting.propensity,
+        helps=waiting.helps,
     )
     return _with(state, replace(episode, parked=None, attempt=attempt))
 

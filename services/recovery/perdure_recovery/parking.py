@@ -99,6 +99,7 @@ def park(held: Held, now: datetime) -> AttemptParked:
         left=held.left,
         scores=dict(plan.scores),
         propensity=plan.propensity,
+        helps=plan.helps,
     )
 
 
@@ -330,6 +331,7 @@ def _ordered(
         doubtful=parked.doubtful,
         scores=dict(plan.scores),
         propensity=plan.propensity,
+        helps=plan.helps,
     )
 
 
@@ -408,6 +410,7 @@ def _refused(
         parked=True,
         workspace_id=failure.pattern.workspace_id,
         left=probe_of,
+        helps=plan.helps,
     )
     return refused, _given_up(episode, parked.attempt_id, now)
 
@@ -469,4 +472,5 @@ def _plan_of(waiting: Attempt | Parked, reason: str = "", delay_s: float = 0.0) 
         changed=waiting.changed,
         scores=waiting.scores,
         propensity=waiting.propensity,
+        helps=waiting.helps,
     )

@@ -176,7 +176,7 @@ def _decision(
         "recovery_reason": event.reason,
         "started_at": at,
         "error_message": pattern.error_message,
-        "confidence_score": failure.success_mean,
+        "confidence_score": failure.success_mean if event.helps is None else event.helps,
         "ai_reasoning": f"{event.reason} {event.explanation.confidence_explanation}",
         "kept_until": at + LONG if isinstance(event, AttemptRefused) else FOREVER,
         **row,
