@@ -182,7 +182,7 @@ letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(
     project=letters.project,
     route=letters.route,
     private=(DeadLetterKept, DeadLetterEdited, DeadLetterReopened),
-    state_version=2,
+    state_version=3,
 )
 
 breaker_streams: Decider[breakers.Breaker, DependencyCalls, BreakerEvent] = Decider(
