@@ -43,8 +43,10 @@ TABLE dead_letters
     pattern_id uuid
     family_branch text DEFAULT ''::text NOT NULL
     last_failed_at timestamp with time zone
+    kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
     CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['waiting'::text, 'redriven'::text, 'dropped'::text])))
     CONSTRAINT dead_letters_pkey PRIMARY KEY (id)
+    INDEX dead_letters_kept_idx CREATE INDEX dead_letters_kept_idx ON dead_letters USING btree (kept_until)
     INDEX dead_letters_pattern_idx CREATE INDEX dead_letters_pattern_idx ON dead_letters USING btree (tenant_id, pattern_signature, created_at)
     INDEX dead_letters_sha256_idx CREATE INDEX dead_letters_sha256_idx ON dead_letters USING btree (sha256)
     INDEX dead_letters_source_idx CREATE INDEX dead_letters_source_idx ON dead_letters USING btree (tenant_id, source, created_at)
@@ -244,6 +246,7 @@ TABLE recovery_breakers
     times integer DEFAULT 0 NOT NULL
     reason text DEFAULT ''::text NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
     CONSTRAINT valid_state CHECK ((state = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text])))
     CONSTRAINT recovery_breakers_pkey PRIMARY KEY (tenant_id, breaker_id)
     INDEX recovery_breakers_dependency_idx CREATE INDEX recovery_breakers_dependency_idx ON recovery_breakers USING btree (tenant_id, dependency)
@@ -348,6 +351,7 @@ TABLE recovery_incidents
     opened_at timestamp with time zone NOT NULL
     closed_at timestamp with time zone
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
     CONSTRAINT valid_gate CHECK ((gate = ANY (ARRAY['shut'::text, 'probe'::text, 'open'::text])))
     CONSTRAINT recovery_incidents_pkey PRIMARY KEY (id)
     INDEX recovery_incidents_opened_idx CREATE INDEX recovery_incidents_opened_idx ON recovery_incidents USING btree (tenant_id, opened_at)
@@ -551,7 +555,8 @@ BEGIN
     past := at + make_interval(days => 90 - retention_days);
     PERFORM pg_advisory_xact_lock(hashtext('cleanup_old_recovery_data'));
     FOREACH name IN ARRAY ARRAY[
-        'recovery_explanations', 'recovery_attempts', 'recovery_episodes', 'failure_patterns'
+        'recovery_explanations', 'recovery_attempts', 'recovery_episodes', 'failure_patterns',
+        'dead_letters', 'recovery_incidents', 'recovery_breakers'
     ] LOOP
         EXECUTE format('DELETE FROM %I WHERE kept_until < %L', name, past);
         GET DIAGNOSTICS part = ROW_COUNT;

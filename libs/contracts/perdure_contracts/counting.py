@@ -6,15 +6,16 @@ event is heard once, so the sums are those of the journal.
 
 from dataclasses import dataclass
 
-from .recovery import AttemptOrdered, AttemptRefused, EpisodeClosed
+from .recovery import AttemptFailed, AttemptOrdered, AttemptRefused, EpisodeClosed
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
     """What an event adds in a workspace, and when it was decided.
 
-    `attempts` go to workspaces.total_recovery_attempts and to tasks.recovery_count,
-    `recovered` to workspaces.successful_recoveries, `decided_at` is the newest
+    `attempts` are automatic ones and go to workspaces.total_recovery_attempts and to
+    tasks.recovery_count; one that a breaker held back was none and is taken back (-1).
+    `recovered` go to workspaces.successful_recoveries, `decided_at` is the newest
     workspaces.last_recovery_check_at (empty: it stays).
     """
 
@@ -31,7 +32,11 @@ def added_by(event: object) -> Added | None:
     """
     match event:
         case AttemptOrdered() if event.workspace_id:
-            return Added(event.workspace_id, attempts=1, decided_at=event.ordered_at)
+            # People's tries and what undoes are none of recovery's attempts, as in its episodes.
+            automatic = not event.by and event.strategy != "skip_compensate"
+            return Added(event.workspace_id, int(automatic), decided_at=event.ordered_at)
+        case AttemptFailed(uncounts=True) if event.workspace_id:
+            return Added(event.workspace_id, attempts=-1)
         case AttemptRefused() if event.workspace_id:
             return Added(event.workspace_id, decided_at=event.refused_at)
         case EpisodeClosed(outcome="recovered") if event.workspace_id:

@@ -57,7 +57,10 @@ class EditDeadLetter:
 
 @message("recovery.dead-letter-kept.v1")
 class DeadLetterKept:
-    """A dead letter is kept, bytes and all; fields are as in `recovery.keep-dead-letter.v1`."""
+    """A dead letter is kept, bytes and all; fields are as in `recovery.keep-dead-letter.v1`.
+
+    `kept_at` is when; empty before that was said.
+    """
 
     letter_id: str
     service: str
@@ -67,6 +70,7 @@ class DeadLetterKept:
     pattern_id: str = ""
     family_branch: str = ""
     told_by: str = ""
+    kept_at: str = ""
 
 
 @message("recovery.dead-letter-reopened.v1")

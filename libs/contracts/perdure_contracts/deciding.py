@@ -5,7 +5,7 @@ the waiting lines in which they stand, and what a workspace may spend. Streams: 
 for attempts, one for each breaker, incident and waiting line, one for a workspace's allowance.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from . import recovery
@@ -85,8 +85,8 @@ class AttemptParked:
     when recovery looks by itself. With `again` it had been parked or ordered before; with
     `counted` it counts as an attempt already; with `approved` people have agreed to it. The attempt
     itself is `planned` for that reason; `before` says what it has waited for so far. `doubtful` is
-    as in `recovery.attempt-ordered.v1`. `left` is the line that had let it go to see, and hears
-    now that it did not.
+    as in `recovery.attempt-ordered.v1`, and so are `scores`, `propensity` and `helps`. `left` is
+    the line that had let it go to see, and hears now that it did not.
     """
 
     failure_id: str
@@ -114,6 +114,9 @@ class AttemptParked:
     before: str = ""
     doubtful: bool = False
     left: str = ""
+    scores: dict[str, float] = field(default_factory=dict[str, float])
+    propensity: float = 1.0
+    helps: float | None = None
 
 
 @message("recovery.attempt-released.v1")

@@ -197,6 +197,7 @@ TABLES = {
             "until",
             "times",
             "reason",
+            "kept_until",
             "updated_at",
         ),
         order=("updated_at", "breaker_id"),
@@ -216,6 +217,7 @@ TABLES = {
             "gate",
             "opened_at",
             "closed_at",
+            "kept_until",
             "updated_at",
         ),
         order=("opened_at", "id"),
@@ -271,6 +273,7 @@ TABLES = {
             "created_at",
             "last_failed_at",
             "processed_at",
+            "kept_until",
         ),
         order=("created_at", "id"),
         filters=(
@@ -290,7 +293,10 @@ ROWS = (
         about="decisions of recovery by status",
         table="recovery_attempts",
         column="status",
-        values=("planned", "succeeded", "failed", "refused", "superseded"),
+        values=(
+            *("planned", "waiting_approval", "parked", "running"),
+            *("succeeded", "failed", "refused", "superseded", "expired"),
+        ),
     ),
     RowCount(
         metric="perdure_dlq_depth",

@@ -134,7 +134,7 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
     ),
     creates=(NoteFailure,),
     first=is_first,
-    state_version=5,
+    state_version=6,
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,
@@ -182,7 +182,7 @@ letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(
     project=letters.project,
     route=letters.route,
     private=(DeadLetterKept, DeadLetterEdited, DeadLetterReopened),
-    state_version=2,
+    state_version=3,
 )
 
 breaker_streams: Decider[breakers.Breaker, DependencyCalls, BreakerEvent] = Decider(

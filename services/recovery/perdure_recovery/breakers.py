@@ -19,6 +19,7 @@ from perdure_contracts.deciding import BreakerEvent, CallsNoted, Gate, SetGate
 
 from .experience import line_of
 from .instants import parsed, written
+from .retention import FOREVER, SHORT
 
 TABLE: Final = "recovery_breakers"
 TOPIC: Final = "perdure.recovery.breakers.v1"
@@ -154,9 +155,9 @@ def evolve(state: Breaker, event: BreakerEvent) -> Breaker:
 
 
 def project(state: Breaker, recorded: Recorded[BreakerEvent]) -> tuple[Upsert, ...]:
-    """Return the breaker's row, when it turns."""
+    """Return the breaker's row, when it turns; one at rest may be forgotten."""
     del state  # the event says everything
-    event = recorded.event
+    event, at = recorded.event, recorded.recorded_at
     if isinstance(event, CallsNoted):
         return ()
     key = {"tenant_id": recorded.tenant_id, "breaker_id": event.breaker_id}
@@ -167,7 +168,8 @@ def project(state: Breaker, recorded: Recorded[BreakerEvent]) -> tuple[Upsert, .
         "until": event.until,
         "times": event.times,
         "reason": event.reason,
-        "updated_at": recorded.recorded_at,
+        "kept_until": at + SHORT if event.state == "closed" else FOREVER,
+        "updated_at": at,
     }
     return (Upsert(TABLE, key, row),)
 

@@ -111,7 +111,7 @@ class Plan:
 
     A `probe` tries a failure that is believed lasting. `overrides` are what the engine changes,
     `changed` says it to people. `compensate` is what giving up does. `scores` and `propensity`
-    are those of the sampler.
+    are those of the sampler, `helps` is P(it helps) where it changes something.
     """
 
     strategy: Strategy
@@ -124,6 +124,7 @@ class Plan:
     compensate: str = ""
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
     propensity: float = 1.0
+    helps: float | None = None
 
     @property
     def automatic(self) -> bool:

@@ -11,7 +11,11 @@ from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 
-CLEANED = ("failure_patterns", "recovery_attempts", "recovery_explanations", "recovery_episodes")
+CLEANED = (
+    *("failure_patterns", "recovery_attempts", "recovery_explanations", "recovery_episodes"),
+    *("dead_letters", "recovery_incidents", "recovery_breakers"),
+)
+"""The tables that are cleaned; the function in the database names the same."""
 EVERY_S = 86_400.0
 BACK_OFF_S = 60.0
 CONNECT_S = 10.0

@@ -143,8 +143,8 @@ def _failure(
     if again is not None and not twice_asked:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
     command = _dated(command, now)
-    before = ended_by(known, command, facts, now) if known else ()
-    before = (*overtaken(state, command, now), *before)
+    over = ended_by(known, command, facts, now) if known else ()
+    before = (*overtaken(state, command, now), *(_owned(each, command) for each in over))
     state = reduce(evolve, before, state)
     episode = state.episodes.get(key)  # gone if what happened before is over
     kind, near = recognised(command.error, facts)
@@ -196,6 +196,13 @@ def _case(
         unsent=error.type == OPEN_CODE,
         looks_first=command.effect == "verify_first" and error.effect_state in IN_DOUBT,
     )
+
+
+def _owned(event: ExecutionEvent, command: NoteFailure) -> ExecutionEvent:
+    """Let an attempt that was none name the workspace whose counters take it back."""
+    if isinstance(event, AttemptFailed) and event.uncounts:
+        return replace(event, workspace_id=command.workspace_id)
+    return event
 
 
 def _dated(command: NoteFailure, now: datetime) -> NoteFailure:
@@ -398,6 +405,7 @@ def _decided(
         overrides=plan.overrides if decision.late else None,
         changed=plan.changed if decision.late else None,
         ask=decision.ask,
+        helps=plan.helps,
     )
     if decision.late:
         return (refused,)  # the episode goes on until it is known what the engine did
@@ -438,6 +446,7 @@ def _order(
         tried_as=tried_as(plan.strategy, plan.changed),
         scores=dict(plan.scores),
         propensity=plan.propensity,
+        helps=plan.helps,
         cost=decision.cost,
         usd=decision.usd,
         doubtful=decision.doubtful,

@@ -160,6 +160,9 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         by=event.by,
         delay_s=event.delay_s if event.ask_again else 0.0,
         ask_again=event.ask_again,
+        scores=event.scores,
+        propensity=event.propensity,
+        helps=event.helps,
     )
     state = replace(state, told={**state.told, event.failure_id: "retry"})
     state = _counted(state, key, ordered_at) if counts(event.strategy, event.by) else state

@@ -34,6 +34,9 @@ def parked(state: Execution, event: AttemptParked) -> Execution:
         before=event.before,
         since=parsed(event.parked_at),
         doubtful=event.doubtful,
+        scores=event.scores,
+        propensity=event.propensity,
+        helps=event.helps,
     )
     return _with(state, replace(episode, parked=waiting, attempt=None))
 
@@ -66,6 +69,9 @@ def released(state: Execution, event: AttemptReleased) -> Execution:
         doubtful=waiting.doubtful,
         probe_of=event.probe_of,
         turn=event.turn,
+        scores=waiting.scores,
+        propensity=waiting.propensity,
+        helps=waiting.helps,
     )
     return _with(state, replace(episode, parked=None, attempt=attempt))
 

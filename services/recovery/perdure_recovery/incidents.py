@@ -27,6 +27,7 @@ from perdure_contracts.patterns import PatternFacts
 
 from .experience import FAILURES_MIN, STORM_S, incident_of, line_of
 from .instants import parsed, written
+from .retention import FOREVER, SHORT
 
 TABLE: Final = "recovery_incidents"
 OWN: Final = "perdure.recovery.commands.v1"
@@ -174,6 +175,7 @@ def project(state: Incident, recorded: Recorded[IncidentEvent]) -> tuple[Upsert,
             "failures": event.failures,
             "gate": "probe",
             "opened_at": event.opened_at,
+            "kept_until": FOREVER,
             "updated_at": at,
         }
         return (Upsert(TABLE, {"id": event.incident_id}, row, new=True),)
@@ -182,6 +184,7 @@ def project(state: Incident, recorded: Recorded[IncidentEvent]) -> tuple[Upsert,
             "closed_at": event.closed_at,
             "gate": "open",
             "failures": event.failures,
+            "kept_until": parsed(event.closed_at) + SHORT,
             "updated_at": at,
         }
         return (Upsert(TABLE, {"id": event.incident_id}, closed),)

@@ -28,8 +28,9 @@ from perdure_contracts.dead_letters import (
 )
 from perdure_contracts.shell import DeadLettered, Unpark
 
-from .instants import written
+from .instants import parsed, written
 from .letter_words import words_of
+from .retention import FOREVER, SHORT
 
 TABLE = "dead_letters"
 ATTEMPTS = "x-attempts"
@@ -48,7 +49,8 @@ class Letter:
     """A dead letter, the service that could not apply it, and how it was settled.
 
     `edited` is the body that it will be sent with instead of its own, `attempts` how often the
-    record was tried, `told_by` the last message that told of it.
+    record was tried, `told_by` the last message that told of it. It was `kept_at` that instant
+    (empty: before that was said), and sent again so many times (`retries`).
     """
 
     service: str = ""
@@ -57,6 +59,8 @@ class Letter:
     edited: bytes | None = None
     attempts: int = 1
     told_by: str = ""
+    kept_at: str = ""
+    retries: int = 0
 
 
 def stream_of(command: LetterCommand) -> str:
@@ -73,7 +77,7 @@ def decide(
     """Return that a letter is kept, or settled."""
     del facts  # a letter knows only itself
     if isinstance(command, KeepDeadLetter):
-        return _kept(state, command)
+        return _kept(state, command, now)
     if state.letter is None:
         return Rejected(f"there is no dead letter {command.letter!r}", "not_found")
     if state.settled:
@@ -94,7 +98,7 @@ def decide(
     )
 
 
-def _kept(state: Letter, command: KeepDeadLetter) -> tuple[LetterEvent, ...]:
+def _kept(state: Letter, command: KeepDeadLetter, now: datetime) -> tuple[LetterEvent, ...]:
     """Keep what is told for the first time; open the letter of a parked stream again."""
     if state.letter is None:
         kept = DeadLetterKept(
@@ -106,6 +110,7 @@ def _kept(state: Letter, command: KeepDeadLetter) -> tuple[LetterEvent, ...]:
             pattern_id=command.pattern_id,
             family_branch=command.family_branch,
             told_by=command.told_by,
+            kept_at=written(now),
         )
         return (kept,)
     if not command.letter.stream or not _is_news(state.told_by, command.told_by):
@@ -167,7 +172,13 @@ def evolve(state: Letter, event: LetterEvent) -> Letter:
     if isinstance(event, DeadLetterEdited):
         return replace(state, edited=event.value)
     if isinstance(event, DeadLetterKept):
-        return Letter(event.service, event.letter, attempts=event.attempts, told_by=event.told_by)
+        return Letter(
+            event.service,
+            event.letter,
+            attempts=event.attempts,
+            told_by=event.told_by,
+            kept_at=event.kept_at,
+        )
     if isinstance(event, DeadLetterReopened):
         return replace(
             state,
@@ -176,11 +187,16 @@ def evolve(state: Letter, event: LetterEvent) -> Letter:
             attempts=event.attempts,
             told_by=event.told_by,
         )
-    return replace(state, settled="redriven" if event.action == "retry" else "dropped")
+    if event.action == "retry":
+        return replace(state, settled="redriven", retries=state.retries + 1)
+    return replace(state, settled="dropped")
 
 
 def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...]:
-    """Return the letter's row."""
+    """Return the letter's row.
+
+    Once it was settled it may be forgotten, so what opens a letter again writes all of it anew.
+    """
     event = recorded.event
     key = {"id": event.letter_id}
     if isinstance(event, DeadLetterEdited):
@@ -197,18 +213,24 @@ def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...
             "status": state.settled,
             "processed_at": event.settled_at,
             "settled_by": event.asked_by,
+            "retry_count": state.retries,
+            "kept_until": parsed(event.settled_at) + SHORT,
         }
-        again = {"retry_count": 1} if event.action == "retry" else {}
-        return (Upsert(TABLE, key, row, add=again),)
-    row = _row(state, recorded.stream, event)
-    if isinstance(event, DeadLetterReopened):
-        waits = {"processed_at": None, "settled_by": None}
-        return (Upsert(TABLE, key, {**row, **waits, "last_failed_at": recorded.recorded_at}),)
-    row |= {
+        return (Upsert(TABLE, key, row),)
+    row = {
+        **_row(state, recorded.stream, event),
         "tenant_id": recorded.tenant_id,
-        "pattern_id": event.pattern_id or None,
-        "created_at": recorded.recorded_at,
         "last_failed_at": recorded.recorded_at,
+        "kept_until": FOREVER,
+    }
+    if state.kept_at:
+        row["created_at"] = parsed(state.kept_at)
+    if isinstance(event, DeadLetterReopened):
+        waits = {"processed_at": None, "settled_by": None, "retry_count": state.retries}
+        return (Upsert(TABLE, key, {**row, **waits}),)
+    row |= {
+        "pattern_id": event.pattern_id or None,
+        "created_at": row.get("created_at", recorded.recorded_at),
     }
     return (Upsert(TABLE, key, row, new=True),)
 

@@ -97,6 +97,9 @@ def park(held: Held, now: datetime) -> AttemptParked:
         before=held.before,
         doubtful=held.doubtful,
         left=held.left,
+        scores=dict(plan.scores),
+        propensity=plan.propensity,
+        helps=plan.helps,
     )
 
 
@@ -326,6 +329,9 @@ def _ordered(
         usd=parked.usd,
         probe_of=probe_of,
         doubtful=parked.doubtful,
+        scores=dict(plan.scores),
+        propensity=plan.propensity,
+        helps=plan.helps,
     )
 
 
@@ -404,6 +410,7 @@ def _refused(
         parked=True,
         workspace_id=failure.pattern.workspace_id,
         left=probe_of,
+        helps=plan.helps,
     )
     return refused, _given_up(episode, parked.attempt_id, now)
 
@@ -463,4 +470,7 @@ def _plan_of(waiting: Attempt | Parked, reason: str = "", delay_s: float = 0.0) 
         waiting.probe,
         overrides=waiting.overrides,
         changed=waiting.changed,
+        scores=waiting.scores,
+        propensity=waiting.propensity,
+        helps=waiting.helps,
     )

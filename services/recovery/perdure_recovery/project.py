@@ -25,7 +25,14 @@ from perdure_contracts.recovery import (
 from .episodes import episode_rows
 from .explain import texts_of
 from .faithful import is_complete
-from .project_parking import asked_context, parked_row, released_row, said_context, stopped_row
+from .project_parking import (
+    asked_context,
+    drawn,
+    parked_row,
+    released_row,
+    said_context,
+    stopped_row,
+)
 from .retention import FOREVER, LONG, SHORT
 from .state import Execution, episode_of
 
@@ -113,9 +120,7 @@ def _ordered(event: AttemptOrdered) -> Mapping[str, object]:
 
 def _chosen(event: AttemptOrdered) -> Mapping[str, object]:
     """Return how the sampler chose, and who asked; nothing where the rules did."""
-    found: dict[str, object] = {}
-    if event.scores:
-        found |= {"scores": event.scores, "propensity": event.propensity}
+    found = dict(drawn(event))
     if event.by:
         found["asked_by"] = event.by
     if event.probe_of:
@@ -171,7 +176,7 @@ def _decision(
         "recovery_reason": event.reason,
         "started_at": at,
         "error_message": pattern.error_message,
-        "confidence_score": failure.success_mean,
+        "confidence_score": failure.success_mean if event.helps is None else event.helps,
         "ai_reasoning": f"{event.reason} {event.explanation.confidence_explanation}",
         "kept_until": at + LONG if isinstance(event, AttemptRefused) else FOREVER,
         **row,

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from perdure_contracts.deciding import AttemptParked, AttemptReleased, AttemptStopped
 from perdure_contracts.questions import QuestionAsked, QuestionSettled
+from perdure_contracts.recovery import AttemptOrdered
 
 WAITING = {"approval": "waiting_approval", "person": "waiting_approval"}
 
@@ -24,8 +25,16 @@ def parked_row(event: AttemptParked) -> Mapping[str, object]:
             **asked,
             "changed": event.changed or {},
             "refused_by": None,
+            **drawn(event),
         },
     }
+
+
+def drawn(event: AttemptOrdered | AttemptParked) -> Mapping[str, object]:
+    """Return how the sampler chose; nothing where the rules did."""
+    if not event.scores:
+        return {}
+    return {"scores": event.scores, "propensity": event.propensity}
 
 
 def released_row(event: AttemptReleased) -> Mapping[str, object]:

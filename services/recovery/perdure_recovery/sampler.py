@@ -46,6 +46,15 @@ def sampled(case: Case, plans: Sequence[Plan]) -> Sequence[Plan]:
     return (taken, *(plan for at, plan in enumerate(plans) if at != chosen))
 
 
+def expected(record: Record, place: int) -> float:
+    """Return P(a strategy helps): the mean of the distribution that it is drawn from.
+
+    `place` counts those that the rules prefer to it.
+    """
+    alpha, beta = _shape(record, place)
+    return round(alpha / (alpha + beta), PLACES)
+
+
 def _shape(record: Record, place: int) -> tuple[float, float]:
     mean = PRIOR_MEANS[min(place, len(PRIOR_MEANS) - 1)]
     failed = record.tried - record.recovered

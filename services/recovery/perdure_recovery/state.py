@@ -21,6 +21,7 @@ class Attempt:
     `run` is the node run that it makes; `succeeded_at` is when the node completed after it. Until
     it is released, the engine is to `ask_again` after `delay_s`. Where it is `doubtful`, the node
     may have done something outside that must not be doubled. `turn` is the line that let it go.
+    `scores` and `propensity` are those of the sampler that chose it, `helps` is P(it helps).
     """
 
     attempt_id: str
@@ -41,6 +42,9 @@ class Attempt:
     probe: bool = False
     doubtful: bool = False
     turn: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
+    propensity: float = 1.0
+    helps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,9 @@ class Parked:
     before: str = ""
     since: datetime | None = None
     doubtful: bool = False
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
+    propensity: float = 1.0
+    helps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from perdure_contracts.failures import Strategy
 from perdure_contracts.patterns import FailureType
 from perdure_contracts.undoing import BY_REQUEST, COMPENSATE
 
-from .cases import Case, Plan
+from .cases import UNDO, Case, Plan, Record
 from .means import UNDO_TRIES_MAX, dependency_of
+from .sampler import expected
 from .waits import CAP_S, LONG_S, NO_WAIT
 
 REDUCE_SHARES: Final = (0.5, 0.25)
@@ -153,12 +154,13 @@ def _undone(case: Case, kind: FailureType) -> Plan | None:
     again = f"the compensation failed ({kind}): wait {wait.delay_s:.1f} s, then try it again"
     why = f"{kind} does not pass by itself; what the node may have done is undone"
     return Plan(
-        "skip_compensate",
+        UNDO,
         again if case.compensating else why,
         wait.delay_s,
         wait.drawn_s,
         overrides={COMPENSATE: True},
         changed={"undone": True},
+        helps=expected(case.records.get(UNDO, Record()), 0),
     )
 
 

@@ -15,7 +15,7 @@ from perdure_contracts.patterns import FailureType
 
 from .cases import AUTOMATIC, UNCHANGED, Case, Plan, Record
 from .guard import Refusal
-from .sampler import sampled
+from .sampler import expected, sampled
 from .strategies import STRATEGIES
 from .waits import BASE_S, BASE_THROTTLED_S, CAP_S, NOW_MAX_S, RETRY_AFTER_SLACK, uniform
 
@@ -90,7 +90,8 @@ def choose(case: Case) -> Plan:
     if not in_time:
         text = f"the next try is due in {automatic[0].delay_s:.1f} s, after the deadline"
         return _without_trying(case, text)
-    plan = _believed(case, sampled(case, in_time))
+    weighed = [_weighed(case, plan, at) for at, plan in enumerate(in_time)]
+    plan = _believed(case, sampled(case, weighed))
     if case.looks_first and plan.automatic:
         looks = "the node looks first whether its effect has happened"
         return replace(plan, reason=f"{plan.reason}; {looks}")
@@ -125,6 +126,16 @@ def _plans(case: Case) -> Iterator[Plan]:
         plan = STRATEGIES[strategy](case)
         if plan is not None:
             yield plan
+
+
+def _weighed(case: Case, plan: Plan, place: int) -> Plan:
+    """Return a plan with P(it helps), where it is no retry of the same: of that the pattern tells.
+
+    It is what the sampler draws from, also where the rules choose.
+    """
+    if plan.unchanged:
+        return plan
+    return replace(plan, helps=expected(case.records.get(plan.strategy, Record()), place))
 
 
 def _believed(case: Case, ranked: Sequence[Plan]) -> Plan:

@@ -116,11 +116,8 @@ def test_a_redriven_record_leaves_as_it_came_but_without_its_number() -> None:
     tried = (("x-attempts", b"1"), ("x-redriven", box.kept.letter_id.encode()))
     assert sent.raw == (RECORD.key, RECORD.value, RECORD.headers[:2] + tried)
     row = box.rows[-1]
-    assert (row.key, row.set["status"], row.add) == (
-        {"id": box.kept.letter_id},
-        "redriven",
-        {"retry_count": 1},
-    )
+    assert row.key == {"id": box.kept.letter_id}
+    assert (row.set["status"], row.set["retry_count"]) == ("redriven", 1)
 
 
 def test_a_record_that_fails_again_says_how_often_it_was_tried() -> None:
@@ -252,7 +249,7 @@ def test_the_letter_of_a_parked_stream_that_stops_again_waits_again() -> None:
         assert row.set["error"] == "poison: still bad"
         assert (row.set["processed_at"], row.set["settled_by"]) == (None, None)
         assert row.set["last_failed_at"] == NOW
-        assert "retry_count" not in {**row.set, **row.add}, "how often it was sent again stays"
+        assert row.set["retry_count"] == tried - 1, "how often it was sent again stays"
     assert box.settle("drop") == 1
     actions = [each.message.action for each in box.sent if isinstance(each.message, Unpark)]
     assert actions == ["retry", "retry", "drop"]

@@ -172,3 +172,14 @@ def test_the_rules_stay_until_enough_was_seen_and_where_nobody_switched() -> Non
 
 def test_what_is_believed_to_last_is_changed_before_it_is_repeated() -> None:
     assert choose(case("rate_limit", transient=False)).strategy == "fallback_model"
+
+
+def test_what_the_rules_like_less_is_believed_in_less_until_it_was_tried() -> None:
+    assert choose(case("quota_exhausted")).helps == 0.7
+    second = case("rate_limit", transient=False)
+    assert choose(second).helps == 0.5
+    assert choose(replace(second, records=RECORDS)).helps == round((2 + 38) / 44, 6)
+    by_sampler = choose(replace(second, records=RECORDS, transient=None, sampler="bandit"))
+    assert by_sampler.strategy == "fallback_model"
+    assert by_sampler.helps == round((2 + 38) / 44, 6)
+    assert choose(case("rate_limit")).helps is None
