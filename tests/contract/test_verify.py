@@ -228,3 +228,16 @@ async def test_an_outsiders_command_that_was_read_and_forgotten_is_found(scene: 
     await keeper.put(kept)
     (found,) = (await scene.find()).violations
     assert (found.promise, "forgotten" in found.found) == ("I10", True)
+
+
+async def test_an_archive_knows_which_streams_are_to_be_woken(scene: Scene) -> None:
+    archive = scene.keepers["tally"].archive
+    assert await archive.wake(HOME, "a") is None
+    async with scene.stage.running(TALLY):
+        await scene.stage.ask(Add(account="a", amount=1, after_s=3_600), id="later")
+
+        async def is_there() -> bool:
+            return await archive.wake(HOME, "a") is not None
+
+        await scene.stage.eventually(is_there)
+    assert await archive.wake(HOME, "b") is None

@@ -127,6 +127,7 @@ async def _service(
             bus,
             tenant_id=settings.tenant_id,
             partitions=settings.partitions,
+            grace_s=settings.stall_grace_s,
             said=said,
         )
     finally:

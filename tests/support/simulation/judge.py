@@ -111,6 +111,7 @@ async def judged(
             tenant_id=TENANT,
             partitions=PARTITIONS,
             complete=at_rest,
+            now=now(),
         )
         found.extend(await rebuilt(service, stage.databases[service.name].store))
         checked.update(found.checked)

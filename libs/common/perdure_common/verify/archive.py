@@ -55,6 +55,10 @@ class Archive(Protocol):
         """Return what was purged, by shard; a shard of which nothing was is not among them."""
         ...
 
+    async def wake(self, shard: str, stream: str) -> datetime | None:
+        """Return the instant at which a stream is to be woken, None if it is not."""
+        ...
+
     def streams(self) -> AsyncGenerator[JournalRow]:
         """Give the whole journal, stream by stream, by version, all of one instant."""
         ...

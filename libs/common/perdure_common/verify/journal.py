@@ -1,4 +1,4 @@
-"""Checks a journal: by stream (I4, I6, and what the service promises) and by shard (I4, I7).
+"""Checks a journal: by stream (I2, I4, I6, and what the service promises) and by shard (I4, I7).
 
 Every row is looked at twice and kept never; what is remembered is bounded by one stream's
 decisions, of which the last `CAUSES_MAX` are compared.
@@ -6,7 +6,7 @@ decisions, of which the last `CAUSES_MAX` are compared.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from perdure_contracts.message import NAMES
@@ -21,21 +21,34 @@ from perdure_common.shell.shard import Held
 from perdure_common.verify.archive import PAGE, Archive, Marks, Purged
 from perdure_common.verify.finding import Findings
 
+GRACE_S = 60.0
+"""How many seconds what was due may be overdue where nothing else is said."""
+
 CAUSES_MAX = 100_000
 """Messages that are remembered of one stream; one that comes again comes soon."""
 
 
-async def streams(service: Service, archive: Archive) -> Findings:
-    """Check every stream: versions, order, folding, and what the service promises of it."""
+async def streams(
+    service: Service, archive: Archive, now: datetime, grace_s: float = GRACE_S
+) -> Findings:
+    """Check every stream: versions, order, folding, what the service promises of it, its end (I2).
+
+    `now` is an instant before the streams are read; what was due is overdue `grace_s` seconds
+    later.
+    """
     found, registry = Findings(), Registry(service)
     purged = await archive.purged()
     stream: _Stream | None = None
     async for row in archive.streams():
         if stream is None or row.stream != stream.name:
+            if stream is not None:
+                await stream.ends(archive, now, grace_s)
             stream = _Stream(service, registry, found, row, purged)
             found.checked["streams"] += 1
         stream.see(row)
         found.checked["events"] += 1
+    if stream is not None:
+        await stream.ends(archive, now, grace_s)
     return found
 
 
@@ -55,6 +68,7 @@ class _Stream:
         self._registry = registry
         self._found = found
         self._shard = row.shard
+        self._at = row.recorded_at
         self._purged = purged
         self._tombstones = {NAMES[each] for each in service.tombstones}
         self._buried = False
@@ -72,7 +86,7 @@ class _Stream:
             self._says("I4", f"version {row.version} ({row.type}) follows {self._version}")
         if row.shard != self._shard:
             self._says("I4", f"version {row.version} is in shard {row.shard}, not {self._shard}")
-        self._version = row.version
+        self._version, self._at = row.version, row.recorded_at
         self._buried = row.type in self._tombstones
         self._see_cause(row)
         if self._broken:
@@ -89,6 +103,25 @@ class _Stream:
             recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
             for promise, place, text in self._judge.see(recorded):
                 self._says(promise, text, place)
+
+    async def ends(self, archive: Archive, now: datetime, grace_s: float) -> None:
+        """Look at the stream as its last event left it: is it open with nothing to wait for (I2)?
+
+        What has a wake goes on by itself, late as it may be, and a parked stream waits for a
+        person. What went on while the others were read is no longer as it is here.
+        """
+        ask, held = self._service.unexplained, self._held
+        if ask is None or self._broken or self._at + timedelta(seconds=grace_s) > now:
+            return
+        store = archive.store
+        reason = await ask(store, held.tenant_id, held.state, now, grace_s)
+        if not reason or await archive.wake(self._shard, self.name) is not None:
+            return
+        if await store.parked(self.name, 1):
+            return
+        _, rows = (await store.load({self.name: 0}))[self.name]
+        if rows and rows[-1].version == self._version:
+            self._says("I2", f"it is open since {self._at.isoformat()}, but {reason}")
 
     def _follows_a_purge(self, row: JournalRow) -> bool:
         """Return whether a version may be left out before this row.

@@ -1,6 +1,7 @@
 """The archive of a service whose store is in memory, and its tables made anew (I3)."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
 
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.shell.ports import JournalRow, Store
@@ -38,6 +39,10 @@ class MemoryArchive:
     async def purged(self) -> Mapping[str, Purged]:
         """See `Archive.purged`: in memory nothing is purged."""
         return {}
+
+    async def wake(self, shard: str, stream: str) -> datetime | None:
+        """See `Archive.wake`."""
+        return self._store.wake_of(shard, stream)
 
     async def streams(self) -> AsyncGenerator[JournalRow]:
         """See `Archive.streams`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,12 @@ class PostgresArchive:
                 return {}
             rows = await connection.fetch(_SQL["purged"])
         return {row["shard"]: Purged(row["rows"], row["before"]) for row in rows}
+
+    async def wake(self, shard: str, stream: str) -> datetime | None:
+        """See `Archive.wake`."""
+        async with connected(self._url) as connection:
+            await connection.execute(f"SET search_path TO {self._schema}")
+            return await connection.fetchval(_SQL["wake"], shard, stream)
 
     async def streams(self) -> AsyncGenerator[JournalRow]:
         """See `Archive.streams`."""

@@ -28,3 +28,7 @@ SELECT to_regclass('journal_purged') IS NOT NULL;
 -- name: purged --
 -- How much of every shard's journal was purged.
 SELECT shard, rows, before FROM journal_purged;
+
+-- name: wake --
+-- When a stream is to be woken.
+SELECT at FROM wake WHERE shard = $1 AND stream = $2;
