@@ -118,7 +118,9 @@ async def judged(
         for each in found.violations:
             if not _was_cut(stage, each):
                 stage.watch.breaks(each.promise, f"{each.where}: {each.found}")
-    ends = await endings(archives["scheduler"], archives["engine"], now(), late_s=LATE_S)
+    ends = await endings(
+        archives["scheduler"], archives["engine"], now(), partitions=PARTITIONS, late_s=LATE_S
+    )
     checked.update(ends.findings.checked)
     if at_rest:
         for each in ends.findings.violations:
