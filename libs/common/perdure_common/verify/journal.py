@@ -173,22 +173,19 @@ class _Stream:
 GAPS_MAX = 1_000
 """Gaps of one shard that are told of one by one."""
 
-Letters = dict[str, set[tuple[str, int, int]]]
-"""The records that each shard has as dead letters, by topic, partition and offset."""
-
 Unused = dict[str, list[range]]
 """The numbers that each shard gave out before a restore, and does not know any more."""
 
 
 async def shards(
     service: Service, archive: Archive, marks: Iterable[Marks]
-) -> tuple[Findings, Letters, Unused]:
+) -> tuple[Findings, Unused]:
     """Check every shard: numbers without gaps, time and epochs that never go back."""
-    found, letters, unused = Findings(), Letters(), Unused()
+    found, unused = Findings(), Unused()
     walked: list[tuple[_Shard, Marks]] = []
     for mark in marks:
         shard = _Shard(f"{service.name} shard {mark.shard}", found)
-        letters[mark.shard], unused[mark.shard] = shard.letters, shard.unused
+        unused[mark.shard] = shard.unused
         after = 0
         while rows := await archive.store.journal(mark.shard, after, PAGE):
             for row in rows:
@@ -199,14 +196,13 @@ async def shards(
     for shard, mark in walked:
         shard.ends(mark, purged.get(mark.shard))
         found.checked["shards"] += 1
-    return found, letters, unused
+    return found, unused
 
 
 class _Shard:
     """One shard as it is walked along."""
 
     def __init__(self, where: str, found: Findings) -> None:
-        self.letters: set[tuple[str, int, int]] = set()
         self.unused: list[range] = []
         self._where = where
         self._found = found
@@ -234,9 +230,6 @@ class _Shard:
             text = f"number {row.seq} was written with epoch {epoch}, after epoch {self._epoch}"
             add("I7", self._where, text)
         self._epoch = max(epoch, self._epoch)
-        if row.type.startswith("shell.dead-lettered."):
-            letter = codec.event_of(row)
-            self.letters.add((letter.topic, letter.partition, letter.offset))
 
     def _lacks(self, seq: int, kind: str) -> None:
         """Note the numbers that are missing before `seq`."""

@@ -39,7 +39,7 @@ async def verified(
     found.extend(await journal.streams(service, archive, began, grace_s))
     said(f"the shards of {service.name} (I4, I7)")
     marks = await archive.marks()
-    shards, letters, unused = await journal.shards(service, archive, marks)
+    shards, unused = await journal.shards(service, archive, marks)
     found.extend(shards)
     said(f"the messages of {service.name} (I5)")
     found.extend(
@@ -49,8 +49,6 @@ async def verified(
     )
     said(f"what {service.name} has read (I10)")
     found.extend(
-        await consumed(
-            service, archive, topics, marks, letters, tenant_id=tenant_id, partitions=partitions
-        )
+        await consumed(service, archive, topics, marks, tenant_id=tenant_id, partitions=partitions)
     )
     return found
