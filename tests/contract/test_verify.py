@@ -228,3 +228,31 @@ async def test_an_outsiders_command_that_was_read_and_forgotten_is_found(scene: 
     await keeper.put(kept)
     (found,) = (await scene.find()).violations
     assert (found.promise, "forgotten" in found.found) == ("I10", True)
+
+
+async def test_an_archive_knows_which_streams_are_to_be_woken(scene: Scene) -> None:
+    archive = scene.keepers["tally"].archive
+    assert await archive.wake(HOME, "a") is None
+    async with scene.stage.running(TALLY):
+        await scene.stage.ask(Add(account="a", amount=1, after_s=3_600), id="later")
+
+        async def is_there() -> bool:
+            return await archive.wake(HOME, "a") is not None
+
+        await scene.stage.eventually(is_there)
+    assert await archive.wake(HOME, "b") is None
+
+
+async def test_an_archive_gives_streams_and_dead_letters_by_pages(scene: Scene) -> None:
+    archive = scene.keepers["tally"].archive
+    versions = [row.version async for row in archive.streams() if row.stream == "a"]
+    assert len(versions) == 5
+    read, after = list[int](), 0
+    while rows := (await archive.after({"a": after, "nobody": 0}, 1)).get("a"):
+        assert {row.stream for row in rows} == {"a"}
+        read += [row.version for row in rows]
+        after = read[-1]
+    assert read == versions
+    (letter,) = await archive.letters(HOME, 0, 10)
+    assert (letter.place, letter.offset) == ((COMMANDS, int(HOME)), 6)
+    assert await archive.letters(HOME, letter.seq, 10) == []

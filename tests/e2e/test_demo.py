@@ -1,5 +1,6 @@
 """The demonstration as a newcomer starts it: a process, servers of its own, an empty folder."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -35,6 +36,15 @@ def demo(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def assert_for_programs(said: subprocess.CompletedProcess[str]) -> None:
+    assert said.returncode == 0, said.stdout + said.stderr
+    told = json.loads(said.stdout)
+    assert [each["status"] for each in told["executions"]] == ["SUCCESS"] * 5
+    assert (told["bugs"], len(told["tickets"])) == (3, 3)
+    assert told["failures"] >= told["recovered"] >= 3
+    assert told["promises"]["holds"]
+
+
 def test_the_demonstration_ends_well_says_what_happened_and_leaves_nothing_running(
     home: Path,
 ) -> None:
@@ -49,5 +59,6 @@ def test_the_demonstration_ends_well_says_what_happened_and_leaves_nothing_runni
     assert "executions list" in said.stdout
     assert "Traceback" not in said.stdout + said.stderr
     assert not (home / "platform.json").exists()
+    assert_for_programs(demo(home, "demo", "--json"))
     down = demo(home, "down")
     assert "nothing was running" in down.stdout

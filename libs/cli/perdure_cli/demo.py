@@ -33,8 +33,9 @@ from perdure_cli.demo_stage import DemoLive, DemoPlain, ticket_of
 from perdure_cli.deploying import Loaded
 from perdure_cli.errors import CommandError
 from perdure_cli.follow import follow
-from perdure_cli.output import console, duration, wait_for
+from perdure_cli.output import AsJson, console, duration, show, wait_for
 from perdure_cli.pictures import Picture
+from perdure_cli.promises import Verified
 from perdure_cli.recovery import TEXTS
 from perdure_cli.running import started_by
 
@@ -63,6 +64,17 @@ class Shown:
     bugs: int
     took_ms: float
 
+    @property
+    def failures(self) -> int:
+        """How many failures recovery has answered with an attempt."""
+        return sum(len(picture.attempts) for picture in self.pictures)
+
+    @property
+    def recovered(self) -> int:
+        """How many of them helped."""
+        attempts = [attempt for picture in self.pictures for attempt in picture.attempts]
+        return sum(attempt["status"] == "succeeded" for attempt in attempts)
+
 
 def example() -> Path:
     """Return the folder of the triage example: here, or in the repository of this program.
@@ -86,8 +98,19 @@ def payloads(folder: Path) -> list[Row]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in files]
 
 
-def demo() -> None:
+def demo(as_json: AsJson = False) -> None:
     """Run the demonstration: events, a service that fails, recovery, and a summary."""
+    console.quiet = as_json
+    try:
+        seen = _run()
+    finally:
+        console.quiet = False
+    if as_json:
+        show(seen)
+
+
+def _run() -> Row:
+    """Run the demonstration and return what it has seen, for a program."""
     folder = example()
     console.print("[bold]perdure[/bold]  new GitHub issues become tickets, whatever fails\n")
     ports = Ports()
@@ -95,23 +118,25 @@ def demo() -> None:
     running = platform.find()
     if running is not None:
         _check_allowed(running, port)
-        wait_for(_demo(folder, port, running))
+        seen = wait_for(_demo(folder, port, running))
     else:
         allowed = os.environ.get(ALLOW, "").split()
         os.environ[ALLOW] = " ".join([*allowed, f"127.0.0.1:{port}"])
         own = Platform()
         own.begin()
-        wait_for(_demo(folder, port, own))
+        seen = wait_for(_demo(folder, port, own))
     ports.release()
+    return seen
 
 
-async def _demo(folder: Path, port: int, where: platform.Running | Platform) -> None:
+async def _demo(folder: Path, port: int, where: platform.Running | Platform) -> Row:
     async with _tickets(folder, port), _platform(where) as there:
         shown = await _show(folder, there, port)
-        await _tell(shown, there)
+        found = await _tell(shown, there)
     console.print()
     for command, about in _next(shown):
         console.print(f"  [bold]{escape(command)}[/bold]  [dim]{escape(about)}[/dim]")
+    return told(shown, found)
 
 
 # Starting and stopping ------------------------------------------------------------------------
@@ -284,20 +309,16 @@ async def _of_workflow(client: Client, ids: Any, workflow_id: str) -> set[str]:
 # The summary ----------------------------------------------------------------------------------
 
 
-async def _tell(shown: Shown, running: platform.Running) -> None:
+async def _tell(shown: Shown, running: platform.Running) -> Verified:
     """Print what happened, check it, and say it in one sentence if it did not happen.
+
+    Returns what a check of the promises found.
 
     Raises:
         CommandError: Something did not happen.
     """
-    recovered = [
-        attempt
-        for picture in shown.pictures
-        for attempt in picture.attempts
-        if attempt["status"] == "succeeded"
-    ]
-    failures = sum(len(picture.attempts) for picture in shown.pictures)
-    _check(shown, len(recovered))
+    failures, recovered = shown.failures, shown.recovered
+    _check(shown, recovered)
     console.print()
     console.print(
         f"[green]✔[/green] {len(shown.pictures)} events, {len(shown.pictures)} executions, all "
@@ -309,7 +330,7 @@ async def _tell(shown: Shown, running: platform.Running) -> None:
         "none was filed twice"
     )
     console.print(
-        f"[green]✔[/green] {failures} failures on the way, {len(recovered)} nodes recovered "
+        f"[green]✔[/green] {failures} failures on the way, {recovered} nodes recovered "
         "without anybody's help"
     )
     with console.status("checking the promises …"):
@@ -322,6 +343,23 @@ async def _tell(shown: Shown, running: platform.Running) -> None:
         )
     console.print(f"[green]✔[/green] {escape(promises.summary(found))}")
     _explain(next(picture for picture in shown.pictures if picture.attempts), shown)
+    return found
+
+
+def told(shown: Shown, found: Verified) -> Row:
+    """Return what the demonstration has seen, and that the promises hold, as JSON."""
+    return {
+        "executions": [
+            {"execution_id": each.id, "title": shown.titles[each.id], "status": each.status}
+            for each in shown.pictures
+        ],
+        "bugs": shown.bugs,
+        "tickets": shown.tickets,
+        "failures": shown.failures,
+        "recovered": shown.recovered,
+        "took_ms": round(shown.took_ms),
+        "promises": promises.as_json(found),
+    }
 
 
 def _check(shown: Shown, recovered: int) -> None:

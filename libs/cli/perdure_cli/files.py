@@ -9,6 +9,7 @@ import typer
 
 from perdure_cli import platform
 from perdure_cli.client import Client, Row, told
+from perdure_cli.errors import CommandError
 from perdure_cli.executions import Id, app
 from perdure_cli.output import AsJson, print_table, say, show, wait_for
 
@@ -43,8 +44,16 @@ def file(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to; by default standard output.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Give out a file that the items of an execution have carried."""
+    if as_json and output is None:
+        raise CommandError(
+            "standard output can have the file or JSON, not both; say where the file goes with "
+            "`--output`",
+            exit_code=2,
+            code="wrong_usage",
+        )
 
     async def work(into: BinaryIO) -> int:
         path = f"/v1/workflow_executions/{quote(id, safe='')}/files/{quote(file_id, safe='')}"
@@ -62,4 +71,7 @@ def file(
         part.replace(output)
     finally:
         part.unlink(missing_ok=True)
-    say(f"{size:,} bytes are in {output}")
+    if as_json:
+        show({"file_id": file_id, "output": str(output), "bytes": size})
+    else:
+        say(f"{size:,} bytes are in {output}")

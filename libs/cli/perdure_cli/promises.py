@@ -95,7 +95,13 @@ async def verified(
         if archives.keys() >= {"scheduler", "engine"}:
             said("what trigger events started (I2)")
             now = datetime.now(UTC)
-            ends = await endings(archives["scheduler"], archives["engine"], now, late_s=LATE_S)
+            ends = await endings(
+                archives["scheduler"],
+                archives["engine"],
+                now,
+                partitions=settings.partitions,
+                late_s=LATE_S,
+            )
             _take(found, ends.findings)
             found.open = ends.open
         if "scheduler" in archives:
@@ -127,6 +133,7 @@ async def _service(
             bus,
             tenant_id=settings.tenant_id,
             partitions=settings.partitions,
+            grace_s=settings.stall_grace_s,
             said=said,
         )
     finally:

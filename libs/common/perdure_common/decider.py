@@ -14,7 +14,7 @@ import msgspec
 from perdure_contracts.message import Envelope
 
 if TYPE_CHECKING:
-    from perdure_common.shell.ports import Bus
+    from perdure_common.shell.ports import Bus, Store
 
 S = TypeVar("S")  # state of one stream
 C = TypeVar("C")  # command
@@ -242,6 +242,10 @@ def hear_own(message: object, envelope: Envelope) -> object | None:
     return message
 
 
+Unexplained: TypeAlias = Callable[["Store", str, object, datetime, float], Awaitable[str]]
+"""See `Service.unexplained`; `grace_s` is how many seconds something may be overdue."""
+
+
 @dataclass(frozen=True)
 class Restored:
     """What a service may look at after a restore: its database, the topics, their partitions."""
@@ -272,7 +276,8 @@ class Service:
     `heavy` are the fields of messages that leave them when they are large (shell/payloads.py).
     `tombstones` are the last events of streams: what was before them may be purged, as the table
     `journal_purged` says.
-    `judge` makes a fresh `Judge` for each stream that is verified.
+    `judge` makes a fresh `Judge` for each stream that is verified; `unexplained(store, tenant_id,
+    state, now, grace_s)` says what keeps a stream open that nothing explains, empty if all is well.
     `groups` are those of other processes that work on its tables. `after_restore` mends what
     the service keeps beside the journal when its tables come from a backup, and says so.
     """
@@ -294,6 +299,7 @@ class Service:
     heavy: Mapping[type, tuple[str, ...]] = field(default_factory=dict[type, tuple[str, ...]])
     tombstones: tuple[type, ...] = ()
     judge: Callable[[], Judge] | None = None
+    unexplained: Unexplained | None = None
     groups: tuple[str, ...] = ()
     after_restore: Callable[[Restored], Awaitable[str]] | None = None
     format: int = 1

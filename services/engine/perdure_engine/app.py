@@ -38,7 +38,7 @@ from .runner.restore import claims_again
 from .runner.tools import tools_of
 from .runner.work import GROUP
 from .specifications import fill_at_start
-from .stalls import keep_looking
+from .stalls import keep_looking, unexplained
 from .start_delays import StartDelays
 from .stopping import decider as stopping
 from .templates.decider import decider as templates
@@ -84,6 +84,7 @@ def service_with(
         heavy=HEAVY,
         tombstones=(ExecutionPurged,),
         judge=Judge,
+        unexplained=unexplained,
         groups=(GROUP,),
         after_restore=claims_again,
     )

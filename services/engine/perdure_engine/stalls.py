@@ -26,7 +26,6 @@ from perdure_common.shell.commanding import commanded
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Bus, Store, Unreachable
-from perdure_common.shell.shard import Held
 from perdure_contracts.executions import ExamineExecution
 
 from .definition import Workflow, kept, load
@@ -88,24 +87,13 @@ class Detector:
             part = names[at : at + FOLD_AT_ONCE]
             there = await remake.load(self._registry, self.store, dict.fromkeys(part, -1))
             for key, held in there.items():
-                reason = await self._reason(held, now)
+                reason = await unexplained(
+                    self.store, held.tenant_id, held.state, now, self.grace_s
+                )
                 if reason and self._handed.get(key) != held.version:
                     found[key] = reason
                     await self._hand_on(key, held.version, reason)
         return found
-
-    async def _reason(self, held: Held, now: datetime) -> str:
-        state = held.state
-        if not isinstance(state, Execution):
-            return ""
-        workflow = kept(state.sha256) or await self._workflow(held.tenant_id, state)
-        return stall(state, workflow, now, self.grace_s) if workflow is not None else ""
-
-    async def _workflow(self, tenant_id: str, state: Execution) -> Workflow | None:
-        where = {"workflow_id": state.workflow_id, "version": state.workflow_version}
-        lookup = Lookup("workflow_versions", where, ("definition", "sha256"), immutable=True)
-        (rows,) = await self.store.look_up(tenant_id, [lookup])
-        return load(rows[0]["definition"], rows[0]["sha256"]) if rows else None
 
     async def _hand_on(self, key: str, version: int, reason: str) -> None:
         message = ExamineExecution(execution_id=key, version=version, found=reason)
@@ -119,6 +107,30 @@ class Detector:
             if len(self._handed) > HANDED_MAX:
                 del self._handed[next(iter(self._handed))]
         log.warning("stall_found", execution=key, version=version, found=reason, sent=error is None)
+
+
+async def unexplained(
+    store: Store, tenant_id: str, state: object, now: datetime, grace_s: float
+) -> str:
+    """Return what cannot be explained of a stream; empty of what is no execution that runs.
+
+    For the detector and for `perdure verify`; `grace_s` is how many seconds something may be
+    overdue.
+
+    Raises:
+        Unreachable: The database does not answer.
+    """
+    if not isinstance(state, Execution) or state.status != "RUNNING":
+        return ""
+    workflow = kept(state.sha256) or await _workflow(store, tenant_id, state)
+    return stall(state, workflow, now, grace_s) if workflow is not None else ""
+
+
+async def _workflow(store: Store, tenant_id: str, state: Execution) -> Workflow | None:
+    where = {"workflow_id": state.workflow_id, "version": state.workflow_version}
+    lookup = Lookup("workflow_versions", where, ("definition", "sha256"), immutable=True)
+    (rows,) = await store.look_up(tenant_id, [lookup])
+    return load(rows[0]["definition"], rows[0]["sha256"]) if rows else None
 
 
 async def keep_looking(

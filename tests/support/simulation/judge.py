@@ -111,13 +111,16 @@ async def judged(
             tenant_id=TENANT,
             partitions=PARTITIONS,
             complete=at_rest,
+            now=now(),
         )
         found.extend(await rebuilt(service, stage.databases[service.name].store))
         checked.update(found.checked)
         for each in found.violations:
             if not _was_cut(stage, each):
                 stage.watch.breaks(each.promise, f"{each.where}: {each.found}")
-    ends = await endings(archives["scheduler"], archives["engine"], now(), late_s=LATE_S)
+    ends = await endings(
+        archives["scheduler"], archives["engine"], now(), partitions=PARTITIONS, late_s=LATE_S
+    )
     checked.update(ends.findings.checked)
     if at_rest:
         for each in ends.findings.violations:

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 from command_line import Said, perdure
+from perdure_cli import demo
 from perdure_cli.main import app
+from perdure_cli.output import console
+from perdure_cli.pictures import Picture
+from perdure_cli.promises import Verified
 from typer.main import get_command
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -169,7 +173,7 @@ def commands(group: Any, *before: str) -> Iterator[tuple[tuple[str, ...], Any]]:
             yield (*before, name), command
 
 
-def test_every_command_that_prints_an_answer_can_print_it_as_json() -> None:
+def test_every_command_can_print_its_answer_as_json() -> None:
     found = dict(commands(get_command(app)))
     assert ("workflow", "diff") in found
     without = [
@@ -177,8 +181,14 @@ def test_every_command_that_prints_an_answer_can_print_it_as_json() -> None:
         for words, command in found.items()
         if not any("--json" in parameter.opts for parameter in command.params)
     ]
-    # A show for people, and the bytes of a file.
-    assert without == [("demo",), ("executions", "file")]
+    assert without == []
+
+
+def test_a_file_and_json_do_not_go_to_one_place(nowhere: dict[str, str]) -> None:
+    said = perdure("executions", "file", "e", "f", "--json", env=nowhere)
+    assert said.code == 2
+    assert said.json["error"]["code"] == "wrong_usage"
+    assert "--output" in said.json["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -257,3 +267,25 @@ def test_a_file_that_cannot_be_given_to_a_run_starts_nothing(
     assert words in said.err
     assert perdure("run", path, *options, "--json", env=nowhere).json["error"]["code"] == code
     expect_one_sentence(said)
+
+
+def test_the_demonstration_tells_a_program_what_it_has_seen_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, nowhere: dict[str, str]
+) -> None:
+    attempts = [{"id": "1", "status": "failed"}, {"id": "2", "status": "succeeded"}]
+    picture = Picture({"execution_id": "x", "status": "SUCCESS"}, attempts=attempts)
+    seen = demo.Shown({"x": "#1 It broke"}, [picture], [{"number": 1}], 1, 1234.5)
+
+    def run() -> Any:
+        console.print("a line for people")
+        return demo.told(seen, Verified(checked={"events": 1}))
+
+    monkeypatch.setattr(demo, "_run", run)
+    said = perdure("demo", "--json", env=nowhere)
+    assert said.code == 0, said.err
+    assert said.json["executions"] == [
+        {"execution_id": "x", "title": "#1 It broke", "status": "SUCCESS"}
+    ]
+    assert (said.json["failures"], said.json["recovered"]) == (2, 1)
+    assert said.json["promises"]["holds"] is True
+    assert perdure("demo", env=nowhere).out == "a line for people\n"

@@ -37,7 +37,7 @@ async def missing(rows: list[JournalRow], purged: int, last_sent: int = LAST + 1
     sent = {("shop", 3): codec.number(last_sent, 1)}
     archive: Any = SimpleNamespace(store=SimpleNamespace(journal=page), purged=gone)
     marks = Marks("0", 1, rows[-1].seq + 1, 0, 0, {}, {}, sent)
-    findings, _, unused = await journal.shards(TALLY, archive, [marks])
+    findings, unused = await journal.shards(TALLY, archive, [marks])
     assert unused["0"] == [range(FIRST, LAST + 1)]
     return [each.found for each in findings.violations]
 

@@ -39,6 +39,15 @@ class Purged:
     before: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter: its number in its shard's journal, and which record it has."""
+
+    seq: int
+    place: TopicPartition
+    offset: int
+
+
 class Archive(Protocol):
     """What a service has written."""
 
@@ -53,6 +62,23 @@ class Archive(Protocol):
 
     async def purged(self) -> Mapping[str, Purged]:
         """Return what was purged, by shard; a shard of which nothing was is not among them."""
+        ...
+
+    async def wake(self, shard: str, stream: str) -> datetime | None:
+        """Return the instant at which a stream is to be woken, None if it is not."""
+        ...
+
+    async def after(
+        self, versions: Mapping[str, int], limit: int
+    ) -> Mapping[str, Sequence[JournalRow]]:
+        """Return of each stream some events after a version, by version, without payloads.
+
+        `limit` bounds the entries of the journal of each; a stream that has none is left out.
+        """
+        ...
+
+    async def letters(self, shard: str, after: int, limit: int) -> Sequence[Letter]:
+        """Return up to `limit` dead letters of a shard with `seq > after`, in order."""
         ...
 
     def streams(self) -> AsyncGenerator[JournalRow]:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from perdure_common.decider import Service
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Intake, NewerType, Registry, Taken
-from perdure_common.shell.ports import JournalRow, Record, TopicPartition
+from perdure_common.shell.ports import Record, TopicPartition
 from perdure_common.verify.archive import Archive, Marks, Purged, Topics
 from perdure_common.verify.finding import Findings
-from perdure_common.verify.journal import Letters
+from perdure_common.verify.traces import Traces
 
 
 async def consumed(
@@ -22,7 +22,6 @@ async def consumed(
     archive: Archive,
     topics: Topics,
     marks: Sequence[Marks],
-    letters: Letters,
     *,
     tenant_id: str,
     partitions: int,
@@ -32,9 +31,7 @@ async def consumed(
     purged = await archive.purged()
     intake = Intake(registry, tenant_id=tenant_id, partitions=partitions)
     for mark in marks:
-        look = _Look(
-            service, archive, mark, letters.get(mark.shard, set()), found, purged.get(mark.shard)
-        )
+        look = _Look(service, archive, mark, found, purged.get(mark.shard))
         for place, offset in sorted(mark.consumed.items()):
             begin, end = await topics.bounds(place)
             if begin > offset:
@@ -61,14 +58,13 @@ class _Look:
         service: Service,
         archive: Archive,
         mark: Marks,
-        letters: set[tuple[str, int, int]],
         found: Findings,
         purged: Purged | None,
     ) -> None:
         self._service = service
         self._archive = archive
         self._mark = mark
-        self._letters = letters
+        self._traces = Traces(archive, mark.shard)
         self._found = found
         self._purged_ms = -1.0 if purged is None else purged.before.timestamp() * 1000
 
@@ -81,15 +77,21 @@ class _Look:
         self._found.checked["records"] += len(page)
         outsiders = [t.outsider for t in page if t.outsider is not None]
         answers = await self._archive.store.deliveries(outsiders)
-        traced = [t for t in page if self._leaves_trace(t)]
-        journal = await self._journal({t.stream for t in traced})
+        lost: dict[int, str] = {}
+        doubtful: dict[int, str] = {}  # unless they are dead letters
+        traced: list[Taken] = []
         for taken in page:
-            lost = self._lost(place, taken, answers)
-            if lost is None and self._leaves_trace(taken):
-                lost = await self._untraced(taken, journal[taken.stream])
-            if lost:
-                text = f"offset {taken.record.offset} was read, but {lost}"
-                self._found.add("I10", self.at(place), text)
+            text = self._lost(place, taken, answers)
+            if text is not None:
+                known = doubtful if taken.bad is not None and taken.link is None else lost
+                known[taken.record.offset] = text
+            elif self._leaves_trace(taken):
+                traced.append(taken)
+        doubtful.update(await self._untraced(traced))
+        buried = await self._traces.buried(place, doubtful)
+        lost.update((offset, text) for offset, text in doubtful.items() if offset not in buried)
+        for offset, text in sorted(lost.items()):
+            self._found.add("I10", self.at(place), f"offset {offset} was read, but {text}")
 
     def _lost(
         self, place: TopicPartition, taken: Taken, answers: Mapping[tuple[str, str, str], str]
@@ -105,10 +107,7 @@ class _Look:
             known = heard.seq if heard is not None else 0
             return f"{link.source} is heard up to {known} only, not to {link.number}"
         if taken.bad is not None:
-            record = taken.record
-            if (record.topic, record.partition, record.offset) in self._letters:
-                return None
-            if record.topic.endswith(codec.DEAD_LETTERS):
+            if taken.record.topic.endswith(codec.DEAD_LETTERS):
                 return None
             return f"it is no dead letter although {taken.bad.code}"
         foreign = taken.record.topic in self._service.foreign
@@ -120,11 +119,8 @@ class _Look:
         """Return whether a record must have left something in the journal of its stream."""
         if taken.command is None or taken.bad is not None or taken.passed_over:
             return False
-        record = taken.record
-        if record.timestamp_ms <= self._purged_ms:
+        if taken.record.timestamp_ms <= self._purged_ms:
             return False  # its stream may be purged
-        if (record.topic, record.partition, record.offset) in self._letters:
-            return False  # it was refused for good, bytes and all
         if isinstance(taken.command, self._service.by_token):
             return not isinstance(taken.command, self._service.news)
         creates = taken.decider.creates if taken.decider is not None else ()
@@ -139,21 +135,24 @@ class _Look:
         heard = self._mark.heard.get((record.topic, record.partition, link.source))
         return heard is None or link.number > heard.seq
 
-    async def _untraced(self, taken: Taken, rows: Sequence[JournalRow]) -> str | None:
-        """Return what is missing of a record in its stream, None if it left its trace."""
-        by_token = isinstance(taken.command, self._service.by_token)
-        assert taken.envelope is not None
-        if not by_token and rows:
-            return None
-        for row in rows:
-            if row.type.startswith("shell.stream-unparked.") and '"drop"' in row.data:
-                return None  # a person had it dropped
-            if codec.decode_meta(row.meta).cause == taken.envelope.id:
-                return None
-        if await self._archive.store.parked(taken.stream, 1):
-            return None
-        return f"the journal of {taken.stream} knows nothing of {taken.envelope.id}"
-
-    async def _journal(self, streams: set[str]) -> Mapping[str, Sequence[JournalRow]]:
-        loaded = await self._archive.store.load(dict.fromkeys(sorted(streams), 0))
-        return {stream: rows for stream, (_, rows) in loaded.items()}
+    async def _untraced(self, traced: Sequence[Taken]) -> dict[int, str]:
+        """Return what is missing of records in their streams, by offset."""
+        wanted: dict[str, set[str]] = {}
+        begun: set[str] = set()
+        for taken in traced:
+            assert taken.envelope is not None
+            if isinstance(taken.command, self._service.by_token):
+                wanted.setdefault(taken.stream, set()).add(taken.envelope.id)
+            else:
+                begun.add(taken.stream)
+        lacking = await self._traces.lacking(wanted)
+        missing = await self._traces.not_begun(begun)
+        found: dict[int, str] = {}
+        for taken in traced:
+            assert taken.envelope is not None
+            by_token = isinstance(taken.command, self._service.by_token)
+            asked = (taken.stream, taken.envelope.id)
+            if asked in lacking if by_token else taken.stream in missing:
+                text = f"the journal of {taken.stream} knows nothing of {taken.envelope.id}"
+                found[taken.record.offset] = text
+        return found

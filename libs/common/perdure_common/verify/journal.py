@@ -1,4 +1,4 @@
-"""Checks a journal: by stream (I4, I6, and what the service promises) and by shard (I4, I7).
+"""Checks a journal: by stream (I2, I4, I6, and what the service promises) and by shard (I4, I7).
 
 Every row is looked at twice and kept never; what is remembered is bounded by one stream's
 decisions, of which the last `CAUSES_MAX` are compared.
@@ -6,7 +6,7 @@ decisions, of which the last `CAUSES_MAX` are compared.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from perdure_contracts.message import NAMES
@@ -21,21 +21,34 @@ from perdure_common.shell.shard import Held
 from perdure_common.verify.archive import PAGE, Archive, Marks, Purged
 from perdure_common.verify.finding import Findings
 
+GRACE_S = 60.0
+"""How many seconds what was due may be overdue where nothing else is said."""
+
 CAUSES_MAX = 100_000
 """Messages that are remembered of one stream; one that comes again comes soon."""
 
 
-async def streams(service: Service, archive: Archive) -> Findings:
-    """Check every stream: versions, order, folding, and what the service promises of it."""
+async def streams(
+    service: Service, archive: Archive, now: datetime, grace_s: float = GRACE_S
+) -> Findings:
+    """Check every stream: versions, order, folding, what the service promises of it, its end (I2).
+
+    `now` is an instant before the streams are read; what was due is overdue `grace_s` seconds
+    later.
+    """
     found, registry = Findings(), Registry(service)
     purged = await archive.purged()
     stream: _Stream | None = None
     async for row in archive.streams():
         if stream is None or row.stream != stream.name:
+            if stream is not None:
+                await stream.ends(archive, now, grace_s)
             stream = _Stream(service, registry, found, row, purged)
             found.checked["streams"] += 1
         stream.see(row)
         found.checked["events"] += 1
+    if stream is not None:
+        await stream.ends(archive, now, grace_s)
     return found
 
 
@@ -55,6 +68,7 @@ class _Stream:
         self._registry = registry
         self._found = found
         self._shard = row.shard
+        self._at = row.recorded_at
         self._purged = purged
         self._tombstones = {NAMES[each] for each in service.tombstones}
         self._buried = False
@@ -72,7 +86,7 @@ class _Stream:
             self._says("I4", f"version {row.version} ({row.type}) follows {self._version}")
         if row.shard != self._shard:
             self._says("I4", f"version {row.version} is in shard {row.shard}, not {self._shard}")
-        self._version = row.version
+        self._version, self._at = row.version, row.recorded_at
         self._buried = row.type in self._tombstones
         self._see_cause(row)
         if self._broken:
@@ -89,6 +103,25 @@ class _Stream:
             recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
             for promise, place, text in self._judge.see(recorded):
                 self._says(promise, text, place)
+
+    async def ends(self, archive: Archive, now: datetime, grace_s: float) -> None:
+        """Look at the stream as its last event left it: is it open with nothing to wait for (I2)?
+
+        What has a wake goes on by itself, late as it may be, and a parked stream waits for a
+        person. What went on while the others were read is no longer as it is here.
+        """
+        ask, held = self._service.unexplained, self._held
+        if ask is None or self._broken or self._at + timedelta(seconds=grace_s) > now:
+            return
+        store = archive.store
+        reason = await ask(store, held.tenant_id, held.state, now, grace_s)
+        if not reason or await archive.wake(self._shard, self.name) is not None:
+            return
+        if await store.parked(self.name, 1):
+            return
+        _, rows = (await store.load({self.name: 0}))[self.name]
+        if rows and rows[-1].version == self._version:
+            self._says("I2", f"it is open since {self._at.isoformat()}, but {reason}")
 
     def _follows_a_purge(self, row: JournalRow) -> bool:
         """Return whether a version may be left out before this row.
@@ -140,22 +173,19 @@ class _Stream:
 GAPS_MAX = 1_000
 """Gaps of one shard that are told of one by one."""
 
-Letters = dict[str, set[tuple[str, int, int]]]
-"""The records that each shard has as dead letters, by topic, partition and offset."""
-
 Unused = dict[str, list[range]]
 """The numbers that each shard gave out before a restore, and does not know any more."""
 
 
 async def shards(
     service: Service, archive: Archive, marks: Iterable[Marks]
-) -> tuple[Findings, Letters, Unused]:
+) -> tuple[Findings, Unused]:
     """Check every shard: numbers without gaps, time and epochs that never go back."""
-    found, letters, unused = Findings(), Letters(), Unused()
+    found, unused = Findings(), Unused()
     walked: list[tuple[_Shard, Marks]] = []
     for mark in marks:
         shard = _Shard(f"{service.name} shard {mark.shard}", found)
-        letters[mark.shard], unused[mark.shard] = shard.letters, shard.unused
+        unused[mark.shard] = shard.unused
         after = 0
         while rows := await archive.store.journal(mark.shard, after, PAGE):
             for row in rows:
@@ -166,14 +196,13 @@ async def shards(
     for shard, mark in walked:
         shard.ends(mark, purged.get(mark.shard))
         found.checked["shards"] += 1
-    return found, letters, unused
+    return found, unused
 
 
 class _Shard:
     """One shard as it is walked along."""
 
     def __init__(self, where: str, found: Findings) -> None:
-        self.letters: set[tuple[str, int, int]] = set()
         self.unused: list[range] = []
         self._where = where
         self._found = found
@@ -201,9 +230,6 @@ class _Shard:
             text = f"number {row.seq} was written with epoch {epoch}, after epoch {self._epoch}"
             add("I7", self._where, text)
         self._epoch = max(epoch, self._epoch)
-        if row.type.startswith("shell.dead-lettered."):
-            letter = codec.event_of(row)
-            self.letters.add((letter.topic, letter.partition, letter.offset))
 
     def _lacks(self, seq: int, kind: str) -> None:
         """Note the numbers that are missing before `seq`."""

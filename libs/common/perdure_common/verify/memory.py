@@ -1,11 +1,16 @@
 """The archive of a service whose store is in memory, and its tables made anew (I3)."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
+
+from perdure_contracts.message import NAMES
+from perdure_contracts.shell import DeadLettered
 
 from perdure_common.adapters.memory_store import MemoryStore
+from perdure_common.shell import codec
 from perdure_common.shell.ports import JournalRow, Store
 from perdure_common.shell.whole_rows import whole_row
-from perdure_common.verify.archive import Marks, Purged
+from perdure_common.verify.archive import Letter, Marks, Purged
 
 
 class MemoryArchive:
@@ -38,6 +43,32 @@ class MemoryArchive:
     async def purged(self) -> Mapping[str, Purged]:
         """See `Archive.purged`: in memory nothing is purged."""
         return {}
+
+    async def wake(self, shard: str, stream: str) -> datetime | None:
+        """See `Archive.wake`."""
+        return self._store.wake_of(shard, stream)
+
+    async def after(
+        self, versions: Mapping[str, int], limit: int
+    ) -> Mapping[str, Sequence[JournalRow]]:
+        """See `Archive.after`."""
+        found: dict[str, Sequence[JournalRow]] = {}
+        for stream, version in versions.items():
+            rows = [r for r in self._store.streams.get(stream, ()) if r.version > version]
+            if rows:
+                found[stream] = sorted(rows, key=lambda row: row.version)[:limit]
+        return found
+
+    async def letters(self, shard: str, after: int, limit: int) -> Sequence[Letter]:
+        """See `Archive.letters`."""
+        found: list[Letter] = []
+        while len(found) < limit and (rows := await self._store.journal(shard, after, limit)):
+            after = rows[-1].seq
+            for row in rows:
+                if row.type == NAMES[DeadLettered]:
+                    told: DeadLettered = codec.event_of(row)
+                    found.append(Letter(row.seq, (told.topic, told.partition), told.offset))
+        return found[:limit]
 
     async def streams(self) -> AsyncGenerator[JournalRow]:
         """See `Archive.streams`."""
