@@ -176,6 +176,22 @@ def test_a_revival_may_change_parameters_of_its_node() -> None:
     assert played.task("b").parameters[0]["url"] == "https://example.org/"
 
 
+def test_a_revival_may_name_another_credential_and_later_attempts_keep_it() -> None:
+    named = {"url": "https://example.org/", "credential": "old"}
+    definition = workflow([http("a", parameters=named, max_retries=1)], ["t>a"], recovery="off")
+    played = play(definition)
+    assert played.task("a").parameters[0]["credential"] == "old"
+    played.answer("a", error=failed(retryable=False))
+    assert played.state.status == "ERROR"
+    played.give(played.retry("a", overrides={"credentials": {"credential": "spare"}}))
+    assert played.task("a").parameters[0]["credential"] == "spare"
+    assert played.task("a").parameters[0]["url"] == named["url"]
+    played.answer("a", error=failed(retryable=True))
+    played.wake()
+    assert played.run("a").attempt == 2
+    assert played.task("a").parameters[0]["credential"] == "spare"
+
+
 def test_reviving_at_a_cancelled_node_runs_the_failed_one_too() -> None:
     played = play(TWO)
     played.answer("a", error=failed())

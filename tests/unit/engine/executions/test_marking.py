@@ -178,6 +178,10 @@ def test_without_a_name_the_failed_node_runs_again() -> None:
         {"overrides": {"model": "m"}},  # the node has none
         {"overrides": {}},
         {"overrides": {"credentials": "x"}},
+        {"overrides": {"credentials": {}}},
+        {"overrides": {"credentials": {"credential": "No Name"}}},
+        {"overrides": {"credentials": {"credential": "spare", "token": "x"}}},
+        {"overrides": {"credentials": {"credential": "spare"}}},  # the node names none
     ],
 )
 def test_overrides_that_do_not_fit_are_refused(more: dict[str, Any]) -> None:
