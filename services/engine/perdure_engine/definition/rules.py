@@ -1,5 +1,7 @@
 """What lies between nodes and connections: cycles, references, inputs, and warnings."""
 
+from collections.abc import Iterator
+
 from perdure_engine.expressions import Compiled
 from perdure_engine.nodes.base import ERROR
 
@@ -106,15 +108,30 @@ def _warn_of_regions(parsed: Parsed, found: Found) -> None:
 
 
 def _check_references(parsed: Parsed, found: Found) -> None:
+    for compiled, path, node_id in _expressions(parsed):
+        _check_names(parsed.workflow, compiled, path, node_id, found)
+        if compiled.references.uses_context:
+            found.error(
+                "context_not_supported",
+                path,
+                "`$context` is what context providers give, which this version does not run; take "
+                "it out of the expression",
+                node_id,
+            )
+
+
+def _expressions(parsed: Parsed) -> Iterator[tuple[Compiled, str, str | None]]:
+    """Yield all that was compiled, with its path and the node that it is a parameter of."""
     workflow = parsed.workflow
     for node in workflow.nodes:
         for name, compiled in node.compiled.items():
-            path = f"{_path(parsed, node)}.parameters.{name}"
-            _check_names(workflow, compiled, path, node.node_id, found)
+            if name in node.parameters:  # an agent's tools are parameters of their own nodes
+                yield compiled, f"{_path(parsed, node)}.parameters.{name}", node.node_id
     for edge in workflow.edges:
         if edge.condition is not None:
-            path = f"connections[{edge.place}].conditions.condition"
-            _check_names(workflow, edge.condition, path, None, found)
+            yield edge.condition, f"connections[{edge.place}].conditions.condition", None
+    if workflow.settings.concurrency is not None:
+        yield workflow.settings.concurrency.key, "settings.concurrency.key", None
 
 
 def _check_names(

@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from perdure_engine.definition import validate
+from perdure_engine.definition import load, validate
 from perdure_engine.definition.parameters import read_parameters
 from perdure_engine.definition.problems import TEXT_BYTES_MAX, Found, Problem, told
 from perdure_engine.definition.reading import Reader
@@ -267,6 +267,28 @@ def test_an_expression_that_asks_for_an_unknown_node_is_refused() -> None:
     problem = the_only(changed(2, parameters={"values": {"a": "{{ $('bugg').item }}"}}))
     assert (problem.code, problem.path) == ("unknown_node", "nodes[2].parameters.values")
     assert "'bug'" in problem.message
+
+
+def test_context_is_refused_wherever_an_expression_reads_it_for_nobody_gives_it() -> None:
+    reads = "{{ $context.crm.id }}"
+    found = changed(2, parameters={"values": {"a": [reads]}})
+    found["connections"][0] |= {
+        "connection_type": "CONDITIONAL",
+        "conditions": {"condition": reads},
+    }
+    found["settings"] = {"concurrency": {"key": reads}}
+    validation = validate(found)
+    assert validation.workflow is None
+    assert located(validation.problems) == [
+        ("context_not_supported", "nodes[2].parameters.values"),
+        ("context_not_supported", "connections[0].conditions.condition"),
+        ("context_not_supported", "settings.concurrency.key"),
+    ]
+
+
+def test_a_frozen_version_that_reads_context_is_still_loaded() -> None:
+    reads = "{{ $context.crm }}"
+    assert load(changed(2, parameters={"values": {"a": reads}})).nodes
 
 
 def test_two_rules_of_one_name_and_reserved_names_are_refused() -> None:
