@@ -13,6 +13,10 @@ from .races import RACES_MAX, races_of
 from .region import TOP
 from .regions import DEPTH_MAX
 
+PATH_BYTES_MAX = 150
+"""How long a path below a parameter may be to be told: keys may be as long as the definition is,
+and warnings are kept beside it in one message."""
+
 
 def check(parsed: Parsed, found: Found) -> None:
     """Note what is wrong, or worth a warning, between the parts of a workflow."""
@@ -29,6 +33,7 @@ def check(parsed: Parsed, found: Found) -> None:
         )
     _warn_of_nodes(parsed, found)
     _warn_of_edges(parsed, found)
+    _warn_of_expressions(parsed, found)
     if not parsed.cycles:
         _check_max_iterations(parsed, found)
         _warn_of_regions(parsed, found)
@@ -108,7 +113,8 @@ def _warn_of_regions(parsed: Parsed, found: Found) -> None:
 
 
 def _check_references(parsed: Parsed, found: Found) -> None:
-    for compiled, path, node_id in _expressions(parsed):
+    for compiled, place, name, node_id in _expressions(parsed):
+        path = f"{place}.{name}"
         _check_names(parsed.workflow, compiled, path, node_id, found)
         if compiled.references.uses_context:
             found.error(
@@ -120,18 +126,18 @@ def _check_references(parsed: Parsed, found: Found) -> None:
             )
 
 
-def _expressions(parsed: Parsed) -> Iterator[tuple[Compiled, str, str | None]]:
-    """Yield all that was compiled, with its path and the node that it is a parameter of."""
+def _expressions(parsed: Parsed) -> Iterator[tuple[Compiled, str, str, str | None]]:
+    """Yield all that was compiled: its place, its path there, and the node that it belongs to."""
     workflow = parsed.workflow
     for node in workflow.nodes:
         for name, compiled in node.compiled.items():
             if name in node.parameters:  # an agent's tools are parameters of their own nodes
-                yield compiled, f"{_path(parsed, node)}.parameters.{name}", node.node_id
+                yield compiled, f"{_path(parsed, node)}.parameters", name, node.node_id
     for edge in workflow.edges:
         if edge.condition is not None:
-            yield edge.condition, f"connections[{edge.place}].conditions.condition", None
+            yield edge.condition, f"connections[{edge.place}]", "conditions.condition", None
     if workflow.settings.concurrency is not None:
-        yield workflow.settings.concurrency.key, "settings.concurrency.key", None
+        yield workflow.settings.concurrency.key, "settings.concurrency", "key", None
 
 
 def _check_names(
@@ -222,3 +228,17 @@ def _warn_of_edges(parsed: Parsed, found: Found) -> None:
                 f"{' or '.join(needed)}, or take the connection away",
                 source.node_id,
             )
+
+
+def _warn_of_expressions(parsed: Parsed, found: Found) -> None:
+    """Tell what is allowed and probably not meant; the trees were made when they were compiled."""
+    for compiled, place, name, node_id in _expressions(parsed):
+        for expression in compiled.expressions():
+            long = len(expression.path.encode("utf-8", "replace")) > PATH_BYTES_MAX
+            for doubt in expression.doubts():
+                found.warning(
+                    doubt.code,
+                    f"{place}.{name if long else expression.path}",
+                    f"{doubt.message} (at character {doubt.position + 1})",
+                    node_id,
+                )

@@ -336,6 +336,49 @@ def test_what_deserves_a_look_is_a_warning_and_no_refusal() -> None:
     ]
 
 
+def test_what_is_probably_not_meant_in_an_expression_is_a_warning_with_its_place() -> None:
+    values = {"a": "{{ $json.name.trim }}", "b": ["Dear {{ $json.x }}{{ $json.y.trim }}"]}
+    found = changed(2, parameters={"values": values})
+    found["connections"][0] |= {
+        "connection_type": "CONDITIONAL",
+        "conditions": {"condition": "{{ $json.n === NaN }}"},
+    }
+    found["settings"] = {"concurrency": {"key": "{{ $json.id.toString }}"}}
+    validation = validate(found)
+    assert validation.errors == ()
+    assert [(each.code, each.path, each.node_id) for each in validation.warnings] == [
+        ("method_not_called", "nodes[2].parameters.values.a", "label"),
+        ("method_not_called", "nodes[2].parameters.values.b[0]", "label"),
+        ("compared_with_nan", "connections[0].conditions.condition", None),
+        ("method_not_called", "settings.concurrency.key", None),
+    ]
+    assert validation.warnings[1].message == (
+        "'trim' is read as a key of data: to call the method write (). (at character 30)"
+    )
+
+
+def test_the_place_of_a_warning_is_short_however_long_keys_are() -> None:
+    values = {"k" * 100_000: "{{ $json.name.trim }}"}
+    problem = the_only(changed(2, parameters={"values": values}))
+    assert (problem.code, problem.path) == ("method_not_called", "nodes[2].parameters.values")
+
+
+def test_a_tool_is_warned_of_once_in_its_own_node() -> None:
+    found = definition()
+    asks = {"url": "https://example.org/{{ $json.id.trim }}", "name": "ask", "description": "d"}
+    agent = {"provider": "openai", "model": "m", "prompt": "{{ $json.q }}", "credential": "k"}
+    found["nodes"] += [
+        {"node_id": "agent", "node_type": "AI_AGENT", "node_subtype": "AGENT", "parameters": agent},
+        {"node_id": "ask", "node_type": "TOOL", "node_subtype": "HTTP", "parameters": asks},
+    ]
+    found["connections"] += [
+        {"source_node_id": "label", "target_node_id": "agent"},
+        {"source_node_id": "ask", "target_node_id": "agent", "connection_type": "AI_TOOL"},
+    ]
+    problem = the_only(found)
+    assert (problem.code, problem.path) == ("method_not_called", "nodes[4].parameters.url")
+
+
 def test_a_definition_without_an_enabled_trigger_can_be_saved_but_is_warned_of() -> None:
     problem = the_only(changed(0, disabled=True))
     assert (problem.code, problem.severity) == ("no_trigger", "warning")
