@@ -90,6 +90,23 @@ def unfit_overrides(node: Node, overrides: Json) -> Rejected | None:
     return None
 
 
+def unused_overrides(node: Node, overrides: Json) -> Rejected | None:
+    """Return why another run of a node would not use the overrides, None if it would.
+
+    Parameters are changed in what a runner is sent. What the engine runs itself was prepared with
+    its own, when its version was compiled.
+    """
+    sent = node.specification.place == "runner" or node.run_in == "runner"
+    if overrides is None or "parameters" not in overrides or sent:
+        return None
+    return Rejected(
+        f"node {node.node_id!r} is {node.node_type} {node.node_subtype}, which no runner runs, so "
+        "its parameters are those of its version; rerun it with another version, or leave "
+        "`parameters` out of the overrides",
+        "invalid_overrides",
+    )
+
+
 def overridden(node: Node, parameters: Json, overrides: Json) -> Json:
     """Return resolved parameters with those of `overrides` in their places.
 
