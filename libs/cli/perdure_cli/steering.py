@@ -175,7 +175,7 @@ def _begin(
         origin=origin,
         node_id=node or "",
         version=version,
-        overrides=changed((), None, data),
+        overrides=changed((), None, None, data),
         fork=fork,
         asked_by=user(),
     )
@@ -210,6 +210,9 @@ def retry(
         typer.Option("--set", metavar="NAME=JSON", help="A parameter that is to be another."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="The model to ask instead.")] = None,
+    credential: Annotated[
+        str | None, typer.Option(help="The credential to use in place of the node's own.")
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option("--input", metavar="JSON|@FILE", help="What it takes instead of its items."),
@@ -221,7 +224,7 @@ def retry(
 ) -> None:
     """Run a node of an ended execution once more, and follow it to its end."""
     paths = sending_files.paths_beside(file, data, "--input")
-    overrides = changed(set_ or (), model, data)
+    overrides = changed(set_ or (), model, credential, data)
 
     async def work() -> Picture | None:
         async with Client(platform.require()) as client:
@@ -248,7 +251,9 @@ def retry(
     raise typer.Exit(outcome(picture, as_json=as_json))
 
 
-def changed(pairs: Sequence[str], model: str | None, data: str | None) -> Row | None:
+def changed(
+    pairs: Sequence[str], model: str | None, credential: str | None, data: str | None
+) -> Row | None:
     """Return what is to be other than it was, None if nothing is."""
     found: Row = {}
     for pair in pairs:
@@ -262,6 +267,8 @@ def changed(pairs: Sequence[str], model: str | None, data: str | None) -> Row | 
         found.setdefault("parameters", {})[name] = _json(value)
     if model is not None:
         found["model"] = model
+    if credential is not None:
+        found["credentials"] = {"credential": credential}
     if data is not None:
         given = read_input(data)
         found["input"] = given if isinstance(given, list) else [given]

@@ -158,9 +158,9 @@ class RetryNode:
     """Run a node of an ended execution once more, and go on from there.
 
     Without a `node_id` it is the one that failed. `delay_s` is how long to wait before that.
-    `overrides` may have `parameters` as in `RecoveryVerdict`, `model` and `credentials`, which
-    take the places of the node's, and `input`, the data of the items to take instead of those
-    that arrived.
+    `overrides` may have `parameters` as in `RecoveryVerdict`, `model` and `credentials`
+    (`{"credential": name}`), which take the places of the node's, and `input`, the data of the
+    items to take instead of those that arrived.
     """
 
     execution_id: str

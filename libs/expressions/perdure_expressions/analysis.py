@@ -84,12 +84,18 @@ class Warning:
 def lint(source: str) -> list[Warning]:
     """What is probably not meant in an expression without braces, in the order of the source.
 
-    Found are methods that are read but not called, and comparisons that never hold.
-
     Raises:
         ExpressionError: when the expression does not compile.
     """
     node, _slots = parse(source)
+    return lint_tree(node)
+
+
+def lint_tree(node: Node) -> list[Warning]:
+    """What is probably not meant in a tree, in the order of the source.
+
+    Found are methods that are read but not called, and comparisons that never hold.
+    """
     found: list[Warning] = []
     for each in walk(node):
         if isinstance(each, Member) and each.key in METHODS and str(each.key) not in _DATA_NAMES:

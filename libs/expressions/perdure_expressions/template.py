@@ -7,13 +7,13 @@ To write two braces as text, write `{{ '{{' }}`.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from perdure_contracts.message import Json
 
 from .access import fast_path
-from .analysis import References, fixed_path, references_of
+from .analysis import References, Warning, fixed_path, lint_tree, references_of
 from .calls import placed
 from .compiler import Compiler
 from .errors import ExpressionError
@@ -64,6 +64,10 @@ class Compiled(ABC):
     def run(self, f: Frame) -> Value:
         """Evaluate in a frame that others pay into too; the result is not settled yet."""
 
+    @abstractmethod
+    def expressions(self) -> "Iterator[Expression]":
+        """Every expression in it, in the order of the text; at most as deep as parameters are."""
+
     def evaluate(self, scope: Scope) -> Json:
         """The result as plain JSON. Parts of the scope's data may be in it: do not change it.
 
@@ -100,6 +104,10 @@ class Constant(Compiled):
         """The value."""
         return self.value
 
+    def expressions(self) -> "Iterator[Expression]":
+        """None."""
+        return iter(())
+
     def evaluate(self, scope: Scope) -> Json:
         """The value."""
         return self.value
@@ -131,6 +139,14 @@ class Expression(Compiled):
             error.source = self.source
         error.path = error.path or self.path
         return placed(error, self.node.at)
+
+    def expressions(self) -> "Iterator[Expression]":
+        """Itself."""
+        yield self
+
+    def doubts(self) -> list[Warning]:
+        """What is probably not meant in it; positions count in `source`."""
+        return lint_tree(self.node)
 
     def check(self, value: float) -> None:
         """Refuse a number that cannot leave, and say where it comes from."""
@@ -171,6 +187,10 @@ class Template(Compiled):
         self.cost = BASE_COST + sum(part.cost for part in parts)
         self.references = References.union(part.references for part in parts)
 
+    def expressions(self) -> Iterator[Expression]:
+        """Its parts."""
+        return iter(self.parts)
+
     def run(self, f: Frame) -> Value:
         """The joined text."""
         found = [self.texts[0]]
@@ -194,6 +214,11 @@ class Structure(Compiled):
         self.held = DICT_BYTES + ENTRY_BYTES * len(value)
         self.held += sum(part.held for part in parts.values())
         self.references = References.union(part.references for part in parts.values())
+
+    def expressions(self) -> Iterator[Expression]:
+        """Those of all its entries."""
+        for part in self.parts.values():
+            yield from part.expressions()
 
     def run(self, f: Frame) -> Value:
         """A copy with the expressions' values in their places."""

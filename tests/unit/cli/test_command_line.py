@@ -68,6 +68,15 @@ def test_every_problem_is_told_with_its_place_and_what_to_do(tmp_path: Path) -> 
     assert "connections[0].target_node_id" in said.err
 
 
+def test_what_is_probably_not_meant_is_told_of_a_definition_that_is_valid(tmp_path: Path) -> None:
+    text = GOOD.replace("{{ true }}", "{{ $json.name.trim === 'x' }}")
+    said = perdure("workflow", "validate", written(tmp_path, text))
+    assert said.code == 0, said.err
+    assert "is valid" in said.out
+    assert "nodes[1].parameters.condition (node 'yes')" in said.err
+    assert "[method_not_called]" in said.err
+
+
 def test_problems_are_there_for_programs_too(tmp_path: Path) -> None:
     paths = (written(tmp_path, GOOD, "good.yaml"), written(tmp_path, BAD, "bad.yaml"))
     said = perdure("workflow", "validate", *paths, "--json")

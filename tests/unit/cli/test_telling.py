@@ -24,6 +24,7 @@ from perdure_cli.output import (
     show_line,
 )
 from perdure_cli.pictures import Picture, as_json, scope_of
+from perdure_cli.steering import changed
 from perdure_contracts.shown import ShownStatus
 from perdure_engine.executions.state import ENDED, OPEN
 from perdure_engine.executions.why import WaitsFor
@@ -293,3 +294,16 @@ def test_json_is_what_was_there_and_steers_no_terminal_either(
         assert json.loads(out) == told
         assert "é and 你好" in out
         assert not set(out) & set("\x1b\x7f\x9b\u202e\u2066")
+
+
+# What is changed ------------------------------------------------------------------------
+
+
+def test_what_a_retry_changes_is_told_as_overrides() -> None:
+    assert changed((), None, None, None) is None
+    assert changed(["url=x"], "m", "spare", '{"n": 1}') == {
+        "parameters": {"url": "x"},
+        "model": "m",
+        "credentials": {"credential": "spare"},
+        "input": [{"n": 1}],
+    }

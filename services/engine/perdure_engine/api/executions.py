@@ -78,8 +78,9 @@ class Retry(msgspec.Struct, forbid_unknown_fields=True):
     """Which node of an ended execution runs once more; without `node_id` the one that failed.
 
     `scope` has the (region, iteration)s around it. `overrides` may have `parameters` ({name:
-    value}), `model`, `credentials` and `input` (a list of data to take instead of what arrived,
-    with `files` beside it as in a start).
+    value}), `model`, `credentials` ({"credential": name}, in place of the one that the node names)
+    and `input` (a list of data to take instead of what arrived, with `files` beside it as in a
+    start).
     """
 
     node_id: str = ""

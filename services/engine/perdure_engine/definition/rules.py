@@ -1,5 +1,7 @@
 """What lies between nodes and connections: cycles, references, inputs, and warnings."""
 
+from collections.abc import Iterator
+
 from perdure_engine.expressions import Compiled
 from perdure_engine.nodes.base import ERROR
 
@@ -10,6 +12,10 @@ from .problems import Found, listed
 from .races import RACES_MAX, races_of
 from .region import TOP
 from .regions import DEPTH_MAX
+
+PATH_BYTES_MAX = 150
+"""How long a path below a parameter may be to be told: keys may be as long as the definition is,
+and warnings are kept beside it in one message."""
 
 
 def check(parsed: Parsed, found: Found) -> None:
@@ -27,6 +33,7 @@ def check(parsed: Parsed, found: Found) -> None:
         )
     _warn_of_nodes(parsed, found)
     _warn_of_edges(parsed, found)
+    _warn_of_expressions(parsed, found)
     if not parsed.cycles:
         _check_max_iterations(parsed, found)
         _warn_of_regions(parsed, found)
@@ -106,15 +113,31 @@ def _warn_of_regions(parsed: Parsed, found: Found) -> None:
 
 
 def _check_references(parsed: Parsed, found: Found) -> None:
+    for compiled, place, name, node_id in _expressions(parsed):
+        path = f"{place}.{name}"
+        _check_names(parsed.workflow, compiled, path, node_id, found)
+        if compiled.references.uses_context:
+            found.error(
+                "context_not_supported",
+                path,
+                "`$context` is what context providers give, which this version does not run; take "
+                "it out of the expression",
+                node_id,
+            )
+
+
+def _expressions(parsed: Parsed) -> Iterator[tuple[Compiled, str, str, str | None]]:
+    """Yield all that was compiled: its place, its path there, and the node that it belongs to."""
     workflow = parsed.workflow
     for node in workflow.nodes:
         for name, compiled in node.compiled.items():
-            path = f"{_path(parsed, node)}.parameters.{name}"
-            _check_names(workflow, compiled, path, node.node_id, found)
+            if name in node.parameters:  # an agent's tools are parameters of their own nodes
+                yield compiled, f"{_path(parsed, node)}.parameters", name, node.node_id
     for edge in workflow.edges:
         if edge.condition is not None:
-            path = f"connections[{edge.place}].conditions.condition"
-            _check_names(workflow, edge.condition, path, None, found)
+            yield edge.condition, f"connections[{edge.place}]", "conditions.condition", None
+    if workflow.settings.concurrency is not None:
+        yield workflow.settings.concurrency.key, "settings.concurrency", "key", None
 
 
 def _check_names(
@@ -205,3 +228,17 @@ def _warn_of_edges(parsed: Parsed, found: Found) -> None:
                 f"{' or '.join(needed)}, or take the connection away",
                 source.node_id,
             )
+
+
+def _warn_of_expressions(parsed: Parsed, found: Found) -> None:
+    """Tell what is allowed and probably not meant; the trees were made when they were compiled."""
+    for compiled, place, name, node_id in _expressions(parsed):
+        for expression in compiled.expressions():
+            long = len(expression.path.encode("utf-8", "replace")) > PATH_BYTES_MAX
+            for doubt in expression.doubts():
+                found.warning(
+                    doubt.code,
+                    f"{place}.{name if long else expression.path}",
+                    f"{doubt.message} (at character {doubt.position + 1})",
+                    node_id,
+                )

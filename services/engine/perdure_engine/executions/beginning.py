@@ -10,7 +10,7 @@ from perdure_common.decider import Due, Facts, Rejected
 from perdure_contracts.admission import ExecutionRefused, GatePassed, NoteSlot
 from perdure_contracts.control import AdoptRuns, RunsAdopted
 from perdure_contracts.engine import CancelExecution, ExecutionStarted, StartExecution
-from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
+from perdure_contracts.executions import ExamineExecution, ExecutionCommand, ExecutionEvent
 from perdure_contracts.files import FilesByItem
 from perdure_contracts.message import Json
 
@@ -231,11 +231,11 @@ def before_start(
         case NoteSlot():
             state = happen(GatePassed(execution_id=state.execution_id, kind=command.kind))
             _begin_if_let_in(state, *given)
-        case Due() if admission is None:
+        case Due() | ExamineExecution() if admission is None:
             refused = start(state, start_of(state), *given, accepted=True)
             if refused is not None:
                 happen(cannot_start(state, refused))
-        case Due() if admission is not None:
+        case Due() | ExamineExecution() if admission is not None:
             asked = gate_asked(admission)
             if asked is not None and admission.until is not None and admission.until <= now:
                 happen(waited_too_long(state, admission))

@@ -46,7 +46,7 @@ from .evolve import evolve
 from .instants import text_of
 from .large import answer_in_full
 from .marking import bad_mark, mark
-from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides
+from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides, unused_overrides
 from .pausing import bad_pause, pause, resume
 from .progress import Progress
 from .purging import purge, purged
@@ -284,7 +284,9 @@ def _refusal_in(
             return unfit_overrides(workflow.by_id[asked_about.node_id], command.overrides)
         case RetryNode():
             node_id, _ = chosen(state, command)
-            return unfit_overrides(workflow.by_id[node_id], command.overrides)
+            node = workflow.by_id[node_id]
+            unfit = unfit_overrides(node, command.overrides)
+            return unfit or unused_overrides(node, command.overrides)
         case RerunExecution():
             return bad_rerun(state, workflow, command, facts)
         case StartErrorWorkflow():

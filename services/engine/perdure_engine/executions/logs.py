@@ -25,6 +25,7 @@ from perdure_contracts.executions import (
     AttemptFailed,
     ExecutionEvent,
     NodeScheduled,
+    RegionEntered,
     VerdictApplied,
 )
 from perdure_contracts.flow import ExecutionResponded, RaceLost, SignalReceived, WaitBegun
@@ -46,12 +47,27 @@ Category = Literal["TECHNICAL", "BUSINESS"]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-def log_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Upsert, ...]:
-    """Return the log rows of an event, given the state right after it."""
+BEGINS = (NodeCompleted, NodeErrored, WaitBegun, RegionEntered)
+"""Events with which a run can begin that is in no runner."""
+
+Given = Mapping[str, Any]
+"""The data that arrived at a run, by input port."""
+
+
+def log_rows(
+    state: Execution, recorded: Recorded[ExecutionEvent], given: Given | None = None
+) -> tuple[Upsert, ...]:
+    """Return the log rows of an event, given the state right after it.
+
+    `given` is what arrived at a run that begins with the event and is in no runner, where the
+    workflow asks for steps with their data; None for every other event.
+    """
     event = recorded.event
     if isinstance(event, NodeScheduled) and state.log_level != "DEBUG":
         return ()
     log = _Log(state, recorded)
+    if given is not None and isinstance(event, BEGINS):
+        log.begun(event, given)
     match event:
         case ExecutionStarted():
             log.started(event)
@@ -151,12 +167,20 @@ class _Log:
             step=self._state.steps,
         )
 
+    def begun(
+        self, event: NodeCompleted | NodeErrored | WaitBegun | RegionEntered, given: Given
+    ) -> None:
+        """Tell that a run began which is in no runner, and what it was given, if anything."""
+        node = {"id": event.node_id, "name": event.node_name, "type": event.node_type}
+        self._add("TECHNICAL", "step_started", "DEBUG", f"{event.node_name} started", node=node)
+        if given:
+            text = f"{event.node_name} was given"
+            self._add("TECHNICAL", "step_input", "DEBUG", text, node=node, data=given)
+
     def completed(self, event: NodeCompleted) -> None:
         node = {"id": event.node_id, "name": event.node_name, "type": event.node_type}
         ran = not event.inline
         handled: dict[str, Any] | None = event.error_data
-        if self._debug and not ran:
-            self._add("TECHNICAL", "step_started", "DEBUG", f"{event.node_name} started", node=node)
         if ran or self._debug:
             count = sum(len(items) for items in event.ports.values())
             problem = f", {handled['count']} items failed and were handled" if handled else ""

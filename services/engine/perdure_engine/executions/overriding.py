@@ -1,7 +1,8 @@
 """What a person or recovery changes about a node before it runs again. Pure.
 
 `parameters` replace resolved parameters by name; `model` is short for the parameter of that name,
-`credentials` take the place of the node's. `input` is the data of items that the node takes
+`credentials` name another credential in the place of the node's own, by the parameter that names
+it (`{"credential": "spare"}`). `input` is the data of items that the node takes
 instead of those that arrived; they come from no other node, and have the `files` beside it.
 Recovery's verdicts may also say `reduce` (the share of the input to keep), `reprompt` (what was
 wrong with the answer), which the node's subtype does by itself, `compensate` (the attempt undoes
@@ -16,6 +17,7 @@ from perdure_contracts.message import Json
 from perdure_contracts.undoing import COMPENSATE
 
 from perdure_engine.definition import Node
+from perdure_engine.nodes.credential import CREDENTIAL, HANDLE
 from perdure_engine.nodes.mending import Mending
 
 from .files_of_items import with_files
@@ -33,7 +35,7 @@ WHAT = {
     "reprompt": "(a list of texts)",
     "avoid": "(a text)",
     "model": "(a text)",
-    "credentials": "(an object)",
+    "credentials": '({"credential": "the name of another one"})',
     "input": "(a list of data with one entry or more)",
     "files": "(those of the items of `input`, by their places and names)",
     COMPENSATE: "(true)",
@@ -70,13 +72,37 @@ def unfit_overrides(node: Node, overrides: Json) -> Rejected | None:
                 f"{key}; leave `{key}` out of the overrides",
                 "invalid_overrides",
             )
-    if "model" not in overrides:
-        return None
-    if "model" in node.specification.parameters_by_name:
+    if "model" in overrides and "model" not in node.specification.parameters_by_name:
+        return Rejected(
+            f"node {node.node_id!r} is {node.node_type} {node.node_subtype}, which has no model; "
+            "leave `model` out of the overrides",
+            "invalid_overrides",
+        )
+    # What the node has written in it would still be sent, so a credential is only replaced; that of
+    # a trigger is nothing that an execution sends.
+    sends = node.specification.place == "runner" and node.parameters.get(CREDENTIAL) is not None
+    if "credentials" in overrides and not sends:
+        return Rejected(
+            f"node {node.node_id!r} sends no credential that another could take the place of; "
+            "leave `credentials` out of the overrides, or name one in a new version",
+            "invalid_overrides",
+        )
+    return None
+
+
+def unused_overrides(node: Node, overrides: Json) -> Rejected | None:
+    """Return why another run of a node would not use the overrides, None if it would.
+
+    Parameters are changed in what a runner is sent. What the engine runs itself was prepared with
+    its own, when its version was compiled.
+    """
+    sent = node.specification.place == "runner" or node.run_in == "runner"
+    if overrides is None or "parameters" not in overrides or sent:
         return None
     return Rejected(
-        f"node {node.node_id!r} is {node.node_type} {node.node_subtype}, which has no model; leave "
-        "`model` out of the overrides",
+        f"node {node.node_id!r} is {node.node_type} {node.node_subtype}, which no runner runs, so "
+        "its parameters are those of its version; rerun it with another version, or leave "
+        "`parameters` out of the overrides",
         "invalid_overrides",
     )
 
@@ -91,6 +117,9 @@ def overridden(node: Node, parameters: Json, overrides: Json) -> Json:
     changed: Json = {**parameters, **overrides.get("parameters", {})}
     if "model" in overrides:
         changed["model"] = overrides["model"]
+    handle = overrides.get("credentials", {}).get(CREDENTIAL)  # older ones have any object here
+    if handle is not None:
+        changed[CREDENTIAL] = handle
     mending = node.specification.mending or Mending()
     if mending.undo is not None and COMPENSATE in overrides:
         return mending.undo(parameters) or parameters
@@ -131,7 +160,14 @@ def _sound(overrides: Json, keys: tuple[str, ...]) -> bool:
         and fields.get(COMPENSATE, True) is True
         and isinstance(fields.get("parameters", {}), dict)
         and isinstance(fields.get("model", ""), str)
-        and isinstance(fields.get("credentials", {}), dict)
+        and ("credentials" not in fields or _names_credential(fields["credentials"]))
         and isinstance(given, list)
         and bool(cast("list[Any]", given))
     )
+
+
+def _names_credential(credentials: Json) -> bool:
+    """Tell whether an override names one credential, and nothing else."""
+    fields = cast("dict[str, Any]", credentials) if isinstance(credentials, dict) else {}
+    handle = fields.get(CREDENTIAL)
+    return len(fields) == 1 and isinstance(handle, str) and HANDLE.fullmatch(handle) is not None

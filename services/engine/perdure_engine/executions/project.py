@@ -69,7 +69,7 @@ from perdure_engine.nodes.base import MAIN
 
 from .finishing import error_data
 from .instants import milliseconds
-from .logs import log_rows
+from .logs import BEGINS, log_rows
 from .overriding import given_items
 from .project_asking import left
 from .project_control import pause_over, rows_of
@@ -94,7 +94,7 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
     event = recorded.event
     if isinstance(event, NodeCompleted) and event.inline and state.log_level != "DEBUG":
         return (_completed(state, recorded, event),)  # by far the most frequent event
-    logs = log_rows(state, recorded)
+    logs = log_rows(state, recorded, _given(state, event) if state.log_level == "DEBUG" else None)
     match event:
         case NodeCompleted():
             return (_completed(state, recorded, event), *logs)
@@ -380,6 +380,18 @@ def _arrived(state: Execution, run: Run) -> dict[str, Items]:
             known = ports.get(port)
             ports[port] = items if known is None else [*known, *items]
     return ports
+
+
+def _given(state: Execution, event: ExecutionEvent) -> dict[str, list[Any]] | None:
+    """Return what a run was given that begins with the event and in no runner, None for others."""
+    if not isinstance(event, BEGINS):
+        return None
+    if isinstance(event, NodeCompleted | NodeErrored) and not event.inline:
+        return None  # it began with an event of its own
+    if isinstance(event, RegionEntered) and not event.body:
+        return None  # its entry runs later
+    run = state.runs.get(place_of(event.node_id, event.scope))
+    return None if run is None else _data(_arrived(state, run))
 
 
 def _data(ports: Any) -> dict[str, list[Any]]:

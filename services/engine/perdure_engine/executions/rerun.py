@@ -25,7 +25,7 @@ from .adopting import (
     unit_of,
 )  # fmt: skip
 from .files import files_of_runs
-from .overriding import bad_overrides, unfit_overrides
+from .overriding import bad_overrides, unfit_overrides, unused_overrides
 from .progress import Progress
 from .state import Execution, is_open
 
@@ -63,7 +63,11 @@ def bad_rerun(
                 f"there is no node {command.node_id!r} in the version that is to run; name one",
                 "node_not_found",
             )
-        refused = bad_overrides(command.overrides) or unfit_overrides(node, command.overrides)
+        refused = (
+            bad_overrides(command.overrides)
+            or unfit_overrides(node, command.overrides)
+            or unused_overrides(node, command.overrides)
+        )
         if refused is not None:
             return refused
     adopted = _adopted(state, workflow, target, command, facts)

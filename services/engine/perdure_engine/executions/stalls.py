@@ -18,6 +18,10 @@ from .progress import Progress
 from .state import Execution
 from .why import Waiting, why
 
+LOOKED_AT = ("NEW", "RUNNING")
+"""Statuses of executions that go on by themselves. One that waits for people alone is RUNNING, only
+its row says more; in one that is PAUSED all instants stand still."""
+
 CLOCKED = ("attempt", "retry", "verdict", "hold", "batch")
 """What always has an instant at which the engine goes on by itself; people and events have none."""
 
@@ -27,7 +31,7 @@ def stall(state: Execution, workflow: Workflow, now: datetime, grace_s: float) -
 
     What fell due less than `grace_s` seconds ago is on its way.
     """
-    if state.status != "RUNNING":
+    if state.status not in LOOKED_AT:
         return ""
     waits = why(state, workflow)
     if all(each.waits_for == "deadline" for each in waits):

@@ -1,5 +1,6 @@
 """Concurrency keys: how many executions run side by side, who waits, who goes, who is refused."""
 
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -14,9 +15,11 @@ from perdure_contracts.engine import (
     SaveWorkflow,
     StartExecution,
 )
+from perdure_contracts.executions import ExamineExecution
 from perdure_contracts.flow import ChildRequested
 from perdure_engine.definition import validate
 from perdure_engine.executions.queueing import Limits
+from perdure_engine.executions.stalls import stall
 from perdure_engine.executions.why import why
 from perdure_engine.gates.state import place_in_queue
 from playing import WORKFLOW_ID, http, node, workflow, workflow_id
@@ -138,6 +141,22 @@ def test_who_waits_for_too_long_is_refused() -> None:
     assert refused.error.type == "queue_timeout"
     (gate,) = streams.gates()
     assert list(gate.holders) == ["a"] and not gate.waiting
+    streams.check()
+
+
+def test_who_waits_for_too_long_is_refused_though_its_wake_was_lost() -> None:
+    streams = played(concurrency={"key": "all", "queue_timeout": 60})
+    start(streams, "a")
+    start(streams, "b")
+    streams.now += timedelta(seconds=59)
+    assert streams.send(ExamineExecution(execution_id="b")) is None
+    assert statuses(streams, "b") == ["NEW"]
+    streams.now += timedelta(seconds=32)
+    found = stall(streams.execution("b"), _workflow(streams), streams.now, 30.0)
+    assert found.startswith("its wait for turn was over at ")
+    assert streams.send(ExamineExecution(execution_id="b", found=found)) is None
+    (refused,) = streams.told("b", ExecutionRefused)
+    assert refused.error.type == "queue_timeout"
     streams.check()
 
 

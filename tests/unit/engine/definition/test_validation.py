@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from perdure_engine.definition import validate
+from perdure_engine.definition import load, validate
 from perdure_engine.definition.parameters import read_parameters
 from perdure_engine.definition.problems import TEXT_BYTES_MAX, Found, Problem, told
 from perdure_engine.definition.reading import Reader
@@ -269,6 +269,28 @@ def test_an_expression_that_asks_for_an_unknown_node_is_refused() -> None:
     assert "'bug'" in problem.message
 
 
+def test_context_is_refused_wherever_an_expression_reads_it_for_nobody_gives_it() -> None:
+    reads = "{{ $context.crm.id }}"
+    found = changed(2, parameters={"values": {"a": [reads]}})
+    found["connections"][0] |= {
+        "connection_type": "CONDITIONAL",
+        "conditions": {"condition": reads},
+    }
+    found["settings"] = {"concurrency": {"key": reads}}
+    validation = validate(found)
+    assert validation.workflow is None
+    assert located(validation.problems) == [
+        ("context_not_supported", "nodes[2].parameters.values"),
+        ("context_not_supported", "connections[0].conditions.condition"),
+        ("context_not_supported", "settings.concurrency.key"),
+    ]
+
+
+def test_a_frozen_version_that_reads_context_is_still_loaded() -> None:
+    reads = "{{ $context.crm }}"
+    assert load(changed(2, parameters={"values": {"a": reads}})).nodes
+
+
 def test_two_rules_of_one_name_and_reserved_names_are_refused() -> None:
     rules = [{"name": name, "condition": True} for name in ("a", "a", "fallback", "error")]
     found = changed(1, node_subtype="SWITCH", parameters={"rules": rules})
@@ -312,6 +334,49 @@ def test_what_deserves_a_look_is_a_warning_and_no_refusal() -> None:
         ("never_runs", "nodes[4]"),
         ("never_live", "connections[2]"),
     ]
+
+
+def test_what_is_probably_not_meant_in_an_expression_is_a_warning_with_its_place() -> None:
+    values = {"a": "{{ $json.name.trim }}", "b": ["Dear {{ $json.x }}{{ $json.y.trim }}"]}
+    found = changed(2, parameters={"values": values})
+    found["connections"][0] |= {
+        "connection_type": "CONDITIONAL",
+        "conditions": {"condition": "{{ $json.n === NaN }}"},
+    }
+    found["settings"] = {"concurrency": {"key": "{{ $json.id.toString }}"}}
+    validation = validate(found)
+    assert validation.errors == ()
+    assert [(each.code, each.path, each.node_id) for each in validation.warnings] == [
+        ("method_not_called", "nodes[2].parameters.values.a", "label"),
+        ("method_not_called", "nodes[2].parameters.values.b[0]", "label"),
+        ("compared_with_nan", "connections[0].conditions.condition", None),
+        ("method_not_called", "settings.concurrency.key", None),
+    ]
+    assert validation.warnings[1].message == (
+        "'trim' is read as a key of data: to call the method write (). (at character 30)"
+    )
+
+
+def test_the_place_of_a_warning_is_short_however_long_keys_are() -> None:
+    values = {"k" * 100_000: "{{ $json.name.trim }}"}
+    problem = the_only(changed(2, parameters={"values": values}))
+    assert (problem.code, problem.path) == ("method_not_called", "nodes[2].parameters.values")
+
+
+def test_a_tool_is_warned_of_once_in_its_own_node() -> None:
+    found = definition()
+    asks = {"url": "https://example.org/{{ $json.id.trim }}", "name": "ask", "description": "d"}
+    agent = {"provider": "openai", "model": "m", "prompt": "{{ $json.q }}", "credential": "k"}
+    found["nodes"] += [
+        {"node_id": "agent", "node_type": "AI_AGENT", "node_subtype": "AGENT", "parameters": agent},
+        {"node_id": "ask", "node_type": "TOOL", "node_subtype": "HTTP", "parameters": asks},
+    ]
+    found["connections"] += [
+        {"source_node_id": "label", "target_node_id": "agent"},
+        {"source_node_id": "ask", "target_node_id": "agent", "connection_type": "AI_TOOL"},
+    ]
+    problem = the_only(found)
+    assert (problem.code, problem.path) == ("method_not_called", "nodes[4].parameters.url")
 
 
 def test_a_definition_without_an_enabled_trigger_can_be_saved_but_is_warned_of() -> None:

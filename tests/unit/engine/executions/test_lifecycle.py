@@ -176,6 +176,22 @@ def test_a_revival_may_change_parameters_of_its_node() -> None:
     assert played.task("b").parameters[0]["url"] == "https://example.org/"
 
 
+def test_a_revival_may_name_another_credential_and_later_attempts_keep_it() -> None:
+    named = {"url": "https://example.org/", "credential": "old"}
+    definition = workflow([http("a", parameters=named, max_retries=1)], ["t>a"], recovery="off")
+    played = play(definition)
+    assert played.task("a").parameters[0]["credential"] == "old"
+    played.answer("a", error=failed(retryable=False))
+    assert played.state.status == "ERROR"
+    played.give(played.retry("a", overrides={"credentials": {"credential": "spare"}}))
+    assert played.task("a").parameters[0]["credential"] == "spare"
+    assert played.task("a").parameters[0]["url"] == named["url"]
+    played.answer("a", error=failed(retryable=True))
+    played.wake()
+    assert played.run("a").attempt == 2
+    assert played.task("a").parameters[0]["credential"] == "spare"
+
+
 def test_reviving_at_a_cancelled_node_runs_the_failed_one_too() -> None:
     played = play(TWO)
     played.answer("a", error=failed())
@@ -292,4 +308,37 @@ def test_debug_logs_show_every_step_with_its_data() -> None:
     outputs = {row["node_id"]: row["data"] for row in logs if row["event_type"] == "step_output"}
     seen = {"main": [{"n": 1}]}
     assert outputs == {"t": seen, "a": seen, "h": {"main": [{"ok": True}]}}
-    assert {row["node_id"] for row in logs if row["event_type"] == "step_input"} == {"h"}
+    assert {row["node_id"] for row in logs if row["event_type"] == "step_input"} == {"a", "h"}
+    (given,) = [
+        row["data"] for row in logs if row["event_type"] == "step_input" and row["node_id"] == "a"
+    ]
+    assert given == seen
+
+
+def test_debug_logs_show_what_each_run_was_given_that_is_in_no_runner() -> None:
+    definition = workflow(
+        [
+            node("each", "FLOW.FOREACH"),
+            node("wait", "FLOW.WAIT", parameters={"seconds": 5}),
+            node("stop", "FLOW.STOP_AND_ERROR", parameters={"message": "no"}),
+        ],
+        ["t>each", "each.item>wait", "wait>each", "each.done>stop"],
+        log_level="DEBUG",
+    )
+    played = play(definition, {"n": 1})
+    played.pass_time(5)
+    assert played.statuses()["stop"] == "ERROR"
+    logs = sorted(played.table("workflow_execution_logs"), key=lambda row: row["position"])
+    steps = ("step_started", "step_input", "step_completed", "step_output", "step_error")
+    begun = ["step_started", "step_input"]
+    ended = ["step_completed", "step_output"]
+    for node_id, told in {
+        "t": ["step_started", *ended],  # nothing arrives at a trigger
+        "each": [*begun, *ended],
+        "wait": [*begun, *ended],
+        "stop": [*begun, "step_error"],
+    }.items():
+        rows = [row for row in logs if row.get("node_id") == node_id]
+        assert [row["event_type"] for row in rows if row["event_type"] in steps] == told, node_id
+        given = [row["data"] for row in rows if row["event_type"] == "step_input"]
+        assert given == [{"main": [{"n": 1}]}] * len(given)

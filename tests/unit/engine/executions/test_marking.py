@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import pytest
-from perdure_contracts.control import MarkNode, NodeMarked
+from perdure_contracts.control import MarkNode, NodeMarked, RerunExecution
 from perdure_contracts.engine import NodeResult, NodeSkipped
 from perdure_engine.executions.state import wake_at
 from perdure_engine.executions.why import why
@@ -178,11 +178,34 @@ def test_without_a_name_the_failed_node_runs_again() -> None:
         {"overrides": {"model": "m"}},  # the node has none
         {"overrides": {}},
         {"overrides": {"credentials": "x"}},
+        {"overrides": {"credentials": {}}},
+        {"overrides": {"credentials": {"credential": "No Name"}}},
+        {"overrides": {"credentials": {"credential": "spare", "token": "x"}}},
+        {"overrides": {"credentials": {"credential": "spare"}}},  # the node names none
     ],
 )
 def test_overrides_that_do_not_fit_are_refused(more: dict[str, Any]) -> None:
     played = failing()
     assert played.refused(played.retry("a", **more)) == "invalid_overrides"
+
+
+def test_parameters_of_a_node_that_no_runner_runs_are_refused_not_ignored() -> None:
+    stop = node("s", "FLOW.STOP_AND_ERROR", parameters={"message": "no"})
+    far = node("far", "ACTION.SET", run_in="runner", parameters={"values": {"a": 0}})
+    played = play(workflow([far, stop], ["t>far", "far>s"], recovery="off"))
+    played.answer("far", error=failed())
+    changed = {"parameters": {"values": {"a": 1}}}
+    played.give(played.retry("far", overrides=changed))
+    assert played.task("far").parameters[0]["values"] == {"a": 1}
+    played.answer("far", {"a": 1})
+    assert played.state.status == "ERROR"
+    changed = {"parameters": {"message": "another"}}
+    assert played.refused(played.retry("s", overrides=changed)) == "invalid_overrides"
+    order = RerunExecution(
+        execution_id=EXECUTION_ID, new_execution_id="new", origin="node", node_id="s",
+        overrides=changed,
+    )  # fmt: skip
+    assert played.refused(order) == "invalid_overrides"
 
 
 @pytest.mark.parametrize("delay_s", [-1.0, 1e12])

@@ -97,6 +97,25 @@ def test_a_fork_may_leave_a_running_execution_and_change_what_a_node_takes() -> 
     assert rerun(old, again).task("a").items == [{"n": 3}]
 
 
+def test_a_rerun_may_name_another_credential_for_its_node() -> None:
+    named = {"url": "https://example.org/", "credential": "old"}
+    old = play(workflow([http("a", parameters=named)], ["t>a"]))
+    old.answer("a", {"n": 5})
+    spare = {"credentials": {"credential": "spare"}}
+    new = rerun(old, order("node", node_id="a", overrides=spare))
+    assert new.task("a").parameters[0]["credential"] == "spare"
+
+
+def test_a_trigger_sends_no_credential_so_it_takes_no_other() -> None:
+    named = {"path": "/orders", "auth": "standard", "credential": "old"}
+    definition = workflow([http("a")], ["t>a"])
+    definition["nodes"][0] |= {"node_subtype": "WEBHOOK", "parameters": named}
+    old = play(definition)
+    old.answer("a", {"n": 5})
+    spare = {"credentials": {"credential": "spare"}}
+    assert old.refused(order("node", node_id="t", overrides=spare)) == "invalid_overrides"
+
+
 def test_a_changed_node_and_what_follows_it_run_again_in_another_version() -> None:
     old = failing()
     changed = workflow(
