@@ -264,11 +264,12 @@ class DeploymentFailed:
 
 @message("scheduler.undeployment-started.v1")
 class UndeploymentStarted:
-    """An undeployment was accepted and began."""
+    """An undeployment was accepted and began; `cancel_running` as in `WorkflowUndeployed`."""
 
     workflow_id: str
     version: int
     undeployed_by: str
+    cancel_running: bool = False
 
 
 @message("scheduler.workflow-undeployed.v1")

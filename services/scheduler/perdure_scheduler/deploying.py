@@ -479,6 +479,7 @@ def _undeploy(state: Deployment, command: UndeployWorkflow, now: datetime) -> De
             workflow_id=command.workflow_id,
             version=serving.version,
             undeployed_by=command.undeployed_by,
+            cancel_running=command.cancel_running,
         ),
         WorkflowUndeployed(
             workflow_id=command.workflow_id,
