@@ -181,7 +181,7 @@ class DeploymentStarted:
     One that cannot be done at once says what it waits for, until `deadline` (ISO 8601): for the
     engine, which freezes `version` again (ROLLBACK), or for `hooks`, which the `triggers`
     need outside before they serve. `attempt` counts the deployments of the workflow, from 1;
-    it is 0 where paths were not asked for yet.
+    it is 0 where paths were not asked for yet. `logs` is what was done before it waits.
     """
 
     workflow_id: str
@@ -197,11 +197,15 @@ class DeploymentStarted:
     hooks: tuple[Hook, ...] = ()
     credentials: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     attempt: int = 0
+    logs: tuple[LogEntry, ...] = ()
 
 
 @message("scheduler.copy-received.v1")
 class CopyReceived:
-    """The engine froze `rollback_of` again as `version`; its `triggers` need `hooks` outside."""
+    """The engine froze `rollback_of` again as `version`; its `triggers` need `hooks` outside.
+
+    `logs` is what was done before it waits for them.
+    """
 
     workflow_id: str
     version: int
@@ -210,6 +214,7 @@ class CopyReceived:
     sha256: str
     triggers: tuple[DeployedTrigger, ...]
     hooks: tuple[Hook, ...]
+    logs: tuple[LogEntry, ...] = ()
 
 
 @message("scheduler.workflow-deployed.v1")
@@ -259,11 +264,12 @@ class DeploymentFailed:
 
 @message("scheduler.undeployment-started.v1")
 class UndeploymentStarted:
-    """An undeployment was accepted and began."""
+    """An undeployment was accepted and began; `cancel_running` as in `WorkflowUndeployed`."""
 
     workflow_id: str
     version: int
     undeployed_by: str
+    cancel_running: bool = False
 
 
 @message("scheduler.workflow-undeployed.v1")

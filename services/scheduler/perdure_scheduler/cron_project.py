@@ -17,7 +17,7 @@ from perdure_contracts.cron import (
 
 from .cron_event import payload, subject
 from .cron_ids import SOURCE
-from .cron_state import CronTrigger, instant
+from .cron_state import CronTrigger, due_at, instant
 
 NOTHING: Mapping[str, int] = {}
 
@@ -54,7 +54,9 @@ def project_cron(state: CronTrigger, recorded: Recorded[CronEvent]) -> tuple[Ups
         case CronSkipped():
             shown = {"error_message": _why_skipped(event)}
         case CronFired():
-            late_s = (instant(event.fired_at) - instant(event.scheduled_at)).total_seconds()
+            due = due_at(state, instant(event.scheduled_at))
+            # A swap or a pause lets a firing happen before its jitter is over.
+            late_s = max(0.0, (instant(event.fired_at) - due).total_seconds())
             happened: dict[str, object] = {
                 "error_message": None,
                 "last_late_s": None if event.backfill else late_s,

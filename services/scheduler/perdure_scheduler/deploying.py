@@ -148,6 +148,7 @@ def _deploy(state: Deployment, command: DeployWorkflow, now: datetime, caps: Hoo
         hooks=() if problems else hooks_of(triggers),
         deployed_by=command.deployed_by,
         config=command.config,
+        logs=() if problems else _validated(triggers, now),
     )
     started = DeploymentStarted(
         workflow_id=command.workflow_id,
@@ -174,6 +175,7 @@ def _waits(found: Candidate, now: datetime) -> dict[str, Any]:
         "sha256": found.sha256,
         "triggers": found.triggers,
         "hooks": found.hooks,
+        "logs": found.logs,
     }
 
 
@@ -229,6 +231,16 @@ def _checked(
     return triggers, problems or hook_problems(credentials, triggers, caps)
 
 
+def _validated(triggers: Sequence[DeployedTrigger], now: datetime) -> tuple[LogEntry, ...]:
+    """Return what is noted of a definition in the instant in which nothing was wrong with it."""
+    at = now.isoformat()
+    listed = ", ".join(f"{each.subtype} {each.index_key}" for each in triggers)
+    return (
+        LogEntry(at=at, step="validate", ok=True, message=f"triggers: {len(triggers)}"),
+        LogEntry(at=at, step="index", ok=True, message=listed),
+    )
+
+
 def _failed(
     state: Deployment, found: Candidate, problems: Sequence[Problem], step: Any, now: datetime
 ) -> DeploymentFailed:
@@ -258,8 +270,7 @@ def _failed(
 
 
 def _deployed(state: Deployment, found: Candidate, now: datetime) -> WorkflowDeployed:
-    at, serving = now.isoformat(), state.serving
-    listed = ", ".join(f"{t.subtype} {t.index_key}" for t in found.triggers)
+    serving = state.serving
     swap = f"version {found.version} serves"
     if serving is not None:
         swap += f" instead of {serving.version}"
@@ -277,10 +288,8 @@ def _deployed(state: Deployment, found: Candidate, now: datetime) -> WorkflowDep
         released_attempt=serving.attempt if serving is not None else 0,
         config=found.config,
         logs=(
-            LogEntry(at=at, step="validate", ok=True, message=f"triggers: {len(found.triggers)}"),
-            LogEntry(at=at, step="index", ok=True, message=listed),
             *found.logs,
-            LogEntry(at=at, step="swap", ok=True, message=swap),
+            LogEntry(at=now.isoformat(), step="swap", ok=True, message=swap),
         ),
     )
 
@@ -350,6 +359,7 @@ def _copied(state: Deployment, command: DeployCopy, now: datetime, caps: HookCap
         return ()  # it came too late: the rollback has failed meanwhile
     triggers, problems = _checked(command, waits.credentials, caps)
     problems = problems or _unasked(waits, triggers)
+    logs = () if problems else _validated(triggers, now)
     received = CopyReceived(
         workflow_id=command.workflow_id,
         version=command.version,
@@ -358,6 +368,7 @@ def _copied(state: Deployment, command: DeployCopy, now: datetime, caps: HookCap
         sha256=command.sha256,
         triggers=triggers,
         hooks=() if problems else hooks_of(triggers),
+        logs=logs,
     )
     found = Candidate(
         workflow_id=command.workflow_id,
@@ -368,6 +379,7 @@ def _copied(state: Deployment, command: DeployCopy, now: datetime, caps: HookCap
         hooks=received.hooks,
         deployed_by=waits.deployed_by,
         config=waits.config,
+        logs=logs,
     )
     if problems:
         return (received, _failed(state, found, problems, "validate", now))
@@ -467,6 +479,7 @@ def _undeploy(state: Deployment, command: UndeployWorkflow, now: datetime) -> De
             workflow_id=command.workflow_id,
             version=serving.version,
             undeployed_by=command.undeployed_by,
+            cancel_running=command.cancel_running,
         ),
         WorkflowUndeployed(
             workflow_id=command.workflow_id,

@@ -67,6 +67,7 @@ def _pending(event: DeploymentStarted) -> Pending | None:
         sha256=event.sha256,
         triggers=event.triggers,
         hooks=event.hooks,
+        logs=event.logs,
         credentials=event.credentials,
         attempt=event.attempt,
     )
@@ -80,6 +81,7 @@ def _copied(state: Deployment, event: CopyReceived) -> Pending | None:
         sha256=event.sha256,
         triggers=event.triggers,
         hooks=event.hooks,
+        logs=event.logs,
     )
 
 

@@ -1,12 +1,13 @@
 """What is counted of triggers: how late clocks fire, what they miss, what rests and what fails.
 
-The figures are those of all schedulers together: they are read from the index when somebody
-asks, and the index is a projection, so a restart forgets none of them.
+The figures are those of all schedulers together: the owner of the first shard reads them from the
+index, which is a projection, so a restart forgets none of them. Who owns it no more tells none.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from perdure_common.adapters.postgres_queries import queries
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
+from .cron_ids import fire_id, jitter
 from .mail.mailboxes import open_pool
 
 EVERY_S = 10.0
@@ -28,12 +32,16 @@ log = structlog.get_logger(__name__)
 _SQL = queries(Path(__file__).with_name("measuring.sql"))
 
 
-class TriggerMetrics:
+class TriggerMetrics(Collector):
     """Gauges over the index; labels are subtypes, of which there are seven."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, about: str, *labels: str) -> Gauge:
-            return Gauge(name, about, labels, registry=registry)
+            return Gauge(name, about, labels, registry=self._gauges)
+
+        self._gauges = CollectorRegistry()
+        self._measured = False
+        registry.register(self)
 
         self._serving = gauge("perdure_triggers_serving", "Triggers that serve.", "subtype")
         self._resting = gauge("perdure_triggers_paused", "Of these, paused ones.", "subtype")
@@ -64,7 +72,10 @@ class TriggerMetrics:
         Raises:
             OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not answer.
         """
-        for row in await pool.fetch(_SQL["subtypes"]):
+        subtypes = await pool.fetch(_SQL["subtypes"])
+        for each in (self._serving, self._resting, self._failing):
+            each.clear()  # the last trigger of a subtype may serve no more
+        for row in subtypes:
             subtype = str(row["trigger_subtype"])
             self._serving.labels(subtype).set(row["serving"])
             self._resting.labels(subtype).set(row["paused"])
@@ -77,7 +88,16 @@ class TriggerMetrics:
         self._fired.set(row["fired"])
         self._missed.set(row["missed"])
         self._late.set(row["late_s"])
-        self._overdue.set(row["overdue_s"])
+        self._overdue.set(overdue_s(await pool.fetch(_SQL["due"])))
+        self._measured = True
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what was measured; nothing before the first look, and where another looks."""
+        return self._gauges.collect() if self._measured else ()
+
+    def forget(self) -> None:
+        """Tell nothing until the next look: another process measures now."""
+        self._measured, self._looks = False, 0
 
     def _tell_shadowed(self, rows: Sequence[Any]) -> None:
         """Count triggers that never fire, and leave a line in the log of each that is new."""
@@ -103,7 +123,10 @@ class TriggerMetrics:
             while not stop.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), EVERY_S)
-                if stop.is_set() or "0" not in owner.shards:
+                if stop.is_set():
+                    return
+                if "0" not in owner.shards:
+                    self.forget()
                     continue
                 try:
                     await self.look(pool)
@@ -111,3 +134,16 @@ class TriggerMetrics:
                     log.warning("triggers_not_measured", error=str(error), again_in_s=EVERY_S)
         finally:
             await pool.close()
+
+
+def overdue_s(rows: Iterable[Any]) -> float:
+    """Return for how many seconds the most overdue firing is due; jitter is no delay."""
+    late = [
+        row["now"] - row["next_fire_at"] - jitter(fire_id(*_named(row)), row["jitter_s"])
+        for row in rows
+    ]
+    return max((each.total_seconds() for each in late if each > timedelta()), default=0.0)
+
+
+def _named(row: Any) -> tuple[str, str, datetime]:
+    return row["workflow_id"], row["node_id"], row["next_fire_at"]

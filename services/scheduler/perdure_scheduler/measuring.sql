@@ -6,12 +6,21 @@ SELECT trigger_subtype, count(*) AS serving, count(*) FILTER (WHERE NOT is_activ
  GROUP BY trigger_subtype;
 
 -- name: clocks --
--- What the clocks that serve did, how late the last firings were, and what is overdue now.
+-- What the clocks that serve did, and how late the last firings were.
 SELECT coalesce(sum(fired_count), 0) AS fired, coalesce(sum(missed_count), 0) AS missed,
-       coalesce(max(last_late_s), 0) AS late_s,
-       greatest(0, coalesce(max(extract(epoch FROM now() - next_fire_at)), 0)) AS overdue_s
+       coalesce(max(last_late_s), 0) AS late_s
   FROM scheduler.trigger_index
  WHERE deployment_status = 'active' AND trigger_subtype = 'CRON' AND is_active;
+
+-- name: due --
+-- The clocks whose next firing is scheduled for before now, the oldest first; jitter may delay it.
+SELECT workflow_id::text, node_id, next_fire_at, now() AS now,
+       coalesce((trigger_config ->> 'jitter_s')::bigint, 0) AS jitter_s
+  FROM scheduler.trigger_index
+ WHERE deployment_status = 'active' AND trigger_subtype = 'CRON' AND is_active
+   AND next_fire_at < now()
+ ORDER BY next_fire_at
+ LIMIT 10000;
 
 -- name: shadowed --
 -- Triggers of HTTP that serve, but whose path and method another workflow had first: before paths

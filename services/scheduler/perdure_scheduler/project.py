@@ -60,9 +60,10 @@ def project_deployment(
                 ),
             )  # fmt: skip
         case UndeploymentStarted(undeployed_by=by):
+            said: Json = {"cancel_running": True} if event.cancel_running else {}
             return (
-                _history(recorded, "UNDEPLOY", "ACTIVE", "UNDEPLOYING", by),
-                _history(recorded, "UNDEPLOY_STARTED", "ACTIVE", "UNDEPLOYING", by),
+                _history(recorded, "UNDEPLOY", "ACTIVE", "UNDEPLOYING", by, config=said),
+                _history(recorded, "UNDEPLOY_STARTED", "ACTIVE", "UNDEPLOYING", by, config=said),
             )
         case WorkflowUndeployed(undeployed_by=by, logs=logs):
             done = _history(

@@ -64,6 +64,25 @@ async def test_a_topic_is_counted_once_however_many_of_its_partitions_are_in_tro
     assert await counted(database, "perdure_foreign_topics_failing") == 1
 
 
+@pytest.mark.parametrize(
+    ("jitter_s", "least_s", "most_s"), [("0", 30.0, 3_000.0), ("100000000", 0.0, 0.0)]
+)
+async def test_a_clock_is_overdue_when_its_jitter_is_over(
+    database: str, jitter_s: str, least_s: float, most_s: float
+) -> None:
+    await migrate.up(database, "scheduler")
+    connection: Any = await asyncpg.connect(database)
+    await connection.execute(INSERT, DEFAULT_TENANT, "CRON", f'{{"jitter_s": {jitter_s}}}', 3)
+    await connection.execute(
+        "UPDATE scheduler.trigger_index SET next_fire_at = "
+        "CASE workflow_name WHEN 'w3' THEN now() + interval '1 hour' "
+        "ELSE now() - interval '30 seconds' END"
+    )
+    await connection.close()
+    overdue_s = await counted(database, "perdure_cron_overdue_seconds")
+    assert overdue_s is not None and least_s <= overdue_s <= most_s
+
+
 async def counted(database: str, name: str = "perdure_triggers_shadowed") -> float | None:
     registry = CollectorRegistry()
     metrics = TriggerMetrics(registry)

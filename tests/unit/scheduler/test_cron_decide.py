@@ -242,6 +242,17 @@ def test_jitter_delays_the_firing_and_not_its_instant() -> None:
     assert len(delays) > 10 and min(delays) >= 0 and max(delays) <= 600
 
 
+def test_a_firing_is_not_late_by_its_jitter() -> None:
+    stage = Stage("2026-01-01T00:30Z")
+    stage.serves("0 * * * *", jitter_s=600, overlap="allow")
+    for late in (timedelta(), timedelta(seconds=3)):
+        due = wake_at(stage.state)
+        assert due is not None and due.minute + due.second > 0, "its jitter delays it"
+        stage.runs_until(due + late, late)
+        assert stage.row()["last_late_s"] == late.total_seconds()
+        stage.does(Due(STREAM))
+
+
 def test_a_pause_settles_what_is_due_and_what_falls_into_it_never_happens() -> None:
     stage = Stage("2026-01-01T00:05Z")
     stage.serves("*/10 * * * *", overlap="queue", misfire="fire_all")
@@ -295,6 +306,7 @@ def test_a_firing_before_a_swap_belongs_to_the_old_version_even_if_jitter_delays
     stage.now = datetime(2026, 1, 1, 1, 0, 0, 500, tzinfo=UTC)
     stage.serves("30 * * * *", version=2)
     assert stage.times == ["01:00"] and stage.fired[0].version == 1
+    assert stage.row()["last_late_s"] == 0.0, "it did not wait for its jitter"
 
 
 def test_a_backfill_does_what_did_not_happen_with_the_same_ids() -> None:

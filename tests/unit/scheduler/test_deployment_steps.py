@@ -257,6 +257,42 @@ def test_a_copy_waits_for_what_its_triggers_need_too() -> None:
     assert course.triggers()[3, "mail"] == "active" and course.triggers()[2, "start"] == "inactive"
 
 
+def log(course: Course) -> list[tuple[str, bool, datetime]]:
+    """What the end of a deployment says was done, and when."""
+    ended = course.events[-1]
+    assert isinstance(ended, WorkflowDeployed | DeploymentFailed)
+    return [(each.step, each.ok, datetime.fromisoformat(each.at)) for each in ended.logs]
+
+
+def test_the_log_says_of_each_step_when_it_was_done() -> None:
+    course = Course(deploy(1, MAIL, MORE))
+    for later, node_id in ((1, "mail"), (2, "more")):
+        course.now = NOW + later * timedelta(seconds=10)
+        course.does(hook(1, node_id, ok=True))
+    first, last = NOW + timedelta(seconds=10), NOW + timedelta(seconds=20)
+    checked = [("validate", True, NOW), ("index", True, NOW)]
+    opened = [("hooks", True, first), ("hooks", True, last)]
+    assert log(course) == [*checked, *opened, ("swap", True, last)]
+
+
+def test_the_log_of_what_fails_outside_says_what_was_right_before() -> None:
+    course = Course(deploy(1, MAIL))
+    course.now = NOW + timedelta(seconds=10)
+    course.does(hook(1, ok=False, message="login refused", code="mailbox_refused"))
+    checked = [("validate", True, NOW), ("index", True, NOW)]
+    assert log(course) == [*checked, ("hooks", False, course.now)]
+
+
+def test_the_log_of_a_copy_begins_when_it_is_there() -> None:
+    course = Course(deploy(1, MAIL), hook(1, ok=True), deploy(2), back())
+    there = course.now = NOW + timedelta(seconds=10)
+    course.does(copy(3, 1, MAIL))
+    course.now = NOW + timedelta(seconds=20)
+    course.does(hook(3, ok=True))
+    checked = [("validate", True, there), ("index", True, there)]
+    assert log(course) == [*checked, ("hooks", True, course.now), ("swap", True, course.now)]
+
+
 def test_a_copy_that_cannot_serve_any_more_fails() -> None:
     course = Course(deploy(1), deploy(2, trigger("MANUAL", "other")), back())
     course.does(copy(3, 1, trigger("PIGEON", "bird")))

@@ -229,6 +229,20 @@ def test_the_history_has_one_row_for_the_command_its_start_and_its_end(
     assert [r.set["completed_at"] for r in written] == [None, None, NOW]
 
 
+@pytest.mark.parametrize(
+    ("cancel_running", "said"), [(True, {"cancel_running": True}), (False, {})]
+)
+def test_the_history_has_what_was_said_of_an_undeployment(
+    cancel_running: bool, said: dict[str, bool]
+) -> None:
+    command = UndeployWorkflow(
+        workflow_id=WORKFLOW, undeployed_by="ada", cancel_running=cancel_running
+    )
+    written = [r.set for r in rows(deploy(), command) if r.table == "workflow_deployment_history"]
+    asked = [row for row in written if row["deployment_action"] in ("UNDEPLOY", "UNDEPLOY_STARTED")]
+    assert [row["deployment_config"] for row in asked] == [said, said]
+
+
 def test_a_failed_update_leaves_the_old_version_serving() -> None:
     state = after(deploy(), deploy(trigger("EMAIL"), version=2))
     assert state.status == "ACTIVE"

@@ -9,7 +9,7 @@ one's id and time, so that both would start the same execution.
 import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +33,10 @@ BATCHES_MAX = 2
 
 QUEUE_MAX = 10_000
 """Requests that wait; above it they are sent away to come again."""
+
+PROVED_BY = "@"
+"""Stands between an id and the credential that a request has proved itself by; no credential's
+name has it in it."""
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +66,14 @@ class Entry:
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: tuple[str, ...] = ()
     done: "asyncio.Future[Outcome] | None" = None
+
+
+def proved_by(entry: Entry, credential: str) -> Entry:
+    """Return a request as one that has proved itself by one credential: its ids name it."""
+    end = PROVED_BY + credential
+    return replace(
+        entry, event_id=entry.event_id + end, keys=tuple(key + end for key in entry.keys)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,11 +79,14 @@ SELECT id::text, path, workflow_id, workflow_name, version AS deployment_version
  ORDER BY expires_at DESC;
 
 -- name: use_trial --
--- Let a request have a test URL: the first one does.
+-- Let a request have a test URL: the first one does. Who comes while it is under way has not.
 UPDATE trigger_tests
    SET execution_id = $2
- WHERE id = $1::text::uuid
-   AND execution_id IS NULL
+ WHERE id = (SELECT id
+               FROM trigger_tests
+              WHERE id = $1::text::uuid
+                AND execution_id IS NULL
+                FOR UPDATE SKIP LOCKED)
 RETURNING id;
 
 -- name: trial --

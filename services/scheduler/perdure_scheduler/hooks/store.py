@@ -1,9 +1,10 @@
 """What the listener keeps and looks up in PostgreSQL: a few connections of its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 from perdure_common.adapters.postgres_errors import FAILED
@@ -14,6 +15,9 @@ from perdure_common.shell.ports import Unreachable
 CONNECTIONS = 4
 CONNECT_S = 5.0
 COMMAND_S = 10.0
+
+Run: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
+"""Runs a statement by its name, with its arguments, and returns its rows."""
 
 _SQL = queries(Path(__file__).with_name("receipts.sql"))
 
@@ -28,7 +32,7 @@ class HookStore:
 
     Commits of `run` are not waited for on the disk: what must not be lost is in Kafka. A crash of
     the server can lose receipts of the last moments; their events still count once, by their ids.
-    What events only point at goes by `run_safely`.
+    What events only point at goes by `run_safely`, what counts only together by `together`.
     """
 
     def __init__(self, url: str, tenant_id: str) -> None:
@@ -58,6 +62,28 @@ class HookStore:
                 await connection.execute(_SQL[name], *arguments)
         except FAILED as error:
             raise Unreachable(f"PostgreSQL does not take {name} now: {error!r}") from error
+
+    @asynccontextmanager
+    async def together(self) -> AsyncGenerator[Run]:
+        """Give what runs statements; all of them count, on the disk, once the block has ended.
+
+        None does if it raises. It has a connection for itself: few may last long at once.
+
+        Raises:
+            Unreachable: The database does not answer, or does not take it now.
+        """
+        try:
+            pool = self._pool or await self._open()
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute("SET LOCAL synchronous_commit = on")
+
+                async def run(name: str, *arguments: object) -> Sequence[Any]:
+                    found: Sequence[Any] = await connection.fetch(_SQL[name], *arguments)
+                    return found
+
+                yield run
+        except FAILED as error:
+            raise Unreachable(f"PostgreSQL does not take it now: {error!r}") from error
 
     async def _open(self) -> Any:
         async with self._opening:

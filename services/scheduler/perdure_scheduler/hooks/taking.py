@@ -19,7 +19,7 @@ from .asked import Asked, chosen, http_text, read, read_payload, shared_ids, web
 from .body import Parsed, kind_of
 from .judging import in_turn
 from .reading import about_github, about_slack
-from .receipts import Entry, NotStored, Outcome, command_of
+from .receipts import PROVED_BY, Entry, NotStored, Outcome, command_of, proved_by
 from .reply import JSON_TYPE, Refusal, Reply, answered, told
 from .routes import Route
 from .tools import Tools
@@ -112,17 +112,46 @@ async def take_shared(tools: Tools, asked: Asked, routes: Sequence[Route]) -> Re
         extensions={**about.extensions, "http": http_text(asked)},
         kept=parsed.kept,
     )
-    if not slack:
-        outcome = await _put(tools, entry, fitting)
-        if outcome.duplicate:
-            return _duplicate(outcome)
-        return told(202, status="accepted", event_id=outcome.event_id)
     try:
-        async with asyncio.timeout(SLACK_S):
-            await _put(tools, entry, fitting)
+        async with asyncio.timeout(SLACK_S if slack else None):
+            outcomes = await _put_shared(tools, entry, fitting)
     except TimeoutError:
         raise Refusal(503, "not_stored", NOT_STORED) from None
-    return _slack_ok()
+    if slack:
+        return _slack_ok()
+    fresh = next((each for each in outcomes if not each.duplicate), None)
+    if fresh is not None:
+        return told(202, status="accepted", event_id=fresh.event_id)
+    started = tuple(name for each in outcomes for name in each.executions)
+    return _duplicate(Outcome(True, started, outcomes[0].event_id))
+
+
+async def _put_shared(tools: Tools, entry: Entry, routes: Sequence[Route]) -> Sequence[Outcome]:
+    """Make a request safe, once for each credential that it has proved itself by.
+
+    The same bytes may be signed by others as well, a hook of a repository and one of its
+    organisation, and then are for others: neither is what the other has sent.
+    """
+    if routes[0].trial or await _came_before(tools, entry):
+        return (await _put(tools, entry, routes),)
+    groups: dict[str, list[Route]] = {}
+    for route in routes:
+        groups.setdefault(str(route.config["credential"]), []).append(route)
+    return await asyncio.gather(
+        *(_put(tools, proved_by(entry, name), group) for name, group in groups.items())
+    )
+
+
+async def _came_before(tools: Tools, entry: Entry) -> bool:
+    """Tell whether a request has a receipt that names no credential.
+
+    Versions before wrote such: for a week after an upgrade, what comes again is known by them.
+    """
+    if not entry.keys:
+        return False
+    sources = [entry.source] * len(entry.keys)
+    rows = await tools.store.run("receipts", tools.tenant_id, sources, list(entry.keys))
+    return any(PROVED_BY not in row["event_id"] for row in rows)
 
 
 async def _parsed(tools: Tools, asked: Asked, how: Callable[[Asked, str], Parsed]) -> Parsed:

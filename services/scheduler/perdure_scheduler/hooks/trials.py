@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from perdure_common.ids import partition_of
+from perdure_common.ids import derived, partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Bus, Outbound, Unreachable
 from perdure_contracts.answers import answer_stream
@@ -79,24 +79,29 @@ class Trials:
     async def start(self, entry: Entry, route: Route) -> Outcome:
         """Start the execution of a test, if this request is the first.
 
+        The URL is used up when the start is in Kafka: who is told to come again finds it open. The
+        execution's id follows from the URL's, so that a start which Kafka has taken although it
+        did not say so is not made twice.
+
         Raises:
             Refusal: Another request was, or the start cannot be sent.
             Unreachable: The database does not answer.
         """
-        execution_id = str(uuid.uuid4())
-        if not await self._store.run("use_trial", route.trial, execution_id):
-            raise Refusal(404, "no_such_path", "the test URL has had its one request")
+        execution_id = derived("trigger test", route.trial)
         await keep_bodies(self._store, (entry,))
-        if entry.token_sha256 is not None:
-            await self._store.run(
-                "put_receipts",
-                self._store.tenant_id,
-                *([value] for value in (entry.source, route.trial, entry.event_id)),
-                [entry.received_at],
-                [execution_id],
-                [entry.token_sha256],
-            )
-        await self._send(execution_id, route, self._message(execution_id, entry, route))
+        async with self._store.together() as run:
+            if not await run("use_trial", route.trial, execution_id):
+                raise Refusal(404, "no_such_path", "the test URL has had its one request")
+            if entry.token_sha256 is not None:
+                await run(
+                    "put_receipts",
+                    self._store.tenant_id,
+                    *([value] for value in (entry.source, route.trial, entry.event_id)),
+                    [entry.received_at],
+                    [execution_id],
+                    [entry.token_sha256],
+                )
+            await self._send(execution_id, route, self._message(execution_id, entry, route))
         return Outcome(False, (execution_id,), entry.event_id)
 
     def _message(self, execution_id: str, entry: Entry, route: Route) -> StartExecution:

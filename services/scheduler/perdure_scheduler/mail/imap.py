@@ -247,6 +247,34 @@ class Reader:
         asked(client.idle_done)
 
 
+class Trial:
+    """Opens a mailbox once and tells whether that went well; it reads nothing and notes nothing."""
+
+    def __init__(self, account: Callable[[], Account], desk: Desk, name: str) -> None:
+        self._account = account
+        self._desk = desk
+        self._thread = threading.Thread(target=self._run, name=f"{name} (trial)", daemon=True)
+
+    def start(self) -> None:
+        """Begin to try."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Leave it alone: it ends by itself, at the latest when its server is given up."""
+
+    def _run(self) -> None:
+        try:
+            account = self._account()
+            with session(account) as client:
+                asked(lambda: client.select_folder(account.folder, readonly=True))
+        except MailboxError as error:
+            self._desk.failed(error)
+        except Exception as error:  # a deployment waits for what is told
+            self._desk.failed(MailboxError("mailbox_failed", f"{error!r}"[:500]))
+        else:
+            self._desk.opened()
+
+
 def session(account: Account) -> Any:
     """Return a connection that is logged in; a context manager.
 

@@ -23,9 +23,9 @@ VALUES ($1, $2, $3, $4, $5)
      WHERE m.uid_validity <> excluded.uid_validity OR m.last_uid < excluded.last_uid;
 
 -- name: wanted --
--- Triggers that need a mailbox, serving or about to.
+-- Triggers that need a mailbox, serving or about to; `created_at` is when that began.
 SELECT workflow_id::text, deployment_version, node_id, index_key, trigger_config,
-       deployment_status
+       deployment_status, created_at
   FROM scheduler.trigger_index
  WHERE tenant_id = $1 AND trigger_subtype = 'EMAIL'
    AND deployment_status IN ('active', 'pending')

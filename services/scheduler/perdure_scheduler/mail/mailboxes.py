@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 import structlog
@@ -27,7 +28,7 @@ from perdure_common.shell.ports import Unreachable
 from perdure_scheduler.match import untagged
 from perdure_scheduler.settling import Settling, Waiting
 
-from .imap import MAIL_BYTES_MAX, Account, Fetched, MailboxError, Position, Reader, name_of
+from .imap import MAIL_BYTES_MAX, Account, Fetched, MailboxError, Position, Reader, Trial, name_of
 from .outlet import Outlet
 from .parsing import Mail, read_mail
 
@@ -44,6 +45,10 @@ log = structlog.get_logger(__name__)
 _SQL = queries(Path(__file__).with_name("mail.sql"))
 
 
+Attempt: TypeAlias = tuple[str, int, str, datetime]
+"""A deployment of a trigger: the workflow, its version, the node, and when that began."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A trigger that needs a mailbox."""
@@ -53,7 +58,14 @@ class Wanted:
     node_id: str
     address: str
     pending: bool
+    since: datetime
+    """When it began to serve, or to wait for it."""
     mailbox: Mapping[str, Any]
+
+    @property
+    def attempt(self) -> Attempt:
+        """What tells its deployment from every other."""
+        return self.workflow_id, self.version, self.node_id, self.since
 
     @property
     def name(self) -> str:
@@ -64,13 +76,23 @@ class Wanted:
 
 @dataclass
 class Kept:
-    """A mailbox that is being read, for whom, and how that goes."""
+    """A mailbox that is being read or tried, for whom, and how that goes."""
 
-    reader: Reader
+    reader: Reader | Trial
     config: Mapping[str, Any]
     wanted: Sequence[Wanted] = ()
     is_open: bool = False
     error: MailboxError | None = None
+
+
+def reached_by(wanted: Sequence[Wanted]) -> Mapping[str, Any]:
+    """Return how a mailbox is reached: as whoever serves says, the one that began last.
+
+    Versions of several workflows do not compare. Who only waits to serve says it where nobody
+    serves yet.
+    """
+    serving = [each for each in wanted if not each.pending]
+    return max(serving or wanted, key=lambda each: (each.since, each.attempt)).mailbox
 
 
 def recipients_of(mail: Mail, addresses: Sequence[str]) -> list[str]:
@@ -99,6 +121,8 @@ class Mailboxes:
         self._allowed = AllowList.parse(settings.http_allow)
         self._outlet = Outlet(owner.bus, pool, settings.tenant_id)
         self._kept: dict[str, Kept] = {}
+        self._tried: dict[Attempt, Kept] = {}
+        """By deployment: what is tried beside the reader that serves, which goes on."""
         self._settling = Settling(owner.bus, settings.partitions, "/scheduler/mail")
 
     async def look(self) -> None:
@@ -117,15 +141,24 @@ class Mailboxes:
         for name in self._kept.keys() - needed.keys():
             self._kept.pop(name).reader.stop()
             log.info("mailbox_left", mailbox=name)
+        trials: dict[Attempt, Wanted] = {}
         for name, wanted in needed.items():
-            # Whoever deployed last says how the mailbox is reached.
-            config = max(wanted, key=lambda each: (each.pending, each.version)).mailbox
+            config = reached_by(wanted)
             kept = self._kept.get(name)
             if kept is None or kept.config != config:
                 if kept is not None:
                     kept.reader.stop()
-                kept = self._kept[name] = self._begin(name, config)
+                kept = self._kept[name] = self._begin(Reader, name, config)
             kept.wanted = wanted
+            others = (each for each in wanted if each.pending and each.mailbox != config)
+            trials.update((each.attempt, each) for each in others)
+        for attempt in self._tried.keys() - trials.keys():
+            del self._tried[attempt]
+        for attempt, each in trials.items():
+            if attempt not in self._tried:
+                self._tried[attempt] = self._begin(Trial, each.name, each.mailbox)
+                self._tried[attempt].wanted = (each,)
+        for kept in (*self._kept.values(), *self._tried.values()):
             await self._tell(kept)
 
     def close(self) -> None:
@@ -134,9 +167,11 @@ class Mailboxes:
             kept.reader.stop()
         self._kept.clear()
 
-    def _begin(self, name: str, config: Mapping[str, Any]) -> Kept:
+    def _begin(
+        self, kind: type[Reader] | type[Trial], name: str, config: Mapping[str, Any]
+    ) -> Kept:
         desk = _Desk(self, name)
-        reader = Reader(lambda: self._account(desk, config), desk, name)
+        reader = kind(lambda: self._account(desk, config), desk, name)
         kept = Kept(reader, config)
         desk.kept = kept
         reader.start()
@@ -186,7 +221,7 @@ class Mailboxes:
         if not kept.is_open and kept.error is None:
             return
         for each in kept.wanted:
-            if not each.pending:
+            if not each.pending or each.mailbox != kept.config:
                 continue
             waiting = Waiting(each.workflow_id, each.version, each.node_id)
             if kept.error is None:
@@ -286,6 +321,7 @@ def _wanted(row: Any) -> Wanted:
         node_id=row["node_id"],
         address=row["index_key"],
         pending=row["deployment_status"] == "pending",
+        since=row["created_at"],
         mailbox=config["mailbox"],
     )
 
