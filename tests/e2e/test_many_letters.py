@@ -195,7 +195,7 @@ async def test_thousands_of_letters_are_sent_again_once_each_whoever_is_killed_m
         assert said.code == 0, said.err
         bulk = ("dead-letters", "redrive", "--all", "--service", "scheduler", "--limit", 300)
         said = await typed(stage, *bulk, "--json")
-        assert isinstance(said.json, list), said
+        assert "error" not in said.json, said
         refused = {row["refused"] for row in said.json} - {None}
         # On a machine with much to do Kafka may take longer than one waits for it.
         assert all(LATE.search(reason) for reason in refused), refused

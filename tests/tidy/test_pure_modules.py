@@ -57,6 +57,4 @@ def test_every_module_that_a_core_imports_is_held_to_be_pure(name: str) -> None:
             waiting |= graph.find_modules_directly_imported_by(module)
     pure = named()
     missing = sorted(m for m in core if not any(f"{m}.".startswith(f"{p}.") for p in pure))
-    assert not missing, (
-        f"name them in pyproject.toml, or do without them: {missing}"
-    )
+    assert not missing, f"name them in pyproject.toml, or do without them: {missing}"

@@ -42,8 +42,8 @@ LOOK_S = (0.01, 0.25)
 
 REQUEST_S = 15.0
 POST_S = 60.0
-"""How long an answer is waited for: to what only reads, and to what is sent on by Kafka. The service
-itself gives that half a minute to be written, and ten seconds to be carried out."""
+"""How long an answer is waited for: to what only reads, and to what is sent on by Kafka. The
+service itself gives that half a minute to be written, and ten seconds to be carried out."""
 PAGE = 500
 CHUNK_BYTES = 256 * 1024
 
