@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from perdure_common.decider import Decider, Due, Facts, Lookup, Outgoing, Page, Recorded, Upsert
 from perdure_contracts.engine import CancelExecution
@@ -135,7 +134,8 @@ def _floor(state: Stopping) -> str:
     if not state.looks or not state.began:
         return ""
     began = datetime.fromisoformat(state.began) - LATE
-    return str(UUID(int=int(began.timestamp() * 1000) << 80))
+    at = f"{int(began.timestamp() * 1000):012x}"
+    return f"{at[:8]}-{at[8:]}-0000-0000-000000000000"
 
 
 def evolve(state: Stopping, event: ExecutionsStopped) -> Stopping:
