@@ -73,6 +73,9 @@ async def test_triggers_of_github_verify_each_for_itself(stage: Stage, hooks: Ho
     again = await hooks.post("/github", body, by_github(body, "issues", "gh-a secret"))
     assert (again.status_code, again.json()["status"]) == (200, "duplicate")
     assert again.json()["executions"] == await started(stage, first)
+    other = await hooks.post("/github", body, by_github(body, "issues", "gh-b secret"))
+    assert (other.status_code, other.json()["status"]) == (202, "accepted")
+    assert len(await settled(stage, second, 1)) == 1
     forged = await hooks.post("/github", body, by_github(body, "issues", "nobody's"))
     assert forged.status_code == 401
     pushed = await hooks.post("/github", body, by_github(body, "push", "gh-a secret"))
