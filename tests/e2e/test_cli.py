@@ -123,21 +123,23 @@ async def test_what_differs_between_versions_and_from_a_file_is_said(
     assert (unknown.code, unknown.json["error"]["code"]) == (2, "unknown_version")
 
 
-async def test_the_log_of_an_execution_is_listed_line_by_line(stage: Stage, tmp_path: Path) -> None:
-    path = written(tmp_path, doubling(named("logged")))
+async def test_the_log_of_an_execution_is_listed_line_by_line(
+    stage: Stage, world: World, tmp_path: Path
+) -> None:
+    path = written(tmp_path, chain(named("logged"), request("call", world.url("/ok?logged"))))
     ran = (await typed(stage, "run", path, "--input", '{"n": 1}', "--json")).json
     id = ran["execution_id"]
 
     async def lines() -> list[Any]:  # they are written a moment after what they tell of
         found = (await typed(stage, "executions", "logs", id, "--json")).json
-        return found if any(each["event_type"] == "execution_completed" for each in found) else []
+        return found if any(each["event_type"] == "workflow_completed" for each in found) else []
 
     found = await stage.until(lines, "the last line of the log")
     assert [each["position"] for each in found] == sorted(each["position"] for each in found)
-    told = await typed(stage, "executions", "logs", id, "--node", "double", "--level", "info")
-    assert told.code == 0 and "double" in told.out
-    of_node = (await typed(stage, "executions", "logs", id, "--node", "double", "--json")).json
-    assert {each["node_id"] for each in of_node} == {"double"} and len(of_node) < len(found)
+    told = await typed(stage, "executions", "logs", id, "--node", "call", "--level", "info")
+    assert told.code == 0 and "call is done" in told.out
+    of_node = (await typed(stage, "executions", "logs", id, "--node", "call", "--json")).json
+    assert {each["node_id"] for each in of_node} == {"call"} and len(of_node) < len(found)
     nothing = await typed(stage, "executions", "logs", id, "--level", "error")
     assert (nothing.code, "no lines like that" in nothing.out) == (0, True)
     unknown = await typed(stage, "executions", "logs", id[:-4] + "0000", "--json")

@@ -146,6 +146,13 @@ async def test_rerun_and_fork(stage: Stage, world: World) -> None:
     assert await children_of(stage, id) == 4
 
 
+async def test_its_log_is_read(stage: Stage, world: World) -> None:
+    id = await ended(stage, failing("logged", world))
+    for begins in ("executions logs ID", "executions logs ID --node"):
+        said = await typed(stage, begins, ID=id, NODE="call")
+        assert said.code == 0, said.err
+
+
 async def test_many_at_once(stage: Stage, world: World) -> None:
     await ended(stage, failing("bulk", world))
     said = await typed(stage, "executions bulk retry", NAME="bulk")
