@@ -7,10 +7,12 @@ from typing import Any
 from perdure_common.decider import Due, Outgoing, Recorded, Rejected, Upsert
 from perdure_common.shell.codec import decode_body, encode_body
 from perdure_contracts.cron import (
+    BackfillCron,
     CronCommand,
     CronEvent,
     CronFired,
     CronSettings,
+    CronSkipped,
     NoteExecutionEnd,
     ServeCron,
 )
@@ -115,3 +117,19 @@ class Stage:
     def row(self) -> Mapping[str, Any]:
         """The trigger's row."""
         return self.rows["trigger_index", ""]
+
+
+def skipped(stage: Stage) -> list[tuple[str, str, str | None]]:
+    """Return the firings that were left out: when each was due, why, and for which execution."""
+    return [
+        (each.scheduled_at[11:16], each.reason, each.open_execution_id)
+        for each in stage.events
+        if isinstance(each, CronSkipped)
+    ]
+
+
+def backfill(first: str, until: str, force_id: str = "") -> BackfillCron:
+    """Return the command to make up for what fell due between two instants."""
+    return BackfillCron(
+        workflow_id=WORKFLOW, node_id=NODE, first=first, until=until, force_id=force_id
+    )

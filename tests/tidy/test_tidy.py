@@ -51,6 +51,12 @@ def test_a_file_says_what_it_is_for_and_can_be_read_in_one_sitting(path: Path) -
     assert text.count("\n") <= FILE_LINES_MAX, "split the file where its subject changes"
 
 
+def test_a_test_can_be_read_in_one_sitting_too() -> None:
+    lines = {name(p): p.read_text(encoding="utf-8").count("\n") for p in CODE}
+    long = {each: count for each, count in lines.items() if count > FILE_LINES_MAX}
+    assert not long, "split these where their subjects change"
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_a_function_fits_a_screen(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))

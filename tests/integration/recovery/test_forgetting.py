@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import pytest
 from perdure_common import migrate
 from perdure_common.ids import derived
@@ -12,7 +11,6 @@ from perdure_recovery.retention import FOREVER, SHORT
 
 TENANT = "00000000-0000-7000-8000-000000000001"
 OLD = datetime(2020, 3, 1, tzinfo=UTC)
-BEFORE = "recovery/0015_held_attempts"
 LETTER = (
     "INSERT INTO dead_letters (id, tenant_id, stream, service, topic, partition, record_offset,"
     " source, event_type, raw, sha256, error, status, processed_at)"
@@ -30,24 +28,19 @@ BREAKER = (
 
 
 @pytest.fixture
-async def connection(database: str) -> Any:
+async def filled(connection: Any, database: str) -> Any:
     """A connection to tables that were filled before rows of these kinds were forgotten."""
-    await migrate.up(database, "recovery")
-    await migrate.down(database, "recovery", BEFORE)
-    made: Any = await asyncpg.connect(database)
-    await made.execute("SET search_path = recovery")
     for status in ("waiting", "redriven", "dropped"):
         settled = None if status == "waiting" else OLD
-        await made.execute(LETTER, derived("letter", status), TENANT, status, settled)
+        await connection.execute(LETTER, derived("letter", status), TENANT, status, settled)
     young = datetime.now(UTC) - timedelta(days=89)
-    await made.execute(LETTER, derived("letter", "young"), TENANT, "dropped", young)
-    await made.execute(INCIDENT, derived("incident", "over"), TENANT, OLD, OLD)
-    await made.execute(INCIDENT, derived("incident", "open"), TENANT, OLD, None)
+    await connection.execute(LETTER, derived("letter", "young"), TENANT, "dropped", young)
+    await connection.execute(INCIDENT, derived("incident", "over"), TENANT, OLD, OLD)
+    await connection.execute(INCIDENT, derived("incident", "open"), TENANT, OLD, None)
     for state in ("closed", "open", "half_open"):
-        await made.execute(BREAKER, state, TENANT, OLD)
+        await connection.execute(BREAKER, state, TENANT, OLD)
     await migrate.up(database, "recovery")
-    yield made
-    await made.close()
+    return connection
 
 
 async def left(connection: Any) -> dict[str, set[str]]:
@@ -60,9 +53,9 @@ async def left(connection: Any) -> dict[str, set[str]]:
 
 
 async def test_what_was_settled_before_has_its_time_and_what_is_open_has_none(
-    connection: Any,
+    filled: Any,
 ) -> None:
-    rows = await connection.fetch(
+    rows = await filled.fetch(
         "SELECT status AS what, kept_until FROM dead_letters WHERE processed_at IS DISTINCT FROM"
         " (SELECT max(processed_at) FROM dead_letters)"
         " UNION ALL SELECT gate || (closed_at IS NULL), kept_until FROM recovery_incidents"
@@ -75,16 +68,16 @@ async def test_what_was_settled_before_has_its_time_and_what_is_open_has_none(
     }  # fmt: skip
 
 
-async def test_only_what_was_settled_long_ago_is_forgotten(connection: Any, database: str) -> None:
+async def test_only_what_was_settled_long_ago_is_forgotten(filled: Any, database: str) -> None:
     assert await clean(database, "recovery", 0) == 0, "kept for ever"
     assert await clean(database, "recovery", 90) == 4
-    assert await left(connection) == {
+    assert await left(filled) == {
         "letters": {"waiting", "dropped"},  # the young one
         "incidents": {"open"},
         "breakers": {"open", "half_open"},
     }
     assert await clean(database, "recovery", 7) == 1
-    assert (await left(connection))["letters"] == {"waiting"}
-    told = await connection.fetch("SELECT table_name FROM expired")
+    assert (await left(filled))["letters"] == {"waiting"}
+    told = await filled.fetch("SELECT table_name FROM expired")
     names = {row["table_name"] for row in told}
     assert {"dead_letters", "recovery_incidents", "recovery_breakers"} <= names

@@ -3,25 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
-import pytest
 from perdure_common import migrate
 from perdure_common.ids import derived
 from perdure_recovery.retention import FOREVER, LONG, SHORT
 
-BEFORE = "recovery/0015_held_attempts"
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 """Its 180 days have a change to summer time in them, and none back."""
-
-
-@pytest.fixture
-async def connection(database: str) -> Any:
-    await migrate.up(database, "recovery")
-    await migrate.down(database, "recovery", BEFORE)
-    made: Any = await asyncpg.connect(database)
-    await made.execute("SET search_path = recovery")
-    yield made
-    await made.close()
 
 
 async def add(connection: Any, name: str, status: str, attempt: datetime, why: datetime) -> None:
