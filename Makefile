@@ -100,8 +100,9 @@ $(READY): requirements.lock $(PACKAGES)
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation \
 		$(foreach package,$(PACKAGES),--editable $(dir $(package)))
 	@$(BIN)/python -m compileall -q libs services
-	@echo "Fetching Apache Kafka (once per machine)"
-	@$(BIN)/python -m perdure_common.embedded fetch
-	@echo "Compiling the hot modules, if there is a C compiler (once per machine)"
-	@$(BIN)/python -m perdure_common.native_build
+	@echo "Fetching Apache Kafka, and compiling the hot modules if there is a C compiler" \
+		"(once per machine)"
+	@$(BIN)/python -m perdure_common.native_build & compiling=$$!; \
+		$(BIN)/python -m perdure_common.embedded fetch; fetched=$$?; \
+		wait $$compiling && exit $$fetched
 	@touch $@

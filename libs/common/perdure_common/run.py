@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from perdure_common import fault, observe
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres import PostgresStore
+from perdure_common.allocator import keep_freed_memory
 from perdure_common.cycles import freeze, look_for_cycles
 from perdure_common.decider import Service
 from perdure_common.settings import Settings
@@ -102,7 +103,8 @@ def stop_on_signals() -> asyncio.Event:
 
 
 def run(main: Coroutine[None, None, None]) -> None:
-    """Run a process on uvloop where there is one."""
+    """Run a process on uvloop where there is one; memory that it frees it keeps."""
+    keep_freed_memory()
     try:
         import uvloop
     except ImportError:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from perdure_common.allocator import ENVIRONMENT
 from perdure_common.embedded.errors import EmbeddedError, tail
 from perdure_common.embedded.kafka import Kafka, kafka
 from perdure_common.embedded.lifeline import tied
@@ -52,6 +53,7 @@ class Server:
     log: Path
     stop_signal: signal.Signals
     run_as: RunAs = field(default_factory=lambda: RunAs())
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
     child: subprocess.Popen[bytes] | None = None
     log_from: int = 0
     crashes: int = 0
@@ -72,6 +74,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 cwd="/",
                 preexec_fn=tied(self.stop_signal),
+                env={**os.environ, **self.env},
                 **self.run_as,
             )
 
@@ -189,6 +192,7 @@ class Keeper:
             log=database.log,
             stop_signal=signal.SIGINT,  # "fast": roll back, flush, leave
             run_as=database.run_as,
+            env=ENVIRONMENT,
         )
         self._servers["postgres"] = server
         server.launch()
