@@ -130,11 +130,11 @@ class Measures:
         return {"items": [_family(asdict(each), known) for each in found][:ROWS_MAX]}
 
     async def compliance(self, request: Request) -> dict[str, Any]:
-        """What was decided and explained in a period, and up to when rows were erased."""
+        """What was decided, explained and erased in a period."""
         period = self._period(request)
         (unexplained,) = await self._rows("unexplained", *period)
         (told,) = await self._rows("explanations", *period)
-        erased = await self._rows("erasures")
+        erased = await self._rows("erasures", period[1], period[2])
         return {
             "since": period[1].isoformat(),
             "before": period[2].isoformat(),
@@ -142,9 +142,7 @@ class Measures:
             "unexplained_decisions": unexplained["count"],
             "explanations": told["explanations"],
             "complete_explanations": told["complete"],
-            "erasures": [
-                {"table": row["table"], "kept_until_before": row["before"]} for row in erased
-            ],
+            "erasures": [dict(row) for row in erased],
         }
 
     def _tenant(self, request: Request) -> str:
