@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/adding-a-strategy.md").read_text("utf-8")
 _STEP = re.compile(
     r"In `(?P<path>[^`]+)`, (?P<how>after|before|instead of) `(?P<anchor>[^`]+)`:\n\n"
-    r"```python\n(?P<code>.*?)```\n",
+    r"```text\n(?P<code>.*?)```\n",
     re.DOTALL,
 )
 
@@ -35,7 +35,7 @@ class Step:
 def steps() -> Sequence[Step]:
     """Return what the page has changed in the code, in its order."""
     found = [Step(**match.groupdict()) for match in _STEP.finditer(PAGE)]
-    assert len(found) == PAGE.count("```python"), "each block says where it goes"
+    assert len(found) == PAGE.count("```text"), "each block says where it goes"
     return found
 
 
