@@ -179,6 +179,7 @@ async def test_recovery_tells_how_well_it_does(stage: Stage, outside: tuple[Serv
         assert report["unexplained_decisions"] == 0
         assert sum(each["count"] for each in report["decisions"]) == len(SAMPLES) + 1
         assert report["erasures"] == []
+        assert report["attempts_beyond_caps"] == 0
         for bad in ({"since": "yesterday"}, {"since": "2026-02-01", "before": "2026-01-01"}):
             with pytest.raises(ApiProblem) as problem:
                 await client.get("/v1/kpis", **bad)

@@ -21,6 +21,7 @@ from perdure_common.api.slow import Slow
 from perdure_common.run import utc_now
 
 from .families import families
+from .guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX
 from .measures import Counted, kpis
 
 SQL: Mapping[str, str] = queries(Path(__file__).with_name("measures.sql"))
@@ -119,9 +120,11 @@ class Measures:
         return {"items": [_family(asdict(each), known) for each in found][:ROWS_MAX]}
 
     async def compliance(self, request: Request) -> dict[str, Any]:
-        """What was decided, explained and erased in a period."""
+        """What was decided, explained and erased in a period, and tried against the caps (none)."""
         period = self._period(request)
         (unexplained,) = await self._rows("unexplained", *period)
+        limits = (NODE_ATTEMPTS_MAX, EXECUTION_ATTEMPTS_MAX)
+        (beyond,) = await self._rows("beyond_caps", *period, *limits)
         (told,) = await self._rows("explanations", *period)
         erased = await self._rows("erasures", period[1], period[2])
         return {
@@ -129,6 +132,7 @@ class Measures:
             "before": period[2].isoformat(),
             "decisions": await self._rows("decisions", *period),
             "unexplained_decisions": unexplained["count"],
+            "attempts_beyond_caps": beyond["count"],
             "explanations": told["explanations"],
             "complete_explanations": told["complete"],
             "erasures": [dict(row) for row in erased],

@@ -77,6 +77,24 @@ WHERE tenant_id = $1 AND started_at >= $2 AND started_at < $3
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3
 
+-- name: beyond_caps
+-- Automatic attempts that were made though a node had had its three, or an execution its ten of the
+-- day: counted from the rows, by nobody who decides. Of executions that go on for a month at most.
+SELECT count(*) AS count
+FROM (
+    SELECT started_at,
+           row_number() OVER (PARTITION BY execution_id, node_id, scope ORDER BY started_at, id)
+               AS of_node,
+           row_number() OVER (PARTITION BY execution_id, (started_at AT TIME ZONE 'UTC')::date
+                              ORDER BY started_at, id) AS of_day
+    FROM recovery_attempts
+    WHERE tenant_id = $1 AND started_at >= $2::timestamptz - interval '31 days' AND started_at < $3
+      AND ($4::text IS NULL OR workspace_id = $4) AND execution_id IS NOT NULL
+      AND status IN ('planned', 'running', 'succeeded', 'failed') AND triggered_by <> 'person'
+      AND recovery_strategy <> 'skip_compensate'
+) a
+WHERE started_at >= $2 AND (of_node > $5 OR of_day > $6)
+
 -- name: unexplained
 SELECT count(*) AS count
 FROM recovery_attempts a
