@@ -27,6 +27,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from perdure_contracts.failures import RecoveryMode
+from perdure_contracts.recovery import SetMode
 
 from bench import machine, recovery_text
 from bench.failing import Failures
@@ -49,6 +51,7 @@ SUSTAINED = 2_000 if QUICK else 10_000
 PROCESSES = int(os.environ.get("RECOVERIES") or min(2, os.cpu_count() or 1))
 """Processes of recovery that share the failures whose verdicts are timed: one for each core."""
 
+SWITCHES = 3 if QUICK else 11
 SHARED_OUT_S = 60.0
 """The most that the processes of recovery may take until each of them owns shards."""
 OWNED = re.compile(r"^perdure_shards_owned(?:\{[^}]*\})? (\d+)", re.MULTILINE)
@@ -65,6 +68,7 @@ MEANING = {
     "decision_p50_ms": f"ms from a failure to its verdict, {RATE_PER_S:.0f} failures/s (target 15)",
     "decision_p99_ms": "the same, of a hundred the slowest (target 60)",
     "heard_p50_ms": "ms until the verdict is here: with the ways to Kafka and from it",
+    "switch_s": "s from asking for the kill switch until it holds, median (target < 1)",
     "failures_per_s": "failures decided in a second when many come at once (target 2,000)",
     "signature_median_us": "us for the signature and the type of a failure (target 150)",
     "grouping_accuracy": "share of log lines in exactly the family of their template (target .82)",
@@ -165,7 +169,25 @@ async def speed(stage: Stage, names: Sequence[str]) -> Mapping[str, float]:
     with timed("shards shared out"):
         await shared_out(stage, names)
     with timed("decisions"):
-        return await asyncio.to_thread(decisions, stage.ground.kafka_bootstrap)
+        found = await asyncio.to_thread(decisions, stage.ground.kafka_bootstrap)
+    with timed("kill switch"):
+        return {**found, "switch_s": await switched(stage)}
+
+
+async def switched(stage: Stage) -> float:
+    """Return the seconds from asking for the kill switch until it is answered.
+
+    What fails after the answer is not tried: `tests/e2e/test_recovery_decides.py` counts that.
+    """
+    took: list[float] = []
+    for _ in range(SWITCHES):
+        modes: Sequence[RecoveryMode] = ("off", "auto")
+        for mode in modes:
+            command = SetMode(workspace_id="*", mode=mode, set_by="bench")
+            began = time.perf_counter()
+            await stage.ask("recovery", "*/mode", command)
+            took += [time.perf_counter() - began] if mode == "off" else []
+    return measures.quantile(took, 0.5)
 
 
 async def platform() -> tuple[measures.Measures, Storm | None, Mapping[str, float]]:

@@ -1,3 +1,5 @@
+SEQUENCE erasures_id_seq
+
 TABLE consumed
     shard text NOT NULL
     topic text NOT NULL
@@ -60,6 +62,15 @@ TABLE delivery
     received_at timestamp with time zone DEFAULT now() NOT NULL
     CONSTRAINT delivery_pkey PRIMARY KEY (tenant_id, source, id)
     INDEX delivery_received_at_idx CREATE INDEX delivery_received_at_idx ON delivery USING brin (received_at) WITH (pages_per_range='16', autosummarize='on')
+
+TABLE erasures
+    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL
+    table_name text NOT NULL
+    rows bigint NOT NULL
+    kept_until_before timestamp with time zone NOT NULL
+    erased_at timestamp with time zone NOT NULL
+    CONSTRAINT erasures_pkey PRIMARY KEY (id)
+    INDEX erasures_at_idx CREATE INDEX erasures_at_idx ON erasures USING btree (erased_at)
 
 TABLE expired
     table_name text NOT NULL
@@ -221,7 +232,8 @@ TABLE recovery_attempts
     created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
-    CONSTRAINT about_something CHECK (((task_id IS NOT NULL) OR (execution_id IS NOT NULL)))
+    dead_letter_id uuid
+    CONSTRAINT about_something CHECK (((task_id IS NOT NULL) OR (execution_id IS NOT NULL) OR (dead_letter_id IS NOT NULL)))
     CONSTRAINT valid_recovery_outcome CHECK (((recovery_outcome = ANY (ARRAY['recovered'::text, 'relapsed'::text, 'same_failure'::text, 'other_failure'::text, 'superseded'::text, 'held'::text, 'handled'::text, 'escalated'::text, 'dead_lettered'::text])) OR (recovery_outcome ~~ 'refused:%'::text)))
     CONSTRAINT valid_recovery_strategy CHECK ((recovery_strategy = ANY (ARRAY['retry_now'::text, 'backoff'::text, 'wait_until'::text, 'reassign'::text, 'fallback_model'::text, 'reduce_input'::text, 'reprompt'::text, 'refresh_credentials'::text, 'skip_compensate'::text, 'escalate_human'::text, 'dead_letter'::text])))
     CONSTRAINT valid_status CHECK ((status = ANY (ARRAY['planned'::text, 'waiting_approval'::text, 'parked'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'superseded'::text, 'expired'::text])))
@@ -285,6 +297,7 @@ TABLE recovery_episodes
     fixed_at timestamp with time zone
     kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+    explored boolean DEFAULT false NOT NULL
     CONSTRAINT valid_outcome CHECK ((outcome = ANY (ARRAY['open'::text, 'recovered'::text, 'escalated'::text, 'superseded'::text, 'relapsed'::text, 'handled'::text, 'dead_lettered'::text])))
     CONSTRAINT recovery_episodes_pkey PRIMARY KEY (id)
     INDEX recovery_episodes_execution_idx CREATE INDEX recovery_episodes_execution_idx ON recovery_episodes USING btree (tenant_id, execution_id)
@@ -326,7 +339,8 @@ TABLE recovery_explanations
     faithfulness double precision DEFAULT 1 NOT NULL
     prose text
     prose_refused text
-    CONSTRAINT about_something CHECK (((task_id IS NOT NULL) OR (execution_id IS NOT NULL)))
+    dead_letter_id uuid
+    CONSTRAINT about_something CHECK (((task_id IS NOT NULL) OR (execution_id IS NOT NULL) OR (dead_letter_id IS NOT NULL)))
     CONSTRAINT no_empty_texts CHECK ((((((((''::text <> failure_summary) AND (''::text <> root_cause)) AND (''::text <> retry_decision)) AND (''::text <> confidence_explanation)) AND (''::text <> user_action_required)) AND (''::text <> estimated_resolution_time)) AND (''::text <> display_category)))
     CONSTRAINT valid_severity_level CHECK ((severity_level = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'critical'::text])))
     CONSTRAINT recovery_explanations_pkey PRIMARY KEY (id)
@@ -334,6 +348,7 @@ TABLE recovery_explanations
     INDEX recovery_explanations_created_idx CREATE INDEX recovery_explanations_created_idx ON recovery_explanations USING btree (tenant_id, created_at, id)
     INDEX recovery_explanations_execution_idx CREATE INDEX recovery_explanations_execution_idx ON recovery_explanations USING btree (tenant_id, execution_id)
     INDEX recovery_explanations_kept_idx CREATE INDEX recovery_explanations_kept_idx ON recovery_explanations USING btree (kept_until)
+    INDEX recovery_explanations_letter_idx CREATE INDEX recovery_explanations_letter_idx ON recovery_explanations USING btree (tenant_id, dead_letter_id) WHERE (dead_letter_id IS NOT NULL)
     INDEX recovery_explanations_prose_idx CREATE INDEX recovery_explanations_prose_idx ON recovery_explanations USING btree (explanation_generated_at) WHERE ((prose IS NULL) AND (prose_refused IS NULL) AND (kept_until < '9999-01-01 00:00:00+00'::timestamp with time zone))
     INDEX recovery_explanations_severity_idx CREATE INDEX recovery_explanations_severity_idx ON recovery_explanations USING btree (tenant_id, severity_level, failure_time)
     INDEX recovery_explanations_task_idx CREATE INDEX recovery_explanations_task_idx ON recovery_explanations USING btree (tenant_id, task_id) WHERE (task_id IS NOT NULL)
@@ -352,10 +367,27 @@ TABLE recovery_incidents
     closed_at timestamp with time zone
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     kept_until timestamp with time zone DEFAULT '9999-01-01 00:00:00+00'::timestamp with time zone NOT NULL
+    storm_id uuid
+    credential text DEFAULT ''::text NOT NULL
+    executions integer DEFAULT 0 NOT NULL
+    probes_failed integer DEFAULT 0 NOT NULL
+    last_probe text DEFAULT ''::text NOT NULL
+    last_probe_at timestamp with time zone
+    failure_summary text DEFAULT ''::text NOT NULL
+    root_cause text DEFAULT ''::text NOT NULL
+    retry_decision text DEFAULT ''::text NOT NULL
+    confidence_explanation text DEFAULT ''::text NOT NULL
+    user_action_required text DEFAULT ''::text NOT NULL
+    estimated_resolution_time text DEFAULT ''::text NOT NULL
+    severity_level text DEFAULT ''::text NOT NULL
+    display_category text DEFAULT ''::text NOT NULL
+    faithfulness double precision DEFAULT 1 NOT NULL
     CONSTRAINT valid_gate CHECK ((gate = ANY (ARRAY['shut'::text, 'probe'::text, 'open'::text])))
+    CONSTRAINT valid_last_probe CHECK ((last_probe = ANY (ARRAY[''::text, 'succeeded'::text, 'failed'::text, 'lost'::text])))
+    CONSTRAINT valid_severity_level CHECK ((severity_level = ANY (ARRAY[''::text, 'low'::text, 'medium'::text, 'high'::text, 'critical'::text])))
     CONSTRAINT recovery_incidents_pkey PRIMARY KEY (id)
     INDEX recovery_incidents_opened_idx CREATE INDEX recovery_incidents_opened_idx ON recovery_incidents USING btree (tenant_id, opened_at)
-    INDEX recovery_incidents_pattern_idx CREATE INDEX recovery_incidents_pattern_idx ON recovery_incidents USING btree (pattern_id)
+    INDEX recovery_incidents_storm_idx CREATE INDEX recovery_incidents_storm_idx ON recovery_incidents USING btree (storm_id)
 
 TABLE recovery_modes
     tenant_id text NOT NULL
@@ -561,6 +593,10 @@ BEGIN
         EXECUTE format('DELETE FROM %I WHERE kept_until < %L', name, past);
         GET DIAGNOSTICS part = ROW_COUNT;
         gone := gone + part;
+        IF part > 0 THEN
+            INSERT INTO erasures (table_name, rows, kept_until_before, erased_at)
+            VALUES (name, part, past, now());
+        END IF;
         INSERT INTO expired VALUES (name, past)
         ON CONFLICT (table_name) DO UPDATE SET before = greatest(expired.before, past);
     END LOOP;

@@ -20,6 +20,8 @@ from stage_ground import shared_ground
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOWN = "503 Service Unavailable"
+AFTER_THE_SWITCH = 20
+"""Executions that fail once the kill switch was answered: nothing is decided about any of them."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -81,6 +83,32 @@ async def test_another_provider_answers_when_the_first_is_down(
     assert attempt["changed_to"] == "llm:anthropic:other-1"
 
 
+async def test_what_its_author_calls_a_timeout_is_tried_again(
+    stage: Stage, outside: tuple[Server, int]
+) -> None:
+    server, port = outside
+    asked: list[bytes] = []
+
+    def starting(request: bytes) -> bytes:
+        asked.append(request)
+        return as_json({"ok": True}) if len(asked) > 1 else as_json({}, "404 Not Found")
+
+    server.answer = starting
+    ask = {**request("ask", f"http://127.0.0.1:{port}/"), "failure_type": "timeout"}
+    await stage.deploy(chain("by-author", ask))
+    row = await stage.ended(await stage.trigger("by-author", {}))
+    assert row["status"] == "SUCCESS"
+    (attempt,) = await attempts_of(stage, row["execution_id"])
+    assert attempt["recovery_strategy"] == "backoff"
+    (pattern,) = await stage.rows(
+        "select p.failure_type, p.pattern_source from recovery.failure_patterns p "
+        "join recovery.recovery_attempts a on a.failure_pattern_id = p.id "
+        "where a.execution_id = $1",
+        row["execution_id"],
+    )
+    assert (pattern["failure_type"], pattern["pattern_source"]) == ("timeout", "override")
+
+
 async def test_the_kill_switch_stops_what_waits_and_what_comes(
     stage: Stage, outside: tuple[Server, int]
 ) -> None:
@@ -108,10 +136,12 @@ async def test_the_kill_switch_stops_what_waits_and_what_comes(
         assert row["status"] == "ERROR"
         (attempt,) = await attempts_of(stage, row["execution_id"])
         assert (attempt["status"], attempt["recovery_outcome"]) == ("refused", "refused:mode")
-        second = await stage.ended(await stage.trigger("killed", {}))
-        assert second["status"] == "ERROR"
-        assert await attempts_of(stage, second["execution_id"]) == []
-        assert len(asked) == 2
+        after = [await stage.trigger("killed", {"n": n}) for n in range(AFTER_THE_SWITCH)]
+        for event in after:
+            ended = await stage.ended(event)
+            assert ended["status"] == "ERROR"
+            assert await attempts_of(stage, ended["execution_id"]) == [], "the switch was answered"
+        assert len(asked) == 1 + AFTER_THE_SWITCH, "each was asked once, and nothing again"
     finally:
         on = SetMode(workspace_id="*", mode="auto", set_by="ann")
         await stage.ask("recovery", "*/mode", on)

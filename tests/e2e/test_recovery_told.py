@@ -178,6 +178,8 @@ async def test_recovery_tells_how_well_it_does(stage: Stage, outside: tuple[Serv
         report = await client.get("/v1/compliance_report")
         assert report["unexplained_decisions"] == 0
         assert sum(each["count"] for each in report["decisions"]) == len(SAMPLES) + 1
+        assert report["erasures"] == []
+        assert report["attempts_beyond_caps"] == 0
         for bad in ({"since": "yesterday"}, {"since": "2026-02-01", "before": "2026-01-01"}):
             with pytest.raises(ApiProblem) as problem:
                 await client.get("/v1/kpis", **bad)
@@ -431,3 +433,31 @@ async def test_people_are_asked_about_what_nothing_mends_and_their_answer_is_don
     await stage.until(well, "an execution that went on")
     again = await typed(stage, "recovery", "answer", question["id"], "retry", "--json")
     assert again.json["error"]["code"] == "not_asked"
+
+
+async def test_many_failures_alike_are_an_incident_that_says_what_happened(
+    stage: Stage, outside: tuple[Server, int]
+) -> None:
+    server, port = outside
+    server.answer = lambda asked: as_json({}, status="422 Unprocessable")
+    await stage.deploy(chain("many", request("ask", f"http://127.0.0.1:{port}/many")))
+    events = [await stage.trigger("many", {"n": n}) for n in range(12)]
+    for event in events:
+        assert (await stage.ended(event))["status"] == "ERROR"
+
+    async def counted() -> Any:
+        said = await typed(stage, "recovery", "incidents", "--json")
+        found = [each for each in said.json if each["dependency"].startswith("http:")]
+        return [each for each in found if each["executions"] >= 12]
+
+    (row,) = await stage.until(counted, "the incident of all twelve")
+    assert (row["failure_type"], row["failures"]) == ("validation", 12)
+    assert row["severity_level"] == "critical"
+    said = await typed(stage, "recovery", "incidents", row["id"])
+    assert said.code == 0, said.err
+    words = " ".join(said.out.split())
+    assert "validation http:127.0.0.1" in words
+    assert "one attempt is made to see; the others wait in line" in words
+    unknown = await typed(stage, "recovery", "incidents", "none-such")
+    assert unknown.code == 1
+    assert "there is no incident 'none-such'" in unknown.err

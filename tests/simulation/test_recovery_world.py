@@ -7,11 +7,12 @@ more in the end. That its judge sees what it looks for is shown by taking rails 
 from collections import Counter
 
 import pytest
-from perdure_recovery import guard, parking
+from perdure_recovery import exploring, guard, parking
 from recovery_world import Broken, World
 
 WORLDS = 1_000
 GROUPS = 8
+EXPLORED_WORLDS = 150
 SEEN_AT_LEAST = 10
 """How many of the worlds of a group must have seen each kind of event, or they prove nothing."""
 
@@ -36,6 +37,18 @@ def test_nothing_that_must_not_happen_does_and_decisions_can_be_made_again(group
         "recovery.waiters-released.v1",
     }
     assert [name for name in sorted(rarest) if seen[name] < SEEN_AT_LEAST] == []
+
+
+def test_what_is_explored_breaks_nothing_however_often_chance_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exploring, "EXPLORED_SHARE", 0.9)
+    explored = 0
+    for seed in range(EXPLORED_WORLDS):
+        world = World(seed).run()
+        world.replay()
+        explored += "explored" in world.seen
+    assert explored >= SEEN_AT_LEAST
 
 
 def broken(worlds: int) -> str:

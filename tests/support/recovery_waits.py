@@ -30,7 +30,7 @@ def open_breaker(state: str = "open") -> Mapping[str, Any]:
 def storm_of(story: Story) -> Mapping[str, Any]:
     """Return the incident that the failure of the story's only episode belongs to."""
     (noted,) = [each.failure for each in story.state.episodes.values()]
-    return {"pattern_id": noted.pattern_id, "gate": "probe", "closed_at": None}
+    return {"storm_id": noted.pattern_id, "gate": "probe", "closed_at": None}
 
 
 def due_of(ordered: Any, story: Story) -> AttemptDue:

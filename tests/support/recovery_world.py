@@ -475,6 +475,10 @@ class World:
             raise Broken(f"{node.execution_id} is undone though nobody decided so, or not")
         if node.undoes and (node.undone or "skip_compensate" not in (node.means or {})):
             raise Broken(f"{node.execution_id} is undone twice, or cannot be")
+        if attempts[0].explores:
+            self.seen.add("explored")
+            if node.effect != "pure" or self.sampler != "bandit":
+                raise Broken(f"{node.execution_id} is explored, which has effects or was not asked")
         if node.unsafe_in_doubt and not by_person and not node.undoes:
             raise Broken(f"{node.execution_id} repeats an effect of class {node.effect} in doubt")
         if self.now >= node.deadline and not by_person:

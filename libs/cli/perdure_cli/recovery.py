@@ -92,24 +92,26 @@ def attempts(
 
 @app.command()
 def explain(
-    id: Annotated[str, typer.Argument(metavar="ID", help="An execution or an attempt.")],
+    id: Annotated[
+        str, typer.Argument(metavar="ID", help="An execution, an attempt or a dead letter.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Say what failed, why we think so, what was decided, and what you must do."""
 
     async def work() -> list[Row]:
         async with Client(platform.require()) as client:
-            rows = await client.rows("recovery", "recovery_explanations", execution_id=id)
-            if rows:
-                return rows
-            try:
-                return await client.rows(
-                    "recovery", "recovery_explanations", recovery_attempt_id=id
-                )
-            except CommandError as error:
-                if error.code != "invalid_value":  # it is no UUID, so no attempt's id
-                    raise
-                return []
+            for name in ("execution_id", "recovery_attempt_id", "dead_letter_id"):
+                try:
+                    where: dict[str, Any] = {name: id}
+                    rows = await client.rows("recovery", "recovery_explanations", **where)
+                except CommandError as error:
+                    if error.code != "invalid_value":  # it is no UUID, so no attempt's id
+                        raise
+                    continue
+                if rows:
+                    return rows
+            return []
 
     rows = sorted(wait_for(work()), key=lambda row: row["created_at"])
     if not rows:

@@ -82,6 +82,7 @@ def _print(found: Row) -> None:
             ("eligible of all (coverage)", *_share(every["coverage"])),
             ("false positives", *_share(every["false_positive_rate"])),
             ("missed", *_share(every["missed_rate"])),
+            ("recovered of those explored", *_share(every["explored"])),
         ),
         "",
     )
@@ -98,7 +99,7 @@ def _print(found: Row) -> None:
         )
     for title, group in GROUPS:
         print_table(
-            (title, "episodes", "eligible", "recovered", "success", "median", "false", "missed"),
+            (title, "episodes", "coverage", "success", "median", "p90", "mean", "false", "missed"),
             ((name, *_row(figures)) for name, figures in found[group].items()),
             "",
         )
@@ -107,15 +108,24 @@ def _print(found: Row) -> None:
 
 
 def _row(figures: Row) -> tuple[object, ...]:
+    times = figures["time_to_recovery"]
     return (
         figures["episodes"],
-        figures["eligible"],
-        figures["recovered"],
-        _share(figures["success"])[0],
-        _seconds(figures["time_to_recovery"]["p50_s"]),
-        figures["false_positives"],
-        figures["missed"],
+        _spread(figures["coverage"]),
+        _spread(figures["success"]),
+        _seconds(times["p50_s"]),
+        _seconds(times["p90_s"]),
+        _seconds(times["mean_s"]),
+        _spread(figures["false_positive_rate"]),
+        _spread(figures["missed_rate"]),
     )
+
+
+def _spread(share: Row) -> str:
+    """Return a share with its interval, in a cell: `83% (71-91)`."""
+    if share["value"] is None:
+        return "none"
+    return f"{share['value']:.0%} ({share['low'] * 100:.0f}-{share['high'] * 100:.0f})"
 
 
 def _share(share: Row) -> tuple[str, str, int]:

@@ -59,7 +59,8 @@ class EditDeadLetter:
 class DeadLetterKept:
     """A dead letter is kept, bytes and all; fields are as in `recovery.keep-dead-letter.v1`.
 
-    `kept_at` is when; empty before that was said.
+    `kept_at` is when; empty before that was said. It is `decided` here what becomes of it, unless
+    that was so when a failure made it.
     """
 
     letter_id: str
@@ -71,6 +72,7 @@ class DeadLetterKept:
     family_branch: str = ""
     told_by: str = ""
     kept_at: str = ""
+    decided: bool = False
 
 
 @message("recovery.dead-letter-reopened.v1")

@@ -13,7 +13,7 @@ from .asking import RequestInteraction
 from .breakers import BreakerTurned, DependencyCalls
 from .failures import Explanation, Strategy, Taken
 from .message import Json, message
-from .patterns import FailureType
+from .patterns import FailureType, PatternFacts
 from .questions import QuestionEvent
 
 Cause: TypeAlias = Literal["approval", "person", "breaker", "storm", "bucket"]
@@ -85,8 +85,8 @@ class AttemptParked:
     when recovery looks by itself. With `again` it had been parked or ordered before; with
     `counted` it counts as an attempt already; with `approved` people have agreed to it. The attempt
     itself is `planned` for that reason; `before` says what it has waited for so far. `doubtful` is
-    as in `recovery.attempt-ordered.v1`, and so are `scores`, `propensity` and `helps`. `left` is
-    the line that had let it go to see, and hears now that it did not.
+    as in `recovery.attempt-ordered.v1`, and so are `scores`, `propensity`, `helps` and
+    `explores`. `left` is the line that had let it go to see, and hears now that it did not.
     """
 
     failure_id: str
@@ -117,6 +117,7 @@ class AttemptParked:
     scores: dict[str, float] = field(default_factory=dict[str, float])
     propensity: float = 1.0
     helps: float | None = None
+    explores: bool = False
 
 
 @message("recovery.attempt-released.v1")
@@ -269,7 +270,10 @@ class CallsNoted:
 
 @message("recovery.count-failure.v1")
 class CountFailure:
-    """A failure came of which many came within a minute: `alike`, if its pattern counted them."""
+    """A failure came of which many came within a minute: `alike`, if its pattern counted them.
+
+    They were of these `executions`; `pattern` says what they have in common.
+    """
 
     line: str
     pattern_id: str
@@ -281,6 +285,8 @@ class CountFailure:
     failure_type: FailureType
     failed_at: str
     alike: int = 0
+    executions: tuple[str, ...] = ()
+    pattern: PatternFacts | None = None
 
 
 @message("recovery.note-probe.v1")
@@ -295,17 +301,25 @@ class NoteProbe:
 
 @message("recovery.failure-counted.v1")
 class FailureCounted:
-    """A failure of a pattern that comes often."""
+    """A failure of a pattern that comes often; `executions` are those not heard of before.
+
+    `credential` is as in the facts of the pattern.
+    """
 
     line: str
     pattern_id: str
     failure_id: str
     counted_at: str
+    executions: tuple[str, ...] = ()
+    credential: str = ""
 
 
 @message("recovery.incident-opened.v1")
 class IncidentOpened:
-    """Many failures of one pattern: from now on one is tried, the others wait."""
+    """Many failures of one pattern: from now on one is tried, the others wait.
+
+    `executions` are those of the last minute, `pattern` is what the failures have in common.
+    """
 
     line: str
     incident_id: str
@@ -316,17 +330,24 @@ class IncidentOpened:
     failure_type: FailureType
     failures: int
     opened_at: str
+    executions: tuple[str, ...] = ()
+    pattern: PatternFacts | None = None
+    explanation: Explanation | None = None
 
 
 @message("recovery.probe-noted.v1")
 class ProbeNoted:
-    """A probe succeeded, failed, or was lost; then the next one waits until `next_at`."""
+    """A probe succeeded, failed, or was lost; then the next one waits until `next_at`.
+
+    `explanation` is what people are told of the incident from then on.
+    """
 
     line: str
     attempt_id: str
     outcome: Literal["succeeded", "failed", "lost"]
     noted_at: str
     next_at: str = ""
+    explanation: Explanation | None = None
 
 
 @message("recovery.incident-closed.v1")
@@ -339,6 +360,8 @@ class IncidentClosed:
     failures: int
     opened_at: str
     closed_at: str
+    executions: int = 0
+    explanation: Explanation | None = None
 
 
 # What a workspace may spend -------------------------------------------------------------

@@ -40,7 +40,8 @@ PatternSource: TypeAlias = Literal["rule", "neighbour", "override"]
 class PatternFacts:
     """What makes a pattern; the columns of failure_patterns. Texts are scrubbed and masked.
 
-    `rule_id` says what recognised the type, `pattern_source` of which kind that was.
+    `rule_id` says what recognised the type, `pattern_source` of which kind that was. A limit of
+    calls is that of a `credential`, if one was used: what others meet has nothing to do with it.
     """
 
     workspace_id: str
@@ -55,6 +56,7 @@ class PatternFacts:
     error_message_hash: str
     execution_stage: str
     context: Json = None
+    credential: str = ""
 
 
 @message("recovery.note-occurrence.v1")
@@ -87,8 +89,9 @@ class NoteLesson:
 class PatternSeen:
     """A pattern occurred; its row is made or counted up.
 
-    `alike` is how many of it came within a minute (0: nobody counted). Where those are many, or
-    were lately, `execution_id` says whose failure it was: the stream of incidents is told.
+    `alike` is how many of it came within a minute (0: nobody counted), `of` the execution whose
+    failure it is. Where those are many, or were lately, `execution_id` says so too: the stream of
+    incidents is told.
     """
 
     pattern_id: str
@@ -98,6 +101,7 @@ class PatternSeen:
     tried: bool
     alike: int = 0
     execution_id: str = ""
+    of: str = ""
 
 
 @message("recovery.pattern-taught.v1")

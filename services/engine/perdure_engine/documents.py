@@ -46,6 +46,10 @@ errors are listed with each node, beside those of expressions.
 Side effects are done by runners. Nodes that only compute run in the engine; RUNNABLE can be
 sent to a runner as well, by `run_in: runner` beside the node's `parameters`, and are sent there
 by themselves when more than 10,000 items arrive.
+
+`failure_type` beside the `parameters` says what recovery is to take the node's failures for, where
+its author knows better than status codes and messages: a server that answers 404 while it starts is
+a `timeout`, say. The types are listed in [recovery.md](recovery.md).
 """
 
 

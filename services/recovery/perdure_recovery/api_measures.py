@@ -17,9 +17,11 @@ from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.asking import TENANT_HEADER
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
+from perdure_common.api.slow import Slow
 from perdure_common.run import utc_now
 
 from .families import families
+from .guard import EXECUTION_ATTEMPTS_MAX, NODE_ATTEMPTS_MAX
 from .measures import Counted, kpis
 
 SQL: Mapping[str, str] = queries(Path(__file__).with_name("measures.sql"))
@@ -36,11 +38,6 @@ TABLE_BYTES_MAX = 1_000_000_000
 """Size of a table from which there is an alert."""
 TABLE_GROWTH_MAX = 100_000_000
 """Bytes by which a table may grow in a day until there is one."""
-QUERY_S_MAX = 0.5
-"""Seconds that a statement of this API may take until there is one …"""
-SLOW_FOR_S = 3_600.0
-"""… for so long, or until it is fast again."""
-
 _PERIOD_PARAMETERS: Sequence[Mapping[str, Any]] = (
     {"name": "X-Perdure-Tenant", "in": "header", "schema": {"type": "string"}},
     {"name": "workspace_id", "in": "query", "schema": {"type": "string"}},
@@ -58,8 +55,7 @@ class Measures:
     ) -> None:
         self._reading = reading
         self._tenant_id = tenant_id
-        self._clock = clock
-        self._slow: dict[str, tuple[float, float]] = {}
+        self._slow = Slow(clock)
 
     def add_to(self, app: FastAPI) -> None:
         """Add the endpoints to an API."""
@@ -81,17 +77,10 @@ class Measures:
 
     async def _rows(self, name: str, *arguments: Any) -> Sequence[Any]:
         """Return the rows of a statement; whether it took long is remembered for an hour."""
-        began = self._clock()
+        began = self._slow.clock()
         rows = await self._reading.rows(SQL[name], *arguments)
-        now = self._clock()
-        self._slow.pop(name, None)
-        if now - began > QUERY_S_MAX:
-            self._slow[name] = (now, now - began)
+        self._slow.note(name, began)
         return rows
-
-    def _slow_now(self) -> Mapping[str, float]:
-        now = self._clock()
-        return {name: took for name, (at, took) in self._slow.items() if now - at < SLOW_FOR_S}
 
     async def kpis(self, request: Request) -> dict[str, Any]:
         """Success with coverage, times to recovery, false positives, missed, explanations."""
@@ -102,6 +91,7 @@ class Measures:
         (tried,) = await self._rows("attempts", *period)
         sizes = await self._rows("sizes")
         count = told["explanations"]
+        slow = {**self._reading.slow.lately(), **self._slow.lately()}
         return {
             "since": period[1].isoformat(),
             "before": period[2].isoformat(),
@@ -113,7 +103,7 @@ class Measures:
                 "faithfulness": told["faithfulness"],
             },
             "table_bytes": {row["table"]: row["bytes"] for row in sizes},
-            "alerts": alerts(tried["succeeded"], tried["failed"], sizes, self._slow_now()),
+            "alerts": alerts(tried["succeeded"], tried["failed"], sizes, slow),
         }
 
     async def health(self, request: Request) -> dict[str, Any]:
@@ -130,21 +120,22 @@ class Measures:
         return {"items": [_family(asdict(each), known) for each in found][:ROWS_MAX]}
 
     async def compliance(self, request: Request) -> dict[str, Any]:
-        """What was decided and explained in a period, and up to when rows were erased."""
+        """What was decided, explained and erased in a period, and tried against the caps (none)."""
         period = self._period(request)
         (unexplained,) = await self._rows("unexplained", *period)
+        limits = (NODE_ATTEMPTS_MAX, EXECUTION_ATTEMPTS_MAX)
+        (beyond,) = await self._rows("beyond_caps", *period, *limits)
         (told,) = await self._rows("explanations", *period)
-        erased = await self._rows("erasures")
+        erased = await self._rows("erasures", period[1], period[2])
         return {
             "since": period[1].isoformat(),
             "before": period[2].isoformat(),
             "decisions": await self._rows("decisions", *period),
             "unexplained_decisions": unexplained["count"],
+            "attempts_beyond_caps": beyond["count"],
             "explanations": told["explanations"],
             "complete_explanations": told["complete"],
-            "erasures": [
-                {"table": row["table"], "kept_until_before": row["before"]} for row in erased
-            ],
+            "erasures": [dict(row) for row in erased],
         }
 
     def _tenant(self, request: Request) -> str:

@@ -134,7 +134,7 @@ executions: Decider[Execution, ExecutionCommand, ExecutionEvent] = Decider(
     ),
     creates=(NoteFailure,),
     first=is_first,
-    state_version=6,
+    state_version=7,
     stream_of=stream_of,
     decide=decide,
     evolve=evolve,
@@ -149,7 +149,7 @@ pattern_streams: Decider[patterns.Pattern, PatternCommand, PatternEvent] = Decid
     initial=patterns.Pattern(),
     commands=(NoteOccurrence, NoteLesson),
     events=(PatternSeen, PatternTaught),
-    state_version=3,
+    state_version=4,
     stream_of=patterns.stream_of,
     decide=patterns.decide,
     evolve=patterns.evolve,
@@ -182,7 +182,7 @@ letter_streams: Decider[letters.Letter, LetterCommand, LetterEvent] = Decider(
     project=letters.project,
     route=letters.route,
     private=(DeadLetterKept, DeadLetterEdited, DeadLetterReopened),
-    state_version=3,
+    state_version=4,
 )
 
 breaker_streams: Decider[breakers.Breaker, DependencyCalls, BreakerEvent] = Decider(
@@ -205,6 +205,7 @@ incident_streams: Decider[incidents.Incident, IncidentCommand, IncidentEvent] = 
     initial=incidents.Incident(),
     commands=(CountFailure, NoteProbe),
     events=(FailureCounted, IncidentOpened, ProbeNoted, IncidentClosed),
+    state_version=2,
     stream_of=incidents.stream_of,
     decide=incidents.decide,
     evolve=incidents.evolve,
@@ -273,7 +274,7 @@ service = Service(
     by_token=(DependencyCalls,),
     news=(DependencyCalls,),
     judge=Judge,
-    kept=("expired", "table_sizes"),
+    kept=("expired", "table_sizes", "erasures"),
     expires=dict.fromkeys(CLEANED, "kept_until"),
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
 from perdure_contracts.failures import Sampler, Strategy
 from perdure_contracts.message import Json
@@ -13,18 +13,11 @@ from .classify import Classification
 from .means import Means
 from .waits import Wait, decorrelated, moment, only_asked
 
-AUTOMATIC: Final[frozenset[Strategy]] = frozenset(
-    {
-        "retry_now",
-        "backoff",
-        "wait_until",
-        "reassign",
-        "fallback_model",
-        "reduce_input",
-        "reprompt",
-        "refresh_credentials",
-    }
-)
+AUTOMATIC: Final[frozenset[Strategy]] = frozenset(get_args(Strategy)) - {
+    "skip_compensate",
+    "escalate_human",
+    "dead_letter",
+}
 """What makes an attempt without a person; guard rails are asked before."""
 UNCHANGED: Final[frozenset[Strategy]] = frozenset(
     {"retry_now", "backoff", "wait_until", "reassign"}
@@ -53,7 +46,8 @@ class Case:
     `problems` what was wrong with an answer, which was `judged` if it could be read. `records` are
     those of the type, for the sampler. What failed was `compensating` for what the node did before;
     or the node `looks_first` whether its effect has happened, before it is done again. `unsent` is
-    what a breaker held up: no try was made, so that no wait grows.
+    what a breaker held up: no try was made, so that no wait grows. It is `explorable` where a try
+    in vain harms nobody.
     """
 
     failure_id: str
@@ -77,6 +71,7 @@ class Case:
     compensating: bool = False
     looks_first: bool = False
     unsent: bool = False
+    explorable: bool = False
 
     @property
     def attempt(self) -> int:
@@ -111,7 +106,8 @@ class Plan:
 
     A `probe` tries a failure that is believed lasting. `overrides` are what the engine changes,
     `changed` says it to people. `compensate` is what giving up does. `scores` and `propensity`
-    are those of the sampler, `helps` is P(it helps) where it changes something.
+    are those of the sampler, `helps` is P(it helps) where it changes something. It `explores`
+    what would have been given up.
     """
 
     strategy: Strategy
@@ -125,6 +121,7 @@ class Plan:
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
     propensity: float = 1.0
     helps: float | None = None
+    explores: bool = False
 
     @property
     def automatic(self) -> bool:

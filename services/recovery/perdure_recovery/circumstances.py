@@ -12,7 +12,7 @@ from perdure_contracts.message import Json
 from perdure_contracts.recovery import FailureNoted
 
 from .cases import UNDO
-from .experience import allowance_in, breakers_in, incident_in, modes_in
+from .experience import allowance_in, breakers_in, incident_in, modes_in, storm_of
 from .guard import BUCKET_MAX, Situation
 from .instants import parsed, written
 from .state import Attempt, Episode, Execution, Parked, place, tried_on
@@ -104,7 +104,7 @@ def situation_of(
     waits. One that is `counted` already is not counted against itself.
     """
     mode, switch = modes_in(facts, failure.pattern.workspace_id)
-    gate, line = incident_in(facts, failure.pattern_id)
+    gate, line = incident_in(facts, storm_of(failure.pattern_id, failure.pattern.credential))
     called: Sequence[str] = dependencies_of(failure, proposal)
     elsewhere = proposal.strategy == "fallback_model"
     mine = int(counted)

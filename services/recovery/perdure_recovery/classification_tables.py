@@ -86,6 +86,12 @@ OWN_LIMITS: Final = frozenset(
 )
 """Limits that the workflow's author or operator set: a person decides, never a retry."""
 
+NOT_OVERRIDDEN: Final = OWN_LIMITS | {
+    *("effect_unknown", "lease_expired", "worker_lost", "stalled", "canceled", "cancelled"),
+    "breaker_open",
+}
+"""What the platform says of a node whatever its author says: it is not the node that failed so."""
+
 CODES: Final = _by_word(
     {
         "rate_limit": "rate_limit_exceeded ratelimited rate_limited too_many_requests "

@@ -40,7 +40,12 @@ class Classification:
 
 
 def classify(error: ErrorFacts, override: FailureType | None = None) -> Classification:
-    """Return the kind of `error`; `override` is what the node's author says it is."""
+    """Return the kind of `error`; `override` is what the node's author says it is.
+
+    What the platform itself has found about a node (its worker is lost, a limit is reached, an
+    effect is in doubt) is no author's to say.
+    """
+    override = None if error.type in tables.NOT_OVERRIDDEN else override
     failure_type, rule_id = (override, "override") if override else _found(error)
     model_is_missing = failure_type == "data_missing" and error.dependency.startswith("llm:")
     return Classification(

@@ -1,15 +1,14 @@
 """What recovery decides about the failures of an execution.
 
 Pure: time and facts are arguments, chance follows from ids. A failure goes through the
-same stages each time: recognised (`_noted`), believed passing or lasting (`believe`), a
+same stages each time: recognised (`note`), believed passing or lasting (`believe`), a
 strategy chosen (`choose`), the guard rails asked (`first_refusal`), the decision explained.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
-from typing import Any, Final, Literal, assert_never
+from typing import assert_never
 
 from perdure_common.breaking import OPEN_CODE
 from perdure_common.decider import Due, Facts, Rejected
@@ -23,7 +22,6 @@ from perdure_contracts.deciding import (
     ReleaseAttempt,
 )
 from perdure_contracts.failures import RecoveryMode, Taken
-from perdure_contracts.patterns import PatternFacts
 from perdure_contracts.recovery import (
     AttemptFailed,
     AttemptOrdered,
@@ -43,14 +41,13 @@ from .classify import Classification
 from .evolve import evolve
 from .experience import (
     breakers_in,
-    experience_in,
-    incident_in,
     modes_in,
     policy_in,
     records_in,
 )
 from .explain import explain_decision
-from .families import prior_type, recognised
+from .exploring import explored
+from .families import recognised
 from .guard import (
     PERSON_S,
     Hold,
@@ -63,20 +60,13 @@ from .guard import (
 )
 from .instants import parsed, seconds_between, written
 from .means import dependency_of, means_from, problems_of
+from .noting import dated, note
 from .outcomes import compensated, completed, confirmed, ended, ended_by, given_up, revival
 from .parking import Held, answered, asks_again, due, park, released, still, woken
 from .questions import ASKED_ABOUT, ask, not_asked, overdue, overtaken, settle
 from .repeating import asked_again, repeated
-from .signature import MESSAGE_MAX, error_message, error_message_hash, error_type
 from .state import Episode, Execution, place
 from .strategy import Case, Plan, choose, undone_instead
-from .transience import believe
-
-SOURCES: Final[Mapping[str, Literal["lease", "stall"]]] = {
-    "worker_lost": "lease",
-    "stalled": "stall",
-}
-"""Failures that nobody raised: a lease that ran out, and an execution in which nothing happens."""
 
 
 def decide(
@@ -142,19 +132,27 @@ def _failure(
         return (repeated(state, command, facts, now),)
     if again is not None and not twice_asked:
         return Rejected(f"failure {command.failure_id!r}: {again}", "duplicate")
-    command = _dated(command, now)
+    command = dated(command, now)
     over = ended_by(known, command, facts, now) if known else ()
     before = (*overtaken(state, command, now), *(_owned(each, command) for each in over))
     state = reduce(evolve, before, state)
     episode = state.episodes.get(key)  # gone if what happened before is over
-    kind, near = recognised(command.error, facts)
+    by_author = means_from(command.means).failure_type
+    kind, near = recognised(command.error, facts, by_author)
     off = stricter(*modes_in(facts, command.workspace_id)) == "off"
     shown = episode is not None or not off
-    noted, tried_at = _noted(command, kind, near, facts, now, shown=shown)
+    noted, tried_at = note(command, kind, near, facts, now, shown=shown)
     case = _case(episode, command, kind, noted, tried_at, facts, now)
     failed = (each for each in before if isinstance(each, AttemptFailed))
     returned = next((each.returns for each in failed if each.held_back), None)
-    decision = _judged(state, command, noted, case, choose(case), facts, returned)
+    plan = explored(
+        case,
+        choose(case),
+        lambda other: (
+            first_refusal(_situation(state, command, noted, case, other, facts, returned)) is None
+        ),
+    )
+    decision = _judged(state, command, noted, case, plan, facts, returned)
     twice = (written(now),) if twice_asked else ()
     return (*before, noted, *_decided(command, noted, decision, now, twice))
 
@@ -195,6 +193,8 @@ def _case(
         compensating=error.stage == UNDO_STAGE,
         unsent=error.type == OPEN_CODE,
         looks_first=command.effect == "verify_first" and error.effect_state in IN_DOUBT,
+        explorable=command.effect == "pure"
+        and stricter(*modes_in(facts, command.workspace_id)) == "auto",
     )
 
 
@@ -203,79 +203,6 @@ def _owned(event: ExecutionEvent, command: NoteFailure) -> ExecutionEvent:
     if isinstance(event, AttemptFailed) and event.uncounts:
         return replace(event, workspace_id=command.workspace_id)
     return event
-
-
-def _dated(command: NoteFailure, now: datetime) -> NoteFailure:
-    """Let a failure of which nobody told the time have happened now."""
-    if command.failed_at and command.first_failed_at:
-        return command
-    failed_at = command.failed_at or written(now)
-    return replace(
-        command, failed_at=failed_at, first_failed_at=command.first_failed_at or failed_at
-    )
-
-
-def _noted(
-    command: NoteFailure,
-    kind: Classification,
-    near: Mapping[str, Any],
-    facts: Facts,
-    now: datetime,
-    *,
-    shown: bool,
-) -> tuple[FailureNoted, datetime | None]:
-    """Return the failure as it was recognised, and when its pattern was last tried."""
-    error, workspace_id = command.error, command.workspace_id
-    own, others, tried_at = experience_in(facts, workspace_id, error.dependency)
-    prior = prior_type(kind.failure_type, kind.source)
-    belief = believe(prior, own, others, now.timestamp())
-    at = place(command.node_id, command.scope)
-    pattern_id = derived("pattern", workspace_id, command.signature, error.dependency)
-    noted = FailureNoted(
-        failure_id=command.failure_id,
-        episode_id=derived("episode", command.execution_id, at, command.run),
-        pattern_id=pattern_id,
-        pattern=PatternFacts(
-            workspace_id=workspace_id,
-            signature=command.signature,
-            dependency=error.dependency,
-            failure_type=kind.failure_type,
-            rule_id=kind.rule_id,
-            root_cause_category=kind.root_cause_category,
-            pattern_source=kind.source,
-            error_type=error_type(error),
-            error_message=error_message(error),
-            error_message_hash=error_message_hash(error),
-            execution_stage=error.stage,
-            context={"rule": kind.rule_id, "node_type": command.node_type, **near},
-        ),
-        execution_id=command.execution_id,
-        workflow_id=command.workflow_id,
-        node_id=command.node_id,
-        node_name=command.node_name,
-        node_type=command.node_type,
-        scope=command.scope,
-        run=command.run,
-        attempt=command.attempt,
-        message=error.message[:MESSAGE_MAX],
-        triggered_by=SOURCES.get(error.type, "engine"),
-        failed_at=command.failed_at,
-        first_failed_at=command.first_failed_at,
-        success_mean=belief.mean,
-        transient=belief.transient,
-        confidence=belief.confidence,
-        evidence={
-            "alpha": belief.alpha,
-            "beta": belief.beta,
-            "own": belief.own,
-            "shared": belief.shared,
-        },
-        deadline=command.deadline,
-        credential=means_from(command.means).credential,
-        shown=shown,
-        incident=incident_in(facts, pattern_id)[0] is not None,
-    )
-    return noted, tried_at
 
 
 def _judged(
@@ -291,23 +218,7 @@ def _judged(
 
     `returned` is what the attempt before gives back, which a breaker held up.
     """
-    now = case.now
-    cost = tokens_for(plan.strategy, throttled=case.classification.throttled)
-    usd = price_of(case.dependency, case.means.usd)
-    if case.unsent:  # it takes what the attempt had taken, or the call was nobody's retry
-        cost, usd = (returned.cost, returned.usd) if returned else (0, 0.0)
-    situation = situation_of(
-        state,
-        noted,
-        Proposal(plan.strategy, plan.changed, cost, usd),
-        facts,
-        now,
-        asked=command.asked,
-        verdict_until=command.verdict_until,
-        effect=command.effect,
-        effect_state=command.error.effect_state,
-    )
-    situation = given_back(situation, returned) if returned else situation
+    situation = _situation(state, command, noted, case, plan, facts, returned)
     refusal = first_refusal(situation) if plan.automatic else Refusal("rules", plan.reason)
     instead = undone_instead(case, plan, refusal)
     if instead is not None:
@@ -329,10 +240,38 @@ def _judged(
         number=case.attempt,
         doubtful=unsure or case.compensating,
         late=late,
-        cost=cost,
-        usd=usd,
+        cost=situation.cost,
+        usd=situation.usd,
         ask=ask,
     )
+
+
+def _situation(
+    state: Execution,
+    command: NoteFailure,
+    noted: FailureNoted,
+    case: Case,
+    plan: Plan,
+    facts: Facts,
+    returned: Taken | None,
+) -> Situation:
+    """Return what the guard rails look at; see `_judged`."""
+    cost = tokens_for(plan.strategy, throttled=case.classification.throttled)
+    usd = price_of(case.dependency, case.means.usd)
+    if case.unsent:  # it takes what the attempt had taken, or the call was nobody's retry
+        cost, usd = (returned.cost, returned.usd) if returned else (0, 0.0)
+    situation = situation_of(
+        state,
+        noted,
+        Proposal(plan.strategy, plan.changed, cost, usd),
+        facts,
+        case.now,
+        asked=command.asked,
+        verdict_until=command.verdict_until,
+        effect=command.effect,
+        effect_state=command.error.effect_state,
+    )
+    return given_back(situation, returned) if returned else situation
 
 
 def _with_people(
@@ -406,6 +345,8 @@ def _decided(
         changed=plan.changed if decision.late else None,
         ask=decision.ask,
         helps=plan.helps,
+        propensity=plan.propensity if decision.late or not plan.automatic else 1.0,
+        scores=dict(plan.scores) if decision.late else {},
     )
     if decision.late:
         return (refused,)  # the episode goes on until it is known what the engine did
@@ -447,6 +388,7 @@ def _order(
         scores=dict(plan.scores),
         propensity=plan.propensity,
         helps=plan.helps,
+        explores=plan.explores,
         cost=decision.cost,
         usd=decision.usd,
         doubtful=decision.doubtful,

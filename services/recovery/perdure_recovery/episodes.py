@@ -36,7 +36,9 @@ def episode_rows(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[
             return (_noted(recorded, event),)
         case AttemptOrdered():
             return (_ordered(state, recorded, event),)
-        case AttemptParked() if event.strategy in AUTOMATIC and event.cause != "person":
+        case AttemptParked() if (
+            event.strategy in AUTOMATIC and event.cause != "person" and not event.explores
+        ):
             failure = episode_of(state, event.failure_id).failure
             waits = {"eligible": True, "last_strategy": event.strategy, "updated_at": at}
             return (Upsert(EPISODES, {"id": failure.episode_id}, waits),)
@@ -91,7 +93,9 @@ def _ordered(state: Execution, recorded: Recorded[ExecutionEvent], event: Attemp
         "updated_at": recorded.recorded_at,
     }
     tries = counts(event.strategy, event.by)
-    if tries:
+    if event.explores and not event.by:
+        row["explored"] = True
+    elif tries:
         row["eligible"] = True
     if event.strategy in UNCHANGED and failure.transient is not False and not event.probe:
         row["judged_transient"] = True

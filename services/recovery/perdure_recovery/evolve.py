@@ -127,12 +127,15 @@ def _undone(state: Execution, event: EpisodeClosed) -> Execution:
 def _missed(state: Execution, event: AttemptRefused) -> Execution:
     episode = episode_of(state, event.failure_id)
     missed = Missed(
-        event.attempt_id,
-        event.strategy,
-        event.delay_s,
-        event.drawn_s,
-        event.overrides,
-        event.changed,
+        attempt_id=event.attempt_id,
+        strategy=event.strategy,
+        delay_s=event.delay_s,
+        drawn_s=event.drawn_s,
+        overrides=event.overrides,
+        changed=event.changed,
+        scores=event.scores,
+        propensity=event.propensity,
+        helps=event.helps,
     )
     key = place(episode.failure.node_id, episode.failure.scope)
     return _with(state, key, replace(episode, missed=missed))
@@ -163,6 +166,7 @@ def _ordered(state: Execution, event: AttemptOrdered) -> Execution:
         scores=event.scores,
         propensity=event.propensity,
         helps=event.helps,
+        explores=event.explores,
     )
     state = replace(state, told={**state.told, event.failure_id: "retry"})
     state = _counted(state, key, ordered_at) if counts(event.strategy, event.by) else state

@@ -37,6 +37,7 @@ def parked(state: Execution, event: AttemptParked) -> Execution:
         scores=event.scores,
         propensity=event.propensity,
         helps=event.helps,
+        explores=event.explores,
     )
     return _with(state, replace(episode, parked=waiting, attempt=None))
 
@@ -72,6 +73,7 @@ def released(state: Execution, event: AttemptReleased) -> Execution:
         scores=waiting.scores,
         propensity=waiting.propensity,
         helps=waiting.helps,
+        explores=waiting.explores,
     )
     return _with(state, replace(episode, parked=None, attempt=attempt))
 
@@ -83,7 +85,16 @@ def stopped(state: Execution, event: AttemptStopped) -> Execution:
     attempt = episode.attempt
     if attempt is not None and event.status == "refused" and not event.answered:
         missed = Missed(
-            event.attempt_id, attempt.strategy, 0.0, 0.0, attempt.overrides, attempt.changed
+            attempt_id=event.attempt_id,
+            strategy=attempt.strategy,
+            delay_s=0.0,
+            drawn_s=0.0,
+            overrides=attempt.overrides,
+            changed=attempt.changed,
+            scores=attempt.scores,
+            propensity=attempt.propensity,
+            helps=attempt.helps,
+            explores=attempt.explores,
         )
     if event.answered:
         state = replace(state, told={**state.told, event.failure_id: "give_up"})

@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from perdure_common.decider import Facts, Row
+from perdure_common.ids import derived
 from perdure_contracts.deciding import Gate
 from perdure_contracts.failures import People, RecoveryMode, Sampler, Strategy
 from perdure_contracts.patterns import FailureType
 
 from .cases import Record
+from .classify import Classification
 from .guard import BUCKET_MAX, Allowance, Breaker
 from .instants import parsed
 from .transience import Counts
@@ -87,11 +89,11 @@ def policy_in(facts: Facts, workspace_id: str) -> tuple[Sampler, People]:
     )
 
 
-def incident_in(facts: Facts, pattern_id: str) -> tuple[Gate | None, str]:
-    """Return the gate of a pattern's open incident and its line, None where there is none."""
+def incident_in(facts: Facts, storm_id: str) -> tuple[Gate | None, str]:
+    """Return the gate of a storm's open incident and its line, None where there is none."""
     for row in facts.get("incidents", ()):
-        if row["pattern_id"] == pattern_id and row["closed_at"] is None:
-            return row["gate"], line_of(pattern_id)
+        if row["storm_id"] == storm_id and row["closed_at"] is None:
+            return row["gate"], line_of(storm_id)
     return None, ""
 
 
@@ -132,9 +134,20 @@ def records_in(facts: Facts, failure_type: FailureType) -> Mapping[Strategy, Rec
     }
 
 
-def incident_of(pattern_id: str) -> str:
-    """Return the stream of a pattern's incidents."""
-    return f"{pattern_id}/incident"
+def limited_of(kind: Classification, credential: str) -> str:
+    """Return the credential that a failure is one of alone: the one whose calls are limited."""
+    limited = kind.failure_type == "rate_limit" and kind.source != "neighbour"
+    return credential if limited else ""
+
+
+def storm_of(pattern_id: str, credential: str) -> str:
+    """Return what storms are told apart by: the pattern, and the credential it is one of alone."""
+    return derived("storm", pattern_id, credential) if credential else pattern_id
+
+
+def incident_of(storm_id: str) -> str:
+    """Return the stream of a storm's incidents."""
+    return f"{storm_id}/incident"
 
 
 def line_of(gate: str) -> str:

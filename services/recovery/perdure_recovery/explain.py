@@ -34,6 +34,7 @@ __all__ = [
     "measured",
     "rule_in_words",
     "sources_of",
+    "texts_by_column",
     "texts_of",
 ]
 
@@ -137,6 +138,11 @@ def texts_of(explanation: Explanation) -> tuple[str, ...]:
     return tuple(getattr(explanation, name) for name in _TEXTS)
 
 
+def texts_by_column(explanation: Explanation) -> dict[str, object]:
+    """Return an explanation's texts and how faithful it is, by the names of their columns."""
+    return {field.name: getattr(explanation, field.name) for field in fields(Explanation)}
+
+
 def sources_of(noted: FailureNoted, facts: Iterable[object] = ()) -> Sources:
     """Return what an explanation of a failure may claim; `facts` are those of the decision.
 
@@ -210,8 +216,8 @@ def _decision(noted: FailureNoted, plan: Plan, attempt_number: int, refused: str
         return _pick(templates.REFUSED, noted).format(
             refused=refused, strategy=plan.strategy, reason=plan.reason
         )
-    said = _pick(templates.ORDERED[plan.strategy], noted)
-    said = said.format(number=attempt_number, reason=plan.reason)
+    said = _pick(templates.ORDERED.get(plan.strategy, templates.ORDERED_PLAINLY), noted)
+    said = said.format(number=attempt_number, reason=plan.reason, strategy=plan.strategy)
     suits = templates.SUITS.get((noted.pattern.failure_type, plan.strategy))
     return f"{said} {suits}" if suits else said
 

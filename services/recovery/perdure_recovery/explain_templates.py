@@ -87,6 +87,7 @@ RULES: Final[dict[str, str]] = {
     "status": "the HTTP status {}",
     "message": "words of the message ({})",
     "family": "its likeness to failures that are known",
+    "letter": "the code {} with which its record was refused",
     "override": "what the node's author says",
     "unknown": "no rule that knew it",
 }
@@ -98,6 +99,8 @@ SUMMARY: Final = (
     "{what} did not complete: {message}",
 )
 
+ORDERED_PLAINLY: Final = ("Try {number}, {strategy}: {reason}.",)
+"""How an attempt is told by a strategy that has no sentence of its own."""
 ORDERED: Final[dict[Strategy, tuple[str, ...]]] = {
     "retry_now": (
         "Try {number}, retry_now: {reason}.",

@@ -8,7 +8,7 @@ from perdure_contracts.deciding import ExecutionCommand, NoteAnswer, NoteDue, Re
 from perdure_contracts.recovery import NoteEnd, NoteFailure
 
 from .classify import classify
-from .experience import EVERYWHERE
+from .experience import EVERYWHERE, limited_of, storm_of
 from .families import neighbour_lookups
 from .means import dependency_of, means_from
 from .state import Episode, Execution, asking, begun_as, parked_as, waking
@@ -42,9 +42,12 @@ def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mappin
     if _is_settled(state, failure):
         return {"modes": _modes(failure.workspace_id)} if failure.asked else {}
     workspace_id, dependency = failure.workspace_id, failure.error.dependency
-    others = [dependency_of(each) for each in means_from(failure.means).fallbacks]
+    means = means_from(failure.means)
+    others = [dependency_of(each) for each in means.fallbacks]
     pattern_id = derived("pattern", workspace_id, failure.signature, dependency)
-    kind = classify(failure.error).failure_type
+    known = classify(failure.error, means.failure_type)
+    kind = known.failure_type
+    storm_id = storm_of(pattern_id, limited_of(known, means.credential))
     return {
         "patterns": Lookup(
             "failure_patterns", {"pattern_signature": failure.signature}, PATTERN_COLUMNS
@@ -54,7 +57,7 @@ def execution_facts(state: Execution, command: ExecutionCommand | Due) -> Mappin
             {"workspace_id": workspace_id, "failure_type": kind},
             RECORD_COLUMNS,
         ),
-        **_around(workspace_id, pattern_id, [dependency, *others]),
+        **_around(workspace_id, storm_id, [dependency, *others]),
         **neighbour_lookups(failure.workspace_id, failure.error, kind),
     }
 
@@ -66,15 +69,16 @@ def _around_attempt(episode: Episode) -> dict[str, Lookup]:
     planned = episode.parked or episode.attempt or episode.missed
     if planned is not None and planned.changed:
         called.append(str(planned.changed.get("to", "")))
-    return _around(pattern.workspace_id, episode.failure.pattern_id, called)
+    storm_id = storm_of(episode.failure.pattern_id, pattern.credential)
+    return _around(pattern.workspace_id, storm_id, called)
 
 
-def _around(workspace_id: str, pattern_id: str, called: list[str]) -> dict[str, Lookup]:
+def _around(workspace_id: str, storm_id: str, called: list[str]) -> dict[str, Lookup]:
     """Return the lookups of what the guard rails are told."""
     return {
         "modes": _modes(workspace_id),
         "incidents": Lookup(
-            "recovery_incidents", {"pattern_id": pattern_id}, ("pattern_id", "gate", "closed_at")
+            "recovery_incidents", {"storm_id": storm_id}, ("storm_id", "gate", "closed_at")
         ),
         "breakers": Lookup(
             "recovery_breakers",

@@ -118,9 +118,14 @@ def neighbour_lookups(
     return {"neighbours": Lookup("failure_patterns", where, NEIGHBOUR_COLUMNS)}
 
 
-def recognised(error: ErrorFacts, facts: Facts) -> tuple[Classification, Mapping[str, Any]]:
-    """Return the kind of a failure, and what to keep of the neighbours that gave it."""
-    kind = classify(error)
+def recognised(
+    error: ErrorFacts, facts: Facts, override: FailureType | None = None
+) -> tuple[Classification, Mapping[str, Any]]:
+    """Return the kind of a failure, and what to keep of the neighbours that gave it.
+
+    `override` is what the node's author says it is.
+    """
+    kind = classify(error, override)
     near = facts.get("neighbours", ()) if kind.failure_type == "unknown" else ()
     found = neighbours_of(error_message(error), near) if near else None
     if found is None:

@@ -77,7 +77,7 @@ def metrics_of(
     return (
         *_counts(groups),
         *_shares(groups),
-        *_times(groups["all"]),
+        *_times(groups),
         _single("explanations_complete_ratio", "Of a day's explanations, those that say all.",
                 told["complete"] / count if count else None),
         _single("explanations_faithfulness", "Of what they claim, how much has a source.",
@@ -107,6 +107,7 @@ def _shares(groups: Mapping[str, Group]) -> Iterable[Metric]:
         ("success", "success_ratio", "Recovered of the eligible episodes that are over."),
         ("coverage", "coverage_ratio", "Eligible of all episodes."),
         ("false_positive_rate", "false_positive_ratio", "Tried again in vain, of all episodes."),
+        ("explored", "explored_ratio", "Recovered of those tried instead of given up, by chance."),
         ("missed_rate", "missed_ratio", "Mended by people by an unchanged retry, of all episodes."),
     ):
         values: list[tuple[tuple[str, ...], float | None]] = []
@@ -116,12 +117,16 @@ def _shares(groups: Mapping[str, Group]) -> Iterable[Metric]:
         yield _family(metric, about, ("failure_type", "bound"), values)
 
 
-def _times(of: Group) -> Iterable[Metric]:
-    times = of.time_to_recovery
-    quantiles = [(("0.5",), times.p50_s), (("0.9",), times.p90_s)]
+def _times(groups: Mapping[str, Group]) -> Iterable[Metric]:
     about = "From a failure until its node was done, by quantile of the recovered episodes."
-    yield _family("time_to_recovery_seconds", about, ("quantile",), quantiles)
-    yield _single("time_to_recovery_mean_seconds", "The mean of the same.", times.mean_s)
+    quantiles: list[tuple[tuple[str, ...], float | None]] = []
+    for group, of in groups.items():
+        times = of.time_to_recovery
+        quantiles += [((group, "0.5"), times.p50_s), ((group, "0.9"), times.p90_s)]
+    yield _family("time_to_recovery_seconds", about, ("failure_type", "quantile"), quantiles)
+    means = [((group,), of.time_to_recovery.mean_s) for group, of in groups.items()]
+    about = "The mean of the same."
+    yield _family("time_to_recovery_mean_seconds", about, ("failure_type",), means)
 
 
 def _single(name: str, about: str, value: float | None) -> Metric:

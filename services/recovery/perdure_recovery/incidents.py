@@ -1,13 +1,14 @@
 """Incidents: many failures of one pattern are one thing, of which one is tried.
 
-A stream of its own for each pattern, told of its failures once they are many. While an incident's
+A stream of its own for each pattern, and of a limit of calls for each credential, told of its
+failures once they are many. While an incident's
 gate is not open, attempts wait in its line: the first goes to see, and the others follow when it
 succeeded, or one more goes after a while. It is over when nothing more was heard for ten minutes.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from perdure_common.decider import Due, Facts, Outgoing, Recorded, Upsert
 from perdure_common.ids import derived
@@ -23,9 +24,12 @@ from perdure_contracts.deciding import (
     ProbeNoted,
     SetGate,
 )
+from perdure_contracts.failures import Explanation
 from perdure_contracts.patterns import PatternFacts
 
-from .experience import FAILURES_MIN, STORM_S, incident_of, line_of
+from .experience import FAILURES_MIN, STORM_S, incident_of, line_of, storm_of
+from .explain import texts_by_column
+from .explain_incident import Telling, explain_incident
 from .instants import parsed, written
 from .retention import FOREVER, SHORT
 
@@ -41,6 +45,8 @@ NEXT_MAX_S: Final = 600.0
 """How long the next one waits, times how many failed; and the longest."""
 REMEMBERED_MAX: Final = 50
 """How many of the latest failures are remembered, so that none counts twice."""
+EXECUTIONS_MAX: Final = 1_000
+"""How many executions of an incident are told apart; of more it is said that there are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,8 @@ class Incident:
     """The latest failures of a pattern, and its open incident if it has one (`incident_id`).
 
     `at` is when the gate was set last, `next_at` when a shut one lets the next attempt through;
-    `probes` counts those that failed.
+    `probes` counts those that failed. `executions` are those that had the failures, and `pattern`
+    is what these have in common.
     """
 
     pattern_id: str = ""
@@ -62,6 +69,14 @@ class Incident:
     at: datetime | None = None
     next_at: datetime | None = None
     probes: int = 0
+    executions: frozenset[str] = frozenset()
+    pattern: PatternFacts | None = None
+    credential: str = ""
+
+    @property
+    def storm_id(self) -> str:
+        """What its stream and its line are named after."""
+        return storm_of(self.pattern_id, self.credential)
 
 
 def count_of(
@@ -71,9 +86,12 @@ def count_of(
     execution_id: str,
     failed_at: str,
     alike: int = 0,
+    executions: tuple[str, ...] = (),
 ) -> Outgoing:
     """Return what tells the stream of a pattern's incidents of a failure that is one of many."""
-    line = incident_of(pattern_id)
+    line = incident_of(storm_of(pattern_id, pattern.credential))
+    if pattern.credential:  # its pattern counts those of every credential: its own stream does
+        alike, executions = 0, ()
     count = CountFailure(
         line=line,
         pattern_id=pattern_id,
@@ -85,6 +103,8 @@ def count_of(
         failure_type=pattern.failure_type,
         failed_at=failed_at,
         alike=alike,
+        executions=executions or (execution_id,),
+        pattern=pattern,
     )
     return Outgoing(OWN, line, count)
 
@@ -131,6 +151,8 @@ def evolve(state: Incident, event: IncidentEvent) -> Incident:
                 counted=(*state.counted, event.failure_id)[-REMEMBERED_MAX:],
                 last_at=at,
                 failures=state.failures + bool(state.incident_id),
+                executions=_known(state, at).union(event.executions),
+                credential=event.credential,
             )
         case IncidentOpened():
             return replace(
@@ -142,11 +164,22 @@ def evolve(state: Incident, event: IncidentEvent) -> Incident:
                 at=parsed(event.opened_at),
                 next_at=None,
                 probes=0,
+                executions=frozenset(event.executions),
+                pattern=event.pattern,
             )
         case ProbeNoted():
             return _after_probe(state, event)
         case IncidentClosed():
-            return replace(state, incident_id="", gate="open", next_at=None, recent=(), failures=0)
+            return replace(
+                state,
+                incident_id="",
+                gate="open",
+                next_at=None,
+                recent=(),
+                failures=0,
+                executions=frozenset(),
+                pattern=None,
+            )
 
 
 def _after_probe(state: Incident, event: ProbeNoted) -> Incident:
@@ -169,11 +202,15 @@ def project(state: Incident, recorded: Recorded[IncidentEvent]) -> tuple[Upsert,
             "tenant_id": recorded.tenant_id,
             "workspace_id": event.workspace_id,
             "pattern_id": event.pattern_id,
+            "storm_id": state.storm_id,
+            "credential": state.credential,
             "signature": event.signature,
             "dependency": event.dependency,
             "failure_type": event.failure_type,
             "failures": event.failures,
+            "executions": len(event.executions),
             "gate": "probe",
+            **_told(event.explanation),
             "opened_at": event.opened_at,
             "kept_until": FOREVER,
             "updated_at": at,
@@ -184,6 +221,8 @@ def project(state: Incident, recorded: Recorded[IncidentEvent]) -> tuple[Upsert,
             "closed_at": event.closed_at,
             "gate": "open",
             "failures": event.failures,
+            "executions": event.executions,
+            **_told(event.explanation),
             "kept_until": parsed(event.closed_at) + SHORT,
             "updated_at": at,
         }
@@ -191,7 +230,16 @@ def project(state: Incident, recorded: Recorded[IncidentEvent]) -> tuple[Upsert,
     if not state.incident_id:
         return ()
     row = {"gate": state.gate, "failures": state.failures, "updated_at": at}
+    row["executions"] = len(state.executions)
+    if isinstance(event, ProbeNoted):
+        row |= {"probes_failed": state.probes, "last_probe": event.outcome}
+        row |= {"last_probe_at": event.noted_at, **_told(event.explanation)}
     return (Upsert(TABLE, {"id": state.incident_id}, row),)
+
+
+def _told(explanation: Explanation | None) -> dict[str, object]:
+    """Return the columns of what people are told; an incident of before has none."""
+    return texts_by_column(explanation) if explanation is not None else {}
 
 
 def route(state: Incident, recorded: Recorded[IncidentEvent]) -> tuple[Outgoing, ...]:
@@ -199,7 +247,7 @@ def route(state: Incident, recorded: Recorded[IncidentEvent]) -> tuple[Outgoing,
     event = recorded.event
     if isinstance(event, FailureCounted):
         return ()
-    line = line_of(state.pattern_id)
+    line = line_of(state.storm_id)
     reason = {
         "probe": "one of many that failed alike is tried",
         "shut": "the one that was tried failed too",
@@ -216,6 +264,8 @@ def _count(state: Incident, command: CountFailure, now: datetime) -> tuple[Incid
         pattern_id=command.pattern_id,
         failure_id=command.failure_id,
         counted_at=written(now),
+        executions=_unheard(state, command, now),
+        credential=command.pattern.credential if command.pattern is not None else "",
     )
     after = evolve(state, counted)
     alike = len(after.recent) if after.incident_id else max(len(after.recent), command.alike)
@@ -233,8 +283,45 @@ def _count(state: Incident, command: CountFailure, now: datetime) -> tuple[Incid
         failure_type=command.failure_type,
         failures=alike,
         opened_at=written(now),
+        executions=command.executions if over else tuple(sorted(after.executions)),
+        pattern=command.pattern,
     )
+    opened = replace(opened, explanation=_explained(evolve(after, opened), now))
     return (counted, *over, opened)
+
+
+def _unheard(state: Incident, command: CountFailure, now: datetime) -> tuple[str, ...]:
+    """Return the executions that were not heard of, as long as they are told apart."""
+    known = _known(state, now)
+    found = [each for each in command.executions if each not in known]
+    return tuple(found[: max(0, EXECUTIONS_MAX - len(known))])
+
+
+def _known(state: Incident, at: datetime) -> frozenset[str]:
+    """Return the executions that an incident has heard of, or that failed in the last minute."""
+    since = at - timedelta(seconds=STORM_S)
+    goes_on = state.incident_id or any(each > since for each in state.recent)
+    return state.executions if goes_on else frozenset()
+
+
+def _explained(state: Incident, now: datetime, *, over: bool = False) -> Explanation | None:
+    """Return what people are told of an incident that stands so."""
+    if state.pattern is None:
+        return None
+    telling = Telling(
+        pattern=state.pattern,
+        failures=state.failures,
+        executions=len(state.executions),
+        more=len(state.executions) >= EXECUTIONS_MAX,
+        opened_at=parsed(state.opened_at),
+        gate=state.gate,
+        at=state.at or now,
+        next_at=state.next_at or now,
+        probes=state.probes,
+        now=now,
+        over=over,
+    )
+    return explain_incident(telling)
 
 
 def _probed(state: Incident, command: NoteProbe, now: datetime) -> tuple[IncidentEvent, ...]:
@@ -242,25 +329,32 @@ def _probed(state: Incident, command: NoteProbe, now: datetime) -> tuple[Inciden
         return ()
     next_s = min(NEXT_MAX_S, NEXT_S * (state.probes + 1))
     again = "" if command.succeeded else written(now + timedelta(seconds=next_s))
-    return (
-        ProbeNoted(
-            line=command.line,
-            attempt_id=command.attempt_id,
-            outcome="succeeded" if command.succeeded else "failed",
-            noted_at=written(now),
-            next_at=again,
-        ),
+    outcome = "succeeded" if command.succeeded else "failed"
+    return (_noted(state, command.line, command.attempt_id, outcome, now, again),)
+
+
+def _noted(
+    state: Incident,
+    line: str,
+    attempt_id: str,
+    outcome: Literal["succeeded", "failed", "lost"],
+    now: datetime,
+    next_at: str = "",
+) -> ProbeNoted:
+    noted = ProbeNoted(
+        line=line, attempt_id=attempt_id, outcome=outcome, noted_at=written(now), next_at=next_at
     )
+    return replace(noted, explanation=_explained(evolve(state, noted), now))
 
 
 def _look(state: Incident, now: datetime) -> tuple[IncidentEvent, ...]:
     at = wake_at(state)
     if at is None or at > now or state.last_at is None:
         return ()
-    line = incident_of(state.pattern_id)
+    line = incident_of(state.storm_id)
     if now - state.last_at >= timedelta(seconds=QUIET_S):
         return (_closed(state, line, now),)
-    return (ProbeNoted(line=line, attempt_id="", outcome="lost", noted_at=written(now)),)
+    return (_noted(state, line, "", "lost", now),)
 
 
 def _closed(state: Incident, line: str, now: datetime) -> IncidentClosed:
@@ -271,4 +365,6 @@ def _closed(state: Incident, line: str, now: datetime) -> IncidentClosed:
         failures=state.failures,
         opened_at=state.opened_at,
         closed_at=written(now),
+        executions=len(state.executions),
+        explanation=_explained(state, now, over=True),
     )

@@ -29,6 +29,7 @@ from perdure_contracts.dead_letters import (
 from perdure_contracts.shell import DeadLettered, Unpark
 
 from .instants import parsed, written
+from .letter_decisions import decision_rows, occurrence_of, settled_rows
 from .letter_words import words_of
 from .retention import FOREVER, SHORT
 
@@ -50,7 +51,8 @@ class Letter:
 
     `edited` is the body that it will be sent with instead of its own, `attempts` how often the
     record was tried, `told_by` the last message that told of it. It was `kept_at` that instant
-    (empty: before that was said), and sent again so many times (`retries`).
+    (empty: before that was said), and sent again so many times (`retries`). It is `decided` where
+    there is a row of the decision about it.
     """
 
     service: str = ""
@@ -61,6 +63,7 @@ class Letter:
     told_by: str = ""
     kept_at: str = ""
     retries: int = 0
+    decided: bool = False
 
 
 def stream_of(command: LetterCommand) -> str:
@@ -111,6 +114,7 @@ def _kept(state: Letter, command: KeepDeadLetter, now: datetime) -> tuple[Letter
             family_branch=command.family_branch,
             told_by=command.told_by,
             kept_at=written(now),
+            decided=not command.pattern_id,
         )
         return (kept,)
     if not command.letter.stream or not _is_news(state.told_by, command.told_by):
@@ -178,6 +182,7 @@ def evolve(state: Letter, event: LetterEvent) -> Letter:
             attempts=event.attempts,
             told_by=event.told_by,
             kept_at=event.kept_at,
+            decided=event.decided,
         )
     if isinstance(event, DeadLetterReopened):
         return replace(
@@ -193,7 +198,7 @@ def evolve(state: Letter, event: LetterEvent) -> Letter:
 
 
 def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...]:
-    """Return the letter's row.
+    """Return the letter's row, and those of the decision about it.
 
     Once it was settled it may be forgotten, so what opens a letter again writes all of it anew.
     """
@@ -216,7 +221,7 @@ def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...
             "retry_count": state.retries,
             "kept_until": parsed(event.settled_at) + SHORT,
         }
-        return (Upsert(TABLE, key, row),)
+        return (Upsert(TABLE, key, row), *(settled_rows(event) if state.decided else ()))
     row = {
         **_row(state, recorded.stream, event),
         "tenant_id": recorded.tenant_id,
@@ -225,14 +230,16 @@ def project(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Upsert, ...
     }
     if state.kept_at:
         row["created_at"] = parsed(state.kept_at)
+    at = written(recorded.recorded_at)
+    decided = decision_rows(recorded.tenant_id, event, at) if state.decided else ()
     if isinstance(event, DeadLetterReopened):
         waits = {"processed_at": None, "settled_by": None, "retry_count": state.retries}
-        return (Upsert(TABLE, key, {**row, **waits}),)
+        return (Upsert(TABLE, key, {**row, **waits}), *decided)
     row |= {
         "pattern_id": event.pattern_id or None,
         "created_at": row.get("created_at", recorded.recorded_at),
     }
-    return (Upsert(TABLE, key, row, new=True),)
+    return (Upsert(TABLE, key, row, new=True), *decided)
 
 
 def _row(
@@ -267,8 +274,13 @@ def _row(
 
 
 def route(state: Letter, recorded: Recorded[LetterEvent]) -> tuple[Outgoing, ...]:
-    """Return what lets a settled letter's record, or its parked stream, go on."""
+    """Return what lets a settled letter's record, or its parked stream, go on.
+
+    The pattern of a new one is told of it.
+    """
     event, record = recorded.event, state.letter
+    if isinstance(event, DeadLetterKept) and event.decided:
+        return (occurrence_of(event, event.kept_at),)
     if not isinstance(event, DeadLetterSettled) or record is None:
         return ()
     if record.stream:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.message import Json
+from perdure_contracts.patterns import FailureType
 
+_TYPES: Final[tuple[FailureType, ...]] = get_args(FailureType)
 PROBLEMS_MAX: Final = 5
 PROBLEM_LENGTH_MAX: Final = 300
 
@@ -19,8 +21,8 @@ class Means:
     """The ways of one node: sets of parameters of other models, what its subtype can change.
 
     `credential` is the handle that an attempt opens anew, `compensate` what giving up does, or that
-    what was done can be undone (`BY_REQUEST`); `usd` is the most that an attempt costs, if its
-    author has said so.
+    what was done can be undone (`BY_REQUEST`); `usd` is the most that an attempt costs, and
+    `failure_type` what the node's failures are, if its author has said so.
     """
 
     fallbacks: Sequence[Mapping[str, Any]] = ()
@@ -29,6 +31,7 @@ class Means:
     credential: str = ""
     compensate: str = ""
     usd: float = 0.0
+    failure_type: FailureType | None = None
 
 
 def means_from(told: Json) -> Means:
@@ -43,6 +46,7 @@ def means_from(told: Json) -> Means:
         credential=str(found.get("refresh_credentials", "")),
         compensate=str(found.get("skip_compensate", "")),
         usd=float(found.get("usd", 0.0)),
+        failure_type=next((k for k in _TYPES if k == found.get("failure_type")), None),
     )
 
 

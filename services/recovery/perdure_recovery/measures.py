@@ -3,7 +3,8 @@
 Pure, from counted episodes (episodes.py), so the figures of any period can be made again. The
 definitions: success is recovered of the eligible episodes that are over, coverage eligible of
 all; a false positive is an attempt that was wrong to make, missed is what people mended by an
-unchanged retry. Shares have Wilson's interval, quantiles are by nearest rank, and beside the
+unchanged retry; a few of what would be given up are tried by chance and counted apart. Shares have
+Wilson's interval, quantiles are by nearest rank, and beside the
 median of what was recovered stands the one that counts what was not (Kaplan and Meier 1958).
 """
 
@@ -22,6 +23,8 @@ class Counted:
     """Episodes that are alike, and how many they are.
 
     `duration_s` runs to the recovery, to the end without one, or until now where it is open.
+    What would have been given up and was tried all the same is `explored`, and not `eligible`
+    for that.
     """
 
     failure_type: str
@@ -32,6 +35,7 @@ class Counted:
     false_positive: bool
     missed: bool
     duration_s: float
+    explored: bool = False
     count: int = 1
 
 
@@ -60,7 +64,11 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The figures of some episodes."""
+    """The figures of some episodes.
+
+    `explored` is the share that recovered of those that would have been given up, were tried all
+    the same, and are over: an estimate of what giving up misses.
+    """
 
     episodes: int
     eligible: int
@@ -73,6 +81,7 @@ class Group:
     success: Share
     false_positive_rate: Share
     missed_rate: Share
+    explored: Share
     time_to_recovery: Times
 
 
@@ -146,6 +155,10 @@ def measured(episodes: Sequence[Counted]) -> Group:
         success=wilson(recovered, over),
         false_positive_rate=wilson(wrong, total),
         missed_rate=wilson(missed, total),
+        explored=wilson(
+            number(lambda e: e.explored and e.outcome == "recovered"),
+            number(lambda e: e.explored and e.outcome != "open"),
+        ),
         time_to_recovery=_times(episodes),
     )
 

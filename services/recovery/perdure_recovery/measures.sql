@@ -8,6 +8,7 @@ SELECT
     eligible,
     is_false_positive(e) AS false_positive,
     missed,
+    explored,
     round(coalesce(
         duration_s, extract(epoch FROM now() - first_failed_at)
     )::numeric, 1)::double precision AS duration_s,
@@ -15,7 +16,7 @@ SELECT
 FROM recovery_episodes e
 WHERE tenant_id = $1 AND first_failed_at >= $2 AND first_failed_at < $3
   AND ($4::text IS NULL OR workspace_id = $4)
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 -- name: explanations
 SELECT
@@ -76,6 +77,24 @@ WHERE tenant_id = $1 AND started_at >= $2 AND started_at < $3
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3
 
+-- name: beyond_caps
+-- Automatic attempts that were made though a node had had its three, or an execution its ten of the
+-- day: counted from the rows, by nobody who decides. Of executions that go on for a month at most.
+SELECT count(*) AS count
+FROM (
+    SELECT started_at,
+           row_number() OVER (PARTITION BY execution_id, node_id, scope ORDER BY started_at, id)
+               AS of_node,
+           row_number() OVER (PARTITION BY execution_id, (started_at AT TIME ZONE 'UTC')::date
+                              ORDER BY started_at, id) AS of_day
+    FROM recovery_attempts
+    WHERE tenant_id = $1 AND started_at >= $2::timestamptz - interval '31 days' AND started_at < $3
+      AND ($4::text IS NULL OR workspace_id = $4) AND execution_id IS NOT NULL
+      AND status IN ('planned', 'running', 'succeeded', 'failed') AND triggered_by <> 'person'
+      AND recovery_strategy <> 'skip_compensate'
+) a
+WHERE started_at >= $2 AND (of_node > $5 OR of_day > $6)
+
 -- name: unexplained
 SELECT count(*) AS count
 FROM recovery_attempts a
@@ -84,7 +103,13 @@ WHERE tenant_id = $1 AND started_at >= $2 AND started_at < $3
   AND NOT EXISTS (SELECT FROM recovery_explanations e WHERE e.recovery_attempt_id = a.id)
 
 -- name: erasures
-SELECT table_name AS "table", before FROM expired ORDER BY table_name
+-- What was erased in a period: rows are erased of all tenants together, by the same rule.
+SELECT table_name AS "table", sum(rows)::bigint AS rows, max(kept_until_before) AS kept_until_before,
+       min(erased_at) AS first_at, max(erased_at) AS last_at
+FROM erasures
+WHERE erased_at >= $1 AND erased_at < $2
+GROUP BY table_name
+ORDER BY table_name
 
 -- name: letters
 SELECT id::text AS id, stream, service, topic, event_type, error, created_at

@@ -27,7 +27,7 @@ from perdure_contracts.telling import EpisodeFixed
 
 from .cases import UNDO, counts, tried_as
 from .circumstances import Proposal, situation_of, taken
-from .experience import breakers_in, incident_in, line_of
+from .experience import breakers_in, incident_in, line_of, storm_of
 from .explain import explain_decision, explain_outcome
 from .guard import first_refusal
 from .instants import parsed, seconds_between, written
@@ -156,6 +156,10 @@ def revival(
             tried_as=tried_as(missed.strategy, missed.changed),
             overrides=missed.overrides,
             changed=missed.changed,
+            scores=dict(missed.scores),
+            propensity=missed.propensity,
+            helps=missed.helps,
+            explores=missed.explores,
         ),
     )
 
@@ -190,7 +194,7 @@ def ended_by(
     failed = _failed(episode, attempt, "same_failure" if same else "other_failure", now)
     if command.error.type == OPEN_CODE:
         failed = _held(episode, attempt, now)
-    elif asked_nobody(command.error) and attempt.probe_of != line_of(episode.failure.pattern_id):
+    elif asked_nobody(command.error) and attempt.probe_of != line_of(_storm_of(episode)):
         failed = replace(failed, left=attempt.probe_of)  # it says nothing of who was to be asked
     if failed.teaches and _known_to_be_down(episode, attempt, facts):
         failed = replace(failed, teaches=False)  # what is down fails: it may pass all the same
@@ -205,9 +209,13 @@ def _known_to_be_down(episode: Episode, attempt: Attempt, facts: Facts) -> bool:
     failure = episode.failure
     if failure.incident or attempt.turn or attempt.probe_of:
         return True
-    gate, _ = incident_in(facts, failure.pattern_id)
+    gate, _ = incident_in(facts, _storm_of(episode))
     breakers = breakers_in(facts, (failure.pattern.dependency,), failure.credential)
     return gate is not None or any(each.state != "closed" for each in breakers)
+
+
+def _storm_of(episode: Episode) -> str:
+    return storm_of(episode.failure.pattern_id, episode.failure.pattern.credential)
 
 
 def _held(episode: Episode, attempt: Attempt, now: datetime) -> AttemptFailed:

@@ -100,6 +100,7 @@ def park(held: Held, now: datetime) -> AttemptParked:
         scores=dict(plan.scores),
         propensity=plan.propensity,
         helps=plan.helps,
+        explores=plan.explores,
     )
 
 
@@ -330,8 +331,9 @@ def _ordered(
         probe_of=probe_of,
         doubtful=parked.doubtful,
         scores=dict(plan.scores),
-        propensity=plan.propensity,
+        propensity=1.0 if by else plan.propensity,  # people are not drawn
         helps=plan.helps,
+        explores=plan.explores,
     )
 
 
@@ -473,4 +475,5 @@ def _plan_of(waiting: Attempt | Parked, reason: str = "", delay_s: float = 0.0) 
         scores=waiting.scores,
         propensity=waiting.propensity,
         helps=waiting.helps,
+        explores=waiting.explores,
     )

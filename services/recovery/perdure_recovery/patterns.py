@@ -37,7 +37,7 @@ class Pattern:
     """How often a pattern occurred, since when, what it was taught, and by what lately.
 
     `failure_type` is the one whose prior is believed, `recent` when the latest failures came (Unix
-    seconds), as many as make a storm.
+    seconds), as many as make a storm, and `recent_of` the executions of the last of those.
     """
 
     failure_type: FailureType = "unknown"
@@ -47,6 +47,7 @@ class Pattern:
     first_seen: str = ""
     last_tried: str = ""
     recent: tuple[float, ...] = ()
+    recent_of: tuple[str, ...] = ()
 
 
 def stream_of(command: PatternCommand) -> str:
@@ -73,6 +74,7 @@ def decide(
             tried=command.tried,
             alike=alike,
             execution_id=command.execution_id if told else "",
+            of=command.execution_id,
         )
         return (seen,)
     lesson = PatternTaught(
@@ -95,6 +97,7 @@ def evolve(state: Pattern, event: PatternEvent) -> Pattern:
             occurrences=state.occurrences + 1,
             counted=_remembered(state, event.failure_id),
             recent=_recent(state, event),
+            recent_of=(*state.recent_of, event.of)[-FAILURES_MIN:] if event.of else (),
         )
     at = parsed(event.learnt_at).timestamp()
     return replace(
@@ -137,7 +140,6 @@ def project(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Upsert, .
 
 def route(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Outgoing, ...]:
     """Return what tells the stream of incidents of a failure that is one of many."""
-    del state  # the event says everything
     event = recorded.event
     if not isinstance(event, PatternSeen) or not event.execution_id:
         return ()
@@ -149,6 +151,7 @@ def route(state: Pattern, recorded: Recorded[PatternEvent]) -> tuple[Outgoing, .
             event.execution_id,
             event.seen_at,
             event.alike,
+            _executions(state, parsed(event.seen_at).timestamp()),
         ),
     )
 
@@ -162,6 +165,12 @@ def _recent(state: Pattern, event: PatternSeen) -> tuple[float, ...]:
 def _alike(state: Pattern, at: float) -> int:
     """Return how many failures came within a minute of an instant, the one at it with them."""
     return 1 + sum(abs(at - each) < STORM_S for each in state.recent)
+
+
+def _executions(state: Pattern, at: float) -> tuple[str, ...]:
+    """Return the executions of the failures that came within a minute of an instant."""
+    latest = zip(reversed(state.recent), reversed(state.recent_of), strict=False)
+    return tuple(sorted({name for each, name in latest if abs(at - each) < STORM_S}))
 
 
 def _columns(pattern: PatternFacts) -> dict[str, object]:

@@ -136,7 +136,12 @@ def _refused(event: AttemptRefused) -> Mapping[str, object]:
         "recovery_outcome": by_rules if event.rail == "rules" else f"refused:{event.rail}",
         "completed_at": event.refused_at,
         "actual_resolution_time": timedelta(0),
-        "recovery_context": {"changed": {}, "refused_by": event.rail, "answered": event.answered},
+        "recovery_context": {
+            "changed": {},
+            "refused_by": event.rail,
+            "answered": event.answered,
+            **({"propensity": event.propensity} if event.propensity < 1.0 else {}),
+        },
     }
 
 

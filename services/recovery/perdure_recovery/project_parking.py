@@ -31,10 +31,11 @@ def parked_row(event: AttemptParked) -> Mapping[str, object]:
 
 
 def drawn(event: AttemptOrdered | AttemptParked) -> Mapping[str, object]:
-    """Return how the sampler chose; nothing where the rules did."""
-    if not event.scores:
-        return {}
-    return {"scores": event.scores, "propensity": event.propensity}
+    """Return how chance chose; nothing where the rules did."""
+    found: dict[str, object] = {"scores": event.scores} if event.scores else {}
+    if event.explores:
+        found["explores"] = True
+    return {**found, "propensity": event.propensity} if found or event.propensity < 1.0 else {}
 
 
 def released_row(event: AttemptReleased) -> Mapping[str, object]:

@@ -91,14 +91,14 @@ def route(state: Execution, recorded: Recorded[ExecutionEvent]) -> tuple[Outgoin
         case AttemptSucceeded(succeeded_at=at):
             told = [_lesson(event, at, succeeded=True)] if event.teaches else []
             if event.probe_of:
-                told.append(parking.probed(event, at, succeeded=True))
+                told.append(parking.probed(state, event, at, succeeded=True))
             return tuple(told)
         case AttemptFailed(failed_at=at):
             told = [_lesson(event, at, succeeded=False)] if event.teaches else []
             if event.left:
                 told.append(parking.unseen(event.left, event.attempt_id))
             elif event.probe_of and event.outcome != "superseded":
-                told.append(parking.probed(event, at, succeeded=False))
+                told.append(parking.probed(state, event, at, succeeded=False))
             if event.settled is not None:
                 told.append(parking.result(event.settled, at, recovered=False))
             if event.returns is not None:

@@ -32,9 +32,9 @@ from perdure_contracts.recovery import (
 )
 from perdure_contracts.shell import DeadLettered
 
-from .experience import incident_of
+from .experience import incident_of, storm_of
 from .families import branch
-from .state import Episode
+from .state import Episode, Execution
 
 ENGINE = "perdure.engine.commands.v1"
 OWN = "perdure.recovery.commands.v1"
@@ -166,12 +166,17 @@ def result(settled: Settled, at: str, *, recovered: bool) -> Outgoing:
     return Outgoing(OWN, line, noted)
 
 
-def probed(event: AttemptSucceeded | AttemptFailed, at: str, *, succeeded: bool) -> Outgoing:
-    """Return what tells the pattern's incident of an attempt that was let through to see.
+def probed(
+    state: Execution, event: AttemptSucceeded | AttemptFailed, at: str, *, succeeded: bool
+) -> Outgoing:
+    """Return what tells the storm's incident of an attempt that was let through to see.
 
     It may have been let through by a breaker: what came of it is the same news.
     """
-    stream = incident_of(event.pattern_id)
+    episodes = (each.failure for each in state.episodes.values())
+    mine = (each for each in episodes if each.episode_id == event.episode_id)
+    limited = next((each.pattern.credential for each in mine), "")
+    stream = incident_of(storm_of(event.pattern_id, limited))
     probe = NoteProbe(line=stream, attempt_id=event.attempt_id, succeeded=succeeded, noted_at=at)
     return Outgoing(OWN, stream, probe)
 

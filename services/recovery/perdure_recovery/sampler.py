@@ -25,25 +25,30 @@ PLACES: Final = 6
 _MASK: Final = 2**64 - 1
 
 
-def sampled(case: Case, plans: Sequence[Plan]) -> Sequence[Plan]:
-    """Return the plans with the one to take first; with a word of how it was chosen."""
-    seen = sum(case.records.get(plan.strategy, Record()).tried for plan in plans)
-    if case.sampler != "bandit" or seen < OUTCOMES_MIN or len(plans) < 2:
-        return plans
-    shapes = [_shape(case.records.get(p.strategy, Record()), at) for at, p in enumerate(plans)]
+def sampled(case: Case, plans: Sequence[Plan], among: Sequence[int]) -> Plan:
+    """Return the plan to take, with a word of how it was chosen; `among` has the places of those.
+
+    Where it does not draw it is the first: nothing else could have been taken.
+    """
+    seen = sum(record.tried for record in case.records.values())
+    if case.sampler != "bandit" or seen < OUTCOMES_MIN or len(among) < 2:
+        return plans[among[0]]
+    shapes = [_shape(case.records.get(plans[at].strategy, Record()), at) for at in among]
     numbers = _numbers(int(uniform(case.failure_id, case.attempt, "sampler") * 2**56))
     first = [_beta(numbers, *shape) for shape in shapes]
-    chosen = max(range(len(plans)), key=lambda at: first[at])
-    won = 0
-    for _ in range(DRAWS):
-        drawn = [_beta(numbers, *shape) for shape in shapes]
-        won += max(range(len(plans)), key=lambda at: drawn[at]) == chosen
-    taken = replace(
-        plans[chosen],
-        scores={p.strategy: round(v, PLACES) for p, v in zip(plans, first, strict=True)},
+    chosen = _largest(first)
+    won = sum(_largest([_beta(numbers, *s) for s in shapes]) == chosen for _ in range(DRAWS))
+    return replace(
+        plans[among[chosen]],
+        scores={
+            plans[at].strategy: round(value, PLACES) for at, value in zip(among, first, strict=True)
+        },
         propensity=won / DRAWS,
     )
-    return (taken, *(plan for at, plan in enumerate(plans) if at != chosen))
+
+
+def _largest(drawn: Sequence[float]) -> int:
+    return max(range(len(drawn)), key=drawn.__getitem__)
 
 
 def expected(record: Record, place: int) -> float:

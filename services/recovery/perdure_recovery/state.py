@@ -21,7 +21,8 @@ class Attempt:
     `run` is the node run that it makes; `succeeded_at` is when the node completed after it. Until
     it is released, the engine is to `ask_again` after `delay_s`. Where it is `doubtful`, the node
     may have done something outside that must not be doubled. `turn` is the line that let it go.
-    `scores` and `propensity` are those of the sampler that chose it, `helps` is P(it helps).
+    `scores` and `propensity` are those of the sampler that chose it, `helps` is P(it helps). It
+    `explores` what would have been given up.
     """
 
     attempt_id: str
@@ -45,6 +46,7 @@ class Attempt:
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
     propensity: float = 1.0
     helps: float | None = None
+    explores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,15 @@ class Parked:
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
     propensity: float = 1.0
     helps: float | None = None
+    explores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A plan whose verdict came too late; `attempt_id` is that of the refused decision."""
+    """A plan whose verdict came too late; `attempt_id` is that of the refused decision.
+
+    The other fields are those of the attempt that would have been made.
+    """
 
     attempt_id: str
     strategy: Strategy
@@ -92,6 +98,10 @@ class Missed:
     drawn_s: float
     overrides: Json = None
     changed: Json = None
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
+    propensity: float = 1.0
+    helps: float | None = None
+    explores: bool = False
 
 
 @dataclass(frozen=True, slots=True)

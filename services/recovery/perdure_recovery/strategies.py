@@ -1,8 +1,6 @@
 """The strategies, one function each: what it would do about a case, None if it cannot.
 
-To add a strategy: its name in the contract (`Strategy`), a function here, a row in `STRATEGIES`,
-its place in the rows of `ALLOWED` (strategy.py); if it acts by itself, its name in `AUTOMATIC`.
-The columns' checks of the tables name strategies as well, so it needs a migration.
+To add one takes ten lines, which docs/adding-a-strategy.md shows.
 """
 
 from collections.abc import Callable, Mapping

@@ -14,6 +14,7 @@ from perdure_contracts.failures import Strategy
 from perdure_contracts.patterns import FailureType
 
 from .cases import AUTOMATIC, UNCHANGED, Case, Plan, Record
+from .exploring import EFFECT_UNKNOWN, too_late
 from .guard import Refusal
 from .sampler import expected, sampled
 from .strategies import STRATEGIES
@@ -68,9 +69,6 @@ WAITED_FOR: Final[frozenset[FailureType]] = frozenset({"timeout", "rate_limit", 
 PROBE_EVERY: Final = timedelta(minutes=30)
 """How often a failure that is not believed transient is tried unchanged all the same."""
 
-EFFECT_UNKNOWN: Final = "engine:effect_unknown"
-"""An agent's tool that cannot be repeated was under way when its runner or the network failed."""
-
 
 def choose(case: Case) -> Plan:
     """Return what is to be done about the case."""
@@ -86,12 +84,12 @@ def choose(case: Case) -> Plan:
     automatic = [plan for plan in plans if plan.automatic and not plan.undoes]
     if not automatic:
         return plans[0]
-    in_time = [plan for plan in automatic if not _too_late(case, plan)]
+    in_time = [plan for plan in automatic if not too_late(case, plan)]
     if not in_time:
         text = f"the next try is due in {automatic[0].delay_s:.1f} s, after the deadline"
         return _without_trying(case, text)
     weighed = [_weighed(case, plan, at) for at, plan in enumerate(in_time)]
-    plan = _believed(case, sampled(case, weighed))
+    plan = _believed(case, sampled(case, weighed, _preferred(case, weighed)))
     if case.looks_first and plan.automatic:
         looks = "the node looks first whether its effect has happened"
         return replace(plan, reason=f"{plan.reason}; {looks}")
@@ -138,14 +136,20 @@ def _weighed(case: Case, plan: Plan, place: int) -> Plan:
     return replace(plan, helps=expected(case.records.get(plan.strategy, Record()), place))
 
 
-def _believed(case: Case, ranked: Sequence[Plan]) -> Plan:
-    """Let what changes something go first where trying the same again is not believed in."""
-    first = ranked[0]
+def _preferred(case: Case, plans: Sequence[Plan]) -> Sequence[int]:
+    """Return which plans may be taken, by their places.
+
+    Those that change something, where trying the same again is not believed in; all if none does.
+    """
+    every = range(len(plans))
+    changed = [at for at in every if not plans[at].unchanged]
+    return changed if case.transient is False and changed else every
+
+
+def _believed(case: Case, first: Plan) -> Plan:
+    """Let an unchanged try that is not believed in be a probe, of which there are few."""
     if case.transient is not False or not first.unchanged:
         return first
-    changed = next((plan for plan in ranked if not plan.unchanged), None)
-    if changed is not None:
-        return changed
     every = PROBE_EVERY.seconds // 60
     if case.tried_at is not None and case.now - case.tried_at < PROBE_EVERY:
         return _without_trying(
@@ -166,7 +170,3 @@ def _without_trying(case: Case, reason: str) -> Plan:
 
 def _undone_too(reason: str) -> str:
     return f"{reason}; what the node may have done is undone"
-
-
-def _too_late(case: Case, plan: Plan) -> bool:
-    return case.deadline is not None and case.now + timedelta(seconds=plan.delay_s) >= case.deadline

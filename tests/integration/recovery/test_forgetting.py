@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from perdure_common import migrate
+from perdure_common.api.reading import Reading
 from perdure_common.ids import derived
+from perdure_recovery.api_measures import SQL
 from perdure_recovery.cleaning import clean
 from perdure_recovery.retention import FOREVER, SHORT
 
@@ -81,3 +83,24 @@ async def test_only_what_was_settled_long_ago_is_forgotten(filled: Any, database
     told = await filled.fetch("SELECT table_name FROM expired")
     names = {row["table_name"] for row in told}
     assert {"dead_letters", "recovery_incidents", "recovery_breakers"} <= names
+
+
+async def test_a_report_says_what_was_erased_in_its_period(filled: Any, database: str) -> None:
+    begun = datetime.now(UTC) - timedelta(seconds=5)
+    assert await clean(database, "recovery", 90) == 4
+    assert await clean(database, "recovery", 90) == 0
+    between = datetime.now(UTC) + timedelta(seconds=5)
+    reading = Reading(database, "recovery")
+    try:
+        rows = await reading.rows(SQL["erasures"], begun, between)
+        before = await reading.rows(SQL["erasures"], OLD, begun)
+        after = await reading.rows(SQL["erasures"], between, between + timedelta(days=1))
+    finally:
+        await reading.close()
+    assert {row["table"]: row["rows"] for row in rows} == {
+        "dead_letters": 2,
+        "recovery_breakers": 1,
+        "recovery_incidents": 1,
+    }
+    assert all(begun < row["first_at"] == row["last_at"] < between for row in rows)
+    assert before == after == []

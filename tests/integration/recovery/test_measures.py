@@ -10,7 +10,7 @@ import pytest
 from perdure_common import migrate
 from perdure_common.api.reading import Reading
 from perdure_common.ids import derived
-from perdure_recovery.api_measures import SQL, alerts
+from perdure_recovery.api_measures import PERIOD, SQL, alerts
 from perdure_recovery.cleaning import clean
 from perdure_recovery.measures import Counted, kpis, measured, wilson
 
@@ -231,3 +231,37 @@ async def test_what_people_are_asked_is_what_nobody_has_answered_in_time(connect
         )  # fmt: skip
     asked = await connection.fetch("SELECT execution_id FROM recovery_questions ORDER BY 1")
     assert [row["execution_id"] for row in asked] == ["ended", "leave"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "more", "beyond"),
+    [
+        (["a"] * 3, {}, 0),
+        (["a"] * 5, {}, 2),
+        (["a"] * 5, {"triggered_by": "person"}, 0),
+        (["a"] * 5, {"status": "refused"}, 0),
+        (["a"] * 5, {"recovery_strategy": "skip_compensate"}, 0),
+        ([f"n{n}" for n in range(12)], {}, 2),
+    ],
+)
+async def test_what_was_tried_against_the_caps_is_counted_from_the_rows(
+    connection: Any, database: str, nodes: list[str], more: dict[str, str], beyond: int
+) -> None:
+    row = {"triggered_by": "engine", "status": "failed", "recovery_strategy": "backoff", **more}
+    for n, name in enumerate(nodes):
+        await connection.execute(
+            "INSERT INTO recovery_attempts (id, tenant_id, workspace_id, execution_id, node_id,"
+            " recovery_strategy, attempt_number, triggered_by, recovery_reason, started_at, status,"
+            " episode_id, failure_id, failure_pattern_id, confidence_score, ai_reasoning)"
+            " VALUES ($1, $2, 'ws', 'e', $3, $4, 1, $5, 'r', $6, $7, $1, 'f', $1, 1, 'a')",
+            derived("attempt", n), TENANT, name, row["recovery_strategy"], row["triggered_by"],
+            DAY + timedelta(minutes=n), row["status"],
+        )  # fmt: skip
+    reading = Reading(database, "recovery")
+    try:
+        until = DAY + timedelta(days=1)
+        found = await reading.rows(SQL["beyond_caps"], TENANT, DAY, until, None, 3, 10)
+        after = await reading.rows(SQL["beyond_caps"], TENANT, until, DAY + PERIOD, None, 3, 10)
+    finally:
+        await reading.close()
+    assert [each["count"] for each in (*found, *after)] == [beyond, 0]

@@ -171,7 +171,7 @@ async def test_a_service_that_is_down_twice_is_recovered_explained_and_learnt_fr
     empty = [k for row in explanations for k, v in row.items() if v in (None, "")]
     words_of_a_model = {name for name in explanations[0] if name.startswith("prose")}
     assert words_of_a_model  # which are off
-    assert set(empty) <= {"task_id", *words_of_a_model}
+    assert set(empty) <= {"task_id", "dead_letter_id", *words_of_a_model}
     (pattern,) = await platform.until("failure_patterns", "lesson_successes > 0")
     assert pattern["occurrence_count"] == 2
     assert pattern["lesson_successes"] + pattern["lesson_failures"] == pytest.approx(1.0)
@@ -201,7 +201,8 @@ async def test_the_journal_rebuilds_every_row(platform: Platform) -> None:
     await platform.until("dead_letters", "status = 'waiting'")
     report = await replay.check(service, platform.url)
     assert report.differences == []
-    assert report.rows["recovery_attempts"] == report.rows["recovery_explanations"] == 6
+    decisions = 7  # of six failures and a letter
+    assert report.rows["recovery_attempts"] == report.rows["recovery_explanations"] == decisions
 
 
 async def test_the_kill_switch_leaves_only_the_pattern(platform: Platform) -> None:

@@ -7,7 +7,7 @@ share (E. B. Wilson, 1927) with z = 1.96, quantiles by nearest rank.
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from laboratory.running import Seen
@@ -128,18 +128,23 @@ class Measures:
     missed: Share
     complete: Share
     faithfulness: Sequence[float]
-    by_type: Mapping[str, Share]
+    by_type: Mapping[str, "Measures"] = field(default_factory=dict[str, "Measures"])
 
 
 def measured(seen: Sequence[Seen]) -> Measures:
-    """Return the sums over what was seen."""
+    """Return the sums over what was seen, and those of each failure type."""
+    types = sorted({each.types[0] for each in seen if each.decisions})
+    by_type = {
+        name: _sums([each for each in seen if each.decisions and each.types[0] == name])
+        for name in types
+    }
+    return replace(_sums(seen), by_type=by_type)
+
+
+def _sums(seen: Sequence[Seen]) -> Measures:
     episodes = [each for each in seen if each.decisions]
     curable = [each for each in episodes if expected_of(each).curable]
     explanations = [one for each in episodes for one in each.explanations]
-    by_type: dict[str, Share] = {}
-    for each in curable:
-        known = by_type.get(each.types[0], Share(0, 0))
-        by_type[each.types[0]] = Share(known.part + recovered(each), known.whole + 1)
     return Measures(
         scenarios=len(seen),
         as_expected=sum(not each.problems for each in seen),
@@ -149,20 +154,33 @@ def measured(seen: Sequence[Seen]) -> Measures:
         missed=Share(sum(map(missed, curable)), len(curable)),
         complete=Share(sum(map(is_complete, explanations)), len(explanations)),
         faithfulness=[float(one["faithfulness"]) for one in explanations if "faithfulness" in one],
-        by_type=dict(sorted(by_type.items())),
     )
 
 
 def lines(found: Measures) -> list[str]:
-    """Return the sums as people read them."""
-    faithful = sum(found.faithfulness) / len(found.faithfulness) if found.faithfulness else math.nan
+    """Return the sums as people read them, and all of them for each failure type."""
     made = [
         f"scenarios            {found.as_expected} of {found.scenarios} as they must be",
         f"recovered            {found.success} of what can be mended (target > .90)",
-        f"time to recovery     median {quantile(found.mttr_s, 0.5):.1f} s, "
-        f"90 % {quantile(found.mttr_s, 0.9):.1f} s (target < 300 s)",
+        f"time to recovery     {_times(found)} (target < 300 s)",
         f"false positives      {found.false_positives} (target < .05)",
         f"missed               {found.missed}",
-        f"explanations         complete {found.complete} (target > .95), faithful {faithful:.3f}",
+        f"explanations         complete {found.complete} (target > .95), faithful "
+        f"{_faithful(found):.3f}",
     ]
-    return made + [f"  {name:<18} {share}" for name, share in found.by_type.items()]
+    for name, of in found.by_type.items():
+        made += [
+            f"  {name}",
+            f"    recovered        {of.success}, {_times(of)}",
+            f"    false positives  {of.false_positives}, missed {of.missed}",
+            f"    explanations     complete {of.complete}, faithful {_faithful(of):.3f}",
+        ]
+    return made
+
+
+def _times(of: Measures) -> str:
+    return f"median {quantile(of.mttr_s, 0.5):.1f} s, 90 % {quantile(of.mttr_s, 0.9):.1f} s"
+
+
+def _faithful(of: Measures) -> float:
+    return sum(of.faithfulness) / len(of.faithfulness) if of.faithfulness else math.nan

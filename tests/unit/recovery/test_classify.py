@@ -24,6 +24,7 @@ import slack_sdk.errors
 from openai.types.beta.session_turn_error import SessionTurnError
 from perdure_contracts.engine import ErrorFacts
 from perdure_contracts.patterns import FailureType
+from perdure_contracts.recovery import AttemptOrdered, AttemptRefused, FailureNoted
 from perdure_recovery.classification_classes import CLASSES, CLASSES_WEAK, ROOT_CAUSE
 from perdure_recovery.classification_tables import (
     CODES,
@@ -34,6 +35,7 @@ from perdure_recovery.classification_tables import (
     SQLSTATES,
 )
 from perdure_recovery.classify import classify
+from recovery_story import Story, failed
 
 AIOKAFKA = importlib.import_module("aiokafka.errors")  # has no type stubs
 CATEGORIES = {
@@ -299,6 +301,36 @@ def test_the_most_specific_word_decides(
 def test_the_author_of_a_node_knows_best() -> None:
     made = classify(error(status_code=503), override="validation")
     assert (made.failure_type, made.rule_id, made.source) == ("validation", "override", "override")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("effect_unknown", "tool_error"),
+        ("lease_expired", "worker_lost"),
+        ("canceled", "cancelled"),
+        ("cost_limit", "resource_exhausted"),
+        ("breaker_open", "dependency_down"),
+    ],
+)
+def test_no_author_has_a_say_in_what_the_platform_found(code: str, kind: str) -> None:
+    made = classify(error(type=code), override="timeout")
+    assert (made.failure_type, made.source) == (kind, "rule")
+
+
+def test_an_authors_word_is_told_with_the_failure_and_decides() -> None:
+    missing = error(type="http_status", status_code=404, dependency="http:a.example")
+    told = {"failure_type": "timeout"}
+    (noted, decided) = Story().hears(failed(error=missing, means=told))
+    assert isinstance(noted, FailureNoted)
+    assert isinstance(decided, AttemptOrdered)
+    assert (noted.pattern.failure_type, noted.pattern.pattern_source) == ("timeout", "override")
+    assert decided.strategy == "backoff"
+    assert "Recognised by what the node's author says" in decided.explanation.root_cause
+    (noted, decided, *_) = Story().hears(failed(error=missing, means={"failure_type": "sometimes"}))
+    assert isinstance(decided, AttemptRefused)
+    assert isinstance(noted, FailureNoted)
+    assert noted.pattern.failure_type == "data_missing"
 
 
 @pytest.mark.parametrize(

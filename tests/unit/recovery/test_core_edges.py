@@ -279,3 +279,31 @@ def test_a_node_that_a_person_settled_closes_the_attempt_that_was_ordered_for_it
         execution_id="e", node_id="fetch", scope=(), run=1, outcome="done", failure_id="f1"
     )
     assert "EpisodeClosed" in kinds(story.hears(marked))
+
+
+def test_an_attempt_that_revives_an_execution_is_scored_as_it_was_drawn() -> None:
+    records = [
+        {"failure_type": "dependency_down", "strategy": name, "tried": 20, "recovered": 9}
+        for name in ("fallback_model", "backoff")
+    ]
+    other = {"provider": "anthropic", "model": "c", "base_url": "", "credential": "k"}
+    bandit = {"workspace_id": "ws", "mode": "auto", "sampler": "bandit", "people": "tell"}
+    known: Facts = {"modes": [bandit], "records": records}
+    error = replace(DOWN, dependency="llm:openai:m")
+    more: dict[str, Any] = {"error": error, "means": {"fallback_model": [other]}}
+    strategies: set[str] = set()
+    for n in range(30):
+        timely, too_late = Story(known), Story(known)
+        (_, drawn) = timely.hears(failed(f"f{n}", **more))
+        too_late.after(seconds=11).hears(
+            failed(f"f{n}", **more, verdict_until=at(NOW + timedelta(seconds=10)))
+        )
+        (revived,) = too_late.hears(ended_by(f"f{n}"))
+        assert isinstance(drawn, AttemptOrdered)
+        assert isinstance(revived, AttemptOrdered)
+        assert revived.revives
+        assert 0.0 < drawn.propensity < 1.0
+        for name in ("strategy", "scores", "propensity", "helps"):
+            assert getattr(revived, name) == getattr(drawn, name)
+        strategies.add(drawn.strategy)
+    assert strategies == {"fallback_model", "backoff"}

@@ -54,8 +54,8 @@ def test_shares_come_with_their_intervals_and_times_with_their_quantiles() -> No
     assert found["success_ratio low timeout"] == share.low
     assert found["success_ratio high timeout"] == share.high
     assert found["episodes all"] == 10
-    assert found["time_to_recovery_seconds 0.5"] == 1.0
-    assert found["time_to_recovery_seconds 0.9"] == 40.0
+    assert found["time_to_recovery_seconds all 0.5"] == 1.0
+    assert found["time_to_recovery_seconds timeout 0.9"] == 40.0
     assert found["explanations_complete_ratio"] == 0.75
     assert found["table_bytes recovery_attempts"] == 8192
 

@@ -59,7 +59,8 @@ class Story:
             self.state = letters.evolve(self.state, event)
             at = self.now + timedelta(seconds=1)  # it is written down a little later
             recorded = Recorded(event, "t", STREAM, len(self.upserts) + 1, at)
-            for upsert in letters.project(self.state, recorded):
+            upserts = letters.project(self.state, recorded)
+            for upsert in (each for each in upserts if each.table == letters.TABLE):
                 assert not upsert.add
                 self.row = {**(self.row or {}), **upsert.set}
                 self.upserts.append(upsert)

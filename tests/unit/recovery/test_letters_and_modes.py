@@ -50,7 +50,7 @@ ENVELOPE = Envelope(
 
 
 class Box:
-    """One letter's stream."""
+    """One letter's stream; what is decided about it is in test_letter_decisions.py."""
 
     def __init__(self, record: DeadLettered = RECORD) -> None:
         kept = hear(record, ENVELOPE)
@@ -69,8 +69,10 @@ class Box:
         for event in decided:
             self.state = letters.evolve(self.state, event)
             recorded = Recorded(event, "t", self.stream, len(self.rows) + 1, NOW)
-            self.rows += letters.project(self.state, recorded)
-            self.sent += letters.route(self.state, recorded)
+            upserts = letters.project(self.state, recorded)
+            self.rows += [each for each in upserts if each.table == letters.TABLE]
+            messages = letters.route(self.state, recorded)
+            self.sent += [m for m in messages if not isinstance(m.message, NoteOccurrence)]
         return len(decided)
 
     def settle(self, action: Any = "retry") -> Rejected | int:

@@ -9,6 +9,7 @@ import pytest
 from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
+from perdure_common.api import slow
 from perdure_recovery.api_measures import SQL, Measures
 from perdure_recovery.measures import (
     Counted,
@@ -124,6 +125,7 @@ class Slow:
 
     def __init__(self) -> None:
         self.now, self.takes_s = 0.0, 0.0
+        self.slow = slow.Slow(lambda: self.now)
 
     async def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
         if sql == SQL["episodes"]:
@@ -144,4 +146,20 @@ async def test_a_statement_that_takes_long_is_an_alert_until_it_is_fast_again() 
     (alert,) = (await measures.kpis(asked))["alerts"]
     assert alert.startswith("reading the episodes took 620 ms")
     database.takes_s = 0.1
+    assert (await measures.kpis(asked))["alerts"] == []
+
+
+async def test_a_list_that_took_long_is_an_alert_for_an_hour_or_until_it_is_fast() -> None:
+    database = Slow()
+    reading: Any = database
+    measures = Measures(reading, "t", lambda: database.now)
+    asked = Request({"type": "http", "query_string": b"", "headers": []})
+    database.now = 10.0
+    database.slow.note("list of recovery_attempts", 9.0)
+    (alert,) = (await measures.kpis(asked))["alerts"]
+    assert alert.startswith("reading the list of recovery_attempts took 1,000 ms")
+    database.slow.note("list of recovery_attempts", 9.9)
+    assert (await measures.kpis(asked))["alerts"] == []
+    database.slow.note("list of recovery_attempts", 9.0)
+    database.now += slow.SLOW_FOR_S
     assert (await measures.kpis(asked))["alerts"] == []

@@ -277,7 +277,7 @@ def test_what_was_ordered_before_a_storm_was_known_to_be_one_waits_in_its_line()
     story.facts = facts(incidents=[incident])
     (parked,) = story.hears(due_of(ordered, story))
     assert isinstance(parked, AttemptParked)
-    assert (parked.cause, parked.line) == ("storm", f"{incident['pattern_id']}/line")
+    assert (parked.cause, parked.line) == ("storm", f"{incident['storm_id']}/line")
     (begins,) = story.does(
         ReleaseAttempt(execution_id="e", attempt_id=ordered.attempt_id, line=parked.line,
                        reason="to see", probe=True)
@@ -393,7 +393,7 @@ def test_whom_a_breakers_line_has_let_go_is_not_sent_to_a_storms_when_its_wait_i
     (noted, parked) = story.hears(failed())
     assert isinstance(noted, FailureNoted)
     assert isinstance(parked, AttemptParked)
-    incident = {"pattern_id": noted.pattern_id, "gate": "probe", "closed_at": None}
+    incident = {"storm_id": noted.pattern_id, "gate": "probe", "closed_at": None}
     closed = open_breaker("closed")
     story.facts = facts(breakers=[closed], incidents=[incident])
     (ordered,) = story.does(
@@ -415,7 +415,7 @@ def test_whom_a_storms_line_has_let_go_waits_again_when_the_storm_goes_on() -> N
     story = Story(facts())
     (noted, ordered) = story.hears(failed())
     assert isinstance(noted, FailureNoted)
-    incident = {"pattern_id": noted.pattern_id, "gate": "probe", "closed_at": None}
+    incident = {"storm_id": noted.pattern_id, "gate": "probe", "closed_at": None}
     story.facts = facts(incidents=[incident])
     (parked,) = story.after(seconds=2).hears(due_of(ordered, story))
     assert isinstance(parked, AttemptParked)

@@ -113,7 +113,7 @@ def test_a_probe_of_an_incident_that_has_to_wait_at_a_breaker_leaves_the_inciden
     assert isinstance(ordered, AttemptOrdered)
     [episode] = story.state.episodes.values()
     pattern_id = episode.failure.pattern_id
-    incident = {"pattern_id": pattern_id, "gate": "probe", "closed_at": None}
+    incident = {"storm_id": pattern_id, "gate": "probe", "closed_at": None}
     story = Story({**facts("open"), "incidents": [incident]})
     _, parked = story.hears(failed())
     assert isinstance(parked, AttemptParked) and parked.cause == "storm"

@@ -47,7 +47,7 @@ def drawn() -> tuple[Mapping[str, float], float]:
 def storm() -> Mapping[str, Any]:
     noted, _ = Story().hears(failed(error=AWAY))
     assert isinstance(noted, FailureNoted)
-    return {"pattern_id": noted.pattern_id, "gate": "shut", "closed_at": None}
+    return {"storm_id": noted.pattern_id, "gate": "shut", "closed_at": None}
 
 
 HELD: dict[str, Facts] = {

@@ -183,3 +183,30 @@ def test_what_the_rules_like_less_is_believed_in_less_until_it_was_tried() -> No
     assert by_sampler.strategy == "fallback_model"
     assert by_sampler.helps == round((2 + 38) / 44, 6)
     assert choose(case("rate_limit")).helps is None
+
+
+def test_the_propensity_is_that_of_what_is_taken_where_only_some_may_be() -> None:
+    means = {"sampler": "bandit", "records": RECORDS, "transient": False}
+    alone = choose(case("rate_limit", **means))
+    assert (alone.strategy, alone.scores, alone.propensity) == ("fallback_model", {}, 1.0)
+    known: dict[Strategy, Record] = {"reduce_input": Record(20, 9), "fallback_model": Record(20, 9)}
+    several = [
+        choose(case("context_length", **{**means, "records": known}, failure_id=f"f{n}"))
+        for n in range(400)
+    ]
+    assert all(set(plan.scores) == {"reduce_input", "fallback_model"} for plan in several)
+    for strategy in ("reduce_input", "fallback_model"):
+        taken = [plan for plan in several if plan.strategy == strategy]
+        told = sum(plan.propensity for plan in taken) / len(taken)
+        assert told == pytest.approx(len(taken) / len(several), abs=0.08)
+
+
+def test_what_is_scored_is_what_may_be_taken() -> None:
+    known: dict[Strategy, Record] = {"retry_now": Record(40, 39), "backoff": Record(40, 2)}
+    plans = [
+        choose(case("network", sampler="bandit", records=known, failure_id=f"f{n}", transient=False,
+                    tried=("backoff",)))
+        for n in range(50)
+    ]  # fmt: skip
+    assert {plan.strategy for plan in plans} == {"fallback_model"}
+    assert all((plan.scores, plan.propensity) == ({}, 1.0) for plan in plans)

@@ -12,6 +12,7 @@ from perdure_common.adapters.postgres_errors import LOST
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
+from perdure_common.api.slow import Slow
 from perdure_common.api.table import (
     Query,
     TableView,
@@ -48,6 +49,8 @@ class Reading:
         self._pool: Any = None
         self._opening = asyncio.Lock()
         self._types: dict[str, Types] = {}
+        self.slow = Slow()
+        """What took long lately of lists, counts and rows."""
 
     async def page(
         self, table: str, view: TableView, tenant_id: str, query: Query
@@ -62,7 +65,8 @@ class Reading:
         """
         types = await self._types_of(table, (*view.columns, "tenant_id"))
         sql, arguments = page_sql(table, view, types, tenant_id, query)
-        rows = [row[0].encode() for row in await self._fetch(sql, *arguments)]
+        found = await self._timed(f"list of {table}", sql, *arguments)
+        rows = [row[0].encode() for row in found]
         if len(rows) > query.limit:
             return rows[: query.limit], rows[query.limit - 1]
         if walk_of(view, query) is None:
@@ -75,12 +79,13 @@ class Reading:
         """Return how many rows a list has, up to one more than `COUNT_MAX`. Raises as `page`."""
         types = await self._types_of(table, (*view.columns, "tenant_id"))
         sql, arguments = count_sql(table, view, types, tenant_id, query)
-        return int((await self._fetch(sql, *arguments))[0][0])
+        return int((await self._timed(f"number of {table}", sql, *arguments))[0][0])
 
     async def row(self, table: str, view: TableView, tenant_id: str, key: str) -> bytes | None:
         """Return a row as JSON, None if there is none. Raises as `page`."""
         types = await self._types_of(table, (*view.columns, "tenant_id"))
-        rows = await self._fetch(row_sql(table, view, types), tenant_id, key)
+        sql = row_sql(table, view, types)
+        rows = await self._timed(f"row of {table}", sql, tenant_id, key)
         return rows[0][0].encode() if rows else None
 
     async def answer(self, tenant_id: str, source: str, message_id: str) -> bytes | None:
@@ -122,6 +127,13 @@ class Reading:
                 await asyncio.wait_for(pool.close(), _CONNECT_S)
             except TimeoutError:
                 pool.terminate()
+
+    async def _timed(self, name: str, sql: str, *arguments: Any) -> Any:
+        """Return what a statement finds; whether it took long is remembered by its name."""
+        began = self.slow.clock()
+        rows = await self._fetch(sql, *arguments)
+        self.slow.note(name, began)
+        return rows
 
     async def _types_of(self, table: str, columns: Sequence[str]) -> Types:
         known = self._types.get(table)

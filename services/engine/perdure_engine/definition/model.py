@@ -65,7 +65,8 @@ class Node:
     `error` is not among them. `retry_wait_time_s` is the first wait, doubled each time.
     `run_timeout_s` bounds all attempts of a run together, `timeout_s` each of them.
     `run_in` says whether a node that the engine can run itself goes to a runner always, or
-    only with an input so large that it would hold the others up. `fixed` are the resolved
+    only with an input so large that it would hold the others up. `failure_type` is what its
+    author says that its failures are. `fixed` are the resolved
     parameters where no expression is in them. `max_iterations` bounds the bare cycle that is
     entered here.
     """
@@ -90,6 +91,7 @@ class Node:
     timeout_s: float | None = None
     run_timeout_s: float | None = None
     run_in: Literal["auto", "runner"] = "auto"
+    failure_type: str | None = None
     fixed: Mapping[str, Json] | None = None
     max_iterations: int | None = None
 

@@ -7,10 +7,11 @@ lies between them, in `rules`.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from perdure_common.ids import canonical_json
 from perdure_contracts.message import Json
+from perdure_contracts.patterns import FailureType
 
 from perdure_engine.expressions import Compiled, Scope
 from perdure_engine.nodes.base import ErrorMode, NodeSpecification
@@ -71,8 +72,10 @@ NODE_KEYS = (
     "node_id", "node_type", "node_subtype", "type_version", "name", "description", "disabled",
     "position_x", "position_y", "parameters", "credentials", "error_handling", "max_retries",
     "retry_wait_time", "always_output_data", "join", "timeout_s", "run_timeout_s", "run_in",
-    "notes",
+    "failure_type", "notes",
 )  # fmt: skip
+FAILURE_TYPES: tuple[str, ...] = tuple(kind for kind in get_args(FailureType) if kind != "unknown")
+"""What an author may say that a node's failures are."""
 ERROR_MODES = (
     "STOP_WORKFLOW_ON_ERROR",
     "CONTINUE_REGULAR_OUTPUT_ON_ERROR",
@@ -287,9 +290,15 @@ def _node(reader: Reader, position: int, settings: Settings) -> Node | None:
         timeout_s=reader.number("timeout_s", None, least=0.001, most=TIMEOUT_S_MAX),
         run_timeout_s=_run_timeout(reader, specification),
         run_in=_run_in(reader, specification),
+        failure_type=_failure_type(reader),
         max_iterations=most,
         fixed=fixed_of(compiled),
     )
+
+
+def _failure_type(reader: Reader) -> str | None:
+    """Return what the author says that the node's failures are, None where that is left open."""
+    return reader.choice("failure_type", FAILURE_TYPES, "") or None
 
 
 def fixed_of(compiled: Mapping[str, Compiled]) -> Mapping[str, Json] | None:

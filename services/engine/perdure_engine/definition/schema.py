@@ -18,6 +18,7 @@ from .parameters import ROUNDS
 from .parsing import (
     CONNECTIONS_MAX,
     ERROR_MODES,
+    FAILURE_TYPES,
     NODES_MAX,
     RETRIES_MAX,
     TEXT_LENGTH_MAX,
@@ -164,6 +165,10 @@ def _node() -> Schema:
             "run_in": _optional(
                 enum=["auto", "runner"],
                 description="Where a node runs that only computes: by itself in the engine.",
+            ),
+            "failure_type": _optional(
+                enum=list(FAILURE_TYPES),
+                description="What recovery is to take the node's failures for.",
             ),
             "notes": _text(TEXT_LENGTH_MAX),
         },

@@ -36,7 +36,7 @@ PARTS_MAX = 900
 """How many messages one event may send is bounded; so is what can be adopted."""
 
 COSMETIC = ("position_x", "position_y", "notes", "description", "max_retries", "retry_wait_time",
-            "timeout_s", "run_in")  # fmt: skip
+            "timeout_s", "run_in", "failure_type")  # fmt: skip
 """Keys of a node that change nothing about what it emits."""
 
 

@@ -261,6 +261,7 @@ def failure(progress: Progress, ended: Ended, error: ErrorFacts, *, asked: bool)
         first_failed_at=ended.first_failed_at or progress.at,
         failed_at=progress.at,
         deadline=None if state.deadline is None else state.deadline.isoformat(),
+        means={"failure_type": node.failure_type} if node.failure_type else None,
     )
 
 

@@ -20,9 +20,10 @@ def means_of(workflow: Workflow, node: Node, known: Dispatch) -> Json:
     `fallback_model` has sets of parameters, of which one takes the place of the node's own;
     `refresh_credentials` the handle that is opened anew; `skip_compensate` what giving up does, or
     that what the node did can be undone before;
-    `usd` is the most that an attempt may cost, where the author has said so.
+    `usd` is the most that an attempt may cost, and `failure_type` what the node's failures are,
+    where the author has said so.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"failure_type": node.failure_type} if node.failure_type else {}
     parameters: Json = next(iter(known.parameters.values()), None) or {}
     mending = node.specification.mending
     if mending is not None:

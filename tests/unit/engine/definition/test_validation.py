@@ -468,3 +468,10 @@ def test_problems_are_told_in_at_most_64_kilobytes() -> None:
     text = told(problems)
     assert len(text.encode()) <= TEXT_BYTES_MAX
     assert text.endswith(" more")
+
+
+def test_what_an_author_says_that_failures_are_is_one_of_recoverys_types() -> None:
+    assert validate(changed(1, failure_type="rate_limit")).problems == ()
+    for wrong in ("sometimes", "unknown", ""):
+        problem = the_only(changed(1, failure_type=wrong))
+        assert (problem.code, problem.path) == ("invalid_value", "nodes[1].failure_type")

@@ -64,3 +64,4 @@ def test_recovery_is_told_what_the_node_can_do_differently() -> None:
     assert told_of().means is None
     way = told_of(error_handling="CONTINUE_REGULAR_OUTPUT_ON_ERROR")
     assert way.means == {"skip_compensate": "error_port"}
+    assert told_of(failure_type="timeout").means == {"failure_type": "timeout"}

@@ -167,6 +167,15 @@ def test_a_parameter_that_cannot_be_resolved_fails_its_item_before_anything_is_s
     assert not told.asked and told.error.stage == "expression"
 
 
+def test_what_an_author_says_of_failures_is_told_though_nobody_is_asked() -> None:
+    parameters = {"url": "https://example.org/{{ $json.path.trim().split(5) }}"}
+    fetch = http("h", parameters=parameters, failure_type="data_missing")
+    played = play(workflow([fetch, node("a")], ["t>h", "h>a"]), {"path": {}})
+    (told,) = played.told(NodeFailed)
+    assert not told.asked
+    assert told.means == {"failure_type": "data_missing"}
+
+
 def test_with_a_handled_error_the_other_items_are_sent() -> None:
     parameters = {"url": "https://example.org/{{ $json.path.trim() }}"}
     definition = workflow(
