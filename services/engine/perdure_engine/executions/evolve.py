@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from perdure_contracts.admission import ExecutionQueued, ExecutionRefused, GatePassed
 from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
+    CancelBegun,
     ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
@@ -146,6 +147,7 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
         case (
             ExecutionPaused()
             | ExecutionResumed()
+            | CancelBegun()
             | NodeMarked()
             | RerunBegun()
             | RunsAdopted()
@@ -363,6 +365,7 @@ def _verdict(state: Execution, event: VerdictApplied) -> None:
         retry_at=at if event.verdict == "retry" else None,
         verdict_until=at if event.verdict == "hold" else None,
         held=event.verdict == "hold",
+        held_since=event.held_since if event.verdict == "hold" else "",
         overrides=event.overrides,
         attempt_id=event.attempt_id,
         ask_again=event.ask_again,
@@ -436,6 +439,8 @@ def _end(state: Execution, status: Status) -> None:
     state.status = status
     state.troubled = state.troubled or status in ("ERROR", "TIMEOUT")
     state.ready = {}
+    if state.flow is not None:
+        state.flow.stopping = None
 
 
 def _places(ready: tuple[tuple[str, Scope], ...]) -> dict[str, tuple[str, Scope]]:

@@ -142,6 +142,13 @@ def at_once(task: NodeTask, runner: str) -> NodeResult | None:
     return _result(task, items, tuple(failed), began, runner)
 
 
+STOPPED = ErrorFacts(
+    type="canceled",
+    message="the execution was cancelled before this item began",
+    stage="run",
+    effect_state="not_sent",
+)
+
 AGENTS = (("AI_AGENT", "AGENT"),)
 """What works in sub-steps that are journalled, under the lease of its attempt."""
 
@@ -151,10 +158,15 @@ CODE = (("ACTION", "CODE"),)
 
 
 async def perform(
-    tools: Tools, task: NodeTask, runner: str, tenant_id: str = DEFAULT_TENANT
+    tools: Tools,
+    task: NodeTask,
+    runner: str,
+    tenant_id: str = DEFAULT_TENANT,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> NodeResult:
     """Run every item of a task and return the answer to its attempt.
 
+    Once it is `stopping`, no other item begins: those that are left have failed.
     The items that failed are listed with what is known of each; the others have their
     answer in `ports["main"]`, at their place, with None where an item failed.
     """
@@ -187,6 +199,8 @@ async def perform(
         index: int, parameters: Mapping[str, Any]
     ) -> dict[str, Any] | Made | Failed | Suspended:
         async with gate:
+            if stopping():
+                return Failed(STOPPED)
             try:
                 if performer is None:
                     return await _agent(tools, task, index, runner, tenant_id)
