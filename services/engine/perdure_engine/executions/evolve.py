@@ -144,15 +144,9 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _end(state, event.status)
         case ExecutionRevived():
             _revived(state, event)
-        case (
-            ExecutionPaused()
-            | ExecutionResumed()
-            | CancelBegun()
-            | NodeMarked()
-            | RerunBegun()
-            | RunsAdopted()
-            | ErrorWorkflowStarted()
-        ):
+        case ExecutionPaused() | ExecutionResumed() | CancelBegun() | NodeMarked():
+            steered(state, event)
+        case RerunBegun() | RunsAdopted() | ErrorWorkflowStarted():
             steered(state, event)
         case RaceLost():
             race_lost(state, event)

@@ -174,13 +174,7 @@ async def perform(
     kind = (task.node_type, task.node_subtype)
     performer = PERFORMERS.get(kind)
     if kind in CODE:
-        try:
-            return await _code(tools, task, began, runner)
-        except Exception as error:  # a defect of a node must not end the runner
-            facts = told(bug_of(error))
-            return NodeResult(
-                execution_id=task.execution_id, token=task.token, outcome="failed", error=facts
-            )
+        return await _code(tools, task, began, runner)
     if performer is None and kind not in AGENTS:
         error = ErrorFacts(
             type="node_type_not_supported",
@@ -247,7 +241,13 @@ async def perform(
 async def _code(tools: Tools, task: NodeTask, began: float, runner: str) -> NodeResult:
     """Run code on the items of a task; items with the same parameters share a process."""
     sets, items = _listed(task.parameters), _listed(task.items)
-    made = await code.run(tools.code_languages, sets[0] if sets else {}, items[: len(sets)])
+    try:
+        made = await code.run(tools.code_languages, sets[0] if sets else {}, items[: len(sets)])
+    except Exception as error:  # a defect of a node must not end the runner
+        facts = told(bug_of(error))
+        return NodeResult(
+            execution_id=task.execution_id, token=task.token, outcome="failed", error=facts
+        )
     failed = tuple((i, each.error) for i, each in enumerate(made) if isinstance(each, Failed))
     ports = [None if isinstance(each, Failed) else {"json": each} for each in made]
     return _result(task, ports, failed, began, runner)
