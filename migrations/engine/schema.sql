@@ -149,6 +149,7 @@ TABLE node_claims
     claimed_at timestamp with time zone DEFAULT now() NOT NULL
     finished_at timestamp with time zone
     canceled boolean DEFAULT false NOT NULL
+    stop_at timestamp with time zone
     WITH (fillfactor=80)
     CONSTRAINT node_claims_pkey PRIMARY KEY (token)
     INDEX node_claims_open CREATE INDEX node_claims_open ON node_claims USING btree (lease_until) WHERE (finished_at IS NULL)
@@ -416,7 +417,7 @@ TABLE workflow_execution_pauses
     id uuid NOT NULL
     tenant_id text NOT NULL
     execution_id character varying(255) NOT NULL
-    paused_at timestamp with time zone NOT NULL
+    paused_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     paused_node_id character varying(255) DEFAULT ''::character varying NOT NULL
     pause_reason character varying(100) NOT NULL
     resume_conditions jsonb DEFAULT '{}'::jsonb NOT NULL
@@ -425,7 +426,8 @@ TABLE workflow_execution_pauses
     status character varying(20) DEFAULT 'active'::character varying NOT NULL
     created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
     updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
-    CONSTRAINT valid_pause_reason CHECK (((pause_reason)::text = ANY ((ARRAY['human_interaction'::character varying, 'timeout'::character varying, 'error'::character varying, 'operator'::character varying])::text[])))
+    interaction_id text
+    CONSTRAINT valid_pause_reason CHECK (((pause_reason)::text = ANY ((ARRAY['human_interaction'::character varying, 'timeout'::character varying, 'error'::character varying, 'operator'::character varying, 'event'::character varying])::text[])))
     CONSTRAINT valid_pause_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'resumed'::character varying, 'timeout'::character varying])::text[])))
     CONSTRAINT workflow_execution_pauses_pkey PRIMARY KEY (id)
     INDEX workflow_execution_pauses_active_idx CREATE INDEX workflow_execution_pauses_active_idx ON workflow_execution_pauses USING btree (execution_id) WHERE ((status)::text = 'active'::text)

@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from answering_server import Asked, as_json
+from api_client import Api
 from definitions_for_tests import chain, edge, node
 from model_server import Models, Reply, asks_for, finishes, model_server
 from outside_world import World
@@ -219,6 +220,28 @@ async def test_a_call_that_must_not_be_repeated_is_left_to_a_person(
     assert details["type"] == "effect_unknown"
     assert "'note'" in details["message"]
     assert outside.seen["note"] == 1
+
+
+async def test_it_can_be_asked_which_runner_has_an_agent_and_what_it_does(
+    stage: Stage, outside: Outside
+) -> None:
+    await stage.deploy(workflow("asked", outside))
+    outside.begin("look")
+    event = await stage.trigger("asked", {"text": "Where is order 7?"})
+    await asyncio.wait_for(outside.reached.wait(), 90)
+    [claim] = await stage.rows("select * from engine.node_claims where finished_at is null")
+    async with Api(f"http://127.0.0.1:{stage.ports['engine']}") as client:
+        why = await client.get(f"/v1/workflow_executions/{claim['execution_id']}/why")
+        [stuck] = (await client.get("/v1/stuck", older_than_s=0))["items"]
+    [attempt] = [each for each in why["waits_for"] if each["waits_for"] == "attempt"]
+    worker = attempt["worker"]
+    assert (worker["runner"], worker["lost"]) == (claim["runner"], False)
+    assert worker["since"] < worker["lease_until"]
+    step = worker["step"]
+    assert (step["n"], step["kind"], step["name"], step["state"]) == (2, "tool", "look", "begun")
+    assert stuck["waits_for"] == why["waits_for"]
+    await kill_and_begin_again(stage, outside)
+    assert (await stage.ended(event))["status"] == "SUCCESS"
 
 
 async def test_an_agent_remembers_across_executions_and_a_kill_in_between(

@@ -185,6 +185,9 @@ async def test_an_execution_is_cancelled_and_a_failed_node_retried(
         assert [each["waits_for"] for each in why["waits_for"]] == ["attempt"]
         body = {"reason": "not needed", "asked_by": "tests"}
         done = await client.post(f"/v1/workflow_executions/{key}/cancel", body)
+        assert (done["status"], done["settled"]) == ("RUNNING", True)
+        assert done["events"] == ["engine.cancel-begun.v1"]
+        done = await client.post(f"/v1/workflow_executions/{key}/cancel", body)
         assert (done["status"], done["settled"]) == ("CANCELED", True)
         assert done["events"][-1] == "engine.execution-canceled.v1"
         problem = await refused(client.post(f"/v1/workflow_executions/{key}/cancel"))

@@ -273,14 +273,21 @@ async def test_an_execution_says_why_it_waits_and_can_be_canceled(
 
     async def waits() -> bool:
         said = await typed(stage, "executions", "why", execution, "--json")
-        return said.code == 0 and said.json["reasons"][0]["waits_for"] == "attempt"
+        reason: dict[str, Any] = said.json["reasons"][0] if said.code == 0 else {}
+        return reason.get("waits_for") == "attempt" and reason["worker"] is not None
 
     await stage.until(waits, "the execution waits for its runner")
     told = await typed(stage, "executions", "why", execution)
-    assert "call: attempt 1 is with the runner" in told.out
+    assert "call: attempt 1 is with runner runner@" in told.out
+    assert "(lease until " in told.out
     canceled = await typed(stage, "executions", "cancel", execution, "--reason", "too slow")
     assert canceled.code == 0, canceled.err
-    assert "is CANCELED" in canceled.out
+    assert "is being cancelled" in canceled.out
+    told = await typed(stage, "executions", "why", execution)
+    assert "call: attempt 1 is with runner runner@" in told.out and "told to stop" in told.out
+    assert "it is being cancelled; what runs has until" in told.out
+    at_once = await typed(stage, "executions", "cancel", execution)
+    assert "is CANCELED" in at_once.out
     again = await typed(stage, "executions", "cancel", execution)
     assert again.code == 1
 

@@ -169,6 +169,12 @@ async def test_an_error_workflow_is_told_of_the_failure_once(stage: Stage, world
         assert (await until(client, handler["execution_id"], "SUCCESS"))["mode"] == "TRIGGER"
 
 
+async def matching(client: Api, order: dict[str, Any], **more: str) -> int:
+    """Return how many executions a dry run finds."""
+    wanted = {**order, **more, "dry_run": True}
+    return int((await client.post("/v1/bulk/workflow_executions", wanted))["matched"])
+
+
 async def test_many_executions_are_retried_and_cancelled_at_once(
     stage: Stage, world: World
 ) -> None:
@@ -182,6 +188,11 @@ async def test_many_executions_are_retried_and_cancelled_at_once(
         dry = await client.post("/v1/bulk/workflow_executions", {**order, "dry_run": True})
         assert {each["execution_id"] for each in dry["executions"]} == ids
         assert (dry["matched"], dry["accepted"], dry["more"]) == (3, 0, False)
+        assert await matching(client, order, error_type="http_status", error_code="422") == 3
+        assert await matching(client, order, error_code="timeout") == 0
+        assert await matching(client, order, error_type="timeout", error_code="422") == 0
+        assert await matching(client, order, since="2020-01-01T00:00:00Z") == 3
+        assert await matching(client, order, before="2020-01-01T00:00:00Z") == 0
         two = await client.post("/v1/bulk/workflow_executions", {**order, "limit": 2}, key="once")
         assert (two["matched"], two["accepted"], two["more"]) == (2, 2, True)
         for id in ids:

@@ -105,6 +105,25 @@ async def test_a_run_with_a_key_and_one_with_mocks(
     assert len(world.to("/ok?key")) == 1
 
 
+async def test_a_cancel_lets_what_a_runner_has_claimed_end(stage: Stage, world: World) -> None:
+    call = request("one", world.url("/slow/3500"), timeout_s=60)
+    await stage.deploy(chain("canceled", call, node("two", "FLOW.NOOP")))
+    event = await stage.trigger("canceled", {"n": 1})
+
+    async def begun() -> bool:
+        return len(world.to("/slow/3500")) == 1
+
+    await stage.until(begun, "the call")
+    [claim] = await stage.rows(
+        "select execution_id from engine.node_claims where finished_at is null"
+    )
+    said = await typed(stage, "executions cancel", ID=claim["execution_id"])
+    assert (said.code, "is being cancelled" in said.out) == (0, True), said.err
+    assert (await stage.ended(event))["status"] == "CANCELED"
+    nodes = await stage.nodes_of(claim["execution_id"])
+    assert (nodes["one"]["status"], "two" in nodes) == ("SUCCESS", False)
+
+
 async def test_pause_and_resume(stage: Stage, world: World) -> None:
     slow = chain("slow", request("one", world.url("/slow/3000")), node("two", "FLOW.NOOP"))
     await stage.deploy(slow)
@@ -137,13 +156,21 @@ async def test_retry_and_mark(stage: Stage, world: World) -> None:
 
 async def test_rerun_and_fork(stage: Stage, world: World) -> None:
     id = await ended(stage, failing("rerun", world))
-    for more in ("", " --node", " --from-start"):
+    for more in ("", " --node NODE --version", " --from-start"):
         begins = f"executions rerun ID{more}"
         said = await typed(stage, begins, ID=id, NODE="call", **{"version 3": "version 1"})
         assert said.code == 1, said.err  # it fails as it did before
     said = await typed(stage, "executions fork", ID=id, NODE="call")
     assert said.code == 1, said.err
     assert await children_of(stage, id) == 4
+
+
+async def test_a_rerun_with_another_credential(stage: Stage, world: World) -> None:
+    call = request("call", world.url("/ok?signed"), credential="old")
+    definition = chain("signed", call)
+    id = await ended(stage, {**definition, "settings": {"recovery": "off"}})
+    said = await typed(stage, "executions rerun ID --node NODE --credential", ID=id, NODE="call")
+    assert said.code == 1 and "'spare'" in said.out + said.err, said.err
 
 
 async def test_its_log_is_read(stage: Stage, world: World) -> None:
@@ -155,7 +182,10 @@ async def test_its_log_is_read(stage: Stage, world: World) -> None:
 
 async def test_many_at_once(stage: Stage, world: World) -> None:
     await ended(stage, failing("bulk", world))
-    said = await typed(stage, "executions bulk retry", NAME="bulk")
+    said = await typed(stage, "executions bulk retry --workflow", NAME="bulk")
+    assert said.code == 0, said.err
+    assert "nothing was sent" in said.out
+    said = await typed(stage, "executions bulk retry --error-type")
     assert said.code == 0, said.err
     assert "nothing was sent" in said.out
     said = await typed(stage, "executions bulk cancel")

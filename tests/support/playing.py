@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
-from perdure_common.decider import Due, Lookup, Outgoing, Recorded, Rejected, Upsert
+from perdure_common.decider import Decider, Due, Lookup, Outgoing, Recorded, Rejected, Upsert
 from perdure_common.ids import derived, sha256_of_json
 from perdure_contracts.engine import (
     CancelExecution,
@@ -35,7 +36,15 @@ Rows: TypeAlias = dict[tuple[str, tuple[Any, ...]], dict[str, Any]]
 
 T = TypeVar("T")
 URLS = ResumeUrls(b"a secret", "http://engine")
-decider = decider_with(verdict_wait_s=10.0, urls=URLS)
+
+
+@cache
+def decider_of(grace_s: float) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
+    """Return the decider whose cancels leave runners so many seconds."""
+    return decider_with(verdict_wait_s=10.0, urls=URLS, cancel_grace_s=grace_s)
+
+
+decider = decider_of(0.0)
 
 
 def node(node_id: str, kind: str = "FLOW.NOOP", **more: Any) -> dict[str, Any]:
@@ -104,12 +113,15 @@ class Play:
     """What went to executions."""
 
     versions: dict[int, Any] = field(default_factory=dict)
+    grace_s: float = 0.0
+    """What runners are left when the execution is cancelled."""
 
     def __post_init__(self) -> None:
         validation = validate(self.definition)
         assert validation.workflow is not None, validation.errors
         self.workflow = validation.workflow
-        self.state = decider.initial
+        self.decider = decider_of(self.grace_s)
+        self.state = self.decider.initial
 
     # Commands --------------------------------------------------------------------------
 
@@ -145,9 +157,9 @@ class Play:
     def ask(self, command: ExecutionCommand | Due) -> tuple[ExecutionEvent, ...] | Rejected:
         """Let a command be decided, and what it leads to happen."""
         before = msgspec.json.encode(self.state)
-        lookups = decider.facts(self.state, command)
+        lookups = self.decider.facts(self.state, command)
         facts = {name: self._rows(lookup) for name, lookup in lookups.items()}
-        decided = decider.decide(self.state, command, facts, self.now)
+        decided = self.decider.decide(self.state, command, facts, self.now)
         assert msgspec.json.encode(self.state) == before, "decide changed the state"
         happened: list[ExecutionEvent] = []
 
@@ -156,8 +168,8 @@ class Play:
             self._happen(event)
             return self.state
 
-        assert decider.act is not None
-        refused = decider.act(self.state, command, facts, self.now, happen)
+        assert self.decider.act is not None
+        refused = self.decider.act(self.state, command, facts, self.now, happen)
         assert (refused or tuple(happened)) == decided, "decide and act differ"
         return decided
 
@@ -236,14 +248,14 @@ class Play:
     def pass_time(self, seconds: float) -> None:
         """Let time pass, and every wake fire that falls due."""
         end = self.now + timedelta(seconds=seconds)
-        while (at := decider.wake_at(self.state)) is not None and at <= end:
+        while (at := self.decider.wake_at(self.state)) is not None and at <= end:
             self.now = max(self.now, at)
             self.give(Due(self.execution_id))
         self.now = end
 
     def wake(self) -> None:
         """Let time pass until the next wake, and fire it."""
-        at = decider.wake_at(self.state)
+        at = self.decider.wake_at(self.state)
         assert at is not None, "nothing is waited for"
         self.now = max(self.now, at)
         self.give(Due(self.execution_id))
@@ -277,17 +289,17 @@ class Play:
         if self.snapshots and not isinstance(event, ExecutionStarted):
             state = msgspec.json.decode(msgspec.json.encode(self.state), type=Execution)
             assert state == self.state
-            restored = decider.evolve(state, again)
-            self.state = decider.evolve(self.state, event)
+            restored = self.decider.evolve(state, again)
+            self.state = self.decider.evolve(self.state, event)
             assert restored == self.state, "a snapshot and JSON make a difference"
         else:
-            self.state = decider.evolve(self.state, event)
+            self.state = self.decider.evolve(self.state, event)
         self.events.append(event)
         self.times.append(self.now)
         recorded = Recorded(event, "tenant", self.execution_id, len(self.events), self.now)
-        for outgoing in decider.route(self.state, recorded):
+        for outgoing in self.decider.route(self.state, recorded):
             self._send(outgoing)
-        for upsert in decider.project(self.state, recorded):
+        for upsert in self.decider.project(self.state, recorded):
             self.upserts.append(upsert)
             write(self.rows, upsert)
 

@@ -51,6 +51,7 @@ class Replayed:
     answered: list[NodeResult] = field(default_factory=list)
     revivals: int = 0
     steered: bool = False
+    cancels: float = 0.01
     seen: Counter[str] = field(default_factory=Counter)
 
     def run(self, data: Any) -> None:
@@ -71,7 +72,9 @@ class Replayed:
     # Steps -----------------------------------------------------------------------------
 
     def _step(self) -> None:
-        if self.steered and self.random.random() < 0.2:
+        flow = self.play.state.flow
+        stopping = flow is not None and flow.stopping is not None
+        if self.steered and not stopping and self.random.random() < 0.2:
             self._steer()
             return
         waits = self._waits()
@@ -86,7 +89,7 @@ class Replayed:
             for place, run in sorted(self.play.state.runs.items())
             if run.dispatch is not None and run.dispatch.failure_id and place not in places
         ]
-        if chance < 0.01:
+        if chance < self.cancels:
             self._give("canceled", self.play.cancel())
         elif chance < 0.05 and self.answered:
             self._give("duplicate", self.random.choice(self.answered))

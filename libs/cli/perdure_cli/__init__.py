@@ -11,7 +11,7 @@ workflows.py     `perdure workflow`
 running.py       `perdure run` and `perdure trigger`
 pictures.py      an execution as it can be seen from outside
 follow.py        an execution, live in the terminal
-executions.py    `perdure executions`
+executions.py    `perdure executions`; waiting.py has what an open one waits for, in words
 recovery.py      `perdure recovery`
 dead_letters.py  `perdure dead-letters`
 status.py        `perdure status`: what runs, what is stuck, and why

@@ -3,20 +3,13 @@
 from typing import Annotated, Any, Literal
 
 import typer
-from perdure_contracts.engine import CancelExecution, RetryNode
 
 from perdure_cli import deploying, platform
-from perdure_cli.client import Client, Row, user
-from perdure_cli.errors import CommandError
+from perdure_cli.client import Client, Row, told, user
 from perdure_cli.executions import app
+from perdure_cli.instants import typed_instant
 from perdure_cli.listing import Statuses
-from perdure_cli.output import AsJson, print_table, short, show, wait_for
-
-FOR: dict[str, tuple[str, ...]] = {
-    "cancel": ("NEW", "RUNNING", "PAUSED", "WAITING_FOR_HUMAN"),
-    "retry": ("ERROR", "TIMEOUT"),
-}
-"""The statuses that an action is for, where none is named."""
+from perdure_cli.output import AsJson, print_table, say, short, show, wait_for
 
 
 @app.command()
@@ -24,55 +17,72 @@ def bulk(
     action: Annotated[Literal["cancel", "retry"], typer.Argument(help="What is to be done.")],
     status: Statuses = None,
     workflow: Annotated[str | None, typer.Option(help="Only this workflow's (name or id).")] = None,
+    error_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Only those that ended with such an error.")
+    ] = None,
+    error_code: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Only where the other side answered so: 429, not_found."),
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="INSTANT", help="Only those begun since then.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="INSTANT", help="Only those begun before then.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many.")] = 100,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which they are.")] = False,
     reason: Annotated[str, typer.Option(help="What is written down as the reason.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Cancel or retry all executions that match; exit code 1 if one of them refused."""
+    """Cancel or retry all executions that match; exit code 1 if one of them refused.
 
-    async def work() -> list[Row]:
+    The oldest first; without --status those that are open, or those that failed.
+    """
+    wanted: dict[str, Any] = {
+        "action": action,
+        "status": [each.upper() for each in status or ()],
+        "error_type": error_type,
+        "error_code": error_code,
+        "since": None if first is None else typed_instant(first, "--from").isoformat(),
+        "before": None if until is None else typed_instant(until, "--to").isoformat(),
+        "limit": limit,
+        "dry_run": dry_run,
+        "reason": reason,
+        "asked_by": user(),
+    }
+
+    async def work() -> Row:
         async with Client(platform.require()) as client:
-            wanted: dict[str, Any] = {"status": [each.upper() for each in status or FOR[action]]}
             if workflow is not None:
                 wanted["workflow_id"] = str((await deploying.find(client, workflow))["id"])
-            rows = await client.rows("engine", "workflow_executions", most=limit, **wanted)
-            return [await _one(client, action, row, reason, dry_run=dry_run) for row in rows]
+            return told(
+                await client.post("engine", "/v1/bulk/workflow_executions", wanted), "engine"
+            )
 
     found = wait_for(work())
     if as_json:
         show(found)
     else:
-        print_table(
-            ("execution", "workflow", "was", "came of it"),
-            (
-                (row["execution_id"], row["workflow"], row["was"], short(row["came"]))
-                for row in found
-            ),
-            "there are no executions like that",
-        )
-    if any(row["code"] for row in found):
+        _print(found)
+    if any(row["code"] for row in found["executions"]):
         raise typer.Exit(1)
 
 
-async def _one(
-    client: Client, action: Literal["cancel", "retry"], row: Row, reason: str, *, dry_run: bool
-) -> Row:
-    id = str(row["execution_id"])
-    told: Row = {
-        "execution_id": id,
-        "workflow": row["metadata"].get("workflow_name"),
-        "was": row["status"],
-        "came": "nothing was sent" if dry_run else "taken",
-        "code": "",
-    }
-    if dry_run:
-        return told
-    message: CancelExecution | RetryNode = RetryNode(execution_id=id, asked_by=user())
-    if action == "cancel":
-        message = CancelExecution(execution_id=id, reason=reason, asked_by=user())
-    try:
-        await client.command("engine", id, message)
-    except CommandError as error:
-        return {**told, "came": str(error), "code": error.code}
-    return told
+def _print(found: Row) -> None:
+    print_table(
+        ("execution", "workflow", "was", "came of it"),
+        (
+            (row["execution_id"], row["workflow_name"], row["status"], short(_came(row)))
+            for row in found["executions"]
+        ),
+        "there are no executions like that",
+    )
+    if found["more"]:
+        say("there are more; give a higher --limit, or the same command again")
+
+
+def _came(row: Row) -> str:
+    if not row["sent"]:
+        return "nothing was sent"
+    return "taken" if row["accepted"] else row["detail"] or "no answer yet"

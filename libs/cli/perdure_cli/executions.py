@@ -27,32 +27,12 @@ from perdure_cli.output import (
     wait_for,
 )
 from perdure_cli.pictures import Picture
+from perdure_cli.waiting import waiting_text
 from perdure_cli.watching import events_of
 
 app = typer.Typer(help="Executions: look at them, cancel, retry.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
-
-WAITS = {
-    "attempt": "attempt {attempt} is with the runner, whose answer counts until {until}",
-    "retry": "attempt {attempt} failed; the next one begins at {until}",
-    "verdict": "attempt {attempt} failed; recovery is asked what to do until {until}",
-    "hold": "attempt {attempt} failed; recovery holds it until {until}",
-    "batch": "it is ready, and the engine's next turn runs it",
-    "deadline": "the execution must have ended by {until}",
-    "resume": "it is paused: nothing new begins until somebody resumes it",
-    "delay": "it runs again at {until}, as was asked",
-    "time": "it goes on at {until}",
-    "event": "it waits for the event {what} until {until}",
-    "webhook": "it waits for a call of its resume URL until {until}",
-    "child": "it waits for the end of execution {what}",
-    "person": "it waits for people ({what}) until {until}",
-    "memory": "it waits for memory ({what}) until {until}",
-    "turn": "it waits for its turn until {until}: {what}",
-    "static": "it waits for its change of the workflow's static data",
-    "adoption": "it waits for the runs that it adopts from the execution it is a rerun of",
-}
-"""What an execution may wait for, as the engine names it, in words."""
 
 
 def outcome(picture: Picture, *, as_json: bool) -> int:
@@ -217,13 +197,13 @@ def reasons(picture: Picture, waits: Iterable[Row], letters: Iterable[Row]) -> l
     ]
     decisions: dict[str, Row] = {row["failure_id"]: row for row in picture.attempts}
     for each in waits:
-        until = clock(each["until"]) or "its answer comes"
-        text: str = WAITS.get(each["waits_for"], str(each["waits_for"]))
-        text = text.format(attempt=each["attempt"], until=until, what=each.get("what", ""))
+        text = waiting_text(each)
         decision = decisions.get(each["failure_id"])
         if decision is not None:
             text += f"; recovery says: {said(picture, decision)}"
-        found.append({"node_id": each["node_id"], "waits_for": each["waits_for"], "text": text})
+        worker = {"worker": each["worker"]} if "worker" in each else {}
+        reason: Row = {"node_id": each["node_id"], "waits_for": each["waits_for"], "text": text}
+        found.append(reason | worker)
     if picture.ended:
         error = pictures.error_of(picture.execution)
         text = f"it has ended with {picture.status}"
@@ -271,7 +251,7 @@ def cancel(
     reason: Annotated[str, typer.Option(help="What is written down as the reason.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Stop an execution: nothing new begins, what runs is told to stop."""
+    """Stop an execution: nothing new begins, what runs is told to stop and has a moment to end."""
 
     async def work() -> Picture:
         async with Client(platform.require()) as client:
@@ -283,5 +263,7 @@ def cancel(
     picture = wait_for(work())
     if as_json:
         show(pictures.as_json(picture))
-    else:
+    elif picture.ended:
         say(f"{id} is {picture.status}")
+    else:
+        say(f"{id} is being cancelled; what runs has a moment to end (cancel again to cut it off)")

@@ -111,6 +111,17 @@ def _scope(text: str) -> tuple[tuple[str, int], ...]:
     return tuple((region, int(k)) for region, _, k in parts)
 
 
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=JSON", help="A parameter of the node to be another."),
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="The model to ask instead.")]
+CredentialOption = Annotated[
+    str | None,
+    typer.Option("--credential", help="The credential to use in place of the node's own."),
+]
+
+
 @app.command()
 def rerun(
     id: Id,
@@ -127,13 +138,19 @@ def rerun(
         str | None,
         typer.Option("--input", metavar="JSON|@FILE", help="What --node takes instead."),
     ] = None,
+    set_: SetOption = None,
+    model: ModelOption = None,
+    credential: CredentialOption = None,
     file: FilesOption = None,
     no_wait: NoWait = False,
     as_json: AsJson = False,
 ) -> None:
     """Run an ended execution again as a new one, which adopts what was finished before."""
     origin = "start" if start else "failed" if node is None else "node"
-    _begin(id, origin, node, version, data, file, no_wait=no_wait, as_json=as_json, fork=False)
+    overrides = changed(set_ or (), model, credential, data)
+    paths = sending_files.paths_beside(file, data, "--input")
+    message = _message(id, origin, node, version, overrides)
+    _begin(message, paths, no_wait=no_wait, as_json=as_json)
 
 
 @app.command()
@@ -147,38 +164,43 @@ def fork(
         str | None,
         typer.Option("--input", metavar="JSON|@FILE", help="What the node takes instead."),
     ] = None,
+    set_: SetOption = None,
+    model: ModelOption = None,
+    credential: CredentialOption = None,
     file: FilesOption = None,
     no_wait: NoWait = False,
     as_json: AsJson = False,
 ) -> None:
     """Begin a new execution that goes on from a node; the old one goes on as it is."""
-    _begin(id, "node", node, version, data, file, no_wait=no_wait, as_json=as_json, fork=True)
+    overrides = changed(set_ or (), model, credential, data)
+    paths = sending_files.paths_beside(file, data, "--input")
+    message = replace(_message(id, "node", node, version, overrides), fork=True)
+    _begin(message, paths, no_wait=no_wait, as_json=as_json)
 
 
-def _begin(
+def _message(
     id: str,
     origin: Literal["start", "failed", "node"],
     node: str | None,
     version: int | None,
-    data: str | None,
-    file: list[str] | None,
-    *,
-    no_wait: bool,
-    as_json: bool,
-    fork: bool,
-) -> None:
-    """Begin an execution from another one, and follow it to its end unless `no_wait`."""
-    paths = sending_files.paths_beside(file, data, "--input")
-    message = RerunExecution(
+    overrides: Row | None,
+) -> RerunExecution:
+    return RerunExecution(
         execution_id=id,
         new_execution_id=str(uuid.uuid4()),
         origin=origin,
         node_id=node or "",
         version=version,
-        overrides=changed((), None, None, data),
-        fork=fork,
+        overrides=overrides,
         asked_by=user(),
     )
+
+
+def _begin(
+    message: RerunExecution, paths: Mapping[str, Path], *, no_wait: bool, as_json: bool
+) -> None:
+    """Begin an execution from another one, and follow it to its end unless `no_wait`."""
+    id = message.execution_id
 
     async def work() -> Picture | None:
         async with Client(platform.require()) as client:
@@ -205,14 +227,9 @@ def retry(
     node: Annotated[
         str | None, typer.Option(help="The node to run again; the failed one if not given.")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=JSON", help="A parameter that is to be another."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="The model to ask instead.")] = None,
-    credential: Annotated[
-        str | None, typer.Option(help="The credential to use in place of the node's own.")
-    ] = None,
+    set_: SetOption = None,
+    model: ModelOption = None,
+    credential: CredentialOption = None,
     data: Annotated[
         str | None,
         typer.Option("--input", metavar="JSON|@FILE", help="What it takes instead of its items."),

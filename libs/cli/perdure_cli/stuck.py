@@ -9,8 +9,8 @@ from rich.text import Text
 
 from perdure_cli.client import Client, Row, told
 from perdure_cli.condition import Status, examined
-from perdure_cli.executions import WAITS
-from perdure_cli.output import clock, console, duration, print_table, say, show
+from perdure_cli.output import console, duration, print_table, say, show
+from perdure_cli.waiting import waiting_text
 
 SHOWN_MAX = 50
 
@@ -42,10 +42,8 @@ def reasons(row: Row, letter: Row | None) -> Iterable[str]:
     for each in waits:
         if each["waits_for"] == "deadline":
             continue
-        until = clock(each["until"]) or "its answer comes"
-        text = WAITS.get(each["waits_for"], str(each["waits_for"]))
         where = f"{each['node_name'] or each['node_id']}: " if each["node_id"] else ""
-        yield where + text.format(attempt=each["attempt"], until=until, what=each.get("what", ""))
+        yield where + waiting_text(each)
 
 
 def told_stuck(status: Status, rows: Sequence[Row], *, as_json: bool) -> None:

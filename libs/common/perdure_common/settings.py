@@ -92,7 +92,8 @@ class Settings:
     `recovery_retention_days` the shortest kind of recovery's rows. `prose_url`, `prose_model`
     and `prose_key` name the model that puts explanations into other words, none by default.
     `stall_scan_s` is how often open executions are looked at that may be stuck, `stall_grace_s`
-    how long something may be overdue before it counts as stuck.
+    how long something may be overdue before it counts as stuck. `cancel_grace_s` is how long what a
+    runner has claimed may go on when its execution is cancelled.
     `sql_databases` and `mail_servers` are URLs by the names that nodes call them by; the other
     `…_url` are where the APIs of services are. `credentials_keys` open credentials, the first one
     seals new ones. `model_prices` are US dollars for a million input and output tokens, by model.
@@ -161,6 +162,7 @@ class Settings:
     file_bytes_max: int = 64 * 1024 * 1024
     stall_scan_s: float = 10.0
     stall_grace_s: float = 60.0
+    cancel_grace_s: float = 10.0
     log_format: str = "json"
     log_level: str = "INFO"
 
@@ -240,6 +242,7 @@ class Settings:
             recovery_retention_days=_integer(env, "PERDURE_RECOVERY_RETENTION_DAYS", 90, least=0),
             stall_scan_s=_seconds(env, "PERDURE_STALL_SCAN_S", 10.0) or 10.0,
             stall_grace_s=_seconds(env, "PERDURE_STALL_GRACE_S", 60.0),
+            cancel_grace_s=_seconds(env, "PERDURE_CANCEL_GRACE_S", 10.0),
             log_format=env.get("PERDURE_LOG_FORMAT") or "json",
             log_level=(env.get("PERDURE_LOG_LEVEL") or "INFO").upper(),
         )

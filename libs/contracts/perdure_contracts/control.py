@@ -131,12 +131,30 @@ class ExecutionResumed:
     deadline: str | None = None
 
 
+@message("engine.cancel-begun.v1")
+class CancelBegun:
+    """An execution is to be cancelled: nothing new begins, and what a runner has claimed may end.
+
+    `tokens` name these attempts, which are told to begin nothing more and are cut off at `until`.
+    The execution is CANCELED when none of them is under way, at `until` at the latest.
+    """
+
+    execution_id: str
+    workflow_id: str
+    begun_at: str
+    until: str
+    tokens: tuple[str, ...]
+    reason: str = ""
+    asked_by: str = ""
+
+
 @message("engine.node-marked.v1")
 class NodeMarked:
     """A person settled a node's run; how it ended is told by the event that follows.
 
     `token` names the attempt that was under way, if one was: its answer counts no more.
-    `failure_id` is the failure about which recovery was asked last, if it was.
+    `failure_id` is the failure about which recovery was asked last, if it was, `held_since` when
+    its hold began that is over by this.
     """
 
     execution_id: str
@@ -149,6 +167,7 @@ class NodeMarked:
     token: str = ""
     claimed: bool = False
     failure_id: str = ""
+    held_since: str = ""
 
 
 @message("engine.rerun-begun.v1")
@@ -221,6 +240,7 @@ ControlCommand: TypeAlias = (
 ControlEvent: TypeAlias = (
     ExecutionPaused
     | ExecutionResumed
+    | CancelBegun
     | NodeMarked
     | RerunBegun
     | RunsAdopted

@@ -400,7 +400,7 @@ class NodeCanceled:
 
     `token` names the attempt that was under way, if one was; `claimed` ones are told to stop.
     With `raced` it was stopped because a race was won by another branch, which goes on: then
-    its out-edges, `dead`, are DEAD.
+    its out-edges, `dead`, are DEAD. `held_since` is when recovery's hold began that ends with it.
     """
 
     execution_id: str
@@ -416,6 +416,7 @@ class NodeCanceled:
     max_retries: int = 0
     raced: bool = False
     dead: tuple[int, ...] = ()
+    held_since: str = ""
 
 
 @message("engine.execution-completed.v1")

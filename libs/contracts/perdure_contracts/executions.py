@@ -118,7 +118,8 @@ class VerdictApplied:
     """What becomes of a node that recovery was asked about; `by` says who decided.
 
     `retry` has the instant `at`, `hold` the instant until which it waits. With `ask_again`
-    recovery is asked once more at that instant.
+    recovery is asked once more at that instant. `held_since` is when a hold began that goes on, or
+    is over by this.
     """
 
     execution_id: str
@@ -132,6 +133,7 @@ class VerdictApplied:
     attempt_id: str = ""
     overrides: Json = None
     ask_again: bool = False
+    held_since: str = ""
 
 
 @message("engine.attempt-due.v1")

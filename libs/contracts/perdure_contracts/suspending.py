@@ -15,7 +15,7 @@ class RunSuspended:
     """An attempt ended because items wait for answers: `asks` has them by item, each with its id.
 
     `done` and `failed` are what it did of the others. `untils` are the instants after which an
-    answer is not waited for any more, in the order of the asks.
+    answer is not waited for any more, in the order of the asks. It `pauses` where people are asked.
     """
 
     execution_id: str
@@ -31,11 +31,15 @@ class RunSuspended:
     failed: tuple[tuple[int, ErrorFacts], ...] = ()
     duration_ms: int = 0
     runner: str = ""
+    pauses: bool = False
 
 
 @message("engine.ask-answered.v1")
 class AskAnswered:
-    """What an agent asked for was answered: `answer` is what its sub-step is finished with."""
+    """What an agent asked for was answered: `answer` is what its sub-step is finished with.
+
+    `paused` says that people were asked.
+    """
 
     execution_id: str
     node_id: str
@@ -44,11 +48,12 @@ class AskAnswered:
     ask_id: str
     answer: Json
     answered_at: str
+    paused: bool = False
 
 
 @message("engine.ask-dropped.v1")
 class AskDropped:
-    """Nobody wants the answer to an agent's question any more."""
+    """Nobody wants the answer to an agent's question any more; `paused` as in `AskAnswered`."""
 
     execution_id: str
     node_id: str
@@ -57,6 +62,7 @@ class AskDropped:
     ask_id: str
     kind: AskKind
     reason: str
+    paused: bool = False
 
 
 SuspendingEvent: TypeAlias = RunSuspended | AskAnswered | AskDropped

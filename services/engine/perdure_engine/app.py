@@ -62,13 +62,15 @@ def service_with(
     output_bytes_max: int = OUTPUT_BYTES_MAX,
     urls: ResumeUrls | None = None,
     limits: Limits = NO_LIMITS,
+    cancel_grace_s: float = 0.0,
 ) -> Service:
     """Return the engine that waits `verdict_wait_s` seconds for recovery's verdicts.
 
     `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
-    URLs of executions that wait for calls; `limits` say how many executions may be open.
+    URLs of executions that wait for calls; `limits` say how many executions may be open;
+    `cancel_grace_s` is what those that are cancelled leave to their runners, in seconds.
     """
-    execution = decider_with(verdict_wait_s, output_bytes_max, urls, limits)
+    execution = decider_with(verdict_wait_s, output_bytes_max, urls, limits, cancel_grace_s)
     return Service(
         name="engine",
         deciders=(definitions, templates, stopping, execution, gates, of_variables, of_static_data),
@@ -108,7 +110,11 @@ async def serve_engine() -> None:
     base = settings.resume_url or f"http://{settings.http_host}:{settings.http_port}"
     urls = ResumeUrls(secrets.token_bytes(32), base)
     ours = service_with(
-        settings.verdict_wait_s, settings.result_bytes_max, urls, limits_of(settings)
+        settings.verdict_wait_s,
+        settings.result_bytes_max,
+        urls,
+        limits_of(settings),
+        settings.cancel_grace_s,
     )
     name = process_name("engine")
     kept = PostgresStore(settings.database_url, ours.name, connections=1)

@@ -15,6 +15,7 @@ from typing import Any, cast
 import yaml
 
 from perdure_engine.api.document import openapi
+from perdure_engine.definition.connections import INSTEAD
 from perdure_engine.definition.schema import workflow_schema
 from perdure_engine.nodes.describe import Described, all_described
 from perdure_engine.nodes.registry import SPECIFICATIONS
@@ -53,10 +54,30 @@ a `timeout`, say. The types are listed in [recovery.md](recovery.md).
 """
 
 
+CONNECTIONS: Mapping[str, str] = {
+    "MAIN": "carries the items of a port",
+    "SUCCESS": "carries them where no item of the run failed",
+    "ERROR": "carries the items that failed, in both CONTINUE modes",
+    "CONDITIONAL": "carries those for which its `conditions` hold, or with `else` the others",
+    "AI_TOOL": "attaches a TOOL node to an agent",
+    "AI_MEMORY": "attaches a MEMORY node to an agent",
+    "MEMORY_ATTACHMENT": "the same",
+}
+"""What each kind of connection is, of those that connect something."""
+
+
+def _connections() -> str:
+    """Return the part on connections."""
+    rows = [f"| `{kind}` | {what} |" for kind, what in CONNECTIONS.items()]
+    rows += [f"| `{kind}` | refused; {what} |" for kind, what in INSTEAD.items()]
+    head = "## Connections\n\nThe `connection_type` of a connection, by default MAIN.\n"
+    return "\n".join([head, "| type | what it does |", "| --- | --- |", *rows]) + "\n"
+
+
 def nodes_page(nodes: list[Described]) -> str:
     """Return docs/nodes.md."""
     able = [each.subtype for each in SPECIFICATIONS if each.run and each.each]
-    parts = [HEAD.replace("RUNNABLE", " and ".join(able))]
+    parts = [HEAD.replace("RUNNABLE", " and ".join(able)), _connections()]
     for node_type in dict.fromkeys(node["node_type"] for node in nodes):
         parts.append(f"## {node_type}\n\n{TYPES[node_type]}\n")
         parts.extend(_node(node) for node in nodes if node["node_type"] == node_type)

@@ -20,6 +20,7 @@ from perdure_contracts.admission import (
     SlotTaken,
 )
 from perdure_contracts.control import (
+    CancelBegun,
     ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
@@ -89,7 +90,7 @@ class Judge:
         self._under_way: dict[tuple[str, int], str] = {}
         self._completed: set[tuple[str, int, int]] = set()
         self._loops: set[str] = set()
-        self._paused = False
+        self._paused = self._canceling = False
         self._gate = GateJudge()
 
     def see(self, recorded: Recorded[Any]) -> Iterable[Broken]:
@@ -172,8 +173,12 @@ class Judge:
             if paused == self._paused:
                 yield "I4", "a pause", f"{type(event).__name__} came twice"
             self._paused = paused
+        elif isinstance(event, CancelBegun):
+            self._canceling = True
         elif isinstance(event, _ENDS):
-            self._paused = False
+            self._paused = self._canceling = False
+        elif self._canceling and isinstance(event, NodeScheduled | IterationStarted):
+            yield "I4", "a cancel", f"node {event.node_id} began while it was being cancelled"
         elif self._paused and isinstance(event, NodeScheduled | IterationStarted):
             yield "I4", "a pause", f"node {event.node_id} began while it was paused"
 

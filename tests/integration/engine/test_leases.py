@@ -20,7 +20,7 @@ from perdure_common.topics import create_topics
 from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_contracts.message import NAMES
 from perdure_engine.runner.answers import RESULTS
-from perdure_engine.runner.claims import BEFORE_RESTORE, PostgresClaims
+from perdure_engine.runner.claims import BEFORE_RESTORE, Owner, PostgresClaims
 from perdure_engine.runner.restore import claims_again
 from perdure_engine.runner.work import TASKS, Work
 
@@ -164,6 +164,22 @@ async def test_a_runner_that_lost_its_lease_stops_before_its_next_effect_and_ren
         assert (await ground.claim("a"))["lease_until"] == lost
         assert effects == ["first"]
     assert await ground.answers() == []
+
+
+async def test_a_cancelled_attempt_is_told_how_long_it_may_go_on(ground: Ground) -> None:
+    claims = PostgresClaims(ground.database)
+    await claims.claim("r1", {"a": Owner("t", "e")})
+
+    async def left_s(changed: str) -> float | None:
+        await ground.connection.execute(f"update engine.node_claims set {changed}")
+        return (await claims.renew("r1", ["a"]))["a"]
+
+    assert await left_s("canceled = false") is None
+    soon = await left_s("canceled = true, stop_at = now() + interval '5 s'")
+    assert soon is not None and 0 < soon <= 5
+    assert await left_s("stop_at = now() - interval '5 s'") == 0
+    assert await left_s("stop_at = null") == 0
+    await claims.close()
 
 
 async def test_a_lost_attempt_is_reported_once_and_then_settled(ground: Ground) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -17,6 +18,7 @@ from perdure_engine.workflows.decider import decider
 from perdure_engine.workflows.state import Definition
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+MIGRATIONS = Path(__file__).parents[3] / "migrations"
 TENANT = "00000000-0000-7000-8000-000000000001"
 ID = "0190f3c0-0000-7000-8000-000000000001"
 
@@ -162,3 +164,33 @@ async def test_saving_leaves_the_deployment_as_it_stands(workflows: Workflows) -
     assert await workflows.rows("SELECT deployment_status, undeployed_at FROM workflows") == [
         ("IDLE", NOW + timedelta(days=5))
     ]
+
+
+def signed(handle: str) -> dict[str, Any]:
+    made = definition()
+    made["nodes"][0]["parameters"] |= {"auth": "standard", "credential": handle}
+    return made
+
+
+def added(node_id: str) -> dict[str, Any]:
+    """Return the nodes and connections with a node more, behind the hook that has a credential."""
+    made = definition(node_id)
+    made["nodes"][0] = signed("orders")["nodes"][0]
+    return {"nodes": made["nodes"], "connections": made["connections"]}
+
+
+async def test_the_draft_names_the_credentials_of_its_nodes_those_of_before_too(
+    workflows: Workflows,
+) -> None:
+    credentials = "SELECT node_id, credentials FROM nodes ORDER BY position"
+    named = [("hook", '{"credential": "orders"}'), ("a", "{}")]
+    await workflows.does(
+        SaveWorkflow(workflow_id=ID, definition=signed("shop")),
+        SaveWorkflow(workflow_id=ID, definition=signed("orders") | added("a")),
+    )
+    assert await workflows.rows(credentials) == named
+    await workflows.connection.execute("UPDATE nodes SET credentials = '{}'")
+    text = (MIGRATIONS / "engine/0027_credentials_of_nodes.sql").read_text(encoding="utf-8")
+    up = text.partition("-- migrate:up")[2].partition("-- migrate:down")[0]
+    await workflows.connection.execute(up)
+    assert await workflows.rows(credentials) == named

@@ -309,11 +309,13 @@ def _forget_wakes(stack: ExitStack) -> None:
 
 @mutant("a lease is renewed by a runner that lost it", "lease")
 def _renew_lost_leases(stack: ExitStack) -> None:
-    async def renew(self: MemoryClaims, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
+    async def renew(
+        self: MemoryClaims, runner: str, tokens: Sequence[str]
+    ) -> Mapping[str, float | None]:
         for token in tokens:
             lease = self.leases[token]
             lease.runner, lease.until = runner, self.now_s + claims.LEASE_S
-        return {token: self.leases[token].canceled for token in tokens}
+        return {token: 0.0 if self.leases[token].canceled else None for token in tokens}
 
     put(stack, MemoryClaims, "renew", renew)
 

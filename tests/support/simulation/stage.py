@@ -44,6 +44,11 @@ from simulation.outside import PERFORMERS, Tools, World, perform
 from simulation.stores import Database, SimClaims, SimStore
 from simulation.watch import Watch
 
+GRACE_S = 7.0
+"""What a cancel leaves to runners: some attempts end in that time, others do not."""
+
+GENTLE = service_with(cancel_grace_s=GRACE_S)
+
 SERVICES: tuple[Service, ...] = (ENGINE, SCHEDULER, RECOVERY)
 SKEWS_S = (0.0, 0.0, -0.4, 0.7)
 """By how much clocks of processes may be wrong."""
@@ -345,10 +350,10 @@ def _engine(chance: random.Random, watch: Watch) -> Service:
     """Return the engine; in some runs it lets few executions be open at once."""
     watch.admission.open_max_of = {limited_id(): 1}
     if chance.random() < 0.7:
-        return ENGINE
+        return GENTLE
     tenant, shard = chance.choice(((3, None), (5, None), (None, 3), (4, 3)))
     watch.admission.open_max = tenant
-    return service_with(limits=Limits(tenant, shard, shards=PARTITIONS))
+    return service_with(limits=Limits(tenant, shard, shards=PARTITIONS), cancel_grace_s=GRACE_S)
 
 
 def patches(stage: Stage) -> ExitStack:

@@ -26,7 +26,7 @@ from perdure_common.shell.ports import (
 )
 from perdure_engine.runner.claims import Lost, MemoryClaims, Owner
 
-from simulation.loop import Process
+from simulation.loop import BEGIN, Process
 
 
 @dataclass
@@ -186,7 +186,9 @@ class SimClaims:
         self._leases.now_s = asyncio.get_running_loop().time()
         for row in self._database.store.tables.get("node_claims", ()):
             if row.get("canceled"):
-                self._leases.cancel(str(row["token"]), str(row["execution_id"]))
+                until = row.get("stop_at")
+                stop_at = 0.0 if until is None else (until - BEGIN).total_seconds()
+                self._leases.cancel(str(row["token"]), str(row["execution_id"]), stop_at)
         return self._leases
 
     async def claim(self, runner: str, tasks: Mapping[str, Owner]) -> frozenset[str]:
@@ -198,7 +200,7 @@ class SimClaims:
             self._broken("lease", f"{runner} claimed {token}, which was claimed before")
         return won
 
-    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
+    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, float | None]:
         """See `Claims.renew`."""
         leases = await self._come()
         before = {token: leases.holder(token) for token in tokens}

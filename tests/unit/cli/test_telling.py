@@ -10,7 +10,7 @@ import pytest
 from perdure_cli import demo
 from perdure_cli.condition import Status, figures, trouble
 from perdure_cli.deploying import problem_line
-from perdure_cli.executions import WAITS, reasons
+from perdure_cli.executions import reasons
 from perdure_cli.follow import PlainStage, changes, scope_text
 from perdure_cli.output import (
     Shown,
@@ -25,6 +25,7 @@ from perdure_cli.output import (
 )
 from perdure_cli.pictures import Picture, as_json, scope_of
 from perdure_cli.steering import changed
+from perdure_cli.waiting import WAITS, waiting_text
 from perdure_contracts.shown import ShownStatus
 from perdure_engine.executions.state import ENDED, OPEN
 from perdure_engine.executions.why import WaitsFor
@@ -176,6 +177,25 @@ def test_why_has_words_for_all_that_the_engine_says_is_waited_for() -> None:
     }
     (row,) = reasons(picture(nodes=[node("sign", "WAITING_INPUT")]), [asked], [])
     assert "it waits for people (w1; the service hil has not taken it" in row["text"]
+
+
+def test_an_attempt_is_told_with_its_runner_its_lease_and_what_an_agent_does() -> None:
+    at = "2026-01-05T08:00:00Z"
+    attempt: dict[str, Any] = {"waits_for": "attempt", "attempt": 2, "until": at, "claims": True}
+    assert "attempt 2 is sent, and no runner has claimed it" in waiting_text(attempt)
+    assert "attempt 2 is with the runners" in waiting_text({**attempt, "claims": False})
+    step = {"n": 3, "kind": "tool", "name": "look", "began_at": at, "finished_at": None}
+    worker = {"runner": "runner@a/7", "since": at, "lease_until": at, "lost": False,
+              "stopping": False, "step": step}  # fmt: skip
+    told = waiting_text({**attempt, "worker": worker})
+    assert "attempt 2 is with runner runner@a/7 since 2026-01-05" in told
+    assert "(lease until 2026-01-05" in told
+    assert "; step 3: calls tool look since 2026-01-05" in told
+    ended = {**worker, "stopping": True, "step": {**step, "finished_at": at}}
+    told = waiting_text({**attempt, "worker": ended})
+    assert "told to stop" in told and "; step 3 (tool look) ended at 2026-01-05" in told
+    lost = waiting_text({**attempt, "worker": {**worker, "lost": True, "step": None}})
+    assert "runner runner@a/7 since 2026-01-05" in lost and "let its lease run out" in lost
 
 
 def test_every_status_of_an_execution_has_its_place_in_what_is_printed_for_programs() -> None:

@@ -41,14 +41,16 @@ class Bulk(msgspec.Struct, forbid_unknown_fields=True):
     """What is to be done with the executions that match.
 
     Without `status` these are all that the action is for: those that are open, or those that
-    failed. `error_type` is the type of the error that ended them; the instants bound when
-    they began. With `dry_run` nothing is sent.
+    failed. `error_type` is the type of the error that ended them, `error_code` what the other side
+    answered then: its HTTP status, or one of its own codes. The instants bound when they began.
+    With `dry_run` nothing is sent.
     """
 
     action: Literal["cancel", "retry"]
     status: list[Open | Failed] = []
     workflow_id: Annotated[str, msgspec.Meta(pattern=UUID)] | None = None
     error_type: Text | None = None
+    error_code: Text | None = None
     since: datetime | None = None
     before: datetime | None = None
     limit: Limit = 100
@@ -85,7 +87,7 @@ def add(ground: Ground) -> None:
         rows = await ground.reading.rows(
             SQL["matching"], ground.tenant(request), _statuses(body), body.workflow_id,
             body.error_type, _instant("since", body.since), _instant("before", body.before),
-            body.limit + 1,
+            body.limit + 1, body.error_code,
         )  # fmt: skip
 
         def command(row: Row) -> tuple[str, CancelExecution | RetryNode]:

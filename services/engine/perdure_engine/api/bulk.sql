@@ -8,6 +8,7 @@ SELECT execution_id, status, workflow_id::text AS workflow_id,
  WHERE tenant_id = $1 AND status = ANY ($2::text[])
    AND ($3::text IS NULL OR workflow_id = $3::text::uuid)
    AND ($4::text IS NULL OR error_details ->> 'type' = $4)
+   AND ($8::text IS NULL OR error_details ->> 'status_code' = $8 OR error_details -> 'codes' ? $8)
    AND ($5::timestamptz IS NULL OR created_at >= $5)
    AND ($6::timestamptz IS NULL OR created_at < $6)
  ORDER BY id

@@ -91,3 +91,17 @@ SELECT execution_id, workflow_id::text AS workflow_id, metadata ->> 'workflow_na
 SELECT name, workflow_definition::text AS definition
   FROM workflow_templates
  WHERE tenant_id = $1 AND id = $2::text::uuid AND is_active;
+
+-- name: workers
+-- Who has claimed attempts, and the call that each began last if it is an agent's. The claim of a
+-- runner before a restore has no end until the attempt comes again.
+SELECT c.token, c.runner, c.claimed_at, c.canceled,
+       CASE WHEN isfinite(c.lease_until) THEN c.lease_until END AS lease_until,
+       s.n, s.kind, s.name, s.state, s.began_at, s.finished_at
+  FROM node_claims c
+  LEFT JOIN LATERAL (
+       SELECT n, kind, name, state, began_at, finished_at FROM substeps t
+        WHERE t.execution_id = c.execution_id AND t.token = c.token
+        ORDER BY began_at DESC, n DESC LIMIT 1
+  ) s ON true
+ WHERE c.tenant_id = $1 AND c.token = ANY ($2::text[]) AND c.runner <> '';

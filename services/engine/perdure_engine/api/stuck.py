@@ -12,6 +12,7 @@ from perdure_engine.executions.state import Execution
 from perdure_engine.executions.why import why
 
 from .ground import SQL, Ground, number, only, query, reads, tags
+from .workers import with_workers
 
 OLDER_S = 60
 LIMIT_DEFAULT = 20
@@ -39,6 +40,8 @@ def add(ground: Ground) -> None:
             unexplained = stall(state, workflow, utc_now(), ground.settings.stall_grace_s)
             waits = [asdict(each) for each in why(state, workflow)]
             items.append({**row, "unexplained": unexplained, "waits_for": waits})
+        everything = [each for item in items for each in item["waits_for"]]
+        await with_workers(ground, request, everything)
         return {"items": items}
 
     ground.app.add_api_route(

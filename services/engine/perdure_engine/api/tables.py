@@ -224,6 +224,7 @@ TABLES = {
             "paused_at",
             "paused_node_id",
             "pause_reason",
+            "interaction_id",
             "resume_conditions",
             "resumed_at",
             "resume_trigger",
@@ -233,7 +234,7 @@ TABLES = {
         ),
         order=("paused_at", "id"),
         filters=("execution_id", "status", "pause_reason", "paused_node_id"),
-        about="Why executions stood still, and since when; the newest first.",
+        about="Why executions and nodes stood still, and since when; the newest first.",
     ),
 }
 

@@ -14,6 +14,7 @@ from perdure_engine.executions.why import why
 from perdure_engine.gates.state import Gate, place_in_queue
 
 from .ground import PREFIX, Ground, reads, tags
+from .workers import with_workers
 
 
 def add(ground: Ground) -> None:
@@ -30,7 +31,7 @@ def add(ground: Ground) -> None:
             "execution_id": key,
             "status": state.status,
             "shard": partition_of(key, ground.settings.partitions),
-            "waits_for": waits,
+            "waits_for": await with_workers(ground, request, waits),
         }
 
     ground.app.add_api_route(

@@ -32,6 +32,22 @@ ATTACHED = ("AI_TOOL", "AI_MEMORY", "MEMORY_ATTACHMENT")
 """The connections among them by which an agent has a tool or a memory."""
 
 
+INSTEAD: Mapping[str, str] = {
+    "AI_AGENT": "an agent that another one may call is a workflow: make a TOOL WORKFLOW of it",
+    "AI_CHAIN": "what comes one after the other is connected by MAIN",
+    "AI_LANGUAGE_MODEL": "the model is a parameter of the agent: `provider`, `model`, `credential`",
+    "AI_OUTPUT_PARSER": "the form of the answer is a parameter of the agent: `output_schema`",
+    "AI_DOCUMENT": "documents are kept by a MEMORY node with `operation: write`",
+    "AI_TEXT_SPLITTER": "the service of memory cuts what a MEMORY node writes",
+    "AI_EMBEDDING": "the service of memory embeds what a MEMORY node writes",
+    "AI_VECTOR_STORE": "attach a MEMORY node that searches, by AI_MEMORY",
+    "AI_RETRIEVER": "attach a MEMORY node with `operation: search`, by AI_MEMORY",
+    "AI_RERANKER": "the service of memory orders what a MEMORY node finds",
+    "CONTEXT_PROVIDER": "put the node before this one, and read it by $('its name')",
+}
+"""What to do in place of an attachment that is not one here."""
+
+
 def read_edges(top: Reader, entries: Sequence[Any], nodes: Sequence[Node]) -> tuple[Edge, ...]:
     """Return the edges by index; those that could not be read are left out."""
     by_id = {node.node_id: node for node in nodes}
@@ -81,8 +97,8 @@ def _edge(reader: Reader, place: int, by_id: Mapping[str, Node]) -> Edge | None:
             reader.error(
                 "connection_type_not_supported",
                 "connection_type",
-                f"{connection_type} is not run by this version; it runs "
-                f"{listed((*CONTROL, *ATTACHED))}",
+                f"{connection_type} connects nothing here: {INSTEAD[connection_type]}; connections "
+                f"are {listed((*CONTROL, *ATTACHED))}",
             )
         return None
     condition, otherwise = _conditions(reader, connection_type)

@@ -206,7 +206,7 @@ def _warn_of_nodes(parsed: Parsed, found: Found) -> None:
             found.warning(
                 "not_acted_on",
                 f"{path}.credentials",
-                "credentials are kept, but not used by this version",
+                "`credentials` are kept, and not used; name one as the parameter `credential`",
                 node.node_id,
             )
 

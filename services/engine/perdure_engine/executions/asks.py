@@ -25,5 +25,6 @@ def drop_asks(progress: Progress, run: Run, reason: str) -> None:
                 ask_id=ask_id,
                 kind=ask.kind,
                 reason=reason,
+                paused=ask.pauses,
             )
         )

@@ -122,6 +122,9 @@ def apply_verdict(
 ) -> None:
     """Let a verdict take effect: the run waits until `at`, or is given up."""
     run, known = open_run(progress, place)
+    held_since = known.held_since
+    if verdict == "hold" and not held_since:
+        held_since = progress.at
     progress.record(
         VerdictApplied(
             execution_id=progress.state.execution_id,
@@ -135,6 +138,7 @@ def apply_verdict(
             attempt_id=attempt_id,
             overrides=overrides,
             ask_again=ask_again,
+            held_since=held_since,
         )
     )
     if verdict == "give_up":

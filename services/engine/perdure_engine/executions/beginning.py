@@ -21,6 +21,7 @@ from perdure_engine.nodes.base import Inputs, Item
 from perdure_engine.nodes.errors import Arranged
 
 from .asking import note_left
+from .canceling import end_cancel
 from .children import canceled_before, cannot_start, start_of
 from .ending import end_if_done, new_deadline
 from .files import files_of_runs, refer_files, with_files
@@ -56,8 +57,12 @@ Happen: TypeAlias = Callable[[ExecutionEvent], Execution]
 def carry_on(progress: Progress) -> None:
     """Run what is ready, and end the execution if nothing is left; while paused, keep it.
 
+    While it is being cancelled nothing runs.
     An execution that adopts runs of another one begins when all of them have come.
     """
+    if progress.state.flow is not None and progress.state.flow.stopping is not None:
+        end_cancel(progress)
+        return
     given = progress.state.given
     if given is not None and not given.begun:
         if given.parts or progress.state.status != "RUNNING":

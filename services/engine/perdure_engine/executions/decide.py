@@ -38,15 +38,16 @@ from .asking import bad_answer, note_answer
 from .asking_again import ask_again
 from .attempts import answered, apply_verdict, lost, time_over
 from .beginning import Happen, before_start, carry_on, start
+from .canceling import begin_cancel, cut_off, stopping_of
 from .children import child_place, note_end
 from .dispatching import try_again
-from .ending import cancel, timed_out
+from .ending import timed_out
 from .error_workflow import bad_error_workflow, start_error_workflow
 from .evolve import evolve
 from .instants import text_of
 from .large import answer_in_full
 from .marking import bad_mark, mark
-from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides, unused_overrides
+from .overriding import FOR_ATTEMPTS, bad_overrides, unfit_overrides, unfit_parameters
 from .pausing import bad_pause, pause, resume
 from .progress import Progress
 from .purging import purge, purged
@@ -134,7 +135,7 @@ def act(
         case RetryNode():
             retry(progress, command)
         case CancelExecution():
-            cancel(progress, command.reason, command.asked_by)
+            begin_cancel(progress, command, terms.cancel_grace_s)
         case SignalExecution() | ResumeWait():
             take(progress, command)
         case NoteAnswer() | NoteChildEnd():
@@ -175,6 +176,8 @@ def _not_there(execution_id: str) -> Rejected:
 def _answered(progress: Progress, result: NodeResult) -> None:
     """Let a runner's answer have its effect; what was asked may be answered at once."""
     place = progress.state.tokens[result.token]
+    if cut_off(progress, place, result):
+        return
     answered(progress, place, result)
     if result.suspended:
         go_on(progress, place)
@@ -196,7 +199,7 @@ def _let_time_pass(progress: Progress) -> None:
     Only a wake does so: it comes when every answer that was there before has been heard.
     """
     now = progress.now
-    if progress.state.status != "RUNNING":
+    if progress.state.status != "RUNNING" or stopping_of(progress.state) is not None:
         return
     if progress.state.deadline is not None and progress.state.deadline <= now:
         timed_out(progress)
@@ -286,7 +289,7 @@ def _refusal_in(
             node_id, _ = chosen(state, command)
             node = workflow.by_id[node_id]
             unfit = unfit_overrides(node, command.overrides)
-            return unfit or unused_overrides(node, command.overrides)
+            return unfit or unfit_parameters(node, command.overrides)
         case RerunExecution():
             return bad_rerun(state, workflow, command, facts)
         case StartErrorWorkflow():

@@ -18,6 +18,7 @@ from perdure_contracts.asking import (
 )
 from perdure_contracts.control import (
     AdoptRuns,
+    CancelBegun,
     ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
@@ -156,6 +157,7 @@ EVENTS = (
     ExecutionRevived,
     ExecutionPaused,
     ExecutionResumed,
+    CancelBegun,
     NodeMarked,
     RerunBegun,
     RunsAdopted,
@@ -195,6 +197,7 @@ PRIVATE = (
     MemoryAsked,
     AnswerTaken,
     ExecutionYielded,
+    CancelBegun,
     RunsAdopted,
     GatePassed,
     StaticDataAsked,
@@ -226,13 +229,15 @@ def decider_with(
     output_bytes_max: int = OUTPUT_BYTES_MAX,
     urls: ResumeUrls | None = None,
     limits: Limits = NO_LIMITS,
+    cancel_grace_s: float = 0.0,
 ) -> Decider[Execution, ExecutionCommand, ExecutionEvent]:
     """Return the decider that waits `verdict_wait_s` seconds for recovery's verdicts.
 
     `output_bytes_max` is how large what a node emits may be, as JSON; `urls` makes the resume
-    URLs of executions that wait for calls; `limits` say how many executions may be open.
+    URLs of executions that wait for calls; `limits` say how many executions may be open;
+    `cancel_grace_s` is what those that are cancelled leave to their runners, in seconds.
     """
-    terms = Terms(verdict_wait_s, output_bytes_max, urls, limits)
+    terms = Terms(verdict_wait_s, output_bytes_max, urls, limits, cancel_grace_s)
     return Decider(
         name="execution",
         initial=Execution(),
@@ -240,7 +245,7 @@ def decider_with(
         events=EVENTS,
         stream_of=stream_of,
         decide=partial(decide, terms=terms),
-        state_version=5,
+        state_version=6,
         act=partial(act, terms=terms),
         evolve=evolve,
         project=project,

@@ -21,7 +21,7 @@ from .finishing import Ended, finish, listed_bytes, scrubbed, stops
 from .given import mock_answer, mocked
 from .instants import after
 from .limits_of_runs import run_until, sooner
-from .overriding import avoided, overridden
+from .overriding import avoided, is_sent, overridden
 from .progress import Progress
 from .state import Dispatch, Execution, Run, place_of
 from .undoing import asks_to_undo, overrides_of, undoable
@@ -61,7 +61,7 @@ def dispatch(
     state = progress.state
     _, where = gathered_by(progress.workflow, node, scope)
     view = RunView(state, progress.workflow, scope, inputs, edges, progress.now, where)
-    overrides = state.overrides.get(place_of(node.node_id, scope))
+    overrides = state.overrides.get(place_of(node.node_id, scope)) if is_sent(node) else None
     sets: list[Json] = []
     indexes: list[int] = []
     failed: list[tuple[int, ErrorFacts]] = []

@@ -160,6 +160,7 @@ def cancel_run(
             max_retries=0 if known is None else known.max_retries,
             raced=dead is not None,
             dead=dead or (),
+            held_since="" if known is None else known.held_since,
         )
     )
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from perdure_contracts.admission import ExecutionQueued, ExecutionRefused, GatePassed
 from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
+    CancelBegun,
     ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
@@ -143,14 +144,9 @@ def evolve(state: Execution, event: ExecutionEvent) -> Execution:
             _end(state, event.status)
         case ExecutionRevived():
             _revived(state, event)
-        case (
-            ExecutionPaused()
-            | ExecutionResumed()
-            | NodeMarked()
-            | RerunBegun()
-            | RunsAdopted()
-            | ErrorWorkflowStarted()
-        ):
+        case ExecutionPaused() | ExecutionResumed() | CancelBegun() | NodeMarked():
+            steered(state, event)
+        case RerunBegun() | RunsAdopted() | ErrorWorkflowStarted():
             steered(state, event)
         case RaceLost():
             race_lost(state, event)
@@ -363,6 +359,7 @@ def _verdict(state: Execution, event: VerdictApplied) -> None:
         retry_at=at if event.verdict == "retry" else None,
         verdict_until=at if event.verdict == "hold" else None,
         held=event.verdict == "hold",
+        held_since=event.held_since if event.verdict == "hold" else "",
         overrides=event.overrides,
         attempt_id=event.attempt_id,
         ask_again=event.ask_again,
@@ -436,6 +433,8 @@ def _end(state: Execution, status: Status) -> None:
     state.status = status
     state.troubled = state.troubled or status in ("ERROR", "TIMEOUT")
     state.ready = {}
+    if state.flow is not None:
+        state.flow.stopping = None
 
 
 def _places(ready: tuple[tuple[str, Scope], ...]) -> dict[str, tuple[str, Scope]]:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 from perdure_contracts.control import (
+    CancelBegun,
     ControlEvent,
     ErrorWorkflowStarted,
     ExecutionPaused,
@@ -16,7 +17,8 @@ from perdure_contracts.engine import ExecutionStarted
 from perdure_contracts.executions import AttemptDue
 
 from .instants import instant
-from .state import Execution, awaited, place_of, wait
+from .state import Execution, awaited, flow_of, place_of, wait
+from .state_flow import Stopping
 from .state_given import Given
 
 
@@ -28,6 +30,9 @@ def steered(state: Execution, event: ControlEvent) -> None:
             state.paused_at = instant(event.paused_at)
         case ExecutionResumed():
             _resumed(state, event)
+        case CancelBegun():
+            until = instant(event.until)
+            flow_of(state).stopping = Stopping(until, event.reason, event.asked_by)
         case NodeMarked():
             # How the run ends is told by the next event.
             state.marked = f"{place_of(event.node_id, event.scope)}#{event.run}"

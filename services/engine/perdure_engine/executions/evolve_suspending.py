@@ -31,7 +31,14 @@ def _suspended(state: Execution, event: RunSuspended) -> None:
     failed.update((str(index), error) for index, error in event.failed)
     untils = event.untils or (None,) * len(event.asks)
     asks = {
-        ask_id: Ask(ask.kind, index, ask.request, ask.name, None if at is None else instant(at))
+        ask_id: Ask(
+            ask.kind,
+            index,
+            ask.request,
+            ask.name,
+            None if at is None else instant(at),
+            event.pauses and ask.kind == "approval",
+        )
         for (index, ask_id, ask), at in zip(event.asks, untils, strict=True)
     }
     waiting = sorted({index for index, _, _ in event.asks})

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from perdure_contracts.admission import ExecutionQueued, ExecutionRefused
 from perdure_contracts.control import (
+    CancelBegun,
     ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
@@ -28,6 +29,11 @@ def said_of(state: Execution, event: ExecutionEvent) -> Said | None:
         case ExecutionResumed():
             text = f"execution of {state.workflow_name} resumed by {_who(event.asked_by)}"
             return text, "It goes on", None
+        case CancelBegun():
+            why = f": {event.reason}" if event.reason else ""
+            text = f"cancel of {state.workflow_name} begun by {_who(event.asked_by)}{why}"
+            text += f"; {len(event.tokens)} attempts have until {event.until} to end"
+            return text, f"It is being cancelled{why}", None
         case NodeMarked():
             why = f": {event.reason}" if event.reason else ""
             text = f"{event.node_id} marked as {event.outcome} by {_who(event.asked_by)}{why}"

@@ -85,6 +85,7 @@ def mark(progress: Progress, command: MarkNode) -> None:
             token="" if known is None else known.token,
             claimed=known is not None and bool(known.token) and known.claimed,
             failure_id="" if known is None else known.failure_id,
+            held_since="" if known is None else known.held_since,
         )
     )
     if command.outcome == "skipped":

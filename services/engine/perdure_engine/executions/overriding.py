@@ -1,6 +1,8 @@
 """What a person or recovery changes about a node before it runs again. Pure.
 
-`parameters` replace resolved parameters by name; `model` is short for the parameter of that name,
+`parameters` replace parameters by name: resolved ones in what a runner is sent, and written ones,
+which may have expressions, of a node that the engine runs itself; `model` is short for the
+parameter of that name,
 `credentials` name another credential in the place of the node's own, by the parameter that names
 it (`{"credential": "spare"}`). `input` is the data of items that the node takes
 instead of those that arrived; they come from no other node, and have the `files` beside it.
@@ -17,6 +19,7 @@ from perdure_contracts.message import Json
 from perdure_contracts.undoing import COMPENSATE
 
 from perdure_engine.definition import Node
+from perdure_engine.definition.variants import variant
 from perdure_engine.nodes.credential import CREDENTIAL, HANDLE
 from perdure_engine.nodes.mending import Mending
 
@@ -90,21 +93,31 @@ def unfit_overrides(node: Node, overrides: Json) -> Rejected | None:
     return None
 
 
-def unused_overrides(node: Node, overrides: Json) -> Rejected | None:
-    """Return why another run of a node would not use the overrides, None if it would.
+def is_sent(node: Node) -> bool:
+    """Tell whether a runner is sent the node's parameters, and they are changed in what is sent."""
+    return node.specification.place == "runner" or node.run_in == "runner"
 
-    Parameters are changed in what a runner is sent. What the engine runs itself was prepared with
-    its own, when its version was compiled.
-    """
-    sent = node.specification.place == "runner" or node.run_in == "runner"
-    if overrides is None or "parameters" not in overrides or sent:
+
+def unfit_parameters(node: Node, overrides: Json) -> Rejected | None:
+    """Return why a node that the engine runs cannot have other parameters, None if it can."""
+    if overrides is None or "parameters" not in overrides or is_sent(node):
+        return None
+    fault = variant(node, overrides["parameters"])
+    if isinstance(fault, Node):
         return None
     return Rejected(
-        f"node {node.node_id!r} is {node.node_type} {node.node_subtype}, which no runner runs, so "
-        "its parameters are those of its version; rerun it with another version, or leave "
-        "`parameters` out of the overrides",
+        f"node {node.node_id!r} ({node.node_type} {node.node_subtype}) cannot run with these "
+        f"parameters: {fault}; change them, or rerun it with another version",
         "invalid_overrides",
     )
+
+
+def with_parameters(node: Node, overrides: Json) -> Node:
+    """Return a node that the engine runs, with the parameters of `overrides` if it has any."""
+    if overrides is None or "parameters" not in overrides or is_sent(node):
+        return node
+    changed = variant(node, overrides["parameters"])
+    return changed if isinstance(changed, Node) else node
 
 
 def overridden(node: Node, parameters: Json, overrides: Json) -> Json:

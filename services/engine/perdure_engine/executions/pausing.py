@@ -14,6 +14,7 @@ from perdure_contracts.control import (
 from perdure_contracts.engine import Scope
 from perdure_contracts.executions import ExecutionYielded
 
+from .canceling import stopping_of
 from .progress import Progress
 from .racing import note_late
 from .state import Execution, is_open, place_of
@@ -25,6 +26,11 @@ def bad_pause(state: Execution, command: PauseExecution | ResumeExecution) -> Re
         return Rejected(
             f"execution {command.execution_id!r} has ended already with {state.status}",
             "execution_ended",
+        )
+    if stopping_of(state) is not None:
+        return Rejected(
+            f"execution {command.execution_id!r} is being cancelled; nothing of it begins any more",
+            "execution_canceling",
         )
     paused = state.status == "PAUSED"
     if isinstance(command, PauseExecution) and paused:

@@ -13,6 +13,7 @@ from perdure_common.ids import time_ordered
 from perdure_contracts.admission import ExecutionQueued, ExecutionRefused, GatePassed
 from perdure_contracts.asking import AnswerTaken, ExecutionLeft, MemoryAsked, PeopleAsked
 from perdure_contracts.control import (
+    CancelBegun,
     ErrorWorkflowStarted,
     ExecutionPaused,
     ExecutionResumed,
@@ -67,12 +68,13 @@ from perdure_contracts.undoing import NodeCompensated
 
 from perdure_engine.nodes.base import MAIN
 
+from . import project_pauses as pauses
 from .finishing import error_data
 from .instants import milliseconds
 from .logs import BEGINS, log_rows
 from .overriding import given_items
 from .project_asking import left
-from .project_control import pause_over, rows_of
+from .project_control import pause_over, rows_of, stop_claim
 from .project_files import file_rows
 from .project_flow import child_accepted, child_refused, responded, run_data
 from .project_queueing import queued, refused
@@ -98,10 +100,16 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
     match event:
         case NodeCompleted():
             return (_completed(state, recorded, event), *logs)
-        case NodeErrored() | NodeSkipped() | NodeCanceled():
+        case NodeErrored() | NodeSkipped():
             return (*_ended(state, recorded, event), *logs)
-        case NodeScheduled() | AttemptFailed() | NodeFailed() | VerdictApplied() | AttemptDue():
+        case NodeCanceled():
+            rest = pauses.over(recorded, event)
+            return (*_ended(state, recorded, event), *rest, *logs)
+        case NodeScheduled() | AttemptFailed() | NodeFailed() | AttemptDue():
             return (*_open(state, recorded, event), *logs)
+        case VerdictApplied():
+            held = (*pauses.begun(recorded, event), *pauses.over(recorded, event))
+            return (*_open(state, recorded, event), *held, *logs)
         case RegionEntered():
             return (*_loop(state, recorded, event), *logs)
         case RegionExited():
@@ -109,14 +117,16 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
         case IterationStarted() | IterationFailed() | RaceLost():
             return logs
         case WaitBegun():
-            return (*_waits(state, recorded, event), *logs)
+            return (*_waits(state, recorded, event), *pauses.begun(recorded, event), *logs)
         case ChildAccepted():
             return (child_accepted(recorded, event),)
         case ChildRefused():
             return child_refused(state, recorded, event, error_row(event.error))
         case ExecutionResponded():
             return (responded(state, event), *logs)
-        case WaitEnded() | SignalReceived() | ResumeUrlMade() | ChildRequested() | ChildEndTold():
+        case WaitEnded() | AskAnswered() | AskDropped():
+            return (*pauses.over(recorded, event), *logs)
+        case SignalReceived() | ResumeUrlMade() | ChildRequested() | ChildEndTold():
             return logs
         case ExecutionStarted():
             return (_started(recorded, event), *_latest(state, recorded), *logs)
@@ -125,7 +135,10 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
             return (_execution(state, recorded, event), *_latest(state, recorded), *over, *logs)
         case ExecutionPaused() | ExecutionResumed():
             return (*rows_of(state, recorded, event), *_latest(state, recorded), *logs)
-        case NodeMarked() | RerunBegun() | RunsAdopted() | ErrorWorkflowStarted():
+        case NodeMarked():
+            rest = pauses.over(recorded, event)
+            return (*rows_of(state, recorded, event), *rest, *logs)
+        case CancelBegun() | RerunBegun() | RunsAdopted() | ErrorWorkflowStarted():
             return (*rows_of(state, recorded, event), *logs)
         case ExecutionRevived():
             return (_revived(recorded), *_latest(state, recorded), *logs)
@@ -140,12 +153,12 @@ def project(state: Execution, recorded: Seen) -> tuple[Upsert, ...]:
         case ExecutionRefused():
             return (refused(recorded, event, error_row(event.error)), *logs)
         case RunSuspended():
-            return (*_open(state, recorded, event), *logs)
+            return (*_open(state, recorded, event), *pauses.begun(recorded, event), *logs)
         case FilesReferred():
             return file_rows(recorded, event)
         case ExecutionPurged():
             return purge_row(recorded)
-        case GatePassed() | StaticDataAsked() | StaticDataKept() | AskAnswered() | AskDropped():
+        case GatePassed() | StaticDataAsked() | StaticDataKept():
             return logs
 
 
@@ -272,7 +285,7 @@ def _ended(
             row["max_retries"] = event.max_retries
             new = False
             if event.token and event.claimed:
-                yield _stop_claim(recorded, event.token)
+                yield stop_claim(recorded, event.token)
     yield _written(recorded, run, row, new=new)
 
 
@@ -301,7 +314,7 @@ def _open(
     yield Upsert("node_executions", key, set=row, lazy=True, guard=GUARD)
     lost = isinstance(event, AttemptFailed) and not event.runner and known.claimed
     if isinstance(event, AttemptFailed) and lost:
-        yield _stop_claim(recorded, event.token)
+        yield stop_claim(recorded, event.token)
 
 
 def _opened(recorded: Seen, run: Run, known: Dispatch, arrived: dict[str, Items]) -> Row:
@@ -397,16 +410,6 @@ def _given(state: Execution, event: ExecutionEvent) -> dict[str, list[Any]] | No
 def _data(ports: Any) -> dict[str, list[Any]]:
     """Return the data of each port, without what tells where it came from."""
     return {port: [item["json"] for item in items] for port, items in ports.items()}
-
-
-def _stop_claim(recorded: Seen, token: str) -> Upsert:
-    """Return the row that keeps a claimed attempt from beginning, or ends it soon."""
-    row: Row = {
-        "tenant_id": recorded.tenant_id,
-        "execution_id": recorded.event.execution_id,
-        "canceled": True,
-    }
-    return Upsert("node_claims", {"token": token}, set=row)
 
 
 def row_key(execution_id: str, node_id: str, scope: Scope, run: int) -> dict[str, object]:

@@ -1,11 +1,13 @@
 """Rows of what people do to an execution: its status, its pauses, claims of what was marked."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from perdure_common.decider import Recorded, Upsert
 from perdure_common.ids import time_ordered
 from perdure_contracts.control import (
+    CancelBegun,
     ControlEvent,
     ErrorWorkflowStarted,
     ExecutionPaused,
@@ -53,12 +55,25 @@ def rows_of(state: Execution, recorded: Recorded[Any], event: ControlEvent) -> I
         case ExecutionResumed():
             yield Upsert("workflow_executions", execution, set={"status": shown_status(state)})
             yield _closed(recorded, event.paused_at, "operator")
+        case CancelBegun():
+            for token in event.tokens:
+                yield stop_claim(recorded, token, instant(event.until))
         case RerunBegun() | RunsAdopted() | ErrorWorkflowStarted():
             return  # the new execution's own rows tell it
         case NodeMarked():
             if event.token and event.claimed:
-                row: dict[str, object] = {"tenant_id": recorded.tenant_id, **execution}
-                yield Upsert("node_claims", {"token": event.token}, set=row | {"canceled": True})
+                yield stop_claim(recorded, event.token)
+
+
+def stop_claim(recorded: Recorded[Any], token: str, until: datetime | None = None) -> Upsert:
+    """Return the row that keeps a claimed attempt from beginning, or ends it now or at `until`."""
+    row: dict[str, object] = {
+        "tenant_id": recorded.tenant_id,
+        "execution_id": recorded.stream,
+        "canceled": True,
+        "stop_at": until,
+    }
+    return Upsert("node_claims", {"token": token}, set=row)
 
 
 def pause_over(state: Execution, recorded: Recorded[Any], why: str) -> Iterable[Upsert]:

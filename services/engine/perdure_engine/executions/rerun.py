@@ -25,7 +25,7 @@ from .adopting import (
     unit_of,
 )  # fmt: skip
 from .files import files_of_runs
-from .overriding import bad_overrides, unfit_overrides, unused_overrides
+from .overriding import bad_overrides, unfit_overrides, unfit_parameters
 from .progress import Progress
 from .state import Execution, is_open
 
@@ -66,7 +66,7 @@ def bad_rerun(
         refused = (
             bad_overrides(command.overrides)
             or unfit_overrides(node, command.overrides)
-            or unused_overrides(node, command.overrides)
+            or unfit_parameters(node, command.overrides)
         )
         if refused is not None:
             return refused

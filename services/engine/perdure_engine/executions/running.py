@@ -13,6 +13,7 @@ from .children import begin_child
 from .dispatching import dispatch
 from .finishing import Ended, finish, scrubbed
 from .given import is_given, take, was_skipped
+from .overriding import with_parameters
 from .progress import Progress
 from .racing import decide_race, note_late, raced_or_waits
 from .responding import respond
@@ -94,6 +95,8 @@ def run_node(progress: Progress, node: Node, scope: Scope) -> None:
         if region is not None and passes:
             pass_by(progress, node, region, scope)
         return
+    if state.overrides:
+        node = with_parameters(node, state.overrides.get(place))
     specification = node.specification
     if specification.handled and not node.disabled:
         HANDLED[specification.subtype](progress, node, scope, run, inputs, edges)

@@ -74,7 +74,7 @@ class Dispatch(Struct, frozen=True, gc=False):
     attempt `attempt_id` is still to be made. At `run_until` all attempts together have taken too
     long. A suspended run waits for its `asks`, by their ids; `answers` has those that came, by
     item and sub-step, `suspensions` counts the attempts that ended so. An attempt that `undoes`
-    what others did completes nothing.
+    what others did completes nothing. `held_since` is when recovery's hold began, if it holds it.
     """
 
     node_type: str
@@ -105,6 +105,7 @@ class Dispatch(Struct, frozen=True, gc=False):
     answers: dict[str, dict[str, Json]] = field(default_factory=dict)
     suspensions: int = 0
     undoes: bool = False
+    held_since: str = ""
 
     @property
     def claimed(self) -> bool:
@@ -375,6 +376,8 @@ def due(state: Execution, now: datetime) -> list[str]:
 
 def wake_at(state: Execution) -> datetime | None:
     """Return the earliest instant that a running execution waits for, None if there is none."""
+    if state.flow is not None and state.flow.stopping is not None:
+        return state.flow.stopping.until
     if state.status != "RUNNING":
         return state.yielded_at if state.status == "NEW" else None  # a child that was accepted
     if state.ready and state.yielded_at is not None:

@@ -70,6 +70,14 @@ class Admission(Struct, frozen=True, gc=False):
     until: datetime | None = None
 
 
+class Stopping(Struct, frozen=True, gc=False):
+    """A cancel that is under way, and when it is over at the latest."""
+
+    until: datetime
+    reason: str
+    asked_by: str
+
+
 class Flow(Struct, gc=False):
     """The rarer part of an execution's state; like it, changed in place by `evolve` alone.
 
@@ -77,7 +85,8 @@ class Flow(Struct, gc=False):
     that brought items to a race that had been won. `waits` is by place, `signals` by id: those
     that nobody has taken yet. `heard` are the ids of all signals, the newest last. `response` is
     what a RESPOND node answered. With `to_people` nothing can run but for the answers of people.
-    `admission` is what let the execution in, or still has to.
+    `admission` is what let the execution in, or still has to. `stopping` is set while it is being
+    cancelled.
     """
 
     raced: dict[str, None] = field(default_factory=dict)
@@ -91,6 +100,7 @@ class Flow(Struct, gc=False):
     response: dict[str, Any] | None = None
     to_people: bool = False
     admission: Admission | None = None
+    stopping: Stopping | None = None
 
     def scratch(self) -> "Flow":
         """Return a copy that can be changed without changing this one."""
@@ -106,4 +116,5 @@ class Flow(Struct, gc=False):
             response=self.response,
             to_people=self.to_people,
             admission=self.admission,
+            stopping=self.stopping,
         )

@@ -59,6 +59,7 @@ def suspended(
             failed=tuple(sorted(failed.items(), key=lambda each: each[0])),
             duration_ms=result.duration_ms,
             runner=result.runner,
+            pauses=any(ask.kind == "approval" for _, _, ask in asks),
         )
     )
     for _, ask_id, ask in asks:
@@ -184,6 +185,7 @@ def _told(content: Json) -> Json:
 
 def answer_ask(progress: Progress, run: Run, ask_id: str, answer: Json) -> None:
     """Keep an answer; the run goes on when it has all of them (`resumption.go_on`)."""
+    known = run.dispatch
     progress.record(
         AskAnswered(
             execution_id=progress.state.execution_id,
@@ -193,6 +195,7 @@ def answer_ask(progress: Progress, run: Run, ask_id: str, answer: Json) -> None:
             ask_id=ask_id,
             answer=answer,
             answered_at=progress.at,
+            paused=known is not None and ask_id in known.asks and known.asks[ask_id].pauses,
         )
     )
 

@@ -19,7 +19,7 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 WaitsFor: TypeAlias = Literal[
     "attempt", "retry", "verdict", "hold", "batch", "deadline", "resume", "delay", "adoption",
-    "time", "event", "webhook", "child", "person", "memory", "static", "turn",
+    "time", "event", "webhook", "child", "person", "memory", "static", "turn", "cancel",
 ]  # fmt: skip
 
 
@@ -36,7 +36,9 @@ class Waiting:
     (`deadline`) has no node, nor has the person who is to resume a paused one (`resume`), for
     whom the instants of the others wait. `delay` is a revival that was to wait,
     `adoption` the runs of the execution that this one is a rerun of. `turn` is a slot of a gate
-    that `what` names, `static` the stream of the workflow's static data.
+    that `what` names, `static` the stream of the workflow's static data. `cancel` is the
+    end of what runs in an execution that is being cancelled. An attempt that `claims` is
+    begun by a runner that has claimed it, and by no other.
     """
 
     waits_for: WaitsFor
@@ -49,6 +51,7 @@ class Waiting:
     token: str = ""
     failure_id: str = ""
     what: str = ""
+    claims: bool = False
 
 
 def why(state: Execution, workflow: Workflow) -> list[Waiting]:
@@ -66,6 +69,8 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
     if not is_open(state):
         return []
     found: list[Waiting] = []
+    if state.flow is not None and state.flow.stopping is not None:
+        found.append(Waiting("cancel", state.flow.stopping.until))
     if state.status == "PAUSED":
         found.append(Waiting("resume", None))
     if state.given is not None and not state.given.begun:
@@ -97,6 +102,7 @@ def why(state: Execution, workflow: Workflow) -> list[Waiting]:
                 run.attempt,
                 known.token,
                 known.failure_id,
+                claims=bool(known.token) and known.claimed,
             )
         )
     if state.deadline is not None:

@@ -56,7 +56,9 @@ async def serve() -> None:
                 full = await in_full(payloads, run.tenant_id, task, refs_of(run.record.headers))
             except MissingPayload as error:
                 return gone(task, str(error), name)
-            result = at_once(full, name) or await perform(tools, full, name, run.tenant_id)
+            result = at_once(full, name) or await perform(
+                tools, full, name, run.tenant_id, lambda: run.stopping
+            )
             return await lighten(result, run.tenant_id)
 
         def perform_at_once(task: NodeTask) -> NodeResult | None:

@@ -43,8 +43,11 @@ class Claims(Protocol):
         """Claim tokens; return those that are the runner's now."""
         ...
 
-    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
-        """Renew live leases; return the tokens still held, True for those to be stopped."""
+    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, float | None]:
+        """Renew live leases; return the tokens still held.
+
+        Those to be stopped have the seconds after which they are cut off, the others None.
+        """
         ...
 
     async def finish(self, runner: str, tokens: Sequence[str]) -> None:
@@ -80,10 +83,10 @@ class PostgresClaims:
         )
         return frozenset(str(row["token"]) for row in rows)
 
-    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
+    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, float | None]:
         """See `Claims.renew`."""
         rows = await self._database.fetch("renew", list(tokens), runner, LEASE_S)
-        return {str(row["token"]): bool(row["canceled"]) for row in rows}
+        return {str(row["token"]): row["left_s"] for row in rows}
 
     async def finish(self, runner: str, tokens: Sequence[str]) -> None:
         """See `Claims.finish`."""
@@ -126,6 +129,7 @@ class _Lease:
     until: float
     finished: bool = False
     canceled: bool = False
+    stop_at: float = 0.0
 
 
 @dataclass
@@ -142,14 +146,15 @@ class MemoryClaims:
             self.leases[token] = _Lease(tasks[token].execution_id, runner, self.now_s + LEASE_S)
         return frozenset(won)
 
-    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
+    async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, float | None]:
         """See `Claims.renew`."""
-        held: dict[str, bool] = {}
+        held: dict[str, float | None] = {}
         for token in tokens:
             lease = self.leases.get(token)
             if lease and lease.runner == runner and lease.until > self.now_s:
                 lease.until = self.now_s + LEASE_S
-                held[token] = lease.canceled
+                left_s = max(lease.stop_at - self.now_s, 0.0)
+                held[token] = left_s if lease.canceled else None
         return held
 
     async def finish(self, runner: str, tokens: Sequence[str]) -> None:
@@ -180,9 +185,13 @@ class MemoryClaims:
         """See `Claims.forget`."""
         return
 
-    def cancel(self, token: str, execution_id: str) -> None:
-        """Stop an attempt as the engine does: a row of its own keeps it from beginning."""
-        self.leases.setdefault(token, _Lease(execution_id, "", 0.0)).canceled = True
+    def cancel(self, token: str, execution_id: str, stop_at: float = 0.0) -> None:
+        """Stop an attempt as the engine does: a row of its own keeps it from beginning.
+
+        One that is under way is cut off at `stop_at`.
+        """
+        lease = self.leases.setdefault(token, _Lease(execution_id, "", 0.0))
+        lease.canceled, lease.stop_at = True, stop_at
 
     def holder(self, token: str) -> tuple[str, float]:
         """Return whose lease it is and until when; nobody's where there is none."""

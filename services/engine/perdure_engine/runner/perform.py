@@ -142,6 +142,13 @@ def at_once(task: NodeTask, runner: str) -> NodeResult | None:
     return _result(task, items, tuple(failed), began, runner)
 
 
+STOPPED = ErrorFacts(
+    type="canceled",
+    message="the execution was cancelled before this item began",
+    stage="run",
+    effect_state="not_sent",
+)
+
 AGENTS = (("AI_AGENT", "AGENT"),)
 """What works in sub-steps that are journalled, under the lease of its attempt."""
 
@@ -151,10 +158,15 @@ CODE = (("ACTION", "CODE"),)
 
 
 async def perform(
-    tools: Tools, task: NodeTask, runner: str, tenant_id: str = DEFAULT_TENANT
+    tools: Tools,
+    task: NodeTask,
+    runner: str,
+    tenant_id: str = DEFAULT_TENANT,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> NodeResult:
     """Run every item of a task and return the answer to its attempt.
 
+    Once it is `stopping`, no other item begins: those that are left have failed.
     The items that failed are listed with what is known of each; the others have their
     answer in `ports["main"]`, at their place, with None where an item failed.
     """
@@ -162,13 +174,7 @@ async def perform(
     kind = (task.node_type, task.node_subtype)
     performer = PERFORMERS.get(kind)
     if kind in CODE:
-        try:
-            return await _code(tools, task, began, runner)
-        except Exception as error:  # a defect of a node must not end the runner
-            facts = told(bug_of(error))
-            return NodeResult(
-                execution_id=task.execution_id, token=task.token, outcome="failed", error=facts
-            )
+        return await _code(tools, task, began, runner)
     if performer is None and kind not in AGENTS:
         error = ErrorFacts(
             type="node_type_not_supported",
@@ -187,6 +193,8 @@ async def perform(
         index: int, parameters: Mapping[str, Any]
     ) -> dict[str, Any] | Made | Failed | Suspended:
         async with gate:
+            if stopping():
+                return Failed(STOPPED)
             try:
                 if performer is None:
                     return await _agent(tools, task, index, runner, tenant_id)
@@ -233,7 +241,13 @@ async def perform(
 async def _code(tools: Tools, task: NodeTask, began: float, runner: str) -> NodeResult:
     """Run code on the items of a task; items with the same parameters share a process."""
     sets, items = _listed(task.parameters), _listed(task.items)
-    made = await code.run(tools.code_languages, sets[0] if sets else {}, items[: len(sets)])
+    try:
+        made = await code.run(tools.code_languages, sets[0] if sets else {}, items[: len(sets)])
+    except Exception as error:  # a defect of a node must not end the runner
+        facts = told(bug_of(error))
+        return NodeResult(
+            execution_id=task.execution_id, token=task.token, outcome="failed", error=facts
+        )
     failed = tuple((i, each.error) for i, each in enumerate(made) if isinstance(each, Failed))
     ports = [None if isinstance(each, Failed) else {"json": each} for each in made]
     return _result(task, ports, failed, began, runner)

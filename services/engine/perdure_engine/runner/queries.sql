@@ -7,14 +7,17 @@ SELECT token, tenant_id, execution_id, $4, now() + $5::float8 * interval '1 seco
 RETURNING token;
 
 -- name: renew --
--- Renew the live leases of a runner; a token that does not come back is not its own any more.
+-- Renew the live leases of a runner; a token that does not come back is not its own any more. One
+-- that is canceled has so many seconds left.
 UPDATE engine.node_claims
    SET lease_until = now() + $3::float8 * interval '1 second'
  WHERE token = ANY ($1::text[])
    AND runner = $2
    AND finished_at IS NULL
    AND lease_until > now()
-RETURNING token, canceled;
+RETURNING token, CASE WHEN canceled
+                      THEN greatest(extract(epoch FROM coalesce(stop_at, now()) - now()), 0)::float8
+                  END AS left_s;
 
 -- name: finish --
 -- The answers to these attempts are safely in the log.

@@ -44,13 +44,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Run:
-    """An attempt under way."""
+    """An attempt under way; one that is `stopping` begins nothing more, and is cut off soon."""
 
     task: NodeTask
     tenant_id: str
     record: Record
     claimed: bool
     work: asyncio.Task[None] | None = None
+    stopping: bool = False
 
 
 @dataclass
@@ -419,8 +420,14 @@ class Work:
             return
         renewed = await self.claims.renew(self.name, [run.task.token for run in held])
         for run in held:
-            if renewed.get(run.task.token, True) and run.work is not None:
-                run.work.cancel()  # canceled, or the lease is lost: stop before the next effect
+            left_s = renewed.get(run.task.token, 0.0)
+            if left_s is None or run.work is None:
+                continue
+            run.stopping = True
+            if not left_s:
+                run.work.cancel()  # cut off, or the lease is lost: stop before the next effect
+            else:  # the next beat may come too late
+                asyncio.get_running_loop().call_later(left_s, run.work.cancel)
 
 
 @lru_cache(1_024)

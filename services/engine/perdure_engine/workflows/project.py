@@ -14,6 +14,7 @@ from perdure_contracts.workflows import DeploymentNoted, Event, WorkflowSaved
 
 from perdure_engine.definition.loading import load
 from perdure_engine.definition.model import Edge, Node, Workflow
+from perdure_engine.nodes.credential import CREDENTIAL
 
 from .state import Definition
 
@@ -115,7 +116,7 @@ def _node(
         "position_x": values.get("position_x") or 0.0,
         "position_y": values.get("position_y") or 0.0,
         "parameters": _object(values.get("parameters")),
-        "credentials": _object(node.credentials),
+        "credentials": _credentials(node),
         "attached_nodes": list(having),
         "error_handling": node.error_handling,
         "max_retries": node.max_retries,
@@ -164,6 +165,13 @@ def _connection(
 def _told(conditions: Mapping[str, Json]) -> str:
     """Return what tells connections apart that differ in their conditions only."""
     return str(conditions.get("condition", "else" if conditions else ""))
+
+
+def _credentials(node: Node) -> dict[str, Json]:
+    """Return what a node says of credentials, with the one that its parameters name."""
+    kept = _object(node.credentials)
+    handle = node.parameters.get(CREDENTIAL)
+    return {**kept, CREDENTIAL: handle} if isinstance(handle, str) else kept
 
 
 def _object(value: Any) -> dict[str, Json]:

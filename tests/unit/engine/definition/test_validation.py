@@ -187,6 +187,29 @@ def test_connections_that_cannot_be_are_refused(connection: dict[str, Any], code
     assert the_only(connected(**connection)).code == code
 
 
+@pytest.mark.parametrize(
+    ("kind", "instead"),
+    [
+        ("AI_AGENT", "TOOL WORKFLOW"),
+        ("AI_CHAIN", "MAIN"),
+        ("AI_LANGUAGE_MODEL", "`model`"),
+        ("AI_OUTPUT_PARSER", "`output_schema`"),
+        ("AI_DOCUMENT", "`operation: write`"),
+        ("AI_TEXT_SPLITTER", "the service of memory"),
+        ("AI_EMBEDDING", "the service of memory"),
+        ("AI_VECTOR_STORE", "AI_MEMORY"),
+        ("AI_RETRIEVER", "`operation: search`"),
+        ("AI_RERANKER", "the service of memory"),
+        ("CONTEXT_PROVIDER", "$('its name')"),
+    ],
+)
+def test_an_attachment_that_is_none_here_is_refused_with_what_to_use(
+    kind: str, instead: str
+) -> None:
+    ends = {"source_node_id": "start", "target_node_id": "label", "connection_type": kind}
+    assert instead in the_only(connected(**ends)).message
+
+
 def around(*connections: tuple[str, str], **loops: str) -> dict[str, Any]:
     """Return a definition of a trigger `t`, plain nodes, and the LOOPs named."""
     names = sorted({end.partition(".")[0] for each in connections for end in each} - {"t"})

@@ -189,7 +189,7 @@ def test_overrides_that_do_not_fit_are_refused(more: dict[str, Any]) -> None:
     assert played.refused(played.retry("a", **more)) == "invalid_overrides"
 
 
-def test_parameters_of_a_node_that_no_runner_runs_are_refused_not_ignored() -> None:
+def test_parameters_of_a_node_are_changed_whoever_runs_it() -> None:
     stop = node("s", "FLOW.STOP_AND_ERROR", parameters={"message": "no"})
     far = node("far", "ACTION.SET", run_in="runner", parameters={"values": {"a": 0}})
     played = play(workflow([far, stop], ["t>far", "far>s"], recovery="off"))
@@ -200,6 +200,9 @@ def test_parameters_of_a_node_that_no_runner_runs_are_refused_not_ignored() -> N
     played.answer("far", {"a": 1})
     assert played.state.status == "ERROR"
     changed = {"parameters": {"message": "another"}}
+    played.give(played.retry("s", overrides=changed))
+    assert played.table("workflow_executions")[0]["error_message"] == "another"
+    changed = {"parameters": {"message": 7}}
     assert played.refused(played.retry("s", overrides=changed)) == "invalid_overrides"
     order = RerunExecution(
         execution_id=EXECUTION_ID, new_execution_id="new", origin="node", node_id="s",

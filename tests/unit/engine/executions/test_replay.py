@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import count
 from random import Random
+from typing import Any
 
 import pytest
 from perdure_common.decider import Recorded
@@ -46,7 +47,7 @@ SUSPENDED = {f"engine.{name}.v1" for name in ("run-suspended", "ask-answered", "
 RARE = {
     *(*YIELDED, *RACES, *STEERED, *RERUNS),
     *(*FLOW, *ASKING, *ADMISSION, *KEPT, *SUSPENDED),
-    "engine.execution-purged.v1",
+    *("engine.execution-purged.v1", "engine.cancel-begun.v1"),
 }
 
 UNDO = {"method": "DELETE", "url": "https://shop.example/orders"}
@@ -58,18 +59,30 @@ HAPPENED = (
 
 
 def replayed(
-    seed: int, *, loops: bool, races: bool = False, steered: bool = False, waits: bool = False
+    seed: int,
+    *,
+    loops: bool,
+    races: bool = False,
+    steered: bool = False,
+    waits: bool = False,
+    grace_s: float = 0.0,
 ) -> Replayed | None:
-    """Play one random execution, None where its definition is refused."""
+    """Play one random execution, None where its definition is refused.
+
+    With a grace it is often cancelled, and runners claim what they run.
+    """
     random = Random(seed)
     calls: tuple[str, ...] | None = () if waits else None
     made, items = definition(random, loops=loops, races=races, calls=calls), data(random)
     for each in made["nodes"]:
         if each["node_subtype"] == "HTTP_REQUEST" and seed % 3 == 0 and not steered:
             each["parameters"] |= {"method": "POST", "compensate": UNDO}
+        elif each["node_subtype"] == "HTTP_REQUEST" and grace_s:
+            each["parameters"] |= {"method": "POST"}
     if validate(made).workflow is None:
         return None
-    done = Replayed(Play(made, snapshots=False), random, steered=steered)
+    done = Replayed(Play(made, snapshots=False, grace_s=grace_s), random, steered=steered)
+    done.cancels = 0.15 if grace_s else done.cancels
     done.run(items)
     return done
 
@@ -127,6 +140,19 @@ def test_an_execution_that_waits_for_people_memory_and_signals_goes_on_from_its_
     happened = {"resume-url-made", "wait-begun", "wait-ended", "signal-received"}
     expected = ASKING | told | STEERED | {f"engine.{name}.v1" for name in happened}
     assert expected - seen.keys() == set(), seen
+
+
+def test_an_execution_that_is_cancelled_with_a_grace_goes_on_from_its_journal() -> None:
+    seen: Counter[str] = Counter()
+    seeds = count(30_000)
+    for n in range(EXECUTIONS):
+        more: dict[str, Any] = {"steered": n % 2 == 0, "waits": n % 3 == 0, "grace_s": 10.0}
+        while (done := replayed(next(seeds), loops=True, races=True, **more)) is None:
+            continue
+        seen.update(done.seen)
+        assert broken(done.play.events) == []
+    told = {"engine.cancel-begun.v1", "engine.execution-canceled.v1", "woken", "revived"}
+    assert told - seen.keys() == set(), seen
 
 
 @pytest.mark.parametrize("seed", [10_117, 12_166, 12_174, 14_932, 14_945, 15_176, 16_495, 16_681])

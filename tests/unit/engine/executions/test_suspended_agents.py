@@ -131,7 +131,12 @@ def test_a_person_is_asked_and_only_people_are_waited_for() -> None:
     assert execution.run("a").status == "WAITING_INPUT"
     (row,) = execution.table("workflow_executions")
     assert row["status"] == "WAITING_FOR_HUMAN"
+    (pause,) = execution.table("workflow_execution_pauses")
+    assert (pause["pause_reason"], pause["status"]) == ("human_interaction", "active")
+    assert pause["interaction_id"] == asked.interaction_id
     execution.give(verdict(execution))
+    (pause,) = execution.table("workflow_execution_pauses")
+    assert (pause["status"], pause["resume_trigger"]) == ("resumed", "answer")
     assert execution.task("a").answers["0"]["r1.approval"] == {
         "ok": True,
         "content": "approved by ann",

@@ -13,7 +13,7 @@ from perdure_contracts.message import NAMES
 from perdure_engine.runner.answers import RESULTS
 from perdure_engine.runner.claims import LEASE_S, MemoryClaims, Owner
 from perdure_engine.runner.large import is_large
-from perdure_engine.runner.perform import at_once
+from perdure_engine.runner.perform import at_once, perform
 from perdure_engine.runner.prefix import Prefix
 from perdure_engine.runner.work import TASKS, Work
 
@@ -235,6 +235,35 @@ async def test_a_runner_that_lost_its_lease_stops_before_its_next_effect() -> No
         stage.claims.leases["a"].runner = "somebody else"
         await stage.until(lambda: stopped == ["a"])
     assert stage.answers() == []
+
+
+async def test_a_cancelled_attempt_begins_nothing_more_and_is_cut_off_in_its_time() -> None:
+    stage = Stage()
+    seen: list[bool] = []
+
+    async def endless(task: NodeTask) -> NodeResult:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(work.runs[task.token].stopping)
+        raise AssertionError
+
+    async with stage.runner("r1", endless) as work:
+        await stage.give(task("a", effect="unsafe"))
+        await stage.until(lambda: "a" in stage.claims.leases)
+        stage.claims.cancel("a", "e", stop_at=0.3)
+        await stage.until(lambda: "a" in work.runs and work.runs["a"].stopping)
+        assert seen == [], "it may go on for a while"
+        await stage.until(lambda: seen == [True])
+    assert stage.answers() == []
+
+
+async def test_items_that_have_not_begun_when_their_attempt_is_cancelled_are_not_sent() -> None:
+    items = task("a", parameters=[{"url": "http://127.0.0.1:1/"}] * 2, items=[{}, {}])
+    nothing: Any = None
+    result = await perform(nothing, items, "r1", stopping=lambda: True)
+    told = [(place, error.type, error.effect_state) for place, error in result.failed]
+    assert told == [(0, "canceled", "not_sent"), (1, "canceled", "not_sent")]
 
 
 def _next(prefix: Prefix, done: Sequence[int]) -> int:

@@ -28,6 +28,7 @@ from .calls import Calls
 from .failures import Stop, limit, of_model, output_invalid, refusal
 from .journal import Journal
 from .limits import Limits
+from .mcp import Servers, servers_of_agent
 from .memories import kept, recalled
 from .tools import tools_of_agent
 from .waiting import Suspended, write_answers
@@ -115,7 +116,11 @@ class Work:
         self.reduced_to: float | None = given.get("reduced_to")
         self.limits = Limits.of(given, self.tools.model_prices)
         self.schema: dict[str, Any] | None = given.get("output_schema")
-        self.calls = Calls(self.tools, self.journal, tools_of_agent(given), self.limits, self.tell)
+        tenant_id = self.journal.agent.tenant_id
+        servers = Servers(self.tools, tenant_id, servers_of_agent(given))
+        self.calls = Calls(
+            self.tools, self.journal, tools_of_agent(given), self.limits, self.tell, servers
+        )
 
     def tell(self, what: Any, **more: Any) -> None:
         """Tell those who watch."""
@@ -139,11 +144,14 @@ class Work:
         limit_s = float(self.parameters.get("timeout_s") or TIMEOUT_S)
         try:
             async with asyncio.timeout(limit_s):
-                return await self._turns()
+                answer = await self._turns()
+            await self.calls.servers.close()
+            return answer
         except TimeoutError:
             text = f"there is no answer after {limit_s:g} s; raise `timeout_s`, or let it do less"
             return Failed(limit("time_limit", text).error)
         except Stop as stop:
+            await self.calls.servers.close()
             if stop.voids:
                 await self.journal.void(self.rejected)
             return Failed(stop.error)
@@ -155,6 +163,8 @@ class Work:
         model = models.model_of(self.choice, self.tools.models.client())
         prompt = str(self.parameters.get("prompt") or "")
         self.remembered = recalled(self.journal, self.parameters, prompt)
+        own = self.calls.tools
+        self.calls.tools = {**own, **await self.calls.servers.offered(self.journal, own)}
         self.messages = [
             ModelRequest(parts=[UserPromptPart(prompt)], instructions=self._instructions)
         ]

@@ -21,6 +21,7 @@ from perdure_engine.runner.tools import Tools
 from .failures import Stop, limit
 from .journal import Journal
 from .limits import Limits
+from .mcp import Refused, Servers
 from .tools import Tool, call, read_arguments, told
 from .waiting import APPROVAL, Suspended, approval_of, workflow_of
 
@@ -42,6 +43,7 @@ class Calls:
     tools: Mapping[str, Tool]
     limits: Limits
     tell: Callable[..., None]
+    servers: Servers
     made: int = 0
     _by_tool: Counter[str] = field(default_factory=Counter)
 
@@ -113,7 +115,7 @@ class Calls:
         self.tell("tool_started", name=tool.name)
         agent = self.journal.agent
         key = derived("tool-call", agent.key, request)
-        answer = await call(self.on, agent.tenant_id, tool, arguments, key)
+        answer = await self._made(tool, arguments, key)
         error = answer.error if isinstance(answer, Failed) else None
         self.on.dependencies.heard(begun, error)
         if error is not None:
@@ -121,6 +123,8 @@ class Calls:
             kept: dict[str, Json] = {"ok": False, "content": f"{error.type}: {error.message}"}
             if unknown:
                 kept["unknown"] = error.message
+        elif isinstance(answer, Refused):
+            kept = {"ok": False, "content": told(answer.content)}
         else:
             kept = {"ok": True, "content": told(answer)}
         await self.journal.finish(request, "tool", kept)
@@ -129,6 +133,13 @@ class Calls:
             "tool_finished", name=tool.name, detail={"outcome": "ok" if outcome.ok else "failed"}
         )
         return outcome
+
+    async def _made(
+        self, tool: Tool, arguments: dict[str, Any], key: str
+    ) -> Json | Refused | Failed:
+        if tool.subtype == "MCP":
+            return await self.servers.call(tool, arguments)
+        return await call(self.on, self.journal.agent.tenant_id, tool, arguments, key)
 
     def _called(self, tool: Tool) -> Called:
         url = str(tool.parameters.get("url") or "")

@@ -22,7 +22,7 @@ from perdure_engine.runner.tools import Tools
 ANSWER_CHARACTERS_MAX = 50_000
 """What a model is told of one answer: more would fill what it can hold."""
 
-KINDS = (("TOOL", "HTTP"), ("TOOL", "WORKFLOW"))
+KINDS = (("TOOL", "HTTP"), ("TOOL", "WORKFLOW"), ("TOOL", "MCP"))
 """The tools that this runner can call."""
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -79,10 +79,12 @@ class Tool:
 
 
 def tools_of_agent(parameters: Mapping[str, Any]) -> dict[str, Tool]:
-    """Return an agent's tools by the names that its model knows."""
+    """Return an agent's tools by the names that its model knows, but for those of MCP servers."""
     found: dict[str, Tool] = {}
     listed: Any = parameters.get("tools")
     for each in cast("list[dict[str, Any]]", listed) if isinstance(listed, list) else []:
+        if each["subtype"] == "MCP":
+            continue  # the server says which tools these are
         given = cast("dict[str, Any]", each["parameters"])
         name = str(given["name"])
         found[name] = Tool(name, each["node_id"], each["subtype"], each["effect"], given)
