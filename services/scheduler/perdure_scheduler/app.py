@@ -120,6 +120,7 @@ from .project import project_deployment, project_trigger
 from .promises import Judge
 from .route import route_deployment, route_trigger
 from .state import Deployment, Trigger
+from .steering import add_all, ground_of
 from .topics.ingress import keep_ingress
 from .waits import (
     Register,
@@ -310,6 +311,7 @@ def main() -> None:
 
     def more(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
         side.add(app, settings, owner, reading)
+        add_all(ground_of(app, settings, owner, reading, side.open_trial))
         app.state.registries.append(registry)
         add_attachments(app, settings, owner, reading)
 
