@@ -242,3 +242,16 @@ async def test_the_command_line_writes_down_what_is_said_of_a_deployment(
         await api.get("/v1/workflow_deployment_history", params={"workflow_id": workflow_id})
     ).json()["items"]
     assert [row["deployment_config"] for row in history] == [{"ticket": 7}] * 3
+
+
+async def test_an_event_that_nobody_listens_to_is_counted(
+    stage: Stage, api: httpx.AsyncClient
+) -> None:
+    await stage.trigger("", {"n": 1}, type="shop.unheard")
+    labels = 'reason="not_listened",source="/tests",subtype="KAFKA"'
+
+    async def counted() -> bool:
+        lines = (await api.get("/metrics")).text.splitlines()
+        return f"perdure_trigger_events_unmatched_total{{{labels}}} 1.0" in lines
+
+    await stage.until(counted, "the count")
