@@ -25,8 +25,8 @@ from perdure_scheduler.preview import upcoming
 
 from .ground import TRIGGER, Ground
 
-COUNT, COUNT_MAX = 5, 1_000
-"""Firings that are shown."""
+COUNT, COUNT_MAX = 5, 100
+"""Firings that are shown; a hundred leap days lie four centuries ahead, and are looked for here."""
 
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 
@@ -195,7 +195,7 @@ def add_backfill(ground: Ground) -> None:
 async def _shown(
     parameters: Any, after: datetime, count: int, workflow_id: str = "", node_id: str = ""
 ) -> list[dict[str, str]]:
-    """Return firings to come; a thousand rare ones take longer than the shards may wait."""
+    """Return firings to come; rare ones take longer to find than the shards may wait."""
     try:
         return await asyncio.to_thread(
             upcoming, parameters, after, count, workflow_id=workflow_id, node_id=node_id
