@@ -51,6 +51,7 @@ check: $(READY) ## check style, types, imports, generated files and house rules
 	@$(BIN)/python -m perdure_contracts.schemas --check schemas
 	@$(BIN)/python -m perdure_engine.documents --check .
 	@$(BIN)/python -m perdure_recovery.document --check .
+	@$(BIN)/python -m perdure_scheduler.document --check .
 	@$(BIN)/python -m pytest -q tests/tidy
 
 fix: $(READY) ## repair what the style checks can repair
@@ -73,6 +74,7 @@ schemas: $(READY) ## generate schemas/ and docs/nodes.md from the contracts and 
 	@$(BIN)/python -m perdure_contracts.schemas schemas
 	@$(BIN)/python -m perdure_engine.documents .
 	@$(BIN)/python -m perdure_recovery.document .
+	@$(BIN)/python -m perdure_scheduler.document .
 
 migrate: $(READY) ## bring the database to the newest schema
 	@$(BIN)/perdure migrate

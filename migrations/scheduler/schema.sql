@@ -250,6 +250,13 @@ TABLE trigger_tests
     CONSTRAINT trigger_tests_pkey PRIMARY KEY (id)
     INDEX trigger_tests_path_idx CREATE INDEX trigger_tests_path_idx ON trigger_tests USING btree (tenant_id, path, expires_at)
 
+TABLE trigger_totals
+    tenant_id text NOT NULL
+    trigger_subtype character varying(100) NOT NULL
+    fired_count bigint DEFAULT 0 NOT NULL
+    missed_count bigint DEFAULT 0 NOT NULL
+    CONSTRAINT trigger_totals_pkey PRIMARY KEY (tenant_id, trigger_subtype)
+
 TABLE wake
     shard text NOT NULL
     stream text NOT NULL

@@ -81,12 +81,12 @@ async def test_a_signed_request_starts_an_execution_once_that_sees_all_of_it(
     row = await ended(stage, execution_id)
     assert (row["mode"], row["triggered_by"]) == ("WEBHOOK", "WEBHOOK:hook")
     again = await hooks.post("/seen?q=1", ORDER, headers)
-    assert again.status_code == 200
-    assert again.json()["status"] == "duplicate"
-    assert again.json()["execution_id"] == execution_id
+    assert (again.status_code, again.json()) == (200, [expected]), "it has the first one's answer"
+    assert again.headers["x-perdure-execution"] == execution_id
     other = b'{"order": 8}'
     reused = await hooks.post("/seen", other, signed(other, id=headers["webhook-id"]))
-    assert (reused.status_code, reused.json()["execution_id"]) == (200, execution_id)
+    assert (reused.status_code, reused.json()["status"]) == (200, "duplicate")
+    assert reused.json()["execution_id"] == execution_id
     lines = stage.log_of("scheduler").read_text(encoding="utf-8").splitlines()
     told = [json.loads(line) for line in lines if '"hook_id_reused"' in line]
     assert [(each["source"], each["started"]) for each in told] == [("/hooks/seen", [execution_id])]
@@ -266,8 +266,13 @@ async def test_a_failure_is_answered_without_its_inside(stage: Stage, hooks: Hoo
 async def test_after_the_deadline_a_status_url_tells_the_rest(stage: Stage, hooks: Hooks) -> None:
     slow = node("wait", "FLOW.WAIT", seconds=3)
     await stage.deploy(hooked("/slow", slow, respond="last_node", deadline_s=1), FIELDS)
-    answer = await hooks.post("/slow", ORDER, signed(ORDER))
+    headers = signed(ORDER)
+    answer = await hooks.post("/slow", ORDER, headers)
     assert (answer.status_code, answer.json()["status"]) == (202, "running")
+    again = await hooks.post("/slow", ORDER, headers)
+    assert (again.status_code, again.json()["status"]) == (202, "running")
+    assert again.json()["execution_id"] == answer.json()["execution_id"]
+    assert again.json()["status_url"] != answer.json()["status_url"]
     url = answer.json()["status_url"]
     assert answer.headers["location"] == url
     assert (await hooks.get(url)).status_code == 202
@@ -279,6 +284,7 @@ async def test_after_the_deadline_a_status_url_tells_the_rest(stage: Stage, hook
 
     await stage.until(told, "the answer")
     assert (await hooks.get(url)).json() == [{"order": 7}]
+    assert (await hooks.get(again.json()["status_url"])).json() == [{"order": 7}]
 
 
 async def test_a_large_body_is_kept_apart_and_can_be_fetched(stage: Stage, hooks: Hooks) -> None:

@@ -17,6 +17,7 @@ from perdure_common.ids import sha256_of_json
 from perdure_common.shell.ports import Unreachable
 from perdure_contracts.deployments import RollbackWorkflow
 from perdure_contracts.engine import SaveWorkflow
+from perdure_contracts.message import Json
 from perdure_contracts.scheduler import DeploymentFailed, DeployWorkflow, WorkflowDeployed
 from rich.markup import escape
 
@@ -182,10 +183,18 @@ async def apply(client: Client, loaded: Loaded) -> Row:
     }
 
 
-async def deploy(client: Client, version: Row, definition: Any) -> bool:
+async def deploy(
+    client: Client,
+    version: Row,
+    definition: Any,
+    *,
+    config: Json = None,
+    expected: int | None = None,
+) -> bool:
     """Let a version serve; return False if it does already.
 
-    `version` is a row as `apply` returns.
+    `version` is a row as `apply` returns, `config` is written down with the deployment. If another
+    version serves than `expected` (0: none), nothing happens.
 
     Raises:
         CommandError: The scheduler refuses it, or does not answer.
@@ -197,6 +206,8 @@ async def deploy(client: Client, version: Row, definition: Any) -> bool:
         sha256=version["sha256"],
         definition=definition,
         deployed_by=user(),
+        expected_version=expected,
+        config=config,
         credentials=await fields_there(client, definition),
     )
     answer = await client.command("scheduler", workflow_id, message)
@@ -347,10 +358,12 @@ async def newest(client: Client, name: str) -> tuple[Row, Any]:
     return version, row["workflow_data"]
 
 
-async def apply_and_deploy(client: Client, target: str | Loaded) -> tuple[Row, bool]:
+async def apply_and_deploy(
+    client: Client, target: str | Loaded, *, config: Json = None, expected: int | None = None
+) -> tuple[Row, bool]:
     """Let a file's definition, or a workflow's newest version, serve.
 
-    Returns the version, and whether it began to serve only now.
+    Returns the version, and whether it began to serve only now. The rest is as in `deploy`.
 
     Raises:
         CommandError: It is refused, or somebody does not answer.
@@ -359,4 +372,4 @@ async def apply_and_deploy(client: Client, target: str | Loaded) -> tuple[Row, b
         version, definition = await apply(client, target), target.definition
     else:
         version, definition = await newest(client, target)
-    return version, await deploy(client, version, definition)
+    return version, await deploy(client, version, definition, config=config, expected=expected)

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from perdure_contracts.cron import BackfillCron, CronFired, PauseTrigger, ResumeTrigger
 from perdure_contracts.deployments import PauseEventTrigger, ResumeEventTrigger
 
 from perdure_cli import deploying, platform
-from perdure_cli.client import Client, Row, user
+from perdure_cli.client import Client, Row, told, user
 from perdure_cli.definitions import read_input
 from perdure_cli.errors import CommandError
 from perdure_cli.instants import typed_instant
@@ -240,10 +241,16 @@ def backfill(
     force: Annotated[
         bool, typer.Option("--force", help="Those that happened too, once more.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show which would happen.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Let firings of the past happen that did not; at most 1,000, in their order."""
     begin, end = typed_instant(first, "--from"), typed_instant(until, "--to")
+    if dry_run:
+        _show_plan(workflow, node, begin, end, force=force, as_json=as_json)
+        return
 
     async def work() -> tuple[Row, int]:
         async with Client(platform.require()) as client:
@@ -263,6 +270,34 @@ def backfill(
         show({**_names(row), "fired": fired})
         return
     say(f"{row['workflow_name']}/{row['node_id']}: {fired} firings happen now")
+
+
+def _show_plan(
+    workflow: str, node: str | None, begin: datetime, end: datetime, *, force: bool, as_json: bool
+) -> None:
+    """Show which firings a backfill would lead to; the scheduler finds them as if it were one."""
+
+    async def work() -> tuple[Row, Row]:
+        async with Client(platform.require()) as client:
+            row = await _serving(client, workflow, node)
+            node_id = quote(str(row["node_id"]), safe="/")
+            path = f"/v1/workflows/{row['workflow_id']}/triggers/{node_id}/backfill"
+            times = {"first": begin.isoformat(), "until": end.isoformat()}
+            wanted = {**times, "force": force, "dry_run": True}
+            return row, told(await client.post("scheduler", path, wanted), "scheduler")
+
+    row, plan = wait_for(work())
+    firings: list[Row] = plan["firings"]
+    if as_json:
+        show({**_names(row), "dry_run": True, "fired": len(firings), "firings": firings})
+        return
+    columns = ("scheduled_local", "scheduled_at")
+    print_table(
+        (f"local time ({row['timezone']})", "UTC"),
+        ([each[name] for name in columns] for each in firings),
+        "nothing is missing",
+    )
+    say(f"{row['workflow_name']}/{row['node_id']}: {len(firings)} firings would happen")
 
 
 def _tell(row: Row, text: str, *, as_json: bool) -> None:

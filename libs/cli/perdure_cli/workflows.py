@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from perdure_contracts.deployments import RollbackWorkflow
+from perdure_contracts.message import Json
 from perdure_contracts.scheduler import UndeployWorkflow
 from rich.markup import escape
 
 from perdure_cli import deploying, diff, importing, platform
 from perdure_cli.client import Client, Row, user
+from perdure_cli.definitions import read_input
 from perdure_cli.deploying import Loaded
 from perdure_cli.errors import CommandError
 from perdure_cli.listing import fetched, say_more
@@ -22,6 +24,12 @@ app.command(name="import")(importing.import_)
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML or JSON.")]
 Targets = Annotated[
     list[str], typer.Argument(metavar="FILE|NAME…", help="A file, or a workflow's name or id.")
+]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config", metavar="JSON|@FILE", help="An object that is written down with the deployment."
+    ),
 ]
 
 
@@ -77,13 +85,24 @@ def apply_(files: Files, as_json: AsJson = False) -> None:
 
 
 @app.command(name="deploy")
-def deploy_(targets: Targets, as_json: AsJson = False) -> None:
+def deploy_(
+    targets: Targets,
+    config: Config = None,
+    expected: Annotated[
+        int | None,
+        typer.Option("--if-serving", min=0, metavar="N", help="Only if this serves; 0: nothing."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Let the newest version of workflows serve; files are applied first."""
-    loaded = _targets(targets)
+    loaded, said = _targets(targets), _config(config)
 
     async def work() -> list[Row]:
         async with Client(platform.require()) as client:
-            done = [await deploying.apply_and_deploy(client, each) for each in loaded]
+            done = [
+                await deploying.apply_and_deploy(client, each, config=said, expected=expected)
+                for each in loaded
+            ]
             return [{**version, "is_newly_deployed": fresh} for version, fresh in done]
 
     versions = wait_for(work())
@@ -93,6 +112,24 @@ def deploy_(targets: Targets, as_json: AsJson = False) -> None:
     for row in versions:
         text = "serves now" if row["is_newly_deployed"] else "serves already"
         say(f"{row['name']} version {row['version']} {text}")
+
+
+def _config(text: str | None) -> dict[str, Json] | None:
+    """Return what `--config` gives.
+
+    Raises:
+        CommandError: It is no JSON object, or the file cannot be read.
+    """
+    if text is None:
+        return None
+    value = read_input(text)
+    if not isinstance(value, dict):
+        raise CommandError(
+            'a deployment\'s configuration is an object; write --config \'{"ticket": "OPS-1"}\'',
+            exit_code=2,
+            code="invalid_input",
+        )
+    return cast("dict[str, Json]", value)
 
 
 @app.command()
@@ -139,9 +176,11 @@ def rollback(
         int | None,
         typer.Option("--if-serving", min=1, metavar="N", help="Only if this version serves."),
     ] = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a version serve again that served before, as a new version of its own."""
+    said = _config(config)
 
     async def work() -> Row:
         async with Client(platform.require()) as client:
@@ -154,6 +193,7 @@ def rollback(
                 to_version=to,
                 asked_by=user(),
                 expected_version=expected,
+                config=said,
                 credentials=served,
             )
             return await deploying.roll_back(client, row, message)

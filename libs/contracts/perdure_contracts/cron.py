@@ -132,7 +132,8 @@ class CronRetired:
 class CronFired:
     """The firing due at `scheduled_at` happens: it starts one execution.
 
-    `missed_count` counts the firings before it that did not happen, to 1,000. `watched` says
+    `missed_count` counts the firings before it that did not happen: all of those that are alike in
+    every hour or day, of others those that were found, 1,000 at a time. `watched` says
     that the trigger wants to hear when the execution has ended. `due` is when it was to happen, its
     jitter included; empty where it waited for another execution, or is of a backfill.
     """

@@ -5,16 +5,14 @@
 The document is made from the routes without any server, and checked in.
 """
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from fastapi import FastAPI
 from perdure_common import http
 from perdure_common.api.asking import Asking
+from perdure_common.api.documents import keep_document
 from perdure_common.api.reading import Reading
 from perdure_common.observe import Metrics
 from perdure_common.settings import Settings
@@ -53,23 +51,5 @@ def openapi() -> dict[str, Any]:
     return app.openapi()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line; return 1 if `--check` finds a difference."""
-    parser = argparse.ArgumentParser(prog="perdure_recovery.document", description=__doc__)
-    parser.add_argument("root", type=Path, help="the repository")
-    parser.add_argument("--check", action="store_true", help="only compare")
-    given = parser.parse_args(arguments)
-    path: Path = given.root / PATH
-    text = json.dumps(openapi(), indent=2, ensure_ascii=False) + "\n"
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return 0
-    if given.check:
-        print(f"{PATH} is not what the code says: run `make schemas`", file=sys.stderr)
-        return 1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep_document("perdure_recovery.document", PATH, openapi))

@@ -18,7 +18,7 @@ Seven kinds of stream: a workflow's deployment, a trigger event, an event that e
 for, the register where these meet (waits.py), the answer that a caller waits for (answering.py),
 a path of the HTTP listener (paths.py), and a cron trigger (cron.py says when it fires,
 cron_decide.py what then happens). Read next:
-hooks/ (what comes by HTTP), hear.py (what an event must have), definition.py (what a trigger
-node may say), decide.py (who serves, who fires), match.py (when a trigger matches), project.py
-(what you can query).
+hooks/ (what comes by HTTP), steering/ (what people ask by HTTP), hear.py (what an event must
+have), definition.py (what a trigger node may say), decide.py (who serves, who fires), match.py
+(when a trigger matches), project.py (what you can query).
 """

@@ -120,7 +120,9 @@ from .project import project_deployment, project_trigger
 from .promises import Judge
 from .route import route_deployment, route_trigger
 from .state import Deployment, Trigger
+from .steering import add_all, ground_of
 from .topics.ingress import keep_ingress
+from .unmatched import DecideTrigger, Unmatched
 from .waits import (
     Register,
     Taken,
@@ -182,20 +184,26 @@ def deployments_with(
 
 deployments = deployments_with(UNCAPPED)
 
-triggers: Decider[Trigger, ReceiveTrigger, TriggerEvent] = Decider(
-    name="trigger",
-    initial=Trigger(),
-    commands=(ReceiveTrigger,),
-    events=(TriggerAccepted, FilterFailed),
-    stream_of=stream_of_trigger,
-    decide=decide_trigger,
-    evolve=evolve_trigger,
-    project=project_trigger,
-    route=route_trigger,
-    facts=trigger_facts,
-    creates=(ReceiveTrigger,),
-    private=(FilterFailed,),
-)
+
+def triggers_with(decide: DecideTrigger) -> Decider[Trigger, ReceiveTrigger, TriggerEvent]:
+    """Return the decider of trigger events; `decide` decides as `decide_trigger` does."""
+    return Decider(
+        name="trigger",
+        initial=Trigger(),
+        commands=(ReceiveTrigger,),
+        events=(TriggerAccepted, FilterFailed),
+        stream_of=stream_of_trigger,
+        decide=decide,
+        evolve=evolve_trigger,
+        project=project_trigger,
+        route=route_trigger,
+        facts=trigger_facts,
+        creates=(ReceiveTrigger,),
+        private=(FilterFailed,),
+    )
+
+
+triggers = triggers_with(decide_trigger)
 
 crons: Decider[CronTrigger, CronCommand, CronEvent] = Decider(
     name="cron",
@@ -286,11 +294,12 @@ paths: Decider[Path, PathCommand, PathEvent] = Decider(
 )
 
 
-def service_with(caps: HookCaps) -> Service:
-    """Return the scheduler of an installation with these caps."""
+def service_with(caps: HookCaps, decide: DecideTrigger = decide_trigger) -> Service:
+    """Return the scheduler of an installation with these caps; `decide` is for trigger events."""
+    deployed, fired = deployments_with(caps), triggers_with(decide)
     return Service(
         name="scheduler",
-        deciders=(deployments_with(caps), triggers, events, registers, crons, answers, paths),
+        deciders=(deployed, fired, events, registers, crons, answers, paths),
         hear=hear,
         foreign=(TRIGGERS,),
         kept=KEPT,
@@ -306,16 +315,17 @@ def main() -> None:
     """Run the scheduler as a process."""
     side = HookSide()
     registry = CollectorRegistry()
-    measuring = TriggerMetrics(registry)
+    measuring, unmatched = TriggerMetrics(registry), Unmatched(registry)
 
     def more(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
         side.add(app, settings, owner, reading)
+        add_all(ground_of(app, settings, owner, reading, side.open_trial))
         app.state.registries.append(registry)
         add_attachments(app, settings, owner, reading)
 
     edges = (side.listen, keep_reading, keep_listening, keep_ingress)
     api = http.beside(TABLES, more=more)
-    ours = service_with(caps_of(Settings.read("scheduler")))
+    ours = service_with(caps_of(Settings.read("scheduler")), unmatched.decide)
     run(serve(ours, api, *edges, keep_forgetting, measuring.keep))
 
 

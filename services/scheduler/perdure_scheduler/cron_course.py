@@ -17,6 +17,7 @@ from perdure_contracts.cron import (
 )
 
 from .cron import Cron, cron
+from .cron_count import count
 from .cron_event import left_out
 from .cron_ids import execution_id, fire_id, written
 from .cron_state import CronTrigger, due_at, evolve_cron, instant
@@ -27,7 +28,7 @@ LATE = timedelta(seconds=60)
 """A firing that comes later than this, beside its jitter, was missed."""
 
 MISSED_MAX = 1000
-"""How far missed firings are counted."""
+"""How far missed firings are counted that must be found one by one."""
 
 MADE_UP_MAX, MADE_UP_WITHIN = 100, timedelta(hours=24)
 """How many missed firings `fire_all` makes up for, and how old they may be."""
@@ -76,7 +77,7 @@ def settle(course: Course, until: datetime, *, at_once: bool = False) -> None:
     missed = 0
     next_known = state.next_fire_at if state.tzdata == VERSION else None
     if missed_until > since and (next_known is None or next_known <= missed_until):
-        missed = len(schedule.between(since, missed_until, MISSED_MAX))
+        missed = count(schedule, since, missed_until, MISSED_MAX)
     firings = _made_up(course, since, missed_until) if missed else []
     begin = max(since, missed_until)
     known = next_known is not None and next_known > begin
@@ -142,7 +143,7 @@ def _fire_or_wait(course: Course, at: datetime, missed: int) -> bool:
     else:
         if state.queued is not None:
             skip(course, state.queued.scheduled_at, "replaced", state.open[-1])
-            missed = min(MISSED_MAX, missed + state.queued.missed_count + 1)
+            missed += state.queued.missed_count + 1
         queue(course, at, missed, cancel=settings.overlap == "cancel_previous")
     return True
 

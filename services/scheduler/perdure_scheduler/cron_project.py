@@ -20,6 +20,7 @@ from .cron_ids import SOURCE
 from .cron_state import CronTrigger, due_at, instant
 
 NOTHING: Mapping[str, int] = {}
+FIRED: Mapping[str, int] = {"fired_count": 1}
 
 
 def project_cron(state: CronTrigger, recorded: Recorded[CronEvent]) -> tuple[Upsert, ...]:
@@ -36,8 +37,11 @@ def project_cron(state: CronTrigger, recorded: Recorded[CronEvent]) -> tuple[Ups
                 "error_message": None,
             }
         case CronSettled():
-            missed = {"missed_count": event.missed} if event.missed else {}
-            return (_row(recorded, event.version, _times(state), missed),)
+            if not event.missed:
+                return (_row(recorded, event.version, _times(state)),)
+            missed = {"missed_count": event.missed}
+            row = _row(recorded, event.version, _times(state), missed)
+            return (row, _total(recorded, missed))
         case TriggerPaused():
             shown = {"is_active": False, "next_fire_at": None}
         case TriggerResumed():
@@ -62,7 +66,8 @@ def project_cron(state: CronTrigger, recorded: Recorded[CronEvent]) -> tuple[Ups
                 "last_late_s": None if event.backfill else late_s,
             }
             return (
-                _row(recorded, event.version, happened, {"fired_count": 1}),
+                _row(recorded, event.version, happened, FIRED),
+                _total(recorded, FIRED),
                 _delivery(recorded, event),
             )
         case _:
@@ -88,6 +93,12 @@ def _row(
     }
     row = {**shown, "updated_at": recorded.recorded_at}
     return Upsert("trigger_index", key, set=row, add=more)
+
+
+def _total(recorded: Recorded[CronEvent], more: Mapping[str, int]) -> Upsert:
+    """Return what is added up over all versions, in a row that all clocks share."""
+    key = {"tenant_id": recorded.tenant_id, "trigger_subtype": "CRON"}
+    return Upsert("trigger_totals", key, add=more, lazy=True)
 
 
 def _delivery(recorded: Recorded[CronEvent], event: CronFired) -> Upsert:

@@ -1,7 +1,8 @@
 """What is counted of triggers: how late clocks fire, what they miss, what rests and what fails.
 
 The figures are those of all schedulers together: the owner of the first shard reads them from the
-index, which is a projection, so a restart forgets none of them. Who owns it no more tells none.
+index and the totals, which are projections, so a restart forgets none of them. Who owns it no more
+tells none.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from perdure_common.adapters.postgres_queries import queries
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from .cron_ids import fire_id, jitter
@@ -57,8 +58,7 @@ class TriggerMetrics(Collector):
         )
         self._looks = 0
         self._known: frozenset[tuple[str, str]] = frozenset()
-        self._fired = gauge("perdure_cron_fired", "Firings of the clocks that serve.")
-        self._missed = gauge("perdure_cron_missed", "Firings that came too late and were counted.")
+        self._fired, self._missed = 0.0, 0.0
         self._late = gauge(
             "perdure_cron_late_seconds", "The longest from due to started of the last firings."
         )
@@ -85,15 +85,19 @@ class TriggerMetrics(Collector):
             self._tell_shadowed(await pool.fetch(_SQL["shadowed"]))
         self._looks += 1
         row = await pool.fetchrow(_SQL["clocks"])
-        self._fired.set(row["fired"])
-        self._missed.set(row["missed"])
+        self._fired, self._missed = float(row["fired"]), float(row["missed"])
         self._late.set(row["late_s"])
         self._overdue.set(overdue_s(await pool.fetch(_SQL["due"])))
         self._measured = True
 
     def collect(self) -> Iterable[Metric]:
         """Return what was measured; nothing before the first look, and where another looks."""
-        return self._gauges.collect() if self._measured else ()
+        if not self._measured:
+            return ()
+        fired = CounterMetricFamily("perdure_cron_fired", "Firings of clocks.", self._fired)
+        about = "Firings that came too late and were counted."
+        missed = CounterMetricFamily("perdure_cron_missed", about, self._missed)
+        return (*self._gauges.collect(), fired, missed)
 
     def forget(self) -> None:
         """Tell nothing until the next look: another process measures now."""

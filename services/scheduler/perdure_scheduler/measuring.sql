@@ -6,8 +6,9 @@ SELECT trigger_subtype, count(*) AS serving, count(*) FILTER (WHERE NOT is_activ
  GROUP BY trigger_subtype;
 
 -- name: clocks --
--- What the clocks that serve did, and how late the last firings were.
-SELECT coalesce(sum(fired_count), 0) AS fired, coalesce(sum(missed_count), 0) AS missed,
+-- What clocks did, over all their versions, and how late the last firings were of those that serve.
+SELECT (SELECT coalesce(sum(fired_count), 0) FROM scheduler.trigger_totals) AS fired,
+       (SELECT coalesce(sum(missed_count), 0) FROM scheduler.trigger_totals) AS missed,
        coalesce(max(last_late_s), 0) AS late_s
   FROM scheduler.trigger_index
  WHERE deployment_status = 'active' AND trigger_subtype = 'CRON' AND is_active;

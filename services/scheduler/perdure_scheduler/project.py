@@ -60,15 +60,16 @@ def project_deployment(
                 ),
             )  # fmt: skip
         case UndeploymentStarted(undeployed_by=by):
-            said: Json = {"cancel_running": True} if event.cancel_running else {}
+            said = _said(event)
             return (
                 _history(recorded, "UNDEPLOY", "ACTIVE", "UNDEPLOYING", by, config=said),
                 _history(recorded, "UNDEPLOY_STARTED", "ACTIVE", "UNDEPLOYING", by, config=said),
             )
         case WorkflowUndeployed(undeployed_by=by, logs=logs):
             done = _history(
-                recorded, "UNDEPLOY_COMPLETED", "UNDEPLOYING", "IDLE", by, logs=logs, ended=True
-            )
+                recorded, "UNDEPLOY_COMPLETED", "UNDEPLOYING", "IDLE", by,
+                config=_said(event), logs=logs, ended=True,
+            )  # fmt: skip
             return (*_retired(recorded, event.version, event.retired), done)
         case CopyReceived():
             if not event.hooks:
@@ -83,6 +84,11 @@ def project_deployment(
             return (_pause(recorded, version, node_id, is_active=True),)
         case _:
             assert_never(event)
+
+
+def _said(event: UndeploymentStarted | WorkflowUndeployed) -> Json:
+    """Return the configuration of an undeployment."""
+    return {"cancel_running": True} if event.cancel_running else {}
 
 
 def _rows(

@@ -83,6 +83,26 @@ async def test_a_clock_is_overdue_when_its_jitter_is_over(
     assert overdue_s is not None and least_s <= overdue_s <= most_s
 
 
+async def test_firings_are_counted_over_all_versions(database: str) -> None:
+    await migrate.up(database, "scheduler")
+    connection: Any = await asyncpg.connect(database)
+    await connection.execute(INSERT, DEFAULT_TENANT, "CRON", "{}", 2)
+    await connection.execute(
+        "UPDATE scheduler.trigger_index SET fired_count = 5, missed_count = 2, "
+        "deployment_status = CASE workflow_name WHEN 'w1' THEN 'inactive' ELSE 'active' END"
+    )
+    # As it was before there were totals: what is known of versions that serve no more counts too.
+    await migrate.down(database, "scheduler", "scheduler/0009_answers_have_files")
+    await migrate.up(database, "scheduler")
+    await connection.execute(
+        "UPDATE scheduler.trigger_totals SET fired_count = fired_count + 1 "
+        "WHERE trigger_subtype = 'CRON'"
+    )
+    await connection.close()
+    assert await counted(database, "perdure_cron_fired_total") == 11
+    assert await counted(database, "perdure_cron_missed_total") == 4
+
+
 async def counted(database: str, name: str = "perdure_triggers_shadowed") -> float | None:
     registry = CollectorRegistry()
     metrics = TriggerMetrics(registry)

@@ -230,6 +230,32 @@ async def test_the_history_tells_what_happened_in_order(scheduler: Scheduler) ->
     assert told[1] == "validate"
 
 
+async def test_what_was_said_of_an_undeployment_stands_in_all_its_rows_also_in_those_of_before(
+    scheduler: Scheduler, database: str
+) -> None:
+    await scheduler.does(
+        deploy(1, node("MANUAL", "a")), deploy(1, node("MANUAL", "a"), workflow_id=W2)
+    )
+    await scheduler.does(
+        UndeployWorkflow(workflow_id=W1, cancel_running=True), UndeployWorkflow(workflow_id=W2)
+    )
+    told = (
+        "SELECT workflow_id::text, deployment_action, deployment_config->>'cancel_running' "
+        "FROM workflow_deployment_history WHERE deployment_action LIKE 'UNDEPLOY%' "
+        "ORDER BY workflow_id, stream_version, deployment_action"
+    )
+    names = ("UNDEPLOY", "UNDEPLOY_STARTED", "UNDEPLOY_COMPLETED")
+    rows = [(id, name, said) for id, said in ((W1, "true"), (W2, None)) for name in names]
+    assert await scheduler.rows(told) == rows
+    await scheduler.connection.execute(
+        "UPDATE workflow_deployment_history SET deployment_config = '{}' "
+        "WHERE deployment_action = 'UNDEPLOY_COMPLETED'"
+    )
+    await migrate.down(database, "scheduler", "scheduler/0010_totals")
+    await migrate.up(database, "scheduler")
+    assert await scheduler.rows(told) == rows
+
+
 async def test_a_delivery_lists_the_executions_it_started(scheduler: Scheduler) -> None:
     await scheduler.does(
         deploy(

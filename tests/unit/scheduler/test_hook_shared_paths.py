@@ -70,6 +70,7 @@ class Tables:
             "execution_id": execution_id,
             "executions": None,
             "body_sha256": None,
+            "watched": False,
         }
 
 

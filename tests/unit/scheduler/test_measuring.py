@@ -13,6 +13,7 @@ from perdure_scheduler import measuring
 from perdure_scheduler.cron_ids import fire_id, jitter
 from perdure_scheduler.hooks.metrics import HookMetrics
 from perdure_scheduler.measuring import TriggerMetrics, overdue_s
+from perdure_scheduler.unmatched import Unmatched
 from prometheus_client import CollectorRegistry
 
 DOCS = Path(__file__).parents[3] / "docs" / "operating.md"
@@ -112,6 +113,7 @@ async def test_every_metric_of_the_scheduler_stands_in_the_documentation() -> No
     metrics = TriggerMetrics(registry)
     await metrics.look(Pool())
     HookMetrics(registry)
+    Unmatched(registry)
     told = DOCS.read_text(encoding="utf-8")
     names = [
         metric.name + ("_total" if metric.type == "counter" else "")

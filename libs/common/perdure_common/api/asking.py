@@ -62,6 +62,12 @@ STATUSES: Mapping[str, int] = {
     "invalid_stream": 422,
     "invalid_body": 422,
     "trigger_not_found": 422,
+    "unknown_version": 404,
+    "not_serving": 404,
+    "invalid_backfill": 422,
+    "backfill_in_future": 422,
+    "backfill_too_large": 422,
+    "backfill_too_old": 422,
 }
 """The HTTP status of refusals by their code; every other refusal is a conflict (409): the stream
 does not take the command as it stands now."""
@@ -216,8 +222,7 @@ def _told(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     rejected = answer.get("rejected")
     if rejected is not None:
-        code = str(rejected["code"])
-        raise Problem(STATUSES.get(code, 409), code, str(rejected["reason"]))
+        raise refused(str(rejected["code"]), str(rejected["reason"]))
     if "parked" in answer:
         raise Problem(
             409,
@@ -226,6 +231,11 @@ def _told(answer: Mapping[str, Any]) -> Mapping[str, Any]:
             "dead-letters list` shows why, `redrive` lets it go on",
         )
     return answer
+
+
+def refused(code: str, reason: str) -> Problem:
+    """Return a refusal of a core as a problem."""
+    return Problem(STATUSES.get(code, 409), code, reason)
 
 
 def _key(request: Request) -> str | None:

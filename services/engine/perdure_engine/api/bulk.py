@@ -14,13 +14,14 @@ from fastapi import Request
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api import many
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.endpoints import tags, writes
 from perdure_common.api.many import Limit, Many, Row, Text
 from perdure_common.api.problem import Problem
 from perdure_contracts.engine import CancelExecution, RetryNode
 
 from perdure_engine.executions.state import OPEN
 
-from .ground import Ground, tags, writes
+from .ground import Ground
 
 SQL: Mapping[str, str] = queries(Path(__file__).with_name("bulk.sql"))
 UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import orjson
 import structlog
 from fastapi import Request
+from perdure_common.api.endpoints import number, only, query, reads, tags
 from perdure_common.api.problem import Problem
 from starlette.responses import Response, StreamingResponse
 
 from perdure_engine.executions.state import ENDED
 
-from .ground import PREFIX, SQL, Ground, number, only, query, reads, tags
+from .ground import PREFIX, SQL, Ground
 from .history import VERSION_MAX, events_after, shown
 
 LOOK_S = 0.1

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.endpoints import number, only, query, reads, tags, writes
 from perdure_common.api.problem import Problem
 from perdure_contracts.engine import (
     CancelExecution,
@@ -23,7 +24,7 @@ from perdure_engine.definition import Node, load
 from perdure_engine.runner.files import Uploaded
 
 from . import uploads
-from .ground import PREFIX, SQL, Ground, no_execution, number, only, query, reads, tags, writes
+from .ground import PREFIX, SQL, Ground, no_execution
 from .workflows import workflow_row
 
 STARTS = "perdure.engine.starts.v1"

@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 import orjson
 from fastapi import Request
+from perdure_common.api.endpoints import only, reads, tags
 from perdure_common.api.problem import Problem
 from starlette.responses import Response, StreamingResponse
 
-from .ground import PREFIX, SQL, Ground, only, reads, tags
+from .ground import PREFIX, SQL, Ground
 
 FILES_MAX = 1_000
 """Files that are listed of one execution, the first ones."""

@@ -4,9 +4,10 @@ from typing import Any
 
 import orjson
 from fastapi import Request
+from perdure_common.api.endpoints import number, only, query, reads, tags
 from starlette.responses import Response
 
-from .ground import PREFIX, SQL, Ground, no_execution, number, only, query, reads, tags
+from .ground import PREFIX, SQL, Ground, no_execution
 
 EVENTS_DEFAULT = 100
 EVENTS_MAX = 1_000

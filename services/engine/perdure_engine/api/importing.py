@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.endpoints import tags
 
 from perdure_engine.importing import import_n8n
 
-from .ground import Ground, tags
+from .ground import Ground
 from .workflows import Found
 
 

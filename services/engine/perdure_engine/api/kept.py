@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.endpoints import tags, writes
 from perdure_common.api.problem import Problem
 from perdure_common.ids import static_data_stream, variables_stream
 from perdure_common.settings import DEFAULT_WORKSPACE
 from perdure_contracts.kept import DeleteVariable, SetVariable, UpdateStaticData
 
-from .ground import Ground, tags, writes
+from .ground import Ground
 from .workflows import UUID, workflow_row
 
 By = Annotated[str, msgspec.Meta(max_length=255)]

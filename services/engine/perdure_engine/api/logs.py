@@ -4,11 +4,12 @@ from typing import Any
 
 import orjson
 from fastapi import Request
+from perdure_common.api.endpoints import query, reads, tags
 from perdure_common.api.problem import Problem
 from perdure_common.api.table import make_cursor, read_query
 from starlette.responses import Response
 
-from .ground import PREFIX, SQL, Ground, query, reads, tags
+from .ground import PREFIX, SQL, Ground
 from .tables import TABLES
 
 TABLE = "workflow_execution_logs"

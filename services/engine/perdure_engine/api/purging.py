@@ -10,6 +10,7 @@ import msgspec
 from fastapi import Request
 from perdure_common.api import many
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.endpoints import tags, writes
 from perdure_common.api.many import Limit, Many, Row, Text
 from perdure_common.api.problem import Problem
 from perdure_common.run import utc_now
@@ -20,7 +21,7 @@ from perdure_engine.executions.state import ENDED
 from perdure_engine.retention import Keep, past
 
 from .bulk import SHOWN, UUID, Came
-from .ground import Ground, tags, writes
+from .ground import Ground
 
 
 class Purge(msgspec.Struct, forbid_unknown_fields=True):

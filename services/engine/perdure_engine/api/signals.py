@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, read_json, responses
+from perdure_common.api.endpoints import KEY_PARAMETER, only, query, reads, tags, writes
 from perdure_common.api.problem import Problem
 from perdure_contracts.flow import ResumeWait, SignalExecution
 
@@ -15,7 +16,7 @@ from perdure_engine.executions.state import Execution, Run
 from perdure_engine.executions.why import why
 
 from .executions import Accepted, accepted
-from .ground import KEY_PARAMETER, PREFIX, Ground, only, query, reads, tags, writes
+from .ground import PREFIX, Ground
 
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 

@@ -5,12 +5,13 @@ The list is the table's own endpoint (`/v1/node_specifications`).
 
 from typing import Any
 
+from perdure_common.api.endpoints import tags
 from perdure_common.api.problem import Problem
 
 from perdure_engine.nodes.describe import described
 from perdure_engine.nodes.registry import SPECIFICATIONS
 
-from .ground import Ground, tags
+from .ground import Ground
 
 
 def add(ground: Ground) -> None:

@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.endpoints import tags, writes
 from perdure_contracts.control import MarkNode, PauseExecution, ResumeExecution
 
 from perdure_engine.runner.files import Uploaded
 
 from . import uploads
 from .executions import Accepted, accepted
-from .ground import PREFIX, Ground, tags, writes
+from .ground import PREFIX, Ground
 
 Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 

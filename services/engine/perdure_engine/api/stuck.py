@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import Request
+from perdure_common.api.endpoints import number, only, query, reads, tags
 from perdure_common.run import utc_now
 from perdure_common.shell import remake
 
@@ -11,7 +12,7 @@ from perdure_engine.executions.stalls import stall
 from perdure_engine.executions.state import Execution
 from perdure_engine.executions.why import why
 
-from .ground import SQL, Ground, number, only, query, reads, tags
+from .ground import SQL, Ground
 from .workers import with_workers
 
 OLDER_S = 60

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.endpoints import tags, writes
 from perdure_common.api.problem import Problem
 from perdure_contracts.templates import RetireTemplate, SaveTemplate
 
-from .ground import SQL, Ground, tags, writes
+from .ground import SQL, Ground
 from .workflows import UUID, Definition, Saved, save, validated
 
 PATH = "/v1/workflow_templates"

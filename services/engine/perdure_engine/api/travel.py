@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from fastapi import Request
+from perdure_common.api.endpoints import number, only, query, reads, tags
 from perdure_common.api.problem import Problem
 from perdure_common.shell import remake
 from perdure_common.shell.shard import Held
@@ -11,7 +12,7 @@ from perdure_common.shell.shard import Held
 from perdure_engine.executions.state import Execution
 from perdure_engine.executions.travel import ITEMS_SHOWN, Seen, difference, seen
 
-from .ground import PREFIX, Ground, check_name, no_execution, number, only, query, reads, tags
+from .ground import PREFIX, Ground, check_name, no_execution
 from .history import VERSION_MAX
 
 ROWS_AT_ONCE = 200

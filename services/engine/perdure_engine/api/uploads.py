@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import responses
+from perdure_common.api.endpoints import only, query, tags, tenant_parameter
 from perdure_common.api.problem import Problem
 from perdure_common.shell.files import FileTooLarge, write
 from perdure_common.shell.ports import Unreachable
@@ -15,7 +16,7 @@ from perdure_contracts.files import FilesByItem
 
 from perdure_engine.runner.files import Uploaded, mime_of, name_of
 
-from .ground import SQL, Ground, only, query, tags, tenant_parameter
+from .ground import SQL, Ground
 
 FILES_MAX = 1_000
 """Files that a start may name."""

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import Request
+from perdure_common.api.endpoints import reads, tags
 from perdure_common.ids import partition_of
 from perdure_common.shell import remake
 
@@ -13,7 +14,7 @@ from perdure_engine.executions.state import Execution
 from perdure_engine.executions.why import why
 from perdure_engine.gates.state import Gate, place_in_queue
 
-from .ground import PREFIX, Ground, reads, tags
+from .ground import PREFIX, Ground
 from .workers import with_workers
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Request
 from perdure_common.api.bodies import body_schema, read_body, responses
+from perdure_common.api.endpoints import reads, tags, writes
 from perdure_common.api.problem import Problem
 from perdure_common.credentials import named_by_triggers
 from perdure_contracts.engine import SaveWorkflow
@@ -19,7 +20,7 @@ from perdure_contracts.scheduler import DeployWorkflow
 
 from perdure_engine.definition.validation import Validation, validate
 
-from .ground import SQL, Ground, reads, tags, writes
+from .ground import SQL, Ground
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DEPLOYED_S = 10.0
@@ -40,9 +41,13 @@ class NewWorkflow(Definition, forbid_unknown_fields=True):
 
 
 class Deployment(msgspec.Struct, forbid_unknown_fields=True):
-    """Which version is to serve; the newest if none is named."""
+    """Which version is to serve; the newest if none is named.
+
+    `deployment_config` is written down with the deployment.
+    """
 
     version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    deployment_config: dict[str, Any] | None = None
     deployed_by: Annotated[str, msgspec.Meta(max_length=255)] = ""
 
 
@@ -229,6 +234,7 @@ def add_deploy(ground: Ground) -> None:
             sha256=frozen["sha256"],
             definition=frozen["definition"],
             deployed_by=body.deployed_by,
+            config=body.deployment_config,
             credentials=await _fields_there(ground, request, frozen["definition"]),
         )
         if (row["deployment_status"], row["deployment_version"]) == ("ACTIVE", version):

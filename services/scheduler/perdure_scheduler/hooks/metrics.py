@@ -33,6 +33,12 @@ class HookMetrics:
             ["subtype"],
             registry=registry,
         )
+        self._ignored = Counter(
+            "perdure_hook_ignored",
+            "Requests that were proved, but that no trigger of their path asks for.",
+            ["subtype"],
+            registry=registry,
+        )
         self._seconds = Histogram(
             "perdure_hook_seconds",
             "From the headers of a request to its answer.",
@@ -57,6 +63,10 @@ class HookMetrics:
     def left_out(self, subtype: str, count: int) -> None:
         """Count triggers that an event did not start although others had it."""
         self._left_out.labels(subtype).inc(count)
+
+    def ignored(self, subtype: str) -> None:
+        """Count a request that starts nothing."""
+        self._ignored.labels(subtype).inc()
 
     def stored(self, subtype: str, *, duplicate: bool) -> None:
         """Count a request that is safe."""

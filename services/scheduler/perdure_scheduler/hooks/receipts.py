@@ -78,11 +78,15 @@ def proved_by(entry: Entry, credential: str) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a request: whether it had come before, and the executions known of it."""
+    """What became of a request: whether it had come before, and the executions known of it.
+
+    One that came before is `watched` if the answer of its execution is kept.
+    """
 
     duplicate: bool
     executions: tuple[str, ...] = ()
     event_id: str = ""
+    watched: bool = False
 
 
 def command_of(tenant_id: str, entry: Entry, data: Json) -> ReceiveTrigger:
@@ -166,14 +170,28 @@ class Intake:
             entry.event_id, entry.received_at = row["event_id"], row["received_at"]
             if row["executions"] is not None:
                 executions = tuple(orjson.loads(row["executions"]))
-                _note_another(entry, row["body_sha256"], executions)
-                outcomes.append((entry, Outcome(True, executions, entry.event_id)))
+                same = _is_same(entry, row["body_sha256"], executions)
+                watched = same and row["watched"]
+                outcomes.append((entry, Outcome(True, executions, entry.event_id, watched)))
                 continue
             first = (row["execution_id"],) if row["execution_id"] is not None else ()
-            going.append((entry, Outcome(True, first, entry.event_id)))
+            going.append((entry, Outcome(True, first, entry.event_id, row["watched"])))
         await self._publish(going)
         for entry, outcome in outcomes:
             _settle(entry, outcome)
+
+    async def let_ask(self, entry: Entry, execution_id: str, token_sha256: str) -> None:
+        """Let whoever has a token ask for the answer of an execution that came of a request before.
+
+        Raises:
+            NotStored: The database does not take it now.
+        """
+        row = (entry.source, f"{entry.event_id}?{token_sha256}", entry.event_id, entry.received_at)
+        columns = [[value] for value in (*row, execution_id, token_sha256)]
+        try:
+            await self._store.run("put_receipts", self._store.tenant_id, *columns)
+        except Unreachable as error:
+            raise NotStored(str(error)) from None
 
     async def _receipts(
         self, batch: Sequence[Entry]
@@ -263,13 +281,15 @@ async def keep_bodies(store: HookStore, entries: Iterable[Entry]) -> None:
         await store.run_safely("put_bodies", store.tenant_id, *columns)
 
 
-def _note_another(entry: Entry, first_sha256: str, executions: Sequence[str]) -> None:
-    """Leave a line in the log of a request that has the id of another, but not its body.
+def _is_same(entry: Entry, first_sha256: str, executions: Sequence[str]) -> bool:
+    """Tell whether a request that came again has the first one's body; a line in the log if not.
 
     It starts nothing all the same: whoever sends gives each thing an id of its own.
     """
-    if hashlib.sha256(entry.data).hexdigest() != first_sha256:
+    same = hashlib.sha256(entry.data).hexdigest() == first_sha256
+    if not same:
         log.warning("hook_id_reused", source=entry.source, started=list(executions))
+    return same
 
 
 def _settle(entry: Entry, outcome: Outcome) -> None:

@@ -22,8 +22,9 @@ RETURNING source, id;
 
 -- name: receipts --
 -- What is known of requests that came before, what their events were and which executions these
--- started.
-SELECT r.source, r.id, r.event_id, r.received_at, r.execution_id, d.executions::text, d.body_sha256
+-- started; whether their answers are kept.
+SELECT r.source, r.id, r.event_id, r.received_at, r.execution_id, d.executions::text, d.body_sha256,
+       r.token_sha256 IS NOT NULL AS watched
   FROM unnest($2::text[], $3::text[]) AS given (source, id)
   JOIN trigger_receipts r ON r.tenant_id = $1 AND r.source = given.source AND r.id = given.id
   LEFT JOIN trigger_deliveries d

@@ -70,6 +70,7 @@ class HookSide:
     def __init__(self) -> None:
         self._store: HookStore | None = None
         self._trials: Trials | None = None
+        self._base = ""
         self._registry = CollectorRegistry()
 
     async def listen(self, settings: Settings, owner: Owner, stop: asyncio.Event) -> None:
@@ -160,16 +161,11 @@ class HookSide:
         del owner, reading
         app.state.registries.append(self._registry)
         base = settings.hooks_url or f"http://{settings.hooks_host}:{settings.hooks_port}"
+        self._base = f"{base}/hooks-test/{settings.tenant_id}"
 
         async def opened(request: Request) -> dict[str, Any]:
             """Open a test URL: one request within 120 s starts the version, in mode MANUAL."""
-            wanted = await read_body(request, TrialWanted)
-            route, path = _route(wanted)
-            if self._trials is None:
-                raise Problem(503, "not_ready", "the listener does not run yet; try again")
-            trial = await _reached(self._trials.open(route, path))
-            url = f"{base}/hooks-test/{settings.tenant_id}{path}"
-            return {"id": trial.id, "url": url, "expires_at": trial.expires_at.isoformat()}
+            return await self.open_trial(await read_body(request, TrialWanted))
 
         async def became(id: str) -> dict[str, Any]:
             """Say which execution a test URL has started."""
@@ -202,6 +198,19 @@ class HookSide:
             "/v1/trigger_bodies/{sha256}", body, tags=["triggers"], response_class=Response
         )
         described(app, base)
+
+    async def open_trial(self, wanted: TrialWanted) -> dict[str, Any]:
+        """Open a test URL; return its `id`, its `url` and when it closes, `expires_at`.
+
+        Raises:
+            Problem: `invalid_definition`, `not_on_http`, `not_ready`, `database_unreachable`.
+        """
+        route, path = _route(wanted)
+        if self._trials is None:
+            raise Problem(503, "not_ready", "the listener does not run yet; try again")
+        trial = await _reached(self._trials.open(route, path))
+        url = f"{self._base}{path}"
+        return {"id": trial.id, "url": url, "expires_at": trial.expires_at.isoformat()}
 
 
 async def _keep_sharing(rates: Rates, store: HookStore, owner: Owner, stop: asyncio.Event) -> None:

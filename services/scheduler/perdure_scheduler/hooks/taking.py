@@ -63,18 +63,33 @@ async def take_webhook(tools: Tools, asked: Asked, route: Route) -> Reply:
         entry.node = route.node
         entry.token_sha256 = hashlib.sha256(token.encode()).hexdigest()
     outcome = await _put(tools, entry, (route,))
-    if outcome.duplicate:
+    if outcome.duplicate and not (waits and outcome.watched and len(outcome.executions) == 1):
         return _duplicate(outcome)
     if not waits:
         status = "ignored" if watch else "accepted"
         return told(202, status=status, **_first(outcome), event_id=outcome.event_id)
-    (execution_id,) = outcome.executions
+    (execution_id,) = outcome.executions  # of the first one, where this one came again
     answer = await tools.answers.wait(execution_id, float(config["deadline_s"]))
     if answer is not None:
         return answered(answer, execution_id)
+    if outcome.duplicate:
+        await _let_ask(tools, entry, execution_id)
     url = f"{tools.public_url}/hooks-status/{tools.tenant_id}/{execution_id}?token={token}"
     reply = told(202, status="running", execution_id=execution_id, status_url=url)
     return Reply(202, (*reply.headers, (b"location", url.encode())), reply.body)
+
+
+async def _let_ask(tools: Tools, entry: Entry, execution_id: str) -> None:
+    """Let who sent a request again ask by a token of its own: the first one's is not known.
+
+    Raises:
+        Refusal: That cannot be written down now.
+    """
+    assert entry.token_sha256 is not None
+    try:
+        await tools.intake.let_ask(entry, execution_id, entry.token_sha256)
+    except NotStored:
+        raise Refusal(503, "not_stored", NOT_STORED, {"retry-after": "5"}) from None
 
 
 def _starts(tools: Tools, entry: Entry, route: Route, parsed: Parsed) -> bool:
@@ -99,6 +114,7 @@ async def take_shared(tools: Tools, asked: Asked, routes: Sequence[Route]) -> Re
     about = about_slack(parsed.data) if slack else about_github(asked.headers, parsed.data)
     fitting = chosen(routes, about, parsed)
     if not fitting:
+        tools.metrics.ignored(routes[0].subtype)
         return _slack_ok() if slack else told(202, status="ignored", executions=[])
     fitting = in_turn(tools, asked, fitting)
     event_id, keys = shared_ids(asked, about, slack=slack)

@@ -1,0 +1,34 @@
+"""Keeps the OpenAPI document of a service in a file, which a test compares with its routes."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def keep_document(
+    program: str,
+    path: str,
+    made: Callable[[], dict[str, Any]],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Write what `made` returns to `path` below a root; return 1 if `--check` finds a difference.
+
+    Run from the command line, as `program [--check] ROOT`; `arguments` take the line's place.
+    """
+    parser = argparse.ArgumentParser(prog=program)
+    parser.add_argument("root", type=Path, help="the repository")
+    parser.add_argument("--check", action="store_true", help="only compare")
+    given = parser.parse_args(arguments)
+    file: Path = given.root / path
+    text = json.dumps(made(), indent=2, ensure_ascii=False) + "\n"
+    if file.is_file() and file.read_text(encoding="utf-8") == text:
+        return 0
+    if given.check:
+        print(f"{path} is not what the code says: run `make schemas`", file=sys.stderr)
+        return 1
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return 0
