@@ -91,3 +91,7 @@ SELECT execution_id, workflow_id::text AS workflow_id, metadata ->> 'workflow_na
 SELECT name, workflow_definition::text AS definition
   FROM workflow_templates
  WHERE tenant_id = $1 AND id = $2::text::uuid AND is_active;
+
+-- name: credential_fields
+-- Which fields credentials have, without their values.
+SELECT handle, fields FROM credentials WHERE tenant_id = $1 AND handle = ANY ($2);
