@@ -161,9 +161,9 @@ class _Stream:
         before, self._cause = self._cause, cause
         if not cause or cause.startswith("wake/"):
             return
-        self._see_order(row, cause)
         if row.type.startswith("shell."):
-            return  # that it came again was said, nothing was done
+            return  # nothing was done: it came again, or before what is in another topic (a start)
+        self._see_order(row, cause)
         at = self._decisions.get(cause)
         if meta.again or (at is not None and (at != row.recorded_at or before != cause)):
             self._says("I6", f"message {cause} took effect at {at} and at {row.recorded_at}")
