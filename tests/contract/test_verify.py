@@ -1,22 +1,36 @@
 """`perdure_common.verify` on both grounds: it passes what is sound and finds what is damaged."""
 
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 import msgspec
 import pytest
 from damage import InMemory, InPostgres, Keeper, Kept, taken, without_heard
 from perdure_common.adapters.kafka import KafkaBus
-from perdure_common.decider import Service
+from perdure_common.decider import Outgoing, Recorded, Service
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Bus
-from perdure_common.verify import Findings, archive, journal
+from perdure_common.verify import Findings, archive, journal, remade
 from perdure_common.verify.finding import ADVICE
 from perdure_common.verify.service import verified
 from perdure_contracts.message import NAMES
-from tally import LEDGER, PARTITIONS, TALLY, TENANT, Add, Added, Stage, in_memory, real_stage
+from tally import (
+    LEDGER,
+    PARTITIONS,
+    TALLY,
+    TENANT,
+    Add,
+    Added,
+    Note,
+    Stage,
+    in_memory,
+    real_stage,
+    route,
+)
 
 HOME = str(partition_of("a", PARTITIONS))
 COMMANDS = "perdure.tally.commands.v1"
@@ -216,6 +230,60 @@ async def test_a_message_that_was_never_committed_is_found_in_its_topic(scene: S
     (found,) = (await scene.find()).violations
     assert (found.promise, "99.1" in found.found) == ("I5", True)
     assert "was never committed" in found.found
+
+
+def _other_route(state: object, recorded: Recorded[Any]) -> tuple[Outgoing, ...]:
+    """Tell the ledger another amount than `tally.route` does."""
+    return tuple(
+        msgspec.structs.replace(
+            each, message=Note(account=each.message.account, amount=each.message.amount + 1)
+        )
+        for each in route(cast("Any", state), recorded)
+        if isinstance(each.message, Note)
+    )
+
+
+def _elsewhere(state: object, recorded: Recorded[Any]) -> tuple[Outgoing, ...]:
+    elsewhere = 1 - int(HOME)
+    made = route(cast("Any", state), recorded)
+    return tuple(msgspec.structs.replace(each, partition=elsewhere) for each in made)
+
+
+def _more(state: object, recorded: Recorded[Any]) -> tuple[Outgoing, ...]:
+    made = route(cast("Any", state), recorded)
+    return (*made, *made)
+
+
+def _with_route(to: Callable[[Any, Any], tuple[Outgoing, ...]]) -> Service:
+    (decider,) = TALLY.deciders
+    return dataclasses.replace(TALLY, deciders=(dataclasses.replace(decider, route=to),))
+
+
+async def test_a_message_that_the_core_does_not_make_of_its_event_is_found(scene: Scene) -> None:
+    sound = await scene.find()
+    assert (sound.violations, sound.checked["bodies"]) == ([], 5)  # a dead letter, too
+    found = await scene.find(_with_route(_other_route))
+    texts = [each.found for each in found.violations]
+    assert len(texts) == 4
+    assert all("is not what the core makes of its event" in text for text in texts), texts
+    assert {each.promise for each in found.violations} == {"I5"}
+    strayed = (await scene.find(_with_route(_elsewhere))).violations
+    assert [each.found.partition(" belongs to ")[2] for each in strayed] == [
+        f"perdure.ledger.commands.v1/{1 - int(HOME)}"
+    ] * 4
+
+
+async def test_what_another_version_tells_beside_is_no_violation(scene: Scene) -> None:
+    assert (await scene.find(_with_route(_more))).violations == []
+
+
+async def test_messages_are_compared_whatever_little_is_kept_of_streams(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("KEPT_MAX", "KEPT_BYTES_MAX", "ROWS_AT_ONCE", "STREAMS_AT_ONCE"):
+        monkeypatch.setattr(remade, name, 1)
+    found = await scene.find()
+    assert (found.violations, found.checked["bodies"]) == ([], 5)
 
 
 async def test_an_outsiders_command_that_was_read_and_forgotten_is_found(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from edges import PLANS
 from perdure_common import fault
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,15 @@ def test_a_point_stands_where_the_processes_that_name_it_come_by() -> None:
             assert who <= {"engine", "runner"}, f"{place} is in {files}"
         elif "during" not in place:
             assert who & {"engine", "scheduler", "recovery"}, f"{place} is in {files}"
+
+
+def test_something_leads_to_each_point_beside_the_shell_and_it_stands_in_its_service() -> None:
+    edges = {(name, place) for name, places in fault.EDGES.items() for place in places}
+    assert set(PLANS) == edges
+    for place in {place for _, place in edges}:
+        who = {name for name, place_of_it in edges if place_of_it == place}
+        (file,) = in_code()[place]
+        assert file.startswith("libs/") or who == {file.split("/")[1]}, f"{place} is in {file}"
 
 
 def test_no_call_hides_from_this_test() -> None:

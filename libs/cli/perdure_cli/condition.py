@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 from perdure_common.adapters.kafka import KafkaBus
+from perdure_common.adapters.postgres_queries import queries
 from perdure_common.shell.ports import Unreachable
 from perdure_contracts.publish import TRIGGERS
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,6 +19,8 @@ from perdure_cli.client import Client, Counted, Row
 from perdure_cli.errors import CommandError
 from perdure_cli.output import duration, instant
 
+SQL = queries(Path(__file__).with_name("condition.sql"))
+
 CONNECT_S = 5.0
 
 UNSENT_S = 5.0
@@ -24,24 +28,6 @@ UNSENT_S = 5.0
 
 CLOCK_BEHIND_S = 5.0
 """From how far ahead of the clock what is settled is worth a word: the clock was set back."""
-
-TRIGGERS_ASKED = """
-    SELECT max(extract(epoch FROM settled_until - now())) FILTER (
-            WHERE next_fire_at IS NOT NULL AND is_active
-        ) AS behind_s,
-        count(*) FILTER (WHERE filter_errors > 0) AS failing
-      FROM scheduler.trigger_index WHERE deployment_status = 'active'
-"""
-
-UNTOLD_ASKED = """
-    SELECT p.stream
-      FROM recovery.parked_stream p CROSS JOIN LATERAL (
-            SELECT n, raw FROM recovery.parked_message WHERE stream = p.stream ORDER BY n LIMIT 1
-        ) m
-     WHERE m.n > 0 AND convert_from(m.raw, 'UTF8')::json ->> 'topic' LIKE '%.dlt'
-     ORDER BY p.stream
-"""
-"""Streams of recovery that are parked behind a dead letter which it could not keep."""
 
 OPEN_S = 600.0
 """From which age on an open execution is worth a word."""
@@ -106,10 +92,10 @@ async def _database(client: Client, found: Status) -> Row:
     row["ok"] = True
     try:
         found.executions = list(await promises.open_executions(connection))
-        triggers = await connection.fetchrow(TRIGGERS_ASKED)
+        triggers = await connection.fetchrow(SQL["triggers"])
         found.clock_behind_s = float(triggers["behind_s"] or 0.0)
         found.failing_filters = int(triggers["failing"])
-        found.untold = [row["stream"] for row in await connection.fetch(UNTOLD_ASKED)]
+        found.untold = [row["stream"] for row in await connection.fetch(SQL["untold"])]
     except asyncpg.UndefinedTableError:
         row |= {"ok": False, "why": "the schema is not there; run `perdure migrate`"}
     finally:

@@ -277,7 +277,8 @@ class Service:
     `tombstones` are the last events of streams: what was before them may be purged, as the table
     `journal_purged` says.
     `judge` makes a fresh `Judge` for each stream that is verified; `unexplained(store, tenant_id,
-    state, now, grace_s)` says what keeps a stream open that nothing explains, empty if all is well.
+    state, now, grace_s)` says what keeps a stream open that nothing explains, empty if all is well;
+    `untold` what it waits for in vain, even if a wake will end the wait.
     `groups` are those of other processes that work on its tables. `after_restore` mends what
     the service keeps beside the journal when its tables come from a backup, and says so.
     """
@@ -300,6 +301,7 @@ class Service:
     tombstones: tuple[type, ...] = ()
     judge: Callable[[], Judge] | None = None
     unexplained: Unexplained | None = None
+    untold: Unexplained | None = None
     groups: tuple[str, ...] = ()
     after_restore: Callable[[Restored], Awaitable[str]] | None = None
     format: int = 1

@@ -31,10 +31,27 @@ _SHELL = (
     "after_release",
 )
 
+EDGES: Mapping[str, tuple[str, ...]] = {
+    "engine": ("after_ask_before_answer",),
+    "scheduler": (
+        "after_receipt_before_publish",
+        "after_hook_before_answer",
+        "after_mailbox_before_mark",
+        "after_smtp_before_answer",
+        "after_record_before_offset",
+        "before_settle",
+    ),
+    "recovery": ("after_ask_before_answer", "after_prose_before_publish"),
+}
+"""Places beside the shell, where others than Kafka are heard or answered, by process."""
+
 PLACES: Mapping[str, tuple[str, ...]] = {
-    "engine": (*_SHELL, "before_wake", "after_hand_over", "before_effect", "after_effect"),
-    "scheduler": (*_SHELL, "before_wake"),
-    "recovery": (*_SHELL, "before_wake"),
+    "engine": (
+        *(*_SHELL, "before_wake", "after_hand_over", "before_effect", "after_effect"),
+        *EDGES["engine"],
+    ),
+    "scheduler": (*_SHELL, "before_wake", *EDGES["scheduler"]),
+    "recovery": (*_SHELL, "before_wake", *EDGES["recovery"]),
     "runner": (
         "before_claim",
         "after_claim_before_effect",

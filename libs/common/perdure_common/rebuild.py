@@ -15,7 +15,15 @@ from perdure_common import migrate
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.decider import Service
 from perdure_common.errors import Told
-from perdure_common.replay import Report, kept_since, key_of, rebuild_into, shadow_of, tables_of
+from perdure_common.replay import (
+    SQL,
+    Report,
+    kept_since,
+    key_of,
+    rebuild_into,
+    shadow_of,
+    tables_of,
+)
 
 
 class NoProjection(Told):
@@ -56,7 +64,7 @@ async def rebuild(service: Service, url: str, table: str) -> Rebuilt:
         async with shadow_of(live, url) as shadow_url:
             await migrate.up(shadow_url, service.name)
             async with live.transaction():
-                await live.execute(f"LOCK TABLE {quoted(service.name)}.shard IN SHARE MODE")
+                await live.execute(SQL["stand_still"].format(schema=quoted(service.name)))
                 await rebuild_into(service, live, shadow_url, Report(service.name))
                 await _fetch(service.name, table, live, shadow_url)
                 since = await kept_since(live, service, table)
@@ -68,18 +76,15 @@ async def rebuild(service: Service, url: str, table: str) -> Rebuilt:
 async def _fetch(schema: str, table: str, live: Any, shadow_url: str) -> None:
     """Copy the table's rows from the shadow into a table of this transaction."""
     target = f"{quoted(schema)}.{quoted(table)}"
-    await live.execute(f"CREATE TEMPORARY TABLE rebuilt (LIKE {target}) ON COMMIT DROP")
+    await live.execute(SQL["make_rebuilt"].format(target=target))
     shadow: Any = await asyncpg.connect(shadow_url)
     try:
-        columns = await live.fetch(
-            "SELECT attname FROM pg_attribute WHERE attrelid = $1::text::regclass "
-            "AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-            target,
-        )
+        columns = await live.fetch(SQL["columns"], target)
         names = [str(row["attname"]) for row in columns]
         listed = ", ".join(quoted(name) for name in names)
         rows = io.BytesIO()
-        await shadow.copy_from_query(f"SELECT {listed} FROM {target}", output=rows, format="binary")
+        copied = SQL["copied"].format(listed=listed, target=target)
+        await shadow.copy_from_query(copied, output=rows, format="binary")
         rows.seek(0)
         await live.copy_to_table("rebuilt", source=rows, columns=names, format="binary")
     finally:
@@ -91,19 +96,12 @@ async def _replace(schema: str, table: str, live: Any, since: str) -> Rebuilt:
     target = f"{quoted(schema)}.{quoted(table)}"
     keys = await key_of(live, schema, table)
     same = " AND ".join(f"t.{quoted(name)} = r.{quoted(name)}" for name in keys)
-    await live.execute(f"DELETE FROM rebuilt WHERE NOT ({since})")
+    await live.execute(SQL["leave_out"].format(since=since))
     await live.execute("ANALYZE rebuilt")
-    total = await live.fetchval("SELECT count(*) FROM rebuilt")
-    removed = await live.execute(
-        f"DELETE FROM {target} t WHERE NOT EXISTS (SELECT FROM rebuilt r WHERE {same})"
-    )
-    changed = await live.execute(
-        f"DELETE FROM {target} t USING rebuilt r WHERE {same} AND t::text <> r::text"
-    )
-    added = await live.execute(
-        f"INSERT INTO {target} SELECT r.* FROM rebuilt r "
-        f"WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same})"
-    )
+    total = await live.fetchval(SQL["count_rebuilt"])
+    removed = await live.execute(SQL["remove"].format(target=target, same=same))
+    changed = await live.execute(SQL["remove_changed"].format(target=target, same=same))
+    added = await live.execute(SQL["add"].format(target=target, same=same))
     replaced = _count(changed)
     return Rebuilt(table, int(total), _count(added) - replaced, replaced, _count(removed))
 

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,6 +19,7 @@ from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.adapters.postgres_entries import COLUMNS, events_of
 from perdure_common.adapters.postgres_payloads import PostgresPayloads
 from perdure_common.adapters.postgres_projection import quoted
+from perdure_common.adapters.postgres_queries import queries
 from perdure_common.decider import Recorded, Service, Upsert
 from perdure_common.shell import codec
 from perdure_common.shell.effects import effects_of
@@ -25,6 +27,8 @@ from perdure_common.shell.intake import Registry
 from perdure_common.shell.ports import JournalRow, Refused, ShardCommit
 from perdure_common.shell.shard import Held
 from perdure_common.shell.whole_rows import whole_row
+
+SQL = queries(Path(__file__).with_name("replay.sql"))
 
 CHUNK = 2_000
 """Upserts written to the shadow at once, and rows compared at once."""
@@ -94,11 +98,11 @@ async def check(service: Service, url: str) -> Report:
 async def shadow_of(live: Any, url: str) -> AsyncGenerator[str]:
     """Make an empty database beside the live one."""
     name = f"perdure_replay_{secrets.token_hex(6)}"
-    await live.execute(f"CREATE DATABASE {quoted(name)}")
+    await live.execute(SQL["make_database"].format(name=quoted(name)))
     try:
         yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
     finally:
-        await live.execute(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
+        await live.execute(SQL["drop_database"].format(name=quoted(name)))
 
 
 async def rebuild_into(
@@ -113,7 +117,7 @@ async def rebuild_into(
         Refused: The database refuses a row; not while checking.
     """
     schema = quoted(service.name)
-    marks = await live.fetch(f"SELECT id, projected_seq FROM {schema}.shard")
+    marks = await live.fetch(SQL["marks"].format(schema=schema))
     projected = {row["id"]: row["projected_seq"] for row in marks}
     store = PostgresStore(shadow_url, service.name)
     try:
@@ -137,8 +141,7 @@ async def _folded(
     """Fold the journal stream by stream and give each row with the rows of tables it makes."""
     registry = Registry(service)
     held, stream, broken = Held(None, None, 0, ""), None, False
-    entries = f"{quoted(service.name)}.journal_entry"
-    statement = f"SELECT {COLUMNS} FROM {entries} ORDER BY stream, version"
+    statement = SQL["entries"].format(columns=COLUMNS, schema=quoted(service.name))
     payloads = PostgresPayloads(service.name, lambda: nullcontext(live))
     async for entry in live.cursor(statement, prefetch=CHUNK):
         for found in events_of([entry]):
@@ -188,11 +191,7 @@ async def _write(
 
 async def tables_of(live: Any, service: Service) -> list[str]:
     """Return the tables that the service makes from its journal."""
-    rows = await live.fetch(
-        "SELECT relname FROM pg_class WHERE relnamespace = $1::text::regnamespace "
-        "AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname",
-        quoted(service.name),
-    )
+    rows = await live.fetch(SQL["tables"], quoted(service.name))
     names = [str(row["relname"]) for row in rows]
     return [name for name in names if name not in SHELL_TABLES and name not in service.kept]
 
@@ -202,9 +201,8 @@ async def kept_since(live: Any, service: Service, table: str) -> str:
     column = service.expires.get(table)
     if column is None:
         return "true"
-    before = await live.fetchval(
-        f"SELECT before FROM {quoted(service.name)}.expired WHERE table_name = $1", table
-    )
+    statement = SQL["dropped_before"].format(schema=quoted(service.name))
+    before = await live.fetchval(statement, table)
     return "true" if before is None else f"{quoted(column)} >= '{before.isoformat()}'"
 
 
@@ -215,10 +213,7 @@ async def _compare(
     keys = await key_of(live, schema, table)
     key = f"ROW({', '.join(f't.{quoted(name)}' for name in keys)})::text"
     target = f"{quoted(schema)}.{quoted(table)}"
-    statement = (
-        f"SELECT {key} AS key, t::text AS row FROM {target} t WHERE {since} "
-        f'ORDER BY {key} COLLATE "C"'
-    )
+    statement = SQL["rows"].format(key=key, target=target, since=since)
     async with shadow.transaction():
         left = live.cursor(statement, prefetch=CHUNK).__aiter__()
         right = shadow.cursor(statement, prefetch=CHUNK).__aiter__()
@@ -245,17 +240,5 @@ async def _next(rows: Any) -> Any:
 
 async def key_of(live: Any, schema: str, table: str) -> list[str]:
     """Return the columns of a table's primary key, in order."""
-    rows = await live.fetch(
-        """
-        SELECT a.attname
-          FROM pg_index i
-          JOIN pg_class c ON c.oid = i.indrelid
-          JOIN pg_namespace n ON n.oid = c.relnamespace
-          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
-         WHERE n.nspname = $1 AND c.relname = $2 AND i.indisprimary
-         ORDER BY array_position(i.indkey, a.attnum)
-        """,
-        schema,
-        table,
-    )
+    rows = await live.fetch(SQL["key"], schema, table)
     return [str(row["attname"]) for row in rows]

@@ -9,16 +9,20 @@ from the topics: the marks of the backup say from where.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres_projection import quoted
+from perdure_common.adapters.postgres_queries import queries
 from perdure_common.decider import Restored, Service
 from perdure_common.fencing import NAME, Fence, Standing, fenced, mark_in, stream_of
 from perdure_common.shell.owner import foreign_shard
 from perdure_common.shell.ports import TopicPartition
+
+_SQL = queries(Path(__file__).with_name("restore.sql"))
 
 
 class StillRunning(RuntimeError):
@@ -76,17 +80,15 @@ async def fence(
     moment = now or datetime.now(UTC)
     connection = await asyncpg.connect(url)
     try:
-        places = await connection.fetch(
-            f"SELECT DISTINCT topic, partition FROM {quoted(service.name)}.consumed"
-        )
+        await connection.execute(f"SET search_path TO {quoted(service.name)}")
+        places = await connection.fetch(_SQL["places"])
         bounds = await bus.bounds([(str(p["topic"]), int(p["partition"])) for p in places])
         starts = await bus.bounds([(t, n) for t in service.pausable for n in range(partitions)])
         async with connection.transaction():
             for shard in shards:
                 until = tuple((*p, end) for p, (_, end) in starts.items() if str(p[1]) == shard)
-                fence = await _fence(connection, service.name, shard, tenant_id, moment, until)
-                report.shards.append(fence)
-            report.marks = await _marks(connection, service.name, bounds)
+                report.shards.append(await _fence(connection, shard, tenant_id, moment, until))
+            report.marks = await _marks(connection, bounds)
     finally:
         await connection.close()
     if service.after_restore is not None:
@@ -104,70 +106,31 @@ async def _shards(service: Service, bus: KafkaBus, partitions: int) -> list[str]
 
 async def _fence(
     connection: Any,
-    schema: str,
     shard: str,
     tenant_id: str,
     moment: datetime,
     until: tuple[tuple[str, int, int], ...],
 ) -> Fence:
     """Fence one shard, in the caller's transaction. `until` is what is to be read first."""
-    schema = quoted(schema)
-    await connection.execute(
-        f"INSERT INTO {schema}.shard (id, epoch, owner) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING",
-        shard,
-        NAME,
-    )
-    plan = fenced(await _standing(connection, schema, shard), tenant_id, moment, until)
+    await connection.execute(_SQL["add_shard"], shard, NAME)
+    plan = fenced(await _standing(connection, shard), tenant_id, moment, until)
     for row in plan.rows:
         await connection.execute(
-            f"INSERT INTO {schema}.journal_entry (shard, seq, stream, version, tenant_id, type, "
-            "data, meta, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            row.shard,
-            row.seq,
-            row.stream,
-            row.version,
-            row.tenant_id,
-            row.type,
-            row.data,
-            row.meta,
-            row.recorded_at,
-        )
+            _SQL["add_entry"], row.shard, row.seq, row.stream, row.version, row.tenant_id,
+            row.type, row.data, row.meta, row.recorded_at,
+        )  # fmt: skip
     for (topic, partition), number in plan.sent.items():
-        await connection.execute(
-            f"UPDATE {schema}.sent SET seq = $4 WHERE shard = $1 AND topic = $2 AND partition = $3",
-            shard,
-            topic,
-            partition,
-            number,
-        )
-    await connection.execute(
-        f"UPDATE {schema}.shard SET epoch = $2, owner = $3, next_seq = $4 WHERE id = $1",
-        shard,
-        plan.fence.epoch,
-        NAME,
-        plan.next_seq,
-    )
+        await connection.execute(_SQL["tell"], shard, topic, partition, number)
+    await connection.execute(_SQL["raise"], shard, plan.fence.epoch, NAME, plan.next_seq)
     return plan.fence
 
 
-async def _standing(connection: Any, schema: str, shard: str) -> Standing:
+async def _standing(connection: Any, shard: str) -> Standing:
     """Return how the backup has left a shard, and keep others from changing it."""
-    stands = await connection.fetchrow(
-        f"SELECT epoch, next_seq FROM {schema}.shard WHERE id = $1 FOR UPDATE", shard
-    )
-    sent = await connection.fetch(
-        f"SELECT topic, partition, seq FROM {schema}.sent WHERE shard = $1", shard
-    )
-    version = await connection.fetchval(
-        "SELECT coalesce(max(version + events - 1), 0) "
-        f"FROM {schema}.journal_entry WHERE stream = $1",
-        stream_of(shard),
-    )
-    newest = await connection.fetchval(
-        f"SELECT recorded_at FROM {schema}.journal_entry "
-        "WHERE shard = $1 ORDER BY seq DESC LIMIT 1",
-        shard,
-    )
+    stands = await connection.fetchrow(_SQL["stands"], shard)
+    sent = await connection.fetch(_SQL["sent"], shard)
+    version = await connection.fetchval(_SQL["version"], stream_of(shard))
+    newest = await connection.fetchval(_SQL["newest"], shard)
     return Standing(
         shard=shard,
         epoch=int(stands["epoch"]),
@@ -178,25 +141,14 @@ async def _standing(connection: Any, schema: str, shard: str) -> Standing:
     )
 
 
-async def _marks(
-    connection: Any, schema: str, bounds: Mapping[TopicPartition, tuple[int, int]]
-) -> list[str]:
+async def _marks(connection: Any, bounds: Mapping[TopicPartition, tuple[int, int]]) -> list[str]:
     """Return which marks lie outside their topics; those that `mark_in` moves are set right."""
     said: list[str] = []
-    rows = await connection.fetch(
-        f"SELECT DISTINCT topic, partition, next_offset FROM {quoted(schema)}.consumed"
-        " ORDER BY topic, partition"
-    )
-    for row in rows:
+    for row in await connection.fetch(_SQL["marks"]):
         place, mark = (str(row["topic"]), int(row["partition"])), int(row["next_offset"])
         begin, end = bounds[place]
         if (right := mark_in((begin, end), mark)) != mark:
-            await connection.execute(
-                f"UPDATE {quoted(schema)}.consumed SET next_offset = $3 "
-                "WHERE topic = $1 AND partition = $2",
-                *place,
-                right,
-            )
+            await connection.execute(_SQL["move"], *place, right)
             said.append(
                 f"{place[0]}/{place[1]} ends at {end}, before the mark {mark}: it was made anew, "
                 f"and is read from {begin}"

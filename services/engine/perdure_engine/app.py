@@ -38,7 +38,7 @@ from .runner.restore import claims_again
 from .runner.tools import tools_of
 from .runner.work import GROUP
 from .specifications import fill_at_start
-from .stalls import keep_looking, unexplained
+from .stalls import keep_looking, unexplained, untold
 from .start_delays import StartDelays
 from .stopping import decider as stopping
 from .templates.decider import decider as templates
@@ -87,6 +87,7 @@ def service_with(
         tombstones=(ExecutionPurged,),
         judge=Judge,
         unexplained=unexplained,
+        untold=untold,
         groups=(GROUP,),
         after_restore=claims_again,
     )

@@ -30,7 +30,8 @@ from perdure_contracts.executions import ExamineExecution
 
 from .definition import Workflow, kept, load
 from .executions.stalls import stall
-from .executions.state import Execution
+from .executions.state import ENDED, Execution
+from .executions.why import why
 
 ROWS_MAX = 2_000
 """Rows of executions that one look passes over."""
@@ -124,6 +125,43 @@ async def unexplained(
         return ""
     workflow = kept(state.sha256) or await _workflow(store, tenant_id, state)
     return stall(state, workflow, now, grace_s) if workflow is not None else ""
+
+
+async def untold(store: Store, tenant_id: str, state: object, now: datetime, grace_s: float) -> str:
+    """Return which child an execution waits for in vain; empty of what waits for none.
+
+    For `perdure verify`: a time-out may end the wait, but what it waits for is lost.
+
+    Raises:
+        Unreachable: The database does not answer.
+    """
+    if not isinstance(state, Execution) or state.status != "RUNNING":
+        return ""
+    workflow = kept(state.sha256) or await _workflow(store, tenant_id, state)
+    waits = why(state, workflow) if workflow is not None else ()
+    children = {each.what: each.node_id for each in waits if each.waits_for == "child"}
+    return await _in_vain(store, tenant_id, children, now, grace_s) if children else ""
+
+
+async def _in_vain(
+    store: Store, tenant_id: str, children: Mapping[str, str], now: datetime, grace_s: float
+) -> str:
+    """Return which child has ended long ago or never began; `children` has their nodes by id."""
+    columns = ("execution_id", "status", "end_time")
+    lookup = Lookup("workflow_executions", {"execution_id": tuple(children)}, columns)
+    (rows,) = await store.look_up(tenant_id, [lookup])
+    before_ms = (now.timestamp() - grace_s) * 1000
+    for row in rows:
+        child, at = str(row["execution_id"]), row["end_time"]
+        if row["status"] in ENDED and at is not None and at < before_ms:
+            where = f"node {children[child]!r} waits for child execution {child}"
+            return f"{where}, which has ended with {row['status']}"
+    there = {str(row["execution_id"]) for row in rows}
+    for child in sorted(children.keys() - there):
+        snapshot, events = (await store.load({child: 0}))[child]
+        if snapshot is None and not events and not await store.parked(child, 1):
+            return f"node {children[child]!r} waits for child execution {child}, which never began"
+    return ""
 
 
 async def _workflow(store: Store, tenant_id: str, state: Execution) -> Workflow | None:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import orjson
 import structlog
+from perdure_common import fault
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
@@ -65,6 +66,7 @@ class Writer:
                 model=self._settings.prose_model,
                 refused=refused,
             )
+            fault.point("after_prose_before_publish")
             await self._send(message)
         return len(rows)
 

@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from perdure_common import fault
 from perdure_common.ids import partition_of
 from perdure_common.shell.codec import encode_body
 from perdure_common.shell.ports import Bus, Outbound, Unreachable
@@ -49,6 +50,7 @@ class Settling:
         if (waiting, ok) in self._told:
             return
         self._told[waiting, ok] = now + TELL_AGAIN_S
+        fault.point("before_settle")
         hook = SettleHook(
             workflow_id=waiting.workflow_id,
             version=waiting.version,

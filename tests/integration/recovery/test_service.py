@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from perdure_cli.condition import UNTOLD_ASKED
+from perdure_cli.condition import SQL as ASKED
 from perdure_common import migrate, replay
 from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.adapters.postgres import PostgresStore
@@ -248,7 +248,7 @@ async def test_a_stream_that_no_letter_tells_of_is_found_by_whoever_looks(
         into = "INSERT INTO recovery."
         await platform.connection.execute(f"{into}parked_stream VALUES ($1, 's', 1)", stream)
         await platform.connection.execute(f"{into}parked_message VALUES ($1, 1, $2)", stream, raw)
-    (row,) = await platform.connection.fetch(UNTOLD_ASKED)
+    (row,) = await platform.connection.fetch(ASKED["untold"])
     assert row["stream"] == "letter"
 
 

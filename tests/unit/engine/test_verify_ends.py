@@ -12,8 +12,10 @@ from perdure_common.shell.ports import JournalRow, ParkedMessage, ShardCommit
 from perdure_common.verify import journal
 from perdure_common.verify.memory import MemoryArchive
 from perdure_contracts.engine import ExecutionCompleted
+from perdure_contracts.flow import NoteChildEnd
 from perdure_contracts.message import NAMES
 from perdure_engine.app import service
+from perdure_engine.executions.state import ENDED
 from playing import BEGAN, EXECUTION_ID, WORKFLOW_ID, Play, decider, http, node, play, workflow
 
 SHARD = "0"
@@ -47,6 +49,10 @@ async def kept(*plays: Play, cut: Sequence[str] = (), wakes: bool = True) -> Mem
         if wakes:
             commit.wakes[each.execution_id] = decider.wake_at(each.state)
         state = each.state
+        key = {"execution_id": each.execution_id, "tenant_id": "tenant"}
+        ended_ms = int(each.times[-1].timestamp() * 1000) if state.status in ENDED else None
+        row = {"status": state.status, "end_time": ended_ms}
+        commit.upserts.append(Upsert("workflow_executions", key, row))
         if state.workflow_id not in versions:
             versions.add(state.workflow_id)
             key = {"workflow_id": state.workflow_id, "version": 1, "tenant_id": "tenant"}
@@ -85,6 +91,26 @@ async def test_a_child_and_a_clocks_execution_whose_end_is_lost_are_told() -> No
         ((where, text),) = await found(await kept(*plays, cut=[lost.execution_id]))
         assert where == f"engine stream {lost.execution_id}"
         assert "it waits for nothing that could make it go on" in text
+
+
+async def test_a_child_that_ended_or_never_began_is_told_of_the_execution_that_waits() -> None:
+    made = Family({"parent": CALLING, "child": ADDING}, held=[NoteChildEnd])
+    made.start("parent", {"n": 1})
+    (child,) = made.children
+    assert (made.first.state.status, child.state.status) == ("RUNNING", "SUCCESS")
+    assert await found(await kept(made.first, child), after_s=30) == [], "its word is on its way"
+    ((where, text),) = await found(await kept(made.first, child))
+    assert where == f"engine stream {EXECUTION_ID}"
+    named = f"node 'sub' waits for child execution {child.execution_id}, which"
+    assert f"{named} has ended with SUCCESS" in text
+    ((_, text),) = await found(await kept(made.first))
+    assert f"{named} never began" in text
+
+
+async def test_a_child_that_goes_on_is_waited_for() -> None:
+    made = Family({"parent": CALLING, "child": ASKING})
+    made.start("parent", {"n": 1})
+    assert await found(await kept(made.first, *made.children), after_s=61) == []
 
 
 async def test_what_ended_a_moment_ago_is_still_written_by_its_owner() -> None:

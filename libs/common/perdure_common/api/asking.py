@@ -16,6 +16,7 @@ import structlog
 from fastapi import Request
 from perdure_contracts.message import NAMES
 
+from perdure_common import fault
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
 from perdure_common.shell import codec
@@ -179,6 +180,7 @@ class Asking:
                 f"{codec.MESSAGE_BYTES_MAX:,} can be sent; make it smaller, or pass a reference",
             )
         await self._send(record)
+        fault.point("after_ask_before_answer")
         return {"source": self._source, "id": id}
 
     async def _send(self, record: Outbound) -> None:

@@ -177,6 +177,19 @@ async def _begin(
 def _remake_row(
     registry: Registry, held: Held, row: JournalRow, partitions: int, made: Remade
 ) -> None:
+    records, upserts = effects_again(registry, held, row, partitions)
+    made.sent.extend((row.seq, record) for record in records)
+    made.upserts.extend((row.seq, upsert) for upsert in upserts)
+
+
+def effects_again(
+    registry: Registry, held: Held, row: JournalRow, partitions: int
+) -> tuple[Sequence[Outbound], Sequence[Upsert]]:
+    """Fold one row into the stream and return what it sends, and the rows of tables it makes.
+
+    The records stand in the order of the numbers before them in the row's meta: the event itself
+    if it was published, then its messages.
+    """
     service = registry.service
     meta = codec.decode_meta(row.meta)
     event = codec.event_of(row)
@@ -186,12 +199,11 @@ def _remake_row(
     messages, upserts, _ = effects_of(registry, held, recorded)
     # As it was decided then: another version may tell more, or less.
     published = meta.first == 0 and bool(meta.prev)
+    messages = messages[: len(meta.prev) - published]
     held.version = row.version
     held.weight += len(row.data) + row.more
     places = [destination(m, partitions) for m in messages]
     if published:
         places.insert(0, (service.events_topic, events_partition(row.shard, partitions)))
     body = row.data.encode()
-    for record in outbound_of(service, row, meta, published, messages, body, places):
-        made.sent.append((row.seq, record))
-    made.upserts.extend((row.seq, upsert) for upsert in upserts)
+    return outbound_of(service, row, meta, published, messages, body, places), upserts

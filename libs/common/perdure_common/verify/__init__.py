@@ -8,6 +8,7 @@ finding.py   what a check finds: which promise, where, what, and what to do abou
 archive.py   what is looked at: a store, the marks of its shards, the journal by stream
 journal.py   I4, I6, I7 and what the service itself knows of its streams (I1, I2, I8, I13, I14)
 published.py I5: topics have what the journal says, in its order, and nothing else
+remade.py    the messages that the journal makes, for I5
 consumed.py  I10: what was read was applied, had before, or is a dead letter
 traces.py    what records have left in journals, for I10
 rebuilt.py   I3 in memory: the tables are what the journal makes of them

@@ -110,18 +110,34 @@ class _Stream:
         What has a wake goes on by itself, late as it may be, and a parked stream waits for a
         person. What went on while the others were read is no longer as it is here.
         """
-        ask, held = self._service.unexplained, self._held
-        if ask is None or self._broken or self._at + timedelta(seconds=grace_s) > now:
+        if self._broken or self._at + timedelta(seconds=grace_s) > now:
             return
-        store = archive.store
-        reason = await ask(store, held.tenant_id, held.state, now, grace_s)
-        if not reason or await archive.wake(self._shard, self.name) is not None:
+        reason = await self._unexplained(archive, now, grace_s)
+        if not reason or await archive.store.parked(self.name, 1):
             return
-        if await store.parked(self.name, 1):
-            return
-        _, rows = (await store.load({self.name: 0}))[self.name]
+        _, rows = (await archive.store.load({self.name: 0}))[self.name]
         if rows and rows[-1].version == self._version:
             self._says("I2", f"it is open since {self._at.isoformat()}, but {reason}")
+
+    async def _unexplained(self, archive: Archive, now: datetime, grace_s: float) -> str:
+        service, held, store = self._service, self._held, archive.store
+        due, grace = self._due(), timedelta(seconds=grace_s)
+        wake = await archive.wake(self._shard, self.name)
+        reason = ""
+        if service.unexplained is not None and wake is None:
+            reason = await service.unexplained(store, held.tenant_id, held.state, now, grace_s)
+        late = due is not None and due + grace < now
+        if not reason and due is not None and late and (wake is None or wake > due + grace):
+            first = "nothing wakes it" if wake is None else f"it is woken at {wake.isoformat()}"
+            reason = f"{first}, though it was due at {due.isoformat()}"
+        if not reason and service.untold is not None:
+            reason = await service.untold(store, held.tenant_id, held.state, now, grace_s)
+        return reason
+
+    def _due(self) -> datetime | None:
+        """Return the instant that the stream's state waits for, None if it waits for none."""
+        held = self._held
+        return None if held.decider is None else held.decider.wake_at(held.state)
 
     def _follows_a_purge(self, row: JournalRow) -> bool:
         """Return whether a version may be left out before this row.
@@ -145,9 +161,9 @@ class _Stream:
         before, self._cause = self._cause, cause
         if not cause or cause.startswith("wake/"):
             return
-        self._see_order(row, cause)
         if row.type.startswith("shell."):
-            return  # that it came again was said, nothing was done
+            return  # nothing was done: it came again, or before what is in another topic (a start)
+        self._see_order(row, cause)
         at = self._decisions.get(cause)
         if meta.again or (at is not None and (at != row.recorded_at or before != cause)):
             self._says("I6", f"message {cause} took effect at {at} and at {row.recorded_at}")

@@ -1,8 +1,10 @@
 """Checks that topics have what the journal says, in its order, and nothing else (I5).
 
-A topic is walked as its readers do: a message counts if the one before it came. So what was
-sent twice, or again after Kafka had lost it, is no fault; what is missing, or was never
-committed, is. Where retention has deleted the beginning, the walk begins with what is left.
+Events must be those of the journal, byte for byte; the messages that follow from them are made
+again by the core (remade.py) and compared. A topic is walked as its readers do: a message counts
+if the one before it came. So what was sent twice, or again after Kafka had lost it, is no fault;
+what is missing, or was never committed, is. Where retention has deleted the beginning, the walk
+begins with what is left.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
+import msgspec
+
 from perdure_common.decider import Service
 from perdure_common.shell import codec, remake
 from perdure_common.shell.intake import Link, Registry, hearing
 from perdure_common.shell.ports import Heard, JournalRow, Outbound, Record, TopicPartition
 from perdure_common.verify.archive import Archive, Marks, Purged, Topics
 from perdure_common.verify.finding import Findings
+from perdure_common.verify.remade import Remade
 
 SPAN_MAX = 20_000
 """Rows between two numbers of one page that are still read at once."""
@@ -43,6 +48,7 @@ class _Said:
 class _Walk:
     """How far each shard was heard on a place while it is walked along."""
 
+    remade: Remade
     heard: dict[str, Heard] = field(default_factory=dict)
     strange: set[tuple[str, int]] = field(default_factory=set)
 
@@ -67,7 +73,7 @@ async def published(
     places = sorted({place for mark in marks for place in mark.sent})
     for place in places:
         begin, end = await topics.bounds(place)
-        walk = _Walk()
+        walk = _Walk(Remade(service, archive, partitions))
         async for page in topics.records(place, begin, end):
             said = [s for record in page if (s := _said(service, record)) is not None]
             found.checked["messages"] += len(said)
@@ -113,16 +119,61 @@ async def _compare(
 ) -> None:
     """Check that each message is one that the journal has, as the journal has it."""
     rows = await _rows(archive, page)
+    routed: dict[tuple[str, int], list[_Said]] = {}
     for said in page:
         row = rows.get((said.shard, said.seq))
         if row is None and _was_purged(said, purged.get(said.shard)):
             continue
         wrong = _wrong(said, row)
-        if wrong and (said.shard, said.number) not in walk.strange:
-            walk.strange.add((said.shard, said.number))
-            where = f"{place[0]}/{place[1]} from {codec.source_of(service.name, said.shard)}"
-            named = f"message {said.seq}.{said.k} at offset {said.record.offset}"
-            found.add("I5", where, f"{named} {wrong}")
+        if wrong:
+            _says(service, place, said, wrong, walk, found)
+        elif said.k:
+            routed.setdefault((said.shard, said.seq), []).append(said)
+    async for row, records in walk.remade.messages([rows[key] for key in routed]):
+        first = codec.decode_meta(row.meta).first
+        for said in routed[row.shard, row.seq]:
+            found.checked["bodies"] += 1
+            if wrong := _differs(said, records, said.k - first):
+                _says(service, place, said, wrong, walk, found)
+
+
+def _says(
+    service: Service, place: TopicPartition, said: _Said, wrong: str, walk: _Walk, found: Findings
+) -> None:
+    """Note what is wrong with a message, once however often it was sent."""
+    if (said.shard, said.number) in walk.strange:
+        return
+    walk.strange.add((said.shard, said.number))
+    where = f"{place[0]}/{place[1]} from {codec.source_of(service.name, said.shard)}"
+    named = f"message {said.seq}.{said.k} at offset {said.record.offset}"
+    found.add("I5", where, f"{named} {wrong}")
+
+
+def _differs(said: _Said, records: Sequence[Outbound], at: int) -> str:
+    """Return how a message differs from the one that the core makes of its event."""
+    if at >= len(records):
+        return "is not among what the core makes of its event"
+    made, record = records[at], said.record
+    if (record.topic, record.partition) != (made.topic, made.partition):
+        return f"belongs to {made.topic}/{made.partition}"
+    for name, value in made.headers:
+        if codec.header(record.headers, name) != value:
+            was = (codec.header(record.headers, name) or b"nothing").decode(errors="replace")
+            return f"has {was} as {name}, the core makes {value.decode()}"
+    if record.key != made.key:
+        return "has another key than the core gives it"
+    if record.value != made.value and _as_now(made, record.value) != made.value:
+        return "is not what the core makes of its event"
+    return ""
+
+
+def _as_now(made: Outbound, body: bytes) -> bytes:
+    """Return a body with the fields that its message has gained since, as they are by default."""
+    name = (codec.header(made.headers, "ce_type") or b"").decode()
+    try:
+        return codec.encode_body(codec.decode_body(name, body))
+    except (LookupError, msgspec.MsgspecError):
+        return body
 
 
 async def _rows(archive: Archive, page: Sequence[_Said]) -> dict[tuple[str, int], JournalRow]:

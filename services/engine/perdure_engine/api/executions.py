@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Request
+from perdure_common.api.asking import KEY_HEADER
 from perdure_common.api.bodies import body_schema, read_body, responses
 from perdure_common.api.endpoints import number, only, query, reads, tags, writes
 from perdure_common.api.problem import Problem
+from perdure_common.ids import derived
 from perdure_contracts.engine import (
     CancelExecution,
     ExecutionStarted,
@@ -115,7 +117,7 @@ def _add_start(ground: Ground) -> None:
         body = await read_body(request, Start)
         version, trigger = await _what(ground, request, body)
         files = await uploads.given(ground, ground.tenant(request), body.files)
-        execution_id = body.execution_id or str(uuid.uuid4())
+        execution_id = body.execution_id or _id_for(request, ground.tenant(request))
         message = StartExecution(
             execution_id=execution_id,
             workflow_id=body.workflow_id,
@@ -180,6 +182,12 @@ async def _what(ground: Ground, request: Request, body: Start) -> tuple[int, Nod
             f"{body.node_id!r} is no trigger that can fire; there are: {known}",
         )
     return int(version), candidates[0]
+
+
+def _id_for(request: Request, tenant_id: str) -> str:
+    """Return the id of an execution that begins: with one key it is one, however often asked."""
+    key = request.headers.get(KEY_HEADER)
+    return str(uuid.uuid4()) if key is None else derived("start by key", tenant_id, key)
 
 
 async def _first(ground: Ground, request: Request, execution_id: str) -> dict[str, Any]:

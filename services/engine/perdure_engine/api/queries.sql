@@ -105,3 +105,7 @@ SELECT c.token, c.runner, c.claimed_at, c.canceled,
         ORDER BY began_at DESC, n DESC LIMIT 1
   ) s ON true
  WHERE c.tenant_id = $1 AND c.token = ANY ($2::text[]) AND c.runner <> '';
+
+-- name: credential_fields
+-- Which fields credentials have, without their values.
+SELECT handle, fields FROM credentials WHERE tenant_id = $1 AND handle = ANY ($2);

@@ -265,8 +265,7 @@ async def _fields_there(
     named = named_by_triggers(definition)
     if not named:
         return {}
-    sql = "SELECT handle, fields FROM credentials WHERE tenant_id = $1 AND handle = ANY ($2)"
-    rows = await ground.reading.rows(sql, ground.tenant(request), list(named))
+    rows = await ground.reading.rows(SQL["credential_fields"], ground.tenant(request), list(named))
     return {row["handle"]: tuple(row["fields"]) for row in rows}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 import structlog
+from perdure_common import fault
 from perdure_common.ids import partition_of
 from perdure_common.shell.ports import Bus, Outbound, Unreachable
 from perdure_contracts.cloudevents import CloudEvent, encode
@@ -176,6 +177,7 @@ class Intake:
                 continue
             first = (row["execution_id"],) if row["execution_id"] is not None else ()
             going.append((entry, Outcome(True, first, entry.event_id, row["watched"])))
+        fault.point("after_receipt_before_publish")
         await self._publish(going)
         for entry, outcome in outcomes:
             _settle(entry, outcome)
@@ -244,6 +246,7 @@ class Intake:
             self._partitions = await self._bus.partitions(TRIGGERS)
         records = [self._record(entry) for entry, _ in going]
         results = await self._bus.send(records)
+        fault.point("after_hook_before_answer")
         for (entry, outcome), error in zip(going, results, strict=True):
             if error is None:
                 _settle(entry, outcome)

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 
 import asyncpg
 import structlog
+from perdure_common import fault
 from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.credentials import CredentialError, Credentials, PostgresCredentials, Seal
@@ -260,6 +261,7 @@ class Mailboxes:
             recipients = recipients_of(read, addresses)
             await self._outlet.deliver(read, name, recipients, mail.arrived)
         if mails:
+            fault.point("after_mailbox_before_mark")
             arrived = max(mail.arrived for mail in mails)
             await self.move(name, Position(validity, mails[-1].uid, arrived))
 

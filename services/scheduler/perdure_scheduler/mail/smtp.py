@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from perdure_common import fault
 from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.settings import SettingError, Settings
@@ -138,6 +139,7 @@ class Listener:
         except Unreachable as error:
             log.warning("mail_deferred", error=str(error))
             return "451 4.3.0 the mail cannot be taken now; come again"
+        fault.point("after_smtp_before_answer")
         if why is not None:
             return f"250 2.0.0 taken, and starts nothing: {why}"
         return "250 2.0.0 OK, its workflows start"

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from perdure_common import fault
 from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.settings import Settings
@@ -372,6 +373,7 @@ class Ingress(ConsumerRebalanceListener):
         for error in await self._owner.bus.send(records):
             if error is not None:
                 raise Unreachable(f"Kafka did not take a record: {error!r}")
+        fault.point("after_record_before_offset")
         behind = {place: batch[-1].offset + 1 for place, batch in found.items()}
         try:
             await self._consumer.commit(behind)
