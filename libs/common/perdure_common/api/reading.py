@@ -29,6 +29,9 @@ _CONNECT_S = 5.0
 _STATEMENT_MS = 10_000
 """How long one question may take; a list that takes longer needs an index."""
 
+_SILENT_S = 12.0
+"""How long the server may say nothing to one: it should have said that it took too long."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -173,6 +176,7 @@ class Reading:
                         max_size=self._connections,
                         max_inactive_connection_lifetime=60.0,
                         timeout=_CONNECT_S,
+                        command_timeout=_SILENT_S,
                         server_settings={
                             "application_name": f"perdure-{self._service}-api",
                             "role": f"{self._service}_api",
