@@ -46,16 +46,20 @@ async def told(stage: Stage, topic: str, count: int) -> list[codec.Trace]:
 
 
 def traces(records: list[Record]) -> list[codec.Trace]:
-    """Return the trace of each message, by its headers; what shells say to each other is none."""
-    found: list[codec.Trace] = []
+    """Return the trace of each message, by its headers; what shells say to each other is none.
+
+    What was not known to be sent before a crash is sent again, and counts once.
+    """
+    found: dict[bytes, codec.Trace] = {}
     for record in records:
         headers = dict(record.headers)
         if codec.PREV not in headers:
             continue
-        found.append(
-            (headers.get("traceparent", b"").decode(), headers.get("tracestate", b"").decode())
+        found[headers["ce_id"]] = (
+            headers.get("traceparent", b"").decode(),
+            headers.get("tracestate", b"").decode(),
         )
-    return found
+    return list(found.values())
 
 
 @timeless

@@ -62,7 +62,7 @@ async def test_both_headers_of_a_trigger_are_on_all_records_of_its_execution(
     mine = [r for r in told if _subject(r) == traced["execution_id"]]
     types = {dict(record.headers)["ce_type"].decode() for record in mine}
     assert {"engine.execution-started.v1", "engine.execution-completed.v1"} <= types
-    assert {record.topic for record in mine} == set(TOLD)
+    assert {"perdure.engine.events.v1", "perdure.engine.starts.v1"} <= {r.topic for r in mine}
     for record in mine:
         headers = dict(record.headers)
         assert {name: headers.get(name) for name in TRACE} == TRACE, headers

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_connection import Dropping
 from perdure_common.adapters.postgres_errors import FAILED, UPKEEP_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.run import utc_now
@@ -37,7 +38,7 @@ async def keep(url: str, now: datetime, retention_days: int) -> tuple[Sequence[d
     """
     sql = queries(Path(__file__).with_name("log_partitions.sql"))
     connection: Any = await asyncpg.connect(  # pyright: ignore
-        url, timeout=CONNECT_S, command_timeout=UPKEEP_S
+        url, timeout=CONNECT_S, command_timeout=UPKEEP_S, connection_class=Dropping
     )
     try:
         made = await connection.fetch(sql["make"], now, AHEAD_MONTHS)

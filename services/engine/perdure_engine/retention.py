@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_connection import Dropping
 from perdure_common.adapters.postgres_errors import FAILED, UPKEEP_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
@@ -188,7 +189,7 @@ async def sweep(
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not take it.
     """
     connection: Any = await asyncpg.connect(  # pyright: ignore
-        url, timeout=CONNECT_S, command_timeout=UPKEEP_S
+        url, timeout=CONNECT_S, command_timeout=UPKEEP_S, connection_class=Dropping
     )
     counts = [0, 0]
     try:

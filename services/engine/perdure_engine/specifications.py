@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_connection import Dropping
 from perdure_common.adapters.postgres_errors import FAILED, UPKEEP_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.ids import derived
@@ -36,7 +37,7 @@ async def fill(url: str, tenant_id: str) -> list[str]:
     nodes = all_described()
     ids = [specification_id(tenant_id, node) for node in nodes]
     connection: Any = await asyncpg.connect(  # pyright: ignore
-        url, timeout=CONNECT_S, command_timeout=UPKEEP_S
+        url, timeout=CONNECT_S, command_timeout=UPKEEP_S, connection_class=Dropping
     )
     try:
         async with connection.transaction():

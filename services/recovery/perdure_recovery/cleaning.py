@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_connection import Dropping
 from perdure_common.adapters.postgres_errors import FAILED, UPKEEP_S
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.settings import Settings
@@ -34,7 +35,7 @@ async def clean(url: str, service: str, retention_days: int) -> int:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not take it.
     """
     connection: Any = await asyncpg.connect(  # pyright: ignore
-        url, timeout=CONNECT_S, command_timeout=UPKEEP_S
+        url, timeout=CONNECT_S, command_timeout=UPKEEP_S, connection_class=Dropping
     )
     try:
         gone = 0

@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from perdure_common.adapters import postgres_batch as fixed
+from perdure_common.adapters.postgres_connection import CHECKED, Dropping
 from perdure_common.adapters.postgres_entries import events_of
 from perdure_common.adapters.postgres_errors import CONNECT_S, LOST, WAIT_S
 from perdure_common.adapters.postgres_files import PostgresFiles
@@ -269,10 +270,12 @@ class PostgresStore:
                         reset=_keep,
                         timeout=CONNECT_S,
                         command_timeout=self._wait_s,
+                        connection_class=Dropping,
                         statement_cache_size=_STATEMENTS_MAX,
                         max_cached_statement_lifetime=0,
                         server_settings={
                             **_SETTINGS,
+                            **CHECKED,
                             "search_path": f"{quoted(self._service)}, public",
                             "role": f"{self._service}_shell",
                             # Else a claim whose process went without a word keeps its shards

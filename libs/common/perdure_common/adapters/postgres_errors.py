@@ -7,8 +7,7 @@ from perdure_common.settings import DATABASE_WAIT_S
 WAIT_S = DATABASE_WAIT_S
 """How long a statement may take until its connection counts as lost, unless a setting says else.
 
-A server that went without a word, or a firewall that forgot a connection, says nothing ever. The
-driver asks on another connection that the statement be cancelled, and waits as long again.
+A server that went without a word, or a firewall that forgot a connection, says nothing ever.
 """
 
 CONNECT_S = 10.0

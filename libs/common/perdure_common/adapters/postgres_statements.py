@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import asyncpg
 
+from perdure_common.adapters.postgres_connection import CHECKED, Dropping
 from perdure_common.adapters.postgres_errors import CONNECT_S, UPKEEP_S, WAIT_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.shell.ports import Unreachable
@@ -117,7 +118,9 @@ class Statements:
                 max_size=most,
                 timeout=CONNECT_S,
                 command_timeout=self._wait_s,
+                connection_class=Dropping,
                 server_settings={
+                    **CHECKED,
                     # Whoever begins a transaction may ask others in between, who take their time.
                     "idle_in_transaction_session_timeout": f"{UPKEEP_S * 1000:.0f}",
                 },

@@ -186,7 +186,10 @@ def _remake_row(
     if not isinstance(event, SHELL_EVENTS):
         held.tenant_id = held.tenant_id or row.tenant_id
     recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
+    new = held.decider is None
     messages, upserts, _ = effects_of(registry, held, recorded)
+    if new and held.decider is not None and held.decider.one_trace:
+        held.trace = (meta.traceparent, meta.tracestate)
     # As it was decided then: another version may tell more, or less.
     published = meta.first == 0 and bool(meta.prev)
     held.version = row.version

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, cast
 
 import asyncpg
 import structlog
+from perdure_common.adapters.postgres_connection import Dropping
 from perdure_common.adapters.postgres_errors import CONNECT_S, FAILED, WAIT_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.credentials import CredentialError, Credentials, PostgresCredentials, Seal
@@ -388,5 +389,11 @@ async def open_pool(url: str) -> Any:
         )
 
     return await asyncpg.create_pool(
-        url, min_size=0, max_size=2, init=read_json, timeout=CONNECT_S, command_timeout=WAIT_S
+        url,
+        min_size=0,
+        max_size=2,
+        init=read_json,
+        timeout=CONNECT_S,
+        command_timeout=WAIT_S,
+        connection_class=Dropping,
     )
