@@ -110,7 +110,7 @@ async def test_a_stream_that_is_one_work_keeps_the_trace_it_began_with() -> None
     memory = in_memory()
     stage = memory.stage()
     process = stage.process(WHOLE)
-    await add(stage, "1", FIRST, after_s=30.0)
+    await add(stage, "1", FIRST, after_s=5.0)
     await add(stage, "2", SECOND)
     await stage.until("tally", "tallies", 1)
     await process.crash(memory)
