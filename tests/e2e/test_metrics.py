@@ -41,7 +41,7 @@ def documented() -> dict[str, tuple[str, set[str]]]:
 
 async def test_the_page_has_every_metric_and_no_other(stage: Stage, world: World) -> None:
     await stage.deploy(chain("well", {**node("step", "FLOW.NOOP"), "run_in": "runner"}))
-    await stage.deploy(chain("ill", request("ask", world.url("/nowhere"), json={})))
+    await stage.deploy(chain("ill", request("ask", world.url("/status/403"), json={})))
     assert (await stage.ended(await stage.trigger("well", {})))["status"] == "SUCCESS"
     assert (await stage.ended(await stage.trigger("ill", {})))["status"] == "ERROR"
     found: dict[str, tuple[str, set[str]]] = {}

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from outside_world import World
+from outside_world import World, outside_world
 from perdure_common.embedded import Addresses
 from platform_stage import ENDED, PATIENT, Stage
 from stage_ground import shared_ground
@@ -58,15 +59,15 @@ async def test_engines_that_come_and_go_every_second_lose_and_double_nothing(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def turned(
-    servers: Addresses, world: World, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[tuple[Stage, dict[str, TurnedClock]]]:
-    """A platform in which each service has a clock of its own."""
+    servers: Addresses, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[tuple[Stage, World, dict[str, TurnedClock]]]:
+    """A platform in which each service has a clock of its own, and its outside world."""
     folder: Path = tmp_path_factory.mktemp("clocks")
-    allow = (f"{world.host}:{world.port}",)
-    async with (
-        shared_ground(servers) as ground,
-        Stage(ground, allow=allow, settings=PATIENT) as stage,
-    ):
+    async with AsyncExitStack() as stack:
+        world = stack.enter_context(outside_world())
+        ground = await stack.enter_async_context(shared_ground(servers))
+        allow = (f"{world.host}:{world.port}",)
+        stage = await stack.enter_async_context(Stage(ground, allow=allow, settings=PATIENT))
         clocks = {name: TurnedClock(folder / name) for name in stage.names}
         stage.zygote = None  # the clock has to be there before anything else is loaded
         for name, clock in clocks.items():
@@ -74,13 +75,13 @@ async def turned(
             stage.settings = {**PATIENT, **clock.environment}
             stage.begin(name)
         await stage.until_ready()
-        yield stage, clocks
+        yield stage, world, clocks
 
 
 async def test_clocks_that_jump_forward_and_back_lose_and_double_nothing(
-    turned: tuple[Stage, dict[str, TurnedClock]], world: World
+    turned: tuple[Stage, World, dict[str, TurnedClock]],
 ) -> None:
-    stage, clocks = turned
+    stage, world, clocks = turned
 
     async def jumps() -> int:
         """Let one clock after the other jump forward and back, and then below what it was."""

@@ -9,12 +9,13 @@ says "No space left on device".
 import resource
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 import psutil
+from perdure_common.embedded.postgres import run_as
 from stage_ground import Ground
 
 CHUNK = 64 * 1024
@@ -66,12 +67,18 @@ class Limit:
         self._set(ground, resource.RLIM_INFINITY)
 
     def _set(self, ground: Ground, most: int) -> None:
-        for each in _family(ground.server_pid("postgres")):
-            with suppress(ProcessLookupError):
-                resource.prlimit(each, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        processes = _family(ground.server_pid("postgres"))
+
+        def limit() -> None:
+            for each in processes:
+                with suppress(ProcessLookupError):
+                    resource.prlimit(each, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+        # Asked by the user who runs the server: root may not everywhere.
+        subprocess.run(["true"], check=True, cwd="/", preexec_fn=limit, **run_as())
 
 
-def _family(pid: int) -> Iterable[int]:
+def _family(pid: int) -> list[int]:
     """Return a process and its children; none if it is gone."""
     with suppress(psutil.NoSuchProcess):
         server = psutil.Process(pid)
