@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from perdure_contracts.engine import (
+    ExecutionCompleted,
     ExecutionFailed,
     NodeErrored,
     NodeFailed,
@@ -190,3 +191,13 @@ def test_an_answer_that_leaves_an_item_out_fails_that_item() -> None:
     assert [each["n"] for each in played.emitted("main")] == [1, 2]
     (error,) = played.emitted("error")
     assert (error["n"], error["error"]["type"]) == (3, "bad_result")
+
+
+def test_a_result_comes_in_the_order_of_the_ports_whichever_was_filled_first() -> None:
+    condition = "{{ $json.n == 2 ? 'yes' : false }}"
+    nodes = [
+        node("f", "FLOW.FILTER", parameters={"condition": condition}, error_handling=REGULAR)
+    ]
+    played = play(workflow(nodes, ["t>f"]), ITEMS)
+    (end,) = played.told(ExecutionCompleted)
+    assert [each["n"] for each in end.result] == [2, 1, 3]
