@@ -51,20 +51,32 @@ def pick(
     return picks
 
 
-def without_failed(outcome: Outcome, failed: Sequence[tuple[str, int, ErrorFacts]]) -> Outcome:
+def without_failed(
+    outcome: Outcome, failed: Sequence[tuple[str, int, ErrorFacts]], count: int
+) -> Outcome:
     """Return the outcome with the input items failed whose output a condition refused.
 
-    What else came of those input items goes with them.
+    All of them fail that an item comes from, and what else came of those goes with them; what
+    comes from none in particular comes from all of the `count` input items.
     """
     errors = dict(outcome.failed)
     for port, place, error in failed:
-        errors.setdefault(_origin(outcome.ports[port][place], place), error)
+        for origin in _origins(outcome.ports[port][place], place, count):
+            errors.setdefault(origin, error)
+    known = -1
+    while known != len(errors):
+        known = len(errors)
+        for items in outcome.ports.values():
+            for place, item in enumerate(items):
+                origins = _origins(item, place, count)
+                error = next((errors[origin] for origin in origins if origin in errors), None)
+                if error is not None:
+                    errors.update({o: error for o in origins if o not in errors})
     ports: dict[str, list[Item]] = {}
     for port, items in outcome.ports.items():
         kept: list[Item] = []
         for place, item in enumerate(items):
-            origin = _origin(item, place)
-            if origin in errors:
+            if any(origin in errors for origin in _origins(item, place, count)):
                 continue
             source = item.get("source", place)
             if isinstance(source, list):
@@ -75,8 +87,8 @@ def without_failed(outcome: Outcome, failed: Sequence[tuple[str, int, ErrorFacts
     return Outcome(ports=ports, failed=tuple(sorted(errors.items(), key=lambda each: each[0])))
 
 
-def _origin(item: Item, place: int) -> int:
+def _origins(item: Item, place: int, count: int) -> Sequence[int]:
+    """Return the input items that an item comes from; there are `count` of them."""
     source = item.get("source", place)
-    if isinstance(source, list):
-        return source[0] if source else -1
-    return source
+    origins = source if isinstance(source, list) else [source]
+    return [origin for origin in origins if origin < count] or range(count)

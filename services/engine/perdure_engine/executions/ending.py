@@ -22,6 +22,7 @@ from perdure_contracts.message import Json
 
 from perdure_engine.definition import Node, Workflow
 from perdure_engine.definition.region import TOP
+from perdure_engine.nodes.base import ERROR
 
 from .asks import drop_asks
 from .files_of_items import files_by_item
@@ -270,7 +271,10 @@ def result_of(state: Execution, workflow: Workflow) -> tuple[Json, bool, FilesBy
 
 
 def _result(state: Execution, workflow: Workflow) -> Iterable[Any]:
-    """Return the items of LIVE runs without out-edges, in node order (rule 9)."""
+    """Return the items of LIVE runs without out-edges, in node order (rule 9).
+
+    Those of one run come in the order of its ports, whichever was filled first.
+    """
     last = _last_nodes(workflow)
     runs: dict[str, list[Run]] = {}
     for run in state.runs.values():
@@ -278,11 +282,10 @@ def _result(state: Execution, workflow: Workflow) -> Iterable[Any]:
             runs.setdefault(run.node_id, []).append(run)
     for node in workflow.nodes:
         found = runs.get(node.node_id, [])
+        ports = (*node.end_outputs, ERROR) if found else ()
         for run in sorted(found, key=lambda run: [k for _, k in run.scope]):
-            for port, items in run.ports.items():
-                if port in node.body_ports:
-                    continue
-                yield from items
+            for port in ports:
+                yield from run.ports.get(port, ())
 
 
 @lru_cache(maxsize=200)

@@ -100,7 +100,8 @@ def finish(
     if conditional and outcome.stop is None:
         picks = pick(conditional, outcome.ports, view, node.node_id)
         if picks.failed:
-            outcome, picks = without_failed(outcome, picks.failed), None
+            count = len(ended.inputs.items)
+            outcome, picks = without_failed(outcome, picks.failed, count), None
     if outcome.failed or outcome.stop is not None or node.always_output_data:
         arranged = arrange(
             outcome,

@@ -50,7 +50,8 @@ def gather(
 ) -> tuple[Inputs, tuple[tuple[int, str], ...]]:
     """Return a node's LIVE input, by port in edge order, and the edges that carry it.
 
-    Items that a person gave for the node came by no edge.
+    Items that a person gave for the node came by no edge. In a round of a bare cycle its entry
+    has the inputs that the round begins with: on the others nothing is missing (rule 28).
     """
     if state.overrides:
         given = given_items(state.overrides.get(place_of(node.node_id, scope)))
@@ -68,7 +69,9 @@ def gather(
         known = ports.get(edge.target_port)
         items = state.items_of(live)
         ports[edge.target_port] = [*known, *items] if known else items
-    return Inputs(ports, workflow.inputs_of(node)), tuple(edges)
+    if where == scope:
+        return Inputs(ports, workflow.inputs_of(node)), tuple(edges)
+    return Inputs(ports, tuple(dict.fromkeys(edge.target_port for edge in into))), tuple(edges)
 
 
 class RunView:

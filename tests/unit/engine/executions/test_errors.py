@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from perdure_contracts.control import MarkNode
 from perdure_contracts.engine import (
+    ExecutionCompleted,
     ExecutionFailed,
     NodeErrored,
     NodeFailed,
 )
-from playing import failed, http, link, node, play, workflow
+from playing import EXECUTION_ID, failed, http, link, node, play, workflow
 
 STOP = "STOP_WORKFLOW_ON_ERROR"
 REGULAR = "CONTINUE_REGULAR_OUTPUT_ON_ERROR"
@@ -199,3 +201,38 @@ def test_an_answer_that_leaves_an_item_out_fails_that_item() -> None:
     assert [each["n"] for each in played.emitted("main")] == [1, 2]
     (error,) = played.emitted("error")
     assert (error["n"], error["error"]["type"]) == (3, "bad_result")
+
+
+def test_a_result_comes_in_the_order_of_the_ports_whichever_was_filled_first() -> None:
+    condition = "{{ $json.n == 2 ? 'yes' : false }}"
+    nodes = [
+        node("f", "FLOW.FILTER", parameters={"condition": condition}, error_handling=REGULAR)
+    ]
+    played = play(workflow(nodes, ["t>f"]), ITEMS)
+    (end,) = played.told(ExecutionCompleted)
+    assert [each["n"] for each in end.result] == [2, 1, 3]
+
+
+def test_all_items_fail_of_which_one_was_made_that_a_connection_cannot_take() -> None:
+    nodes = [
+        node("all", "FLOW.AGGREGATE", parameters={"as": "all"}, error_handling=ERROR),
+        node("taken"),
+        node("failed"),
+    ]
+    asked = link("all>taken", "CONDITIONAL", conditions={"condition": "{{ $json.all }}"})
+    played = play(workflow(nodes, ["t>all", asked, "all.error>failed"]), ITEMS)
+    assert played.run("taken").status == "SKIPPED"
+    assert [each["n"] for each in played.emitted("failed")] == [1, 2, 3]
+
+
+def test_what_comes_from_no_item_in_particular_fails_all_of_them() -> None:
+    nodes = [http("h", error_handling=REGULAR), node("taken")]
+    condition = "{{ $json.n == 5 ? 'yes' : true }}"
+    asked = link("h>taken", "CONDITIONAL", conditions={"condition": condition})
+    played = play(workflow(nodes, ["t>h", asked]), ITEMS[:1])
+    data = [{"n": 4}, {"n": 5}]
+    played.give(
+        MarkNode(execution_id=EXECUTION_ID, node_id="h", scope=(), outcome="done", data=data)
+    )
+    assert [each["error"]["type"] for each in played.emitted("h")] == ["condition_not_boolean"]
+    assert [each["n"] for each in played.emitted("taken")] == [1]

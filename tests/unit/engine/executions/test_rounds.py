@@ -266,3 +266,15 @@ def test_conditional_edges_into_a_body_choose_among_the_items_of_each_round() ->
     )  # fmt: skip
     played = play(definition, items(1, 2, 3))
     assert result(played) == items(2, 1, 3)
+
+
+def test_on_no_input_that_a_round_begins_without_is_anything_missing() -> None:
+    """Connections that lead back are not DEAD before the first round, they are not yet there."""
+    nodes = [
+        node("m", "FLOW.MERGE", parameters={"on_missing": "error"}),
+        node("up", SET, parameters=UP),
+        node("more", IF, parameters={"condition": "{{ $json.n < 3 }}"}),
+        node("end"),
+    ]
+    links = ["t>m.input1", "m>up", "up>more", "more.true>m.input2", "more.false>end"]
+    assert result(play(workflow(nodes, links), items(0))) == items(3)
