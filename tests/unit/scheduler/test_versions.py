@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Generator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from perdure_common.api.problem import Problem
@@ -36,5 +37,5 @@ async def test_the_engine_is_not_asked_for_what_is_no_workflow(nobody: str) -> N
 
 
 async def test_definitions_that_name_no_credential_need_no_database() -> None:
-    definition = {"nodes": [{"node_type": "TRIGGER", "parameters": {}}]}
+    definition: dict[str, Any] = {"nodes": [{"node_type": "TRIGGER", "parameters": {}}]}
     assert await Versions("", "t", "postgresql://nobody").fields_there(definition) == {}
