@@ -254,4 +254,4 @@ async def test_an_event_that_nobody_listens_to_is_counted(
         lines = (await api.get("/metrics")).text.splitlines()
         return f"perdure_trigger_events_unmatched_total{{{labels}}} 1.0" in lines
 
-    await stage.until(counted, "the count")
+    assert await stage.until(counted, "the count")
