@@ -352,6 +352,15 @@ async def test_a_letter_that_is_gone_or_settled_says_so(stage: Stage) -> None:
     twice = await typed(stage, "dead-letters", "redrive", letter["id"])
     assert twice.code == 1
     assert "was settled" in twice.err
+    said = await typed(stage, "recovery", "explain", letter["id"])
+    assert said.code == 0, said.err
+    assert "Nothing is tried: a record is not sent again by itself" in " ".join(said.out.split())
+    (decision,) = await stage.rows(
+        "select triggered_by, recovery_context->>'said' as said from recovery.recovery_attempts "
+        "where dead_letter_id = $1",
+        uuid.UUID(letter["id"]),
+    )
+    assert (decision["triggered_by"], decision["said"]) == ("dead_letter", "retry")
 
 
 async def _made_again(stage: Stage) -> None:

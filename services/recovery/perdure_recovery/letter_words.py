@@ -1,7 +1,7 @@
 """What a dead letter is, as a failure: its type, where the cause lies, and what people are to do.
 
-Pure, from the letter's code alone: records are refused by few parts of the shell, each with a code
-of its own. Nothing is tried about them by itself; what was refused would be refused again.
+Pure, from the letter's code alone: whoever refuses a record for good says so by a code of its own.
+Nothing is tried about them by itself; what was refused would be refused again.
 """
 
 from typing import Final, get_args
@@ -15,6 +15,17 @@ from .explain_templates import ACTION
 NEXT: Final[Strategy] = "escalate_human"
 """What recovery decides about each of them."""
 
+EVENTS: Final = (
+    *("bad_attribute", "bad_encoding", "bad_event", "bad_json", "bad_specversion", "bad_time"),
+    *("duplicate_header", "empty_attribute", "missing_attribute", "missing_subject"),
+    *("unknown_trigger_type", "unsupported_mode", "ambiguous_subject"),
+)
+"""What is wrong with an event that somebody has sent."""
+STARTS: Final = ("invalid_execution_id", "invalid_overrides", "invalid_concurrency_key")
+"""What is wrong with what an execution was to be started with."""
+MISSING: Final = ("workflow_not_found", "trigger_not_found", "trigger_node_not_found")
+"""What an event or a start names, and is not there."""
+
 TYPES: Final[dict[str, FailureType]] = {
     "poison": "code_bug",
     "data_refused": "validation",
@@ -26,6 +37,11 @@ TYPES: Final[dict[str, FailureType]] = {
     "invalid_stream": "validation",
     "unknown_type": "validation",
     "no_such_topic": "data_missing",
+    **dict.fromkeys(EVENTS, "validation"),
+    **dict.fromkeys(STARTS, "validation"),
+    **dict.fromkeys(MISSING, "data_missing"),
+    "payload_too_large": "resource_exhausted",
+    "invalid_definition": "code_bug",
 }
 """Code → failure type; a letter that recovery wrote itself has the type as its code."""
 
@@ -46,6 +62,22 @@ ACTIONS: Final[dict[str, str]] = {
     "drop it.",
     "no_such_topic": "It was to be sent to a topic that does not exist: make the topic and send "
     "it again, or drop it.",
+    **dict.fromkeys(
+        EVENTS,
+        "Tell its sender what is wrong with the event, as the reason says it; mend its body "
+        "(`perdure dead-letters edit`) and send it again where that is all, or drop it.",
+    ),
+    **dict.fromkeys(
+        STARTS,
+        "Mend what starts the execution, as the reason says it, and start it again; drop this one.",
+    ),
+    **dict.fromkeys(
+        MISSING,
+        "Deploy what it names, or restore it, and send it again; or drop it.",
+    ),
+    "payload_too_large": "Let its sender send less, or a reference to it; drop it.",
+    "invalid_definition": "A version that was saved cannot be read by this service: report it; "
+    "after an update send the record again.",
     "other_stream": "Its key is not that of its stream: whoever sent it must set the key; drop it.",
 }
 UNKNOWN_ACTION: Final = "Look at the reason, and send the record again or drop it."

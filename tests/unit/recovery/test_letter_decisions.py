@@ -1,5 +1,6 @@
 """What is decided about a dead letter stands among the decisions, and its pattern is told of it."""
 
+import ast
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -152,3 +153,35 @@ def test_an_edit_says_nothing_new_of_the_decision() -> None:
     before = len(told.rows)
     told.asked(EditDeadLetter(letter=STREAM, value=b"{}", edited_by="ann"))
     assert [each.table for each in told.rows[before:]] == [letters.TABLE]
+
+
+def literals(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.IfExp):
+        return [*literals(node.body), *literals(node.orelse)]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
+def codes_in(source: str) -> set[str]:
+    """Return the codes with which a source refuses records for good."""
+    found = set[str]()
+    for call in ast.walk(ast.parse(source)):
+        if not isinstance(call, ast.Call):
+            continue
+        name = ast.unparse(call.func).rpartition(".")[2]
+        named = {each.arg: each.value for each in call.keywords}
+        if name in ("CloudEventError", "_dead"):
+            found.update(literals(call.args[0]))
+        elif name == "Rejected" and "dead_letter" in named:
+            found.update(literals(named.get("code") or call.args[1]))
+        elif name == "DeadLettered" and "code" in named:
+            found.update(literals(named["code"]))
+    return found
+
+
+def test_every_code_with_which_a_service_refuses_a_record_has_a_type_and_words() -> None:
+    root = Path(__file__).parents[3]
+    sources = [each for folder in ("services", "libs") for each in (root / folder).rglob("*.py")]
+    codes = {code for each in sources for code in codes_in(each.read_text("utf-8"))}
+    assert {"bad_json", "workflow_not_found", "invalid_concurrency_key"} <= codes
+    assert sorted(codes - set(TYPES)) == [], "say in letter_words.py what it means"
+    assert sorted(codes - set(ACTIONS)) == []
