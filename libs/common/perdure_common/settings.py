@@ -35,6 +35,8 @@ PORTS = {"engine": 8741, "scheduler": 8742, "recovery": 8743, "runner": 8744}
 """Where each process answers HTTP unless `PERDURE_<NAME>_PORT` says otherwise."""
 
 
+MIB = 1024 * 1024
+
 HOOKS_PORT = 8745
 """Where the scheduler listens for webhooks unless `PERDURE_HOOKS_PORT` says otherwise."""
 
@@ -239,10 +241,8 @@ class Settings:
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
             database_wait_s=_seconds(env, "PERDURE_DATABASE_WAIT_S", DATABASE_WAIT_S)
             or DATABASE_WAIT_S,
-            result_bytes_max=_integer(
-                env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000
-            ),
-            file_bytes_max=_integer(env, "PERDURE_FILE_BYTES_MAX", 64 * 1024 * 1024, least=1_000),
+            result_bytes_max=_integer(env, "PERDURE_RESULT_BYTES_MAX", 8 * MIB, least=1_000),
+            file_bytes_max=_integer(env, "PERDURE_FILE_BYTES_MAX", 64 * MIB, least=1_000),
             log_retention_days=_integer(env, "PERDURE_LOG_RETENTION_DAYS", 30, least=0),
             execution_retention_days=retention.pop(""),
             workspace_retention_days=retention,
