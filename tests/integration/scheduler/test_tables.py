@@ -251,6 +251,15 @@ async def test_what_was_said_of_an_undeployment_stands_in_all_its_rows_also_in_t
         "UPDATE workflow_deployment_history SET deployment_config = '{}' "
         "WHERE deployment_action = 'UNDEPLOY_COMPLETED'"
     )
+    await scheduler.connection.execute(
+        "INSERT INTO journal (shard, seq, stream, version, tenant_id, type, data, meta, "
+        "recorded_at) SELECT 'triggers/0', row_number() OVER (), workflow_id::text, "
+        "stream_version, tenant_id, "
+        "'scheduler.workflow-undeployed.v1', "
+        "jsonb_build_object('version', 1, 'cancel_running', workflow_id = $1)::text, '{}', now() "
+        "FROM workflow_deployment_history WHERE deployment_action = 'UNDEPLOY_COMPLETED'",
+        W1,
+    )
     await migrate.down(database, "scheduler", "scheduler/0010_totals")
     await migrate.up(database, "scheduler")
     assert await scheduler.rows(told) == rows
