@@ -1,7 +1,7 @@
 """The simulation is proven by defects: each of them must be found, by the check that it breaks."""
 
 import pytest
-from simulation import mutants_beside
+from simulation import mutants_beside, mutants_of_services, mutants_subtle
 from simulation.mutants import MUTANTS, Mutant, applied
 from simulation.run import simulate
 from simulation.stage import quiet
@@ -26,7 +26,8 @@ def test_a_mutant_is_found(mutant: Mutant) -> None:
 
 
 def test_every_mutant_of_the_protocol_is_there() -> None:
-    assert mutants_beside.__doc__, "its defects are in the list, too"
+    for module in (mutants_beside, mutants_of_services, mutants_subtle):
+        assert module.__doc__, "its defects are in the list, too"
     named = {
         "ignore_heard", "accept_gaps", "publish_before_commit", "acknowledge_before_commit",
         "no_epoch_check", "go_on_without_answer", "numbers_from_a_sequence",
@@ -36,5 +37,9 @@ def test_every_mutant_of_the_protocol_is_there() -> None:
         "open_gate", "slots_are_kept",
         "questions_stay", "agents_forget", "stops_in_silence", "letters_stay_settled",
         "answered_too_early", "receipts_are_not_kept",
+        "firings_passed_over", "misses_are_not_counted", "fires_twice", "fires_beside",
+        "no_caps", "decided_twice", "granted_to_all",
+        "mark_one_too_far", "acknowledged_one_too_far", "resent_one_too_late",
+        "remade_of_a_later_state", "wakes_stand", "tasks_one_too_far",
     }  # fmt: skip
     assert named <= {mutant.name for mutant in MUTANTS}

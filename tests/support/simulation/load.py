@@ -23,10 +23,10 @@ from perdure_contracts.message import NAMES
 from perdure_contracts.scheduler import DeployWorkflow, UndeployWorkflow
 
 from simulation.broker import SimBus
+from simulation.clocked import CLOCKED, RIVAL, URL
 from simulation.hooks import CREDENTIALS, HOOKED
 
 SOURCE = "/simulation"
-URL = "http://sim.example/do"
 TRIGGERS = "perdure.triggers.v1"
 TRIGGER_PARTITIONS = 2
 PARTITIONS = 2
@@ -195,10 +195,18 @@ WORKFLOWS: tuple[Definition, ...] = (
     _asking(),
     _hurried(),
     _agent(),
+    *CLOCKED,
     *HOOKED,
 )
 """What runs: steps inside the engine, short and long ones, ones that must not be repeated, loops
 whose iterations a runner works on, children, questions to people and memory."""
+
+ALL = (*WORKFLOWS, *RIVAL)
+"""What is saved: `RIVAL` serve only while people let them."""
+
+CLOCKS = tuple(WORKFLOWS.index(each) for each in CLOCKED)
+RIVALS = tuple(range(len(WORKFLOWS), len(ALL)))
+"""The places of workflows that clocks start, and of those that want one path."""
 
 OFTEN = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 10, 10, 11, 11, 12, 13, 13, 13)
 """How often each of them is asked for."""
@@ -251,12 +259,12 @@ class Load:
 
     async def save(self, place: int) -> None:
         """Save a workflow."""
-        message = SaveWorkflow(workflow_id=workflow_id(place), definition=WORKFLOWS[place])
+        message = SaveWorkflow(workflow_id=workflow_id(place), definition=ALL[place])
         await self.command("engine", message.workflow_id, message, f"save-{place}")
 
     async def deploy(self, place: int, id: str) -> None:
         """Let a workflow serve."""
-        definition = WORKFLOWS[place]
+        definition = ALL[place]
         message = DeployWorkflow(
             workflow_id=workflow_id(place),
             version=1,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from simulation import judge
+from simulation import clocks, judge, purging
 from simulation.hooks import Senders
 from simulation.letting_go import let_go
-from simulation.load import OFTEN, TENANT, WORKFLOWS, Load, data_for, hooked_ids
+from simulation.load import ALL, OFTEN, TENANT, WORKFLOWS, Load, data_for, hooked_ids
 from simulation.loop import SimLoop, Stuck, run
 from simulation.others import Others
 from simulation.restoring import restore_sometimes
@@ -86,6 +86,8 @@ async def _simulate(seed: int, watch: Watch) -> Result:
             if kind == "liveness" and not watch.broken:
                 trouble.end()
                 rested_s = await _come_to_rest(stage, load, others)
+                await purging.sweep(stage, load)
+                rested_s += await _come_to_rest(stage, load, others)
             answering.cancel()
         except Stuck:
             watch.breaks("liveness", "everything waits for something that will never come")
@@ -114,10 +116,10 @@ async def _set_up(stage: Stage, load: Load) -> None:
     """Start everything, and let every workflow serve, before anything goes wrong."""
     for kind in (*KINDS, "engine", "runner"):
         stage.start(kind)
-    for place in range(len(WORKFLOWS)):
+    for place in range(len(ALL)):
         await load.save(place)
     engine, scheduler = (stage.databases[name].store for name in ("engine", "scheduler"))
-    await _until(lambda: len(engine.tables.get("workflow_versions", ())) == len(WORKFLOWS))
+    await _until(lambda: len(engine.tables.get("workflow_versions", ())) == len(ALL))
     for place in range(len(WORKFLOWS)):
         await load.deploy(place, f"deploy-{place}")
     await _until(
@@ -147,6 +149,9 @@ async def _misuse(stage: Stage, load: Load, senders: Senders, trouble: Troublema
         loop.create_task(_use(load, chance.randint(*TRIGGERS), until_s - loop.time())),
         loop.create_task(_mend(stage, load, until_s)),
         loop.create_task(senders.work(senders.chance.randint(*REQUESTS), until_s - loop.time())),
+        loop.create_task(
+            clocks.use(load, stage.databases["scheduler"].store, stage.clock_chance, until_s)
+        ),
     ]
     if restores:
         work = restore_sometimes(stage, stage.restoring, until_s - loop.time())
@@ -200,6 +205,7 @@ async def _come_to_rest(stage: Stage, load: Load, others: Others) -> float:
     loop = asyncio.get_running_loop()
     began_s = let_go_s = loop.time()
     await load.resume_all()
+    await clocks.stop(load)
     while not stage.watch.broken:
         await asyncio.sleep(1.0)
         restless = judge.restless(stage, load)

@@ -5,8 +5,9 @@ Every service is the real one with its real wiring; only `main()` is left out.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import ExitStack
+from datetime import timedelta
 from unittest.mock import patch
 
 import structlog
@@ -18,6 +19,7 @@ from perdure_common.shell import shard as shards
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Unreachable
 from perdure_common.shell.upkeep import Ground
+from perdure_common.verify.archive import Purged
 from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_contracts.topology import TOPICS
 from perdure_engine.app import service as ENGINE
@@ -31,7 +33,11 @@ from perdure_engine.runner import work as working
 from perdure_engine.runner.claims import MemoryClaims
 from perdure_engine.runner.here import Here
 from perdure_engine.runner.work import Work
+from perdure_recovery import guard
+from perdure_recovery import promises as recovery_promises
 from perdure_recovery.app import service as RECOVERY
+from perdure_scheduler import cron_course
+from perdure_scheduler import promises as scheduler_promises
 from perdure_scheduler.app import service as SCHEDULER
 from perdure_scheduler.hooks import receipts as taken
 
@@ -59,7 +65,7 @@ MISTAKEN = 0.5
 KINDS = ("engine", "scheduler", "recovery", "runner")
 
 
-SMALL: tuple[tuple[object, str, float], ...] = (
+SMALL: tuple[tuple[object, str, object], ...] = (
     (leasing, "LEASE_S", 8.0),
     (working, "HEARTBEAT_S", 2.0),
     (upkeep, "TAIL_EVERY_S", 15.0),
@@ -69,6 +75,8 @@ SMALL: tuple[tuple[object, str, float], ...] = (
     (upkeep, "RESEND_MAX", 3),
     (gather, "RECORDS_MAX", 6),
     (gather, "DRAIN_MAX", 2),
+    *((each, "LATE", timedelta(seconds=5)) for each in (cron_course, scheduler_promises)),
+    *((each, "NODE_ATTEMPTS_MAX", 1) for each in (guard, recovery_promises)),
 )
 """Limits that a run would never come to, so low here that it does all the time."""
 
@@ -116,6 +124,7 @@ class Stage:
         self.load_chance = chance("load")
         self.others_chance = chance("others")
         self.senders_chance = chance("senders")
+        self.clock_chance = chance("clocks")
         self.engine = _engine(chance("limits"), watch)
         self.processes: list[Process] = []
         self.buses: dict[str, list[str]] = {}
@@ -135,6 +144,9 @@ class Stage:
         self._down: set[str] = set()
         self.restoring = chance("restore")
         self.restored = False
+        self.purged: Mapping[str, Purged] = {}
+        self.swept = 0
+        """What of the engine's journal was deleted with executions past their retention."""
         self.effects_before: set[str] = set()
         """Keys of effects of before a restore: it may be that nobody knows of them any more."""
 

@@ -178,6 +178,10 @@ class Watch:
             name = f"{number >> codec.FAN_OUT_BITS}.{number & (codec.FAN_OUT_MAX - 1)}"
             self.breaks("I5", f"{place}: {name} is marked as published and never was")
 
+    def swept(self, store: MemoryStore, stream: str) -> None:
+        """See a stream lose all before its tombstone: versions go on behind what is left."""
+        self._versions[store.service, stream] = store.streams[stream][-1].version
+
     def restored(self, store: MemoryStore, plans: Sequence[Plan]) -> None:
         """See tables go back to a backup: what they say now counts, and numbers go on above."""
         for plan in plans:
