@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -19,7 +20,7 @@ from perdure_contracts.engine import (
     StartExecution,
 )
 from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
-from perdure_engine.definition import validate
+from perdure_engine.definition import Validation, validate
 from perdure_engine.executions.decider import decider_with
 from perdure_engine.executions.resuming import ResumeUrls
 from perdure_engine.executions.route import COMMANDS, FAILURES
@@ -78,6 +79,16 @@ def failed(kind: str = "upstream", **more: Any) -> ErrorFacts:
     return ErrorFacts(type=kind, message=f"it was {kind}", stage="run", **more)
 
 
+def validated(definition: Mapping[str, Any]) -> Validation:
+    """Return what validation says of a definition; one that was asked for lately is known."""
+    return _validated(msgspec.json.encode(definition))
+
+
+@lru_cache(maxsize=100)
+def _validated(text: bytes) -> Validation:
+    return validate(msgspec.json.decode(text))
+
+
 @dataclass
 class Play:
     """One execution. Every event is folded twice: in memory, and through JSON and back."""
@@ -106,7 +117,7 @@ class Play:
     versions: dict[int, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        validation = validate(self.definition)
+        validation = validated(self.definition)
         assert validation.workflow is not None, validation.errors
         self.workflow = validation.workflow
         self.state = decider.initial
