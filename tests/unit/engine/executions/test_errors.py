@@ -196,9 +196,7 @@ def test_an_answer_that_leaves_an_item_out_fails_that_item() -> None:
 
 def test_a_result_comes_in_the_order_of_the_ports_whichever_was_filled_first() -> None:
     condition = "{{ $json.n == 2 ? 'yes' : false }}"
-    nodes = [
-        node("f", "FLOW.FILTER", parameters={"condition": condition}, error_handling=REGULAR)
-    ]
+    nodes = [node("f", "FLOW.FILTER", parameters={"condition": condition}, error_handling=REGULAR)]
     played = play(workflow(nodes, ["t>f"]), ITEMS)
     (end,) = played.told(ExecutionCompleted)
     assert [each["n"] for each in end.result] == [2, 1, 3]
