@@ -35,26 +35,33 @@ def plain(value: Any, named: Sequence[str] = NAMED) -> Any:
         return [plain(each, named) for each in cast("list[Any]", value)]
     if not isinstance(value, dict):
         return value
-    item = dict(cast("dict[str, Any]", value))
-    if "error" in item:
-        item["error"] = {name: item["error"][name] for name in named}
-    if "interaction" in item:
+    item = {name: plain(each, named) for name, each in cast("dict[str, Any]", value).items()}
+    if isinstance(item.get("error"), dict):
+        errors: list[Any] = item["error"].get("either", [item["error"]])
+        cut = [{name: error[name] for name in named} for error in errors]
+        item["error"] = cut[0] if cut.count(cut[0]) == len(cut) else {"either": cut}
+    if isinstance(item.get("interaction"), dict):
         item["interaction"] = {name: item["interaction"][name] for name in ANSWERED}
     return item
 
 
 def agree(found: Items, expected: Items, named: Sequence[str] = NAMED) -> bool:
     """Tell whether items, made `plain`, are what the specification expects, or may be it."""
-    return len(found) == len(expected) and all(
-        any(item == plain(each, named) for each in either_of(whole))
-        for item, whole in zip(found, expected, strict=True)
-    )
+    return _may_be(found, plain(expected, named))
 
 
-def either_of(item: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what an item may be: of errors beside each other the first is its, by chance."""
-    errors = item.get("error", {}).get("either")
-    return [item] if errors is None else [{**item, "error": error} for error in errors]
+def _may_be(found: Any, expected: Any) -> bool:
+    """Tell whether a value is as expected; of errors beside each other the first is, by chance."""
+    if isinstance(expected, list) and isinstance(found, list):
+        wanted, values = cast("list[Any]", expected), cast("list[Any]", found)
+        return len(values) == len(wanted) and all(map(_may_be, values, wanted))
+    if isinstance(expected, dict) and isinstance(found, dict):
+        fields, there = cast("dict[str, Any]", expected), cast("dict[str, Any]", found)
+        if "either" in fields:
+            return there in fields["either"]
+        same = set(fields) == set(there)
+        return same and all(_may_be(there[name], fields[name]) for name in fields)
+    return bool(found == expected)
 
 
 def with_ids(item: Mapping[str, Any]) -> dict[str, Any]:

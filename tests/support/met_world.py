@@ -9,11 +9,14 @@ from typing import Any, cast
 
 from perdure_contracts.control import NodeMarked
 from perdure_contracts.engine import ExecutionCanceled, NodeCanceled
-from perdure_contracts.executions import NodeScheduled
+from perdure_contracts.executions import AttemptFailed, NodeScheduled
 from perdure_contracts.flow import WaitBegun, WaitEnded
 from playing import Play
 from specification import At, Child, Said, Scope, World
 from specification.words import Answers
+
+WORDS = NodeScheduled | AttemptFailed | WaitBegun | WaitEnded | NodeMarked | NodeCanceled
+"""Events that say what a run met."""
 
 
 @dataclass
@@ -57,14 +60,17 @@ def world_of(
 ) -> World:
     """Return what an execution met, in its first events."""
     said, marks, children = dict[At, Said](), dict[At, Any](), dict[At, Child]()
+    lost = dict[At, list[int]]()
     for event in play.events[:upto]:
-        if not isinstance(event, NodeScheduled | WaitBegun | WaitEnded | NodeMarked | NodeCanceled):
+        if not isinstance(event, WORDS):
             continue
         at = (event.node_id, event.scope)
         if isinstance(event, NodeScheduled | WaitBegun | NodeCanceled):
-            said.pop(at, None)
-            marks.pop(at, None)
-            children.pop(at, None)
+            for known in (said, marks, children, lost):
+                known.pop(at, None)
+        elif isinstance(event, AttemptFailed):
+            if event.error.type == "timeout":
+                lost[at] = [place for place, _ in event.failed]
         elif isinstance(event, NodeMarked):
             marks[at] = deeds.marked[(play.execution_id, *at, event.run)]
         elif event.by == "child":
@@ -78,6 +84,7 @@ def world_of(
         answers_of(play),
         winners=winners_of(play),
         said=said,
+        lost=lost,
         marks=marks,
         pins={} if given is None else given.pins,
         children=children,
@@ -122,6 +129,7 @@ def with_adopted(world: World, old: World, first: Play, deeds: Deeds) -> World:
         world.answers,
         winners=both(world.winners, old.winners),
         said=both(world.said, old.said),
+        lost=both(world.lost, old.lost),
         marks=both(world.marks, old.marks),
         pins={node_id: pin for node_id, pin in old.pins.items() if node_id in pinned},
         children=both(world.children, old.children),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -20,7 +20,7 @@ from perdure_contracts.engine import (
     StartExecution,
 )
 from perdure_contracts.executions import ExecutionCommand, ExecutionEvent
-from perdure_engine.definition import validate
+from perdure_engine.definition import Validation, validate
 from perdure_engine.executions.decider import decider_with
 from perdure_engine.executions.resuming import ResumeUrls
 from perdure_engine.executions.route import COMMANDS, FAILURES
@@ -87,6 +87,16 @@ def failed(kind: str = "upstream", **more: Any) -> ErrorFacts:
     return ErrorFacts(type=kind, message=f"it was {kind}", stage="run", **more)
 
 
+def validated(definition: Mapping[str, Any]) -> Validation:
+    """Return what validation says of a definition; one that was asked for lately is known."""
+    return _validated(msgspec.json.encode(definition))
+
+
+@lru_cache(maxsize=100)
+def _validated(text: bytes) -> Validation:
+    return validate(msgspec.json.decode(text))
+
+
 @dataclass
 class Play:
     """One execution. Every event is folded twice: in memory, and through JSON and back."""
@@ -117,7 +127,7 @@ class Play:
     """What runners are left when the execution is cancelled."""
 
     def __post_init__(self) -> None:
-        validation = validate(self.definition)
+        validation = validated(self.definition)
         assert validation.workflow is not None, validation.errors
         self.workflow = validation.workflow
         self.decider = decider_of(self.grace_s)

@@ -1,9 +1,9 @@
 """A random execution, its children and its reruns, with everything that others may do to them.
 
-Runners answer in any order, people and memory answer, events come early, late, twice or never,
-somebody pauses, marks a node, cancels, revives, forks. One `Random` decides. Messages between
-executions keep their order from one to the other, and no other. `world_of` (met_world.py) reads
-afterwards what the specification must be told.
+Runners answer in any order, too late or never, people and memory answer, events come early, late,
+twice or never, processes die, somebody pauses, marks a node, cancels, revives, forks. One `Random`
+decides. Messages between executions keep their order from one to the other, and no other.
+`world_of` (met_world.py) reads afterwards what the specification must be told.
 """
 
 from collections import Counter, deque
@@ -30,6 +30,7 @@ from perdure_contracts.flow import ResumeWait, SignalExecution
 from perdure_engine.executions.state import Run, is_open, wake_at
 from perdure_engine.executions.state_flow import Waiting
 from playing import EXECUTION_ID, Play, failed
+from random_faults import Faults
 from random_waits import EVENTS
 from specification import Said, Scope
 from specification.graph import read
@@ -46,6 +47,10 @@ AGAIN = "0190f3c0-0000-7000-8000-0000000000ff"
 MARKED = ("HTTP_REQUEST", "WAIT", "STORE", "SUB_WORKFLOW", "APPROVAL", "INPUT", "SELECTION",
           "REVIEW")  # fmt: skip
 VERDICTS_MAX = 3
+
+DEEDS = ("crash", "late", "lose", "signal", "pause", "mark", "repeat", "fork", "cancel", "revive",
+         "rerun")  # fmt: skip
+"""What may happen beside what is expected."""
 
 
 def goes_on(play: Play) -> bool:
@@ -70,7 +75,11 @@ class Story:
     said: list[tuple[Play, Any]] = field(default_factory=list)
     """What was taken and may come again."""
 
+    allowed: frozenset[str] = frozenset(DEEDS)
+    """Which of `DEEDS` may happen."""
+
     def __post_init__(self) -> None:
+        self.faults = Faults(self.random, self.seen)
         self.family = Family(self.workflows)
         self.plays = self.family.plays
         self._signals = 0
@@ -125,6 +134,7 @@ class Story:
         wakes: list[Play] = []
         unlikely = random.random() < 0.2 and not self.calm
         for play in [each for each in self.plays.values() if goes_on(each)]:
+            self._fault(play, 0.0 if self.calm else 0.05)
             if play.state.status == "NEW":
                 actions.append(play.wake)
                 continue
@@ -132,8 +142,9 @@ class Story:
             at = wake_at(play.state)
             if at is not None:
                 wakes.append(play)
-                idle = not play.state.tokens and random.random() < 0.05
-                if at - play.now < SOON or idle:
+                busy = bool(play.state.tokens)
+                late = random.random() < (0.02 if busy else 0.05)
+                if at - play.now < SOON or (late and (not busy or self._may("lose"))):
                     actions.append(play.wake)
             if unlikely:
                 actions.extend(self._unlikely(play))
@@ -143,6 +154,13 @@ class Story:
             random.choice(wakes).wake()
         else:
             self._resume_something()
+
+    def _fault(self, play: Play, chance: float) -> None:
+        """Let an execution lose its state, and an answer come that is too late."""
+        if self._chance("crash", chance):
+            self.faults.crash(play)
+        if self._chance("late", 2 * chance):
+            self.faults.late(play)
 
     def _deliverer(self, queue: "deque[Outgoing]") -> Action:
         return lambda: self.family.deliver(queue.popleft())
@@ -165,23 +183,33 @@ class Story:
 
     def _unlikely(self, play: Play) -> list[Action]:
         """Return what may happen, and mostly does not."""
-        found: list[Action] = [lambda: self._signal(play, self.random.choice(EVENTS), "")]
+        found: list[tuple[str, Action]] = [
+            ("signal", lambda: self._signal(play, self.random.choice(EVENTS), ""))
+        ]
+        if play.state.status == "PAUSED":
+            return [*self._allowed(found), lambda: self._resume(play)]
         if play.state.status == "RUNNING":
-            found.append(
-                lambda: self._give(play, PauseExecution(execution_id=play.execution_id), "paused")
-            )
+            command = PauseExecution(execution_id=play.execution_id)
+            found.append(("pause", lambda: self._give(play, command, "paused")))
         if play.state.open and self.random.random() < 0.5:
             places = sorted(play.state.open)
-            found.append(lambda: self._mark(play, play.state.runs[self.random.choice(places)]))
+            found.append(
+                ("mark", lambda: self._mark(play, play.state.runs[self.random.choice(places)]))
+            )
         if self.said:
-            found.append(self._repeat)
+            found.append(("repeat", self._repeat))
         if play.execution_id == EXECUTION_ID and AGAIN not in self.plays:
-            found.append(lambda: self._rerun(play, fork=True))
+            found.append(("fork", lambda: self._rerun(play, fork=True)))
         if self.random.random() < (0.02 if play.execution_id == EXECUTION_ID else 0.1):
-            found.append(lambda: self._cancel(play))
-        if play.state.status == "PAUSED":
-            found = [lambda: self._resume(play), *found[:1]]
-        return found
+            found.append(("cancel", lambda: self._cancel(play)))
+        return self._allowed(found)
+
+    def _allowed(self, actions: list[tuple[str, Action]]) -> list[Action]:
+        return [action for deed, action in actions if self._may(deed)]
+
+    def _may(self, deed: str) -> bool:
+        """Tell whether a deed may happen now."""
+        return deed in self.allowed and not self.calm
 
     def _resume_something(self) -> None:
         paused = [each for each in self.plays.values() if each.state.status == "PAUSED"]
@@ -341,8 +369,11 @@ class Story:
     def _after_the_end(self) -> bool:
         """Let people look at what has ended: revive it, or run it again as a new execution."""
         first = self.plays[EXECUTION_ID]
+        for play in self.plays.values():
+            self._fault(play, 0.3)
         badly = [r for r in first.state.runs.values() if r.status in ("ERROR", "CANCELED")]
-        if badly and not self._revivals and AGAIN not in self.plays and self.random.random() < 0.5:
+        again = AGAIN in self.plays
+        if badly and not self._revivals and not again and self._chance("revive", 0.5):
             self._revivals += 1
             run = self.random.choice(badly)
             if self.random.random() < 0.4:
@@ -351,9 +382,10 @@ class Story:
             if taken:
                 self.deeds.healed.add((run.node_id, run.scope))
             return taken
-        if AGAIN not in self.plays and self.random.random() < 0.3:
-            return self._rerun(first, fork=False)
-        return False
+        return not again and self._chance("rerun", 0.3) and self._rerun(first, fork=False)
+
+    def _chance(self, deed: str, chance: float) -> bool:
+        return deed in self.allowed and self.random.random() < chance
 
     def _rerun(self, play: Play, *, fork: bool) -> bool:
         """Begin a new execution from one, while it runs or when it has ended."""

@@ -35,7 +35,7 @@ def waiting_node(
     """Return a node of a kind that waits; `calls` are the workflows that can be called."""
     match kind:
         case "event":
-            key = {"key": "{{ $json.n }}"} if random.random() < 0.3 else {}
+            key = {"key": "{{ $json.n ?? 0 }}"} if random.random() < 0.3 else {}
             asked: dict[str, Any] = {"event": {"name": random.choice(EVENTS), **key}}
             return _wait(random, name, asked, more)
         case "hook":

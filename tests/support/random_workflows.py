@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from playing import http, link, node, workflow
+from random_lists import LISTS, list_node, list_ports, takes_two
 from random_waits import ENDS, WAITS, waiting_node
 from specification import CONDITIONS
 
@@ -20,7 +21,8 @@ MODES = (
     "CONTINUE_ERROR_OUTPUT_ON_ERROR",
 )
 PLAIN = ("noop", "set", "set", "if", "http", "http", "merge", "stop")
-BLOCKS = (*PLAIN, *PLAIN, "loop", "foreach", "foreach", "cycle", "each")
+LOOPS = ("loop", "foreach", "foreach", "cycle", "each")
+BLOCKS = (*PLAIN, *PLAIN, *LOOPS)
 SURE = [text for text in CONDITIONS if "yes" not in text]
 """Conditions that are true or false for every item."""
 
@@ -36,13 +38,19 @@ Ends = list[tuple[str, str]]
 
 
 def definition(
-    random: Random, *, loops: bool = True, races: bool = False, calls: tuple[str, ...] | None = None
+    random: Random,
+    *,
+    loops: bool = True,
+    races: bool = False,
+    lists: bool = False,
+    calls: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
     """Return a definition; the engine may refuse it for a connection across.
 
-    With `calls`, names of workflows, it has nodes that wait for others, and children of these.
+    With `lists` it has nodes that take items together or send them several ways; with `calls`,
+    names of workflows, nodes that wait for others, and children of these.
     """
-    made = _Maker(random, loops, races, calls)
+    made = _Maker(random, loops, races, lists, calls)
     made.block([("t", "main")], 0, random.randint(1, 4))
     for _ in range(random.choice((0, 0, 0, 1, 1, 2))):
         made.across()
@@ -50,17 +58,29 @@ def definition(
     return workflow(made.nodes, made.links, recovery=recovery, max_iterations=12)
 
 
-def data(random: Random) -> list[dict[str, Any]]:
-    """Return the data of a trigger event."""
-    return [{"n": random.randint(0, 6)} for _ in range(random.randint(1, 4))]
+def data(random: Random, *, wide: bool = False) -> list[dict[str, Any]]:
+    """Return the data of a trigger event; with `wide` most items have a second field, `k`."""
+    items = [{"n": random.randint(0, 6)} for _ in range(random.randint(1, 4))]
+    if wide:
+        items = [
+            {**each, "k": random.randint(0, 2)} if random.random() < 0.7 else each for each in items
+        ]
+    return items
 
 
 class _Maker:
     def __init__(
-        self, random: Random, loops: bool, races: bool, calls: tuple[str, ...] | None
+        self,
+        random: Random,
+        loops: bool,
+        races: bool,
+        lists: bool,
+        calls: tuple[str, ...] | None,
     ) -> None:
-        self.random, self.races, self.calls = random, races, calls or ()
+        self.random, self.races, self.lists, self.calls = random, races, lists, calls or ()
         self.blocks = (BLOCKS if loops else PLAIN) + (("race", "race", "race") if races else ())
+        if lists:
+            self.blocks += LISTS + ("choice", "diamond", "diamond") + LOOPS * loops
         if calls is not None:
             self.blocks += WAITS + (("call", "call") if calls else ())
         self.nodes: list[dict[str, Any]] = []
@@ -82,18 +102,23 @@ class _Maker:
             return self.cycle(ends, depth) if kind == "cycle" else self.loop(kind, ends, depth)
         if kind == "race":
             return self.race(ends, depth)
+        if kind == "choice" and ends[0][0] != "t" and ends[0][1] != "error":
+            return self.choice(ends[0])
+        if kind == "diamond":
+            return self.diamond(ends, depth)
         if kind == "each":
             name = self.add("noop", join="each")
             self.join(ends, name)
             return [(name, "main")]
-        return self.plain(kind if kind in PLAIN or kind in ENDS else "noop", ends, depth)
+        known = kind in PLAIN or kind in ENDS or kind in LISTS
+        return self.plain(kind if known else "noop", ends, depth)
 
     def plain(self, kind: str, ends: Ends, depth: int) -> Ends:
         if kind == "stop" and (depth == 0 or self.random.random() < 0.5):
             kind = "noop"
         name = self.add(kind)
         self.join(ends, name)
-        out: Ends = [(name, port) for port in PORTS.get(kind) or ENDS.get(kind, ("main",))]
+        out: Ends = [(name, port) for port in self.ports(name)]
         if kind == "stop":
             return []
         if self.mode(name).startswith("CONTINUE_ERROR") and self.random.random() < 0.7:
@@ -115,6 +140,8 @@ class _Maker:
         out: Ends = [(name, "done")]
         if self.mode(name).startswith("CONTINUE_ERROR") and self.random.random() < 0.7:
             out.append((name, "error"))
+        if self.lists and inner and self.random.random() < 0.5:
+            out.append(self.random.choice(inner))  # what leaves the rounds by the way
         return out
 
     def cycle(self, ends: Ends, depth: int) -> Ends:
@@ -130,6 +157,25 @@ class _Maker:
         self.join(counted, asked)
         self.connect((asked, "true"), entry)
         return [(asked, "false")]
+
+    def choice(self, end: tuple[str, str]) -> Ends:
+        """Add two branches: one for the items that a condition takes, one for the others."""
+        names = [self.add(self.random.choice(("noop", "set"))) for _ in range(2)]
+        asked = ({"condition": self.random.choice(SURE)}, {"else": True})
+        for name, conditions in zip(names, asked, strict=True):
+            self.links.append(
+                link(f"{end[0]}.{end[1]}>{name}", "CONDITIONAL", conditions=conditions)
+            )
+        return [(name, "main") for name in names]
+
+    def diamond(self, ends: Ends, depth: int) -> Ends:
+        """Add two branches, one of which changes its items, and a node that joins them."""
+        other = self.random.choice(("noop", "filter", "limit", "http"))
+        arms = [end for kind in ("shape", other) for end in self.plain(kind, ends, depth)]
+        name = self.add(self.random.choice(("compare", "join", "join")))
+        for end in arms[: 2 * (len(arms) // 2)]:
+            self.connect(end, name)
+        return [(name, port) for port in self.ports(name)]
 
     def race(self, ends: Ends, depth: int) -> Ends:
         """Add some branches beside each other, and a race that they lead to."""
@@ -165,8 +211,18 @@ class _Maker:
     def join(self, ends: Ends, name: str) -> None:
         """Connect some of the ends to a node, one at least; the others are left open."""
         chosen = [end for end in ends if self.random.random() < 0.75] or ends[:1]
+        if chosen and takes_two(self.made(name)):
+            chosen = [*chosen, self.random.choice(chosen)] if len(chosen) % 2 else chosen
         for end in chosen:
             self.connect(end, name)
+
+    def ports(self, name: str) -> tuple[str, ...]:
+        """Return the ports of a node, those on which a loop begins its rounds among them."""
+        kind = self.kinds[name]
+        if kind in LISTS:
+            return list_ports(self.made(name))
+        ports = {**PORTS, "loop": ("loop", "done"), "foreach": ("item", "done"), **ENDS}
+        return ports.get(kind, ("main",))
 
     def across(self) -> None:
         """Connect an earlier node to a later one, wherever they are."""
@@ -177,47 +233,61 @@ class _Maker:
         source = names[first]
         if self.kinds[source] == "stop":
             return
-        kind = self.kinds[source]
-        ports = {**PORTS, "loop": ("loop", "done"), "foreach": ("item", "done"), **ENDS}
-        port = self.random.choice(ports.get(kind, ("main",)))
-        self.connect((source, port), names[second])
+        self.connect((source, self.random.choice(self.ports(source))), names[second])
 
     def connect(self, end: tuple[str, str], target: str) -> None:
         source, port = end
         into = target
-        if self.kinds[target] == "merge":
-            self.inputs[target] = self.inputs.get(target, 0) + 1
-            into = f"{target}.input{self.inputs[target]}"
+        if self.made(target)["node_subtype"] in ("MERGE", "COMPARE"):
+            count = self.inputs[target] = self.inputs.get(target, 0) + 1
+            if takes_two(self.made(target)):
+                count = 2 - count % 2
+            elif self.lists and count > 1 and self.random.random() < 0.2:
+                count = self.random.randrange(1, count)  # beside another one
+            into = f"{target}.input{count}"
         kind, more = "MAIN", dict[str, Any]()
         chance = self.random.random()
         if port != "error" and source != "t" and chance < 0.2:
             if chance < 0.06:
                 kind = "SUCCESS"
-            elif chance < 0.12 and self.kinds[source] not in ("loop", "foreach"):
+            elif chance < 0.12 and not self.loops(source):
                 kind = "ERROR"
             else:
                 kind = "CONDITIONAL"
-                condition = {"condition": self.random.choice(SURE)}
+                asked = list(CONDITIONS) if self.lists and not self.loops(source) else SURE
+                condition = {"condition": self.random.choice(asked)}
                 more["conditions"] = self.random.choice((condition, condition, {"else": True}))
         made = link(f"{source}.{port}>{into}", kind, **more)
         if made not in self.links:
             self.links.append(made)
 
+    def made(self, name: str) -> dict[str, Any]:
+        """Return a node by its id."""
+        return self.nodes[int(name[1:]) - 1]
+
+    def loops(self, name: str) -> bool:
+        return self.kinds[name] in ("loop", "foreach")
+
     def mode(self, name: str) -> str:
-        return str(self.nodes[int(name[1:]) - 1].get("error_handling", STOP))
+        return str(self.made(name).get("error_handling", STOP))
 
     def add(self, kind: str, **more: Any) -> str:
         """Add a node of a kind; return its id."""
         random, name = self.random, f"n{len(self.nodes) + 1}"
         self.kinds[name] = kind
         if kind not in ("stop", "merge"):
-            more["error_handling"] = random.choice(MODES)
+            goes_on = self.lists and kind == "foreach"
+            more["error_handling"] = random.choice(MODES[2:] if goes_on else MODES)
         if kind != "stop" and "join" not in more and random.random() < 0.05:
             more["disabled"] = True
         if kind == "people":  # it refuses to be disabled, and to go on as if it had been approved
             more.pop("disabled", None)
             more["error_handling"] = random.choice((STOP, MODES[-1]))
+        if self.lists and kind != "stop" and random.random() < 0.06:
+            more["always_output_data"] = True
         match kind:
+            case _ if kind in LISTS:
+                made = list_node(random, kind, name, **more)
             case "if":
                 more.setdefault("parameters", {"condition": random.choice(list(CONDITIONS))})
                 made = node(name, "FLOW.IF", **more)

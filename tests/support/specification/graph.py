@@ -34,6 +34,7 @@ class Graph:
     back: set[int] = field(default_factory=set)
     held: dict[tuple[str, str], bool] = field(default_factory=dict)
     guarding: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
     rounds_max: int = 1_000
 
     def into(self, node_id: str) -> list[Link]:
@@ -103,6 +104,11 @@ class Graph:
 
     def parent(self, node_id: str) -> str:
         """Return the deepest region around a node, other than the one it opens itself."""
+        if node_id not in self.parents:
+            self.parents[node_id] = self._deepest(node_id)
+        return self.parents[node_id]
+
+    def _deepest(self, node_id: str) -> str:
         holding = [e for e in self.nodes if e != node_id and self.in_region(e, node_id)]
         return next(
             (e for e in holding if all(o == e or self.in_region(o, e) for o in holding)), ""

@@ -50,6 +50,7 @@ def evaluate(
 def _end(
     here: "Evaluation", entry: str, scope: Scope, ports: Ports, failed: Items | None = None
 ) -> dict[int, Value]:
+    ports = nodes.emitted(here.graph, entry, ports)
     here.meaning.runs[entry, scope] = ports
     carried = nodes.carried(here.graph, entry, ports, failed or [], handled=failed is not None)
     return {e.number: carried[e.number] for e in here.graph.ends(entry)}

@@ -1,6 +1,6 @@
 """The vocabulary of the specification: scopes, items, meanings, and the world that is given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -8,7 +8,8 @@ Scope: TypeAlias = tuple[tuple[str, int], ...]
 At: TypeAlias = tuple[str, Scope]
 """A node's run: the node and the scope."""
 
-Items: TypeAlias = list[dict[str, Any]]
+Item: TypeAlias = dict[str, Any]
+Items: TypeAlias = list[Item]
 Ports: TypeAlias = dict[str, Items]
 Value: TypeAlias = Items | None
 """What an edge carries once it is resolved: items, or None where it is DEAD."""
@@ -27,15 +28,26 @@ def no_files(node_id: str, item: dict[str, Any]) -> Mapping[str, str]:
     return {}
 
 
+def number(json: Item) -> int:
+    """Return an item's number; one that has none counts as 0, as null does in JavaScript."""
+    return int(json.get("n") or 0)
+
+
 CONDITIONS: Mapping[str, Asked] = {
-    "{{ $json.n % 2 == 0 }}": lambda json: json["n"] % 2 == 0,
-    "{{ $json.n % 2 == 1 }}": lambda json: json["n"] % 2 == 1,
-    "{{ $json.n > 1 }}": lambda json: json["n"] > 1,
-    "{{ $json.n < 4 }}": lambda json: json["n"] < 4,
-    "{{ $json.n < 9 }}": lambda json: json["n"] < 9,
-    "{{ $json.n == 5 ? 'yes' : true }}": lambda json: "yes" if json["n"] == 5 else True,
+    "{{ $json.n % 2 == 0 }}": lambda json: number(json) % 2 == 0,
+    "{{ $json.n % 2 == 1 }}": lambda json: number(json) % 2 == 1,
+    "{{ $json.n > 1 }}": lambda json: number(json) > 1,
+    "{{ $json.n < 4 }}": lambda json: number(json) < 4,
+    "{{ $json.n < 9 }}": lambda json: number(json) < 9,
+    "{{ $json.n == 5 ? 'yes' : true }}": lambda json: "yes" if json.get("n") == 5 else True,
 }
 """The conditions that may stand in a definition to be evaluated, and what they mean."""
+
+VALUES: Mapping[str, Asked] = {
+    "{{ $json.n + 1 }}": lambda json: number(json) + 1,
+    "{{ $json.n % 3 }}": lambda json: number(json) % 3,
+}
+"""The values that a SET may give a field, and what they are."""
 
 STOP, REGULAR = "STOP_WORKFLOW_ON_ERROR", "CONTINUE_REGULAR_OUTPUT_ON_ERROR"
 ROUNDS_MAX = 300
@@ -88,6 +100,8 @@ class World:
     answers: Answers
     winners: Mapping[At, int] = field(default_factory=dict[At, int])
     said: Mapping[At, Said] = field(default_factory=dict[At, Said])
+    lost: Mapping[At, Collection[int]] = field(default_factory=dict[At, Any])
+    """Items, by their places, that nothing was heard of in time, however often they were tried."""
     marks: Mapping[At, "Ports | str | None"] = field(default_factory=dict[At, Any])
     pins: Mapping[str, Any] = field(default_factory=dict[str, Any])
     children: Mapping[At, "Child"] = field(default_factory=dict[At, "Child"])

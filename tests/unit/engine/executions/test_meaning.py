@@ -15,6 +15,7 @@ from perdure_engine.executions.state import wake_at
 from playing import Play, failed
 from random_workflows import data, definition
 from specification import Endless, Scope, World, evaluate
+from specification.words import number
 
 STEPS_MAX = 600
 SOON = timedelta(seconds=1)
@@ -24,7 +25,7 @@ SOON = timedelta(seconds=1)
 def fails(node_id: str, scope: Scope, json: dict[str, Any]) -> str | None:
     """Say how the runner fails an item for good: every sixth, by its number."""
     del scope
-    return "lasting" if json["n"] % 6 == int(node_id[1:]) % 6 else None
+    return "lasting" if number(json) % 6 == int(node_id[1:]) % 6 else None
 
 
 def played(definition: dict[str, Any], data: Any, order: Random) -> Play:
@@ -57,7 +58,8 @@ def answer(play: Play, place: str) -> None:
 
 def compared(random: Random, *, loops: bool, races: bool) -> str:
     """Make a workflow, play it, and compare; one that is refused is passed over."""
-    made, items = definition(random, loops=loops, races=races), data(random)
+    made = definition(random, loops=loops, races=races, lists=True)
+    items = data(random, wide=True)
     if validate(made).workflow is None:
         return ""
     try:
