@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.decider import Lookup, Row
@@ -187,7 +188,8 @@ class SimClaims:
         for row in self._database.store.tables.get("node_claims", ()):
             if row.get("canceled"):
                 until = row.get("stop_at")
-                stop_at = 0.0 if until is None else (until - BEGIN).total_seconds()
+                at = BEGIN if until is None else datetime.fromisoformat(str(until))
+                stop_at = (at - BEGIN).total_seconds()
                 self._leases.cancel(str(row["token"]), str(row["execution_id"]), stop_at)
         return self._leases
 
