@@ -2,18 +2,34 @@
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from definitions_for_tests import chain, node, request
 from outside_world import World
-from platform_stage import Stage
+from perdure_common.embedded import Addresses
+from platform_stage import PATIENT, Stage
 from prometheus_client.parser import text_string_to_metric_families
+from stage_ground import shared_ground
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(servers: Addresses, world: World) -> AsyncGenerator[Stage]:
+    """A platform whose engine does no tasks itself, so that runners have some."""
+    settings = {**PATIENT, "PERDURE_HAND_OVER": "0"}
+    allow = (f"{world.host}:{world.port}",)
+    async with (
+        shared_ground(servers) as ground,
+        Stage(ground, allow=allow, settings=settings) as made,
+    ):
+        yield made
 
 
 async def families(stage: Stage) -> dict[str, tuple[str, set[str]]]:

@@ -81,7 +81,7 @@ async def test_the_line_of_the_readme_starts_an_execution(stage: Stage, tmp_path
 def produce(stage: Stage, message: KafkaMessage) -> None:
     """Write a record as the SDK has made it, with another client than ours."""
     producer = Producer({"bootstrap.servers": stage.ground.kafka_bootstrap})
-    headers: list[tuple[str, str | bytes | None]] = list(message.headers.items())
+    headers: list[tuple[str, str | bytes | None]] = [*message.headers.items()]
     topic = f"{stage.ground.prefix}.triggers.v1"
     producer.produce(topic, message.value, key=message.key, headers=headers)
     assert producer.flush(30.0) == 0

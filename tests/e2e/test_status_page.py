@@ -163,8 +163,8 @@ async def test_the_page_names_one_stuck_thing_of_each_kind_with_its_cause_and_th
     assert before == []
     await topic_is_deleted(stage)
     await mailbox_goes_away(stage)
+    execution_id = await engine_makes_a_mistake(stage)  # while no other execution is open
     await dependency_fails(stage)
-    execution_id = await engine_makes_a_mistake(stage)
     wanted = (
         r"topic \S+-gone cannot be read for .*: .*there is no topic.*`perdure triggers list ",
         r"1 mailboxes of EMAIL triggers cannot be read: mailbox_unreachable; the log of scheduler",

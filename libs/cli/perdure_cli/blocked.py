@@ -6,7 +6,10 @@ Read from the tables by `perdure status`, which tells each with its reason and w
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+from perdure_common.adapters.postgres_queries import queries
 
 from perdure_cli.client import Row
 from perdure_cli.output import clock, duration, short
@@ -16,32 +19,7 @@ NAMED_MAX = 5
 
 REASON_MAX = 200
 
-TOPICS_ASKED = """
-    SELECT topic, count(*) AS partitions, min(since) AS since, min(message) AS reason
-      FROM scheduler.topic_troubles GROUP BY topic ORDER BY topic
-"""
-
-TRIGGERS_ASKED = """
-    SELECT workflow_name, node_id, trigger_subtype, error_message AS reason
-      FROM scheduler.trigger_index
-     WHERE deployment_status = 'active' AND is_active AND error_message <> ''
-     ORDER BY workflow_name, node_id
-"""
-
-DEPLOYMENTS_ASKED = """
-    SELECT workflow_name, deployment_version, min(updated_at) AS since,
-           min(error_message) AS reason
-      FROM scheduler.trigger_index
-     WHERE deployment_status = 'pending' AND updated_at < now() - interval '10 seconds'
-     GROUP BY workflow_name, deployment_version ORDER BY workflow_name
-"""
-
-BREAKERS_ASKED = """
-    SELECT dependency, credential, state, until, reason
-      FROM recovery.recovery_breakers
-     WHERE state <> 'closed' AND kept_until > now()
-     ORDER BY dependency, credential
-"""
+SQL = queries(Path(__file__).with_name("blocked.sql"))
 
 
 @dataclass
@@ -61,14 +39,14 @@ async def blocked(connection: Any) -> Blocked:
         asyncpg.PostgresError: The tables are not there, or cannot be read.
     """
 
-    async def rows(sql: str) -> Sequence[Row]:
-        return [dict(row) for row in await connection.fetch(sql)]
+    async def rows(name: str) -> Sequence[Row]:
+        return [dict(row) for row in await connection.fetch(SQL[name])]
 
     return Blocked(
-        topics=await rows(TOPICS_ASKED),
-        triggers=await rows(TRIGGERS_ASKED),
-        deployments=await rows(DEPLOYMENTS_ASKED),
-        breakers=await rows(BREAKERS_ASKED),
+        topics=await rows("topics"),
+        triggers=await rows("triggers"),
+        deployments=await rows("deployments"),
+        breakers=await rows("breakers"),
     )
 
 

@@ -163,7 +163,7 @@ def test_every_node_with_a_credential_has_a_place_for_what_is_in_it() -> None:
         if any(parameter.name == "credential" for parameter in each.parameters)
         and each.node_type != "TRIGGER"  # the scheduler verifies by it, and puts it nowhere
     }
-    assert named - {*AGENTS, ("TOOL", "HTTP")} == set(PUT)
+    assert named - {*AGENTS, ("TOOL", "HTTP"), ("TOOL", "MCP")} == set(PUT)
 
 
 def test_short_texts_and_names_are_not_hidden() -> None:
