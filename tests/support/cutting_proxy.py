@@ -1,5 +1,8 @@
 """A TCP proxy that loses answers, or makes a server slow.
 
+`hush` lets the connections that are open say nothing any more, and hear nothing: nobody closes
+them, as where a firewall has forgotten them. While `deaf` is set all that are opened are the same.
+
 `delay_s` is how long each piece of an answer is held back, as a busy server or a long way does.
 A lost answer: the server has done what was asked, the client never hears.
 
@@ -35,6 +38,11 @@ class Proxy:
     port: int = 0
     delay_s: float = 0.0
     cuts: list[Cut] = field(default_factory=list)
+    deaf: bool = False
+    hushed: int = 0
+    """Connections that were left without a word."""
+
+    _carried: set[asyncio.Event] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def cut_after(self, marker: bytes, *, passed_on: bool) -> Cut:
@@ -42,6 +50,13 @@ class Proxy:
         cut = Cut(marker, passed_on)
         self.cuts.append(cut)
         return cut
+
+    def hush(self) -> None:
+        """Carry nothing any more on the connections that are open, and do not close them."""
+        for each in self._carried:
+            each.clear()
+        self.hushed += len(self._carried)
+        self._carried.clear()
 
     def through(self, url: str) -> str:
         """Return a server's URL with the way through this proxy."""
@@ -60,9 +75,14 @@ class Proxy:
         except OSError:  # the server is away, and so it looks from here
             writer.close()
             return
-        answers = asyncio.create_task(self._carry(there, writer))
+        carried = asyncio.Event()
+        if not self.deaf:
+            carried.set()
+            self._carried.add(carried)
+        answers = asyncio.create_task(self._carry(there, writer, carried))
         try:
             while data := await reader.read(CHUNK):
+                await carried.wait()
                 cut = next((each for each in self.cuts if each.marker in data), None)
                 if cut is not None:
                     self.cuts.remove(cut)
@@ -79,16 +99,20 @@ class Proxy:
             return  # one side is gone, so is the other
         finally:
             answers.cancel()
+            self._carried.discard(carried)
             for each in (writer, server):
                 each.close()
             with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, carried: asyncio.Event
+    ) -> None:
         """Carry what the server says."""
         with suppress(OSError):
             while data := await reader.read(CHUNK):
                 await asyncio.sleep(self.delay_s)
+                await carried.wait()
                 writer.write(data)
                 await writer.drain()
             writer.close()

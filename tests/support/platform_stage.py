@@ -268,12 +268,15 @@ class Stage:
 
         await self.until(still, f"{name} to stop")
 
-    async def kill_server(self, name: str) -> Kill:
-        """End a server of our own by SIGKILL; its keeper starts it again."""
+    async def kill_server(self, name: str, *, immediate: bool = False) -> Kill:
+        """End a server of our own by SIGKILL; its keeper starts it again.
+
+        `immediate` ends PostgreSQL as `pg_ctl stop -m immediate` does, which is SIGQUIT.
+        """
         running = await self.open_executions()
         pid = self.ground.server_pid(name)
         victim = psutil.Process(pid)
-        victim.kill()
+        victim.send_signal(signal.SIGQUIT if immediate else signal.SIGKILL)
         gone, _ = await asyncio.to_thread(psutil.wait_procs, [victim], 10.0)
         return Kill(name, pid, bool(gone), running)
 

@@ -52,7 +52,12 @@ async def serve(
     observe.configure_logging(service.name, format=settings.log_format, level=settings.log_level)
     fault.arm(service.name, os.environ.get("PERDURE_FAULT"))
     name = process_name(service.name)
-    store = PostgresStore(settings.database_url, service.name, connections=settings.lanes + 1)
+    store = PostgresStore(
+        settings.database_url,
+        service.name,
+        connections=settings.lanes + 1,
+        wait_s=settings.database_wait_s,
+    )
     bus = KafkaBus(
         settings.kafka_bootstrap, name, settings.topic_prefix, session_s=settings.session_s
     )

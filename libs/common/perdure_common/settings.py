@@ -28,6 +28,9 @@ EXECUTION_DAYS_MIN = 7
 SESSION_S = 10.0
 """After so long without a sign of life a process has left its groups."""
 
+DATABASE_WAIT_S = 30.0
+"""After so long without an answer to a statement a connection to PostgreSQL counts as lost."""
+
 PORTS = {"engine": 8741, "scheduler": 8742, "recovery": 8743, "runner": 8744}
 """Where each process answers HTTP unless `PERDURE_<NAME>_PORT` says otherwise."""
 
@@ -82,7 +85,8 @@ class Settings:
     `topic_prefix` replaces the first word of every topic's name. `http_allow` lists
     networks and `host:port` pairs that outgoing requests may reach beside public ones.
     `delivery_retention_s` is how long answers to outsiders' messages are kept.
-    `session_s` is how long a process may be silent until its shards go to others.
+    `session_s` is how long a process may be silent until its shards go to others,
+    `database_wait_s` how long PostgreSQL may say nothing to a statement.
     `memory_mb` is what waiting records, unsent messages and open streams may weigh together.
     `hand_over` is how many short side effects the engine has under way in its own process at once.
     `result_bytes_max` is how large what a node gives may be, as JSON, `file_bytes_max` a file.
@@ -153,6 +157,7 @@ class Settings:
     smtp_key: str = ""
     smtp_tls: str = "require"
     session_s: float = SESSION_S
+    database_wait_s: float = DATABASE_WAIT_S
     log_retention_days: int = 30
     execution_retention_days: int = 30
     workspace_retention_days: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -230,6 +235,8 @@ class Settings:
             smtp_key=env.get("PERDURE_SMTP_KEY", ""),
             smtp_tls=_smtp_tls(env),
             session_s=_seconds(env, "PERDURE_SESSION_S", SESSION_S),
+            database_wait_s=_seconds(env, "PERDURE_DATABASE_WAIT_S", DATABASE_WAIT_S)
+            or DATABASE_WAIT_S,
             result_bytes_max=_integer(
                 env, "PERDURE_RESULT_BYTES_MAX", 8 * 1024 * 1024, least=1_000
             ),

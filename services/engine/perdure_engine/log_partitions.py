@@ -13,7 +13,8 @@ from typing import Any
 
 import asyncpg
 import structlog
-from perdure_common.adapters.postgres_errors import FAILED
+from perdure_common.adapters.postgres_connection import Dropping
+from perdure_common.adapters.postgres_errors import FAILED, UPKEEP_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.run import utc_now
 from perdure_common.settings import Settings
@@ -36,7 +37,9 @@ async def keep(url: str, now: datetime, retention_days: int) -> tuple[Sequence[d
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not take it.
     """
     sql = queries(Path(__file__).with_name("log_partitions.sql"))
-    connection: Any = await asyncpg.connect(url, timeout=CONNECT_S)  # pyright: ignore
+    connection: Any = await asyncpg.connect(  # pyright: ignore
+        url, timeout=CONNECT_S, command_timeout=UPKEEP_S, connection_class=Dropping
+    )
     try:
         made = await connection.fetch(sql["make"], now, AHEAD_MONTHS)
         dropped = 0

@@ -18,7 +18,8 @@ from typing import Any
 
 import asyncpg
 import structlog
-from perdure_common.adapters.postgres_errors import FAILED
+from perdure_common.adapters.postgres_connection import Dropping
+from perdure_common.adapters.postgres_errors import FAILED, UPKEEP_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
@@ -187,7 +188,9 @@ async def sweep(
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not take it.
     """
-    connection: Any = await asyncpg.connect(url, timeout=CONNECT_S)  # pyright: ignore
+    connection: Any = await asyncpg.connect(  # pyright: ignore
+        url, timeout=CONNECT_S, command_timeout=UPKEEP_S, connection_class=Dropping
+    )
     counts = [0, 0]
     try:
         for at, (name, days) in enumerate((("sweep", ended_days), ("drop", tombstone_days))):

@@ -10,7 +10,8 @@ from typing import Any
 
 import asyncpg
 import structlog
-from perdure_common.adapters.postgres_errors import FAILED
+from perdure_common.adapters.postgres_connection import Dropping
+from perdure_common.adapters.postgres_errors import FAILED, UPKEEP_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.ids import derived
 from perdure_common.settings import Settings
@@ -35,7 +36,9 @@ async def fill(url: str, tenant_id: str) -> list[str]:
     sql = queries(Path(__file__).with_name("specifications.sql"))
     nodes = all_described()
     ids = [specification_id(tenant_id, node) for node in nodes]
-    connection: Any = await asyncpg.connect(url, timeout=CONNECT_S)  # pyright: ignore
+    connection: Any = await asyncpg.connect(  # pyright: ignore
+        url, timeout=CONNECT_S, command_timeout=UPKEEP_S, connection_class=Dropping
+    )
     try:
         async with connection.transaction():
             changed = await connection.fetch(

@@ -6,7 +6,8 @@ from typing import Any
 
 import asyncpg
 import structlog
-from perdure_common.adapters.postgres_errors import FAILED
+from perdure_common.adapters.postgres_connection import Dropping
+from perdure_common.adapters.postgres_errors import FAILED, UPKEEP_S
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
@@ -33,7 +34,9 @@ async def clean(url: str, service: str, retention_days: int) -> int:
     Raises:
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: The database does not take it.
     """
-    connection: Any = await asyncpg.connect(url, timeout=CONNECT_S)  # pyright: ignore
+    connection: Any = await asyncpg.connect(  # pyright: ignore
+        url, timeout=CONNECT_S, command_timeout=UPKEEP_S, connection_class=Dropping
+    )
     try:
         gone = 0
         if retention_days:

@@ -11,7 +11,8 @@ from typing import Any
 
 import asyncpg
 import structlog
-from perdure_common.adapters.postgres_errors import FAILED
+from perdure_common.adapters.postgres_connection import Dropping
+from perdure_common.adapters.postgres_errors import FAILED, UPKEEP_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.run import utc_now
 from perdure_common.settings import Settings
@@ -35,7 +36,9 @@ async def forget(url: str, now: datetime, keep_s: float) -> tuple[int, int, int]
     """
     sql = queries(Path(__file__).with_name("forgetting.sql"))
     before = now - timedelta(seconds=keep_s)
-    connection: Any = await asyncpg.connect(url, timeout=10)  # pyright: ignore
+    connection: Any = await asyncpg.connect(  # pyright: ignore
+        url, timeout=10, command_timeout=UPKEEP_S, connection_class=Dropping
+    )
     try:
         await connection.execute("SET search_path TO scheduler")
         # First: a replay that runs meanwhile must not look for what is being deleted.

@@ -18,6 +18,9 @@ SLOW_S = (2.0, 8.0)
 STOPPED_S = (0.5, 14.0)
 """How long a service stands still: the longest outlives its session and its leases' heartbeat."""
 
+IMMEDIATE = 0.5
+"""How often PostgreSQL is stopped as `pg_ctl stop -m immediate` does it, and not killed."""
+
 PAUSE_S = (0.5, 3.0)
 """Between two happenings."""
 
@@ -42,6 +45,7 @@ class Happenings:
             self.slow: 2,
             self.stand_still: 2,
             self.server_dies: 1,
+            self.connections_are_forgotten: 1,
         }
         while time.monotonic() < end:
             [kind] = self.chance.choices(list(kinds), list(kinds.values()))
@@ -98,9 +102,18 @@ class Happenings:
         self.beside.append(asyncio.create_task(go_on()))
 
     async def server_dies(self) -> None:
-        """Kill PostgreSQL; its keeper starts it again."""
-        self.note("server kills", str(await self.stage.kill_server("postgres")))
+        """Kill PostgreSQL, or stop it at once; its keeper starts it again."""
+        immediate = self.chance.random() < IMMEDIATE
+        kill = await self.stage.kill_server("postgres", immediate=immediate)
+        self.note("server kills", f"{kill}{' (immediate)' if immediate else ''}")
         await self.stage.until_served("postgres")
+
+    async def connections_are_forgotten(self) -> None:
+        """Let every connection to PostgreSQL say nothing any more, and close none."""
+        before = self.proxy.hushed
+        self.proxy.hush()
+        count = self.proxy.hushed - before
+        self.note("silences", f"{count} connections to PostgreSQL fall silent")
 
     async def kafka_stands_still(self, length_s: float) -> None:
         """Stop Kafka for a while: connections stay, nothing is answered."""

@@ -33,6 +33,9 @@ WORKFLOWS = 60
 """Random workflows that are run beside the flood."""
 
 KAFKA_STILL_S = 30.0
+DATABASE_WAIT_S = 3.0
+"""How long a silent PostgreSQL is waited for: less than by default, so that it happens often."""
+
 DRAIN_S = 600.0
 KILLS_MIN = 2
 """Kills of working services without which a run proves nothing."""
@@ -59,6 +62,7 @@ async def platform(world: World) -> AsyncGenerator[tuple[Stage, Proxy]]:
             **PATIENT,
             "PERDURE_DATABASE_URL": proxy.through(ground.database_url),
             "PERDURE_MEMORY_MB": str(MEMORY_MB),
+            "PERDURE_DATABASE_WAIT_S": str(DATABASE_WAIT_S),
         }
         allow = (f"{world.host}:{world.port}",)
         async with Stage(ground, allow=allow, settings=settings) as stage:

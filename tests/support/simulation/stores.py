@@ -198,6 +198,10 @@ class SimClaims:
             self._broken("lease", f"{runner} claimed {token}, which was claimed before")
         return won
 
+    async def mine(self, runner: str, tokens: Sequence[str]) -> frozenset[str]:
+        """See `Claims.mine`."""
+        return await (await self._come()).mine(runner, tokens)
+
     async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
         """See `Claims.renew`."""
         leases = await self._come()

@@ -15,8 +15,9 @@ from typing import Any
 import asyncpg
 
 from perdure_common.adapters import postgres_batch as fixed
+from perdure_common.adapters.postgres_connection import CHECKED, Dropping
 from perdure_common.adapters.postgres_entries import events_of
-from perdure_common.adapters.postgres_errors import LOST
+from perdure_common.adapters.postgres_errors import CONNECT_S, LOST, WAIT_S
 from perdure_common.adapters.postgres_files import PostgresFiles
 from perdure_common.adapters.postgres_payloads import PostgresPayloads
 from perdure_common.adapters.postgres_projection import (
@@ -65,9 +66,9 @@ _QUOTING_DATA = ("22P02", "22007", "22003")
 
 _TRIES_MAX = 3
 _STATEMENTS_MAX = 200
-_CONNECT_S = 10.0
 _CLOSE_S = 5.0
-_COMMAND_S = 60.0
+_GIVEN_UP = 4.0
+"""After so many waits the server gives up a transaction whose client says no more."""
 
 _SETTINGS = {
     "application_name": "perdure",
@@ -89,12 +90,16 @@ class PostgresStore:
         url: the database's address.
         service: names the schema and the role `<service>_shell` that writes.
         connections: how many are open at most; each lane that commits wants one.
+        wait_s: how long PostgreSQL may say nothing to a statement.
     """
 
-    def __init__(self, url: str, service: str, *, connections: int = 4) -> None:
+    def __init__(
+        self, url: str, service: str, *, connections: int = 4, wait_s: float = WAIT_S
+    ) -> None:
         self._url = url
         self._service = service
         self._connections = connections
+        self._wait_s = wait_s
         self._pool: Any = None
         self._opening = asyncio.Lock()
         self._tables: dict[str, Table] = {}
@@ -263,14 +268,19 @@ class PostgresStore:
                         max_size=self._connections,
                         max_inactive_connection_lifetime=0,
                         reset=_keep,
-                        timeout=_CONNECT_S,
-                        command_timeout=_COMMAND_S,
+                        timeout=CONNECT_S,
+                        command_timeout=self._wait_s,
+                        connection_class=Dropping,
                         statement_cache_size=_STATEMENTS_MAX,
                         max_cached_statement_lifetime=0,
                         server_settings={
                             **_SETTINGS,
+                            **CHECKED,
                             "search_path": f"{quoted(self._service)}, public",
                             "role": f"{self._service}_shell",
+                            # Else a claim whose process went without a word keeps its shards
+                            # locked for as long as the server's TCP takes to notice: hours.
+                            "idle_in_transaction_session_timeout": _ms(_GIVEN_UP * self._wait_s),
                         },
                     )
         return self._pool
@@ -361,6 +371,10 @@ def _blames_what_was_asked(error: asyncpg.PostgresError) -> bool:
     """Tell whether asking the same again would fail again, however well the server is."""
     state = error.sqlstate or ""
     return state[:2] in _OF_THE_DATA and state not in _OF_THE_GROUND
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f}"
 
 
 async def _keep(connection: Any) -> None:

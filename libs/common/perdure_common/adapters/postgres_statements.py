@@ -1,5 +1,6 @@
 """Named statements of a file, run by a few connections that are opened when they are needed."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -7,8 +8,12 @@ from typing import Any, Final, Protocol
 
 import asyncpg
 
+from perdure_common.adapters.postgres_connection import CHECKED, Dropping
+from perdure_common.adapters.postgres_errors import CONNECT_S, UPKEEP_S, WAIT_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.shell.ports import Unreachable
+
+CLOSE_S = 5.0
 
 
 class Run(Protocol):
@@ -45,12 +50,22 @@ class Statements:
         dsn: the database's address.
         file: has the statements, each behind a line `-- name: …`.
         connections: how many are open at most; `kept` is how many stay open.
+        wait_s: how long the database may say nothing to a statement.
     """
 
-    def __init__(self, dsn: str, file: Path, *, connections: int = 2, kept: int = 0) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        file: Path,
+        *,
+        connections: int = 2,
+        kept: int = 0,
+        wait_s: float = WAIT_S,
+    ) -> None:
         self._dsn = dsn
         self._sql = queries(file)
         self._sizes = (kept, connections)
+        self._wait_s = wait_s
         self._pool: asyncpg.Pool | None = None
 
     async def fetch(self, name: str, *values: object) -> Sequence[Any]:
@@ -97,10 +112,26 @@ class Statements:
     async def _opened(self) -> asyncpg.Pool:
         if self._pool is None:
             least, most = self._sizes
-            self._pool = await asyncpg.create_pool(self._dsn, min_size=least, max_size=most)
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=least,
+                max_size=most,
+                timeout=CONNECT_S,
+                command_timeout=self._wait_s,
+                connection_class=Dropping,
+                server_settings={
+                    **CHECKED,
+                    # Whoever begins a transaction may ask others in between, who take their time.
+                    "idle_in_transaction_session_timeout": f"{UPKEEP_S * 1000:.0f}",
+                },
+            )
         return self._pool
 
     async def close(self) -> None:
-        """Give the connections back."""
-        if self._pool is not None:
-            await self._pool.close()
+        """Give the connections back; those that say nothing are cut off after a while."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                await asyncio.wait_for(pool.close(), CLOSE_S)
+            except TimeoutError:
+                pool.terminate()

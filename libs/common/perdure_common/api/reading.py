@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from perdure_common.adapters.postgres_connection import Dropping
 from perdure_common.adapters.postgres_errors import LOST
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
@@ -28,6 +29,12 @@ _SQL = queries(Path(__file__).with_name("reading.sql"))
 _CONNECT_S = 5.0
 _STATEMENT_MS = 10_000
 """How long one question may take; a list that takes longer needs an index."""
+
+_PING_S = 2.0
+"""How long the server may take to answer nothing: who asks whether it is there, wants to know."""
+
+_SILENT_S = 12.0
+"""How long the server may say nothing to one: it should have said that it took too long."""
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +119,7 @@ class Reading:
         Raises:
             Problem: `database_unreachable`.
         """
-        await self._fetch(_SQL["ping"])
+        await self._fetch(_SQL["ping"], limit_s=_PING_S)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -140,15 +147,17 @@ class Reading:
         self._types[table] = known
         return known
 
-    async def _fetch(self, sql: str, *arguments: Any) -> Sequence[Any]:
+    async def _fetch(
+        self, sql: str, *arguments: Any, limit_s: float | None = None
+    ) -> Sequence[Any]:
         pool = await self._open()
         try:
-            connection = await pool.acquire(timeout=_CONNECT_S)
+            connection = await pool.acquire(timeout=limit_s or _CONNECT_S)
         except (*LOST, asyncpg.PostgresError) as error:  # also: no such role before `migrate`
             log.warning("database_unreachable", error=repr(error))
             raise _unreachable() from None
         try:
-            return await connection.fetch(sql, *arguments)
+            return await connection.fetch(sql, *arguments, timeout=limit_s)
         except asyncpg.QueryCanceledError:
             raise Problem(
                 503, "too_slow", f"the answer takes over {_STATEMENT_MS} ms; ask for less"
@@ -173,6 +182,8 @@ class Reading:
                         max_size=self._connections,
                         max_inactive_connection_lifetime=60.0,
                         timeout=_CONNECT_S,
+                        command_timeout=_SILENT_S,
+                        connection_class=Dropping,
                         server_settings={
                             "application_name": f"perdure-{self._service}-api",
                             "role": f"{self._service}_api",

@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from perdure_common.adapters.postgres_errors import WAIT_S
 from perdure_common.adapters.postgres_statements import Statements
 
 LEASE_S = 30.0
+SILENT_S = LEASE_S / 6
+"""How long the database may say nothing to a runner: twice that is known well within a lease."""
+
 HEARTBEAT_S = 5.0
 BEFORE_RESTORE = "a runner before the restore"
 KEEP_S = 8 * 86_400.0
@@ -43,6 +47,10 @@ class Claims(Protocol):
         """Claim tokens; return those that are the runner's now."""
         ...
 
+    async def mine(self, runner: str, tokens: Sequence[str]) -> frozenset[str]:
+        """Return which of the tokens the runner has claimed, and not answered yet."""
+        ...
+
     async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
         """Renew live leases; return the tokens still held, True for those to be stopped."""
         ...
@@ -67,9 +75,9 @@ class Claims(Protocol):
 class PostgresClaims:
     """Leases in the table `node_claims`; the server's clock decides."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, wait_s: float = WAIT_S) -> None:
         file = Path(__file__).with_name("queries.sql")
-        self._database = Statements(dsn, file, kept=1)
+        self._database = Statements(dsn, file, kept=1, wait_s=min(wait_s, SILENT_S))
 
     async def claim(self, runner: str, tasks: Mapping[str, Owner]) -> frozenset[str]:
         """See `Claims.claim`."""
@@ -78,6 +86,11 @@ class PostgresClaims:
         rows = await self._database.fetch(
             "claim", list(tasks), tenants, executions, runner, LEASE_S
         )
+        return frozenset(str(row["token"]) for row in rows)
+
+    async def mine(self, runner: str, tokens: Sequence[str]) -> frozenset[str]:
+        """See `Claims.mine`."""
+        rows = await self._database.fetch("mine", list(tokens), runner)
         return frozenset(str(row["token"]) for row in rows)
 
     async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
@@ -141,6 +154,18 @@ class MemoryClaims:
         for token in won:
             self.leases[token] = _Lease(tasks[token].execution_id, runner, self.now_s + LEASE_S)
         return frozenset(won)
+
+    async def mine(self, runner: str, tokens: Sequence[str]) -> frozenset[str]:
+        """See `Claims.mine`."""
+        found = [(token, self.leases.get(token)) for token in tokens]
+        return frozenset(
+            token
+            for token, lease in found
+            if lease is not None
+            and lease.runner == runner
+            and not (lease.finished or lease.canceled)
+            and lease.until > self.now_s
+        )
 
     async def renew(self, runner: str, tokens: Sequence[str]) -> Mapping[str, bool]:
         """See `Claims.renew`."""

@@ -6,6 +6,16 @@ SELECT token, tenant_id, execution_id, $4, now() + $5::float8 * interval '1 seco
     ON CONFLICT (token) DO NOTHING
 RETURNING token;
 
+-- name: mine --
+-- Which of these attempts a runner has claimed, and not answered yet.
+SELECT token
+  FROM engine.node_claims
+ WHERE token = ANY ($1::text[])
+   AND runner = $2
+   AND finished_at IS NULL
+   AND NOT canceled
+   AND lease_until > now();
+
 -- name: renew --
 -- Renew the live leases of a runner; a token that does not come back is not its own any more.
 UPDATE engine.node_claims

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
+from perdure_common.adapters.postgres_errors import WAIT_S
 from perdure_common.adapters.postgres_statements import Statements
 
 Kind: TypeAlias = Literal["model", "tool"]
@@ -93,9 +94,9 @@ class Substeps(Protocol):
 class PostgresSubsteps:
     """Sub-steps in the table `substeps`."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, wait_s: float = WAIT_S) -> None:
         file = Path(__file__).with_name("queries.sql")
-        self._database = Statements(dsn, file, connections=4)
+        self._database = Statements(dsn, file, connections=4, wait_s=wait_s)
 
     async def of(self, agent: Agent) -> Sequence[Substep]:
         """See `Substeps.of`."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
+from perdure_common.adapters.postgres_connection import Dropping
 from perdure_common.adapters.postgres_errors import FAILED
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
@@ -96,6 +97,7 @@ class HookStore:
                     reset=_as_it_is,
                     timeout=CONNECT_S,
                     command_timeout=COMMAND_S,
+                    connection_class=Dropping,
                     server_settings={
                         "application_name": "perdure-scheduler-hooks",
                         "role": "scheduler_shell",
