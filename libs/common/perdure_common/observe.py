@@ -6,6 +6,7 @@ asks. Labels never name tenants, executions or streams: their number is not boun
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -185,11 +186,18 @@ class Metrics:
             (row, Gauge(row.metric, row.about, ["service", row.column], registry=self.registry))
             for row in rows
         ]
+        of_shards = self.registry if owner is not None else None
         self._lag = Gauge(
             "perdure_consumer_lag",
             "Records of a topic that are not consumed yet, over this process's partitions.",
             ["service", "topic"],
-            registry=self.registry,
+            registry=of_shards,
+        )
+        self._shard_lag = Gauge(
+            "perdure_shard_lag",
+            "Records that a shard has not consumed yet, over all topics that it reads.",
+            ["service", "shard"],
+            registry=of_shards,
         )
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -218,6 +226,7 @@ class Metrics:
 
     async def _measure_lag(self) -> None:
         self._lag.clear()
+        self._shard_lag.clear()
         if self._owner is None or self._bounds is None:
             return
         consumed = positions(self._owner)
@@ -225,12 +234,16 @@ class Metrics:
             bounds = await self._bounds(list(consumed))
         except (Unreachable, LookupError):
             return
-        lag: dict[str, int] = {}
+        lag, by_shard = Counter[str](), Counter[str]()
         for place, (begin, end) in bounds.items():
-            behind = end - max(begin, consumed[place])
-            lag[place[0]] = lag.get(place[0], 0) + max(0, behind)
+            shard, offset = consumed[place]
+            behind = max(0, end - max(begin, offset))
+            lag[place[0]] += behind
+            by_shard[shard] += behind
         for topic, behind in lag.items():
             self._lag.labels(self._service, topic).set(behind)
+        for shard, behind in by_shard.items():
+            self._shard_lag.labels(self._service, shard).set(behind)
 
     async def _count(self, row: RowCount, gauge: Gauge) -> None:
         gauge.clear()
@@ -355,10 +368,13 @@ def unsent_s(shard: Shard, now: datetime) -> float:
     return max(0.0, (now - datetime.fromisoformat(written.decode())).total_seconds())
 
 
-def positions(owner: Observed) -> dict[TopicPartition, int]:
-    """Return the next offset of every topic's partition that the owner's shards read."""
+def positions(owner: Observed) -> dict[TopicPartition, tuple[str, int]]:
+    """Return who reads every topic's partition that the owner's shards read, and the next offset.
+
+    The values are (shard, offset).
+    """
     service = owner.service
-    found: dict[TopicPartition, int] = {}
+    found: dict[TopicPartition, tuple[str, int]] = {}
     for shard in list(owner.shards.values()):
         kind, _, last = shard.id.rpartition("/")
         topics = (service.commands_topic, *service.hears, *service.pausable)
@@ -366,5 +382,5 @@ def positions(owner: Observed) -> dict[TopicPartition, int]:
             topics = tuple(topic for topic in service.foreign if topic.split(".")[1] == kind)
         for topic in topics:
             place = (topic, int(last))
-            found[place] = shard.consumed.get(place, 0)
+            found[place] = (shard.id, shard.consumed.get(place, 0))
     return found

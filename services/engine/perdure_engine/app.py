@@ -27,6 +27,7 @@ from .gates.decider import decider as gates
 from .hear import hear
 from .keeping.deciders import of_static_data, of_variables
 from .log_partitions import keep_partitions
+from .measures import Measures
 from .payloads import keep_sweeping
 from .promises import Judge
 from .retention import keep_purging
@@ -111,7 +112,9 @@ async def serve_engine() -> None:
         settings.verdict_wait_s, settings.result_bytes_max, urls, limits_of(settings)
     )
     name = process_name("engine")
-    kept = PostgresStore(settings.database_url, ours.name, connections=1)
+    kept = PostgresStore(
+        settings.database_url, ours.name, connections=1, wait_s=settings.database_wait_s
+    )
     payloads = kept.payloads
     async with tools_of(settings, kept.files, clients=2) as tools:
         tools.dependencies.runner = name
@@ -130,7 +133,7 @@ async def serve_engine() -> None:
             lighten=lightening(payloads, settings.result_bytes_max),
         )
         registry = CollectorRegistry()
-        delays = StartDelays(registry)
+        delays, measures = StartDelays(registry), Measures(registry)
 
         def more(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
             add_groups(ours, app, settings, owner, reading)
@@ -143,7 +146,7 @@ async def serve_engine() -> None:
             sweeping = partial(keep_sweeping, payloads, kept.files)
             purging = partial(keep_purging, ours)
             beside = (api, fill_at_start, keep_partitions, stalls, sweeping, purging, calls)
-            seers = {ExecutionStarted: delays.see}
+            seers = {ExecutionStarted: delays.see, **measures.seers}
             await serve(ours, *beside, hand_over=hand_over, seers=seers)
         finally:
             await here.close()

@@ -104,7 +104,7 @@ from .hear import TRIGGERS, hear, stream_of_deployment, stream_of_trigger
 from .hook_settings import UNCAPPED, HookCaps
 from .hooks.serve import HookSide
 from .mail.attachments import add_attachments
-from .mail.mailboxes import keep_reading
+from .mail.mailboxes import MailboxMetrics, keep_reading
 from .mail.smtp import keep_listening
 from .measuring import TriggerMetrics
 from .paths import (
@@ -306,14 +306,14 @@ def main() -> None:
     """Run the scheduler as a process."""
     side = HookSide()
     registry = CollectorRegistry()
-    measuring = TriggerMetrics(registry)
+    measuring, mailboxes = TriggerMetrics(registry), MailboxMetrics(registry)
 
     def more(app: FastAPI, settings: Settings, owner: Owner, reading: Reading) -> None:
         side.add(app, settings, owner, reading)
         app.state.registries.append(registry)
         add_attachments(app, settings, owner, reading)
 
-    edges = (side.listen, keep_reading, keep_listening, keep_ingress)
+    edges = (side.listen, partial(keep_reading, mailboxes), keep_listening, keep_ingress)
     api = http.beside(TABLES, more=more)
     ours = service_with(caps_of(Settings.read("scheduler")))
     run(serve(ours, api, *edges, keep_forgetting, measuring.keep))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
+from perdure_common.ids import partition_of
 from perdure_common.observe import Metrics, configure_logging, positions, unsent_s
 from perdure_common.shell.codec import instant
 from perdure_common.shell.ports import Outbound
@@ -14,16 +15,16 @@ from perdure_common.shell.shard import Sending
 from prometheus_client.parser import text_string_to_metric_families
 from tally import LEDGER, TALLY, Add, in_memory
 
-BOUND_LABELS = {"service", "topic", "status", "generation"}
+BOUND_LABELS = {"service", "topic", "shard", "status", "generation"}
 
 
 async def figures(metrics: Metrics) -> dict[str, float]:
-    """Return every sample by name, of topics by `name topic`."""
+    """Return every sample by name, of topics and shards by `name topic`."""
     found: dict[str, float] = {}
     for family in text_string_to_metric_families((await metrics.text()).decode()):
         for sample in family.samples:
-            topic = sample.labels.get("topic", "")
-            found[f"{sample.name} {topic}".strip()] = sample.value
+            of = sample.labels.get("topic") or sample.labels.get("shard", "")
+            found[f"{sample.name} {of}".strip()] = sample.value
             assert set(sample.labels) <= BOUND_LABELS, "a label without bounds"
     return found
 
@@ -80,6 +81,8 @@ async def test_what_nobody_has_consumed_yet_is_lag() -> None:
                 shard.consumed[place] = 0
         found = await figures(Metrics("tally", owner=owner, bounds=owner.bus.bounds))
     assert found["perdure_consumer_lag perdure.tally.commands.v1"] == 1
+    at = partition_of("a", 2)
+    assert (found[f"perdure_shard_lag {at}"], found[f"perdure_shard_lag {1 - at}"]) == (1, 0)
 
 
 async def test_when_kafka_does_not_answer_the_other_metrics_are_there() -> None:

@@ -89,6 +89,8 @@ def test_every_metric_in_a_document_is_emitted() -> None:
     code = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "libs").rglob("*.py"))
     code += "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "services").rglob("*.py"))
     for path in DOCUMENTS:
+        if path.name == "metrics.md":
+            continue  # compared with a running stack (tests/e2e/test_metrics.py)
         for metric in set(re.findall(r"`(perdure_[a-z_]+)`", path.read_text(encoding="utf-8"))):
             is_module = (ROOT / "services").glob(f"*/{metric}") or (ROOT / "libs").glob(
                 f"*/{metric}"

@@ -19,6 +19,7 @@ from perdure_contracts.engine import NodeResult, NodeTask
 from perdure_engine.runner.breakers import keep_watching
 from perdure_engine.runner.claims import PostgresClaims
 from perdure_engine.runner.large import gone, in_full, is_large, lightening, refs_of
+from perdure_engine.runner.measures import WorkCollector
 from perdure_engine.runner.perform import at_once, perform
 from perdure_engine.runner.progress import Telling
 from perdure_engine.runner.substeps import PostgresSubsteps
@@ -40,13 +41,14 @@ async def serve() -> None:
     bus = KafkaBus(
         settings.kafka_bootstrap, name, settings.topic_prefix, session_s=settings.session_s
     )
-    claims = PostgresClaims(settings.database_url)
-    kept = PostgresStore(settings.database_url, "engine", connections=2)
+    url, wait_s = settings.database_url, settings.database_wait_s
+    claims = PostgresClaims(url, wait_s=wait_s)
+    kept = PostgresStore(url, "engine", connections=2, wait_s=wait_s)
     payloads = kept.payloads
     lighten = lightening(payloads, settings.result_bytes_max)
     stop = stop_on_signals()
     progress = Telling(bus.send, settings.partitions)
-    substeps = PostgresSubsteps(settings.database_url)
+    substeps = PostgresSubsteps(url, wait_s=wait_s)
     async with runners_tools(settings, kept.files, progress, substeps) as tools:
         tools.dependencies.runner = name
 
@@ -112,14 +114,15 @@ async def _api(settings: Settings, work: Work, stop: asyncio.Event) -> None:
     async def ready() -> Sequence[str]:
         return [] if work.settled else ["the group has not shared out the tasks yet"]
 
-    reading = Reading(settings.database_url, "engine")
+    reading, metrics = Reading(settings.database_url, "engine"), observe.Metrics("runner")
+    metrics.registry.register(WorkCollector(work))
     app = http.make_app(
         "runner",
         tables={},
         reading=reading,
         tenant_id=settings.tenant_id,
         ready=ready,
-        metrics=observe.Metrics("runner"),
+        metrics=metrics,
     )
     try:
         await http.serve(app, http.listen(settings, "runner"), stop)

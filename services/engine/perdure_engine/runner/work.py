@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 from perdure_common import fault
+from perdure_common.durations import Durations
 from perdure_common.ids import derived, partition_of
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Bus, Member, Outbound, Record, Unreachable
@@ -64,6 +65,10 @@ class Counts:
     unreadable: int = 0
 
 
+def _delays() -> Durations:
+    return Durations("perdure_task_delay_seconds", "How long tasks waited in their topic.")
+
+
 @dataclass
 class Work:
     """One runner. `perform` does the work of a task and never raises.
@@ -80,6 +85,7 @@ class Work:
     now: Callable[[], datetime]
     at_once: Callable[[NodeTask], NodeResult | None] = lambda task: None
     counts: Counts = field(default_factory=Counts)
+    delays: Durations = field(default_factory=_delays)
     settled: bool = False
     runs: dict[str, Run] = field(default_factory=dict)
     _prefixes: dict[int, Prefix] = field(default_factory=dict)
@@ -91,6 +97,8 @@ class Work:
     _member: Member | None = None
     _joined: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _begun: set[str] = field(default_factory=set)
+    """Attempts that were claimed and begun here, until that they are answered is noted."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run tasks until `stop` is set, finish what is under way, and leave."""
@@ -224,6 +232,7 @@ class Work:
             self._bury(record, f"the record is no engine.node-task.v1: {error}")
             return None
         self.counts.tasks += 1
+        self.delays.see(max(0.0, self.now().timestamp() - record.timestamp_ms / 1000))
         under_way = self.runs.get(task.token)
         if under_way is not None:
             if record.offset > under_way.record.offset:  # the same task, sent twice
@@ -257,11 +266,15 @@ class Work:
         fault.point("before_claim")
         wanted = {r.task.token: Owner(r.tenant_id, r.task.execution_id) for r in runs}
         pause_s = BACK_OFF_S[0]
+        unanswered = False
         while True:
             try:
                 won = await self.claims.claim(self.name, wanted)
+                if unanswered:  # what the claim before took, if it was written
+                    won |= await self.claims.mine(self.name, list(wanted)) - self._begun
                 break
             except Unreachable as error:
+                unanswered = True
                 log.warning("claims_unreachable", error=str(error), wait_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, BACK_OFF_S[1])
@@ -284,6 +297,8 @@ class Work:
 
     def _start(self, run: Run) -> None:
         self.runs[run.task.token] = run
+        if run.claimed:
+            self._begun.add(run.task.token)
         fault.point("before_effect")
         result = self.at_once(run.task)
         if result is not None:
@@ -358,6 +373,7 @@ class Work:
             fault.point("before_finish")
             try:
                 await self.claims.finish(runner, tokens)
+                self._begun.difference_update(tokens)
                 fault.point("after_finish")
             except Unreachable as error:  # the lease runs out, and the second answer is stale
                 log.warning("claims_unreachable", error=str(error))
@@ -410,6 +426,7 @@ class Work:
                     fault.point("after_lost")
                 if beats % FORGET_EVERY == 0:
                     await self.claims.forget()
+                    self._begun.intersection_update(self.runs)
             except Unreachable as error:
                 log.warning("claims_unreachable", error=str(error))
 

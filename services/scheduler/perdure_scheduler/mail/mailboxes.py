@@ -5,7 +5,8 @@ the events have the same ids, so nothing starts twice.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter as CountOf
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from typing import Any, TypeAlias, cast
 
 import asyncpg
 import structlog
-from perdure_common.adapters.postgres_errors import FAILED
+from perdure_common.adapters.postgres_connection import Dropping
+from perdure_common.adapters.postgres_errors import CONNECT_S, FAILED, WAIT_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.credentials import CredentialError, Credentials, PostgresCredentials, Seal
 from perdure_common.ids import partition_of
@@ -24,6 +26,10 @@ from perdure_common.outbound import AddressError, AllowList, resolve_here
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Unreachable
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from perdure_scheduler.match import untagged
 from perdure_scheduler.settling import Settling, Waiting
@@ -160,6 +166,11 @@ class Mailboxes:
                 self._tried[attempt].wanted = (each,)
         for kept in (*self._kept.values(), *self._tried.values()):
             await self._tell(kept)
+
+    def failing(self) -> Mapping[str, int]:
+        """Return how many mailboxes cannot be read now, by the code of what is wrong."""
+        kept = list(self._kept.values())
+        return CountOf(each.error.code for each in kept if each.error is not None)
 
     def close(self) -> None:
         """Stop every reader."""
@@ -326,11 +337,31 @@ def _wanted(row: Any) -> Wanted:
     )
 
 
-async def keep_reading(settings: Settings, owner: Owner, stop: asyncio.Event) -> None:
+class MailboxMetrics(Collector):
+    """How many of the mailboxes that this process reads cannot be read now."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.mailboxes: Mailboxes | None = None
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the gauge as it stands."""
+        family = GaugeMetricFamily(
+            "perdure_mailboxes_failing", "Mailboxes that cannot be read now.", labels=["code"]
+        )
+        if self.mailboxes is not None:
+            for code, count in self.mailboxes.failing().items():
+                family.add_metric([code], count)
+        yield family
+
+
+async def keep_reading(
+    metrics: MailboxMetrics, settings: Settings, owner: Owner, stop: asyncio.Event
+) -> None:
     """Read mailboxes beside the owner until told to stop."""
     credentials = PostgresCredentials(settings.database_url, Seal(settings.credentials_keys))
     pool = await open_pool(settings.database_url)
-    mailboxes = Mailboxes(settings, owner, pool, credentials)
+    mailboxes = metrics.mailboxes = Mailboxes(settings, owner, pool, credentials)
     try:
         while not stop.is_set():
             with suppress(TimeoutError):
@@ -357,4 +388,12 @@ async def open_pool(url: str) -> Any:
             "jsonb", schema="pg_catalog", encoder=str, decoder=orjson.loads
         )
 
-    return await asyncpg.create_pool(url, min_size=0, max_size=2, init=read_json)
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=2,
+        init=read_json,
+        timeout=CONNECT_S,
+        command_timeout=WAIT_S,
+        connection_class=Dropping,
+    )

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,7 +7,7 @@ from typing import Any
 from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.ids import partition_of
 from perdure_common.shell import codec
-from perdure_common.shell.ports import Outbound
+from perdure_common.shell.ports import Outbound, Unreachable
 from perdure_contracts.engine import ErrorFacts, NodeResult, NodeTask
 from perdure_contracts.message import NAMES
 from perdure_engine.runner.answers import RESULTS
@@ -305,3 +305,43 @@ async def test_what_is_no_json_outside_of_items_fails_the_attempt() -> None:
 def test_what_is_no_json_is_not_large() -> None:
     result = NodeResult(execution_id="e", token="t", outcome="completed", ports=HALF * 100_000)
     assert not is_large(result)
+
+
+class LosesAnswers(MemoryClaims):
+    """Leases whose server goes away after it has written a claim; the answer does not come."""
+
+    lost = 0
+
+    async def claim(self, runner: str, tasks: Mapping[str, Owner]) -> frozenset[str]:
+        """Claim, and lose the first answer to each set of tasks."""
+        won = await super().claim(runner, tasks)
+        if won or self.lost == 0:
+            self.lost += 1
+            raise Unreachable("it was written, and nobody heard")
+        return won
+
+    async def finish(self, runner: str, tokens: Sequence[str]) -> None:
+        """Lose this, too: nothing is noted."""
+        raise Unreachable("gone")
+
+
+async def test_a_claim_whose_answer_is_lost_is_the_runners_that_made_it() -> None:
+    stage = Stage()
+    stage.claims = LosesAnswers()
+    async with stage.runner("r1"):
+        await stage.give(task("t1", effect="unsafe"))
+        await stage.until(lambda: len(stage.answers()) == 1)
+    assert (stage.runs, stage.claims.lost) == (["t1"], 1)
+
+
+async def test_a_claim_whose_answer_is_lost_begins_nothing_that_was_begun_before() -> None:
+    stage = Stage()
+    stage.claims = LosesAnswers()
+    async with stage.runner("r1"):
+        await stage.give(task("t1", effect="unsafe"))
+        await stage.until(lambda: len(stage.answers()) == 1)
+        # The same task stands in the topic once more, and is claimed with another one.
+        again = task("t1", effect="unsafe")
+        await stage.give(again, task("t2", effect="unsafe", execution_id="execution of t1"))
+        await stage.until(lambda: len(stage.answers()) == 2)
+    assert stage.runs == ["t1", "t2"]
