@@ -194,6 +194,10 @@ class Decider(Generic[S, C, E]):
     too large to be tried out on a copy: instead of returning events it calls `happen` with each
     as it is made, and goes on with the state that this returns. A `Rejected` it returns before
     any event.
+
+    The trace (W3C) of a message goes on with what it leads to. Where a stream is one work
+    (`one_trace`) all of it belongs to the trace of the message that began it instead: others that
+    it hears of may be of other traces.
     """
 
     name: str
@@ -215,6 +219,7 @@ class Decider(Generic[S, C, E]):
     state_version: int = 1
     over: Callable[[S], bool] = open_ended
     act: Callable[[S, Any, Facts, datetime, Callable[[E], S]], Rejected | None] | None = None
+    one_trace: bool = False
 
     def begins(self, command: object) -> bool:
         """Return whether a command most likely begins a stream."""

@@ -88,3 +88,4 @@ class Envelope:
     subject: str | None = None
     time: str | None = None
     traceparent: str | None = None
+    tracestate: str | None = None

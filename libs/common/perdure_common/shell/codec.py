@@ -5,13 +5,15 @@ the event itself. Numbers of one source grow, so a receiver that knows the numbe
 (`x-prev`) sees what it has had already and what is missing.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from perdure_contracts import shell as shell_messages
+from perdure_contracts.cloudevents import TRACING
 from perdure_contracts.message import NAMES, TYPES
 
 from perdure_common.shell.payloads import Refs
@@ -128,11 +130,33 @@ def signed_by(source: bytes) -> tuple[str, bytes] | None:
     return (text, f"{who[0]}/{who[1]}/".encode()) if who is not None else None
 
 
+Trace: TypeAlias = tuple[str, str]
+"""A `traceparent` and its `tracestate` (W3C trace context); empty texts where there is none."""
+
+NO_TRACE: Trace = ("", "")
+
+TRACESTATE_MAX = 512
+"""Characters of a `tracestate` that are carried (W3C trace context, 3.3.1.5), and no more."""
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
+
+
+@lru_cache(1024)
+def trace_of(traceparent: str | None, tracestate: str | None) -> Trace:
+    """Return the trace that a message is part of; what is not written as it must be is none."""
+    if not traceparent or _TRACEPARENT.match(traceparent) is None:
+        return NO_TRACE
+    state = tracestate or ""
+    fits = len(state) <= TRACESTATE_MAX and state.isascii() and state.isprintable()
+    return traceparent, state if fits else ""
+
+
 class Meta(msgspec.Struct, omit_defaults=True):
     """What the journal keeps beside an event: its cause, and the numbers before its messages.
 
     `prev` has one entry for each message that the event made, in the order of k, beginning
     with `first` (1 when the event itself was not published). `epoch` is the writer's.
+    `traceparent` and `tracestate` are of the message that led to the event, else of its stream.
     `payloads` names what has left the event. `again` says that the cause had taken effect on the
     stream just before: that must never be, and the writer says what it did so that
     `perdure verify` sees it within one batch, too.
@@ -142,12 +166,21 @@ class Meta(msgspec.Struct, omit_defaults=True):
     first: int = 0
     prev: tuple[int, ...] = ()
     traceparent: str = ""
+    tracestate: str = ""
     epoch: int = 0
     payloads: Refs = ()
     again: bool = False
 
 
 _meta_decoder = msgspec.json.Decoder(Meta)
+
+
+def trace_in(meta: str) -> Trace:
+    """Return the trace that stands in a journal row's meta; most have none."""
+    if '"traceparent":' not in meta:
+        return NO_TRACE
+    found = decode_meta(meta)
+    return found.traceparent, found.tracestate
 
 
 def encode_meta(meta: Meta) -> str:
@@ -184,9 +217,9 @@ def outbound(
     name: str,
     body: bytes,
     key: str,
-    trace: str = "",
+    trace: Trace = NO_TRACE,
 ) -> Outbound:
-    """Return the record for a message that `row` made; `trace` is its traceparent.
+    """Return the record for a message that `row` made; `trace` goes with it.
 
     Raises:
         TooLarge: The body is above `MESSAGE_BYTES_MAX` (`DEAD_LETTER_BYTES_MAX` for those).
@@ -210,8 +243,8 @@ def outbound(
         ("content-type", b"application/json"),
         (PREV, b"%d" % prev),
     )
-    if trace:
-        headers = (*headers, ("traceparent", trace.encode()))
+    if trace[0]:
+        headers = (*headers, *_trace_headers(trace))
     return Outbound(topic, partition, body, subject, headers)
 
 
@@ -229,6 +262,12 @@ def _signature(service: str, shard: str) -> tuple[bytes, tuple[str, bytes]]:
 @lru_cache(1024)
 def _type_header(name: str) -> tuple[str, bytes]:
     return "ce_type", name.encode()
+
+
+@lru_cache(1024)
+def _trace_headers(trace: Trace) -> Headers:
+    found = zip(TRACING, trace, strict=True)
+    return tuple([(name, text.encode()) for name, text in found if text])
 
 
 @lru_cache(64)
@@ -276,18 +315,19 @@ def unpack_record(raw: bytes) -> Record:
     return _record_decoder.decode(raw)
 
 
-class Frame(msgspec.Struct):
+class Frame(msgspec.Struct, omit_defaults=True):
     """A snapshot's text: the state with what is needed to read it again."""
 
     decider: str
     tenant_id: str
     state: msgspec.Raw
+    trace: Trace = NO_TRACE
 
 
-def encode_frame(decider: str, tenant_id: str, state: object) -> str:
+def encode_frame(decider: str, tenant_id: str, state: object, trace: Trace = NO_TRACE) -> str:
     """Return a stream's state as a snapshot's text."""
     raw = msgspec.Raw(_encoder.encode(state))
-    return _encoder.encode(Frame(decider, tenant_id, raw)).decode()
+    return _encoder.encode(Frame(decider, tenant_id, raw, trace)).decode()
 
 
 def decode_frame(text: str) -> Frame:

@@ -97,7 +97,8 @@ def outbound_of(
 
     What is too large for a message leaves it, and is added to `payloads`.
     """
-    first, prev, trace = codec.number(row.seq, meta.first), meta.prev, meta.traceparent
+    first, prev = codec.number(row.seq, meta.first), meta.prev
+    trace = (meta.traceparent, meta.tracestate)
     records: list[Outbound] = []
     if published:
         topic, partition = destinations[0]

@@ -74,6 +74,16 @@ def _kept(record: Record, reason: str) -> tuple[str, bytes, bytes | None, Header
     return reason, value[: KEPT_BYTES_MAX // 2], None, ()
 
 
+def _trace_of(taken: Taken, held: Held) -> codec.Trace:
+    """Return the trace that what a command leads to is part of; see `Decider`."""
+    envelope = taken.envelope
+    if held.decider is not None and held.decider.one_trace:
+        return held.trace
+    if envelope is None or envelope.traceparent is None:
+        return codec.NO_TRACE
+    return codec.trace_of(envelope.traceparent, envelope.tracestate)
+
+
 def _decide(
     decider: Decider[Any, Any, Any],
     state: Any,
@@ -117,7 +127,8 @@ class Batch:
         self.delivered: dict[tuple[str, str, str], str] = {}
         self.came_again: list[tuple[Taken, str]] = []
         self._again = False
-        self._meta: tuple[str, int, str] | None = None
+        self._trace = codec.NO_TRACE
+        self._meta: tuple[str, int, codec.Trace, str] | None = None
 
     def part(self, shard: Shard) -> Part:
         """Return the batch's part for a shard, begun when it is first asked for.
@@ -202,7 +213,9 @@ class Batch:
             if held.broken is not None:
                 raise held.broken
             fault.point("while_deciding")
+            self._trace = _trace_of(taken, held)
             self._apply(part, taken, held)
+            self._trace = codec.NO_TRACE
         except NeedsFacts:
             raise
         except Exception as error:
@@ -215,7 +228,8 @@ class Batch:
         command = taken.command
         if held.decider is None or not held.tenant_id:
             held.tenant_id = taken.envelope.tenant_id if taken.envelope else self._tenant_id
-        if held.decider is None:  # what it is at first: another decider may have refused before
+        new = held.decider is None
+        if new:  # what it is at first: another decider may have refused before
             held.state = decider.initial
         if taken.decider is not decider:
             text = (
@@ -239,6 +253,8 @@ class Batch:
         if refused is not None:
             self.refuse(part, taken, held, refused)
             return
+        if new and decided and decider.one_trace:
+            held.trace = self._trace
         held.decider = decider
         if decided:
             held.cause = cause
@@ -316,11 +332,11 @@ class Batch:
 
     def _silent(self, cause: str, epoch: int) -> str:
         """Return the meta of an event of which nothing leaves: those of a command share it."""
-        known = self._meta
-        if known is None or known[0] != cause or known[1] != epoch:
-            meta = codec.Meta(cause, 1, (), epoch=epoch)
-            known = self._meta = (cause, epoch, codec.encode_meta(meta))
-        return known[2]
+        known, trace = self._meta, self._trace
+        if known is None or known[0] != cause or known[1] != epoch or known[2] != trace:
+            meta = codec.Meta(cause, 1, (), trace[0], trace[1], epoch=epoch)
+            known = self._meta = (cause, epoch, trace, codec.encode_meta(meta))
+        return known[3]
 
     def _places(
         self, part: Part, name: str, messages: Sequence[Outgoing], published: bool
@@ -355,7 +371,8 @@ class Batch:
             prev.append(before.get(place, 0) if last is None else last)
             sent[place] = codec.number(seq, k)
         again, self._again = self._again, False
-        return codec.Meta(cause, first, tuple(prev), epoch=part.commit.epoch, again=again)
+        (parent, state), epoch = self._trace, part.commit.epoch
+        return codec.Meta(cause, first, tuple(prev), parent, state, epoch=epoch, again=again)
 
     def _wake(self, part: Part, stream: str, held: Held) -> None:
         """Write the stream's next instant down if it comes earlier than the one that stands.
@@ -430,4 +447,6 @@ class Batch:
         place = f"dead-letter/{part.commit.shard}/{part.commit.next_seq + len(part.commit.rows)}"
         envelope, mine = taken.envelope, taken.tenant_id or self._tenant_id
         held = Held(None, None, 0, envelope.tenant_id if envelope else mine)
+        self._trace = _trace_of(taken, held)
         self.record(part, place, held, event, envelope.id if envelope else "")
+        self._trace = codec.NO_TRACE

@@ -163,6 +163,7 @@ class Intake:
                 subject=headers["ce_subject"].decode(),
                 time=headers["ce_time"].decode(),
                 traceparent=headers.get("traceparent", b"").decode() or None,
+                tracestate=headers.get("tracestate", b"").decode() or None,
             )
             message = codec.decode_body(name, record.value)
             return self._heard(Taken(record, envelope, link), message)
@@ -219,6 +220,7 @@ class Intake:
             subject=event.subject,
             time=event.time,
             traceparent=event.extensions.get("traceparent"),
+            tracestate=event.extensions.get("tracestate"),
         )
         if foreign:
             return self._heard(Taken(record, envelope), event)

@@ -49,6 +49,7 @@ def restore(registry: Registry, snapshot: Snapshot | None, rows: Sequence[Journa
         )
         held = Held(decider, state, snapshot.version, frame.tenant_id, snapshot.version)
         held.weight = held.snapshot_weight = held.snapshot_bytes = len(snapshot.state)
+        held.trace = frame.trace
     for row in rows:
         replay(registry, held, row)
     return held
@@ -74,6 +75,8 @@ def replay(registry: Registry, held: Held, row: JournalRow) -> None:
         return
     if held.decider is None:
         held.decider, held.state = decider, decider.initial
+        if decider.one_trace:
+            held.trace = codec.trace_in(row.meta)
     held.tenant_id = held.tenant_id or row.tenant_id  # whoever began it, not who was refused
     held.state = decider.evolve(held.state, codec.event_of(row))
 
@@ -183,7 +186,10 @@ def _remake_row(
     if not isinstance(event, SHELL_EVENTS):
         held.tenant_id = held.tenant_id or row.tenant_id
     recorded = Recorded(event, row.tenant_id, row.stream, row.version, row.recorded_at)
+    new = held.decider is None
     messages, upserts, _ = effects_of(registry, held, recorded)
+    if new and held.decider is not None and held.decider.one_trace:
+        held.trace = (meta.traceparent, meta.tracestate)
     # As it was decided then: another version may tell more, or less.
     published = meta.first == 0 and bool(meta.prev)
     held.version = row.version

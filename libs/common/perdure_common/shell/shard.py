@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from perdure_common.decider import Decider, Rejected, Upsert
+from perdure_common.shell.codec import NO_TRACE, Trace
 from perdure_common.shell.ports import (
     Claim,
     Heard,
@@ -38,8 +39,9 @@ class Held:
 
     `broken` says why its state cannot be had: its messages must wait for a person. `weight` is
     what its events have brought, in bytes: about what its state holds. `cause` is the message
-    that took effect last. The newest snapshot is of `snapshot_version`, had `snapshot_bytes`, and
-    was written when the weight was `snapshot_weight`.
+    that took effect last, `trace` what the stream is part of as a whole. The newest snapshot is
+    of `snapshot_version`, had `snapshot_bytes`, and was written when the weight was
+    `snapshot_weight`.
     """
 
     decider: Decider[Any, Any, Any] | None
@@ -50,6 +52,7 @@ class Held:
     broken: Exception | None = None
     weight: int = 0
     cause: str = ""
+    trace: Trace = NO_TRACE
     snapshot_weight: int = 0
     snapshot_bytes: int = 0
 

@@ -34,7 +34,9 @@ def write_snapshots(parts: Iterable[Part]) -> None:
             events, grown = held.version - held.snapshot_version, held.weight - held.snapshot_weight
             if is_due(events, grown, held.snapshot_bytes):
                 try:
-                    text = codec.encode_frame(held.decider.name, held.tenant_id, held.state)
+                    text = codec.encode_frame(
+                        held.decider.name, held.tenant_id, held.state, held.trace
+                    )
                 except Exception:  # the journal has everything that the state is made of
                     log.exception("snapshot_not_written", stream=stream)
                     continue

@@ -252,4 +252,5 @@ def decider_with(
         private=PRIVATE,
         told=told,
         passes=(CancelExecution,),
+        one_trace=True,
     )
