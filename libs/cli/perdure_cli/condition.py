@@ -13,6 +13,8 @@ from perdure_contracts.publish import TRIGGERS
 from prometheus_client.parser import text_string_to_metric_families
 
 from perdure_cli import platform, promises
+from perdure_cli.blocked import Blocked, blocked
+from perdure_cli.blocked import told as told_blocked
 from perdure_cli.client import Client, Counted, Row
 from perdure_cli.errors import CommandError
 from perdure_cli.output import duration, instant
@@ -53,6 +55,7 @@ FIGURES: Mapping[str, str] = {
     "perdure_parked_streams": "parked_streams",
     "perdure_gaps_open": "gaps",
     "perdure_shards_stopped": "shards_stopped",
+    "perdure_missing_topics": "missing_topics",
 }
 """What is read of a service's metrics, and what it is called here."""
 
@@ -71,6 +74,7 @@ class Status:
     dead_letters: Counted | None = None
     clock_behind_s: float = 0.0
     failing_filters: int = 0
+    blocked: Blocked = field(default_factory=Blocked)
     trouble: list[str] = field(default_factory=list)
 
     @property
@@ -110,6 +114,7 @@ async def _database(client: Client, found: Status) -> Row:
         found.clock_behind_s = float(triggers["behind_s"] or 0.0)
         found.failing_filters = int(triggers["failing"])
         found.untold = [row["stream"] for row in await connection.fetch(UNTOLD_ASKED)]
+        found.blocked = await blocked(connection)
     except asyncpg.UndefinedTableError:
         row |= {"ok": False, "why": "the schema is not there; run `perdure migrate`"}
     finally:
@@ -163,6 +168,9 @@ def figures(text: str) -> Row:
                 key = FIGURES[sample.name]
                 value = sample.value if key.endswith("_s") else int(sample.value)
                 row[key] = row.get(key, 0) + value
+            elif sample.name == "perdure_mailboxes_failing":
+                codes = row.setdefault("mailboxes_failing", {})
+                codes[sample.labels["code"]] = int(sample.value)
             elif sample.name == "perdure_consumer_lag":
                 row["lag"] = row.get("lag", 0) + int(sample.value)
     return row
@@ -196,6 +204,16 @@ def trouble(found: Status) -> Iterable[str]:
             )
         if row.get("shards_stopped"):
             yield f"{row['shards_stopped']} shards of {name} wait for a newer version of it"
+        if row.get("missing_topics"):
+            yield (
+                f"{name} has messages for {row['missing_topics']} partitions that do not exist: "
+                "`perdure migrate` makes them, and what waits goes by itself"
+            )
+        for code, count in row.get("mailboxes_failing", {}).items():
+            yield (
+                f"{count} mailboxes of EMAIL triggers cannot be read: {code}; the log of {name} "
+                f"says which, in {logs}, `perdure triggers list --subtype EMAIL` whose they are"
+            )
         if row.get("gaps"):
             yield f"{name} misses messages of {row['gaps']} sources and has asked for them again"
     if found.clock_behind_s > CLOCK_BEHIND_S:
@@ -208,6 +226,7 @@ def trouble(found: Status) -> Iterable[str]:
             f"{found.failing_filters} triggers have filters that fail: `perdure triggers list` "
             "shows why"
         )
+    yield from told_blocked(found.blocked)
     if found.dead_letters is not None and found.dead_letters.count:
         yield f"{found.dead_letters} dead letters wait: `perdure dead-letters list` shows them"
     now = datetime.now(UTC)

@@ -8,9 +8,9 @@ from rich.text import Text
 
 from perdure_cli import platform
 from perdure_cli.client import Client, Row
-from perdure_cli.condition import Status, examined
+from perdure_cli.condition import Status
 from perdure_cli.output import AsJson, console, print_table, show, wait_for
-from perdure_cli.stuck import looked, told_stuck
+from perdure_cli.stuck import looked, page, told_stuck
 
 
 def status(
@@ -28,7 +28,7 @@ def status(
 
     async def work() -> Status:
         async with Client(platform.require()) as client:
-            return await examined(client)
+            return await page(client)
 
     found = wait_for(work())
     letters = found.dead_letters

@@ -9,14 +9,52 @@ from rich.text import Text
 
 from perdure_cli.client import Client, Row, told
 from perdure_cli.condition import Status, examined
+from perdure_cli.errors import CommandError
 from perdure_cli.executions import WAITS
 from perdure_cli.output import clock, console, duration, print_table, say, show
 
 SHOWN_MAX = 50
+OLD_S = 60
+"""From which age on the page of `perdure status` names executions that do not go on."""
+
+NAMED_MAX = 5
+
+
+async def page(client: Client) -> Status:
+    """Return the platform's state; its `trouble` names executions that do not go on, too."""
+    found = await examined(client)
+    if any(row["name"] == "engine" and row["ok"] for row in found.services):
+        try:
+            rows = await oldest(client, OLD_S)
+        except CommandError:
+            return found  # it is going down just now
+        found.trouble.extend(told_executions(rows))
+    return found
+
+
+def told_executions(rows: Sequence[Row]) -> Iterable[str]:
+    """Return a sentence for each execution that goes on by nobody's doing but a person's."""
+    stuck = [row for row in rows if row["parked"] or row["unexplained"]]
+    for row in stuck[:NAMED_MAX]:
+        yield (
+            f"execution {row['execution_id']} of {row['workflow_name']} waits for "
+            f"{'; '.join(row['reasons'])}"
+        )
+    if len(stuck) > NAMED_MAX:
+        yield (
+            f"{len(stuck) - NAMED_MAX} more executions do not go on: "
+            "`perdure status --stuck` has all"
+        )
 
 
 async def looked(client: Client, older_than_s: int) -> tuple[Status, list[Row]]:
     """Return the platform's state, and the oldest open executions with what they wait for."""
+    rows = await oldest(client, older_than_s)
+    return await examined(client), rows
+
+
+async def oldest(client: Client, older_than_s: int) -> list[Row]:
+    """Return the oldest open executions; `reasons` are sentences of what each waits for."""
     parameters = [("older_than_s", str(older_than_s)), ("limit", str(SHOWN_MAX))]
     rows: Row = told(await client.get("engine", "/v1/stuck", parameters), "engine")
     letters: dict[str, Row] = {}
@@ -28,7 +66,7 @@ async def looked(client: Client, older_than_s: int) -> tuple[Status, list[Row]]:
         letters = {str(row["parked_stream"]): row for row in found if row.get("parked_stream")}
     for row in rows["items"]:
         row["reasons"] = list(reasons(row, letters.get(str(row["execution_id"]))))
-    return await examined(client), rows["items"]
+    return rows["items"]
 
 
 def reasons(row: Row, letter: Row | None) -> Iterable[str]:

@@ -3,11 +3,12 @@
 import io
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
 from perdure_cli import demo
+from perdure_cli.blocked import NAMED_MAX, Blocked
 from perdure_cli.condition import Status, figures, trouble
 from perdure_cli.deploying import problem_line
 from perdure_cli.executions import WAITS, reasons
@@ -254,6 +255,31 @@ def test_nobody_is_sent_to_letters_that_recovery_could_not_keep() -> None:
     assert "`perdure dead-letters unpark recovery w/a3`" in text
     both = list(trouble(Status(services=[row | {"parked_streams": 3}], untold=["w/a3"])))
     assert [each.partition(" ")[0] for each in both] == ["2", "recovery"]
+
+
+def test_what_waits_for_partitions_and_deployments_is_told_with_the_next_command() -> None:
+    row = {"name": "engine", "ok": True, "missing_topics": 4}
+    (text,) = trouble(Status(services=[row]))
+    assert "4 partitions that do not exist" in text and "`perdure migrate`" in text
+    waits = {
+        "workflow_name": "my orders",
+        "deployment_version": 3,
+        "since": datetime.now(UTC) - timedelta(minutes=2),
+        "reason": None,
+    }
+    (text,) = trouble(Status(blocked=Blocked(deployments=[waits])))
+    assert text.startswith("version 3 of my orders waits to serve for 2 min")
+    assert "`perdure workflow show 'my orders'`" in text
+
+
+def test_of_many_things_alike_some_are_named_and_the_others_counted() -> None:
+    rows = [
+        {"dependency": f"http:h{n}", "credential": "", "state": "open", "until": None, "reason": ""}
+        for n in range(NAMED_MAX + 2)
+    ]
+    *named, last = trouble(Status(blocked=Blocked(breakers=rows)))
+    assert len(named) == NAMED_MAX and "no reason is known" in named[0]
+    assert last == "2 more breakers are not closed: `perdure recovery breakers` has all"
 
 
 STEERING = "\x1b[31mred\x1b]0;title\x07 \x9b2J \u202eback\u2066"
