@@ -8,8 +8,8 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -60,16 +60,30 @@ async def shared_ground(servers: Addresses) -> AsyncGenerator[Ground]:
 
 
 @asynccontextmanager
-async def own_ground() -> AsyncGenerator[Ground]:
-    """Stand on a PostgreSQL and a Kafka of one's own, which may be killed."""
+async def own_ground(
+    disk: Callable[[Path], AbstractContextManager[None]] | None = None,
+) -> AsyncGenerator[Ground]:
+    """Stand on a PostgreSQL and a Kafka of one's own, which may be killed.
+
+    `disk` puts a file system of its own at PostgreSQL's folder for that time.
+    """
     # Not in pytest's folder: its parents are closed to the user that runs PostgreSQL.
     folder = Path(tempfile.mkdtemp(prefix="perdure-stage-"))
     # Who runs PostgreSQL has to get through, or its data goes elsewhere.
     folder.chmod(0o711)  # noqa: ASYNC240
     embedded = Embedded(folder / "servers")
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        if disk is not None:
+            stack.enter_context(disk(folder / "servers" / "postgres"))
+        async with _served(embedded, folder) as ground:
+            yield ground
+
+
+@asynccontextmanager
+async def _served(embedded: Embedded, folder: Path) -> AsyncGenerator[Ground]:
     try:
         addresses = await asyncio.to_thread(embedded.start)
         yield Ground(addresses.database_url, addresses.kafka_bootstrap, "perdure", folder, embedded)
     finally:
         await asyncio.to_thread(embedded.stop)
-        shutil.rmtree(folder)
