@@ -37,6 +37,9 @@ from perdure_common.shell.shard import Shard
 TICK_S = 1.0
 TAIL_EVERY_S = 60.0
 
+FLUSHES = 4
+"""Into how many parts the flush of a second is divided: a lane takes no batch while it flushes."""
+
 RESEND_MAX = 2_000
 """Records that are sent again for one request; the receiver asks for the rest."""
 
@@ -95,10 +98,11 @@ class Upkeep:
         """Tick until cancelled."""
         since_tail_s = 0.0
         while True:
-            await asyncio.sleep(TICK_S)
+            for part in range(FLUSHES):
+                await asyncio.sleep(TICK_S / FLUSHES)
+                for lane in self._owner.lanes:
+                    await self._flush(lane, part)
             since_tail_s += TICK_S
-            for lane in self._owner.lanes:
-                await self._flush(lane)
             try:
                 await self._compare_epochs()
             except Unreachable as error:
@@ -110,9 +114,10 @@ class Upkeep:
                 since_tail_s = 0.0
                 self._say_tails()
 
-    async def _flush(self, lane: Lane) -> None:
+    async def _flush(self, lane: Lane, part: int) -> None:
+        """Flush the shards of a lane whose turn it is in this part of a second."""
         async with lane.turn:
-            shards = list(lane.shards.values())
+            shards = [lane.shards[name] for name in sorted(lane.shards)[part::FLUSHES]]
             try:
                 lane.stats.rows_refused += await flush(self._store, shards)
             except Fenced as fenced:
