@@ -26,9 +26,10 @@ from perdure_common import migrate, observe
 from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.cycles import freeze
-from perdure_common.decider import Decider, Facts, Outgoing, Recorded, Service, Upsert
+from perdure_common.decider import Decider, Facts, Outgoing, Recorded, Upsert
 from perdure_common.ids import partition_of
 from perdure_common.run import utc_now
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import JournalRow

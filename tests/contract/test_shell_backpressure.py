@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from perdure_common.adapters.memory_bus import MemoryBroker
 from perdure_common.adapters.memory_store import MemoryStore
-from perdure_common.decider import Due, Facts, Service
+from perdure_common.decider import Due, Facts
+from perdure_common.service import Service
 from perdure_common.shell import codec, owner, pressure
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import ShardCommit

@@ -9,7 +9,8 @@ import perdure_recovery.app
 import perdure_scheduler.app
 import pytest
 from perdure_common.adapters.memory_bus import MemoryBroker
-from perdure_common.decider import Outgoing, Recorded, Service
+from perdure_common.decider import Outgoing, Recorded
+from perdure_common.service import Service
 from perdure_common.shell import codec, publisher
 from perdure_common.shell.owner import Owner
 from perdure_contracts.shell import DeadLettered

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from perdure_common.adapters.memory_store import MemoryStore
-from perdure_common.decider import Facts, Outgoing, Recorded, Rejected, Service
+from perdure_common.decider import Facts, Outgoing, Recorded, Rejected
 from perdure_common.ids import partition_of
+from perdure_common.service import Service
 from perdure_common.shell import codec, gather, lane
 from perdure_common.shell.intake import Taken
 from perdure_common.shell.ports import Claim, Record, Refused, ShardCommit, Unreachable

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import virtual_time
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.shell.ports import Outbound
 from tally import LEDGER, TALLY, Add, Memory, Process, Stage, in_memory
 

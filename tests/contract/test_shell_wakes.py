@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from perdure_common.decider import Due, Facts, Service
+from perdure_common.decider import Due, Facts
+from perdure_common.service import Service
 from perdure_common.shell import lane
 from perdure_common.shell.ports import Claim, ShardCommit, TopicPartition
 from perdure_common.shell.shard import Shard

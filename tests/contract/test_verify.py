@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from damage import InMemory, InPostgres, Keeper, Kept, taken, without_heard
 from perdure_common.adapters.kafka import KafkaBus
-from perdure_common.decider import Outgoing, Recorded, Service
+from perdure_common.decider import Outgoing, Recorded
 from perdure_common.ids import partition_of
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Bus
 from perdure_common.verify import Findings, archive, journal, remade

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from outside_world import World
 from perdure_cli import promises as verifying
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from perdure_engine.app import service as engine
 from perdure_recovery.app import service as recovery

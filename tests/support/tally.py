@@ -14,18 +14,9 @@ from typing import Any
 import virtual_time
 from perdure_common.adapters.memory_bus import MemoryBroker, MemoryBus
 from perdure_common.adapters.memory_store import MemoryStore
-from perdure_common.decider import (
-    Decider,
-    Due,
-    Facts,
-    Lookup,
-    Outgoing,
-    Recorded,
-    Rejected,
-    Service,
-    Upsert,
-)
+from perdure_common.decider import Decider, Due, Facts, Lookup, Outgoing, Recorded, Rejected, Upsert
 from perdure_common.ids import partition_of
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.part import Seers

@@ -17,7 +17,7 @@ import asyncpg
 from perdure_common import replay
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres_queries import queries
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.ports import Unreachable
 from perdure_common.verify import Findings

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from perdure_common import restore
 from perdure_common.adapters.kafka import KafkaBus
-from perdure_common.decider import Service
 from perdure_common.embedded import Embedded
 from perdure_common.restore import Report
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from rich.markup import escape
 

@@ -30,8 +30,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from perdure_common.decider import Service
 from perdure_common.scrub import scrub_text
+from perdure_common.service import Service
 from perdure_common.shell.codec import header
 from perdure_common.shell.lane import Lane, Stats
 from perdure_common.shell.ports import TopicPartition, Unreachable

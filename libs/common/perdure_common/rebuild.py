@@ -13,7 +13,6 @@ import asyncpg
 
 from perdure_common import migrate
 from perdure_common.adapters.postgres_projection import quoted
-from perdure_common.decider import Service
 from perdure_common.errors import Told
 from perdure_common.replay import (
     SQL,
@@ -24,6 +23,7 @@ from perdure_common.replay import (
     shadow_of,
     tables_of,
 )
+from perdure_common.service import Service
 
 
 class NoProjection(Told):

@@ -20,7 +20,8 @@ from perdure_common.adapters.postgres_entries import COLUMNS, events_of
 from perdure_common.adapters.postgres_payloads import PostgresPayloads
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
-from perdure_common.decider import Recorded, Service, Upsert
+from perdure_common.decider import Recorded, Upsert
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.effects import effects_of
 from perdure_common.shell.intake import Registry

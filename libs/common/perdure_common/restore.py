@@ -17,8 +17,8 @@ import asyncpg
 from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres_projection import quoted
 from perdure_common.adapters.postgres_queries import queries
-from perdure_common.decider import Restored, Service
 from perdure_common.fencing import NAME, Fence, Standing, fenced, mark_in, stream_of
+from perdure_common.service import Restored, Service
 from perdure_common.shell.owner import foreign_shard
 from perdure_common.shell.ports import TopicPartition
 

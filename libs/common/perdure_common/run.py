@@ -12,7 +12,7 @@ from perdure_common.adapters.kafka import KafkaBus
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.allocator import keep_freed_memory
 from perdure_common.cycles import freeze, look_for_cycles
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.part import Seers

@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from perdure_common import http
 from perdure_common.adapters.postgres import PostgresStore
 from perdure_common.api.reading import Reading
-from perdure_common.decider import Service
 from perdure_common.run import process_name, run, serve, utc_now
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_contracts.engine import ExecutionStarted, NodeResult

@@ -77,7 +77,7 @@ _RUN_ENDS = (NodeCompleted, NodeErrored, NodeSkipped, NodeCanceled)
 
 
 class Judge:
-    """Sees one stream; implements `perdure_common.decider.Judge`."""
+    """Sees one stream; implements `perdure_common.service.Judge`."""
 
     def __init__(self) -> None:
         self._ended = ""

@@ -23,8 +23,8 @@ from perdure_common.adapters.postgres_errors import FAILED, UPKEEP_S
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
-from perdure_common.decider import Service
 from perdure_common.run import utc_now
+from perdure_common.service import Service
 from perdure_common.settings import EXECUTION_DAYS_MIN, Settings
 from perdure_common.shell.commanding import commanded
 from perdure_common.shell.owner import Owner

@@ -18,8 +18,9 @@ import structlog
 from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
-from perdure_common.decider import Lookup, Service
+from perdure_common.decider import Lookup
 from perdure_common.run import utc_now
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from perdure_common.shell import remake
 from perdure_common.shell.commanding import commanded

@@ -6,8 +6,9 @@ from fastapi import FastAPI
 from perdure_common import run
 from perdure_common.api.asking import Asking
 from perdure_common.api.reading import Reading
-from perdure_common.decider import Decider, Service
+from perdure_common.decider import Decider
 from perdure_common.http import beside
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_contracts.breakers import BreakerTurned, DependencyCalls

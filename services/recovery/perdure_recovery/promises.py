@@ -19,7 +19,7 @@ from .state import day_of, place
 
 
 class Judge:
-    """Sees one stream; implements `perdure_common.decider.Judge`."""
+    """Sees one stream; implements `perdure_common.service.Judge`."""
 
     def __init__(self) -> None:
         self._places: dict[str, str] = {}

@@ -5,8 +5,9 @@ from functools import partial
 from fastapi import FastAPI
 from perdure_common import http
 from perdure_common.api.reading import Reading
-from perdure_common.decider import Decider, Service
+from perdure_common.decider import Decider
 from perdure_common.run import run, serve
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_contracts.answers import AnswerKept, NoteAnswer

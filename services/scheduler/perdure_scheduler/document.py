@@ -13,8 +13,8 @@ from perdure_common import http
 from perdure_common.api.asking import Asking
 from perdure_common.api.documents import keep_document
 from perdure_common.api.reading import Reading
-from perdure_common.decider import Service
 from perdure_common.observe import Metrics
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 
 from .api import TABLES

@@ -31,7 +31,7 @@ DUE_MAX = 2 * MISSED_MAX
 
 
 class Judge:
-    """Sees one stream; implements `perdure_common.decider.Judge`."""
+    """Sees one stream; implements `perdure_common.service.Judge`."""
 
     def __init__(self) -> None:
         self._fired: set[str] = set()

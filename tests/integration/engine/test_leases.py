@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 from perdure_common import migrate
 from perdure_common.adapters.kafka import KafkaBus
-from perdure_common.decider import Restored
 from perdure_common.embedded import Addresses
 from perdure_common.ids import partition_of
+from perdure_common.service import Restored
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Outbound
 from perdure_common.topics import create_topics

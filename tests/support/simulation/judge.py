@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from perdure_cli.endings import endings
 from perdure_common.adapters.memory_store import MemoryStore
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.verify import Violation
 from perdure_common.verify.memory import MemoryArchive

@@ -13,8 +13,8 @@ from random import Random
 from typing import Any
 
 from perdure_common.adapters.memory_store import MemoryStore, _Shard
-from perdure_common.decider import Service
 from perdure_common.fencing import NAME, Plan, Standing, fenced, mark_in, stream_of
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.owner import foreign_shard
 from perdure_common.shell.ports import TopicPartition

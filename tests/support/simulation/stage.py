@@ -13,7 +13,7 @@ from unittest.mock import patch
 import structlog
 from perdure_common import fault
 from perdure_common.adapters.memory_store import MemoryStore
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.shell import gather, lane, remake, snapshots, upkeep
 from perdure_common.shell import shard as shards
 from perdure_common.shell.owner import Owner

@@ -19,7 +19,7 @@ import structlog
 from perdure_contracts.message import NAMES
 from perdure_contracts.shell import ShardRestored
 
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Intake, NewerType
 from perdure_common.shell.ports import Bus, Record, Store, TopicPartition

@@ -17,8 +17,9 @@ from perdure_contracts.shell import (
     StreamUnparked,
 )
 
-from perdure_common.decider import Outgoing, Raw, Recorded, Service, Upsert
+from perdure_common.decider import Outgoing, Raw, Recorded, Upsert
 from perdure_common.ids import partition_of
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.payloads import PAYLOAD_BYTES_MIN, Payload, Refs, header_of, lighten

@@ -14,16 +14,9 @@ from perdure_contracts.message import NAMES
 from perdure_contracts.shell import CommandRejected, DeadLettered
 
 from perdure_common import fault
-from perdure_common.decider import (
-    Decider,
-    Due,
-    Facts,
-    Outgoing,
-    Recorded,
-    Rejected,
-    Service,
-)
+from perdure_common.decider import Decider, Due, Facts, Outgoing, Recorded, Rejected
 from perdure_common.scrub import scrub_text
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.deliveries import settled
 from perdure_common.shell.effects import (

@@ -14,8 +14,9 @@ from perdure_contracts import cloudevents
 from perdure_contracts.message import NAMES, TYPES, Envelope
 from perdure_contracts.shell import Resend, ShardRestored, Tail, Unpark
 
-from perdure_common.decider import Decider, Rejected, Service
+from perdure_common.decider import Decider, Rejected
 from perdure_common.ids import partition_of
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Heard, Record
 

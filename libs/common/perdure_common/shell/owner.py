@@ -15,7 +15,7 @@ import structlog
 from perdure_contracts.message import NAMES
 
 from perdure_common import fault
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.shell import codec, parking, remake
 from perdure_common.shell.catching import Catching
 from perdure_common.shell.due import Dues

@@ -7,7 +7,8 @@ beside them, under `GOING` or `DROPPING`, so that a crash does not forget it.
 import structlog
 from perdure_contracts.shell import StreamUnparked
 
-from perdure_common.decider import Rejected, Service
+from perdure_common.decider import Rejected
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.fold import Batch
 from perdure_common.shell.intake import Taken

@@ -14,7 +14,7 @@ import structlog
 from perdure_contracts.shell import Resend, Tail
 
 from perdure_common import fault
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.shell import codec, remake
 from perdure_common.shell.flush import flush
 from perdure_common.shell.intake import Registry

@@ -8,7 +8,7 @@ read is a dead letter.
 
 from collections.abc import Mapping, Sequence
 
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.intake import Intake, NewerType, Registry, Taken
 from perdure_common.shell.ports import Record, TopicPartition

@@ -12,7 +12,8 @@ import msgspec
 from perdure_contracts.message import NAMES
 from perdure_contracts.shell import CommandRejected, ShardRestored
 
-from perdure_common.decider import Judge, Recorded, Service
+from perdure_common.decider import Recorded
+from perdure_common.service import Judge, Service
 from perdure_common.shell import codec, remake
 from perdure_common.shell.effects import SHELL_EVENTS
 from perdure_common.shell.intake import Registry

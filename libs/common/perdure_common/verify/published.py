@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.shell import codec, remake
 from perdure_common.shell.intake import Link, Registry, hearing
 from perdure_common.shell.ports import Heard, JournalRow, Outbound, Record, TopicPartition

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from perdure_common.adapters.memory_store import MemoryStore
-from perdure_common.decider import Recorded, Row, Service, Upsert
+from perdure_common.decider import Recorded, Row, Upsert
+from perdure_common.service import Service
 from perdure_common.shell import codec
 from perdure_common.shell.effects import effects_of
 from perdure_common.shell.intake import Registry

@@ -8,7 +8,7 @@ because the next messages of a topic are mostly those of the same streams.
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.shell import remake
 from perdure_common.shell.intake import Registry
 from perdure_common.shell.ports import JournalRow, Outbound

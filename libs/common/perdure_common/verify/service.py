@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.shell.ports import Bus
 from perdure_common.verify import journal
 from perdure_common.verify.archive import Archive, Topics

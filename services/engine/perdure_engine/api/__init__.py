@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 from perdure_common.api.reading import Reading
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from perdure_common import http
 from perdure_common.api.reading import Reading
-from perdure_common.decider import Service
 from perdure_common.observe import Metrics
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 
 from . import add_all

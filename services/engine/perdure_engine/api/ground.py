@@ -12,7 +12,8 @@ from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.asking import TENANT_HEADER, Asking
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
-from perdure_common.decider import Lookup, Service
+from perdure_common.decider import Lookup
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from perdure_common.shell import remake
 from perdure_common.shell.files import FileStore

@@ -6,7 +6,7 @@ has the task: each one there counts as claimed, by a runner that is gone.
 """
 
 import msgspec
-from perdure_common.decider import Restored
+from perdure_common.service import Restored
 from perdure_common.shell import codec
 from perdure_common.shell.ports import Record
 from perdure_contracts.engine import NodeTask

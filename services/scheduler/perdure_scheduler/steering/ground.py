@@ -11,7 +11,7 @@ from perdure_common.adapters.postgres_queries import queries
 from perdure_common.api.asking import Asking
 from perdure_common.api.problem import Problem
 from perdure_common.api.reading import Reading
-from perdure_common.decider import Service
+from perdure_common.service import Service
 from perdure_common.settings import Settings
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Store
