@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from holding import HeldCommits, MuteBus
 from perdure_common.ids import partition_of
-from perdure_common.shell import codec, lane, owner, upkeep
+from perdure_common.shell import codec, folding, owner, upkeep
 from perdure_common.shell.gather import RECORDS_MAX
 from tally import LEDGER, PARTITIONS, TALLY, Add, Noted, Process, Stage, total
 
@@ -224,7 +224,7 @@ def alike(count: int) -> list[str]:
 async def test_poison_in_a_batch_of_500_parks_its_stream_and_nothing_else(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane, "BATCH_S", 60.0)  # a slow machine must not make the batch smaller
+    monkeypatch.setattr(folding, "BATCH_S", 60.0)  # a slow machine must not make the batch smaller
     accounts = alike(RECORDS_MAX)
     held = HeldCommits(stage.store("tally"))
     process = stage.process(TALLY, lanes=1, store=held.store)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from perdure_common.shell import codec, lane
+from perdure_common.shell import codec, folding, lane
 from perdure_common.shell.ports import Outbound, Record
 from perdure_contracts.message import NAMES
 from tally import TALLY, Add, Stage, in_memory, total
@@ -95,7 +95,7 @@ async def test_in_a_rush_nothing_is_handed_over(monkeypatch: pytest.MonkeyPatch)
     account = "a"
     for n in range(2 * lane.RUSH):
         await stage.ask(Add(account=account, amount=5), id=str(n))
-    monkeypatch.setattr(lane, "BATCH_S", 60.0)  # what was taken out is folded whole
+    monkeypatch.setattr(folding, "BATCH_S", 60.0)  # what was taken out is folded whole
     async with stage.running(ANSWERED, hand_over=taker.take):
         await stage.eventually(lambda: _are(sent(stage), [5] * 2 * lane.RUSH))
         assert taker.taken == []

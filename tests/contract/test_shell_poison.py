@@ -10,7 +10,7 @@ from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.decider import Facts, Outgoing, Recorded, Rejected
 from perdure_common.ids import partition_of
 from perdure_common.service import Service
-from perdure_common.shell import codec, gather, lane
+from perdure_common.shell import codec, folding, gather
 from perdure_common.shell.intake import Taken
 from perdure_common.shell.ports import Claim, Record, Refused, ShardCommit, Unreachable
 from perdure_common.shell.shard import Shard
@@ -292,7 +292,7 @@ async def test_what_the_store_refuses_is_found_and_the_rest_stays_in_order() -> 
 
         async def refuses(batch: Sequence[ShardCommit]) -> None:
             if any('"amount":77' in row.data for c in batch for row in c.rows):
-                patch.setattr(lane, "BATCH_S", -1.0)  # from now on there is time for one
+                patch.setattr(folding, "BATCH_S", -1.0)  # from now on there is time for one
                 raise Refused("not this one")
             await commit(batch)
 

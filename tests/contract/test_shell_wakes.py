@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from perdure_common.decider import Due, Facts
 from perdure_common.service import Service
-from perdure_common.shell import lane
+from perdure_common.shell import folding
 from perdure_common.shell.ports import Claim, ShardCommit, TopicPartition
 from perdure_common.shell.shard import Shard
 from tally import TALLY, Add, Stage, Tally, decide, in_memory
@@ -53,7 +53,7 @@ async def test_wakes_that_a_batch_had_no_time_for_fire_with_the_next() -> None:
     async with stage.running(TALLY):
         await stage.until("tally", "tallies", 12)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lane, "BATCH_S", -1.0)  # one item, then the time is over
+            patch.setattr(folding, "BATCH_S", -1.0)  # one item, then the time is over
             assert sorted(await rang(stage, 12)) == sorted(f"a{i}" for i in range(12))
 
 

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from unittest.mock import patch
 
-from perdure_common.shell import lane
+from perdure_common.shell import folding, lane
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -68,6 +68,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a loop of its own, with the shell's clock on it."""
     with (
         patch.object(lane, "time", Clock),
+        patch.object(folding, "time", Clock),
         asyncio.Runner(loop_factory=VirtualLoop) as runner,
     ):
         return runner.run(main)

@@ -7,7 +7,7 @@ go again without what was at fault.
 
 import asyncio
 import time
-from collections import ChainMap, deque
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,15 +16,16 @@ import structlog
 from perdure_contracts.shell import Resend
 
 from perdure_common import fault
-from perdure_common.decider import Lookup, Rejected, Row
+from perdure_common.decider import Rejected, Row
 from perdure_common.scrub import scrub_text
-from perdure_common.shell import codec, deliveries, gather, parking, remake
+from perdure_common.shell import codec, deliveries, gather
 from perdure_common.shell.due import Dues
 from perdure_common.shell.fold import Batch
+from perdure_common.shell.folding import Folding
 from perdure_common.shell.gather import Item
 from perdure_common.shell.intake import Intake, Registry, Taken
 from perdure_common.shell.pace import MANY, Bell, Pace
-from perdure_common.shell.part import FactKey, NeedsFacts, Part, Poisoned, Seers, fact_key
+from perdure_common.shell.part import FactKey, Poisoned, Seers
 from perdure_common.shell.ports import (
     Fenced,
     Refused,
@@ -35,11 +36,8 @@ from perdure_common.shell.ports import (
     Unreachable,
 )
 from perdure_common.shell.publisher import Publisher
-from perdure_common.shell.shard import Answer, Held, Sending, Shard
+from perdure_common.shell.shard import Answer, Sending, Shard
 from perdure_common.shell.snapshots import write_snapshots
-
-BATCH_S = 0.05
-"""How long one batch may fold; what is left comes with the next."""
 
 REMEMBERED_MAX = 5_000
 """Immutable rows that are remembered before they are looked up afresh."""
@@ -107,9 +105,7 @@ class Lane:
         self.turn = asyncio.Lock()
         self.poke = Bell()
         self.stats = Stats()
-        self._poison: dict[tuple[str, int, int], Rejected] = {}
-        self._known: set[str] = set()
-        self._doubts = 0
+        self._folding = Folding(context.registry, context.store, context.resend, context.remembered)
         self._last = 0
         self._pace = Pace()
         self._ahead: dict[int, Taken] = {}
@@ -118,7 +114,7 @@ class Lane:
     def forget(self, shard: str) -> None:
         """Drop what is remembered of a shard's wakes: it is ours no more."""
         self._context.dues.forget(shard)
-        self._poison.clear()  # what is poison is found again
+        self._folding.poison.clear()  # what is poison is found again
 
     async def run(self) -> None:
         """Take turns until cancelled; a turn is never broken off in the middle."""
@@ -194,15 +190,15 @@ class Lane:
             for item in items:
                 item.visited = False
             try:
-                await self._fold(batch, items)
+                await self._folding.fold(batch, items)
                 await self._commit(batch)
             except Poisoned as poisoned:
                 batch.forget()
                 self._condemn(items, poisoned)
             except Repeated as repeated:
                 batch.forget()
-                self._known.update(repeated.streams)
-                self._doubts = DOUBTS
+                self._folding.known.update(repeated.streams)
+                self._folding.doubts = DOUBTS
                 repeats += 1
                 if repeats > REPEATS_MAX:
                     raise
@@ -215,7 +211,7 @@ class Lane:
                     if not all(item.settled or item.shard.lost for item in items[:half]):
                         return  # in order: what is left comes with the next batch
                     items = [item for item in items[half:] if not item.shard.lost]
-                elif not items or items[0].place in self._poison:
+                elif not items or items[0].place in self._folding.poison:
                     raise  # not even the dead letter is taken
                 else:
                     self._blame(items[0], "data_refused", str(refused))
@@ -262,7 +258,7 @@ class Lane:
     def _blame(self, item: Item, code: str, reason: str) -> None:
         fault.point("before_park")
         self.stats.poisoned += 1
-        self._poison[item.place] = Rejected(
+        self._folding.poison[item.place] = Rejected(
             f"{scrub_text(reason)}; look at the dead letter, mend the cause, then redrive it", code
         )
 
@@ -307,15 +303,15 @@ class Lane:
             if not item.visited:
                 break
             item.settled = True
-            self._poison.pop(item.place, None)
+            self._folding.poison.pop(item.place, None)
             if item.answer is not None:
                 self._answered(item.shard, item.answer)
             elif not item.due and not item.taken.parked:
                 gather.drop(item.shard, item.taken.record)
         for taken, kept in batch.came_again:  # now: a batch may be folded more than once
             deliveries.tell_if_other(kept, taken)
-        if self._known:
-            self._known.clear()
+        if self._folding.known:
+            self._folding.known.clear()
         counts, stats = batch.counts, self.stats
         stats.batches += 1
         stats.commands += counts.commands
@@ -333,164 +329,3 @@ class Lane:
         shard.answers.remove(answer)
         shard.sent_on()
         self._context.publisher.progressed()
-
-    # Folding -----------------------------------------------------------------------
-
-    async def _fold(self, batch: Batch, items: Sequence[Item]) -> None:
-        await self._prepare(batch, items)
-        deadline = time.perf_counter() + BATCH_S
-        queue: deque[Item] = deque(items)
-        moved = False
-        while queue:
-            later: deque[Item] = deque()
-            missing: list[tuple[str, Lookup]] = []
-            blocked: set[str] = set()
-            for item in queue:
-                if not item.visited and moved and time.perf_counter() > deadline:
-                    break  # in order: nothing behind it is visited either
-                moved = True
-                if item.taken.stream and item.taken.stream in blocked:
-                    later.append(item)
-                    self._visit(batch, item)
-                    continue
-                try:
-                    self._step(batch, item)
-                except NeedsFacts as needs:
-                    tenant_id = item.shard.streams[item.taken.stream].tenant_id
-                    missing.extend((tenant_id, lookup) for lookup in needs.lookups.values())
-                    blocked.add(item.taken.stream)
-                    later.append(item)
-            if missing:
-                await self._look_up(batch, missing)
-            queue = deque(item for item in later if item.visited)
-
-    async def _prepare(self, batch: Batch, items: Sequence[Item]) -> None:
-        """Fetch what folding needs: what was delivered before, and streams not in memory."""
-        keys = [i.taken.outsider for i in items if i.taken.outsider is not None]
-        if keys and self._doubts:
-            self._doubts -= 1
-            batch.delivered = dict(await self._context.store.deliveries(keys))
-        wanted: dict[str, list[Shard]] = {}
-        # A start that was had before makes nothing; its stream is not new to its wake.
-        awake = {item.taken.stream for item in items if item.due}
-        for item in items:
-            stream, shard = item.taken.stream, item.shard
-            if item.taken.unpark is not None:
-                service = self._context.registry.service
-                await parking.look(self._context.store, service, item.shard, item.taken)
-            if not stream or item.taken.unpark is not None:
-                continue
-            known = shard.streams.get(stream)
-            if known is not None and known.broken is None:
-                shard.streams.move_to_end(stream)
-                continue
-            decider = item.taken.decider
-            new = decider is not None and decider.begins(item.taken.command)
-            if new and not (stream in self._known or stream in wanted or stream in awake):
-                shard.hold(stream, Held(None, None, 0, ""))
-                batch.part(shard).touched.add(stream)
-            elif shard not in wanted.setdefault(stream, []):
-                wanted[stream].append(shard)
-        registry, store = self._context.registry, self._context.store
-        while wanted:  # more than once only for streams of which two foreign shards speak
-            loaded = await remake.load(registry, store, dict.fromkeys(wanted, -1))
-            for stream, held in loaded.items():
-                wanted[stream].pop().hold(stream, held)
-            wanted = {stream: shards for stream, shards in wanted.items() if shards}
-
-    def _visit(self, batch: Batch, item: Item) -> None:
-        """Move the marks behind an item, once, in the order of the records."""
-        if item.visited:
-            return
-        item.visited, item.fresh = True, not item.early or item.place not in self._poison
-        if not (item.due or item.taken.parked or item.answer or item.early):
-            part = batch.part(item.shard)
-            batch.consume(part, item.taken.record)
-            item.fresh = batch.hears(part, item.taken)
-
-    def _step(self, batch: Batch, item: Item) -> None:
-        """Do what one item asks for."""
-        self._visit(batch, item)
-        taken = item.taken
-        if (taken.passed_over or not item.fresh) and not taken.parked:
-            batch.counts.passed_over += 1
-            return
-        part = batch.part(item.shard)
-        held = item.shard.streams.get(taken.stream) if taken.stream else None
-        poison = self._poison.get(item.place) if self._poison else None
-        if taken.parked:
-            assert held is not None
-            self._let_go(batch, part, item, held)
-        elif poison is not None:
-            self._park(batch, part, item, poison)
-        elif taken.bad is not None:
-            batch.bury(part, taken, taken.bad)
-        elif taken.tail is not None:
-            batch.hears_tail(part, taken)
-        elif taken.resend is not None:
-            self._context.resend(taken.resend)
-        elif taken.unpark is not None:
-            parking.begin(part, taken)
-        elif item.due:
-            assert held is not None
-            if taken.stream in item.shard.parked or taken.stream in part.parked:
-                return  # it falls due again when the stream is let go
-            fault.point("before_wake")
-            if held.broken is not None:
-                raise Poisoned(taken, held.broken)
-            if held.decider is None:
-                part.commit.wakes[taken.stream] = None
-            else:
-                batch.wake(part, taken, held)
-        else:
-            assert held is not None
-            self._apply(batch, part, item, held)
-
-    def _apply(self, batch: Batch, part: Part, item: Item, held: Held) -> None:
-        taken = item.taken
-        if batch.repeated(taken):
-            return
-        if parking.is_parked(part, taken):
-            parking.park(batch, part, taken)
-        else:
-            batch.apply(part, taken, held)
-
-    def _let_go(self, batch: Batch, part: Part, item: Item, held: Held) -> None:
-        """Do what a message asks for that waited behind its parked stream."""
-        taken, action = item.taken, parking.action(part, item.taken.stream)
-        if action is None:
-            return  # one before it is poison still
-        if action != "drop":
-            poison = self._poison.get(item.place)
-            if poison is not None:
-                parking.stop(batch, part, taken, poison)
-                return
-            if taken.bad is not None:
-                batch.bury(part, taken, taken.bad)
-            elif taken.command is not None:  # a parked wake comes again by itself
-                batch.apply(part, taken, held)
-        parking.unpark(batch, part, taken, held)
-
-    def _park(self, batch: Batch, part: Part, item: Item, poison: Rejected) -> None:
-        """Park the stream of an item on which the core failed, or bury the item."""
-        taken = item.taken
-        if batch.repeated(taken):
-            return  # what it asked for was done, or is parked, when it came first
-        if not taken.stream:
-            batch.bury(part, taken, poison)
-        elif parking.is_parked(part, taken):
-            parking.park(batch, part, taken)
-        else:
-            parking.park(batch, part, taken, poison)
-
-    async def _look_up(self, batch: Batch, missing: Sequence[tuple[str, Lookup]]) -> None:
-        """Find the rows that commands need, one query for each kind and tenant."""
-        by_tenant: dict[str, dict[FactKey, Lookup]] = {}
-        for tenant_id, lookup in missing:
-            by_tenant.setdefault(tenant_id, {})[fact_key(tenant_id, lookup)] = lookup
-        for tenant_id, lookups in by_tenant.items():
-            found = await self._context.store.look_up(tenant_id, list(lookups.values()))
-            for (key, lookup), rows in zip(lookups.items(), found, strict=True):
-                batch.facts[key] = rows
-                if lookup.immutable and rows:
-                    self._context.remembered[key] = rows
