@@ -166,8 +166,8 @@ async def test_an_execution_that_can_be_explained_is_left_alone_and_shown_with_i
     [shown] = [row for row in said.json["executions"] if row["execution_id"] == execution_id]
     assert (shown["unexplained"], shown["parked"]) == ("", False)
     assert [each["waits_for"] for each in shown["waits_for"]] == ["attempt"]
-    assert "is with the runner" in shown["reasons"][0]
+    assert "is with runner" in shown["reasons"][0]
     page = await typed(stage, "status", "--stuck", "--older-than", 1)
-    assert execution_id in page.out and "is with the runner" in page.out
+    assert execution_id in page.out and "is with runner" in page.out
     nothing = await typed(stage, "status", "--stuck", "--older-than", 3600)
     assert "no execution is open for that long" in nothing.out
