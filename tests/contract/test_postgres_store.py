@@ -295,3 +295,18 @@ async def test_the_store_writes_in_the_role_of_the_shell(store: PostgresStore, o
     await other.execute("REVOKE INSERT ON thing FROM shop_shell")
     with pytest.raises(Unreachable, match="permission denied"):
         await store.commit([ShardCommit("0", 1, 1, 1, upserts=[thing(A)])])
+
+
+async def test_a_claim_that_is_cancelled_while_it_waits_is_cancelled_and_no_error(
+    store: PostgresStore, other: Any
+) -> None:
+    """Its connection is dropped, and so is the transaction that it was in."""
+    async with other.transaction():
+        await other.fetch("SELECT * FROM claim_shards(ARRAY['0'], 'you')")
+        claiming = asyncio.create_task(store.claim(["0"], "me"))
+        await waiting(other)
+        claiming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await claiming
+    [claim] = await store.claim(["0"], "me")
+    assert claim.epoch > 1

@@ -248,7 +248,9 @@ class PostgresStore:
         try:
             yield connection
         except LOST as error:
-            if isinstance(error, asyncpg.InterfaceError) and not connection.is_closed():
+            if isinstance(error.__context__, asyncio.CancelledError):
+                raise asyncio.CancelledError from error  # its transaction could not be undone
+            if isinstance(error, asyncpg.InterfaceError) and _is_open(connection):
                 raise  # the driver was used wrongly
             if isinstance(error, asyncpg.InsufficientResourcesError):
                 raise Unreachable(f"PostgreSQL is short of resources: {error}") from error
@@ -375,6 +377,14 @@ def _blames_what_was_asked(error: asyncpg.PostgresError) -> bool:
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.0f}"
+
+
+def _is_open(connection: Any) -> bool:
+    """Tell whether a connection of the pool can be used; one that was dropped is not even asked."""
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:
+        return False
 
 
 async def _keep(connection: Any) -> None:
