@@ -248,8 +248,6 @@ class PostgresStore:
         try:
             yield connection
         except LOST as error:
-            if isinstance(error.__context__, asyncio.CancelledError):
-                raise asyncio.CancelledError from error  # its transaction could not be undone
             if isinstance(error, asyncpg.InterfaceError) and _is_open(connection):
                 raise  # the driver was used wrongly
             if isinstance(error, asyncpg.InsufficientResourcesError):

@@ -9,13 +9,29 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
+from asyncpg.transaction import Transaction
 
 CHECKED = {"client_connection_check_interval": "10s"}
 """A setting of sessions: the server ends a statement whose client has dropped its connection."""
 
 
+class _Undone(Transaction):
+    """A transaction that is over with its connection: the server undoes it by itself."""
+
+    async def __aexit__(self, *raised: Any) -> None:
+        if raised[0] is not None and self._connection.is_closed():
+            return  # what was raised goes on: asyncpg would say that there is no connection
+        await super().__aexit__(*raised)
+
+
 class Dropping(asyncpg.Connection):
     """A connection to be given to pools as their class."""
+
+    def transaction(
+        self, *, isolation: Any = None, readonly: bool = False, deferrable: bool = False
+    ) -> Transaction:
+        """See asyncpg."""
+        return _Undone(self, isolation, readonly, deferrable)
 
     async def execute(self, *arguments: Any, **options: Any) -> Any:
         """See asyncpg. So transactions begin and end, too."""
