@@ -59,6 +59,7 @@ async def slowed(own_world: World) -> AsyncGenerator[tuple[Stage, Proxy]]:
             **PATIENT,
             "PERDURE_DATABASE_URL": proxy.through(ground.database_url),
             "PERDURE_MEMORY_MB": str(MEMORY_MB),
+            "PERDURE_CANCEL_GRACE_S": "0",  # whether a cancel overtakes is told by its end
         }
         allow = (f"{own_world.host}:{own_world.port}",)
         async with Stage(ground, allow=allow, settings=settings) as made:

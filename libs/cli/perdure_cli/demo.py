@@ -261,7 +261,7 @@ async def _show(folder: Path, running: platform.Running, port: int) -> Shown:
             else DemoPlain(lambda text: console.print(text, markup=False), titles)
         )
         with stage:
-            found = await follow(client, list(titles), stage, limit_s=LIMIT_S)
+            found = await follow(client, list(titles), stage, limit_s=LIMIT_S, settle_s=LIMIT_S / 2)
         took_ms = (time.monotonic() - began) * 1000
     async with httpx.AsyncClient(trust_env=False) as http:
         tickets = (await http.get(f"http://127.0.0.1:{port}/tickets")).json()["tickets"]

@@ -51,11 +51,13 @@ async def follow(
     stage: Stage,
     *,
     limit_s: float | None = None,
+    settle_s: float = SETTLE_S,
     seen: Callable[[Sequence[Picture]], None] = lambda pictures: None,
 ) -> dict[str, Picture]:
     """Show executions until all have ended and recovery has settled; return the last pictures.
 
-    With `limit_s` it returns then, whatever has ended. `seen` is called with each look.
+    With `limit_s` it returns then, whatever has ended; `settle_s` after the end it waits for
+    recovery no more. `seen` is called with each look.
     """
     began = time.monotonic()
     ended_at: float | None = None
@@ -68,7 +70,7 @@ async def follow(
         now = time.monotonic()
         if len(pictures) == len(ids) and all(picture.ended for picture in pictures):
             ended_at = ended_at or now
-            if all(p.settled for p in pictures) or now - ended_at > SETTLE_S:
+            if all(p.settled for p in pictures) or now - ended_at > settle_s:
                 return found
         if limit_s is not None and now - began > limit_s:
             return found
