@@ -218,10 +218,14 @@ def a_time_out_leaves_on_main(patch: MonkeyPatch) -> None:
 
 def answers_settle_whatever_runs(patch: MonkeyPatch) -> None:
     """Take a result for an attempt under way, whatever attempt it is of."""
-    known = playing.decider
-    assert known.act is not None
-    matched = replace(known, decide=_matched(known.decide), act=_matched(known.act))
-    patch.setattr(playing, "decider", matched)
+    of = playing.decider_of
+
+    def matched(grace_s: float) -> Any:
+        known = of(grace_s)
+        assert known.act is not None
+        return replace(known, decide=_matched(known.decide), act=_matched(known.act))
+
+    patch.setattr(playing, "decider_of", matched)
 
 
 def _matched(original: Any) -> Any:

@@ -51,6 +51,7 @@ class Attempts:
         self._under_way: dict[tuple[str, str, Scope], _Attempt] = {}
         self._parked: set[str] = set()
         self._answers: dict[str, tuple[datetime, TopicPartition]] = {}
+        self._tasks: dict[str, set[TopicPartition]] = {}
         self.unreliable: Callable[[TopicPartition], bool] = lambda place: False
 
     def forget(self) -> None:
@@ -96,6 +97,9 @@ class Attempts:
 
     def record(self, record: Record) -> None:
         """See a record of any topic."""
+        if record.topic == TASKS and codec.header(record.headers, "ce_type") == _TASK:
+            token = codec.decode_body(_TASK.decode(), record.value).token
+            self._tasks.setdefault(token, set()).add((record.topic, record.partition))
         if codec.header(record.headers, "ce_type") == _RESULT:
             result: NodeResult = codec.decode_body(_RESULT.decode(), record.value)
             attempt = self._attempts.get(result.token)
@@ -129,6 +133,8 @@ class Attempts:
         attempt = self._attempts.get(task.token)
         if attempt is None or attempt.settled or attempt.answered_at is not None:
             return
+        if task.avoid and len(self._tasks[task.token]) > 1:
+            return  # the runner that is to be avoided has passed it on
         late_s = (now() - datetime.fromisoformat(task.deadline)).total_seconds()
         if not claimed(task.token) and late_s < -SKEW_S:
             self._breaks("runner", f"task {task.token} is done with before it has an answer")

@@ -14,7 +14,7 @@ import structlog
 from perdure_common import fault
 from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.service import Service
-from perdure_common.shell import gather, lane, remake, snapshots, upkeep
+from perdure_common.shell import folding, gather, lane, remake, snapshots, upkeep
 from perdure_common.shell import shard as shards
 from perdure_common.shell.owner import Owner
 from perdure_common.shell.ports import Unreachable
@@ -372,6 +372,7 @@ def patches(stage: Stage) -> ExitStack:
     """Put the virtual clock, this world and the named points in place of the real ones."""
     stack = ExitStack()
     stack.enter_context(patch.object(lane, "time", Clock))
+    stack.enter_context(patch.object(folding, "time", Clock))
     stack.enter_context(patch.object(performing, "time", Clock))
     stack.enter_context(patch.object(performing, "PERFORMERS", PERFORMERS))
     stack.enter_context(patch.object(fault, "point", stage.point))

@@ -45,7 +45,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Run:
-    """An attempt under way; one that is `stopping` begins nothing more, and is cut off soon."""
+    """An attempt under way; one that is `stopping` begins nothing more, and is cut off soon.
+
+    One whose lease is `lost` is here until it has stopped, or its answer is sent.
+    """
 
     task: NodeTask
     tenant_id: str
@@ -53,6 +56,7 @@ class Run:
     claimed: bool
     work: asyncio.Task[None] | None = None
     stopping: bool = False
+    lost: bool = False
 
 
 @dataclass
@@ -432,11 +436,12 @@ class Work:
                 log.warning("claims_unreachable", error=str(error))
 
     async def _renew(self) -> None:
-        held = [run for run in self.runs.values() if run.claimed]
+        held = [run for run in self.runs.values() if run.claimed and not run.lost]
         if not held:
             return
         renewed = await self.claims.renew(self.name, [run.task.token for run in held])
         for run in held:
+            run.lost = run.task.token not in renewed
             left_s = renewed.get(run.task.token, 0.0)
             if left_s is None or run.work is None:
                 continue
