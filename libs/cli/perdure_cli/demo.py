@@ -45,7 +45,7 @@ SOURCE = f"https://github.com/{REPOSITORY}"
 PORT = 8099
 """The port of the ticket service that the example's workflow names."""
 
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 """How long the executions may take altogether."""
 
 TICKETS_S = 10.0
@@ -261,7 +261,7 @@ async def _show(folder: Path, running: platform.Running, port: int) -> Shown:
             else DemoPlain(lambda text: console.print(text, markup=False), titles)
         )
         with stage:
-            found = await follow(client, list(titles), stage, limit_s=LIMIT_S, settle_s=LIMIT_S / 2)
+            found = await follow(client, list(titles), stage, limit_s=LIMIT_S, settle_s=LIMIT_S / 4)
         took_ms = (time.monotonic() - began) * 1000
     async with httpx.AsyncClient(trust_env=False) as http:
         tickets = (await http.get(f"http://127.0.0.1:{port}/tickets")).json()["tickets"]
