@@ -120,8 +120,7 @@ async def judged(
         found.extend(await rebuilt(service, stage.databases[service.name].store))
         checked.update(found.checked)
         for each in found.violations:
-            passing = _is_of_two(each) or (stage.restored and _is_of_child(each))
-            if not (_was_cut(stage, each) or (passing and not at_rest)):
+            if not (_was_cut(stage, each) or (_is_of_two(each) and not at_rest)):
                 stage.watch.breaks(each.promise, f"{each.where}: {each.found}")
     ends = await endings(
         archives["scheduler"], archives["engine"], now(), partitions=PARTITIONS, late_s=LATE_S
@@ -170,14 +169,6 @@ def _is_of_two(found: Violation) -> bool:
     the word from the one to the other is under way.
     """
     return found.where == "scheduler.trigger_index" and '"trigger_subtype":"CRON"' in found.found
-
-
-def _is_of_child(found: Violation) -> bool:
-    """Return whether a finding is about an execution that waits for one that never began.
-
-    After a restore the start is asked for again; what is at rest has had it.
-    """
-    return found.promise == "I2" and "which never began" in found.found
 
 
 def _unread_by_anybody(stage: Stage) -> None:
