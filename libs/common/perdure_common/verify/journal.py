@@ -68,7 +68,7 @@ class _Stream:
         self._service = service
         self._registry = registry
         self._found = found
-        self._shard = row.shard
+        self._shard, self._seq = row.shard, row.seq
         self._at = row.recorded_at
         self._purged = purged
         self._tombstones = {NAMES[each] for each in service.tombstones}
@@ -87,7 +87,7 @@ class _Stream:
             self._says("I4", f"version {row.version} ({row.type}) follows {self._version}")
         if row.shard != self._shard:
             self._says("I4", f"version {row.version} is in shard {row.shard}, not {self._shard}")
-        self._version, self._at = row.version, row.recorded_at
+        self._version, self._seq, self._at = row.version, row.seq, row.recorded_at
         self._buried = row.type in self._tombstones
         self._see_cause(row)
         if self._broken:
@@ -133,7 +133,27 @@ class _Stream:
             reason = f"{first}, though it was due at {due.isoformat()}"
         if not reason and service.untold is not None:
             reason = await service.untold(store, held.tenant_id, held.state, now, grace_s)
+            if reason and await self._is_unheard(archive):
+                reason = ""  # what it said is still on its way, or read by nobody yet
         return reason
+
+    async def _is_unheard(self, archive: Archive) -> bool:
+        """Return whether a shard of the service has not heard yet all that this stream has said."""
+        service = self._service
+        said = codec.number(self._seq, codec.FAN_OUT_MAX - 1)
+        marks = {mark.shard: mark for mark in await archive.marks()}
+        mine = marks.get(self._shard)
+        source = codec.source_of(service.name, self._shard)
+        if mine is None:
+            return False
+        for place, last in mine.sent.items():
+            if place[0] != service.commands_topic:
+                continue
+            reader = marks.get(str(place[1]))
+            heard = None if reader is None else reader.heard.get((*place, source))
+            if (0 if heard is None else heard.seq) < min(last, said):
+                return True
+        return False
 
     def _due(self) -> datetime | None:
         """Return the instant that the stream's state waits for, None if it waits for none."""
