@@ -9,7 +9,8 @@ from perdure_cli.client import Client, Row, told, user
 from perdure_cli.executions import app
 from perdure_cli.instants import typed_instant
 from perdure_cli.listing import Statuses
-from perdure_cli.output import AsJson, print_table, say, short, show, wait_for
+from perdure_cli.outcomes import print_outcomes
+from perdure_cli.output import AsJson, show, wait_for
 
 
 @app.command()
@@ -64,25 +65,6 @@ def bulk(
     if as_json:
         show(found)
     else:
-        _print(found)
+        print_outcomes(found, "taken")
     if any(row["code"] for row in found["executions"]):
         raise typer.Exit(1)
-
-
-def _print(found: Row) -> None:
-    print_table(
-        ("execution", "workflow", "was", "came of it"),
-        (
-            (row["execution_id"], row["workflow_name"], row["status"], short(_came(row)))
-            for row in found["executions"]
-        ),
-        "there are no executions like that",
-    )
-    if found["more"]:
-        say("there are more; give a higher --limit, or the same command again")
-
-
-def _came(row: Row) -> str:
-    if not row["sent"]:
-        return "nothing was sent"
-    return "taken" if row["accepted"] else row["detail"] or "no answer yet"
