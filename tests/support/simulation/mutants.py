@@ -31,23 +31,29 @@ from perdure_engine.runner.work import Run, Work
 
 @dataclass(frozen=True)
 class Mutant:
-    """A defect: what it leaves out, who must find it (any of `found_by`), and how to make it."""
+    """A defect: what it leaves out, who must find it (any of `found_by`), and how to make it.
+
+    `first` is the seed from which on it is looked for: a rare one is not looked for long.
+    """
 
     name: str
     about: str
     found_by: frozenset[str]
     make: Callable[[ExitStack], None]
+    first: int = 0
 
 
 MUTANTS: list[Mutant] = []
 
 
-def mutant(about: str, *found_by: str) -> Callable[[Callable[[ExitStack], None]], None]:
+def mutant(
+    about: str, *found_by: str, first: int = 0
+) -> Callable[[Callable[[ExitStack], None]], None]:
     """Register what a function makes as a defect that one of these checks must find."""
 
     def register(make: Callable[[ExitStack], None]) -> None:
         name = make.__name__.strip("_")
-        MUTANTS.append(Mutant(name, about, frozenset(found_by), make))
+        MUTANTS.append(Mutant(name, about, frozenset(found_by), make, first))
 
     return register
 

@@ -52,7 +52,7 @@ def _nobody_hears_of_the_restore(stack: ExitStack) -> None:
     put(stack, restoring, "fenced", silent)
 
 
-@mutant("a restore forgets who had claimed what must not run twice", "I1")
+@mutant("a restore forgets who had claimed what must not run twice", "I1", first=300)
 def _claims_forgotten(stack: ExitStack) -> None:
     _always_restore(stack)
     put(stack, restoring, "_claimed", lambda record: {})  # pyright: ignore[reportUnknownLambdaType]

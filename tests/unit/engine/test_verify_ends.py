@@ -8,7 +8,7 @@ from perdure_common.adapters.memory_store import MemoryStore
 from perdure_common.decider import Upsert
 from perdure_common.ids import sha256_of_json
 from perdure_common.shell import codec
-from perdure_common.shell.ports import JournalRow, ParkedMessage, ShardCommit
+from perdure_common.shell.ports import Heard, JournalRow, ParkedMessage, ShardCommit
 from perdure_common.verify import journal
 from perdure_common.verify.memory import MemoryArchive
 from perdure_contracts.engine import ExecutionCompleted
@@ -151,3 +151,21 @@ async def test_what_went_on_while_the_others_were_read_is_not_told() -> None:
 
     told = await journal.streams(service, Moved(damaged), LATER)
     assert told.violations == []
+
+
+async def test_a_child_whose_start_nobody_has_read_yet_is_not_waited_for_in_vain() -> None:
+    made = Family({"parent": CALLING, "child": ADDING}, held=[NoteChildEnd])
+    made.start("parent", {"n": 1})
+    store = await kept(made.first)
+    (claim,) = await store.claim([SHARD], "test")
+    place, source = (service.commands_topic, 0), codec.source_of(service.name, SHARD)
+    commit = ShardCommit(SHARD, claim.epoch, claim.next_seq, 1)
+    commit.sent[place] = codec.number(claim.next_seq - 1, 1)
+    await store.commit([commit])
+    assert await found(store) == []
+    (claim,) = await store.claim([SHARD], "test")
+    commit = ShardCommit(SHARD, claim.epoch, claim.next_seq, 1)
+    commit.heard[*place, source] = Heard(claim.sent[place])
+    await store.commit([commit])
+    ((_, text),) = await found(store)
+    assert "never began" in text
