@@ -6,16 +6,12 @@ The document is made from the routes without any server, and checked in.
 """
 
 import sys
-from collections.abc import Sequence
 from typing import Any, cast
 
 from fastapi import FastAPI
-from perdure_common import http
 from perdure_common.api.asking import Asking
-from perdure_common.api.documents import keep_document
+from perdure_common.api.documents import keep_document, routes_only
 from perdure_common.api.reading import Reading
-from perdure_common.observe import Metrics
-from perdure_common.settings import Settings
 
 from .api import TABLES
 from .api_letters import Letters
@@ -32,20 +28,7 @@ def add_all(app: FastAPI, reading: Reading, asking: Asking) -> None:
 
 def openapi() -> dict[str, Any]:
     """Return the document; equal whenever the routes are."""
-    settings = Settings()
-    reading = Reading("", "recovery")
-
-    async def ready() -> Sequence[str]:
-        return ()
-
-    app = http.make_app(
-        "recovery",
-        tables=TABLES,
-        reading=reading,
-        tenant_id=settings.tenant_id,
-        ready=ready,
-        metrics=Metrics("recovery"),
-    )
+    app, reading, settings = routes_only("recovery", TABLES)
     nobody = cast("Any", None)  # routes are named here, and nobody asks
     add_all(app, reading, Asking("recovery", nobody, reading, settings.tenant_id, 1))
     return app.openapi()

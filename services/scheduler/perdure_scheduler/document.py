@@ -6,16 +6,11 @@ It is checked in, as schemas/openapi/scheduler.json.
 """
 
 import sys
-from collections.abc import Sequence
 from typing import Any, cast
 
-from perdure_common import http
 from perdure_common.api.asking import Asking
-from perdure_common.api.documents import keep_document
-from perdure_common.api.reading import Reading
-from perdure_common.observe import Metrics
+from perdure_common.api.documents import keep_document, routes_only
 from perdure_common.service import Service
-from perdure_common.settings import Settings
 
 from .api import TABLES
 from .hooks.serve import HookSide
@@ -28,20 +23,7 @@ PATH = "schemas/openapi/scheduler.json"
 
 def openapi() -> dict[str, Any]:
     """Return the document; equal whenever the routes are."""
-    settings = Settings()
-    reading = Reading("", "scheduler")
-
-    async def ready() -> Sequence[str]:
-        return ()
-
-    app = http.make_app(
-        "scheduler",
-        tables=TABLES,
-        reading=reading,
-        tenant_id=settings.tenant_id,
-        ready=ready,
-        metrics=Metrics("scheduler"),
-    )
+    app, reading, settings = routes_only("scheduler", TABLES)
     nobody = cast("Any", None)  # routes are named here, and nobody asks
     side = HookSide()
     side.add(app, settings, nobody, reading)

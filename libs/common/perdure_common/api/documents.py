@@ -3,9 +3,35 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from fastapi import FastAPI
+
+from perdure_common import http
+from perdure_common.api.reading import Reading
+from perdure_common.api.table import TableView
+from perdure_common.observe import Metrics
+from perdure_common.settings import Settings
+
+
+def routes_only(service: str, tables: Mapping[str, TableView]) -> tuple[FastAPI, Reading, Settings]:
+    """Return the API of a service with its tables, to name routes on: nobody ever asks it."""
+    settings, reading = Settings(), Reading("", service)
+
+    async def ready() -> Sequence[str]:
+        return ()
+
+    app = http.make_app(
+        service,
+        tables=tables,
+        reading=reading,
+        tenant_id=settings.tenant_id,
+        ready=ready,
+        metrics=Metrics(service),
+    )
+    return app, reading, settings
 
 
 def keep_document(
